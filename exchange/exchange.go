@@ -1,0 +1,57 @@
+// Package exchange is the place where two parties meet: files under one root, written by one
+// side and followed by any number of others. Stores are reached through four one-method roles;
+// [Writer] appends batches to the log that lies there and [Reader] follows it. What lies where,
+// and what makes a batch published, is in schemas/SPEC.md.
+package exchange
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+)
+
+var (
+	// ErrNotFound is what every store returns (wrapped) for a name that is not there.
+	ErrNotFound = errors.New("not found")
+	// ErrExists is what every store returns (wrapped) for a name that is taken and stays as it is.
+	ErrExists = errors.New("already exists")
+)
+
+// Names are relative to the stream's folder, slash-separated and made of [A-Za-z0-9=._@-];
+// no element is empty, "." or "..". Stores refuse others (see [CheckName]).
+
+// Getter opens one file for reading from its beginning.
+type Getter interface {
+	Get(ctx context.Context, name string) (io.ReadCloser, error)
+}
+
+// Putter stores exactly size bytes of body under name, durably, and returns nil only when the
+// store itself says that size bytes are there. A failed Put leaves nothing under name, or a
+// file that is shorter than size or differs in hash: callers name files by their hash.
+// Putting the same bytes again succeeds; where a store can't overwrite, it returns
+// [ErrExists] and the caller reads back and compares.
+type Putter interface {
+	Put(ctx context.Context, name string, size int64, body io.Reader) error
+}
+
+// Publisher creates name with data if there is nothing under it, and returns [ErrExists]
+// otherwise. Of several publishers at once one wins on stores whose guarantee is native.
+type Publisher interface {
+	Publish(ctx context.Context, name string, data []byte) error
+}
+
+// Lister yields the base names directly in a folder, in no particular order; those of
+// sub-folders end in "/". A folder that is not there is empty. Temporary files of unfinished
+// writes are never yielded, nor are names that [CheckName] refuses.
+type Lister interface {
+	List(ctx context.Context, folder string) iter.Seq2[string, error]
+}
+
+// Store is a place that has all four roles.
+type Store interface {
+	Getter
+	Putter
+	Publisher
+	Lister
+}

@@ -1,0 +1,99 @@
+// Package fault is the one error type of Waybill: what was being done, to what, why it
+// failed, what to do next, and which class the failure is of. The class alone decides
+// whether a run is tried again, waits, or stops for a person; main maps it to an exit code.
+package fault
+
+import (
+	"context"
+	"errors"
+	"strings"
+)
+
+// Class says what a failure asks of whoever runs the command.
+type Class int
+
+const (
+	// Transient failures go away by themselves: run again.
+	Transient Class = iota + 1
+	// NotYet means that the other side owes something: wait, then look.
+	NotYet
+	// Poison stops a party until a person has acted; running again gives the same.
+	Poison
+	// Held means that a bound on effects was reached and a person's approval is awaited.
+	Held
+	// Usage is a wrong command line or configuration; nothing was attempted.
+	Usage
+)
+
+// String returns the class as it appears in logs and JSON output.
+func (c Class) String() string {
+	switch c {
+	case NotYet:
+		return "not yet"
+	case Poison:
+		return "poison"
+	case Held:
+		return "held"
+	case Usage:
+		return "usage"
+	default:
+		return "transient"
+	}
+}
+
+// Error is a failure of one operation on one subject.
+type Error struct {
+	Op      string // what was being done: "publish", "load"
+	Subject string // to what: "batch 42", a file's name; never patient data
+	Class   Class
+	Cause   error
+	Hint    string // the next step, as an imperative; may be empty
+}
+
+// Error renders "op subject: cause". The hint is for people and is rendered by main.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	if e.Subject != "" {
+		b.WriteString(" " + e.Subject)
+	}
+	if e.Cause != nil {
+		b.WriteString(": " + e.Cause.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// New returns a failure of the given class. A nil cause is allowed where op and subject say all.
+func New(class Class, op, subject string, cause error, hint string) *Error {
+	return &Error{Op: op, Subject: subject, Class: class, Cause: cause, Hint: hint}
+}
+
+// ClassOf returns the class of the outermost [Error] in err's chain. Anything unclassified,
+// cancellation included, is [Transient]: every operation may safely be run again.
+func ClassOf(err error) Class {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Class
+	}
+	return Transient
+}
+
+// HintOf returns the first hint in err's chain, or "".
+func HintOf(err error) string {
+	for err != nil {
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
+			return ""
+		}
+		if e.Hint != "" {
+			return e.Hint
+		}
+		err = e.Cause
+	}
+	return ""
+}
+
+// Cancelled reports whether err comes from a cancelled context and not from a failure.
+func Cancelled(err error) bool { return errors.Is(err, context.Canceled) }
