@@ -1,0 +1,129 @@
+package schemas
+
+import (
+	"time"
+)
+
+// Manifest describes one batch. Its appearance on the store is the batch's publication.
+type Manifest struct {
+	Format    int         `json:"format"`
+	MinReader int         `json:"min_reader"` // the lowest Format whose readers may read this
+	Stream    string      `json:"stream"`
+	Log       string      `json:"log"` // UUID, the log's identity since its genesis
+	Contract  ContractRef `json:"contract"`
+
+	Generation int64       `json:"generation"` // 1 and up
+	Batch      int64       `json:"batch"`      // 0 is the genesis; without gaps
+	Kind       string      `json:"kind"`
+	Plan       string      `json:"plan"` // UUID of the producer's plan
+	Window     Window      `json:"window"`
+	Cursor     Cursor      `json:"cursor"`
+	Covers     *BatchRange `json:"covers,omitempty"`   // of a correction
+	Snapshot   *int64      `json:"snapshot,omitempty"` // newest snapshot at or before this batch
+
+	HeartbeatSeconds int64    `json:"heartbeat_seconds"` // the next manifest comes within
+	Waiting          Waiting  `json:"waiting"`
+	Previous         string   `json:"previous"` // Hash of the manifest file before; "" at genesis
+	Producer         Software `json:"producer"`
+	Parts            []Part   `json:"parts"`
+	Totals           Totals   `json:"totals"`
+}
+
+// ContractRef names the revision of the contract that a batch's parts follow.
+type ContractRef struct {
+	Name    string `json:"name"`
+	Version string `json:"version"` // major.minor.patch
+	SHA256  string `json:"sha256"`
+}
+
+// Window is a half-open interval of planning time; the windows of a log tile time.
+type Window struct {
+	From Time `json:"from"`
+	To   Time `json:"to"`
+}
+
+// Cursor is a pair of PostgreSQL snapshots ("xmin:xmax:xip,…"): the batch holds what is
+// visible in After and not in Before. Readers keep it for people and compare nothing.
+type Cursor struct {
+	Before string `json:"before"`
+	After  string `json:"after"`
+}
+
+// BatchRange is an inclusive range of batches.
+type BatchRange struct {
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+}
+
+// Waiting tells of committed events that were in no batch yet when this one was planned,
+// its own not counted.
+type Waiting struct {
+	Events           int64 `json:"events"`
+	OldestRecordedAt *Time `json:"oldest_recorded_at,omitempty"`
+}
+
+// Software names a program and its release.
+type Software struct {
+	Software string `json:"software"`
+	Version  string `json:"version"`
+}
+
+// Part is one data file of a batch.
+type Part struct {
+	Name         string           `json:"name"`   // a PartName, relative to the stream's folder
+	Events       map[string]int64 `json:"events"` // rows per event type, none of them 0
+	Rows         int64            `json:"rows"`
+	Bytes        int64            `json:"bytes"`
+	SHA256       string           `json:"sha256"`
+	RecordedFrom Time             `json:"recorded_from"` // smallest recorded_at
+	RecordedTo   Time             `json:"recorded_to"`   // largest recorded_at
+}
+
+// Totals are the sums over the parts.
+type Totals struct {
+	Rows   int64            `json:"rows"`
+	Bytes  int64            `json:"bytes"`
+	Events map[string]int64 `json:"events"`
+}
+
+// Time is an instant in UTC to the microsecond, written as 2026-11-22T20:05:00.000000Z.
+type Time struct{ time.Time }
+
+// At returns t in UTC, truncated to the microsecond.
+func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Microsecond)} }
+
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+// MarshalText implements [encoding.TextMarshaler].
+func (t Time) MarshalText() ([]byte, error) {
+	return At(t.Time).AppendFormat(nil, timeLayout), nil
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (t Time) MarshalJSON() ([]byte, error) {
+	return At(t.Time).AppendFormat(nil, `"`+timeLayout+`"`), nil
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. It takes the one form that MarshalJSON writes.
+func (t *Time) UnmarshalJSON(data []byte) error {
+	parsed, err := time.Parse(`"`+timeLayout+`"`, string(data))
+	t.Time = parsed
+	return err
+}
+
+// Totalled sets the manifest's totals to the sums over its parts.
+func (m *Manifest) Totalled() {
+	m.Totals = sum(m.Parts)
+}
+
+func sum(parts []Part) Totals {
+	t := Totals{Events: map[string]int64{}}
+	for _, p := range parts {
+		t.Rows += p.Rows
+		t.Bytes += p.Bytes
+		for event, n := range p.Events {
+			t.Events[event] += n
+		}
+	}
+	return t
+}

@@ -1,0 +1,99 @@
+package schemas
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// MaxBatch is the highest batch number that the names have room for.
+const MaxBatch = 999_999_999_999
+
+// Hash returns the SHA-256 of data as 64 lower-case hex digits.
+func Hash(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// ManifestName returns the name of a batch's manifest, or of its n-th retry behind torn ones:
+// "log/000000000/000000000042.json", "log/000000000/000000000042.1.json".
+func ManifestName(batch int64, retry int) string {
+	return fmt.Sprintf("%s/%012d%s.json", LogFolder(batch), batch, retrySuffix(retry))
+}
+
+// LogFolder returns the folder of a batch's manifest: "log/000000000".
+func LogFolder(batch int64) string { return fmt.Sprintf("log/%09d", batch/1000) }
+
+// PartName returns the name of a part: event type or [Mixed], UTC date of the batch's window,
+// batch, first 16 digits of the part's hash, retry:
+// "parts/event=died/date=2026-11-22/000000000042-0123456789abcdef.parquet".
+func PartName(event string, date time.Time, batch int64, sha256hex string, retry int) string {
+	return fmt.Sprintf("parts/event=%s/date=%s/%012d-%s%s.parquet",
+		event, date.UTC().Format(time.DateOnly), batch, sha256hex[:16], retrySuffix(retry))
+}
+
+// ReceiptName returns the name of the receipt by which a consumer's instance ("morgue@east")
+// tells that it has applied every batch up to this one.
+func ReceiptName(instance string, batch int64) string {
+	return fmt.Sprintf("receipts/%s/%012d.json", instance, batch)
+}
+
+func retrySuffix(retry int) string {
+	if retry == 0 {
+		return ""
+	}
+	return "." + strconv.Itoa(retry)
+}
+
+var (
+	manifestName = regexp.MustCompile(`^log/([0-9]{9})/([0-9]{12})(?:\.([1-9][0-9]?))?\.json$`)
+	partName     = regexp.MustCompile(`^parts/event=([a-z_]{1,32})/date=([0-9]{4}-[0-9]{2}-[0-9]{2})/([0-9]{12})-([0-9a-f]{16})(?:\.([1-9][0-9]?))?\.parquet$`)
+	receiptName  = regexp.MustCompile(`^receipts/([a-z0-9][a-z0-9_-]{0,62}(?:@[a-z0-9][a-z0-9_-]{0,62})?)/([0-9]{12})\.json$`)
+)
+
+// ParseManifestName is the inverse of [ManifestName].
+func ParseManifestName(name string) (batch int64, retry int, ok bool) {
+	m := manifestName.FindStringSubmatch(name)
+	if m == nil {
+		return 0, 0, false
+	}
+	batch, retry = number(m[2]), int(number(m[3]))
+	return batch, retry, number(m[1]) == batch/1000
+}
+
+// PartRef is what a part's name says.
+type PartRef struct {
+	Event string // an event type or Mixed
+	Date  time.Time
+	Batch int64
+	Hash  string // the first 16 digits of the SHA-256
+	Retry int
+}
+
+// ParsePartName is the inverse of [PartName].
+func ParsePartName(name string) (PartRef, bool) {
+	m := partName.FindStringSubmatch(name)
+	if m == nil {
+		return PartRef{}, false
+	}
+	date, err := time.Parse(time.DateOnly, m[2])
+	return PartRef{Event: m[1], Date: date, Batch: number(m[3]), Hash: m[4], Retry: int(number(m[5]))}, err == nil
+}
+
+// ParseReceiptName is the inverse of [ReceiptName].
+func ParseReceiptName(name string) (instance string, batch int64, ok bool) {
+	m := receiptName.FindStringSubmatch(name)
+	if m == nil {
+		return "", 0, false
+	}
+	return m[1], number(m[2]), true
+}
+
+// number parses digits that a pattern has matched; none are 0.
+func number(digits string) int64 {
+	n, _ := strconv.ParseInt(digits, 10, 64)
+	return n
+}

@@ -1,0 +1,34 @@
+// Package schemas is what two parties agree on, with no I/O: the data contract of a stream,
+// the manifest that describes a batch, the names under which files lie, and the receipt by
+// which a consumer tells how far it is. SPEC.md says the same in prose; testdata/vectors holds
+// good and bad files with verdicts.
+package schemas
+
+// Stream is the one stream there is, and the name of its contract.
+const Stream = "patient-events"
+
+// Event types of the contract.
+const (
+	Registered     = "registered"
+	Updated        = "updated"
+	Died           = "died"
+	DeathRetracted = "death_retracted"
+	DeathCorrected = "death_corrected"
+	Merged         = "merged"
+	Erased         = "erased"
+)
+
+// Mixed stands in a part's path where an event type would, for a part that holds several.
+const Mixed = "mixed"
+
+// Kinds of a batch.
+const (
+	Genesis    = "genesis"    // batch 0: opens the log, no events
+	Changes    = "changes"    // the events between two cursors; possibly none (heartbeat)
+	Snapshot   = "snapshot"   // every patient's state at one cursor, as baseline events
+	Correction = "correction" // a window's events again, from a repaired producer
+)
+
+// Format is the revision of the exchange's layout that this release writes and the highest
+// minimum reader it satisfies.
+const Format = 1
