@@ -1,0 +1,196 @@
+// Package dir keeps an exchange in a directory: a local disk, or a share that both parties
+// mount. Files appear whole: they are written under a temporary name in the folder where they
+// belong, checked for length, synced, and only then given their name; the folder is synced
+// after that. Create-if-absent is native (link(2)).
+//
+// Files and folders are made with the widest permissions that the process's umask allows, so
+// the site decides by umask, group and setgid bits who may read them.
+package dir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+)
+
+// Store is an exchange in one directory. It is safe for concurrent use, by any number of
+// processes, and holds nothing open between calls.
+type Store struct {
+	root   string
+	link   func(root *os.Root, from, to string) error
+	synced sync.Map // folders whose entry in their parent this store has synced
+}
+
+var _ exchange.Store = (*Store)(nil)
+
+// Open returns the store in the directory root, an absolute or relative path. The directory is
+// made at the first write, the one above it is not: a share that isn't mounted must not be
+// mistaken for an empty one. Nothing at that place is a [fault.Usage] error.
+func Open(root string) (*Store, error) {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "open store", root, err, "")
+	}
+	above := filepath.Dir(root)
+	info, err := os.Stat(above)
+	if err == nil && !info.IsDir() {
+		err = syscall.ENOTDIR
+	}
+	if err != nil {
+		return nil, fault.New(fault.Usage, "open store", above, bare(err), "mount or create "+above)
+	}
+	return &Store{root: root, link: (*os.Root).Link}, nil
+}
+
+// Get opens a regular file. Reads fail once ctx is done. A folder, a pipe or a device is not found.
+func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	if err := exchange.CheckName(name); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, s.failed("get", name, err)
+	}
+	file, err := s.openFile(name)
+	if err != nil {
+		return nil, s.failed("get", name, err)
+	}
+	return &fileReader{ctx: ctx, file: file}, nil
+}
+
+func (s *Store) openFile(name string) (*os.File, error) {
+	root, err := os.OpenRoot(s.root)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	// Without O_NONBLOCK a named pipe would keep the open call waiting for a writer.
+	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// List yields regular files and folders, a thousand entries in memory at a time.
+func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if err := exchange.CheckFolder(folder); err != nil {
+			yield("", err)
+			return
+		}
+		err := s.entries(ctx, folder, func(name string) bool { return yield(name, nil) })
+		if err != nil && !isAbsent(err) {
+			yield("", s.failed("list", folder, err))
+		}
+	}
+}
+
+func (s *Store) entries(ctx context.Context, folder string, yield func(string) bool) error {
+	root, err := os.OpenRoot(s.root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	dir, err := root.OpenFile(filepath.Join(".", folder), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		entries, err := dir.ReadDir(1000)
+		for _, entry := range entries {
+			if name, ok := listed(entry); ok && !yield(name) {
+				return nil
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func listed(entry fs.DirEntry) (string, bool) {
+	if exchange.CheckName(entry.Name()) != nil {
+		return "", false
+	}
+	switch {
+	case entry.IsDir():
+		return entry.Name() + "/", true
+	case entry.Type().IsRegular():
+		return entry.Name(), true
+	default:
+		return "", false
+	}
+}
+
+// fileReader ends with the context's error as soon as its context is done.
+type fileReader struct {
+	ctx  context.Context
+	file *os.File
+}
+
+func (r *fileReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.file.Read(p)
+}
+
+func (r *fileReader) Close() error { return r.file.Close() }
+
+// failed names the full path, for the operator to look at, and maps the system's errors to
+// those of the exchange.
+func (s *Store) failed(op, name string, err error) error {
+	hint := ""
+	switch {
+	case op == "get" && isAbsent(err):
+		err = exchange.ErrNotFound
+	case op == "publish" && errors.Is(err, fs.ErrExist):
+		err = exchange.ErrExists
+	case errors.Is(err, fs.ErrPermission):
+		hint = fmt.Sprintf("let user %d read (the producer: write) %s", os.Geteuid(), s.root)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		hint = "make room on the filesystem of " + s.root
+	}
+	return fault.New(fault.Transient, op, filepath.Join(s.root, name), bare(err), hint)
+}
+
+// isAbsent also knows the error of a path that leads through a file.
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// bare strips what the os package says about the operation and path: the fault says it better.
+func bare(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return e.Err
+	}
+	return err
+}
