@@ -1,0 +1,49 @@
+package pg
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+)
+
+// processAttributes keeps the terminal's Ctrl-C from the server, which is stopped in
+// order, and ends the server with the process that started it.
+func processAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGINT}
+}
+
+// children returns the processes whose parent is pid.
+func children(pid int) []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var found []int
+	for _, entry := range entries {
+		child, err := strconv.Atoi(entry.Name())
+		if err == nil && parent(child) == pid {
+			found = append(found, child)
+		}
+	}
+	return found
+}
+
+// parent returns the parent of pid, or 0 when pid has ended. The second field of
+// /proc/PID/stat is the program's name and may hold anything, hence the search from its end.
+func parent(pid int) int {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 2 {
+		return 0
+	}
+	ppid, err := strconv.Atoi(string(fields[1]))
+	if err != nil {
+		return 0
+	}
+	return ppid
+}
