@@ -1,0 +1,50 @@
+package exchange
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"waybill/schemas"
+)
+
+// Fetch copies a part into dst and checks its size and hash as the bytes come; it never reads
+// more than one byte beyond the announced size. What dst has after an error is worthless. A
+// part that is missing or short is [fault.NotYet] with a [Pending] cause; one that is too long,
+// or has the size and not the hash, is [ErrDamaged].
+func (r *Reader) Fetch(ctx context.Context, p schemas.Part, dst io.Writer) error {
+	ref, ok := schemas.ParsePartName(p.Name)
+	if !ok || !strings.HasPrefix(p.SHA256, ref.Hash) {
+		return fmt.Errorf("fetch %q: %w: not the name of a part", p.Name, schemas.ErrInvalid)
+	}
+	file, err := r.store.Get(ctx, p.Name)
+	if errors.Is(err, ErrNotFound) {
+		return pending("fetch", &Pending{Batch: ref.Batch, Reason: NoPart, File: p.Name}, fmt.Sprintf(noPartHint, ref.Batch))
+	}
+	if err != nil {
+		return err
+	}
+	hash := sha256.New()
+	n, err := io.Copy(io.MultiWriter(dst, hash), io.LimitReader(file, p.Bytes+1))
+	if err := errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("fetch %s: %w", p.Name, err)
+	}
+	if n < p.Bytes {
+		return pending("fetch", &Pending{Batch: ref.Batch, Reason: Short, File: p.Name}, fmt.Sprintf(noPartHint, ref.Batch))
+	}
+	if n > p.Bytes {
+		return damaged(ref.Batch, p.Name, fmt.Sprintf("more than the %d bytes announced", p.Bytes))
+	}
+	if hex.EncodeToString(hash.Sum(nil)) != p.SHA256 {
+		return damaged(ref.Batch, p.Name, "not the hash announced")
+	}
+	return nil
+}
+
+func damaged(batch int64, name, how string) error {
+	return poison("fetch", batch, fmt.Errorf("%s is %w: %s", name, ErrDamaged, how), fmt.Sprintf(damagedHint, batch))
+}

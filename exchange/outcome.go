@@ -1,0 +1,97 @@
+package exchange
+
+import (
+	"errors"
+	"fmt"
+
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+var (
+	// ErrNothingNew: the log ends where the follower stands.
+	ErrNothingNew = errors.New("nothing new")
+	// ErrFork: two manifests claim the same place in the log. Of class [fault.Poison].
+	ErrFork = errors.New("the log was forked")
+	// ErrForeign: a file of another stream or log, or in another's place. [fault.Poison].
+	ErrForeign = errors.New("not of this log")
+	// ErrDamaged: a whole file whose bytes aren't the ones that were announced. [fault.Poison].
+	ErrDamaged = errors.New("damaged")
+)
+
+// Why a batch is pending. The codes are stable: they appear in JSON output and metrics.
+const (
+	Gap        = "gap"         // a later manifest is there and this one isn't
+	Torn       = "torn"        // the manifest is there in part, and so are its retries
+	NoPart     = "no-part"     // the manifest is there and a part isn't
+	Short      = "short"       // a part has fewer bytes than announced
+	Purged     = "purged"      // the manifest that the follower has applied last is gone
+	RolledBack = "rolled-back" // the log ends before the batch that the follower has applied last
+)
+
+// Pending is the cause of a [fault.NotYet] error: a batch that can't be read as the store
+// stands, and may be as soon as a mirror or a relay has caught up. How long to wait before
+// calling it poison is for the follower to decide.
+type Pending struct {
+	Batch  int64
+	Reason string // one of the constants above
+	File   string // the file concerned; may be empty
+}
+
+func (p *Pending) Error() string {
+	text := map[string]string{
+		Gap:        "a later batch is there and this one isn't",
+		Torn:       "the manifest is incomplete",
+		NoPart:     "a part is missing",
+		Short:      "a part is shorter than announced",
+		Purged:     "this batch was applied and its manifest is gone",
+		RolledBack: "this batch was applied and the log now ends before it",
+	}[p.Reason]
+	if p.File == "" {
+		return text
+	}
+	return text + ": " + p.File
+}
+
+// Is makes a torn manifest [schemas.ErrTorn].
+func (p *Pending) Is(target error) bool { return p.Reason == Torn && target == schemas.ErrTorn }
+
+// IsTorn reports whether err comes from a manifest that is there and incomplete.
+func IsTorn(err error) bool { return errors.Is(err, schemas.ErrTorn) }
+
+func batchName(batch int64) string { return fmt.Sprintf("batch %d", batch) }
+
+func pending(op string, p *Pending, hint string) error {
+	return fault.New(fault.NotYet, op, batchName(p.Batch), p, hint)
+}
+
+func poison(op string, batch int64, cause error, hint string) error {
+	return fault.New(fault.Poison, op, batchName(batch), cause, hint)
+}
+
+func forked(batch int64, how string) error {
+	return poison("read", batch, fmt.Errorf("%w: %s", ErrFork, how), forkHint)
+}
+
+const (
+	forkHint      = "compare this batch's hash with the producer's (`waybill batches`): the store was overwritten or restored, or this is another log"
+	foreignHint   = "check that the store's URL is the one that the producer writes to"
+	gapHint       = "wait for the mirror or relay to catch up; if it has, ask the producer to look for this batch"
+	tornHint      = "wait for the upload or relay to finish; if it has, ask the producer to run `waybill export`, which publishes it again"
+	purgedHint    = "check the store's URL, and that nobody purges log/ there"
+	rolledHint    = "check the store's URL, and whether the store was restored from a backup"
+	producerHint  = "ask the producer to run `waybill verify`"
+	upgradeHint   = "upgrade this side to a release that reads it"
+	emptyHint     = "check the store's URL; the producer writes the first batch with `waybill export`"
+	noPartHint    = "wait for the mirror or relay to catch up; if it has, ask the producer to run `waybill repair %d`"
+	damagedHint   = "ask the producer to run `waybill repair %d`"
+	otherBytes    = "another manifest is in this batch's place"
+	appendForkTip = "see whether another exporter writes this log; if this database was restored or rolled back, go on with `waybill export --new-generation`"
+)
+
+func unreadableHint(err error) string {
+	if errors.Is(err, schemas.ErrUnsupported) {
+		return upgradeHint
+	}
+	return producerHint
+}

@@ -1,0 +1,153 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"path"
+	"slices"
+	"strings"
+
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+// Last returns the newest entry that can be read, by listing the log. An empty log is [ErrNotFound].
+func (r *Reader) Last(ctx context.Context) (*Entry, error) {
+	for batch, err := range r.backwards(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		entry, err := r.Open(ctx, batch)
+		if errors.Is(err, ErrNotFound) || IsTorn(err) {
+			continue
+		}
+		return entry, err
+	}
+	return nil, fault.New(fault.NotYet, "read", "log", fmt.Errorf("%w: it is empty", ErrNotFound), emptyHint)
+}
+
+// Snapshot returns the newest snapshot, by listing the log. A log without one is [ErrNotFound].
+func (r *Reader) Snapshot(ctx context.Context) (*Entry, error) {
+	last, err := r.Last(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if last.Manifest.Snapshot == nil {
+		return nil, fmt.Errorf("read the newest snapshot: %w", ErrNotFound)
+	}
+	return r.Open(ctx, *last.Manifest.Snapshot)
+}
+
+// Overdue lists the log, which a follower does when [ErrNothingNew] has lasted too long. It
+// returns nil when the log does end at after, and otherwise an error of class [fault.NotYet]
+// with a [Pending] cause: later batches without the next one are a [Gap] however wide, and a
+// log that ends before after was rolled back.
+func (r *Reader) Overdue(ctx context.Context, after Position) error {
+	newest := int64(-1)
+	for batch, err := range r.backwards(ctx) {
+		if err != nil {
+			return err
+		}
+		newest = batch
+		break
+	}
+	switch {
+	case newest > after.Batch+1:
+		if next, err := r.exists(ctx, schemas.ManifestName(after.Batch+1, 0)); err != nil || next {
+			return err
+		}
+		return pending("read", &Pending{Batch: after.Batch + 1, Reason: Gap}, gapHint)
+	case newest < after.Batch:
+		return pending("read", &Pending{Batch: after.Batch, Reason: RolledBack}, rolledHint)
+	default:
+		return nil
+	}
+}
+
+// Entries yields the entries of batches from to to, both included, in order, and checks that
+// each follows the one before. A negative to means the end of the log. An error ends it; an
+// absent batch below to is one, with [ErrNotFound].
+func (r *Reader) Entries(ctx context.Context, from, to int64) iter.Seq2[*Entry, error] {
+	return func(yield func(*Entry, error) bool) {
+		var previous *Entry
+		for batch := from; to < 0 || batch <= to; batch++ {
+			entry, err := r.Open(ctx, batch)
+			if to < 0 && errors.Is(err, ErrNotFound) {
+				return
+			}
+			if err == nil {
+				err = linked(previous, entry)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(entry, nil) {
+				return
+			}
+			previous = entry
+		}
+	}
+}
+
+func linked(previous, next *Entry) error {
+	if previous != nil && next.Manifest.Previous != previous.Hash {
+		return forked(next.Manifest.Batch, "its manifest doesn't follow the one before it")
+	}
+	return follows(previous, next)
+}
+
+// backwards yields the numbers of the batches that have a manifest, whole or not, newest first.
+// It lists one folder of the log at a time.
+func (r *Reader) backwards(ctx context.Context) iter.Seq2[int64, error] {
+	return func(yield func(int64, error) bool) {
+		folders, err := r.names(ctx, "log")
+		if err != nil {
+			yield(0, err)
+			return
+		}
+		for _, folder := range slices.Backward(folders) {
+			batches, err := r.batches(ctx, path.Join("log", strings.TrimSuffix(folder, "/")))
+			if err != nil {
+				yield(0, err)
+				return
+			}
+			for _, batch := range slices.Backward(batches) {
+				if !yield(batch, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// batches returns the numbers of the batches in one folder of the log, in order.
+func (r *Reader) batches(ctx context.Context, folder string) ([]int64, error) {
+	names, err := r.names(ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	var batches []int64
+	for _, name := range names {
+		if batch, _, ok := schemas.ParseManifestName(path.Join(folder, name)); ok {
+			batches = append(batches, batch)
+		}
+	}
+	slices.Sort(batches)
+	return slices.Compact(batches), nil
+}
+
+// names returns what is directly in a folder, in order.
+func (r *Reader) names(ctx context.Context, folder string) ([]string, error) {
+	var names []string
+	for name, err := range r.store.List(ctx, folder) {
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names, nil
+}

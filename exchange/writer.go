@@ -1,0 +1,112 @@
+package exchange
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+// WriteStore is what writing a log takes.
+type WriteStore interface {
+	Getter
+	Putter
+	Publisher
+}
+
+// Writer appends batches to a log: parts first, the manifest last. It may be used concurrently.
+type Writer struct {
+	store WriteStore
+}
+
+// NewWriter returns a writer of the log in store.
+func NewWriter(store WriteStore) *Writer { return &Writer{store: store} }
+
+// Part stores one part, size bytes of file with the given SHA-256, and returns the name for the
+// manifest. A part that is there already is not written again on stores that refuse to; one
+// that an aborted upload left torn there is passed over by a retry suffix.
+func (w *Writer) Part(ctx context.Context, event string, date time.Time, batch int64, file io.ReaderAt, size int64, sha256hex string) (string, error) {
+	for retry := range maxRetry + 1 {
+		name := schemas.PartName(event, date, batch, sha256hex, retry)
+		err := w.store.Put(ctx, name, size, io.NewSectionReader(file, 0, size))
+		if err == nil {
+			return name, nil
+		}
+		if !errors.Is(err, ErrExists) {
+			return "", err
+		}
+		same, err := w.holds(ctx, name, size, sha256hex)
+		if err != nil {
+			return "", err
+		}
+		if same {
+			return name, nil
+		}
+	}
+	return "", fault.New(fault.Transient, "put", schemas.PartName(event, date, batch, sha256hex, 0),
+		fmt.Errorf("%d torn uploads are in its place", maxRetry+1), "delete them from the store, and see why uploads break off")
+}
+
+func (w *Writer) holds(ctx context.Context, name string, size int64, sha256hex string) (bool, error) {
+	file, err := w.store.Get(ctx, name)
+	if err != nil {
+		return false, err
+	}
+	hash := sha256.New()
+	_, err = io.Copy(hash, io.LimitReader(file, size+1))
+	if err := errors.Join(err, file.Close()); err != nil {
+		return false, fmt.Errorf("read back %s: %w", name, err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)) == sha256hex, nil
+}
+
+// Append publishes a batch: exactly these bytes, the file of its manifest. Having published
+// them before is fine. Torn files in its place are passed over by a retry suffix; any other
+// manifest there is [ErrFork].
+//
+// What was published is read back, also where the store reported success: on stores that can't
+// create a file only if it is absent, this is how the loser of a race finds out.
+func (w *Writer) Append(ctx context.Context, batch int64, data []byte) error {
+	if _, err := parseEntry(batch, data); err != nil {
+		return err
+	}
+	for retry := range maxRetry + 1 {
+		name := schemas.ManifestName(batch, retry)
+		if err := w.store.Publish(ctx, name, data); err != nil && !errors.Is(err, ErrExists) {
+			return err
+		}
+		found, err := readFile(ctx, w.store, name, maxManifest)
+		if err != nil && !errors.Is(err, ErrDamaged) {
+			return err
+		}
+		if bytes.Equal(found, data) {
+			return nil
+		}
+		if _, err := schemas.ParseManifest(found); !errors.Is(err, schemas.ErrTorn) {
+			return fault.New(fault.Poison, "publish", batchName(batch), fmt.Errorf("%w: %s", ErrFork, otherBytes), appendForkTip)
+		}
+	}
+	return fault.New(fault.Transient, "publish", batchName(batch),
+		fmt.Errorf("%d torn manifests are in its place", maxRetry+1), "see why uploads break off")
+}
+
+//go:embed README.txt
+var readme []byte
+
+// Readme leaves a note to whoever administers the store: what this is and what not to purge.
+// A note that is there already stays as it is.
+func (w *Writer) Readme(ctx context.Context) error {
+	err := w.store.Publish(ctx, "README.txt", readme)
+	if errors.Is(err, ErrExists) {
+		return nil
+	}
+	return err
+}
