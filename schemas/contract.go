@@ -40,6 +40,7 @@ type Column struct {
 	Enum           []string       // of Text; nil means any value
 	Pattern        *regexp.Regexp // of Text; nil means any value
 	MaxLength      int            // of Text, in characters; of JSON, in elements. 0 means MaxValueBytes alone
+	Members        []string       // of JSON: the strings that each object of the array must have
 	Min, Max       int64          // of integers, inclusive; of Timestamp, in µs since 1970-01-01 UTC
 	Classification string         // "restricted" for personal data, else "internal"
 	Description    string
@@ -117,6 +118,11 @@ type property struct {
 			ValidValues []string `yaml:"validValues"`
 		} `yaml:"arguments"`
 	} `yaml:"quality"`
+	Items struct {
+		Properties []struct {
+			Name string `yaml:"name"`
+		} `yaml:"properties"`
+	} `yaml:"items"`
 }
 
 // ParseContract reads a contract from an Open Data Contract Standard v3.1 file with one
@@ -169,6 +175,9 @@ func (p *property) column() (Column, error) {
 		if q.Metric == "invalidValues" {
 			col.Enum = q.Arguments.ValidValues
 		}
+	}
+	for _, member := range p.Items.Properties {
+		col.Members = append(col.Members, member.Name)
 	}
 	var err error
 	if col.Min, col.Max, err = p.limits(t); err != nil {

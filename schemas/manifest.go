@@ -92,6 +92,9 @@ type Time struct{ time.Time }
 // At returns t in UTC, truncated to the microsecond.
 func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Microsecond)} }
 
+// AtMicro returns the instant that lies micros microseconds after 1970-01-01.
+func AtMicro(micros int64) Time { return Time{time.UnixMicro(micros).UTC()} }
+
 const timeLayout = "2006-01-02T15:04:05.000000Z"
 
 // MarshalText implements [encoding.TextMarshaler].

@@ -19,7 +19,7 @@ func (c *Contract) ParquetSchema() *parquet.Schema {
 }
 
 func (c Column) parquetNode() parquet.Node {
-	node := parquetLeaf(c.Type)
+	node := parquet.Encoded(parquetLeaf(c.Type), &parquet.Plain)
 	if c.Enum != nil {
 		node = parquet.Encoded(node, &parquet.RLEDictionary)
 	}
