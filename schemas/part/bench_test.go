@@ -10,7 +10,7 @@ import (
 func BenchmarkWriter(b *testing.B) {
 	tuples := sampleTuples(20_000)
 	b.ReportAllocs()
-	w := part.NewWriter(io.Discard, contract)
+	w := part.NewWriter(io.Discard, contract, part.WriterOptions{})
 	for i := range b.N {
 		if err := w.WriteTuple(tuples[i%len(tuples)]); err != nil {
 			b.Fatal(err)

@@ -134,7 +134,7 @@ func sampleTuples(n int) [][]byte {
 func writePart(t testing.TB, tuples [][]byte) (data []byte, file part.File) {
 	t.Helper()
 	var b bytes.Buffer
-	w := part.NewWriter(&b, contract)
+	w := part.NewWriter(&b, contract, part.WriterOptions{})
 	for _, tuple := range tuples {
 		if err := w.WriteTuple(tuple); err != nil {
 			t.Fatal(err)

@@ -20,8 +20,8 @@ type File struct {
 
 // Options are a stream's knobs. The zero value takes every event and no bad row.
 type Options struct {
-	Events  []string // event types wanted; nil means all
-	BadRows int      // how many rows may break the contract and be set aside
+	Events     []string // event types wanted; nil means all
+	Quarantine int      // how many rows may break the contract and be set aside
 }
 
 // readAhead is how many bytes of tuples are made at a time.
@@ -55,7 +55,7 @@ func NewStream(c *schemas.Contract, opt Options, files ...File) *Stream {
 	s := &Stream{
 		contract: c,
 		check:    newChecker(c),
-		limit:    opt.BadRows,
+		limit:    opt.Quarantine,
 		files:    files,
 		row:      make([]datum, len(c.Columns)),
 		tally:    newTally(c),

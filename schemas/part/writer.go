@@ -1,6 +1,7 @@
 package part
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 
@@ -11,7 +12,7 @@ import (
 
 const (
 	// rowsPerGroup bounds what a writer holds: a row group's pages stay in memory until it ends.
-	rowsPerGroup = 1 << 16
+	defaultRowsPerGroup = 1 << 16
 	// pageBytes is when a column's values become a page. With the columns of seven open writers
 	// it is the largest part of the exporter's memory.
 	pageBytes = 64 << 10
@@ -19,6 +20,11 @@ const (
 	batchBytes = 64 << 10
 	batchRows  = 256
 )
+
+// WriterOptions are a writer's knobs. The zero value is what the exporter uses.
+type WriterOptions struct {
+	RowsPerGroup int // rows per Parquet row group; 0 means 65,536
+}
 
 // Writer encodes tuples into one Parquet file. After an error it can only be dropped.
 type Writer struct {
@@ -33,11 +39,13 @@ type Writer struct {
 	values  [][]parquet.Value // the batch by column
 	inBatch int
 	inGroup int
+
+	rowsPerGroup int
 }
 
-// NewWriter returns a writer of one part to dst. The bytes follow from the tuples and this
-// release alone.
-func NewWriter(dst io.Writer, c *schemas.Contract) *Writer {
+// NewWriter returns a writer of one part to dst. The bytes follow from the tuples, the options
+// and this release alone.
+func NewWriter(dst io.Writer, c *schemas.Contract, opt WriterOptions) *Writer {
 	w := &Writer{
 		contract: c,
 		check:    newChecker(c),
@@ -46,6 +54,8 @@ func NewWriter(dst io.Writer, c *schemas.Contract) *Writer {
 		row:      make([]datum, len(c.Columns)),
 		tuples:   make([]byte, 0, batchBytes),
 		values:   make([][]parquet.Value, len(c.Columns)),
+
+		rowsPerGroup: cmp.Or(opt.RowsPerGroup, defaultRowsPerGroup),
 	}
 	w.columns = w.parquet.ColumnWriters()
 	for i := range w.values {
@@ -135,7 +145,7 @@ func (w *Writer) flushBatch() error {
 	}
 	w.inGroup += w.inBatch
 	w.inBatch, w.tuples = 0, w.tuples[:0]
-	if w.inGroup+batchRows <= rowsPerGroup {
+	if w.inGroup+batchRows <= w.rowsPerGroup {
 		return nil
 	}
 	w.inGroup = 0
