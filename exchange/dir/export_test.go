@@ -1,0 +1,14 @@
+package dir
+
+import (
+	"os"
+	"syscall"
+)
+
+// WithoutLinks makes s believe that its filesystem has no links, as FAT and some shares don't.
+func WithoutLinks(s *Store) *Store {
+	s.link = func(_ *os.Root, from, to string) error {
+		return &os.LinkError{Op: "linkat", Old: from, New: to, Err: syscall.EPERM}
+	}
+	return s
+}

@@ -1,0 +1,134 @@
+// Package exchangetest says what every store must do, as tests. Run them over a store with
+// [Run]. It also has stores that misbehave on purpose, for tests of what is built on stores.
+package exchangetest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"waybill/exchange"
+)
+
+// Capabilities are what stores may differ in. Each value has its own expectations; nothing is skipped.
+type Capabilities struct {
+	// NativePublish: of several publishers at once exactly one wins. Otherwise several may be
+	// told that they did, and the loser finds out by reading back.
+	NativePublish bool
+	// Overwrites: Put replaces what is there. Otherwise it returns [exchange.ErrExists].
+	Overwrites bool
+	// Names is how many files the listing tests make; 0 means 5,000.
+	Names int
+}
+
+// Place is an empty store, and a way into it for other programs.
+type Place struct {
+	Store exchange.Store
+	// Plant puts a file into the store by other means, under any name at all.
+	Plant func(name string, data []byte) error
+}
+
+const (
+	kB = 1 << 10
+	mB = 1 << 20
+)
+
+type suite struct {
+	caps Capabilities
+	open func(t *testing.T) Place
+}
+
+// Run tests the store that open returns, a new and empty one at each call.
+func Run(t *testing.T, caps Capabilities, open func(t *testing.T) Place) {
+	if caps.Names == 0 {
+		caps.Names = 5000
+	}
+	s := suite{caps, open}
+	for _, group := range []struct {
+		name string
+		run  func(*testing.T)
+	}{
+		{"content", s.content},
+		{"failure", s.failure},
+		{"publish", s.publish},
+		{"names", s.names},
+		{"list", s.list},
+		{"cancel", s.cancel},
+	} {
+		t.Run(group.name, group.run)
+	}
+}
+
+// pattern is an endless reader of bytes that depend on the seed alone.
+func pattern(seed byte) io.Reader { return rand.NewChaCha8([32]byte{seed}) }
+
+func patternOf(seed byte, size int64) io.Reader { return io.LimitReader(pattern(seed), size) }
+
+func patternBytes(t *testing.T, seed byte, size int64) []byte {
+	t.Helper()
+	data, err := io.ReadAll(patternOf(seed, size))
+	must(t, err)
+	return data
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantIs(t *testing.T, what string, err, target error) {
+	t.Helper()
+	if !errors.Is(err, target) {
+		t.Errorf("%s = %v, want %v", what, err, target)
+	}
+}
+
+func putBytes(t *testing.T, s exchange.Store, name string, data []byte) {
+	t.Helper()
+	must(t, s.Put(t.Context(), name, int64(len(data)), bytes.NewReader(data)))
+}
+
+func getBytes(t *testing.T, s exchange.Store, name string) ([]byte, error) {
+	t.Helper()
+	file, err := s.Get(t.Context(), name)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(file)
+	return data, errors.Join(err, file.Close())
+}
+
+func wantBytes(t *testing.T, s exchange.Store, name string, want []byte) {
+	t.Helper()
+	got, err := getBytes(t, s, name)
+	if err != nil {
+		t.Errorf("get %s: %v", name, err)
+	} else if !bytes.Equal(got, want) {
+		t.Errorf("%s has %d bytes (%x), want %d (%x)", name, len(got), sha256.Sum256(got), len(want), sha256.Sum256(want))
+	}
+}
+
+// listed returns what is in a folder, in order.
+func listed(t *testing.T, s exchange.Store, folder string) []string {
+	t.Helper()
+	var names []string
+	for name, err := range s.List(t.Context(), folder) {
+		must(t, err)
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func wantListed(t *testing.T, s exchange.Store, folder string, want ...string) {
+	t.Helper()
+	if got := listed(t, s, folder); !slices.Equal(got, want) {
+		t.Errorf("list %q = %q, want %q", folder, got, want)
+	}
+}
