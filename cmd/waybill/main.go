@@ -1,0 +1,139 @@
+// Command waybill carries events between services through files. It maps failures to exit
+// codes and text; what it does is in the packages exporter, importer and exchange.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+
+	"waybill/internal/fault"
+)
+
+// Exit codes; docs/operation.md explains them.
+const (
+	exitDone      = 0
+	exitUsage     = 2
+	exitPoison    = 3
+	exitTransient = 4
+	exitLate      = 5
+	exitHeld      = 6
+)
+
+type commands struct {
+	Config []string `short:"c" placeholder:"PATH" env:"WAYBILL_CONFIG" help:"A configuration file, or the folder that holds one per service (default: this folder)." default:"."`
+	JSON   bool     `help:"Print JSON in place of tables."`
+	Log    string   `enum:"error,warn,info,debug" default:"warn" help:"Log what is at least this important, to standard error (${enum})."`
+
+	Init    initCommand    `cmd:"" help:"Write a commented configuration file for a service."`
+	Migrate migrateCommand `cmd:"" help:"Bring the databases' tables up to date."`
+	Export  exportCommand  `cmd:"" help:"Publish everything from the last batch to now."`
+	Import  importCommand  `cmd:"" help:"Load everything from the checkpoint to now."`
+	Rerun   rerunCommand   `cmd:"" help:"Load batches again."`
+	Repair  repairCommand  `cmd:"" help:"Put the lost or damaged files of a published batch on the store again."`
+	Status  statusCommand  `cmd:"" help:"Show how far everybody is."`
+	Batches batchesCommand `cmd:"" help:"List the newest batches of the log."`
+	Verify  verifyCommand  `cmd:"" help:"Read log and parts again: chain, hashes, counts."`
+	Trace   traceCommand   `cmd:"" help:"Follow one patient from the outbox to the consumers' effects."`
+	Version versionCommand `cmd:"" help:"Print the release."`
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run executes one command line and returns its exit code.
+func run(arguments []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var c commands
+	parser, err := kong.New(&c, kong.Name("waybill"), kong.Writers(stdout, stderr), kong.UsageOnError(),
+		kong.Description("Events between services that may exchange only files."))
+	if err != nil {
+		fmt.Fprintln(stderr, "waybill:", err)
+		return exitUsage
+	}
+	command, err := parser.Parse(arguments)
+	if err != nil {
+		fmt.Fprintln(stderr, "waybill:", err)
+		return exitUsage
+	}
+	env := &environment{paths: c.Config, json: c.JSON, out: stdout, log: newLogger(stderr, c.Log)}
+	command.BindTo(ctx, (*context.Context)(nil))
+	if err := command.Run(env); err != nil {
+		explain(stderr, err)
+		return exitCode(err)
+	}
+	return exitDone
+}
+
+func exitCode(err error) int {
+	switch fault.ClassOf(err) {
+	case fault.Usage:
+		return exitUsage
+	case fault.Poison:
+		return exitPoison
+	case fault.NotYet:
+		return exitLate
+	case fault.Held:
+		return exitHeld
+	default:
+		return exitTransient
+	}
+}
+
+// explain prints what failed, and below it what to do.
+func explain(w io.Writer, err error) {
+	fmt.Fprintf(w, "waybill: %s (%s)\n", err, fault.ClassOf(err))
+	if hint := fault.HintOf(err); hint != "" {
+		fmt.Fprintln(w, "  next:", hint)
+	}
+}
+
+func newLogger(w io.Writer, level string) *slog.Logger {
+	var l slog.Level
+	_ = l.UnmarshalText([]byte(level)) // kong has checked it against the enum
+	options := &slog.HandlerOptions{Level: l}
+	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// environment is what every command gets.
+type environment struct {
+	paths []string
+	json  bool
+	out   io.Writer
+	log   *slog.Logger
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(env *environment) error {
+	_, err := fmt.Fprintln(env.out, "waybill", release())
+	return err
+}
+
+// release is the module's version, or the commit of a build from a checkout.
+func release() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			return "0.1.0+" + setting.Value[:min(12, len(setting.Value))]
+		}
+	}
+	return "0.1.0"
+}

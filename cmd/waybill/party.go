@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"waybill/exchange"
+	"waybill/exchange/store"
+	"waybill/exporter"
+	"waybill/importer"
+	"waybill/internal/fault"
+)
+
+// databaseURL resolves the secret anew at each call, so that it can be rotated.
+func (c *config) databaseURL() (string, error) {
+	if c.DatabaseFile != "" {
+		data, err := os.ReadFile(c.DatabaseFile)
+		if err != nil {
+			return "", fault.New(fault.Usage, "read", "database_file", err, "")
+		}
+		return strings.TrimSpace(string(data)), nil
+	}
+	var missing []string
+	url := os.Expand(c.Database, func(name string) string {
+		value, ok := os.LookupEnv(name)
+		if !ok {
+			missing = append(missing, name)
+		}
+		return value
+	})
+	if len(missing) > 0 {
+		return "", fault.New(fault.Usage, "resolve", "database of "+c.path, fmt.Errorf("the environment has no %s", strings.Join(missing, ", ")), "set it, or use database_file")
+	}
+	return url, nil
+}
+
+func (c *config) openStore(ctx context.Context) (exchange.Store, error) {
+	return store.Open(ctx, os.ExpandEnv(c.Store))
+}
+
+// configs returns the configurations of the named service, or of all.
+func (env *environment) configs(service string) ([]*config, error) {
+	var files []string
+	for _, path := range env.paths {
+		found, err := configFiles(path, service)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, found...)
+	}
+	var list []*config
+	for _, file := range files {
+		c, err := readConfig(file)
+		if err != nil {
+			return nil, err
+		}
+		if service == "" || c.Service == service {
+			list = append(list, c)
+		}
+	}
+	if len(list) == 0 {
+		what := "any service"
+		if service != "" {
+			what = "service " + service
+		}
+		return nil, fault.New(fault.Usage, "find", "configuration", fmt.Errorf("none of %s in %s", what, strings.Join(env.paths, ", ")),
+			"`waybill init "+service+"` writes one; --config names another file or folder")
+	}
+	return list, nil
+}
+
+// configFiles returns path itself, or the files in it: one service's, or all.
+func configFiles(path, service string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "find", path, errors.Unwrap(err), "--config names a file or a folder")
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	if service != "" {
+		file := filepath.Join(path, service+".yaml")
+		if _, err := os.Stat(file); err == nil {
+			return []string{file}, nil
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(path, "*.yaml"))
+	slices.Sort(files)
+	return files, err
+}
+
+// config returns the one configuration of a service.
+func (env *environment) config(service string) (*config, error) {
+	list, err := env.configs(service)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) > 1 {
+		return nil, fault.New(fault.Usage, "find", "configuration", fmt.Errorf("both %s and %s are for service %s", list[0].path, list[1].path, service), "name one with --config")
+	}
+	return list[0], nil
+}
+
+func (c *config) exporter(ctx context.Context, env *environment, progress func(done, total int64)) (*exporter.Exporter, error) {
+	url, err := c.databaseURL()
+	if err != nil {
+		return nil, err
+	}
+	place, err := c.openStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return exporter.New(exporter.Config{
+		DatabaseURL: url, Store: place, Spool: c.Spool,
+		Heartbeat: time.Duration(c.Export.Heartbeat), BatchEvents: c.Export.BatchEvents,
+		Software: release(), Log: env.log, Progress: progress,
+	})
+}
+
+func (c *config) importer(ctx context.Context, env *environment, progress func(importer.BatchSummary)) (*importer.Importer, error) {
+	url, err := c.databaseURL()
+	if err != nil {
+		return nil, err
+	}
+	place, err := c.openStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return importer.New(importer.Config{
+		DatabaseURL: url, Store: place, Consumer: c.consumer, Instance: c.Import.Instance, Spool: c.Spool,
+		Grace: time.Duration(c.Import.Grace), Lease: time.Duration(c.Import.Lease), ActWithin: time.Duration(c.Import.ActWithin),
+		Brake: int(*c.Import.Brake), Observe: c.Import.Mode == "observe", QuarantineRows: c.Import.QuarantineRows,
+		MaxPartBytes: c.Import.MaxPartMiB << 20, Zone: c.zone, Log: env.log, Progress: progress, Software: release(),
+	})
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+func (env *environment) printJSON(v any) error {
+	encoder := json.NewEncoder(env.out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
+
+// table is rows of cells under a header, printed only if there are any.
+type table struct {
+	env  *environment
+	head []string
+	rows [][]string
+}
+
+func (env *environment) table(head ...string) *table { return &table{env: env, head: head} }
+
+func (t *table) row(cells ...any) {
+	row := make([]string, len(cells))
+	for i, c := range cells {
+		row[i] = fmt.Sprint(c)
+	}
+	t.rows = append(t.rows, row)
+}
+
+func (t *table) print() error {
+	if len(t.rows) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(t.env.out, 0, 8, 2, ' ', 0)
+	for _, row := range append([][]string{t.head}, t.rows...) {
+		fmt.Fprintln(w, strings.TrimRight(strings.Join(row, "\t"), "\t "))
+	}
+	return w.Flush()
+}
+
+// count writes 4112 as 4,112.
+func count(n int64) string {
+	digits := strconv.FormatInt(n, 10)
+	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+func size(bytes int64) string {
+	switch {
+	case bytes >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
+	case bytes >= 1<<10:
+		return fmt.Sprintf("%.1f KiB", float64(bytes)/(1<<10))
+	default:
+		return fmt.Sprintf("%d B", bytes)
+	}
+}
+
+func took(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(10 * time.Millisecond).String()
+}
+
+// effects writes counts by kind as "cancelled 2, restored 1".
+func effects(counts map[string]int64) string {
+	kinds := make([]string, 0, len(counts))
+	for kind, n := range counts {
+		if n > 0 {
+			kinds = append(kinds, kind+" "+count(n))
+		}
+	}
+	slices.Sort(kinds)
+	return strings.Join(kinds, ", ")
+}
+
+// when writes an instant in UTC, and in the site's zone where that differs.
+func when(t time.Time, zone *time.Location) string {
+	if t.IsZero() {
+		return "-"
+	}
+	utc := t.UTC().Format("2006-01-02 15:04:05Z")
+	if local := t.In(zone); local.Format("15:04") != t.UTC().Format("15:04") {
+		return utc + " (" + local.Format("15:04 MST") + ")"
+	}
+	return utc
+}
+
+// ago writes a span as people say it: 4s, 12m, 3h10m, 2d.
+func ago(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours()/24))
+	}
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"waybill/exchange"
+	"waybill/exporter"
+	"waybill/importer"
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+type statusCommand struct{}
+
+// serviceStatus is one row of the answer.
+type serviceStatus struct {
+	Service  string             `json:"service"`
+	State    string             `json:"state"` // ok, behind, waiting, late, HELD, broken
+	Detail   string             `json:"detail,omitempty"`
+	LogEnd   int64              `json:"log_end"` // the newest batch on the store; -1: none
+	Export   *exporter.Status   `json:"export,omitempty"`
+	Import   *importer.Status   `json:"import,omitempty"`
+	Receipts []*schemas.Receipt `json:"receipts,omitempty"`
+
+	class fault.Class
+	zone  *time.Location
+}
+
+// Run prints a row per service and fails as the worst of them does, so that a monitor can watch
+// the exit code.
+func (c *statusCommand) Run(ctx context.Context, env *environment) error {
+	parties, err := env.configs("")
+	if err != nil {
+		return err
+	}
+	var rows []*serviceStatus
+	for _, party := range parties {
+		row := &serviceStatus{Service: party.Service, State: "ok", LogEnd: -1, zone: party.zone}
+		if err := row.fill(ctx, party); err != nil {
+			row.fail(err)
+		}
+		rows = append(rows, row)
+	}
+	if err := env.printStatus(rows); err != nil {
+		return err
+	}
+	return worst(rows)
+}
+
+func (row *serviceStatus) fill(ctx context.Context, party *config) error {
+	url, err := party.databaseURL()
+	if err != nil {
+		return err
+	}
+	place, err := party.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	reader := exchange.NewReader(place)
+	last, err := reader.Last(ctx)
+	if err == nil {
+		row.LogEnd = last.Manifest.Batch
+	} else if !errors.Is(err, exchange.ErrNotFound) {
+		return err
+	}
+	if party.Export != nil {
+		return row.fillExport(ctx, url, reader)
+	}
+	return row.fillImport(ctx, url, party, last)
+}
+
+func (row *serviceStatus) fillExport(ctx context.Context, url string, reader *exchange.Reader) error {
+	s, err := exporter.ReadStatus(ctx, url)
+	if err != nil {
+		return err
+	}
+	row.Export = &s
+	if row.Receipts, err = reader.Receipts(ctx); err != nil {
+		return err
+	}
+	switch {
+	case s.Planned != nil:
+		row.set("behind", 0, fmt.Sprintf("batch %d is planned and not published: run `waybill export`", *s.Planned))
+	case s.Waiting > 0:
+		row.set("behind", 0, fmt.Sprintf("%s events wait, the oldest for %s", count(s.Waiting), ago(s.Now.Sub(*s.Oldest))))
+	}
+	return nil
+}
+
+func (row *serviceStatus) fillImport(ctx context.Context, url string, party *config, last *exchange.Entry) error {
+	s, err := importer.ReadStatus(ctx, url, party.consumer)
+	if err != nil {
+		return err
+	}
+	row.Import = &s
+	behind := row.LogEnd - s.Batch
+	switch grace := time.Duration(party.Import.Grace); {
+	case s.Held != nil && *s.Held == s.Batch+1:
+		row.set("HELD", fault.Held, fmt.Sprintf("brake at batch %d: %s; `waybill import %s --approve %d --reason TEXT`", *s.Held, effects(s.HeldEffects), s.Consumer, *s.Held))
+	case s.Pending != nil:
+		row.set("waiting", fault.NotYet, fmt.Sprintf("batch %d: %s, for %s", *s.Pending, s.PendingWhy, ago(s.Now.Sub(*s.PendingSince))))
+	case behind > 0:
+		row.set("behind", 0, fmt.Sprintf("lag %d batches, %s", behind, ago(last.Manifest.Window.To.Sub(s.WindowTo))))
+	case s.Batch >= 0 && s.Now.Sub(s.WindowTo) > s.Heartbeat+grace:
+		row.set("late", fault.NotYet, fmt.Sprintf("nothing new for %s; the heartbeat is %s", ago(s.Now.Sub(s.WindowTo)), s.Heartbeat))
+	}
+	return nil
+}
+
+func (row *serviceStatus) set(state string, class fault.Class, detail string) {
+	row.State, row.class, row.Detail = state, class, detail
+}
+
+func (row *serviceStatus) fail(err error) {
+	row.set("broken", fault.ClassOf(err), err.Error())
+	if hint := fault.HintOf(err); hint != "" {
+		row.Detail += "; " + hint
+	}
+}
+
+func worst(rows []*serviceStatus) error {
+	order := []fault.Class{fault.Poison, fault.Usage, fault.Transient, fault.Held, fault.NotYet}
+	for _, class := range order {
+		for _, row := range rows {
+			if row.class == class {
+				return fault.New(class, "status of", row.Service, errors.New(row.State), "")
+			}
+		}
+	}
+	return nil
+}
+
+func (env *environment) printStatus(rows []*serviceStatus) error {
+	if env.json {
+		return env.printJSON(rows)
+	}
+	t := env.table("SERVICE", "BATCH", "UP TO", "STATE", "")
+	receipts := env.table("RECEIPT OF", "BATCH", "APPLIED", "AGO")
+	for _, row := range rows {
+		at, upTo := int64(-1), time.Time{}
+		switch {
+		case row.Export != nil:
+			at, upTo = row.Export.Batch, row.Export.WindowTo
+			for _, r := range row.Receipts {
+				receipts.row(r.Instance, fmt.Sprintf("%d/%d", r.Batch, row.LogEnd), when(r.AppliedAt.Time, row.zone), ago(row.Export.Now.Sub(r.AppliedAt.Time)))
+			}
+		case row.Import != nil:
+			at, upTo = row.Import.Batch, row.Import.WindowTo
+		}
+		t.row(row.Service, fmt.Sprintf("%d/%d", at, row.LogEnd), when(upTo, row.zone), row.State, row.Detail)
+	}
+	return errors.Join(t.print(), receipts.print())
+}

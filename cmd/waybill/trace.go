@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"waybill/exporter"
+	"waybill/importer"
+	"waybill/internal/fault"
+)
+
+type traceCommand struct {
+	Patient string `arg:"" help:"The patient's id, a UUID."`
+}
+
+// traceAnswer is what the configured services know of one patient.
+type traceAnswer struct {
+	Patient   string                 `json:"patient"`
+	Events    []exporter.TracedEvent `json:"events,omitempty"`
+	Consumers []importer.Trace       `json:"consumers,omitempty"`
+}
+
+func (c *traceCommand) Run(ctx context.Context, env *environment) error {
+	if _, err := uuid.Parse(c.Patient); err != nil {
+		return fault.New(fault.Usage, "trace", "patient", errors.New("the id is not a UUID"), "copy it whole")
+	}
+	parties, err := env.configs("")
+	if err != nil {
+		return err
+	}
+	answer := traceAnswer{Patient: c.Patient}
+	for _, party := range parties {
+		if err := answer.add(ctx, party); err != nil {
+			return err
+		}
+	}
+	return env.printTrace(answer)
+}
+
+func (a *traceAnswer) add(ctx context.Context, party *config) error {
+	url, err := party.databaseURL()
+	if err != nil {
+		return err
+	}
+	if party.Export != nil {
+		a.Events, err = exporter.ReadTrace(ctx, url, a.Patient)
+		return err
+	}
+	trace, err := importer.ReadTrace(ctx, url, party.consumer, a.Patient)
+	a.Consumers = append(a.Consumers, trace)
+	return err
+}
+
+func (env *environment) printTrace(a traceAnswer) error {
+	if env.json {
+		return env.printJSON(a)
+	}
+	events := env.table("VERSION", "EVENT", "DEATH", "RECORDED", "BATCH")
+	for _, e := range a.Events {
+		batch := "in none yet"
+		if e.Batch != nil {
+			batch = fmt.Sprint(*e.Batch)
+		}
+		events.row(e.Version, e.Event, e.DeathNo, e.RecordedAt.UTC().Format("2006-01-02 15:04:05Z"), batch)
+	}
+	known := env.table("CONSUMER", "VERSION", "STATUS", "DEATH")
+	done := env.table("CONSUMER", "BATCH", "EFFECT", "DEATH", "SUBJECT", "AT")
+	for _, c := range a.Consumers {
+		if c.Known {
+			known.row(c.Consumer, fmt.Sprintf("%d.%d", c.Generation, c.Version), c.DeathStatus, c.DeathNo)
+		} else {
+			known.row(c.Consumer, "-", "unknown here", "-")
+		}
+		for _, e := range c.Effects {
+			kind := e.Kind
+			if e.Observed {
+				kind += " (observed, not applied)"
+			}
+			done.row(c.Consumer, e.Batch, kind, orDash(e.DeathNo), orDash(e.Subject), e.At.UTC().Format("2006-01-02 15:04:05Z"))
+		}
+	}
+	return errors.Join(events.print(), known.print(), done.print())
+}
+
+func orDash[T any](v *T) string {
+	if v == nil {
+		return "-"
+	}
+	return fmt.Sprint(*v)
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+)
+
+type verifyCommand struct {
+	From int64 `default:"0" help:"The first batch."`
+	To   int64 `default:"-1" help:"The last batch (default: the log's end)."`
+}
+
+// verifyAnswer sums up what was read.
+type verifyAnswer struct {
+	Batches int64 `json:"batches"`
+	Parts   int64 `json:"parts"`
+	Rows    int64 `json:"rows"`
+	Bytes   int64 `json:"bytes"`
+	Last    int64 `json:"last"`
+}
+
+func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
+	parties, err := env.configs("")
+	if err != nil {
+		return err
+	}
+	place, err := parties[0].openStore(ctx)
+	if err != nil {
+		return err
+	}
+	spool, err := os.MkdirTemp("", "waybill-verify-*")
+	if err != nil {
+		return fault.New(fault.Transient, "open", "spool", err, "")
+	}
+	defer os.RemoveAll(spool)
+	reader := exchange.NewReader(place)
+	answer := verifyAnswer{Last: c.From - 1}
+	for entry, err := range reader.Entries(ctx, c.From, c.To) {
+		if err != nil {
+			return err
+		}
+		if err := reader.VerifyParts(ctx, entry, spool); err != nil {
+			return err
+		}
+		answer.Batches++
+		answer.Parts += int64(len(entry.Manifest.Parts))
+		answer.Rows += entry.Manifest.Totals.Rows
+		answer.Bytes += entry.Manifest.Totals.Bytes
+		answer.Last = entry.Manifest.Batch
+	}
+	if env.json {
+		return env.printJSON(answer)
+	}
+	fmt.Fprintf(env.out, "%s batches up to %d: chain, %s parts (%s), %s rows: all as published\n",
+		count(answer.Batches), answer.Last, count(answer.Parts), size(answer.Bytes), count(answer.Rows))
+	return nil
+}

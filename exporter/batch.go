@@ -1,0 +1,214 @@
+package exporter
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"waybill/internal/fault"
+	"waybill/schemas"
+	"waybill/schemas/part"
+)
+
+// mixedRows is the size below which a batch is one part of all event types.
+const mixedRows = 1000
+
+// query returns the SELECT of a plan's events, with the contract's columns in order. Generation
+// and revision are the batch's, so the outbox does not hold them.
+func (s *session) query(p *plan) string {
+	columns := make([]string, len(s.contract.Columns))
+	for i, c := range s.contract.Columns {
+		columns[i] = c.Name
+		switch {
+		case c.Name == "generation":
+			columns[i] = fmt.Sprintf("%d::integer", p.generation)
+		case c.Name == "revision":
+			columns[i] = "0"
+		case p.kind == schemas.Snapshot && c.Name == "baseline":
+			columns[i] = "true"
+		case p.kind == schemas.Snapshot && c.Name == "event":
+			columns[i] = stateEvent
+		}
+	}
+	list := strings.Join(columns, ", ")
+	if p.kind == schemas.Snapshot {
+		return fmt.Sprintf(`SELECT %s FROM (SELECT DISTINCT ON (patient_id) * FROM patients.outbox
+			WHERE pg_visible_in_snapshot(tx, %s) ORDER BY patient_id, version DESC) newest ORDER BY patient_id`,
+			list, literal(p.cursorAfter))
+	}
+	return fmt.Sprintf(`SELECT %s FROM patients.outbox WHERE %s ORDER BY position`, list, between(p.cursorBefore, p.cursorAfter))
+}
+
+// stateEvent types a snapshot's event by the state it reports, so that a consumer of deaths
+// alone learns from a snapshot about everybody who was ever dead (schemas/SPEC.md).
+const stateEvent = `CASE
+	WHEN event = 'erased' THEN event
+	WHEN merged_into IS NOT NULL THEN 'merged'
+	WHEN death_status IN ('formal', 'informal') THEN 'died'
+	WHEN death_no > 0 OR death_status = 'void' THEN 'death_retracted'
+	ELSE 'registered' END`
+
+// batchWriter sorts a batch's tuples into parts and uploads those that are full.
+type batchWriter struct {
+	*session
+	ctx  context.Context
+	plan *plan
+
+	head  [][]byte             // the first tuples, until there are too many for one mixed part
+	open  map[string]*openPart // by event type or Mixed
+	parts []schemas.Part
+	rows  int64
+}
+
+// writeParts streams the plan's events from PostgreSQL into parts on the store.
+func (s *session) writeParts(ctx context.Context, p *plan) ([]schemas.Part, error) {
+	b := &batchWriter{session: s, ctx: ctx, plan: p, open: map[string]*openPart{}}
+	defer b.discard()
+	splitter := part.NewTupleSplitter(b.add)
+	if _, err := s.conn.PgConn().CopyTo(ctx, splitter, "COPY ("+s.query(p)+") TO STDOUT (FORMAT binary)"); err != nil {
+		return nil, fault.Database("read", "outbox of "+batchName(p.batch), err)
+	}
+	if err := splitter.Close(); err != nil {
+		return nil, fault.New(fault.Transient, "read", "outbox of "+batchName(p.batch), err, "")
+	}
+	if err := b.finish(); err != nil {
+		return nil, err
+	}
+	return b.parts, nil
+}
+
+// add takes one tuple, valid during the call.
+func (b *batchWriter) add(tuple []byte) error {
+	b.rows++
+	if b.rows < mixedRows {
+		b.head = append(b.head, append([]byte(nil), tuple...))
+		return nil
+	}
+	if b.head != nil {
+		if err := b.flushHead(eventOf); err != nil {
+			return err
+		}
+	}
+	return b.write(eventOf(tuple), tuple)
+}
+
+// flushHead writes the held tuples, each to the part that name says.
+func (b *batchWriter) flushHead(name func(tuple []byte) []byte) error {
+	for _, tuple := range b.head {
+		if err := b.write(name(tuple), tuple); err != nil {
+			return err
+		}
+	}
+	b.head = nil
+	return nil
+}
+
+func (b *batchWriter) write(event, tuple []byte) error {
+	o := b.open[string(event)] // does not allocate
+	if o == nil {
+		var err error
+		if o, err = b.begin(string(event)); err != nil {
+			return err
+		}
+		b.open[o.event] = o
+	}
+	if err := o.encoder.WriteTuple(tuple); err != nil {
+		return fault.New(fault.Poison, "encode", batchName(b.plan.batch), err, "the outbox holds what the contract forbids; mend the row")
+	}
+	if o.encoder.Rows() >= int64(b.config.PartRows) {
+		return b.upload(o)
+	}
+	return nil
+}
+
+// eventOf returns the first column of a tuple, which in the contract is the event's type.
+func eventOf(tuple []byte) []byte {
+	const head = 2 + 4 // the number of fields, the length of the first
+	if len(tuple) < head {
+		return nil
+	}
+	end := head + int(binary.BigEndian.Uint32(tuple[2:head]))
+	return tuple[head:min(end, len(tuple))]
+}
+
+func (b *batchWriter) finish() error {
+	if b.head != nil {
+		mixed := []byte(schemas.Mixed)
+		if err := b.flushHead(func([]byte) []byte { return mixed }); err != nil {
+			return err
+		}
+	}
+	for _, event := range append([]string{schemas.Mixed}, b.contract.Events()...) {
+		if o := b.open[event]; o != nil {
+			if err := b.upload(o); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// openPart is a part being written into the spool.
+type openPart struct {
+	event   string
+	file    *os.File
+	hash    hash.Hash
+	encoder *part.Writer
+}
+
+func (b *batchWriter) begin(event string) (*openPart, error) {
+	file, err := os.Create(filepath.Join(b.spool, event+".parquet"))
+	if err != nil {
+		return nil, fault.New(fault.Transient, "spool", event, err, "")
+	}
+	o := &openPart{event: event, file: file, hash: sha256.New()}
+	o.encoder = part.NewWriter(io.MultiWriter(file, o.hash), b.contract, part.WriterOptions{})
+	return o, nil
+}
+
+// upload completes a part, puts it on the store and notes it for the manifest.
+func (b *batchWriter) upload(o *openPart) error {
+	delete(b.open, o.event)
+	defer o.discard()
+	if err := o.encoder.Close(); err != nil {
+		return fault.New(fault.Transient, "spool", o.event, err, "is the spool's disk full?")
+	}
+	size, err := o.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fault.New(fault.Transient, "spool", o.event, err, "")
+	}
+	sum := hex.EncodeToString(o.hash.Sum(nil))
+	name, err := b.writer.Part(b.ctx, o.event, b.date(), b.plan.batch, o.file, size, sum)
+	if err != nil {
+		return err
+	}
+	stats := o.encoder.Stats()
+	b.parts = append(b.parts, schemas.Part{
+		Name: name, Events: stats.Events, Rows: stats.Rows, Bytes: size, SHA256: sum,
+		RecordedFrom: stats.RecordedFrom, RecordedTo: stats.RecordedTo,
+	})
+	b.progress(stats.Rows)
+	return nil
+}
+
+// date is the folder of the batch's parts: the UTC day on which its window ends.
+func (b *batchWriter) date() time.Time { return b.plan.windowTo.UTC() }
+
+func (b *batchWriter) discard() {
+	for _, o := range b.open {
+		o.discard()
+	}
+}
+
+func (o *openPart) discard() {
+	_ = o.file.Close()
+	_ = os.Remove(o.file.Name())
+}

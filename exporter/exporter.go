@@ -1,0 +1,156 @@
+// Package exporter turns the patients service's outbox into the batches of a log.
+//
+// The database is authoritative: a batch's content is fixed by the plan row that is committed
+// before a byte of it is written, its manifest by the bytes stored in that row before they are
+// published. A crash anywhere is mended by running again. All times are the database's.
+// The algorithm and its crash table are in docs/export.md.
+package exporter
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+// Config says whose outbox is exported, where to, and in what portions.
+type Config struct {
+	DatabaseURL string         // the patients service's database
+	Store       exchange.Store // rooted at the stream's folder
+	Spool       string         // a private folder for parts being written
+
+	// Heartbeat is how long the log may be silent: an empty batch is published after it.
+	// Consumers read the figure and report the log as late. At least a second.
+	Heartbeat time.Duration
+	// BatchEvents bounds a batch where a back-log allows: more waiting events than this are
+	// cut into several batches, never inside a transaction.
+	BatchEvents int
+	// PartRows bounds the rows of one part.
+	PartRows int
+
+	Software string // name and version, for the manifests
+	Log      *slog.Logger
+	// Progress, if set, is told how many events have been written of those that wait.
+	Progress func(done, total int64)
+}
+
+// WithDefaults fills what was left zero.
+func (c Config) WithDefaults() Config {
+	if c.Heartbeat == 0 {
+		c.Heartbeat = 15 * time.Minute
+	}
+	if c.BatchEvents == 0 {
+		c.BatchEvents = 100_000
+	}
+	if c.PartRows == 0 {
+		c.PartRows = 250_000
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Progress == nil {
+		c.Progress = func(int64, int64) {}
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var problem string
+	switch {
+	case c.DatabaseURL == "":
+		problem = "no database URL"
+	case c.Store == nil:
+		problem = "no store"
+	case c.Spool == "":
+		problem = "no spool folder"
+	case c.Heartbeat < time.Second:
+		problem = "heartbeat is under a second"
+	case c.BatchEvents < 1:
+		problem = "batch_events is under 1"
+	case c.PartRows < 1:
+		problem = "part rows are under 1"
+	default:
+		return nil
+	}
+	return fault.New(fault.Usage, "export", "configuration", errors.New(problem), "")
+}
+
+// Exporter appends batches to one log.
+type Exporter struct {
+	config   Config
+	contract *schemas.Contract
+	reader   *exchange.Reader
+	writer   *exchange.Writer
+}
+
+// New checks the configuration; it does no I/O.
+func New(config Config) (*Exporter, error) {
+	config = config.WithDefaults()
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	return &Exporter{
+		config:   config,
+		contract: schemas.PatientEvents(),
+		reader:   exchange.NewReader(config.Store),
+		writer:   exchange.NewWriter(config.Store),
+	}, nil
+}
+
+// Summary is what one run did.
+type Summary struct {
+	Batches []BatchSummary
+	// Running says that another exporter holds the lock and this run did nothing.
+	Running bool
+}
+
+// BatchSummary is one batch that the run published.
+type BatchSummary struct {
+	Batch    int64
+	Kind     string
+	Events   int64
+	Parts    int
+	Bytes    int64
+	Resumed  bool // planned by an earlier run that did not finish
+	Duration time.Duration
+}
+
+// Run publishes everything from the last batch to now and returns. If another exporter of this
+// database is at work it does nothing.
+func (e *Exporter) Run(ctx context.Context) (Summary, error) {
+	return e.locked(ctx, (*session).catchUp)
+}
+
+// Snapshot is Run followed by a batch that holds every patient's current state.
+func (e *Exporter) Snapshot(ctx context.Context) (Summary, error) {
+	return e.locked(ctx, func(s *session, ctx context.Context) error {
+		if err := s.catchUp(ctx); err != nil {
+			return err
+		}
+		return s.snapshot(ctx)
+	})
+}
+
+// NewGeneration goes on with a log after the producer's database was rolled back, restored
+// elsewhere or replaced: the log's next batch is a snapshot of this database under the next
+// generation, and consumers take it as the truth.
+func (e *Exporter) NewGeneration(ctx context.Context) (Summary, error) {
+	return e.locked(ctx, (*session).newGeneration)
+}
+
+func (e *Exporter) locked(ctx context.Context, work func(*session, context.Context) error) (Summary, error) {
+	s, err := e.open(ctx)
+	if errors.Is(err, errRunning) {
+		return Summary{Running: true}, nil
+	}
+	if err != nil {
+		return Summary{}, err
+	}
+	defer s.close()
+	err = work(s, ctx)
+	return s.summary, err
+}

@@ -1,0 +1,74 @@
+package exporter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+)
+
+const newGenerationHint = "if this database was restored, rolled back or moved on purpose, go on with `waybill export --new-generation`"
+
+func (s *session) identity(ctx context.Context) (identity, error) {
+	var id identity
+	err := s.conn.QueryRow(ctx, `SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database())
+		FROM pg_control_system()`).Scan(&id.system, &id.database)
+	return id, fault.Database("read", "system identifier", err)
+}
+
+// checkIdentity refuses a database that is a restored copy of the one that wrote the last plan,
+// or whose transaction ids have gone backwards: its cursors would mean other transactions.
+func (s *session) checkIdentity(ctx context.Context, last *plan) error {
+	id, err := s.identity(ctx)
+	if err != nil {
+		return err
+	}
+	if id != last.identity {
+		return fault.New(fault.Poison, "check", "patients database", fmt.Errorf(
+			"%s was planned in cluster %d, database %d; this is cluster %d, database %d",
+			batchName(last.batch), last.identity.system, last.identity.database, id.system, id.database), newGenerationHint)
+	}
+	var forward bool
+	err = s.conn.QueryRow(ctx, `SELECT pg_snapshot_xmax(pg_current_snapshot()) >= pg_snapshot_xmax($1::text::pg_snapshot)`,
+		last.cursorAfter).Scan(&forward)
+	if err != nil {
+		return fault.Database("read", "cursor", err)
+	}
+	if !forward {
+		return fault.New(fault.Poison, "check", "patients database",
+			fmt.Errorf("transaction ids have gone backwards since %s was planned", batchName(last.batch)), newGenerationHint)
+	}
+	return nil
+}
+
+// checkLog holds the plan table against the store: the last published batch is there as
+// published, and nothing is behind it. A database that was rolled back has forgotten batches
+// that the log still holds.
+func (s *session) checkLog(ctx context.Context, last *plan) error {
+	entry, err := s.reader.Open(ctx, last.batch)
+	switch {
+	case errors.Is(err, exchange.ErrNotFound):
+		return fault.New(fault.Poison, "check", "log", fmt.Errorf("%s was published and is not on the store", batchName(last.batch)),
+			"restore the store's files if they were purged; or begin anew with `waybill export --new-generation`")
+	case err != nil:
+		return err
+	case entry.Hash != *last.hash:
+		return fault.New(fault.Poison, "check", "log", fmt.Errorf("%s on the store is not the one this database published", batchName(last.batch)),
+			"see whether a second database writes this log; "+newGenerationHint)
+	}
+	return s.checkAhead(ctx, last)
+}
+
+func (s *session) checkAhead(ctx context.Context, last *plan) error {
+	_, err := s.reader.Open(ctx, last.batch+1)
+	if errors.Is(err, exchange.ErrNotFound) {
+		return nil
+	}
+	if err != nil && !exchange.IsTorn(err) {
+		return err
+	}
+	return fault.New(fault.Poison, "check", "log", fmt.Errorf("the store holds %s, of which this database knows nothing",
+		batchName(last.batch+1)), "see whether a second database writes this log; "+newGenerationHint)
+}

@@ -1,0 +1,49 @@
+package exporter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+// Repair puts the files of a published batch on the store again, from the outbox and the plan:
+// parts that are lost or damaged, and a manifest that is. Bytes that are whole stay the same.
+func (e *Exporter) Repair(ctx context.Context, batch int64) (Summary, error) {
+	return e.locked(ctx, func(s *session, ctx context.Context) error { return s.repair(ctx, batch) })
+}
+
+func (s *session) repair(ctx context.Context, batch int64) error {
+	p, err := scanPlan(s.conn.QueryRow(ctx, `SELECT `+planColumns+` FROM exporter.plan WHERE batch = $1 AND published_at IS NOT NULL`, batch))
+	if err != nil {
+		return fault.Database("read", "exporter.plan", err)
+	}
+	if p == nil {
+		return fault.New(fault.Usage, "repair", batchName(batch), errors.New("this database has not published it"), "`waybill batches` lists the log")
+	}
+	if err := s.checkIdentity(ctx, p); err != nil {
+		return err
+	}
+	manifest, err := schemas.ParseManifest(p.manifest)
+	if err != nil {
+		return fault.New(fault.Poison, "read", "stored manifest of "+batchName(batch), err, "")
+	}
+	parts, err := s.writeParts(ctx, p)
+	if err != nil {
+		return err
+	}
+	for _, published := range manifest.Parts {
+		same := func(again schemas.Part) bool { return again.Name == published.Name && again.SHA256 == published.SHA256 }
+		if !slices.ContainsFunc(parts, same) {
+			return fault.New(fault.Poison, "repair", batchName(batch), fmt.Errorf("%s does not come out again as it was published", published.Name),
+				"the outbox was pruned or the release is another one: publish `waybill export --snapshot`, and have the consumers pass the batch")
+		}
+	}
+	if err := s.writer.Append(ctx, batch, p.manifest); err != nil {
+		return err
+	}
+	return s.report(p, 0)
+}

@@ -1,0 +1,150 @@
+package exporter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/crashpoint"
+	"waybill/internal/fault"
+)
+
+// lockKey is the advisory lock that one exporter per database holds: "waybill" in ASCII.
+const lockKey = 0x77617962696c6c
+
+var errRunning = errors.New("another exporter is at work")
+
+// session is one run: a pinned connection that holds the exporter's lock for as long as it lives.
+type session struct {
+	*Exporter
+	conn    *pgx.Conn
+	spool   string
+	summary Summary
+	waiting int64 // events between the last published batch and the run's target; -1: not counted yet
+	total   int64 // what waiting was when it was counted
+	written int64 // events written into parts by this run
+}
+
+func (e *Exporter) open(ctx context.Context) (*session, error) {
+	config, err := pgx.ParseConfig(e.config.DatabaseURL)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "export", "database URL", errors.New("it cannot be parsed"), "")
+	}
+	for name, value := range map[string]string{
+		"application_name":     "waybill export",
+		"timezone":             "UTC",
+		"synchronous_commit":   "on", // a plan that is lost after its batch was published would be a fork
+		"statement_timeout":    "0",
+		"idle_session_timeout": "0",
+	} {
+		config.RuntimeParams[name] = value
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fault.Database("connect", "patients database", err)
+	}
+	s := &session{Exporter: e, conn: conn, waiting: -1}
+	if err := s.prepare(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *session) prepare(ctx context.Context) error {
+	var locked bool
+	if err := s.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(lockKey)).Scan(&locked); err != nil {
+		return fault.Database("lock", "exporter", err)
+	}
+	if !locked {
+		return errRunning
+	}
+	crashpoint.Here("export.1")
+	if err := os.MkdirAll(s.config.Spool, 0o700); err != nil {
+		return fault.New(fault.Usage, "open", "spool", err, "name a folder that this user may write")
+	}
+	// The lock makes this exporter the folder's only user: what lies there is a crash's.
+	spool := fmt.Sprintf("%s/export", s.config.Spool)
+	if err := os.RemoveAll(spool); err != nil {
+		return fault.New(fault.Transient, "sweep", "spool", err, "")
+	}
+	if err := os.Mkdir(spool, 0o700); err != nil {
+		return fault.New(fault.Transient, "open", "spool", err, "")
+	}
+	s.spool = spool
+	return nil
+}
+
+func (s *session) close() {
+	if s.spool != "" {
+		_ = os.RemoveAll(s.spool)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = s.conn.Close(ctx)
+}
+
+// catchUp publishes batches until the cursor stands where the database stood when it began.
+func (s *session) catchUp(ctx context.Context) error {
+	last, err := s.resume(ctx)
+	if err != nil {
+		return err
+	}
+	target, err := s.currentCursor(ctx)
+	if err != nil {
+		return err
+	}
+	for last.cursorAfter != target {
+		next, err := s.planChanges(ctx, last, target)
+		if err != nil {
+			return err
+		}
+		if next == nil {
+			return nil
+		}
+		if err := s.finish(ctx, next); err != nil {
+			return err
+		}
+		last = next
+	}
+	return nil
+}
+
+func (s *session) snapshot(ctx context.Context) error {
+	last, err := s.lastPlan(ctx)
+	if err != nil {
+		return err
+	}
+	next, err := s.planSnapshot(ctx, last)
+	if err != nil {
+		return err
+	}
+	return s.finish(ctx, next)
+}
+
+// resume brings the log to where the plan table says it is, beginning it if need be, and
+// returns the last batch, published.
+func (s *session) resume(ctx context.Context) (*plan, error) {
+	last, err := s.lastPlan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if last == nil {
+		if last, err = s.planGenesis(ctx); err != nil {
+			return nil, err
+		}
+	} else if err := s.checkIdentity(ctx, last); err != nil {
+		return nil, err
+	}
+	if !last.published {
+		last.resumed = true
+		if err := s.finish(ctx, last); err != nil {
+			return nil, err
+		}
+	}
+	return last, s.checkLog(ctx, last)
+}

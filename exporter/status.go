@@ -1,0 +1,85 @@
+package exporter
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/fault"
+)
+
+// Status is what the patients service's database says of the log.
+type Status struct {
+	Batch      int64      `json:"batch"` // the last published; -1 before the genesis
+	Generation int32      `json:"generation"`
+	WindowTo   time.Time  `json:"window_to"`
+	Planned    *int64     `json:"planned,omitempty"` // a batch that an interrupted run left unpublished
+	Waiting    int64      `json:"waiting"`           // committed events in no batch yet
+	Oldest     *time.Time `json:"oldest,omitempty"`  // when the oldest of them was recorded
+	Now        time.Time  `json:"now"`               // the database's clock
+}
+
+// ReadStatus returns where the exporter of this database stands.
+func ReadStatus(ctx context.Context, databaseURL string) (Status, error) {
+	s := Status{Batch: -1}
+	conn, err := connectTo(ctx, databaseURL, "status")
+	if err != nil {
+		return s, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	cursor := "1:1:"
+	err = conn.QueryRow(ctx, `
+		SELECT batch, generation, window_to, cursor_after::text, (SELECT batch FROM exporter.plan WHERE published_at IS NULL)
+		FROM exporter.plan WHERE published_at IS NOT NULL ORDER BY batch DESC LIMIT 1`).
+		Scan(&s.Batch, &s.Generation, &s.WindowTo, &cursor, &s.Planned)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return s, fault.Database("read", "exporter.plan", err)
+	}
+	var now string
+	if err := conn.QueryRow(ctx, `SELECT pg_current_snapshot()::text, clock_timestamp()`).Scan(&now, &s.Now); err != nil {
+		return s, fault.Database("read", "cursor", err)
+	}
+	err = conn.QueryRow(ctx, `SELECT count(*), min(recorded_at) FROM patients.outbox WHERE `+between(cursor, now)).Scan(&s.Waiting, &s.Oldest)
+	return s, fault.Database("count", "outbox", err)
+}
+
+// TracedEvent is an event of one patient: no personal data.
+type TracedEvent struct {
+	Version    int64     `json:"version"`
+	Event      string    `json:"event"`
+	DeathNo    int32     `json:"death_no"`
+	Baseline   bool      `json:"baseline"`
+	RecordedAt time.Time `json:"recorded_at"`
+	Batch      *int64    `json:"batch"` // nil: in none yet
+}
+
+// ReadTrace returns the events of one patient, given by UUID, and the batches they went out in.
+func ReadTrace(ctx context.Context, databaseURL, patient string) ([]TracedEvent, error) {
+	conn, err := connectTo(ctx, databaseURL, "trace")
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	rows, err := conn.Query(ctx, `
+		SELECT version, event, death_no, baseline, recorded_at,
+		    (SELECT min(batch) FROM exporter.plan WHERE kind <> 'genesis' AND published_at IS NOT NULL AND pg_visible_in_snapshot(tx, cursor_after))
+		FROM patients.outbox WHERE patient_id = $1 ORDER BY version`, patient)
+	if err != nil {
+		return nil, fault.Database("trace", "outbox", err)
+	}
+	events, err := pgx.CollectRows(rows, pgx.RowToStructByPos[TracedEvent])
+	return events, fault.Database("trace", "outbox", err)
+}
+
+func connectTo(ctx context.Context, databaseURL, purpose string) (*pgx.Conn, error) {
+	config, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, fault.New(fault.Usage, purpose, "database URL", errors.New("it cannot be parsed"), "")
+	}
+	config.RuntimeParams["application_name"] = "waybill " + purpose
+	config.RuntimeParams["timezone"] = "UTC"
+	conn, err := pgx.ConnectConfig(ctx, config)
+	return conn, fault.Database("connect", "patients database", err)
+}

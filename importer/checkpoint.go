@@ -1,0 +1,79 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+)
+
+// checkpoint is how far the consumer is, as of its last committed load.
+type checkpoint struct {
+	batch      int64 // -1 before the genesis
+	hash       string
+	log        string
+	generation int64
+	windowTo   time.Time
+	heartbeat  time.Duration
+	receipt    int64
+	held       int64 // a batch that the brake stopped; -1: none
+	exists     bool
+}
+
+func (c checkpoint) position() exchange.Position {
+	return exchange.Position{Batch: c.batch, Hash: c.hash}
+}
+
+func (s *session) readCheckpoint(ctx context.Context) (checkpoint, error) {
+	c := checkpoint{batch: -1, held: -1, receipt: -1, exists: true}
+	var windowTo *time.Time
+	var heartbeat *time.Duration
+	var log *string
+	err := s.conn.QueryRow(ctx, `SELECT batch, hash, log_id::text, generation, window_to, heartbeat, receipt, coalesce(held_batch, -1) FROM checkpoint`).
+		Scan(&c.batch, &c.hash, &log, &c.generation, &windowTo, &heartbeat, &c.receipt, &c.held)
+	if errors.Is(err, pgx.ErrNoRows) {
+		c.exists = false
+		return c, nil
+	}
+	if err != nil {
+		return c, fault.Database("read", "checkpoint", err)
+	}
+	if windowTo != nil {
+		c.windowTo, c.heartbeat, c.log = *windowTo, *heartbeat, *log
+	}
+	return c, nil
+}
+
+// begin sets the checkpoint of a new consumer just before the newest snapshot, or before the
+// genesis if there is none.
+func (s *session) begin(ctx context.Context) error {
+	start := exchange.Position{Batch: -1}
+	last, err := s.reader.Last(ctx)
+	switch {
+	case errors.Is(err, exchange.ErrNotFound):
+	case err != nil:
+		return err
+	case last.Manifest.Snapshot != nil:
+		snapshot, err := s.reader.Open(ctx, *last.Manifest.Snapshot)
+		if err != nil {
+			return err
+		}
+		start = exchange.Position{Batch: snapshot.Manifest.Batch - 1, Hash: snapshot.Manifest.Previous}
+	}
+	now, err := s.now(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.database().Exec(ctx, `INSERT INTO checkpoint (batch, hash, applied_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+		start.Batch, start.Hash, now)
+	if err != nil {
+		return fault.Database("begin", "checkpoint", err)
+	}
+	s.checkpoint.batch, s.checkpoint.hash, s.checkpoint.exists = start.Batch, start.Hash, true
+	s.checkpoint.generation = 1
+	return nil
+}

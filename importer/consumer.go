@@ -1,0 +1,93 @@
+package importer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+
+	"go.yaml.in/yaml/v4"
+
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+// Consumer is what one service makes of the stream: a folder with consumer.yaml, migrations/
+// and either apply.sql or, in consumer.yaml, the table that events are appended to.
+// docs/new-consumer.md explains how to write one.
+type Consumer struct {
+	Name        string            `yaml:"name"` // also the PostgreSQL schema that holds its tables
+	Description string            `yaml:"description"`
+	Events      []string          `yaml:"events"`  // the event types it subscribes to
+	Effects     map[string]Effect `yaml:"effects"` // every kind that apply.sql may record
+	Append      string            `yaml:"append"`  // the table that takes the events as they are
+
+	files fs.FS
+	apply string
+}
+
+// Effect describes one kind of effect.
+type Effect struct {
+	Brake       bool   `yaml:"brake"` // whether it counts against the brake
+	Description string `yaml:"description"`
+}
+
+// Effects that the importer itself records.
+const (
+	effectHistoric = "historic" // a death too old to act on
+	effectVanished = "vanished" // a patient that a new generation of the source no longer has
+	effectAppended = "appended" // an event stored by an appending consumer
+)
+
+var identifierPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,40}$`)
+
+// LoadConsumer reads a consumer's folder. Errors are of class [fault.Usage] and name the field.
+func LoadConsumer(files fs.FS) (*Consumer, error) {
+	c := &Consumer{files: files}
+	data, err := fs.ReadFile(files, "consumer.yaml")
+	if err != nil {
+		return nil, fault.New(fault.Usage, "read", "consumer.yaml", err, "a consumer's folder holds consumer.yaml, migrations/ and apply.sql")
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(c); err != nil {
+		return nil, fault.New(fault.Usage, "read", "consumer.yaml", err, "")
+	}
+	apply, err := fs.ReadFile(files, "apply.sql")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.Usage, "read", "apply.sql", err, "")
+	}
+	c.apply = string(apply)
+	if err := c.validate(); err != nil {
+		return nil, fault.New(fault.Usage, "check", "consumer.yaml", err, "")
+	}
+	return c, nil
+}
+
+func (c *Consumer) validate() error {
+	switch {
+	case !identifierPattern.MatchString(c.Name):
+		return fmt.Errorf("name: %q is not a lower-case SQL identifier", c.Name)
+	case len(c.Events) == 0:
+		return errors.New("events: name at least one type")
+	case (c.apply == "") == (c.Append == ""):
+		return errors.New("there must be either apply.sql or `append: TABLE`, and not both")
+	case c.Append != "" && !identifierPattern.MatchString(c.Append):
+		return fmt.Errorf("append: %q is not a lower-case SQL identifier", c.Append)
+	}
+	for _, event := range c.Events {
+		if known := schemas.PatientEvents().Events(); !slices.Contains(known, event) {
+			return fmt.Errorf("events: the contract has no %q; it has %v", event, known)
+		}
+	}
+	for kind := range c.Effects {
+		if !identifierPattern.MatchString(kind) {
+			return fmt.Errorf("effects: %q is not a lower-case identifier", kind)
+		}
+	}
+	return nil
+}
+
+func (c *Consumer) braked(kind string) bool { return c.Effects[kind].Brake }

@@ -1,0 +1,99 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+// approve notes that the held batch, as it is now, may be applied.
+func (s *session) approve(ctx context.Context, d Decision) error {
+	name := fmt.Sprintf("batch %d", d.Batch)
+	if d.Reason == "" {
+		return fault.New(fault.Usage, "approve", name, errors.New("no reason given"), "add --reason TEXT")
+	}
+	if s.checkpoint.held != d.Batch {
+		return fault.New(fault.Usage, "approve", name, errors.New("it is not held"), "`waybill status` shows the batch that is")
+	}
+	entry, err := s.reader.Open(ctx, d.Batch)
+	if err != nil {
+		return err
+	}
+	_, err = s.database().Exec(ctx, `INSERT INTO approval (batch, hash, reason, person, approved_at) VALUES ($1, $2, $3, $4, clock_timestamp())
+		ON CONFLICT (batch) DO UPDATE SET (hash, reason, person, approved_at) = (excluded.hash, excluded.reason, excluded.person, excluded.approved_at)`,
+		d.Batch, entry.Hash, d.Reason, d.Person)
+	return fault.Database("approve", name, err)
+}
+
+// pass moves the checkpoint past a batch that cannot be loaded, if a later one makes up for it:
+// a snapshot, or a correction that covers it. The chain from the passed batch to that one is
+// verified first, so that nothing else is left behind with it.
+func (s *session) pass(ctx context.Context, d Decision) error {
+	name := fmt.Sprintf("batch %d", d.Batch)
+	if d.Reason == "" {
+		return fault.New(fault.Usage, "pass", name, errors.New("no reason given"), "add --reason TEXT")
+	}
+	if d.Batch != s.checkpoint.batch+1 {
+		return fault.New(fault.Usage, "pass", name, fmt.Errorf("the next batch is %d", s.checkpoint.batch+1), "only the batch that stops the consumer can be passed")
+	}
+	hash, err := s.covered(ctx, d.Batch)
+	if err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, s.database(), func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `INSERT INTO ledger (batch, hash, kind, generation, rows, changed, passed, reason, person, started_at, applied_at)
+			VALUES ($1, $2, 'changes', $3, 0, 0, true, $4, $5, clock_timestamp(), clock_timestamp())`,
+			d.Batch, hash, s.checkpoint.generation, d.Reason, d.Person); err != nil {
+			return fault.Database("pass", name, err)
+		}
+		tag, err := tx.Exec(ctx, `UPDATE checkpoint SET batch = $1, hash = $2, pending_batch = NULL, pending_why = NULL, pending_since = NULL,
+			held_batch = NULL, held_effects = NULL WHERE batch = $1 - 1`, d.Batch, hash)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = errors.New("another importer has moved the checkpoint")
+		}
+		if err != nil {
+			return fault.Database("pass", name, err)
+		}
+		s.checkpoint.batch, s.checkpoint.hash = d.Batch, hash
+		return nil
+	})
+}
+
+// covered returns the hash that the log's chain gives the batch, having followed the chain from
+// the batch after it to one that makes up for it.
+func (s *session) covered(ctx context.Context, batch int64) (string, error) {
+	first, err := s.reader.Open(ctx, batch+1)
+	if err != nil {
+		return "", notCovered(batch, err)
+	}
+	at := first.Before()
+	for position := at; ; {
+		entry, err := s.reader.Open(ctx, position.Batch+1)
+		switch {
+		case err != nil:
+			return "", notCovered(batch, err)
+		case entry.Manifest.Previous != position.Hash:
+			return "", notCovered(batch, fmt.Errorf("batch %d does not follow the one before it", entry.Manifest.Batch))
+		case coversFor(entry.Manifest, batch):
+			return at.Hash, nil
+		}
+		position = entry.Position()
+	}
+}
+
+func coversFor(m *schemas.Manifest, batch int64) bool {
+	return m.Kind == schemas.Snapshot || m.Covers != nil && m.Covers.From <= batch && batch <= m.Covers.To
+}
+
+func notCovered(batch int64, err error) error {
+	if errors.Is(err, exchange.ErrNotFound) {
+		err = errors.New("no later snapshot or correction makes up for it")
+	}
+	return fault.New(fault.Poison, "pass", fmt.Sprintf("batch %d", batch), err, "have the producer run `waybill export --snapshot`, then pass")
+}

@@ -1,0 +1,151 @@
+package importer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/fault"
+)
+
+// reconcile runs the consumer's apply.sql, counts what it did and holds it against the brake.
+// In observe mode its work is rolled back and only the record of it is kept.
+func (l *load) reconcile(ctx context.Context) error {
+	inner, err := l.tx.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := inner.Conn().PgConn().Exec(ctx, l.consumer.apply).ReadAll(); err != nil {
+		failure := fault.Database("run", "apply.sql of "+l.consumer.Name, err)
+		return failure
+	}
+	if err := l.countEffects(ctx); err != nil {
+		return err
+	}
+	if l.config.Observe {
+		return l.keepRecordOnly(ctx, inner)
+	}
+	if err := inner.Commit(ctx); err != nil {
+		return err
+	}
+	return l.brake(ctx)
+}
+
+func (l *load) countEffects(ctx context.Context) error {
+	rows, err := l.tx.Query(ctx, `SELECT kind, count(*) FROM effect GROUP BY kind`)
+	if err != nil {
+		return err
+	}
+	var kind string
+	var count int64
+	_, err = pgx.ForEachRow(rows, []any{&kind, &count}, func() error {
+		if _, declared := l.consumer.Effects[kind]; !declared && kind != effectHistoric && kind != effectVanished {
+			return fault.New(fault.Poison, "run", "apply.sql of "+l.consumer.Name, fmt.Errorf("effect %q is not declared", kind), "list it under effects in consumer.yaml")
+		}
+		l.summary.Effects[kind] = count
+		return nil
+	})
+	return err
+}
+
+// keepRecordOnly carries the effect rows across the rollback of what they record, through the
+// spool, since there may be as many as the batch has rows.
+func (l *load) keepRecordOnly(ctx context.Context, inner pgx.Tx) error {
+	file, err := os.Create(filepath.Join(l.spool.dir, "effects"))
+	if err != nil {
+		return fault.New(fault.Transient, "spool", "effects", err, "")
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	conn := l.tx.Conn().PgConn()
+	if _, err := conn.CopyTo(ctx, file, `COPY effect TO STDOUT (FORMAT binary)`); err != nil {
+		return err
+	}
+	if err := inner.Rollback(ctx); err != nil {
+		return err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if _, err := l.tx.Exec(ctx, `DELETE FROM effect`); err != nil {
+		return err
+	}
+	_, err = conn.CopyFrom(ctx, file, `COPY effect FROM STDIN (FORMAT binary)`)
+	return err
+}
+
+// heldError is a batch that would have more effects in this run than the brake allows.
+type heldError struct {
+	batch    int64
+	consumer string
+	brake    int
+	effects  map[string]int64 // of the braked kinds
+}
+
+func (e *heldError) Error() string {
+	kinds := make([]string, 0, len(e.effects))
+	for kind, count := range e.effects {
+		kinds = append(kinds, fmt.Sprintf("%d %s", count, kind))
+	}
+	slices.Sort(kinds)
+	return fmt.Sprintf("held: %s, and the brake is at %d", strings.Join(kinds, ", "), e.brake)
+}
+
+func (e *heldError) fault() error {
+	return fault.New(fault.Held, "load", fmt.Sprintf("batch %d", e.batch), e,
+		fmt.Sprintf("see `waybill import %s --dry-run`; if it is right, `waybill import %[1]s --approve %d --reason TEXT`", e.consumer, e.batch))
+}
+
+// brake holds a batch whose effects, with those of the run's earlier batches, are more than a
+// run may have. An approved batch does not count.
+func (l *load) brake(ctx context.Context) error {
+	if l.config.Brake == 0 {
+		return nil
+	}
+	approved, err := l.approved(ctx)
+	if err != nil || approved {
+		return err
+	}
+	held := &heldError{batch: l.summary.Batch, consumer: l.consumer.Name, brake: l.config.Brake, effects: map[string]int64{}}
+	over := false
+	for kind, count := range l.summary.Effects {
+		if l.consumer.braked(kind) {
+			held.effects[kind] = l.tally[kind] + count
+			over = over || held.effects[kind] > int64(l.config.Brake)
+		}
+	}
+	if over && l.dryRun == nil {
+		return held
+	}
+	l.counted = held.effects
+	return nil
+}
+
+func (l *load) approved(ctx context.Context) (bool, error) {
+	err := l.tx.QueryRow(ctx, `SELECT reason, person FROM approval WHERE batch = $1 AND hash = $2`, l.summary.Batch, l.batch.entry.Hash).
+		Scan(&l.mode.reason, &l.mode.person)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// noteHeld records, outside the rolled-back load, that the batch awaits a person.
+func (l *load) noteHeld(ctx context.Context, held *heldError) error {
+	effects, err := json.Marshal(held.effects)
+	if err != nil {
+		return err
+	}
+	if _, err := l.conn.Exec(ctx, `UPDATE checkpoint SET held_batch = $1, held_effects = $2 WHERE batch = $1 - 1`, held.batch, effects); err != nil {
+		return fault.Database("hold", l.batch.name(), err)
+	}
+	return held.fault()
+}

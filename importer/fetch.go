@@ -1,0 +1,136 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"waybill/exchange"
+	"waybill/internal/crashpoint"
+	"waybill/internal/fault"
+	"waybill/schemas"
+	"waybill/schemas/part"
+)
+
+// partsAtOnce bounds the parts of one batch that are fetched at a time.
+const partsAtOnce = 4
+
+// fetched is a batch whose subscribed parts lie verified in the spool; or the error that ends
+// the run.
+type fetched struct {
+	entry *exchange.Entry
+	files []spooled
+	err   error
+}
+
+type spooled struct {
+	meta schemas.Part
+	file *os.File
+}
+
+func (f *fetched) manifest() *schemas.Manifest { return f.entry.Manifest }
+
+func (f *fetched) name() string { return fmt.Sprintf("batch %d", f.entry.Manifest.Batch) }
+
+func (f *fetched) parts() []part.File {
+	files := make([]part.File, len(f.files))
+	for i, s := range f.files {
+		files[i] = part.File{ReaderAt: s.file, Size: s.meta.Bytes, Meta: s.meta}
+	}
+	return files
+}
+
+// discard removes the batch's spool files.
+func (f *fetched) discard() {
+	for _, s := range f.files {
+		_ = s.file.Close()
+		_ = os.Remove(s.file.Name())
+	}
+}
+
+// fetchAhead yields the batches after a position, one fetched while another is being loaded,
+// and at last an error: [exchange.ErrNothingNew] at the log's end. The channel is closed when
+// ctx ends, at the latest.
+func (s *session) fetchAhead(ctx context.Context, from exchange.Position) <-chan *fetched {
+	batches := make(chan *fetched)
+	go func() {
+		defer close(batches)
+		for {
+			f := s.fetchNext(ctx, from)
+			select {
+			case batches <- f:
+			case <-ctx.Done():
+				f.discard()
+				return
+			}
+			if f.err != nil {
+				return
+			}
+			from = f.entry.Position()
+		}
+	}()
+	return batches
+}
+
+func (s *session) fetchNext(ctx context.Context, after exchange.Position) *fetched {
+	entry, err := s.reader.Next(ctx, after)
+	if err != nil {
+		return &fetched{err: err}
+	}
+	crashpoint.Here("import.2")
+	f := s.fetchParts(ctx, entry)
+	crashpoint.Here("import.3")
+	return f
+}
+
+// fetchParts brings the parts that hold subscribed events into the spool. A part is there only
+// once its size and hash are the manifest's.
+func (s *session) fetchParts(ctx context.Context, entry *exchange.Entry) *fetched {
+	f := &fetched{entry: entry}
+	for _, p := range entry.Manifest.Parts {
+		if s.subscribes(p) {
+			f.files = append(f.files, spooled{meta: p})
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(partsAtOnce)
+	for i := range f.files {
+		group.Go(func() (err error) {
+			f.files[i].file, err = s.fetchPart(ctx, entry.Manifest.Batch, i, f.files[i].meta)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		f.discard()
+		return &fetched{err: err}
+	}
+	return f
+}
+
+func (s *session) fetchPart(ctx context.Context, batch int64, index int, p schemas.Part) (*os.File, error) {
+	if p.Bytes > s.config.MaxPartBytes {
+		return nil, fault.New(fault.Poison, "fetch", p.Name, fmt.Errorf("it claims %d bytes; the limit is %d", p.Bytes, s.config.MaxPartBytes),
+			"raise max_part_bytes if the producer really writes such parts")
+	}
+	file, err := os.Create(filepath.Join(s.spool.dir, fmt.Sprintf("%012d-%d", batch, index)))
+	if err != nil {
+		return nil, fault.New(fault.Transient, "spool", p.Name, err, "")
+	}
+	if err := s.reader.Fetch(ctx, p, file); err != nil {
+		return nil, errors.Join(err, file.Close(), os.Remove(file.Name()))
+	}
+	return file, nil
+}
+
+func (s *session) subscribes(p schemas.Part) bool {
+	for _, event := range s.consumer.Events {
+		if p.Events[event] > 0 {
+			return true
+		}
+	}
+	return false
+}

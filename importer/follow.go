@@ -1,0 +1,134 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"waybill/exchange"
+	"waybill/internal/crashpoint"
+	"waybill/internal/fault"
+)
+
+// follow loads batches until the log ends, or one cannot or may not be loaded.
+func (s *session) follow(ctx context.Context) error {
+	if !s.checkpoint.exists {
+		if err := s.begin(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.stillHeld(ctx); err != nil {
+		return err
+	}
+	crashpoint.Here("import.1")
+	ctx, stop := context.WithCancel(ctx)
+	batches := s.fetchAhead(ctx, s.checkpoint.position())
+	defer drain(batches)
+	defer stop()
+	for f := range batches {
+		if f.err != nil {
+			return s.ended(ctx, f.err)
+		}
+		err := s.load(ctx, f, loadMode{})
+		f.discard()
+		if err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx)
+}
+
+func drain(batches <-chan *fetched) {
+	for f := range batches {
+		f.discard()
+	}
+}
+
+// stillHeld stops at a batch that an earlier run held, until it is approved: by itself it might
+// pass under the brake that it broke together with others.
+func (s *session) stillHeld(ctx context.Context) error {
+	if s.checkpoint.held != s.checkpoint.batch+1 || s.dryRun != nil {
+		return nil
+	}
+	held := &heldError{batch: s.checkpoint.held, consumer: s.consumer.Name, brake: s.config.Brake}
+	var approved bool
+	if err := s.conn.QueryRow(ctx, `SELECT held_effects, EXISTS (SELECT FROM approval WHERE batch = held_batch) FROM checkpoint`).
+		Scan(&held.effects, &approved); err != nil {
+		return fault.Database("read", "checkpoint", err)
+	}
+	if approved {
+		return nil
+	}
+	return held.fault()
+}
+
+// ended judges why there is no next batch: the log's end, in time or late; something that is
+// still on its way; or a failure.
+func (s *session) ended(ctx context.Context, err error) error {
+	if errors.Is(err, exchange.ErrNothingNew) {
+		if err := s.late(ctx); err != nil {
+			return err
+		}
+		return s.clearPending(ctx)
+	}
+	return s.onItsWay(ctx, err)
+}
+
+// onItsWay gives what is incomplete on the store its grace time, and returns other errors as
+// they are.
+func (s *session) onItsWay(ctx context.Context, err error) error {
+	if p, ok := errors.AsType[*exchange.Pending](err); ok && fault.ClassOf(err) == fault.NotYet {
+		return s.waitFor(ctx, p.Batch, p.Reason, err)
+	}
+	return err
+}
+
+// late reports a log that has been silent for longer than its producer promised. Only now is
+// the log listed: what lies behind a hole tells a gap from silence.
+func (s *session) late(ctx context.Context) error {
+	if s.checkpoint.log == "" {
+		return nil
+	}
+	now, err := s.now(ctx)
+	if err != nil {
+		return err
+	}
+	silent := now.Sub(s.checkpoint.windowTo)
+	if silent <= s.checkpoint.heartbeat+s.config.Grace {
+		return nil
+	}
+	if err := s.reader.Overdue(ctx, s.checkpoint.position()); err != nil {
+		return s.onItsWay(ctx, err)
+	}
+	return fault.New(fault.NotYet, "follow the log", fmt.Sprintf("batch %d", s.checkpoint.batch+1),
+		fmt.Errorf("late: nothing since %s, and the heartbeat is %s", s.checkpoint.windowTo.UTC().Format(time.RFC3339), s.checkpoint.heartbeat),
+		"see whether the producer's `waybill export` runs and reaches the store")
+}
+
+// waitFor notes what the run waits for. Within the grace time that is no failure of anybody's;
+// beyond it, it is poison.
+func (s *session) waitFor(ctx context.Context, batch int64, why string, cause error) error {
+	now, err := s.now(ctx)
+	if err != nil {
+		return err
+	}
+	var since time.Time
+	err = s.database().QueryRow(ctx, `
+		UPDATE checkpoint SET pending_batch = $1, pending_why = $2,
+		    pending_since = CASE WHEN pending_batch = $1 AND pending_why = $2 THEN pending_since ELSE $3 END
+		RETURNING pending_since`, batch, why, now).Scan(&since)
+	if err != nil {
+		return fault.Database("note", "pending batch", err)
+	}
+	if waited := now.Sub(since); waited >= s.config.Grace {
+		return fault.New(fault.Poison, "wait for", fmt.Sprintf("batch %d", batch),
+			fmt.Errorf("%w; for %s now, and the grace is %s", cause, waited.Round(time.Second), s.config.Grace), fault.HintOf(cause))
+	}
+	return cause
+}
+
+func (s *session) clearPending(ctx context.Context) error {
+	_, err := s.database().Exec(ctx, `UPDATE checkpoint SET pending_batch = NULL, pending_why = NULL, pending_since = NULL WHERE pending_batch IS NOT NULL`)
+	return fault.Database("note", "checkpoint", err)
+}

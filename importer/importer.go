@@ -1,0 +1,215 @@
+// Package importer follows a log and loads its batches into one consumer's database.
+//
+// The consumer's database is authoritative for how far the consumer is: rows, effects, ledger
+// and checkpoint move in one transaction, so a crash anywhere is mended by running again.
+// Times of notice are that database's clock. The algorithm and its crash table are in
+// docs/import.md.
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+// Store is what an importer needs of the place: it reads, and it publishes receipts.
+type Store interface {
+	exchange.Getter
+	exchange.Lister
+	exchange.Publisher
+}
+
+// Unlimited, as ActWithin, has every death acted on, however old.
+const Unlimited time.Duration = -1
+
+// Config says which consumer follows which log into which database, and within what bounds.
+type Config struct {
+	DatabaseURL string
+	Store       Store // rooted at the stream's folder
+	Consumer    *Consumer
+	Instance    string // tells this installation from others of the same consumer: "east"
+	Spool       string // a private folder for parts
+
+	// Grace is how long a batch may be incomplete on the store before it is poison, and how
+	// long beyond the producer's heartbeat the log may be silent before it is late.
+	Grace time.Duration
+	// Lease is how long an importer may be silent before another takes its place.
+	Lease time.Duration
+	// ActWithin bounds the age of a death that was found rather than seen to happen: older
+	// ones are historic and have no effects. Zero is the default; see [Unlimited].
+	ActWithin time.Duration
+	// Brake is the number of effects of one kind that a run may have; beyond it the batch is
+	// held. Zero: no brake.
+	Brake int
+	// Observe computes and records effects and applies none.
+	Observe bool
+	// QuarantineRows is how many bad rows of a batch may be set aside before it is poison.
+	QuarantineRows int
+	// MaxPartBytes refuses parts that claim to be larger.
+	MaxPartBytes int64
+
+	// Zone is the site's, for apply.sql.
+	Zone *time.Location
+	// Now is the clock; nil means the database's.
+	Now func() time.Time
+	Log *slog.Logger
+	// Progress, if set, is told of each batch that was loaded.
+	Progress func(BatchSummary)
+	Software string
+}
+
+// WithDefaults fills what was left zero.
+func (c Config) WithDefaults() Config {
+	if c.Instance == "" {
+		c.Instance = "main"
+	}
+	if c.Grace == 0 {
+		c.Grace = 30 * time.Minute
+	}
+	if c.Lease == 0 {
+		c.Lease = 2 * time.Minute
+	}
+	if c.ActWithin == 0 {
+		c.ActWithin = 30 * 24 * time.Hour
+	}
+	if c.MaxPartBytes == 0 {
+		c.MaxPartBytes = 1 << 30
+	}
+	if c.Zone == nil {
+		c.Zone = time.UTC
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Progress == nil {
+		c.Progress = func(BatchSummary) {}
+	}
+	return c
+}
+
+var instancePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,40}$`)
+
+func (c Config) validate() error {
+	var problem string
+	switch {
+	case c.DatabaseURL == "":
+		problem = "no database URL"
+	case c.Store == nil:
+		problem = "no store"
+	case c.Consumer == nil:
+		problem = "no consumer"
+	case c.Spool == "":
+		problem = "no spool folder"
+	case !instancePattern.MatchString(c.Instance):
+		problem = fmt.Sprintf("instance %q: use lower-case letters, digits and hyphens", c.Instance)
+	case c.Grace < 0 || c.Lease < time.Second:
+		problem = "grace is negative, or lease under a second"
+	case c.Brake < 0 || c.QuarantineRows < 0:
+		problem = "brake or quarantine is negative"
+	default:
+		return nil
+	}
+	return fault.New(fault.Usage, "import", "configuration", errors.New(problem), "")
+}
+
+// Importer loads one consumer's batches.
+type Importer struct {
+	config   Config
+	consumer *Consumer
+	contract *schemas.Contract
+	reader   *exchange.Reader
+	sql      statements
+}
+
+// New checks the configuration; it does no I/O.
+func New(config Config) (*Importer, error) {
+	config = config.WithDefaults()
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	return &Importer{
+		config: config, consumer: config.Consumer, contract: schemas.PatientEvents(),
+		reader: exchange.NewReader(config.Store),
+		sql:    statementsFor(schemas.PatientEvents(), config.Consumer),
+	}, nil
+}
+
+// Options are what a person asks of one run.
+type Options struct {
+	// DryRun does everything and rolls it back. It holds its locks until it is through.
+	DryRun bool
+	// Approve lets the held batch of that number be applied.
+	Approve *Decision
+	// Pass leaves a poison batch behind, if a later batch of the verified chain covers it.
+	Pass *Decision
+}
+
+// Decision is a person's word on one batch.
+type Decision struct {
+	Batch  int64
+	Reason string
+	Person string
+}
+
+// Summary is what one run did.
+type Summary struct {
+	Consumer string
+	From     int64 // the checkpoint before the run
+	To       int64 // and after it
+	Batches  []BatchSummary
+	Running  bool // another importer of this consumer is at work; this run did nothing
+	DryRun   bool
+	Observed bool
+}
+
+// BatchSummary is one batch that the run loaded.
+type BatchSummary struct {
+	Batch       int64
+	Kind        string
+	Rows        int64 // events of the subscribed types
+	Changed     int64 // patients whose projected state changed
+	Quarantined int64
+	Effects     map[string]int64
+	Duration    time.Duration
+}
+
+// Run loads everything from the checkpoint to now and returns. If another importer of this
+// consumer is at work it does nothing.
+func (i *Importer) Run(ctx context.Context, options Options) (Summary, error) {
+	return i.leased(ctx, options, func(s *session, ctx context.Context) error {
+		if err := s.decide(ctx, options); err != nil {
+			return err
+		}
+		err := s.follow(ctx)
+		if options.DryRun {
+			return err
+		}
+		return errors.Join(err, s.writeReceipt(ctx))
+	})
+}
+
+func (i *Importer) leased(ctx context.Context, options Options, work func(*session, context.Context) error) (Summary, error) {
+	s, err := i.open(ctx, options.DryRun)
+	if errors.Is(err, errRunning) {
+		return Summary{Consumer: i.consumer.Name, Running: true}, nil
+	}
+	if err != nil {
+		return Summary{Consumer: i.consumer.Name}, err
+	}
+	defer s.close()
+	held, cancel := s.keepLease(ctx)
+	defer cancel()
+	err = work(s, held)
+	if cause := context.Cause(held); err != nil && cause != nil && ctx.Err() == nil {
+		err = cause
+	}
+	s.summary.To = s.checkpoint.batch
+	return s.summary, err
+}

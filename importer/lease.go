@@ -1,0 +1,108 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/fault"
+)
+
+// backend names one server process beyond doubt: process ids are used again.
+type backend struct {
+	pid     int32
+	started time.Time
+}
+
+// takeLease makes this connection's backend the one that may load. A live holder within its
+// lease is left alone (errRunning); one past it was frozen, and its backend is terminated, so
+// that whatever it had open is rolled back before anything is loaded here.
+func (s *session) takeLease(ctx context.Context) error {
+	err := pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, `SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()`).
+			Scan(&s.backend.pid, &s.backend.started); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `LOCK TABLE lease IN EXCLUSIVE MODE`); err != nil {
+			return err
+		}
+		if err := evict(ctx, tx); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `
+			INSERT INTO lease (pid, backend_start, until) VALUES ($1, $2, clock_timestamp() + $3)
+			ON CONFLICT (one) DO UPDATE SET (pid, backend_start, until) = (excluded.pid, excluded.backend_start, excluded.until)`,
+			s.backend.pid, s.backend.started, s.config.Lease)
+		return err
+	})
+	if errors.Is(err, errRunning) {
+		return err
+	}
+	return fault.Database("lease", s.subject(), err)
+}
+
+func evict(ctx context.Context, tx pgx.Tx) error {
+	var pid int32
+	var expired bool
+	err := tx.QueryRow(ctx, `SELECT lease.pid, lease.until < clock_timestamp()
+		FROM lease JOIN pg_stat_activity a ON a.pid = lease.pid AND a.backend_start = lease.backend_start`).Scan(&pid, &expired)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows): // nobody, or a holder whose backend is gone
+		return nil
+	case err != nil:
+		return err
+	case !expired:
+		return errRunning
+	}
+	const waitMilliseconds = 10_000
+	var gone bool
+	if err := tx.QueryRow(ctx, `SELECT pg_terminate_backend($1, $2)`, pid, waitMilliseconds).Scan(&gone); err != nil {
+		return err
+	}
+	if !gone {
+		return errors.New("the backend of an importer past its lease does not end")
+	}
+	return nil
+}
+
+// keepLease renews the lease until the returned function is called. The returned context ends
+// with errLeaseLost as soon as somebody else holds it.
+func (s *session) keepLease(ctx context.Context) (context.Context, context.CancelFunc) {
+	held, lose := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(s.config.Lease / 4)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-held.Done():
+				return
+			case <-ticker.C:
+				if err := s.renewLease(held); err != nil {
+					lose(err)
+					return
+				}
+			}
+		}
+	}()
+	return held, func() { lose(nil); <-done }
+}
+
+func (s *session) renewLease(ctx context.Context) error {
+	tag, err := s.renewer.Exec(ctx, `UPDATE lease SET until = clock_timestamp() + $3 WHERE pid = $1 AND backend_start = $2`,
+		s.backend.pid, s.backend.started, s.config.Lease)
+	if err != nil {
+		return fault.Database("renew lease of", s.subject(), err)
+	}
+	if tag.RowsAffected() == 0 {
+		return fault.New(fault.Transient, "renew lease of", s.subject(), errLeaseLost, "")
+	}
+	return nil
+}
+
+func (s *session) dropLease(ctx context.Context) {
+	_, _ = s.renewer.Exec(ctx, `DELETE FROM lease WHERE pid = $1 AND backend_start = $2`, s.backend.pid, s.backend.started)
+}

@@ -1,0 +1,193 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/crashpoint"
+	"waybill/internal/fault"
+	"waybill/schemas"
+	"waybill/schemas/part"
+)
+
+// load is one batch on its way into the database, in one transaction.
+type load struct {
+	*session
+	batch   *fetched
+	tx      pgx.Tx
+	mode    loadMode
+	started time.Time
+	summary BatchSummary
+	counted map[string]int64 // the run's braked effects with this batch's
+}
+
+// loadMode tells the first load of a batch from a re-run.
+type loadMode struct {
+	rerun   bool // leave the checkpoint where it is
+	reapply bool // reconcile all of the batch's patients, not only those whose state changed
+	reason  string
+	person  string
+}
+
+// load applies a fetched batch whole, or leaves no trace of it.
+func (s *session) load(ctx context.Context, batch *fetched, mode loadMode) error {
+	started := time.Now()
+	tx, err := s.database().Begin(ctx)
+	if err != nil {
+		return fault.Database("begin", batch.name(), err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	l := &load{session: s, batch: batch, tx: tx, mode: mode, started: started}
+	l.summary = BatchSummary{Batch: batch.manifest().Batch, Kind: batch.manifest().Kind, Effects: map[string]int64{}}
+	for _, step := range []func(context.Context) error{l.begin, l.stage, l.lock, l.apply, l.settle} {
+		if err := step(ctx); err != nil {
+			return l.failed(ctx, err)
+		}
+	}
+	crashpoint.Here("import.4-before-commit")
+	if err := tx.Commit(ctx); err != nil {
+		return fault.Database("commit", batch.name(), err)
+	}
+	crashpoint.Here("import.4-after-commit")
+	l.committed()
+	return nil
+}
+
+// failed rolls back and, for a held batch, notes that it is held.
+func (l *load) failed(ctx context.Context, err error) error {
+	if held, ok := errors.AsType[*heldError](err); ok && l.dryRun == nil {
+		if rollback := l.tx.Rollback(ctx); rollback != nil {
+			return fault.Database("roll back", l.batch.name(), rollback)
+		}
+		return l.noteHeld(ctx, held)
+	}
+	return fault.Database("load", l.batch.name(), err)
+}
+
+// begin describes the run to the statements that follow.
+func (l *load) begin(ctx context.Context) error {
+	if l.dryRun != nil { // its transaction has not ended, so the last batch's rows are still there
+		if _, err := l.tx.Exec(ctx, `DELETE FROM staging; DELETE FROM run; DELETE FROM changed; DELETE FROM effect`); err != nil {
+			return err
+		}
+	}
+	now, err := l.now(ctx)
+	if err != nil {
+		return err
+	}
+	var actWithin *time.Duration
+	if l.config.ActWithin != Unlimited {
+		actWithin = &l.config.ActWithin
+	}
+	m := l.batch.manifest()
+	_, err = l.tx.Exec(ctx, `INSERT INTO run (batch, generation, kind, now, act_within, zone) VALUES ($1, $2, $3, $4, $5, $6)`,
+		m.Batch, m.Generation, m.Kind, now, actWithin, l.config.Zone.String())
+	return err
+}
+
+// stage copies the subscribed rows into the staging table.
+func (l *load) stage(ctx context.Context) error {
+	stream := part.NewStream(l.contract, part.Options{Events: l.consumer.Events, Quarantine: l.config.QuarantineRows}, l.batch.parts()...)
+	defer stream.Close()
+	source := &source{stream: stream}
+	_, err := l.tx.Conn().PgConn().CopyFrom(ctx, source, l.sql.copy)
+	if source.err != nil {
+		return fault.New(fault.Poison, "read", l.batch.name(), source.err,
+			"ask the producer; if the batch cannot be mended, `waybill export --snapshot` there and `waybill import "+l.consumer.Name+" --pass` here leave it behind")
+	}
+	if err != nil {
+		return err
+	}
+	l.summary.Rows = stream.Rows()
+	if l.summary.Rows > analyzeRows {
+		if _, err := l.tx.Exec(ctx, `ANALYZE staging`); err != nil {
+			return err
+		}
+	}
+	return l.quarantine(ctx, stream.Bad())
+}
+
+// analyzeRows is the size from which the planner's ignorance of the staging table costs more
+// than telling it.
+const analyzeRows = 20_000
+
+func (l *load) quarantine(ctx context.Context, bad []part.BadRow) error {
+	for _, row := range bad {
+		if _, err := l.tx.Exec(ctx, `INSERT INTO quarantine (batch, part, row, column_name, reason, patient_id, at)
+			SELECT batch, $1, $2, $3, $4, nullif($5, '')::uuid, now FROM run`, row.Part, row.Row, row.Column, row.Reason, row.PatientID); err != nil {
+			return err
+		}
+	}
+	l.summary.Quarantined = int64(len(bad))
+	return nil
+}
+
+// lock makes this the only load, and sees that the checkpoint is the one the batch follows.
+func (l *load) lock(ctx context.Context) error {
+	var batch int64
+	var hash string
+	if err := l.tx.QueryRow(ctx, `SELECT batch, hash FROM checkpoint FOR UPDATE`).Scan(&batch, &hash); err != nil {
+		return err
+	}
+	m := l.batch.manifest()
+	if !l.mode.rerun && (batch != m.Batch-1 || hash != m.Previous && m.Batch > 0) {
+		return fault.New(fault.Transient, "load", l.batch.name(), fmt.Errorf("the checkpoint is at batch %d: another importer has moved it", batch), "")
+	}
+	return nil
+}
+
+// apply takes the new states into the projection and lets the consumer act on what changed.
+func (l *load) apply(ctx context.Context) error {
+	if l.consumer.Append != "" {
+		tag, err := l.tx.Exec(ctx, l.sql.append)
+		l.summary.Changed = tag.RowsAffected()
+		l.summary.Effects[effectAppended] = tag.RowsAffected()
+		return err
+	}
+	if err := l.project(ctx); err != nil {
+		return err
+	}
+	return l.reconcile(ctx)
+}
+
+func (l *load) project(ctx context.Context) error {
+	statements := []string{l.sql.project}
+	if l.batch.manifest().Kind == schemas.Snapshot && l.batch.manifest().Generation > l.checkpoint.generation {
+		statements = append(statements, vanish)
+	}
+	if l.mode.reapply {
+		statements = append(statements, `INSERT INTO changed SELECT DISTINCT patient_id FROM staging ON CONFLICT DO NOTHING`)
+	}
+	for _, sql := range append(statements, notice) {
+		if _, err := l.tx.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	if l.summary.Rows > analyzeRows {
+		if _, err := l.tx.Exec(ctx, `ANALYZE changed`); err != nil {
+			return err
+		}
+	}
+	return l.tx.QueryRow(ctx, `SELECT count(*) FROM changed`).Scan(&l.summary.Changed)
+}
+
+// source keeps the error that ends a stream: COPY reports it only as a text that has been to the
+// server and back.
+type source struct {
+	stream io.Reader
+	err    error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.stream.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	crashpoint.Here("import.4-copy")
+	return n, err
+}

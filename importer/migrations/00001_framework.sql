@@ -1,0 +1,100 @@
+-- +goose Up
+-- Unqualified: the search_path is the consumer's schema. The projection (table patient) follows
+-- from the contract and is made by the importer itself.
+
+-- How far this consumer is. One row; it moves in the same transaction as the rows and effects.
+CREATE TABLE checkpoint (
+    one           boolean PRIMARY KEY DEFAULT true CHECK (one),
+    batch         bigint NOT NULL,            -- the last batch applied; -1 before the genesis
+    hash          text NOT NULL,              -- sha256 of its manifest; '' before the genesis
+    log_id        uuid,
+    generation    integer NOT NULL DEFAULT 1,
+    window_to     timestamptz,
+    heartbeat     interval,
+    applied_at    timestamptz NOT NULL,
+    receipt       bigint NOT NULL DEFAULT -1, -- the last batch a receipt was written for
+    pending_batch bigint,                     -- what is waited for, why, and since when
+    pending_why   text,
+    pending_since timestamptz,
+    held_batch    bigint,                     -- a batch that a bound on effects stopped
+    held_effects  jsonb
+);
+
+-- Who may load: the backend of the importer at work. A successor past the lease terminates
+-- exactly that backend, so that an importer that was frozen cannot go on.
+CREATE TABLE lease (
+    one           boolean PRIMARY KEY DEFAULT true CHECK (one),
+    pid           integer NOT NULL,
+    backend_start timestamptz NOT NULL,
+    until         timestamptz NOT NULL
+);
+
+-- One row per batch that was applied or passed over, and one more for each time it was re-run.
+CREATE TABLE ledger (
+    batch       bigint NOT NULL,
+    rerun       integer NOT NULL DEFAULT 0,
+    hash        text NOT NULL,
+    kind        text NOT NULL,
+    generation  integer NOT NULL,
+    window_from timestamptz,
+    window_to   timestamptz,
+    rows        bigint NOT NULL,              -- events of the subscribed types
+    changed     bigint NOT NULL,              -- patients whose projected state changed
+    quarantined bigint NOT NULL DEFAULT 0,
+    effects     jsonb NOT NULL DEFAULT '{}',  -- counts by kind
+    observed    boolean NOT NULL DEFAULT false,
+    passed      boolean NOT NULL DEFAULT false,
+    reason      text,                         -- of an approval or a pass
+    person      text,
+    started_at  timestamptz NOT NULL,
+    applied_at  timestamptz NOT NULL,
+    PRIMARY KEY (batch, rerun)
+);
+
+-- What each batch did, to whom; ids only.
+CREATE TABLE effect_log (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    batch      bigint NOT NULL,
+    kind       text NOT NULL,
+    patient_id uuid,
+    death_no   integer,
+    subject    text,
+    observed   boolean NOT NULL,
+    at         timestamptz NOT NULL
+);
+CREATE INDEX ON effect_log (patient_id);
+CREATE INDEX ON effect_log (batch);
+
+-- When this consumer first learned of a death. Stored once and reused, so that a re-run has the
+-- same cut-off. Historic deaths, older than act_within when they were found, have no effects.
+CREATE TABLE notice (
+    patient_id uuid NOT NULL,
+    death_no   integer NOT NULL,
+    noticed_at timestamptz NOT NULL,
+    historic   boolean NOT NULL,
+    PRIMARY KEY (patient_id, death_no)
+);
+
+-- A person's word that a held batch may be applied.
+CREATE TABLE approval (
+    batch       bigint PRIMARY KEY,
+    hash        text NOT NULL,
+    reason      text NOT NULL,
+    person      text NOT NULL,
+    approved_at timestamptz NOT NULL
+);
+
+-- Rows set aside; their content stays in the part.
+CREATE TABLE quarantine (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    batch      bigint NOT NULL,
+    part       text NOT NULL,
+    row        bigint NOT NULL,
+    column_name text NOT NULL,
+    reason     text NOT NULL,
+    patient_id uuid,
+    at         timestamptz NOT NULL
+);
+
+-- +goose Down
+DROP TABLE quarantine, approval, notice, effect_log, ledger, lease, checkpoint;

@@ -1,0 +1,45 @@
+package importer
+
+import (
+	"context"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+// writeReceipt tells the world how far the consumer is, if it has not been told yet. It is
+// written from the ledger, so one that a crash left owed is written by the next run.
+func (s *session) writeReceipt(ctx context.Context) error {
+	if s.checkpoint.log == "" || s.checkpoint.receipt >= s.checkpoint.batch {
+		return nil
+	}
+	receipt, err := s.receipt(ctx)
+	if err != nil {
+		return err
+	}
+	if err := exchange.PublishReceipt(ctx, s.config.Store, receipt); err != nil {
+		return err
+	}
+	_, err = s.conn.Exec(ctx, `UPDATE checkpoint SET receipt = $1 WHERE receipt < $1`, receipt.Batch)
+	s.checkpoint.receipt = receipt.Batch
+	return fault.Database("note", "receipt", err)
+}
+
+// receipt sums up the ledger since the last one.
+func (s *session) receipt(ctx context.Context) (*schemas.Receipt, error) {
+	r := &schemas.Receipt{
+		Format: schemas.Format, Stream: schemas.Stream, Log: s.checkpoint.log,
+		Instance: s.consumer.Name + "@" + s.config.Instance, Events: s.consumer.Events,
+		Batch: s.checkpoint.batch, Manifest: s.checkpoint.hash, Generation: s.checkpoint.generation,
+		Effects: map[string]int64{}, Consumer: schemas.Software{Software: "waybill", Version: s.config.Software},
+	}
+	err := s.conn.QueryRow(ctx, `
+		SELECT count(*), coalesce(sum(rows), 0)::bigint, max(applied_at),
+		    (SELECT coalesce(jsonb_object_agg(key, n), '{}') FROM (
+		        SELECT key, sum(value::bigint) AS n FROM ledger, jsonb_each_text(effects)
+		        WHERE batch > $1 AND batch <= $2 AND rerun = 0 GROUP BY key) t)
+		FROM ledger WHERE batch > $1 AND batch <= $2 AND rerun = 0`, s.checkpoint.receipt, s.checkpoint.batch).
+		Scan(&r.Batches, &r.Rows, &r.AppliedAt.Time, &r.Effects)
+	return r, fault.Database("read", "ledger", err)
+}

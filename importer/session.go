@@ -1,0 +1,133 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"waybill/internal/fault"
+)
+
+var (
+	errRunning   = errors.New("another importer of this consumer is at work")
+	errLeaseLost = errors.New("another importer has taken this one's place")
+)
+
+// session is one run: a connection with the consumer's schema as its search_path and the batch's
+// temporary tables, under the consumer's lease.
+type session struct {
+	*Importer
+	conn       *pgx.Conn
+	renewer    *pgx.Conn // renews the lease while conn is busy
+	backend    backend
+	spool      *spool
+	checkpoint checkpoint
+	summary    Summary
+	tally      map[string]int64 // braked effects of the run, by kind
+	dryRun     pgx.Tx           // the transaction around a dry run's loads
+}
+
+func (i *Importer) open(ctx context.Context, dryRun bool) (_ *session, err error) {
+	s := &session{Importer: i, tally: map[string]int64{}}
+	s.summary = Summary{Consumer: i.consumer.Name, DryRun: dryRun, Observed: i.config.Observe}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.conn, err = i.connect(ctx); err != nil {
+		return nil, err
+	}
+	if s.renewer, err = i.connect(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.takeLease(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := s.conn.Exec(ctx, s.sql.temporary); err != nil {
+		return nil, fault.Database("prepare", s.subject(), err)
+	}
+	if s.spool, err = openSpool(i.config.Spool, i.consumer.Name); err != nil {
+		return nil, err
+	}
+	if s.checkpoint, err = s.readCheckpoint(ctx); err != nil {
+		return nil, err
+	}
+	s.summary.From = s.checkpoint.batch
+	if dryRun {
+		if s.dryRun, err = s.conn.Begin(ctx); err != nil {
+			return nil, fault.Database("begin", "dry run", err)
+		}
+	}
+	return s, nil
+}
+
+func (i *Importer) connect(ctx context.Context) (*pgx.Conn, error) {
+	config, err := pgx.ParseConfig(i.config.DatabaseURL)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "import", "database URL", errors.New("it cannot be parsed"), "")
+	}
+	for name, value := range map[string]string{
+		"application_name":                    "waybill import " + i.consumer.Name,
+		"timezone":                            "UTC",
+		"search_path":                         i.consumer.Name,
+		"statement_timeout":                   "0",
+		"idle_session_timeout":                "0",
+		"idle_in_transaction_session_timeout": "0",
+		"work_mem":                            "64MB", // a batch is sorted once, by patient
+		"client_min_messages":                 "warning",
+	} {
+		config.RuntimeParams[name] = value
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	return conn, fault.Database("connect", i.subject()+" database", err)
+}
+
+func (i *Importer) subject() string { return i.consumer.Name }
+
+// querier is a connection or the transaction of a dry run.
+type querier interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, arguments ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, arguments ...any) pgx.Row
+}
+
+func (s *session) database() querier {
+	if s.dryRun != nil {
+		return s.dryRun
+	}
+	return s.conn
+}
+
+// now is the time of notice: the configured clock's, or the database's.
+func (s *session) now(ctx context.Context) (time.Time, error) {
+	if s.config.Now != nil {
+		return s.config.Now(), nil
+	}
+	var now time.Time
+	err := s.database().QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now)
+	return now, fault.Database("read", "clock", err)
+}
+
+// close rolls back whatever is open, gives the lease back and leaves nothing behind.
+func (s *session) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if s.dryRun != nil {
+		_ = s.dryRun.Rollback(ctx)
+	}
+	if s.spool != nil {
+		s.spool.close()
+	}
+	if s.renewer != nil {
+		s.dropLease(ctx)
+		_ = s.renewer.Close(ctx)
+	}
+	if s.conn != nil {
+		_ = s.conn.Close(ctx)
+	}
+}

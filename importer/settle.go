@@ -1,0 +1,68 @@
+package importer
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// settle writes down what the load did: the effects, the ledger's row and the checkpoint.
+func (l *load) settle(ctx context.Context) error {
+	effects, err := json.Marshal(l.summary.Effects)
+	if err != nil {
+		return err
+	}
+	if _, err := l.tx.Exec(ctx, `INSERT INTO effect_log (batch, kind, patient_id, death_no, subject, observed, at)
+		SELECT run.batch, e.kind, e.patient_id, e.death_no, e.subject, $1, run.now FROM run, effect e`, l.config.Observe); err != nil {
+		return err
+	}
+	m := l.batch.manifest()
+	if _, err := l.tx.Exec(ctx, `
+		INSERT INTO ledger (batch, rerun, hash, kind, generation, window_from, window_to, rows, changed, quarantined,
+		    effects, observed, reason, person, started_at, applied_at)
+		SELECT $1, CASE WHEN $2 THEN 1 + coalesce((SELECT max(rerun) FROM ledger WHERE batch = $1), 0) ELSE 0 END,
+		    $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, nullif($13, ''), nullif($14, ''), run.now, clock_timestamp() FROM run`,
+		m.Batch, l.mode.rerun, l.batch.entry.Hash, m.Kind, m.Generation, m.Window.From.Time, m.Window.To.Time,
+		l.summary.Rows, l.summary.Changed, l.summary.Quarantined, effects, l.config.Observe, l.mode.reason, l.mode.person); err != nil {
+		return err
+	}
+	if l.mode.rerun {
+		return nil
+	}
+	_, err = l.tx.Exec(ctx, `
+		UPDATE checkpoint SET batch = $1, hash = $2, log_id = $3, generation = $4, window_to = $5, heartbeat = $6, applied_at = clock_timestamp(),
+		    pending_batch = NULL, pending_why = NULL, pending_since = NULL, held_batch = NULL, held_effects = NULL`,
+		m.Batch, l.batch.entry.Hash, m.Log, m.Generation, m.Window.To.Time, time.Duration(m.HeartbeatSeconds)*time.Second)
+	return err
+}
+
+// committed takes over, in memory, what the transaction made true.
+func (l *load) committed() {
+	for kind, count := range l.counted {
+		l.tally[kind] = count
+	}
+	if !l.mode.rerun {
+		m := l.batch.manifest()
+		l.checkpoint.batch, l.checkpoint.hash, l.checkpoint.log = m.Batch, l.batch.entry.Hash, m.Log
+		l.checkpoint.generation, l.checkpoint.windowTo = m.Generation, m.Window.To.Time
+		l.checkpoint.heartbeat = time.Duration(m.HeartbeatSeconds) * time.Second
+	}
+	l.summary.Duration = time.Since(l.started)
+	l.session.summary.Batches = append(l.session.summary.Batches, l.summary)
+	l.config.Log.Info("loaded", "consumer", l.consumer.Name, "batch", l.summary.Batch, "rows", l.summary.Rows,
+		"changed", l.summary.Changed, "effects", l.summary.Effects, "dry_run", l.dryRun != nil)
+	l.config.Progress(l.summary)
+}
+
+// decide records a person's decisions before the run acts on them.
+func (s *session) decide(ctx context.Context, options Options) error {
+	if options.Approve != nil {
+		if err := s.approve(ctx, *options.Approve); err != nil {
+			return err
+		}
+	}
+	if options.Pass != nil {
+		return s.pass(ctx, *options.Pass)
+	}
+	return nil
+}

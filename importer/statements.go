@@ -1,0 +1,91 @@
+package importer
+
+import (
+	"fmt"
+	"strings"
+
+	"waybill/schemas"
+)
+
+// statements are the SQL texts that follow from the contract.
+type statements struct {
+	temporary  string // the batch's tables, once per connection
+	projection string // the table patient; safe to run again, adds columns of later revisions
+	copy       string
+	project    string // staging → patient, changed
+	append     string // staging → the consumer's table
+}
+
+const orderKey = "generation, version, revision"
+
+func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
+	var names, definitions, additions, incoming []string
+	for _, c := range contract.Columns {
+		definition := c.Name + " " + c.SQLType()
+		names = append(names, c.Name)
+		definitions = append(definitions, definition)
+		incoming = append(incoming, "excluded."+c.Name)
+		if c.Name != "patient_id" {
+			additions = append(additions, "ALTER TABLE patient ADD COLUMN IF NOT EXISTS "+definition)
+		}
+	}
+	columns := strings.Join(names, ", ")
+	return statements{
+		temporary: fmt.Sprintf(`
+			CREATE TEMP TABLE staging (%s) ON COMMIT DELETE ROWS;
+			CREATE TEMP TABLE run (batch bigint, generation integer, kind text, now timestamptz, act_within interval, zone text) ON COMMIT DELETE ROWS;
+			CREATE TEMP TABLE changed (patient_id uuid PRIMARY KEY) ON COMMIT DELETE ROWS;
+			CREATE TEMP TABLE effect (kind text NOT NULL, patient_id uuid, death_no integer, subject text) ON COMMIT DELETE ROWS`,
+			strings.Join(definitions, ", ")),
+		projection: "CREATE TABLE IF NOT EXISTS patient (patient_id uuid PRIMARY KEY);\n" +
+			strings.Join(additions, ";\n") +
+			";\nCREATE INDEX IF NOT EXISTS patient_merged_into ON patient (merged_into) WHERE merged_into IS NOT NULL",
+		copy: "COPY staging (" + columns + ") FROM STDIN (FORMAT binary)",
+		// The newest state of each patient in the batch, taken only where it is strictly newer
+		// than what is there; sorted, so that two loads lock rows in one order.
+		project: fmt.Sprintf(`
+			WITH newest AS (
+			    SELECT DISTINCT ON (patient_id) * FROM staging
+			    ORDER BY patient_id, generation DESC, version DESC, revision DESC),
+			projected AS (
+			    INSERT INTO patient AS p (%[1]s) SELECT %[1]s FROM newest ORDER BY patient_id
+			    ON CONFLICT (patient_id) DO UPDATE SET (%[1]s) = ROW (%[2]s)
+			    WHERE (excluded.generation, excluded.version, excluded.revision) > (p.generation, p.version, p.revision)
+			    RETURNING patient_id)
+			INSERT INTO changed SELECT patient_id FROM projected`, columns, strings.Join(incoming, ", ")),
+		append: fmt.Sprintf(`
+			INSERT INTO %s (%[2]s) SELECT %[2]s FROM staging
+			ORDER BY patient_id, `+orderKey+` ON CONFLICT (patient_id, `+orderKey+`) DO NOTHING`, consumer.Append, columns),
+	}
+}
+
+// vanish is for the snapshot that opens a new generation. It is complete for every event type,
+// so whoever is known from an earlier generation and does not occur in it is, at the source, no
+// longer in any state that was subscribed to. Their version is 0: the source's next word is newer.
+const vanish = `
+	WITH gone AS (
+	    UPDATE patient p SET (generation, version, revision, baseline, event, death_status, death_earliest, death_latest, death_precision, merged_into)
+	        = (run.generation, 0, 0, true, 'death_retracted', 'none', NULL, NULL, NULL, NULL)
+	    FROM run
+	    WHERE p.generation < run.generation
+	      AND NOT EXISTS (SELECT FROM staging s WHERE s.patient_id = p.patient_id)
+	    RETURNING p.patient_id, p.death_no),
+	noted AS (INSERT INTO effect (kind, patient_id, death_no) SELECT 'vanished', patient_id, death_no FROM gone)
+	INSERT INTO changed SELECT patient_id FROM gone`
+
+// notice stores, once per death, when it became known here. A death that was found and not seen
+// to happen, and that is older than act_within or of unknown date, is historic.
+const notice = `
+	WITH noticed AS (
+	    INSERT INTO notice (patient_id, death_no, noticed_at, historic)
+	    SELECT p.patient_id, p.death_no, run.now,
+	           run.act_within IS NOT NULL
+	           AND (p.death_latest IS NULL OR p.death_latest < run.now - run.act_within)
+	           AND NOT EXISTS (SELECT FROM staging s WHERE s.patient_id = p.patient_id AND s.death_no = p.death_no
+	                           AND s.event = 'died' AND NOT s.baseline)
+	    FROM run, changed JOIN patient p USING (patient_id)
+	    WHERE p.death_status IN ('informal', 'formal')
+	    ORDER BY p.patient_id
+	    ON CONFLICT DO NOTHING
+	    RETURNING patient_id, death_no, historic)
+	INSERT INTO effect (kind, patient_id, death_no) SELECT 'historic', patient_id, death_no FROM noticed WHERE historic`

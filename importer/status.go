@@ -1,0 +1,122 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/fault"
+)
+
+// Status is what a consumer's database says of how far it is.
+type Status struct {
+	Consumer   string        `json:"consumer"`
+	Batch      int64         `json:"batch"` // the last applied; -1 before the genesis
+	Hash       string        `json:"hash"`
+	Generation int64         `json:"generation"`
+	WindowTo   time.Time     `json:"window_to"` // the source's state up to here is in
+	AppliedAt  time.Time     `json:"applied_at"`
+	Heartbeat  time.Duration `json:"heartbeat"`
+
+	Running      bool             `json:"running"` // an importer is at work
+	Held         *int64           `json:"held,omitempty"`
+	HeldEffects  map[string]int64 `json:"held_effects,omitempty"`
+	Pending      *int64           `json:"pending,omitempty"` // a batch that is incomplete on the store
+	PendingWhy   string           `json:"pending_why,omitempty"`
+	PendingSince *time.Time       `json:"pending_since,omitempty"`
+	Quarantined  int64            `json:"quarantined"`
+	Now          time.Time        `json:"now"` // the database's clock
+}
+
+// ReadStatus returns the status of the consumer in this database. A consumer that has never
+// run is at batch -1.
+func ReadStatus(ctx context.Context, databaseURL string, consumer *Consumer) (Status, error) {
+	s := Status{Consumer: consumer.Name, Batch: -1}
+	conn, err := connectTo(ctx, databaseURL, consumer, "status")
+	if err != nil {
+		return s, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var why *string
+	var windowTo *time.Time
+	var heartbeat *time.Duration
+	err = conn.QueryRow(ctx, `
+		SELECT batch, hash, generation, window_to, heartbeat, applied_at, held_batch, held_effects,
+		    pending_batch, pending_why, pending_since, (SELECT count(*) FROM quarantine), clock_timestamp(),
+		    EXISTS (SELECT FROM lease JOIN pg_stat_activity a ON a.pid = lease.pid AND a.backend_start = lease.backend_start)
+		FROM checkpoint`).Scan(&s.Batch, &s.Hash, &s.Generation, &windowTo, &heartbeat, &s.AppliedAt, &s.Held, &s.HeldEffects,
+		&s.Pending, &why, &s.PendingSince, &s.Quarantined, &s.Now, &s.Running)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return s, nil
+	}
+	if err != nil {
+		return s, fault.Database("read", "checkpoint of "+consumer.Name, err)
+	}
+	if why != nil {
+		s.PendingWhy = *why
+	}
+	if windowTo != nil {
+		s.WindowTo, s.Heartbeat = *windowTo, *heartbeat
+	}
+	return s, nil
+}
+
+// Trace is what a consumer knows of one patient and has done about them: ids and states, no
+// personal data.
+type Trace struct {
+	Consumer    string         `json:"consumer"`
+	Known       bool           `json:"known"`
+	Generation  int64          `json:"generation"`
+	Version     int64          `json:"version"`
+	DeathNo     int32          `json:"death_no"`
+	DeathStatus string         `json:"death_status"`
+	MergedInto  *string        `json:"merged_into,omitempty"`
+	Effects     []TracedEffect `json:"effects"`
+}
+
+// TracedEffect is a row of effect_log.
+type TracedEffect struct {
+	Batch    int64     `json:"batch"`
+	Kind     string    `json:"kind"`
+	DeathNo  *int32    `json:"death_no,omitempty"`
+	Subject  *string   `json:"subject,omitempty"`
+	Observed bool      `json:"observed"`
+	At       time.Time `json:"at"`
+}
+
+// ReadTrace follows one patient, given by UUID, through the consumer's database.
+func ReadTrace(ctx context.Context, databaseURL string, consumer *Consumer, patient string) (Trace, error) {
+	t := Trace{Consumer: consumer.Name}
+	conn, err := connectTo(ctx, databaseURL, consumer, "trace")
+	if err != nil {
+		return t, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if consumer.Append == "" {
+		err = conn.QueryRow(ctx, `SELECT generation, version, death_no, death_status, merged_into::text FROM patient WHERE patient_id = $1`, patient).
+			Scan(&t.Generation, &t.Version, &t.DeathNo, &t.DeathStatus, &t.MergedInto)
+		t.Known = err == nil
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return t, fault.Database("trace", "projection of "+consumer.Name, err)
+		}
+	}
+	rows, err := conn.Query(ctx, `SELECT batch, kind, death_no, subject, observed, at FROM effect_log WHERE patient_id = $1 ORDER BY id`, patient)
+	if err == nil {
+		t.Effects, err = pgx.CollectRows(rows, pgx.RowToStructByPos[TracedEffect])
+	}
+	return t, fault.Database("trace", "effects of "+consumer.Name, err)
+}
+
+func connectTo(ctx context.Context, databaseURL string, consumer *Consumer, purpose string) (*pgx.Conn, error) {
+	config, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, fault.New(fault.Usage, purpose, "database URL", errors.New("it cannot be parsed"), "")
+	}
+	config.RuntimeParams["application_name"] = "waybill " + purpose
+	config.RuntimeParams["search_path"] = consumer.Name
+	config.RuntimeParams["timezone"] = "UTC"
+	conn, err := pgx.ConnectConfig(ctx, config)
+	return conn, fault.Database("connect", consumer.Name+" database", err)
+}

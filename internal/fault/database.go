@@ -1,0 +1,46 @@
+package fault
+
+import (
+	"errors"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Database wraps an error that PostgreSQL or the way to it returned, classed by its SQLSTATE:
+// lost connections, conflicts between transactions, exhausted resources and shut-downs pass;
+// wrong credentials and missing rights are configuration; all else stops for a person.
+// It returns nil for a nil error and leaves an error that is already classed as it is.
+func Database(op, subject string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*Error](err); ok {
+		return err
+	}
+	class, hint := classOfDatabase(err)
+	return New(class, op, subject, err, hint)
+}
+
+func classOfDatabase(err error) (Class, string) {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return Transient, ""
+	}
+	switch pg.Code {
+	case "42501":
+		return Usage, "grant the role what deploy/ lists for it"
+	case "3D000":
+		return Usage, "create the database, or correct its URL"
+	case "3F000", "42P01":
+		return Usage, "run `waybill migrate` with this configuration"
+	case "55P03":
+		return Transient, "another session holds a lock; run again"
+	}
+	switch pg.Code[:2] {
+	case "08", "40", "53", "57", "58":
+		return Transient, ""
+	case "28":
+		return Usage, "check the user and password in the database URL"
+	}
+	return Poison, ""
+}
