@@ -1,6 +1,8 @@
 package schemas
 
 import (
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -115,9 +117,7 @@ func (t *Time) UnmarshalJSON(data []byte) error {
 }
 
 // Totalled sets the manifest's totals to the sums over its parts.
-func (m *Manifest) Totalled() {
-	m.Totals = sum(m.Parts)
-}
+func (m *Manifest) Totalled() { m.Totals = sum(m.Parts) }
 
 func sum(parts []Part) Totals {
 	t := Totals{Events: map[string]int64{}}
@@ -129,4 +129,37 @@ func sum(parts []Part) Totals {
 		}
 	}
 	return t
+}
+
+// Encode returns the bytes to publish: the same for the same manifest. It refuses one that
+// [ParseManifest] would.
+func (m *Manifest) Encode() ([]byte, error) {
+	if m.Parts == nil {
+		m.Parts = []Part{}
+	}
+	data, err := seal(m)
+	if err == nil {
+		_, err = ParseManifest(data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encode manifest of batch %d: %w", m.Batch, err)
+	}
+	return data, nil
+}
+
+// ParseManifest reads a manifest file, strictly. The error is [ErrTorn], or wraps [ErrInvalid]
+// and names the field, or wraps [ErrUnsupported] and has a hint.
+func ParseManifest(data []byte) (*Manifest, error) {
+	m := new(Manifest)
+	if err := open(data, m); err != nil {
+		return nil, err
+	}
+	major, _, _ := strings.Cut(m.Contract.Version, ".")
+	if ours := PatientEvents().Major(); versionForm.MatchString(m.Contract.Version) && major != ours {
+		return nil, unsupported("contract %s %s; this release reads %s.x", m.Contract.Name, m.Contract.Version, ours)
+	}
+	if err := m.validate(); err != nil {
+		return nil, err
+	}
+	return m, nil
 }

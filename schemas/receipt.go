@@ -1,5 +1,7 @@
 package schemas
 
+import "fmt"
+
 // Receipt tells the world how far a consumer's instance is. It is information, never a
 // permission: the truth is the checkpoint in the consumer's own database.
 type Receipt struct {
@@ -16,4 +18,32 @@ type Receipt struct {
 	Rows       int64            `json:"rows"`    // loaded in this run
 	Effects    map[string]int64 `json:"effects"` // recorded in this run, by kind
 	Consumer   Software         `json:"consumer"`
+}
+
+// Encode returns the bytes to store: the same for the same receipt. It refuses one that
+// [ParseReceipt] would.
+func (r *Receipt) Encode() ([]byte, error) {
+	if r.Effects == nil {
+		r.Effects = map[string]int64{}
+	}
+	data, err := seal(r)
+	if err == nil {
+		_, err = ParseReceipt(data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encode receipt of %s: %w", r.Instance, err)
+	}
+	return data, nil
+}
+
+// ParseReceipt reads a receipt file, as strictly as [ParseManifest] and with the same errors.
+func ParseReceipt(data []byte) (*Receipt, error) {
+	r := new(Receipt)
+	if err := open(data, r); err != nil {
+		return nil, err
+	}
+	if err := r.validate(); err != nil {
+		return nil, err
+	}
+	return r, nil
 }

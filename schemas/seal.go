@@ -2,9 +2,12 @@ package schemas
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"waybill/internal/fault"
 )
 
 var (
@@ -53,30 +56,36 @@ func checkSeal(data []byte) error {
 	return nil
 }
 
-// Encode returns the bytes to publish. It refuses a manifest that [ParseManifest] would.
-func (m *Manifest) Encode() ([]byte, error) {
-	if m.Parts == nil {
-		m.Parts = []Part{}
+// open checks the seal of data and decodes it into v. Between the two it asks whether this
+// release may read the file at all: a later format may have fields of another shape.
+func open(data []byte, v any) error {
+	if len(data) > MaxManifestBytes {
+		return fmt.Errorf("%w: %d bytes are more than %d", ErrInvalid, len(data), MaxManifestBytes)
 	}
-	data, err := seal(m)
-	if err != nil {
-		return nil, fmt.Errorf("encode manifest %d: %w", m.Batch, err)
+	if err := checkSeal(data); err != nil {
+		return err
 	}
-	if _, err := ParseManifest(data); err != nil {
-		return nil, fmt.Errorf("encode manifest %d: %w", m.Batch, err)
+	var head struct {
+		Format    int `json:"format"`
+		MinReader int `json:"min_reader,omitempty"` // receipts have none: then the format itself
 	}
-	return data, nil
+	if err := decode(data, &head); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	least := cmp.Or(head.MinReader, head.Format)
+	if least < 1 || least > head.Format {
+		return fmt.Errorf("%w: min_reader: is out of range", ErrInvalid)
+	}
+	if least > Format {
+		return unsupported("format %d needs a reader of format %d; this one reads %d", head.Format, least, Format)
+	}
+	if err := decode(data, v); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
 }
 
-// ParseManifest reads a manifest file, strictly. The error wraps [ErrTorn], [ErrInvalid]
-// (and names the field) or [ErrUnsupported].
-func ParseManifest(data []byte) (*Manifest, error) {
-	if err := checkSeal(data); err != nil {
-		return nil, err
-	}
-	m := new(Manifest)
-	if err := json.Unmarshal(data, m); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	return m, nil
+func unsupported(format string, args ...any) error {
+	return fault.New(fault.Poison, "read", "file", fmt.Errorf("%w: %w", ErrUnsupported, fmt.Errorf(format, args...)),
+		"install a release of waybill that reads it; nothing is lost in the meantime")
 }

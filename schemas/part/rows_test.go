@@ -119,9 +119,11 @@ func sampleRow(rng *rand.Rand, i int) testRow {
 	return r
 }
 
+func newRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
+
 // sampleTuples returns n tuples of plausible rows, the same for the same n.
 func sampleTuples(n int) [][]byte {
-	rng := rand.New(rand.NewPCG(1, 2))
+	rng := newRand()
 	tuples := make([][]byte, n)
 	for i := range tuples {
 		r := sampleRow(rng, i)

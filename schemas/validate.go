@@ -1,0 +1,170 @@
+package schemas
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Limits of a manifest, far above what occurs and low enough for a reader to believe.
+const (
+	MaxManifestBytes = 16 << 20
+	MaxParts         = 10_000
+	MaxPartRows      = 1 << 24
+	MaxPartBytes     = 4 << 30
+	maxHeartbeat     = 366 * 24 * 60 * 60
+	maxCursor        = 1 << 20
+	maxName          = 100
+)
+
+var (
+	uuidForm     = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	hashForm     = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	versionForm  = regexp.MustCompile(`^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}$`)
+	snapshotForm = regexp.MustCompile(`^([0-9]{1,20}):([0-9]{1,20}):([0-9,]*)$`)
+	instanceForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}(@[a-z0-9][a-z0-9_-]{0,62})?$`)
+)
+
+// findings keeps the first thing found wrong.
+type findings struct{ err error }
+
+func (f *findings) want(ok bool, field, reason string, args ...any) {
+	if !ok && f.err == nil {
+		f.err = fmt.Errorf("%w: %s: %s", ErrInvalid, field, fmt.Sprintf(reason, args...))
+	}
+}
+
+func (m *Manifest) validate() error {
+	var f findings
+	f.want(m.MinReader >= 1, "min_reader", "is out of range")
+	f.want(m.Stream == Stream, "stream", "is %q, not %q", m.Stream, Stream)
+	f.want(uuidForm.MatchString(m.Log), "log", "is no UUID")
+	f.contract(m.Contract)
+	f.want(m.Generation >= 1 && m.Generation < 1<<31, "generation", "is out of range")
+	f.want(m.Batch >= 0 && m.Batch <= MaxBatch, "batch", "is out of range")
+	f.want(slices.Contains([]string{Genesis, Changes, Snapshot, Correction}, m.Kind), "kind", "is unknown")
+	f.want(uuidForm.MatchString(m.Plan), "plan", "is no UUID")
+	f.want(!m.Window.To.Before(m.Window.From.Time), "window", "ends before it begins")
+	f.snapshotText(m.Cursor.Before, "cursor.before")
+	f.snapshotText(m.Cursor.After, "cursor.after")
+	f.want(m.HeartbeatSeconds >= 1 && m.HeartbeatSeconds <= maxHeartbeat, "heartbeat_seconds", "is out of range")
+	f.want(m.Waiting.Events >= 0, "waiting.events", "is negative")
+	f.software(m.Producer, "producer")
+	f.chain(m)
+	f.parts(m)
+	return f.err
+}
+
+func (f *findings) contract(c ContractRef) {
+	f.want(c.Name == Stream, "contract.name", "is %q, not %q", c.Name, Stream)
+	f.want(versionForm.MatchString(c.Version), "contract.version", "is not major.minor.patch")
+	f.want(hashForm.MatchString(c.SHA256), "contract.sha256", "is no SHA-256")
+}
+
+func (f *findings) software(s Software, field string) {
+	for name, v := range map[string]string{"software": s.Software, "version": s.Version} {
+		f.want(v != "" && len(v) <= maxName, field+"."+name, "is empty or too long")
+	}
+}
+
+// chain checks what says where in the log the batch stands.
+func (f *findings) chain(m *Manifest) {
+	f.want((m.Kind == Genesis) == (m.Batch == 0), "kind", "batch %d is a %s batch", m.Batch, m.Kind)
+	f.want(hashForm.MatchString(m.Previous) || m.Batch == 0 && m.Previous == "", "previous", "is no SHA-256")
+	f.want(m.Batch > 0 || m.Previous == "", "previous", "nothing is before the genesis")
+	f.want((m.Covers != nil) == (m.Kind == Correction), "covers", "belongs to corrections and no others")
+	if c := m.Covers; c != nil {
+		f.want(c.From >= 1 && c.From <= c.To && c.To < m.Batch, "covers", "%d to %d is no range of earlier batches", c.From, c.To)
+	}
+	if m.Kind == Snapshot {
+		f.want(m.Snapshot != nil && *m.Snapshot == m.Batch, "snapshot", "a snapshot is the newest one itself")
+	}
+	if m.Snapshot != nil {
+		f.want(*m.Snapshot >= 1 && *m.Snapshot <= m.Batch, "snapshot", "is no earlier batch")
+	}
+}
+
+func (f *findings) parts(m *Manifest) {
+	f.want(len(m.Parts) <= MaxParts, "parts", "are more than %d", MaxParts)
+	f.want(m.Kind != Genesis || len(m.Parts) == 0, "parts", "the genesis has none")
+	names := make(map[string]bool, len(m.Parts))
+	for i := range m.Parts {
+		p, field := &m.Parts[i], "parts["+strconv.Itoa(i)+"]"
+		f.part(p, m.Batch, field)
+		f.want(!names[p.Name], field+".name", "occurs twice")
+		names[p.Name] = true
+		if f.err != nil {
+			return
+		}
+	}
+	t := sum(m.Parts)
+	f.want(t.Rows == m.Totals.Rows, "totals.rows", "is %d; the parts' sum is %d", m.Totals.Rows, t.Rows)
+	f.want(t.Bytes == m.Totals.Bytes, "totals.bytes", "is %d; the parts' sum is %d", m.Totals.Bytes, t.Bytes)
+	f.want(maps.Equal(t.Events, m.Totals.Events), "totals.events", "are not the parts' sums")
+}
+
+func (f *findings) part(p *Part, batch int64, field string) {
+	ref, ok := ParsePartName(p.Name)
+	f.want(ok, field+".name", "is not the name of a part")
+	f.want(ref.Batch == batch, field+".name", "is a part of batch %d", ref.Batch)
+	f.want(hashForm.MatchString(p.SHA256), field+".sha256", "is no SHA-256")
+	f.want(strings.HasPrefix(p.SHA256, ref.Hash), field+".name", "doesn't carry the part's hash")
+	f.want(p.Rows >= 1 && p.Rows <= MaxPartRows, field+".rows", "is out of range")
+	f.want(p.Bytes >= 1 && p.Bytes <= MaxPartBytes, field+".bytes", "is out of range")
+	f.want(!p.RecordedTo.Before(p.RecordedFrom.Time), field+".recorded_to", "is before recorded_from")
+	known, rows := PatientEvents().Events(), int64(0)
+	for event, n := range p.Events {
+		f.want(slices.Contains(known, event), field+".events", "%q is no event type", event)
+		f.want(ref.Event == event || ref.Event == Mixed, field+".name", "is not one for %q", event)
+		f.want(n >= 1 && n <= p.Rows, field+".events."+event, "is out of range")
+		rows += n
+	}
+	f.want(rows == p.Rows, field+".rows", "is %d; the events' sum is %d", p.Rows, rows)
+}
+
+// snapshotText checks PostgreSQL's text form of a snapshot: xmin:xmax:xip,xip,…, with the xip
+// ascending from xmin and below xmax.
+func (f *findings) snapshotText(s, field string) {
+	const reason = "is no pg_snapshot"
+	groups := snapshotForm.FindStringSubmatch(s)
+	if groups == nil || len(s) > maxCursor {
+		f.want(false, field, reason)
+		return
+	}
+	xmin, err1 := strconv.ParseUint(groups[1], 10, 64)
+	xmax, err2 := strconv.ParseUint(groups[2], 10, 64)
+	f.want(err1 == nil && err2 == nil && xmin > 0 && xmin <= xmax, field, reason)
+	if groups[3] == "" {
+		return
+	}
+	least := xmin
+	for text := range strings.SplitSeq(groups[3], ",") {
+		xip, err := strconv.ParseUint(text, 10, 64)
+		f.want(err == nil && xip >= least && xip < xmax, field, reason)
+		least = xip + 1
+	}
+}
+
+func (r *Receipt) validate() error {
+	var f findings
+	f.want(r.Stream == Stream, "stream", "is %q, not %q", r.Stream, Stream)
+	f.want(uuidForm.MatchString(r.Log), "log", "is no UUID")
+	f.want(instanceForm.MatchString(r.Instance), "instance", "is no name of an instance")
+	f.want(r.Batch >= 0 && r.Batch <= MaxBatch, "batch", "is out of range")
+	f.want(hashForm.MatchString(r.Manifest), "manifest", "is no SHA-256")
+	f.want(r.Generation >= 1 && r.Generation < 1<<31, "generation", "is out of range")
+	f.want(r.Batches >= 0, "batches", "is negative")
+	f.want(r.Rows >= 0, "rows", "is negative")
+	for kind, n := range r.Effects {
+		f.want(fieldName.MatchString(kind) && n >= 0, "effects", "%q is out of range", kind)
+	}
+	known := PatientEvents().Events()
+	for _, event := range r.Events {
+		f.want(slices.Contains(known, event), "events", "%q is no event type", event)
+	}
+	f.software(r.Consumer, "consumer")
+	return f.err
+}
