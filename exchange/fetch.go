@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 
+	"waybill/internal/fault"
 	"waybill/schemas"
 )
 
@@ -19,7 +20,7 @@ import (
 func (r *Reader) Fetch(ctx context.Context, p schemas.Part, dst io.Writer) error {
 	ref, ok := schemas.ParsePartName(p.Name)
 	if !ok || !strings.HasPrefix(p.SHA256, ref.Hash) {
-		return fmt.Errorf("fetch %q: %w: not the name of a part", p.Name, schemas.ErrInvalid)
+		return fault.New(fault.Poison, "fetch", fmt.Sprintf("%q", p.Name), fmt.Errorf("%w: not the name of a part", schemas.ErrInvalid), producerHint)
 	}
 	file, err := r.store.Get(ctx, p.Name)
 	if errors.Is(err, ErrNotFound) {

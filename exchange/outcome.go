@@ -81,17 +81,10 @@ const (
 	purgedHint    = "check the store's URL, and that nobody purges log/ there"
 	rolledHint    = "check the store's URL, and whether the store was restored from a backup"
 	producerHint  = "ask the producer to run `waybill verify`"
-	upgradeHint   = "upgrade this side to a release that reads it"
+	upgradeHint   = "install a release of waybill that reads it; nothing is lost in the meantime"
 	emptyHint     = "check the store's URL; the producer writes the first batch with `waybill export`"
 	noPartHint    = "wait for the mirror or relay to catch up; if it has, ask the producer to run `waybill repair %d`"
 	damagedHint   = "ask the producer to run `waybill repair %d`"
 	otherBytes    = "another manifest is in this batch's place"
 	appendForkTip = "see whether another exporter writes this log; if this database was restored or rolled back, go on with `waybill export --new-generation`"
 )
-
-func unreadableHint(err error) string {
-	if errors.Is(err, schemas.ErrUnsupported) {
-		return upgradeHint
-	}
-	return producerHint
-}

@@ -9,10 +9,7 @@ import (
 	"waybill/schemas"
 )
 
-const (
-	maxManifest = 16 << 20 // bytes; a batch of ten thousand parts stays below
-	maxRetry    = 9        // the highest retry suffix
-)
+const maxRetry = 9 // the highest retry suffix
 
 // Position is where a follower stands in the log.
 type Position struct {
@@ -54,7 +51,7 @@ func NewReader(store ReadStore) *Reader { return &Reader{store: store} }
 // error is
 //   - [ErrNothingNew] when the log ends at after;
 //   - [fault.NotYet] with a [Pending] cause when the batch can't be read as the store stands;
-//   - [fault.Poison] when it never will: [ErrFork], [ErrForeign], [ErrDamaged],
+//   - [fault.Poison] when it never will: [ErrFork], [ErrForeign],
 //     [schemas.ErrInvalid], [schemas.ErrUnsupported].
 //
 // The first call also compares the manifest at after with its hash: a changed one is a fork.
@@ -128,12 +125,9 @@ func (r *Reader) successor(ctx context.Context, after Position) (*Entry, error) 
 func (r *Reader) Open(ctx context.Context, batch int64) (*Entry, error) {
 	for retry := range maxRetry + 1 {
 		name := schemas.ManifestName(batch, retry)
-		data, err := readFile(ctx, r.store, name, maxManifest)
+		data, err := readFile(ctx, r.store, name)
 		if errors.Is(err, ErrNotFound) && retry > 0 {
 			break
-		}
-		if errors.Is(err, ErrDamaged) {
-			return nil, poison("read", batch, err, unreadableHint(err))
 		}
 		if err != nil {
 			return nil, err
@@ -151,10 +145,10 @@ func parseEntry(batch int64, data []byte) (*Entry, error) {
 	switch {
 	case errors.Is(err, schemas.ErrTorn):
 		return nil, err
+	case errors.Is(err, schemas.ErrUnsupported):
+		return nil, poison("read", batch, err, upgradeHint)
 	case err != nil:
-		return nil, poison("read", batch, err, unreadableHint(err))
-	case m.Stream != schemas.Stream:
-		return nil, poison("read", batch, fmt.Errorf("%w: stream %q", ErrForeign, m.Stream), foreignHint)
+		return nil, poison("read", batch, err, producerHint)
 	case m.Batch != batch:
 		return nil, poison("read", batch, fmt.Errorf("%w: the manifest in its place is of batch %d", ErrForeign, m.Batch), foreignHint)
 	}
@@ -189,18 +183,16 @@ func (r *Reader) exists(ctx context.Context, name string) (bool, error) {
 	return true, file.Close()
 }
 
-// readFile returns a whole file of at most limit bytes.
-func readFile(ctx context.Context, store Getter, name string, limit int64) ([]byte, error) {
+// readFile returns the bytes of a manifest or receipt. Of a file beyond the limit it returns
+// one byte more than the limit, which no parser accepts.
+func readFile(ctx context.Context, store Getter, name string) ([]byte, error) {
 	file, err := store.Get(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(file, limit+1))
+	data, err := io.ReadAll(io.LimitReader(file, schemas.MaxManifestBytes+1))
 	if err := errors.Join(err, file.Close()); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("read %s: %w: longer than %d bytes", name, ErrDamaged, limit)
 	}
 	return data, nil
 }

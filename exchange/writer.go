@@ -83,8 +83,8 @@ func (w *Writer) Append(ctx context.Context, batch int64, data []byte) error {
 		if err := w.store.Publish(ctx, name, data); err != nil && !errors.Is(err, ErrExists) {
 			return err
 		}
-		found, err := readFile(ctx, w.store, name, maxManifest)
-		if err != nil && !errors.Is(err, ErrDamaged) {
+		found, err := readFile(ctx, w.store, name)
+		if err != nil {
 			return err
 		}
 		if bytes.Equal(found, data) {

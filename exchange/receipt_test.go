@@ -1,0 +1,73 @@
+package exchange_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"waybill/exchange"
+	"waybill/schemas"
+)
+
+func receipt(instance string, batch int64) *schemas.Receipt {
+	return &schemas.Receipt{
+		Format:     schemas.Format,
+		Stream:     schemas.Stream,
+		Log:        "6f0a4d5e-3c1b-4b7e-9a51-0d6a3c2f1e00",
+		Instance:   instance,
+		Events:     []string{schemas.Died},
+		Batch:      batch,
+		Manifest:   strings.Repeat("cd", 32),
+		Generation: 1,
+		AppliedAt:  schemas.At(epoch),
+		Effects:    map[string]int64{"opened": 1},
+		Consumer:   schemas.Software{Software: "waybill", Version: "test"},
+	}
+}
+
+func TestReceiptsAreTheNewestOfEachInstance(t *testing.T) {
+	log := newLog(t, -1)
+	for _, r := range []*schemas.Receipt{
+		receipt("morgue@east", 9), receipt("morgue@east", 10), receipt("morgue@west", 100), receipt("appointments", 3),
+	} {
+		must(t, exchange.PublishReceipt(t.Context(), log.store, r))
+	}
+	whole, err := receipt("morgue@east", 12).Encode()
+	must(t, err)
+	log.place(schemas.ReceiptName("morgue@east", 11), whole) // under another's number
+	log.place(schemas.ReceiptName("morgue@east", 12), whole[:100])
+	log.place(schemas.ReceiptName("broken", 1), nil)
+	log.place("receipts/morgue@east/notes.txt", []byte("of an admin"))
+	log.place("receipts/notes.txt", []byte("of an admin"))
+
+	got, err := exchange.NewReader(log.store).Receipts(t.Context())
+	must(t, err)
+	want := []*schemas.Receipt{receipt("appointments", 3), receipt("morgue@east", 10), receipt("morgue@west", 100)}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("receipts (-want +got):\n%s", diff)
+	}
+}
+
+func TestReceiptsOfAnEmptyStore(t *testing.T) {
+	got, err := exchange.NewReader(newStore(t)).Receipts(t.Context())
+	if err != nil || len(got) != 0 {
+		t.Errorf("%v, %v, want none", got, err)
+	}
+}
+
+func TestAReceiptIsPublishedOnce(t *testing.T) {
+	store := newStore(t)
+	first, second := receipt("morgue", 7), receipt("morgue", 7)
+	second.Rows = 5
+	must(t, exchange.PublishReceipt(t.Context(), store, first))
+	must(t, exchange.PublishReceipt(t.Context(), store, second))
+	got, err := exchange.NewReader(store).Receipts(t.Context())
+	must(t, err)
+	if diff := cmp.Diff([]*schemas.Receipt{first}, got); diff != "" {
+		t.Errorf("receipts (-want +got):\n%s", diff)
+	}
+	if err := exchange.PublishReceipt(t.Context(), store, receipt("../morgue", 1)); err == nil {
+		t.Error("a receipt of ../morgue was published")
+	}
+}
