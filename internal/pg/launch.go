@@ -187,15 +187,15 @@ func (s *Server) serverArgs() []string {
 }
 
 // confine gives cmd the server's account, an environment without the caller's PG*
-// variables, and a working folder that the account can enter.
+// variables, a working folder that the account can enter, and a process group that the
+// terminal's Ctrl-C does not reach: the server is stopped in order.
 func (s *Server) confine(cmd *exec.Cmd) {
 	cmd.Dir = s.dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 	if path, ok := os.LookupEnv("LD_LIBRARY_PATH"); ok {
 		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+path)
 	}
-	cmd.SysProcAttr = processAttributes()
-	cmd.SysProcAttr.Credential = s.account
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.account, Setpgid: true}
 }
 
 func (s *Server) waitReady(ctx context.Context, p *process) error {

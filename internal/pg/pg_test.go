@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,19 +12,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"go.uber.org/goleak"
 
 	"waybill/internal/fault"
 	"waybill/internal/pg"
 )
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv("PG_TEST_PARENT"); dir != "" {
-		startAndWait(dir)
-		return
-	}
-	goleak.VerifyTestMain(m)
-}
 
 func fast() map[string]string { return map[string]string{"fsync": "off"} }
 
@@ -74,23 +64,6 @@ func ask[T any](t *testing.T, conn *pgx.Conn, query string, args ...any) T {
 		t.Fatal(err)
 	}
 	return answer
-}
-
-// processesIn counts the processes whose working folder is dir or below it, which is where
-// every process of a server is.
-func processesIn(t *testing.T, dir string) int {
-	t.Helper()
-	links, err := filepath.Glob("/proc/[0-9]*/cwd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	count := 0
-	for _, link := range links {
-		if cwd, err := os.Readlink(link); err == nil && strings.HasPrefix(cwd, dir) {
-			count++
-		}
-	}
-	return count
 }
 
 func TestStartGivesAUsableServer(t *testing.T) {
@@ -177,53 +150,17 @@ func TestCreateServiceAgainOnlyChangesThePassword(t *testing.T) {
 	}
 }
 
-func TestStopLeavesNothing(t *testing.T) {
-	parent := serverDir(t)
-	if err := os.Chmod(parent, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("TMPDIR", parent)
-	server := start(t, pg.Options{Settings: fast()})
-	conn := connect(t, server.SuperURL("postgres"))
-	if processesIn(t, parent) < 2 {
-		t.Fatal("the server's processes are not where this test looks for them")
-	}
-	if err := server.Stop(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if n := processesIn(t, parent); n != 0 {
-		t.Errorf("%d processes are left", n)
-	}
-	if left, err := os.ReadDir(parent); err != nil || len(left) != 0 {
-		t.Errorf("left on disk: %v, %v", left, err)
-	}
-	if err := conn.Ping(t.Context()); err == nil {
-		t.Error("a session outlived its server")
-	}
-	if err := server.Stop(t.Context()); err != nil {
-		t.Errorf("stopping again: %v", err)
-	}
-}
-
-func TestKillThenRestartKeepsWhatWasCommitted(t *testing.T) {
-	dir := serverDir(t)
-	server := start(t, pg.Options{Dir: dir, Settings: fast()})
-	conn := connect(t, server.SuperURL("postgres"))
-	if _, err := conn.Exec(t.Context(), "CREATE TABLE kept AS SELECT 1 AS n"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Exec(t.Context(), "BEGIN; INSERT INTO kept VALUES (2)"); err != nil {
-		t.Fatal(err)
-	}
-	server.Kill()
-	if n := processesIn(t, dir); n != 0 {
-		t.Fatalf("%d processes survived", n)
-	}
-	if err := server.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if got := ask[int](t, connect(t, server.SuperURL("postgres")), "SELECT count(*) FROM kept"); got != 1 {
-		t.Errorf("%d rows, want the committed one", got)
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("it never came true that %s", what)
+		}
 	}
 }
 
@@ -274,66 +211,6 @@ func TestLogShowsNoPatientData(t *testing.T) {
 	if strings.Contains(log.String(), "Mustermann") {
 		t.Error("the log shows the row")
 	}
-}
-
-// The server must end with its starter even when that is killed, and must not end before,
-// although Go ends threads at will.
-func TestServerEndsWithItsStarter(t *testing.T) {
-	dir := serverDir(t)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	parent := exec.CommandContext(t.Context(), self)
-	parent.Env = append(os.Environ(), "PG_TEST_PARENT="+dir)
-	out, err := parent.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := parent.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ready := make([]byte, 16)
-	n, err := out.Read(ready)
-	if err != nil || string(ready[:n]) != "ready" {
-		t.Fatalf("the starter said %q, %v", ready[:n], err)
-	}
-	if processesIn(t, dir) == 0 {
-		t.Fatal("the server ended before its starter")
-	}
-	if err := parent.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = parent.Wait()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for processesIn(t, dir) > 0 {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("the server outlived its starter")
-		}
-	}
-}
-
-// startAndWait is the starter of TestServerEndsWithItsStarter: it starts a server, ends
-// many of its own threads, checks that the server still answers, and waits to be killed.
-func startAndWait(dir string) {
-	server, err := pg.Start(context.Background(), pg.Options{Dir: dir, Settings: fast()})
-	if err != nil {
-		panic(err)
-	}
-	endThreads(50)
-	conn, err := pgx.Connect(context.Background(), server.SuperURL("postgres"))
-	if err != nil {
-		panic(err)
-	}
-	if err := conn.Ping(context.Background()); err != nil {
-		panic(err)
-	}
-	os.Stdout.WriteString("ready")
-	select {}
 }
 
 func TestFindPrefersTheFolderAskedFor(t *testing.T) {

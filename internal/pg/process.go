@@ -25,6 +25,7 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
+		endWithParent(cmd.SysProcAttr)
 		err := cmd.Start()
 		if err == nil {
 			p.pid = cmd.Process.Pid

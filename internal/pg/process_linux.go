@@ -8,11 +8,8 @@ import (
 	"syscall"
 )
 
-// processAttributes keeps the terminal's Ctrl-C from the server, which is stopped in
-// order, and ends the server with the process that started it.
-func processAttributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGINT}
-}
+// endWithParent has the kernel send PostgreSQL's fast shutdown when the forking thread ends.
+func endWithParent(attributes *syscall.SysProcAttr) { attributes.Pdeathsig = syscall.SIGINT }
 
 // children returns the processes whose parent is pid.
 func children(pid int) []int {

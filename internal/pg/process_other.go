@@ -4,7 +4,8 @@ package pg
 
 import "syscall"
 
-func processAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+// endWithParent does nothing: only Linux has parent-death signals.
+func endWithParent(*syscall.SysProcAttr) {}
 
 // children is empty where there is no /proc: PostgreSQL's children end by themselves when
 // they find their postmaster gone.
