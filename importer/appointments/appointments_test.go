@@ -1,0 +1,68 @@
+package appointments_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"waybill/importer/appointments"
+	"waybill/importer/consumertest"
+	"waybill/internal/pg/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// clinic is the service with short words for what its tests do.
+type clinic struct{ *consumertest.Service }
+
+func open(t testing.TB) clinic { return clinic{consumertest.New(t, appointments.Files())} }
+
+func appointmentID(n int) string { return consumertest.ID(1000 + n) }
+
+// book books the n-th appointment for a patient, that long after the current time.
+func (c clinic) book(n, patient int, kind string, in time.Duration) {
+	c.Exec(`INSERT INTO appointment (id, patient_id, kind, resource, starts_at, ends_at) VALUES ($1, $2, $3, $4, $5, $5)`,
+		appointmentID(n), consumertest.ID(patient), kind, fmt.Sprintf("room %d", n), c.Now.Add(in))
+}
+
+// set has a member of staff give the n-th appointment a status.
+func (c clinic) set(n int, status string) {
+	c.Exec(`UPDATE appointment SET status = $2, cancellation_reason = nullif($2, 'booked') WHERE id = $1`, appointmentID(n), status)
+}
+
+// calendar returns "n status reason" per appointment.
+func (c clinic) calendar() []string {
+	return c.Rows(`SELECT right(id::text, 3)::int, status, cancellation_reason FROM appointment ORDER BY id`)
+}
+
+// worklist returns "reason appointment patient death_no detail" per open item.
+func (c clinic) worklist() []string {
+	return c.Rows(`SELECT reason, right(appointment_id::text, 3)::int, right(patient_id::text, 3)::int, death_no, detail
+		FROM worklist WHERE resolved_at IS NULL ORDER BY appointment_id, reason, patient_id, death_no`)
+}
+
+func same(t *testing.T, what string, got, want []string) {
+	t.Helper()
+	if len(got) == 0 && len(want) == 0 {
+		return
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+func TestSmoke(t *testing.T) {
+	c := open(t)
+	p := consumertest.Patient(1)
+	c.book(1, 1, "consultation", time.Hour)
+	c.book(2, 1, "autopsy", time.Hour)
+	c.book(3, 1, "imaging", -time.Hour)
+	t.Log(c.Apply(p.DeadOn(1, c.Now)))
+	t.Log(c.calendar(), c.worklist())
+	c.Settled()
+	t.Log(c.Apply(p.Alive(1)))
+	c.Settled()
+	t.Log(c.calendar(), c.worklist())
+}

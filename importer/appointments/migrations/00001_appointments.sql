@@ -1,0 +1,188 @@
+-- +goose Up
+-- A death is (patient_id, death_no) throughout; an appointment's own patient_id is the record it
+-- was booked for. Unqualified: the search_path is the consumer's schema.
+
+CREATE TABLE kind (
+    code        text PRIMARY KEY,
+    description text NOT NULL,
+    post_mortem boolean NOT NULL DEFAULT false -- dated after a death by its nature: it stays
+);
+INSERT INTO kind (code, description, post_mortem) VALUES
+    ('consultation', 'Consultation', false),
+    ('followup', 'Follow-up', false),
+    ('imaging', 'Imaging', false),
+    ('laboratory', 'Laboratory test', false),
+    ('surgery', 'Surgery', false),
+    ('therapy', 'Therapy', false),
+    ('vaccination', 'Vaccination', false),
+    ('death_certification', 'Certification of a death', true),
+    ('bereavement', 'Talk with the bereaved', true),
+    ('autopsy', 'Autopsy', true);
+
+CREATE TABLE appointment (
+    id                  uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    patient_id          uuid NOT NULL,
+    kind                text NOT NULL REFERENCES kind (code),
+    resource            text NOT NULL,
+    starts_at           timestamptz NOT NULL,
+    ends_at             timestamptz NOT NULL CHECK (ends_at >= starts_at),
+    status              text NOT NULL DEFAULT 'booked' CHECK (status IN ('booked', 'arrived', 'fulfilled', 'noshow', 'cancelled')),
+    cancellation_reason text,
+    booked_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    touched_at          timestamptz,                -- when a person last wrote it
+    touched_by          text,
+    revision            integer NOT NULL DEFAULT 0  -- grows with every update, whoever makes it
+);
+CREATE UNIQUE INDEX appointment_slot ON appointment (resource, starts_at) WHERE status IN ('booked', 'arrived');
+CREATE INDEX appointment_patient ON appointment (patient_id);
+
+-- What is known here of a record: whether its person is dead, by whose death, since when. Writers
+-- of appointments hold its row FOR SHARE and the importer updates it before it looks for
+-- appointments, so that of two at once the later one sees the other's work.
+CREATE TABLE vital (
+    patient_id     uuid PRIMARY KEY,
+    dead           boolean NOT NULL DEFAULT false,
+    death_of       uuid CHECK (NOT dead OR death_of IS NOT NULL), -- the survivor's id after a merge
+    death_no       integer CHECK (NOT dead OR death_no IS NOT NULL),
+    death_earliest timestamptz,
+    known_at       timestamptz CHECK (NOT dead OR known_at IS NOT NULL)
+);
+
+-- What this system cancelled. No foreign key, here and below: its check would wait for a person
+-- who holds the appointment.
+CREATE TABLE cancellation (
+    appointment_id uuid NOT NULL,
+    patient_id     uuid NOT NULL,
+    death_no       integer NOT NULL,
+    record_id      uuid NOT NULL,    -- the appointment's own patient_id
+    cancelled_at   timestamptz NOT NULL,
+    revision       integer NOT NULL, -- of the appointment, as the cancellation left it
+    restored_at    timestamptz,
+    handed_over_at timestamptz,      -- to a person, when the death was retracted
+    PRIMARY KEY (appointment_id, patient_id, death_no)
+);
+CREATE INDEX cancellation_open ON cancellation (record_id) WHERE restored_at IS NULL AND handed_over_at IS NULL;
+
+CREATE TABLE worklist (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    reason         text NOT NULL CHECK (reason IN ('missed', 'booked_after_death', 'not_cancelled', 'not_restored', 'merge_conflict')),
+    detail         text,
+    appointment_id uuid CHECK ((appointment_id IS NULL) = (reason = 'merge_conflict')),
+    patient_id     uuid NOT NULL,
+    death_no       integer NOT NULL,
+    raised_at      timestamptz NOT NULL,
+    resolved_at    timestamptz,
+    resolved_by    text              -- 'waybill' or a person
+);
+CREATE UNIQUE INDEX worklist_appointment ON worklist (appointment_id, patient_id, death_no, reason) WHERE appointment_id IS NOT NULL;
+CREATE UNIQUE INDEX worklist_conflict ON worklist (patient_id, death_no) WHERE appointment_id IS NULL;
+CREATE INDEX worklist_death ON worklist (patient_id) WHERE resolved_at IS NULL;
+
+-- apply.sql says of itself that it is no person.
+-- +goose StatementBegin
+CREATE FUNCTION mark_touched() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.revision := OLD.revision + 1;
+    IF coalesce(current_setting('waybill.applying', true), '') <> 'on' THEN
+        NEW.touched_at := clock_timestamp();
+        NEW.touched_by := coalesce(NEW.touched_by, session_user);
+    END IF;
+    RETURN NEW;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER appointment_touched BEFORE UPDATE ON appointment FOR EACH ROW EXECUTE FUNCTION mark_touched();
+
+-- Puts what a person books for the dead, restores or moves to them, on the worklist at once. Every
+-- write takes the lock, cancellations too: an importer then waits for the person, and cancels or
+-- lists what they left.
+-- +goose StatementBegin
+CREATE FUNCTION watch_the_dead() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF coalesce(current_setting('waybill.applying', true), '') = 'on' THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO vital (patient_id) SELECT DISTINCT patient_id FROM written ORDER BY patient_id ON CONFLICT DO NOTHING;
+    PERFORM FROM vital WHERE patient_id IN (SELECT patient_id FROM written) ORDER BY patient_id FOR SHARE;
+    -- What a person has settled by their own write. It may come up again.
+    UPDATE worklist l SET resolved_at = clock_timestamp(), resolved_by = 'waybill'
+    FROM written w JOIN vital v USING (patient_id)
+    WHERE l.appointment_id = w.id AND l.resolved_at IS NULL
+      AND CASE WHEN w.status IN ('booked', 'arrived')
+               THEN l.reason = 'not_restored' OR (l.patient_id, l.death_no) IS DISTINCT FROM (v.death_of, v.death_no)
+               ELSE l.reason <> 'not_restored' END;
+    INSERT INTO worklist AS l (reason, appointment_id, patient_id, death_no, raised_at)
+    SELECT 'booked_after_death', w.id, v.death_of, v.death_no, clock_timestamp()
+    FROM written w JOIN vital v USING (patient_id) JOIN kind k ON k.code = w.kind
+    WHERE v.dead AND w.status IN ('booked', 'arrived') AND NOT k.post_mortem
+      AND w.starts_at >= coalesce(v.death_earliest, v.known_at)
+    ON CONFLICT (appointment_id, patient_id, death_no, reason) WHERE appointment_id IS NOT NULL
+    DO UPDATE SET raised_at = excluded.raised_at, resolved_at = NULL, resolved_by = NULL
+    WHERE l.resolved_by = 'waybill';
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER appointment_booked AFTER INSERT ON appointment
+REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION watch_the_dead();
+CREATE TRIGGER appointment_changed AFTER UPDATE ON appointment
+REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION watch_the_dead();
+
+-- Books a cancelled appointment again if that overrides nobody. Returns 'restored', or 'settled'
+-- where a person has already acted on it, or else why it is theirs to decide. Never waits for a
+-- person: one who holds the row or is booking the slot comes first.
+-- +goose StatementBegin
+CREATE FUNCTION restore(cancelled uuid, left_at integer, at timestamptz) RETURNS text
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '200ms' AS $$
+DECLARE
+    a appointment;
+BEGIN
+    SELECT * INTO a FROM appointment WHERE id = cancelled FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN CASE WHEN EXISTS (SELECT FROM appointment WHERE id = cancelled) THEN 'in use' ELSE 'settled' END;
+    ELSIF a.status <> 'cancelled' THEN
+        RETURN 'settled';
+    ELSIF a.revision <> left_at THEN
+        RETURN 'touched';
+    ELSIF a.starts_at <= at THEN
+        RETURN 'past';
+    ELSIF EXISTS (SELECT FROM appointment o WHERE (o.resource, o.starts_at) = (a.resource, a.starts_at) AND o.status IN ('booked', 'arrived')) THEN
+        RETURN 'slot taken';
+    END IF;
+    UPDATE appointment SET status = 'booked', cancellation_reason = NULL
+    WHERE id = cancelled AND status = 'cancelled' AND revision = left_at;
+    RETURN 'restored';
+EXCEPTION WHEN unique_violation OR lock_not_available THEN
+    RETURN 'slot taken';
+END $$;
+-- +goose StatementEnd
+
+-- The steps of apply.sql rely on each statement seeing what was committed while the one before
+-- waited for a lock.
+-- +goose StatementBegin
+CREATE FUNCTION require_read_committed() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'the appointments are reconciled at isolation level read committed only';
+    END IF;
+END $$;
+-- +goose StatementEnd
+
+-- A person has dealt with an item.
+-- +goose StatementBegin
+CREATE PROCEDURE resolve(item bigint, person text)
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    UPDATE worklist SET resolved_at = clock_timestamp(), resolved_by = person WHERE id = item AND resolved_at IS NULL;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'worklist item % is not open', item;
+    END IF;
+END $$;
+-- +goose StatementEnd
+
+-- +goose Down
+DROP PROCEDURE resolve;
+DROP FUNCTION require_read_committed, restore;
+DROP TABLE worklist, cancellation, vital, appointment, kind;
+DROP FUNCTION watch_the_dead, mark_touched;

@@ -1,0 +1,210 @@
+-- Reconciles cases and alerts with the state of the patients that changed, and of whoever is one
+-- person with them by merges. Nothing here depends on which events led to that state, save that a
+-- conflict leaves what is there as it is. A person is the record at the end of a
+-- chain of merges; the records before it are retired.
+
+SELECT set_config('waybill.applying', 'on', true);
+
+CREATE TEMP TABLE IF NOT EXISTS concerned (
+    patient_id   uuid PRIMARY KEY,
+    person       uuid NOT NULL,
+    death_no     integer NOT NULL,
+    verdict      text NOT NULL,    -- on the case of this death:
+                                   --   open: one must be open       keep: open unless it was voided
+                                   --   merged: expected is void, another case stands
+                                   --   void: expected is void, alive   leave: untouched
+    conflict     boolean NOT NULL, -- dead, and merged into one that is not known to be dead
+    duplicate    boolean NOT NULL, -- dead, and merged into one that is dead
+    stated       jsonb
+) ON COMMIT DELETE ROWS;
+DELETE FROM concerned;
+
+-- Of a million patients most are alive, single and unknown here: they are left out at once.
+-- Records in a circle of merges, which the patients service refuses to make, count as persons.
+INSERT INTO concerned (patient_id, person, death_no, verdict, conflict, duplicate, stated)
+WITH RECURSIVE
+seed AS (
+    SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
+    WHERE p.death_status IN ('informal', 'formal') OR p.merged_into IS NOT NULL
+    UNION
+    SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
+    WHERE p.patient_id IN (SELECT patient_id FROM case_file UNION ALL SELECT patient_id FROM alert)
+    UNION
+    SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
+    WHERE p.patient_id IN (SELECT merged_into FROM patient WHERE merged_into IS NOT NULL)
+),
+climb (patient_id, above) AS (
+    SELECT patient_id, merged_into FROM seed WHERE merged_into IS NOT NULL
+    UNION
+    SELECT c.patient_id, p.merged_into FROM climb c JOIN patient p ON p.patient_id = c.above
+    WHERE p.merged_into IS NOT NULL
+),
+family (person, patient_id) AS (
+    SELECT id, id FROM (
+        SELECT patient_id FROM seed WHERE merged_into IS NULL
+        UNION
+        SELECT c.above FROM climb c LEFT JOIN patient p ON p.patient_id = c.above WHERE p.merged_into IS NULL) AS ends (id)
+    UNION ALL
+    SELECT f.person, p.patient_id FROM family f JOIN patient p ON p.merged_into = f.patient_id
+),
+member AS (
+    SELECT person, patient_id FROM family
+    UNION
+    SELECT patient_id, patient_id FROM climb WHERE patient_id NOT IN (SELECT patient_id FROM family)
+)
+SELECT p.patient_id, m.person, p.death_no,
+       CASE WHEN NOT it.dead THEN 'void'
+            WHEN it.historic THEN 'leave'
+            WHEN NOT it.retired THEN 'open'
+            WHEN s.patient_id IS NULL THEN 'keep'
+            WHEN it.survivor_dead AND NOT it.survivor_historic THEN 'merged'
+            ELSE 'leave' END,
+       it.dead AND it.retired AND NOT it.historic AND NOT it.survivor_dead,
+       it.dead AND it.retired AND it.survivor_dead,
+       CASE WHEN it.dead THEN to_jsonb(identity) END
+FROM member m
+JOIN patient p USING (patient_id)
+LEFT JOIN notice n ON (n.patient_id, n.death_no) = (p.patient_id, p.death_no)
+LEFT JOIN patient s ON s.patient_id = m.person
+LEFT JOIN notice sn ON (sn.patient_id, sn.death_no) = (s.patient_id, s.death_no)
+CROSS JOIN LATERAL (
+    SELECT m.person <> p.patient_id AS retired,
+           p.death_status IN ('informal', 'formal') AS dead,
+           coalesce(n.historic, false) AS historic,
+           coalesce(s.death_status IN ('informal', 'formal'), false) AS survivor_dead,
+           coalesce(sn.historic, false) AS survivor_historic) AS it
+CROSS JOIN LATERAL (
+    SELECT p.family_name, p.given_name, p.birth_date, p.sex, p.identifiers,
+           p.address_line, p.address_city, p.address_postcode, p.address_country) AS identity;
+
+-- From here on each statement sees what staff had committed when the lock was granted.
+SELECT count(*) FROM (
+    SELECT FROM case_file WHERE patient_id IN (SELECT patient_id FROM concerned) ORDER BY id FOR UPDATE) AS locked;
+
+-- One person, one body: where it is already in custody, or was, under a retired record, the
+-- survivor's own case expects nobody.
+UPDATE concerned survivor SET verdict = 'merged'
+FROM concerned retired JOIN case_file c USING (patient_id, death_no)
+WHERE survivor.verdict = 'open' AND retired.person = survivor.patient_id
+  AND retired.duplicate AND c.state IN ('received', 'released');
+
+WITH voided AS (
+    UPDATE case_file c
+    SET state = 'void', voided_at = run.now, voided_by = 'waybill',
+        void_reason = CASE WHEN k.verdict = 'merged' AND k.death_no = c.death_no THEN 'merged' ELSE 'retracted' END
+    FROM concerned k, run
+    WHERE c.patient_id = k.patient_id AND c.state = 'expected' AND c.voided_at IS NULL
+      AND (k.verdict IN ('void', 'merged') OR c.death_no <> k.death_no)
+    RETURNING c.id, c.patient_id, c.death_no)
+INSERT INTO effect (kind, patient_id, death_no, subject)
+SELECT 'voided', patient_id, death_no, 'case ' || id FROM voided;
+
+WITH opened AS (
+    INSERT INTO case_file (patient_id, death_no, noticed_at,
+        family_name, given_name, birth_date, sex, identifiers,
+        address_line, address_city, address_postcode, address_country, stated,
+        death_status, death_earliest, death_latest, death_precision)
+    SELECT p.patient_id, p.death_no, coalesce(n.noticed_at, run.now),
+        p.family_name, p.given_name, p.birth_date, p.sex, p.identifiers,
+        p.address_line, p.address_city, p.address_postcode, p.address_country, k.stated,
+        p.death_status, p.death_earliest, p.death_latest, p.death_precision
+    FROM run, concerned k JOIN patient p USING (patient_id)
+    LEFT JOIN notice n ON (n.patient_id, n.death_no) = (p.patient_id, p.death_no)
+    WHERE k.verdict IN ('open', 'keep')
+    ORDER BY p.patient_id
+    ON CONFLICT DO NOTHING
+    RETURNING id, patient_id, death_no)
+INSERT INTO effect (kind, patient_id, death_no, subject)
+SELECT 'opened', patient_id, death_no, 'case ' || id FROM opened;
+
+WITH reopened AS (
+    UPDATE case_file c
+    SET state = 'expected', voided_at = NULL, voided_by = NULL, void_reason = NULL
+    FROM concerned k
+    WHERE (c.patient_id, c.death_no) = (k.patient_id, k.death_no) AND k.verdict = 'open'
+      AND c.state = 'void' AND c.voided_by = 'waybill'
+    RETURNING c.id, c.patient_id, c.death_no)
+INSERT INTO effect (kind, patient_id, death_no, subject)
+SELECT 'reopened', patient_id, death_no, 'case ' || id FROM reopened;
+
+-- Facts that people rely on, in custody or edited by hand, stay; that they were restated is an alert.
+WITH restated AS (
+    UPDATE case_file c SET stated = k.stated
+    FROM concerned k
+    WHERE (c.patient_id, c.death_no) = (k.patient_id, k.death_no) AND c.stated IS DISTINCT FROM k.stated AND k.stated IS NOT NULL
+      AND (c.state IN ('received', 'released') OR c.state = 'expected' AND c.touched_at IS NOT NULL)
+    RETURNING c.id, c.patient_id, c.death_no),
+raised AS (
+    INSERT INTO alert (kind, patient_id, death_no, case_id, raised_at)
+    SELECT 'identity_changed', patient_id, death_no, id, run.now FROM restated, run
+    ORDER BY id
+    ON CONFLICT DO NOTHING
+    RETURNING id, kind, patient_id, death_no)
+INSERT INTO effect (kind, patient_id, death_no, subject)
+SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
+
+-- Else they follow. The facts of the death are the patients service's to state until the release.
+WITH corrected AS (
+    UPDATE case_file c
+    SET (family_name, given_name, birth_date, sex, identifiers,
+         address_line, address_city, address_postcode, address_country, stated,
+         death_status, death_earliest, death_latest, death_precision)
+        = ROW (p.family_name, p.given_name, p.birth_date, p.sex, p.identifiers,
+         p.address_line, p.address_city, p.address_postcode, p.address_country, k.stated,
+         p.death_status, p.death_earliest, p.death_latest, p.death_precision)
+    FROM concerned k JOIN patient p USING (patient_id)
+    WHERE (c.patient_id, c.death_no) = (k.patient_id, k.death_no) AND k.stated IS NOT NULL
+      AND c.state = 'expected' AND c.touched_at IS NULL
+      AND (c.stated, c.death_status, c.death_earliest, c.death_latest, c.death_precision)
+          IS DISTINCT FROM (k.stated, p.death_status, p.death_earliest, p.death_latest, p.death_precision)
+    RETURNING c.id, c.patient_id, c.death_no),
+dated AS (
+    UPDATE case_file c
+    SET (death_status, death_earliest, death_latest, death_precision)
+        = ROW (p.death_status, p.death_earliest, p.death_latest, p.death_precision)
+    FROM concerned k JOIN patient p USING (patient_id)
+    WHERE (c.patient_id, c.death_no) = (k.patient_id, k.death_no) AND k.stated IS NOT NULL
+      AND c.state = 'received' AND c.touched_at IS NULL
+      AND (c.death_status, c.death_earliest, c.death_latest, c.death_precision)
+          IS DISTINCT FROM (p.death_status, p.death_earliest, p.death_latest, p.death_precision)
+    RETURNING c.id, c.patient_id, c.death_no)
+INSERT INTO effect (kind, patient_id, death_no, subject)
+SELECT 'updated', patient_id, death_no, 'case ' || id
+FROM (SELECT * FROM corrected UNION ALL SELECT * FROM dated) AS updated;
+
+-- An alert that a person has resolved is not raised again.
+WITH due (kind, patient_id, death_no, case_id) AS (
+    SELECT 'identity', c.patient_id, c.death_no, c.id
+    FROM case_file c JOIN concerned k USING (patient_id)
+    WHERE c.state IN ('received', 'released') AND (k.verdict = 'void' OR c.death_no <> k.death_no)
+    UNION ALL
+    SELECT 'merged_in_custody', c.patient_id, c.death_no, c.id
+    FROM case_file c JOIN concerned k USING (patient_id, death_no)
+    WHERE c.state IN ('received', 'released') AND k.duplicate
+    UNION ALL
+    SELECT 'merge_conflict', k.patient_id, k.death_no, c.id
+    FROM concerned k LEFT JOIN case_file c USING (patient_id, death_no)
+    WHERE k.conflict),
+raised AS (
+    INSERT INTO alert (kind, patient_id, death_no, case_id, raised_at)
+    SELECT due.*, run.now FROM due, run
+    WHERE NOT EXISTS (
+        SELECT FROM alert a
+        WHERE (a.kind, a.patient_id, a.death_no) = (due.kind, due.patient_id, due.death_no)
+          AND a.resolved_by IS DISTINCT FROM 'waybill')
+    ORDER BY due.patient_id, due.kind
+    RETURNING id, kind, patient_id, death_no)
+INSERT INTO effect (kind, patient_id, death_no, subject)
+SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
+
+-- A conflict is settled when the retired record or its survivor has changed.
+WITH resolved AS (
+    UPDATE alert a SET resolved_at = run.now, resolved_by = 'waybill'
+    FROM concerned k, run
+    WHERE a.patient_id = k.patient_id AND a.kind = 'merge_conflict' AND a.resolved_at IS NULL
+      AND NOT (k.conflict AND a.death_no = k.death_no)
+    RETURNING a.id, a.patient_id, a.death_no)
+INSERT INTO effect (kind, patient_id, death_no, subject)
+SELECT 'resolved', patient_id, death_no, 'alert ' || id FROM resolved;
+
+SELECT set_config('waybill.applying', '', true);
