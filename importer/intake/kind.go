@@ -5,7 +5,7 @@ import "strings"
 // The kinds of encounter that happen after a death, and because of it.
 const (
 	KindAutopsy            = "autopsy"
-	KindDeathCertification = "death-certification"
+	KindDeathCertification = "death_certification"
 )
 
 // kindOf returns what an encounter is: one of the two kinds above by its SNOMED CT types, else
