@@ -32,7 +32,7 @@ type testRow struct {
 	Texts       [8]*string // family_name … address_country
 }
 
-var epoch2000 = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+var epoch2000 = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 
 // tuple encodes the row as PostgreSQL's binary COPY does.
 func (r *testRow) tuple() []byte {
@@ -54,7 +54,7 @@ func (r *testRow) tuple() []byte {
 			null()
 			return
 		}
-		field(binary.BigEndian.AppendUint64(nil, uint64(t.Sub(epoch2000).Microseconds())))
+		field(binary.BigEndian.AppendUint64(nil, uint64(t.UnixMicro()-epoch2000)))
 	}
 	field([]byte(r.Event))
 	if r.Baseline {

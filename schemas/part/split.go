@@ -68,7 +68,10 @@ func (s *TupleSplitter) split(data []byte) (used int, err error) {
 		}
 		s.started, used = true, len(copyHeader)
 	}
-	for {
+	for used < len(data) {
+		if s.ended {
+			return used, errors.New("copy stream goes on behind its trailer")
+		}
 		n, err := tupleLength(data[used:])
 		if err != nil {
 			return used, err
@@ -76,8 +79,6 @@ func (s *TupleSplitter) split(data []byte) (used int, err error) {
 		switch {
 		case n == 0:
 			return used, nil
-		case s.ended:
-			return used, errors.New("copy stream goes on behind its trailer")
 		case n == len(copyTrailer):
 			s.ended = true
 		default:
@@ -87,6 +88,7 @@ func (s *TupleSplitter) split(data []byte) (used int, err error) {
 		}
 		used += n
 	}
+	return used, nil
 }
 
 // tupleLength returns the length of the tuple or trailer at the start of data, 0 when it is not

@@ -96,7 +96,7 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 		case 4:
 			f.readGroups(t, wire)
 		case 8:
-			t.err = errors.New("encrypted")
+			t.refuse(errors.New("encrypted"))
 		default:
 			t.skip(wire)
 		}
@@ -196,7 +196,7 @@ func readChunk(t *thrift) (c chunk) {
 	t.enter(thriftStruct, func(id, wire int) {
 		switch id {
 		case 1:
-			t.err = errors.New("columns in another file")
+			t.refuse(errors.New("columns in another file"))
 		case 3:
 			c = readChunkMetadata(t, wire)
 		default:

@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	maxHeader   = 64 << 10 // a page header holds the page's statistics, hence values
-	firstHeader = 256      // what nearly every page header fits in
-	maxPage     = 8 << 20  // of one page, before and after decompression
+	firstHeader = 256     // what nearly every page header fits in
+	maxHeader   = 4 << 20 // some writers put the page's least and greatest value there
+	maxPage     = 8 << 20 // of one page, before and after decompression
 )
 
 // Page types and encodings, by their numbers in the Parquet format.
@@ -38,8 +38,7 @@ type pageHeader struct {
 
 // readPageHeader reads the header at off, and no more than limit bytes.
 func (c *Cursor) readPageHeader(off, limit int64) (pageHeader, error) {
-	for size := int64(firstHeader); ; size = maxHeader {
-		n := min(size, limit)
+	for n := min(firstHeader, limit); ; n = min(64*n, maxHeader, limit) {
 		var err error
 		if c.header, err = c.scanner.grow(c.header, int(n)); err != nil {
 			return pageHeader{}, err
@@ -53,7 +52,7 @@ func (c *Cursor) readPageHeader(off, limit int64) (pageHeader, error) {
 		case t.err == nil:
 			h.length = int64(t.pos)
 			return h, h.check(limit)
-		case !t.short || n == limit || size == maxHeader:
+		case !t.short || n == limit || n == maxHeader:
 			return pageHeader{}, fmt.Errorf("page header: %w", t.err)
 		}
 	}

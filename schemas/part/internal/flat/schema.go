@@ -35,7 +35,7 @@ func (f *File) readSchema(t *thrift, wire int) {
 		below += int64(e.children)
 	}
 	if below != 0 || root.children == 0 {
-		t.err = errors.New("schema is not a tree")
+		t.refuse(errors.New("schema is not a tree"))
 	}
 }
 

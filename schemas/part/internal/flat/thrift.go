@@ -39,9 +39,11 @@ type thrift struct {
 	short bool // the error is that the bytes ended
 }
 
-func (t *thrift) fail() {
+func (t *thrift) fail() { t.refuse(errThrift) }
+
+func (t *thrift) refuse(err error) {
 	if t.err == nil {
-		t.err = errThrift
+		t.err = err
 	}
 	t.pos = len(t.b)
 }

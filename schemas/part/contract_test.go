@@ -1,0 +1,166 @@
+package part_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"waybill/schemas"
+	"waybill/schemas/part"
+)
+
+// violations are rows that break the contract in one way each.
+var violations = []struct {
+	name, column, reason string
+	spoil                func(r *testRow)
+}{
+	{"unknown event", "event", "is not one of the allowed values", func(r *testRow) { r.Event = "reborn" }},
+	{"generation 0", "generation", "is out of range", func(r *testRow) { r.Generation = 0 }},
+	{"version 0", "version", "is out of range", func(r *testRow) { r.Version = 0 }},
+	{"negative revision", "revision", "is out of range", func(r *testRow) { r.Revision = -1 }},
+	{"recorded too early", "recorded_at", "is out of range", func(r *testRow) { r.Recorded = time.Date(1899, 12, 31, 0, 0, 0, 0, time.UTC) }},
+	{"recorded in year 10000", "recorded_at", "is out of range", func(r *testRow) { r.Recorded = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }},
+	{"unknown status", "death_status", "is not one of the allowed values", func(r *testRow) { r.DeathStatus = "Formal" }},
+	{"period backwards", "death_latest", "is not after the start of the period", func(r *testRow) { r.Latest = r.Earliest }},
+	{"period without end", "death_earliest", "is given without the other two of the period of death", func(r *testRow) { r.Latest = nil }},
+	{"period without precision", "death_earliest", "is given without the other two of the period of death", func(r *testRow) { r.Precision = nil }},
+	{"unknown precision", "death_precision", "is not one of the allowed values", func(r *testRow) { r.Precision = ptr("hour") }},
+	{"died too early", "death_earliest", "is out of range", func(r *testRow) { r.Earliest = ptr(time.Date(1799, 12, 31, 23, 59, 59, 0, time.UTC)) }},
+	{"long name", "family_name", "is too long", func(r *testRow) { r.Texts[0] = ptr(strings.Repeat("é", 201)) }},
+	{"NUL", "given_name", "has a NUL", func(r *testRow) { r.Texts[1] = ptr("a\x00b") }},
+	{"not UTF-8", "address_city", "is not valid UTF-8", func(r *testRow) { r.Texts[5] = ptr("K\xf8benhavn") }},
+	{"padded birth date", "birth_date", "does not have the required form", func(r *testRow) { r.Texts[2] = ptr("1931-00") }},
+	{"birth date with more", "birth_date", "does not have the required form", func(r *testRow) { r.Texts[2] = ptr("1931-07-30\n") }},
+	{"unknown sex", "sex", "is not one of the allowed values", func(r *testRow) { r.Texts[3] = ptr("F") }},
+	{"identifiers null", "identifiers", "does not have the required form", func(r *testRow) { r.Identifiers = `null` }},
+	{"identifiers no array", "identifiers", "does not have the required form", func(r *testRow) { r.Identifiers = `{}` }},
+	{"identifier without value", "identifiers", "does not have the required form", func(r *testRow) { r.Identifiers = `[{"authority":"a","type":"t"}]` }},
+	{"identifier given twice", "identifiers", "does not have the required form", func(r *testRow) {
+		r.Identifiers = `[{"authority":"a","type":"t","value":"v","value":"w"}]`
+	}},
+	{"identifier of a number", "identifiers", "does not have the required form", func(r *testRow) { r.Identifiers = `[{"authority":"a","type":"t","value":1}]` }},
+	{"identifier with a NUL", "identifiers", "does not have the required form", func(r *testRow) { r.Identifiers = `[{"authority":"a","type":"t","value":"\u0000"}]` }},
+	{"identifier with half a pair", "identifiers", "does not have the required form", func(r *testRow) { r.Identifiers = `[{"authority":"a","type":"t","value":"\ud83d"}]` }},
+	{"identifiers cut", "identifiers", "does not have the required form", func(r *testRow) { r.Identifiers = `[{"authority":"a","type":"t","value":"v"}` }},
+	{"1001 identifiers", "identifiers", "is too long", func(r *testRow) {
+		r.Identifiers = "[" + strings.Repeat(`{"authority":"a","type":"t","value":"v"},`, 1000) + `{"authority":"a","type":"t","value":"v"}]`
+	}},
+}
+
+const secret = "Sølvi"
+
+func TestViolationsAreRefusedAtBothEnds(t *testing.T) {
+	for _, v := range violations {
+		t.Run(v.name, func(t *testing.T) {
+			r := sampleRow(newRand(), 0)
+			r.Texts[1] = ptr(secret)
+			v.spoil(&r)
+			want := part.BadRow{Row: 1, Column: v.column, Reason: v.reason, PatientID: patientText(r.Patient)}
+
+			err := part.NewWriter(io.Discard, contract, part.WriterOptions{}).WriteTuple(r.tuple())
+			assertBadRow(t, err, want)
+
+			want.Part = "parts/test.parquet"
+			_, err = readTuples(part.NewStream(contract, part.Options{}, foreignPart(t, foreign{}, r)))
+			assertBadRow(t, err, want)
+			if strings.Contains(err.Error(), secret) {
+				t.Error("the error holds a patient's name")
+			}
+		})
+	}
+}
+
+func assertBadRow(t *testing.T, err error, want part.BadRow) {
+	t.Helper()
+	bad, ok := errors.AsType[*part.BadRow](err)
+	if !ok {
+		t.Fatalf("got %v", err)
+	}
+	if diff := cmp.Diff(want, *bad); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWriterRefusesWhatIsNoTuple(t *testing.T) {
+	good := sampleTuples(1)[0]
+	for name, tuple := range map[string][]byte{
+		"empty":        {},
+		"field short":  good[:len(good)-1],
+		"field more":   append(bytes.Clone(good), 0),
+		"other count":  append([]byte{0, 21}, good[2:]...),
+		"bool of 2":    bytes.Replace(good, []byte("\x00\x00\x00\x01\x01"), []byte("\x00\x00\x00\x01\x02"), 1),
+		"json version": bytes.Replace(good, []byte("\x01["), []byte("\x02["), 1),
+	} {
+		if err := part.NewWriter(io.Discard, contract, part.WriterOptions{}).WriteTuple(tuple); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+func TestQuarantineIsBounded(t *testing.T) {
+	rows := make([]testRow, 10)
+	var good [][]byte
+	for i := range rows {
+		rows[i] = sampleRow(newRand(), 2) // died
+		if i%4 == 1 {
+			rows[i].Version = 0
+		} else {
+			good = append(good, rows[i].tuple())
+		}
+	}
+	file := foreignPart(t, foreign{}, rows...)
+	s := part.NewStream(contract, part.Options{Quarantine: 3}, file)
+	got, err := readTuples(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(good, got); diff != "" {
+		t.Error(diff)
+	}
+	want := part.BadRow{Part: file.Meta.Name, Row: 2, Column: "version", Reason: "is out of range", PatientID: patientText(rows[1].Patient)}
+	second, third := want, want
+	second.Row, third.Row = 6, 10
+	if diff := cmp.Diff([]part.BadRow{want, second, third}, s.Bad()); diff != "" {
+		t.Error(diff)
+	}
+	_, err = readTuples(part.NewStream(contract, part.Options{Quarantine: 2}, file))
+	assertBadRow(t, err, third)
+	if _, err := readTuples(part.NewStream(contract, part.Options{Events: []string{schemas.Merged}}, file)); err != nil {
+		t.Errorf("a row of an event that isn't wanted: %v", err)
+	}
+}
+
+// A row that may or may not be wanted can't be set aside.
+func TestUnknownEventIsNeverQuarantined(t *testing.T) {
+	r := sampleRow(newRand(), 0)
+	r.Event = "reborn"
+	_, err := readTuples(part.NewStream(contract, part.Options{Quarantine: 9}, foreignPart(t, foreign{}, r)))
+	assertBadRow(t, err, part.BadRow{
+		Part: "parts/test.parquet", Row: 1, Column: "event",
+		Reason: "is not one of the allowed values", PatientID: patientText(r.Patient),
+	})
+}
+
+func TestCountsMustBeTheManifests(t *testing.T) {
+	tuples := sampleTuples(14)
+	for name, spoil := range map[string]func(*schemas.Part){
+		"rows": func(p *schemas.Part) { p.Rows++ },
+		"events": func(p *schemas.Part) {
+			p.Events = map[string]int64{schemas.Died: 13, schemas.Merged: 1}
+		},
+		"recorded from": func(p *schemas.Part) { p.RecordedFrom = schemas.At(p.RecordedFrom.Add(time.Second)) },
+		"recorded to":   func(p *schemas.Part) { p.RecordedTo = schemas.At(p.RecordedTo.Add(time.Second)) },
+	} {
+		_, file := writePart(t, tuples)
+		spoil(&file.Meta)
+		_, err := readTuples(part.NewStream(contract, part.Options{}, file))
+		if err == nil || !strings.HasPrefix(err.Error(), "parts/test.parquet: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package part_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/parquet-go/parquet-go"
+	"pgregory.net/rapid"
+
+	"waybill/schemas/part"
+)
+
+// withFooter returns a file of nothing but a footer.
+func withFooter(footer []byte) []byte {
+	b := append([]byte("PAR1"), footer...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(footer)))
+	return append(b, "PAR1"...)
+}
+
+func TestHostileFiles(t *testing.T) {
+	million := func(b ...byte) []byte { return bytes.Repeat(b, 1<<20) }
+	for name, c := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"nothing":            {nil, "too short to be a Parquet file"},
+		"something else":     {[]byte("PK\x03\x04 a zip file, not Parquet"), "not a Parquet file"},
+		"encrypted":          {[]byte("PARE 0123456789 PARE"), "not a Parquet file"},
+		"footer of 4 GB":     {[]byte("PAR1\xff\xff\xff\xffPAR1"), "footer claims 4294967295 bytes"},
+		"footer too long":    {[]byte("PAR1\x01\x00\x00\x00PAR1"), "footer claims 1 bytes"},
+		"empty footer":       {withFooter(nil), "not well-formed"},
+		"two billion fields": {withFooter([]byte{0x29, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07}), "not well-formed"},
+		"two billion groups": {withFooter([]byte{0x49, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07}), "not well-formed"},
+		"a name of 2 GB":     {withFooter([]byte{0x29, 0x1c, 0x48, 0xff, 0xff, 0xff, 0xff, 0x07}), "not well-formed"},
+		"structs in structs": {withFooter(million(0xfc)), "not well-formed"},
+		"lists in lists":     {withFooter(append([]byte{0xf9}, million(0x19)...)), "not well-formed"},
+		"a map of 2 billion": {withFooter([]byte{0xfb, 0xff, 0xff, 0xff, 0xff, 0x07, 0x11}), "not well-formed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := readHostile(t, fileOf(c.data, part.Stats{Rows: 1}))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("want %q, got %v", c.want, err)
+			}
+		})
+	}
+}
+
+// readHostile reads a part and fails the test when that takes much memory or needs a rescue.
+func readHostile(t testing.TB, file part.File) error {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	s := part.NewStream(contract, part.Options{}, file)
+	_, err := io.Copy(io.Discard, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if used := after.TotalAlloc - before.TotalAlloc; used > 128<<20 {
+		t.Errorf("%d bytes allocated", used)
+	}
+	if err != nil && strings.Contains(err.Error(), "reader failed") {
+		t.Errorf("panic: %v", err)
+	}
+	return err
+}
+
+// A page that its own header says to be large is refused before it is decompressed.
+func TestLargePageIsRefused(t *testing.T) {
+	r := sampleRow(newRand(), 2)
+	long := strings.Repeat("a", 200)
+	r.Texts[0] = &long
+	rows := make([]testRow, 50_000)
+	for i := range rows {
+		rows[i] = r
+	}
+	err := readHostile(t, foreignPart(t, foreign{options: []parquet.WriterOption{parquet.PageBufferSize(64 << 20)}}, rows...))
+	if err == nil || !strings.Contains(err.Error(), `column "family_name": page of `) {
+		t.Error(err)
+	}
+}
+
+// Damage that keeps the manifest's hash can't happen, but a producer's hash of a damaged file
+// can: whatever the bytes, reading ends in an error or in rows the contract allows.
+func TestDamagedPartsNeverPanic(t *testing.T) {
+	data, file := writePart(t, sampleTuples(300))
+	rapid.Check(t, func(rt *rapid.T) {
+		damaged := bytes.Clone(data)
+		for range rapid.IntRange(1, 8).Draw(rt, "places") {
+			at := rapid.IntRange(0, len(damaged)-1).Draw(rt, "at")
+			if rapid.Bool().Draw(rt, "in the footer") {
+				at = len(damaged) - 1 - at%4000
+			}
+			damaged[at] = rapid.Byte().Draw(rt, "byte")
+		}
+		damaged = damaged[:len(damaged)-rapid.SampledFrom([]int{0, 0, 0, 1, 100}).Draw(rt, "cut")]
+		file := file
+		file.ReaderAt, file.Size = bytes.NewReader(damaged), int64(len(damaged))
+		_ = readHostile(rt2t{t, rt}, file)
+	})
+}
+
+func FuzzStream(f *testing.F) {
+	data, _ := writePart(f, sampleTuples(20))
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for rows := range int64(3) {
+			_ = readHostile(t, fileOf(data, part.Stats{Rows: 10 * rows}))
+		}
+	})
+}
