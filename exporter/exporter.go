@@ -32,8 +32,8 @@ type Config struct {
 	// PartRows bounds the rows of one part.
 	PartRows int
 
-	Software string // name and version, for the manifests
-	Log      *slog.Logger
+	Release string // the version of this software, for manifests
+	Log     *slog.Logger
 	// Progress, if set, is told how many events have been written of those that wait.
 	Progress func(done, total int64)
 }
@@ -48,6 +48,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.PartRows == 0 {
 		c.PartRows = 250_000
+	}
+	if c.Release == "" {
+		c.Release = "devel"
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

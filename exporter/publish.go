@@ -64,7 +64,7 @@ func (s *session) manifest(p *plan, parts []schemas.Part) *schemas.Manifest {
 		Cursor:           schemas.Cursor{Before: p.cursorBefore, After: p.cursorAfter},
 		Snapshot:         p.snapshot,
 		HeartbeatSeconds: int64(s.config.Heartbeat.Seconds()),
-		Producer:         schemas.Software{Software: "waybill", Version: s.config.Software},
+		Producer:         schemas.Software{Software: "waybill", Version: s.config.Release},
 		Parts:            parts,
 	}
 	if p.previous != nil {

@@ -74,6 +74,6 @@ func (s *session) begin(ctx context.Context) error {
 		return fault.Database("begin", "checkpoint", err)
 	}
 	s.checkpoint.batch, s.checkpoint.hash, s.checkpoint.exists = start.Batch, start.Hash, true
-	s.checkpoint.generation = 1
+	s.checkpoint.generation, s.summary.From = 1, start.Batch
 	return nil
 }

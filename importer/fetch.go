@@ -47,8 +47,10 @@ func (f *fetched) parts() []part.File {
 // discard removes the batch's spool files.
 func (f *fetched) discard() {
 	for _, s := range f.files {
-		_ = s.file.Close()
-		_ = os.Remove(s.file.Name())
+		if s.file != nil { // else it was never fetched
+			_ = s.file.Close()
+			_ = os.Remove(s.file.Name())
+		}
 	}
 }
 

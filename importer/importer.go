@@ -62,7 +62,7 @@ type Config struct {
 	Log *slog.Logger
 	// Progress, if set, is told of each batch that was loaded.
 	Progress func(BatchSummary)
-	Software string
+	Release  string // the version of this software, for receipts
 }
 
 // WithDefaults fills what was left zero.
@@ -84,6 +84,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.Zone == nil {
 		c.Zone = time.UTC
+	}
+	if c.Release == "" {
+		c.Release = "devel"
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -32,7 +32,7 @@ func (s *session) receipt(ctx context.Context) (*schemas.Receipt, error) {
 		Format: schemas.Format, Stream: schemas.Stream, Log: s.checkpoint.log,
 		Instance: s.consumer.Name + "@" + s.config.Instance, Events: s.consumer.Events,
 		Batch: s.checkpoint.batch, Manifest: s.checkpoint.hash, Generation: s.checkpoint.generation,
-		Effects: map[string]int64{}, Consumer: schemas.Software{Software: "waybill", Version: s.config.Software},
+		Effects: map[string]int64{}, Consumer: schemas.Software{Software: "waybill", Version: s.config.Release},
 	}
 	err := s.conn.QueryRow(ctx, `
 		SELECT count(*), coalesce(sum(rows), 0)::bigint, max(applied_at),

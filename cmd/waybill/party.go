@@ -119,7 +119,7 @@ func (c *config) exporter(ctx context.Context, env *environment, progress func(d
 	return exporter.New(exporter.Config{
 		DatabaseURL: url, Store: place, Spool: c.Spool,
 		Heartbeat: time.Duration(c.Export.Heartbeat), BatchEvents: c.Export.BatchEvents,
-		Software: release(), Log: env.log, Progress: progress,
+		Release: release(), Log: env.log, Progress: progress,
 	})
 }
 
@@ -136,6 +136,6 @@ func (c *config) importer(ctx context.Context, env *environment, progress func(i
 		DatabaseURL: url, Store: place, Consumer: c.consumer, Instance: c.Import.Instance, Spool: c.Spool,
 		Grace: time.Duration(c.Import.Grace), Lease: time.Duration(c.Import.Lease), ActWithin: time.Duration(c.Import.ActWithin),
 		Brake: int(*c.Import.Brake), Observe: c.Import.Mode == "observe", QuarantineRows: c.Import.QuarantineRows,
-		MaxPartBytes: c.Import.MaxPartMiB << 20, Zone: c.zone, Log: env.log, Progress: progress, Software: release(),
+		MaxPartBytes: c.Import.MaxPartMiB << 20, Zone: c.zone, Log: env.log, Progress: progress, Release: release(),
 	})
 }

@@ -1,0 +1,108 @@
+// Command demo shows the main job from nothing: three services, each with a PostgreSQL database
+// of its own that no other can reach, live a day of hospital life and exchange it through files
+// alone. At the end every consequence is verified against the patients service's tables, by code
+// that shares nothing with the importers.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"waybill/importer"
+	"waybill/internal/fault"
+)
+
+type options struct {
+	days         int
+	patients     int
+	appointments int
+	seed         uint64
+	keep         bool
+	input        string
+	encounters   string
+	actWithin    time.Duration
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	opt, err := parse(os.Args[1:])
+	if err == nil {
+		err = run(ctx, opt)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		if hint := fault.HintOf(err); hint != "" {
+			fmt.Fprintln(os.Stderr, "  next:", hint)
+		}
+		os.Exit(1)
+	}
+}
+
+func parse(arguments []string) (options, error) {
+	var opt options
+	var actWithin string
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	flags.IntVar(&opt.days, "days", 1, "days to live")
+	flags.IntVar(&opt.patients, "patients", 10_000, "patients to begin with")
+	flags.Uint64Var(&opt.seed, "seed", 1, "the same seed gives the same hospital")
+	flags.BoolVar(&opt.keep, "keep", false, "leave everything running and print how to connect")
+	flags.StringVar(&opt.input, "input", "", "fill the patients service from FHIR Bulk Patient NDJSON or Synthea's patients.csv")
+	flags.StringVar(&opt.encounters, "appointments", "", "fill appointments from the matching Encounter NDJSON or encounters.csv")
+	flags.StringVar(&actWithin, "act-within", "720h", "the age beyond which a death that was found has no effects, or unlimited")
+	if err := flags.Parse(arguments); err != nil {
+		return opt, err
+	}
+	opt.appointments = 3 * opt.patients
+	opt.actWithin = importer.Unlimited
+	if actWithin != "unlimited" {
+		var err error
+		if opt.actWithin, err = time.ParseDuration(actWithin); err != nil {
+			return opt, fault.New(fault.Usage, "read", "ACT_WITHIN", err, "write it as 720h, or unlimited")
+		}
+	}
+	if opt.days < 0 || opt.patients < 1 {
+		return opt, fault.New(fault.Usage, "read", "options", errors.New("days or patients are too few"), "")
+	}
+	return opt, nil
+}
+
+func run(ctx context.Context, opt options) (err error) {
+	began := time.Now()
+	p := newProgress()
+	p.step("starting a private PostgreSQL with three services")
+	w, err := openWorld(ctx, opt)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	r := &report{began: began}
+	if opt.input != "" {
+		err = loadInput(ctx, w, opt, p, r)
+	} else {
+		err = liveDays(ctx, w, opt, p, r)
+	}
+	p.done()
+	if err != nil {
+		return err
+	}
+	findings, err := verify(ctx, w, opt.actWithin)
+	if err != nil {
+		return err
+	}
+	r.print(os.Stdout, w, findings)
+	if opt.keep {
+		w.printAccess(os.Stdout)
+		<-ctx.Done()
+	}
+	if len(findings.wrong) > 0 {
+		return errors.New("the verification failed")
+	}
+	return nil
+}

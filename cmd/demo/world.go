@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/exchange"
+	"waybill/exchange/store"
+	"waybill/exporter"
+	"waybill/exporter/patients"
+	"waybill/importer"
+	"waybill/importer/appointments"
+	"waybill/importer/morgue"
+	"waybill/internal/pg"
+)
+
+// world is one server with three services that cannot reach each other, and a folder between them.
+type world struct {
+	root     string
+	server   *pg.Server
+	store    exchange.Store
+	services map[string]*service
+	exporter *exporter.Exporter
+	importer map[string]*importer.Importer
+}
+
+// service is one party's database, seen by its own role.
+type service struct {
+	url  string
+	conn *pgx.Conn
+}
+
+var consumers = []string{"morgue", "appointments"}
+
+func openWorld(ctx context.Context, opt options) (_ *world, err error) {
+	w := &world{services: map[string]*service{}, importer: map[string]*importer.Importer{}}
+	if w.root, err = os.MkdirTemp("", "waybill-demo-*"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.close())
+		}
+	}()
+	// The server runs as another user where this one is root: it needs to get through.
+	if err := os.Chmod(w.root, 0o711); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(w.exchangeRoot(), 0o755); err != nil {
+		return nil, err
+	}
+	if w.server, err = pg.Start(ctx, pg.Options{Dir: filepath.Join(w.root, "postgres")}); err != nil {
+		return nil, err
+	}
+	for _, name := range append([]string{"patients"}, consumers...) {
+		if w.services[name], err = w.openService(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	if w.store, err = store.Open(ctx, "file://"+w.exchangeRoot()); err != nil {
+		return nil, err
+	}
+	return w, w.openParties(ctx, opt)
+}
+
+func (w *world) exchangeRoot() string { return filepath.Join(w.root, "exchange") }
+
+func (w *world) openService(ctx context.Context, name string) (*service, error) {
+	url, err := w.server.CreateService(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.Connect(ctx, url)
+	return &service{url: url, conn: conn}, err
+}
+
+// openParties migrates the three databases and sets up the exporter and the importers. The brake
+// is set so that a day's deaths pass and a flood would not.
+func (w *world) openParties(ctx context.Context, opt options) (err error) {
+	url := w.services["patients"].url
+	if err := errors.Join(patients.Migrate(ctx, url), exporter.Migrate(ctx, url)); err != nil {
+		return err
+	}
+	if w.exporter, err = exporter.New(exporter.Config{
+		DatabaseURL: url, Store: w.store, Spool: w.spool("patients"), Release: "demo",
+	}); err != nil {
+		return err
+	}
+	for name, files := range map[string]fs.FS{"morgue": morgue.Files(), "appointments": appointments.Files()} {
+		consumer, err := importer.LoadConsumer(files)
+		if err != nil {
+			return err
+		}
+		if err := importer.Migrate(ctx, w.services[name].url, consumer); err != nil {
+			return err
+		}
+		if w.importer[name], err = importer.New(importer.Config{
+			DatabaseURL: w.services[name].url, Store: w.store, Consumer: consumer, Instance: "demo",
+			Spool: w.spool(name), ActWithin: opt.actWithin, Brake: max(50, opt.patients/5), Release: "demo",
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) spool(service string) string { return filepath.Join(w.root, "spool-"+service) }
+
+// exchangeAll is what cron does: one export, then one import per consumer.
+func (w *world) exchangeAll(ctx context.Context, r *report) error {
+	summary, err := w.exporter.Run(ctx)
+	if err != nil {
+		return err
+	}
+	r.exported(summary)
+	for _, name := range consumers {
+		summary, err := w.importer[name].Run(ctx, importer.Options{})
+		if err != nil {
+			return err
+		}
+		r.imported(summary)
+	}
+	return nil
+}
+
+// close stops everything and leaves nothing behind.
+func (w *world) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for _, s := range w.services {
+		if s != nil && s.conn != nil {
+			_ = s.conn.Close(ctx)
+		}
+	}
+	var err error
+	if w.server != nil {
+		err = w.server.Stop(ctx)
+	}
+	return errors.Join(err, os.RemoveAll(w.root))
+}
+
+// printAccess writes a configuration per service beside the exchange, and says what to type.
+func (w *world) printAccess(out io.Writer) {
+	for _, name := range append([]string{"patients"}, consumers...) {
+		section := "export: {}\n"
+		if name != "patients" {
+			section = fmt.Sprintf("import: {consumer: %s, instance: demo, brake: 2000}\n", name)
+		}
+		text := fmt.Sprintf("service: %s\ndatabase: %s\nstore: file://%s\nspool: %s\n%s", name, w.services[name].url, w.exchangeRoot(), w.spool(name), section)
+		_ = os.WriteFile(filepath.Join(w.root, name+".yaml"), []byte(text), 0o600)
+	}
+	fmt.Fprintf(out, `
+kept running until interrupted; in another terminal:
+  make build && export WAYBILL_CONFIG=%s
+  bin/waybill status
+  bin/waybill batches
+  bin/waybill verify
+  psql %s
+  psql %s
+  psql %s
+`, w.root, w.services["patients"].url, w.services["morgue"].url, w.services["appointments"].url)
+}

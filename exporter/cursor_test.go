@@ -1,0 +1,196 @@
+package exporter_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/logtest"
+	"waybill/internal/pg/pgtest"
+)
+
+// maxPosition is the cursor that people write first: everything above the highest position seen.
+// It is here to show that the tests can tell.
+type maxPosition struct {
+	conn      *pgx.Conn
+	position  int64
+	batch     int64
+	delivered []logtest.Event
+}
+
+func (m *maxPosition) run(ctx context.Context) error {
+	m.batch++
+	rows, err := m.conn.Query(ctx, `SELECT position, patient_id, version FROM patients.outbox WHERE position > $1 ORDER BY position`, m.position)
+	if err != nil {
+		return err
+	}
+	e := logtest.Event{Batch: m.batch}
+	_, err = pgx.ForEachRow(rows, []any{&m.position, &e.Patient, &e.Version}, func() error {
+		m.delivered = append(m.delivered, e)
+		return nil
+	})
+	return err
+}
+
+func TestConcurrentWritersLoseAndDoubleNothing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	const writers, transactions, shared = 8, 60, 20
+	var ids []uuid.UUID
+	for range shared {
+		ids = append(ids, s.register(1))
+	}
+	// One transaction that is open all the while, here, and one in another database.
+	open := s.connect()
+	mustExec(t, open, `BEGIN`)
+	mustExec(t, open, `INSERT INTO patients.patient (family_name) VALUES ('Open')`)
+	elsewhere := siteAt(t, pgtest.Database(t, nil, "bare"), t.TempDir()).conn
+	mustExec(t, elsewhere, `BEGIN; CREATE TABLE held (id int)`)
+
+	naive := &maxPosition{conn: s.connect()}
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	for w := range writers {
+		group.Go(func() { write(t, s, w, transactions, ids) })
+	}
+	go func() { group.Wait(); close(done) }()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		s.export()
+		if err := naive.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Prepared transactions end now, the open one is still open: what is committed is out.
+	s.commitPrepared()
+	s.export()
+	if err := exactlyOnce(s.outbox(), s.events()); err != nil {
+		t.Error("with transactions still open:", err)
+	}
+	mustExec(t, open, `COMMIT`)
+	s.export()
+	if err := naive.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := exactlyOnce(s.outbox(), s.events()); err != nil {
+		t.Error(err)
+	}
+	if err := exactlyOnce(s.outbox(), naive.delivered); err == nil {
+		t.Error("a max(position) cursor passed: this test cannot tell")
+	}
+}
+
+// write is one writer's life: its own patients and, colliding with the others, shared ones;
+// savepoints, rollbacks, and now and then a prepared transaction.
+func write(t *testing.T, s *site, writer, transactions int, shared []uuid.UUID) {
+	conn, err := pgx.Connect(t.Context(), s.url)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.Close(context.Background())
+	random := rand.New(rand.NewPCG(uint64(writer), 1))
+	for i := range transactions {
+		first := `INSERT INTO patients.patient (family_name) VALUES ('New')`
+		second := fmt.Sprintf(`UPDATE patients.patient SET address_line = '%d %d' WHERE id = '%s'`, writer, i, shared[random.IntN(len(shared))])
+		script := "BEGIN; " + first + "; SAVEPOINT a; " + second + "; "
+		switch end := random.IntN(10); {
+		case i == 20: // one each; it must not hold a shared patient's row, which nobody would get past
+			script = fmt.Sprintf("BEGIN; %s; PREPARE TRANSACTION 'w%d-%d-%s'", first, writer, i, uuid.New())
+		case end == 0:
+			script += "ROLLBACK"
+		case end == 1:
+			script += "ROLLBACK TO a; " + first + "; COMMIT"
+		default:
+			script += "RELEASE a; COMMIT"
+		}
+		if _, err := conn.Exec(t.Context(), script); err != nil {
+			t.Errorf("writer %d: %v", writer, err)
+			return
+		}
+	}
+}
+
+func (s *site) commitPrepared() {
+	s.Helper()
+	rows, err := s.conn.Query(s.Context(), `SELECT gid FROM pg_prepared_xacts WHERE database = current_database()`)
+	if err != nil {
+		s.Fatal(err)
+	}
+	prepared, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(prepared) == 0 {
+		s.Fatal("no transaction was prepared", err)
+	}
+	for _, gid := range prepared {
+		s.exec(`COMMIT PREPARED '` + gid + `'`)
+	}
+}
+
+func mustExec(t testing.TB, conn *pgx.Conn, sql string) {
+	t.Helper()
+	if _, err := conn.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestABacklogIsCutBetweenTransactions(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.config.BatchEvents = 10
+	for range 5 {
+		s.register(7)
+	}
+	s.exec(`INSERT INTO patients.patient (family_name) SELECT 'Many' FROM generate_series(1, 25)`) // one transaction
+	s.register(3)
+	summary := s.export()
+	sizes := map[int64]int{}
+	for _, b := range summary.Batches {
+		sizes[b.Events]++
+	}
+	if sizes[25] != 1 {
+		t.Errorf("batches of %v events: the transaction of 25 is not one of them", sizes)
+	}
+	for _, b := range summary.Batches {
+		if b.Events > 10 && b.Events != 25 {
+			t.Errorf("batch %d has %d events", b.Batch, b.Events)
+		}
+	}
+	if err := exactlyOnce(s.outbox(), s.events()); err != nil {
+		t.Error(err)
+	}
+	if waiting := s.last().Manifest.Waiting.Events; waiting != 0 {
+		t.Errorf("behind the last batch wait %d", waiting)
+	}
+}
+
+// A transaction that began early and committed late may hold a newer version of a patient than
+// one with a higher id: cutting between the two ids would deliver the newer version first.
+func TestACutDoesNotPartOvertakingTransactions(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.config.BatchEvents = 4
+	s.export()
+	patient := s.register(1)
+	early := s.connect()
+	mustExec(t, early, `BEGIN; INSERT INTO patients.patient (family_name) VALUES ('Early')`) // takes its id now
+	s.register(6)
+	s.exec(`UPDATE patients.patient SET address_city = 'older' WHERE id = $1`, patient)
+	s.register(6)
+	mustExec(t, early, fmt.Sprintf(`UPDATE patients.patient SET address_city = 'newer' WHERE id = '%s'; COMMIT`, patient))
+	s.register(6)
+	if summary := s.export(); len(summary.Batches) < 3 {
+		t.Fatalf("the back-log was not cut: %+v", summary.Batches)
+	}
+	if err := exactlyOnce(s.outbox(), s.events()); err != nil {
+		t.Error(err)
+	}
+}
