@@ -1,0 +1,158 @@
+-- +goose Up
+-- A patient's state as events carry it: the columns of the outbox from patient_id on, without
+-- those that number the event.
+CREATE VIEW patients.state AS
+SELECT p.id AS patient_id,
+       p.death_status,
+       p.death_earliest,
+       p.death_latest,
+       p.death_precision,
+       a.survivor_id AS merged_into,
+       to_jsonb(ARRAY(
+           SELECT jsonb_build_object('authority', i.authority, 'type', i.type, 'value', i.value)
+           FROM patients.identifier i
+           WHERE i.patient_id = p.id
+           ORDER BY i.authority COLLATE "C", i.type COLLATE "C", i.value COLLATE "C")) AS identifiers,
+       p.family_name,
+       p.given_name,
+       p.birth_date,
+       p.sex,
+       p.address_line,
+       p.address_city,
+       p.address_postcode,
+       p.address_country
+FROM patients.patient p
+LEFT JOIN patients.alias a ON a.retired_id = p.id;
+
+-- hold takes a patient's row as an update does, for a transaction that has not written it.
+-- Nothing stronger: adding an identifier takes a key share of it.
+-- +goose StatementBegin
+CREATE FUNCTION patients.hold(patient uuid) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable -- a site's table may have columns of any name
+BEGIN
+    PERFORM FROM patients.patient p WHERE p.id = patient FOR NO KEY UPDATE;
+END $$;
+-- +goose StatementEnd
+
+-- capture compares a patient's state with the one in its last event and writes what lies
+-- between them: nothing, one event, or two when a merge and a death come at once. A patient
+-- without events is new; as_found, it was there before the triggers were, and makes one
+-- baseline event.
+--
+-- The caller holds the patient's row, so that nobody else captures it meanwhile. A transaction
+-- whose snapshot is older than the last event fails to serialise: INSERT … ON CONFLICT says so
+-- by itself where the row in its way is not visible.
+-- +goose StatementBegin
+CREATE FUNCTION patients.capture(patient uuid, as_found boolean DEFAULT false) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    was      patients.outbox;
+    state    patients.state;
+    is_new   boolean;
+    was_dead boolean;
+    is_dead  boolean;
+    declared boolean; -- void, as it was not before
+    altered  boolean; -- an identity or a fact of death
+    number   integer; -- of the death
+    events   text[] := '{}';
+BEGIN
+    SELECT * INTO was FROM patients.outbox o WHERE o.patient_id = patient ORDER BY o.version DESC LIMIT 1;
+    is_new := was.version IS NULL;
+    IF as_found AND NOT is_new THEN
+        RETURN;
+    END IF;
+    SELECT * INTO STRICT state FROM patients.state s WHERE s.patient_id = patient;
+    was_dead := coalesce(was.death_status IN ('informal', 'formal'), false);
+    is_dead := state.death_status IN ('informal', 'formal');
+    declared := state.death_status = 'void' AND was.death_status IS DISTINCT FROM 'void';
+    number := coalesce(was.death_no, 0);
+    IF is_dead AND NOT was_dead OR declared AND is_new THEN
+        number := number + 1;
+    END IF;
+
+    IF state.merged_into IS NOT NULL AND was.merged_into IS NULL THEN
+        events := events || 'merged'::text;
+    END IF;
+    IF is_dead AND NOT was_dead THEN
+        events := events || 'died'::text;
+    ELSIF was_dead AND NOT is_dead OR declared THEN
+        events := events || 'death_retracted'::text;
+    END IF;
+    IF events = '{}' AND is_new THEN
+        events := '{registered}';
+    ELSIF events = '{}' THEN
+        altered :=
+            (state.death_status, state.death_earliest, state.death_latest, state.death_precision,
+             state.identifiers, state.family_name, state.given_name, state.birth_date, state.sex)
+            IS DISTINCT FROM
+            (was.death_status, was.death_earliest, was.death_latest, was.death_precision,
+             was.identifiers, was.family_name, was.given_name, was.birth_date, was.sex);
+        IF altered AND is_dead THEN
+            events := '{death_corrected}';
+        ELSIF altered OR
+            (state.address_line, state.address_city, state.address_postcode, state.address_country, state.merged_into)
+            IS DISTINCT FROM
+            (was.address_line, was.address_city, was.address_postcode, was.address_country, was.merged_into) THEN
+            events := '{updated}';
+        END IF;
+    ELSIF as_found THEN
+        events := events[1:1];
+    END IF;
+
+    FOR i IN 1 .. cardinality(events) LOOP
+        INSERT INTO patients.outbox (
+            event, baseline, patient_id, version, recorded_at, death_no,
+            death_status, death_earliest, death_latest, death_precision, merged_into, identifiers,
+            family_name, given_name, birth_date, sex,
+            address_line, address_city, address_postcode, address_country)
+        VALUES (
+            events[i], as_found OR is_new AND state.death_status <> 'none', patient, coalesce(was.version, 0) + i,
+            greatest(clock_timestamp(), was.recorded_at), number,
+            state.death_status, state.death_earliest, state.death_latest, state.death_precision,
+            state.merged_into, state.identifiers,
+            state.family_name, state.given_name, state.birth_date, state.sex,
+            state.address_line, state.address_city, state.address_postcode, state.address_country)
+        ON CONFLICT (patient_id, version) DO NOTHING;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'patient % was changed by another transaction', patient
+                USING ERRCODE = 'serialization_failure', HINT = 'run the transaction again';
+        END IF;
+    END LOOP;
+END $$;
+-- +goose StatementEnd
+
+-- The triggers' functions run as their owner: a service writes patients and need not, and
+-- should not, have any right to the outbox.
+-- +goose StatementBegin
+CREATE FUNCTION patients.capture_patient() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM patients.capture(NEW.id);
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION patients.capture_identifier() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        PERFORM patients.hold(OLD.patient_id);
+        PERFORM patients.capture(OLD.patient_id);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        PERFORM patients.hold(NEW.patient_id);
+        PERFORM patients.capture(NEW.patient_id);
+    END IF;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION patients.capture_alias() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM patients.hold(NEW.retired_id);
+    PERFORM patients.capture(NEW.retired_id);
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd

@@ -1,0 +1,116 @@
+-- +goose Up
+-- What no statement may do, whoever sends it.
+-- +goose StatementBegin
+CREATE FUNCTION patients.refuse() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION '% of %.% is refused', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation', HINT = TG_ARGV[0];
+END $$;
+-- +goose StatementEnd
+
+-- survivor returns the record at the end of a record's chain of merges; itself, if it was not merged.
+-- +goose StatementBegin
+CREATE FUNCTION patients.survivor(patient uuid) RETURNS uuid
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    record uuid;
+BEGIN
+    WHILE patient IS NOT NULL LOOP
+        record := patient;
+        patient := (SELECT a.survivor_id FROM patients.alias a WHERE a.retired_id = record);
+    END LOOP;
+    RETURN record;
+END $$;
+-- +goose StatementEnd
+
+-- record_death sets what is known of a patient's death and returns whether that changed anything.
+-- status is informal or formal (dead), void (a death was declared to be none) or none (alive);
+-- the other three are all given or all null, and only of the dead.
+--
+-- A death or void told of a retired record lands on the survivor, unless the retired record is
+-- itself dead: then its own death is meant. A formal death is never overwritten by an informal
+-- one. None ends the record's own death and says nothing else.
+-- +goose StatementBegin
+CREATE FUNCTION patients.record_death(
+    patient uuid, status text,
+    earliest timestamptz DEFAULT NULL, latest timestamptz DEFAULT NULL, "precision" text DEFAULT NULL
+) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    target uuid := patient;
+    known  patients.patient;
+BEGIN
+    LOOP
+        SELECT * INTO known FROM patients.patient p WHERE p.id = target FOR NO KEY UPDATE;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'there is no patient %', patient
+                USING ERRCODE = 'foreign_key_violation', HINT = 'register the patient first';
+        END IF;
+        -- A merge holds the row it retires: one that is found here is final.
+        EXIT WHEN status = 'none' OR target = patient AND known.death_status IN ('informal', 'formal')
+            OR patients.survivor(target) = target;
+        target := patients.survivor(target);
+    END LOOP;
+    IF status = 'informal' AND known.death_status = 'formal'
+        OR status = 'none' AND known.death_status NOT IN ('informal', 'formal') THEN
+        RETURN false;
+    END IF;
+    UPDATE patients.patient p
+    SET death_status = status, death_earliest = earliest, death_latest = latest, death_precision = "precision"
+    WHERE p.id = target
+      AND (p.death_status, p.death_earliest, p.death_latest, p.death_precision)
+          IS DISTINCT FROM (status, earliest, latest, "precision");
+    RETURN FOUND;
+END $$;
+-- +goose StatementEnd
+
+-- An UPDATE that declares a retired record dead, or its death void, where it was not dead itself:
+-- the record keeps its state and the survivor takes the news. After the statement, because that
+-- may write the survivor too.
+-- +goose StatementBegin
+CREATE FUNCTION patients.redirect_death() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM patients.alias a WHERE a.retired_id = NEW.id) THEN
+        UPDATE patients.patient p
+        SET death_status = OLD.death_status, death_earliest = OLD.death_earliest,
+            death_latest = OLD.death_latest, death_precision = OLD.death_precision
+        WHERE p.id = NEW.id;
+        PERFORM patients.record_death(NEW.id, NEW.death_status, NEW.death_earliest, NEW.death_latest, NEW.death_precision);
+    END IF;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION patients.keep_formal() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'the formal death of patient % is not overwritten by an informal one', NEW.id
+        USING ERRCODE = 'restrict_violation',
+              HINT = 'patients.record_death leaves a formal death alone; if there was no death, set death_status to void';
+END $$;
+-- +goose StatementEnd
+
+-- A merge waits for the others to commit (merge_turn) and for writers of the record it retires;
+-- then no other merge can close a cycle, and no death slip in unseen.
+-- +goose StatementBegin
+CREATE FUNCTION patients.merge() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE patients.merge_turn SET tx = pg_current_xact_id() WHERE tx <> pg_current_xact_id();
+    PERFORM patients.hold(NEW.retired_id);
+    IF patients.survivor(NEW.survivor_id) = NEW.retired_id THEN
+        RAISE EXCEPTION 'patient % can''t be merged into %, which was merged into it', NEW.retired_id, NEW.survivor_id
+            USING ERRCODE = 'restrict_violation', HINT = 'merges have no inverse: merge into the record that survived';
+    END IF;
+    RETURN NEW;
+END $$;
+-- +goose StatementEnd
+
+-- A trigger's function that runs as its owner serves the triggers made here and no others.
+REVOKE EXECUTE ON FUNCTION patients.capture_patient(), patients.capture_identifier(), patients.capture_alias(),
+    patients.redirect_death(), patients.merge() FROM PUBLIC;

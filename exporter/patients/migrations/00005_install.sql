@@ -1,0 +1,132 @@
+-- +goose Up
+-- The triggers, all at once: from here on every change is captured. The patients that are there
+-- already follow in the next migration. The locks let readers be and wait until no writer is
+-- under way, for less than deadlock_timeout: where a writer waits for this in turn, this gives
+-- way and is tried again.
+SET LOCAL lock_timeout = '500ms';
+LOCK TABLE patients.patient, patients.identifier, patients.alias IN SHARE ROW EXCLUSIVE MODE;
+
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF EXISTS (
+        WITH RECURSIVE chain (id) AS (
+            SELECT a.retired_id FROM patients.alias a
+            UNION ALL
+            SELECT a.survivor_id FROM chain c JOIN patients.alias a ON a.retired_id = c.id
+        ) CYCLE id SET is_cycle USING path
+        SELECT FROM chain WHERE is_cycle) THEN
+        RAISE EXCEPTION 'the merges in patients.alias go round in a circle'
+            USING ERRCODE = 'check_violation', HINT = 'delete one merge of each circle, then migrate again';
+    END IF;
+END $$;
+-- +goose StatementEnd
+
+CREATE CONSTRAINT TRIGGER capture AFTER INSERT OR UPDATE ON patients.patient
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION patients.capture_patient();
+CREATE CONSTRAINT TRIGGER capture AFTER INSERT OR UPDATE OR DELETE ON patients.identifier
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION patients.capture_identifier();
+CREATE CONSTRAINT TRIGGER capture AFTER INSERT ON patients.alias
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION patients.capture_alias();
+
+CREATE TRIGGER merge BEFORE INSERT ON patients.alias
+    FOR EACH ROW EXECUTE FUNCTION patients.merge();
+CREATE TRIGGER keep_formal BEFORE UPDATE ON patients.patient
+    FOR EACH ROW WHEN (OLD.death_status = 'formal' AND NEW.death_status = 'informal')
+    EXECUTE FUNCTION patients.keep_formal();
+CREATE TRIGGER redirect_death AFTER UPDATE ON patients.patient
+    FOR EACH ROW WHEN (
+        OLD.death_status IN ('none', 'void') AND NEW.death_status IN ('informal', 'formal', 'void')
+        AND OLD.death_status <> NEW.death_status)
+    EXECUTE FUNCTION patients.redirect_death();
+
+CREATE TRIGGER keep_id BEFORE UPDATE ON patients.patient
+    FOR EACH ROW WHEN (OLD.id <> NEW.id)
+    EXECUTE FUNCTION patients.refuse('an id is for ever: register a new patient and merge this one into it');
+CREATE TRIGGER keep_patient BEFORE DELETE ON patients.patient
+    FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('merge a duplicate into the record that stays, by a row in patients.alias');
+CREATE TRIGGER keep_alias BEFORE UPDATE OR DELETE ON patients.alias
+    FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('a merge has no inverse: register the patient anew');
+
+CREATE TRIGGER keep_rows BEFORE TRUNCATE ON patients.patient
+    FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('it would take patients away without an event');
+CREATE TRIGGER keep_rows BEFORE TRUNCATE ON patients.identifier
+    FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('it would change patients without an event: use DELETE');
+CREATE TRIGGER keep_rows BEFORE TRUNCATE ON patients.alias
+    FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('a merge has no inverse');
+CREATE TRIGGER keep_rows BEFORE TRUNCATE ON patients.outbox
+    FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('events that were not exported would be lost');
+
+-- Until every patient has an event: what was there before is told before its first change, and
+-- arrival tells the patients apart that have none because they are new.
+CREATE TABLE patients.arrival (id uuid PRIMARY KEY);
+
+-- +goose StatementBegin
+CREATE FUNCTION patients.baseline(patient uuid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM patients.hold(patient);
+    IF NOT EXISTS (SELECT FROM patients.arrival a WHERE a.id = patient) THEN
+        PERFORM patients.capture(patient, as_found => true);
+    END IF;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION patients.baseline_patient() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO patients.arrival VALUES (NEW.id);
+    ELSE
+        PERFORM patients.baseline(OLD.id);
+    END IF;
+    RETURN NEW;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION patients.baseline_identifier() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        PERFORM patients.baseline(OLD.patient_id);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        PERFORM patients.baseline(NEW.patient_id);
+        RETURN NEW;
+    END IF;
+    RETURN OLD;
+END $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION patients.baseline_alias() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM patients.baseline(NEW.retired_id);
+    RETURN NEW;
+END $$;
+-- +goose StatementEnd
+
+CREATE TRIGGER baseline BEFORE UPDATE ON patients.patient
+    FOR EACH ROW EXECUTE FUNCTION patients.baseline_patient();
+CREATE TRIGGER baseline_arrival AFTER INSERT ON patients.patient
+    FOR EACH ROW EXECUTE FUNCTION patients.baseline_patient();
+CREATE TRIGGER baseline BEFORE INSERT OR UPDATE OR DELETE ON patients.identifier
+    FOR EACH ROW EXECUTE FUNCTION patients.baseline_identifier();
+CREATE TRIGGER baseline BEFORE INSERT ON patients.alias
+    FOR EACH ROW EXECUTE FUNCTION patients.baseline_alias();
+
+-- ALWAYS: a restore or a replica role must not switch capture off in silence.
+ALTER TABLE patients.patient
+    ENABLE ALWAYS TRIGGER capture, ENABLE ALWAYS TRIGGER keep_formal, ENABLE ALWAYS TRIGGER redirect_death,
+    ENABLE ALWAYS TRIGGER keep_id, ENABLE ALWAYS TRIGGER keep_patient, ENABLE ALWAYS TRIGGER keep_rows,
+    ENABLE ALWAYS TRIGGER baseline, ENABLE ALWAYS TRIGGER baseline_arrival;
+ALTER TABLE patients.identifier
+    ENABLE ALWAYS TRIGGER capture, ENABLE ALWAYS TRIGGER keep_rows, ENABLE ALWAYS TRIGGER baseline;
+ALTER TABLE patients.alias
+    ENABLE ALWAYS TRIGGER capture, ENABLE ALWAYS TRIGGER merge, ENABLE ALWAYS TRIGGER keep_alias,
+    ENABLE ALWAYS TRIGGER keep_rows, ENABLE ALWAYS TRIGGER baseline;
+ALTER TABLE patients.outbox
+    ENABLE ALWAYS TRIGGER keep_rows;
