@@ -18,10 +18,13 @@ var (
 	ErrExists = errors.New("already exists")
 )
 
-// Names are relative to the stream's folder, slash-separated and made of [A-Za-z0-9=._@-];
-// no element is empty, "." or "..". Stores refuse others (see [CheckName]).
+// Names are relative to the stream's folder, slash-separated and made of [A-Za-z0-9=._@-]; no
+// element is empty or begins with a dot. Stores refuse others, see [CheckName]. A context
+// governs a whole call: once it is done, the call returns its error within a second.
 
-// Getter opens one file for reading from its beginning.
+// Getter opens one file for reading from its beginning. A name that is not there, or is a
+// folder's, is [ErrNotFound]. The context governs the reading too. Closing a file before its
+// end is no error.
 type Getter interface {
 	Get(ctx context.Context, name string) (io.ReadCloser, error)
 }
@@ -35,20 +38,23 @@ type Putter interface {
 	Put(ctx context.Context, name string, size int64, body io.Reader) error
 }
 
-// Publisher creates name with data if there is nothing under it, and returns [ErrExists]
-// otherwise. Of several publishers at once one wins on stores whose guarantee is native.
+// Publisher creates name with data, durably, if there is nothing under it, and returns
+// [ErrExists] otherwise. Of several publishers at once one wins on stores whose guarantee is
+// native; on others each may be told that it did, and reads back to find out. A failed Publish
+// leaves nothing, all of data, or a beginning of it, which stays.
 type Publisher interface {
 	Publish(ctx context.Context, name string, data []byte) error
 }
 
 // Lister yields the base names directly in a folder, in no particular order; those of
-// sub-folders end in "/". A folder that is not there is empty. Temporary files of unfinished
-// writes are never yielded, nor are names that [CheckName] refuses.
+// sub-folders end in "/". The folder "" is the top. A folder that is not there is empty.
+// Temporary files of unfinished writes are never yielded, nor are names that [CheckName]
+// refuses. An error is the last thing yielded.
 type Lister interface {
 	List(ctx context.Context, folder string) iter.Seq2[string, error]
 }
 
-// Store is a place that has all four roles.
+// Store is a place that has all four roles. It is safe for concurrent use.
 type Store interface {
 	Getter
 	Putter

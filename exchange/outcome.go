@@ -9,13 +9,13 @@ import (
 )
 
 var (
-	// ErrNothingNew: the log ends where the follower stands.
+	// ErrNothingNew means that the log ends where the follower stands.
 	ErrNothingNew = errors.New("nothing new")
-	// ErrFork: two manifests claim the same place in the log. Of class [fault.Poison].
+	// ErrFork means that two manifests claim the same place in the log. It is [fault.Poison].
 	ErrFork = errors.New("the log was forked")
-	// ErrForeign: a file of another stream or log, or in another's place. [fault.Poison].
+	// ErrForeign is a manifest of another log, or in another batch's place. It is [fault.Poison].
 	ErrForeign = errors.New("not of this log")
-	// ErrDamaged: a whole file whose bytes aren't the ones that were announced. [fault.Poison].
+	// ErrDamaged is a whole file whose bytes aren't the ones announced. It is [fault.Poison].
 	ErrDamaged = errors.New("damaged")
 )
 

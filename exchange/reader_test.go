@@ -193,7 +193,7 @@ func TestNextRefusesAnotherStream(t *testing.T) {
 
 func TestNextOfAPurgedLog(t *testing.T) {
 	log := newLog(t, 2)
-	purged := &exchangetest.Faulty{Store: log.store, Fail: func(op exchangetest.Op, name string) error {
+	purged := &exchangetest.Faulty{Store: log.store, Fail: func(_ exchangetest.Op, name string) error {
 		if name == schemas.ManifestName(2, 0) {
 			return exchange.ErrNotFound
 		}
@@ -216,7 +216,7 @@ func TestNextOfAPurgedLog(t *testing.T) {
 func TestTwoBatchesPublishedDuringAPollAreNoGap(t *testing.T) {
 	log := newLog(t, 2)
 	faulty := &exchangetest.Faulty{Store: log.store}
-	faulty.Fail = func(op exchangetest.Op, name string) error {
+	faulty.Fail = func(_ exchangetest.Op, name string) error {
 		if name == schemas.ManifestName(4, 0) && len(log.files) == 3 {
 			log.publish(log.next())
 			log.publish(log.next())

@@ -109,7 +109,11 @@ func TestEntries(t *testing.T) {
 	if got, err := read(2, -1); !errors.Is(err, exchange.ErrFork) || !slices.Equal(got, []int64{2, 3, 4}) {
 		t.Errorf("over a fork: %v after %v", err, got)
 	}
-	if got, err := read(5, -1); err != nil || !slices.Equal(got, []int64{5}) {
+	log.publish(log.next(func(m *schemas.Manifest) { m.Log = "00000000-0000-4000-8000-000000000000" }))
+	if got, err := read(5, -1); !errors.Is(err, exchange.ErrForeign) || !slices.Equal(got, []int64{5}) {
+		t.Errorf("into another log: %v after %v", err, got)
+	}
+	if got, err := read(5, 5); err != nil || !slices.Equal(got, []int64{5}) {
 		t.Errorf("from the fork on: %v (%v)", got, err)
 	}
 }

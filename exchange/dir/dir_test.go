@@ -102,13 +102,16 @@ func TestFilesAreAsReadableAsTheUmaskAllows(t *testing.T) {
 	defer syscall.Umask(old)
 	root := filepath.Join(t.TempDir(), "patient-events")
 	store := openIn(t, root)
-	if err := store.Publish(t.Context(), "log/a", []byte("x")); err != nil {
-		t.Fatal(err)
+	for _, err := range []error{
+		store.Publish(t.Context(), "log/a", []byte("x")),
+		store.Put(t.Context(), "log/b", 1, strings.NewReader("x")),
+		dir.WithoutLinks(store).Publish(t.Context(), "log/c", []byte("x")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := store.Put(t.Context(), "log/b", 1, strings.NewReader("x")); err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]fs.FileMode{"": 0o750, "log": 0o750, "log/a": 0o640, "log/b": 0o640} {
+	for name, want := range map[string]fs.FileMode{"": 0o750, "log": 0o750, "log/a": 0o640, "log/b": 0o640, "log/c": 0o640} {
 		info, err := os.Stat(filepath.Join(root, name))
 		if err != nil {
 			t.Fatal(err)

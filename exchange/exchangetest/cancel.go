@@ -14,6 +14,7 @@ import (
 
 const (
 	transfer = 64 * mB // what is cancelled, in the middle
+	surplus  = 32 * mB // what may be read after that, by stores that buffer
 	patience = time.Second
 )
 
@@ -48,9 +49,13 @@ func (s suite) cancelPut(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var at time.Time
-	body := io.MultiReader(patternOf(1, mB), &callback{f: func() { at = time.Now(); cancel() }}, patternOf(2, transfer-mB))
+	rest := &io.LimitedReader{R: pattern(2), N: transfer - mB}
+	body := io.MultiReader(patternOf(1, mB), &callback{f: func() { at = time.Now(); cancel() }}, rest)
 	wantIs(t, "put", store.Put(ctx, "parts/a", transfer, body), context.Canceled)
 	wantSoon(t, at)
+	if after := transfer - mB - rest.N; after > surplus {
+		t.Errorf("%d bytes were sent after the cancellation", after)
+	}
 	goleak.VerifyNone(t, leaks)
 	wantTornOrNothing(t, store, "parts/a", transfer)
 }
@@ -68,8 +73,11 @@ func (s suite) cancelGet(t *testing.T) {
 	must(t, err)
 	at := time.Now()
 	cancel()
-	_, err = io.Copy(io.Discard, file)
+	n, err := io.Copy(io.Discard, file)
 	wantIs(t, "read", err, context.Canceled)
+	if n > surplus {
+		t.Errorf("%d bytes came after the cancellation", n)
+	}
 	// Closing a transfer that was cut may or may not be an error; it must only come back.
 	_ = file.Close()
 	wantSoon(t, at)
