@@ -38,7 +38,7 @@ type ReadStore interface {
 	Lister
 }
 
-// Reader follows a log. Fetch may be called concurrently, the other methods not.
+// Reader follows a log. Next is for one goroutine; the other methods may be called concurrently.
 type Reader struct {
 	store ReadStore
 	last  *Entry // what Next returned last, to compare its successor with
