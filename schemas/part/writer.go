@@ -12,7 +12,7 @@ import (
 
 const (
 	// rowsPerGroup bounds what a writer holds: a row group's pages stay in memory until it ends.
-	defaultRowsPerGroup = 1 << 16
+	defaultRowsPerGroup = 1 << 15
 	// pageBytes is when a column's values become a page. With the columns of seven open writers
 	// it is the largest part of the exporter's memory.
 	pageBytes = 64 << 10
@@ -23,7 +23,7 @@ const (
 
 // WriterOptions are a writer's knobs. The zero value is what the exporter uses.
 type WriterOptions struct {
-	RowsPerGroup int // rows per Parquet row group; 0 means 65,536
+	RowsPerGroup int // rows per Parquet row group; 0 means 32,768
 }
 
 // Writer encodes tuples into one Parquet file. After an error it can only be dropped.

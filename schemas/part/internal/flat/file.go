@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	maxFooter = 4 << 20 // 16 million rows in groups of 65,536 take a quarter of it
+	maxFooter = 4 << 20 // 16 million rows in groups of 32,768 take half of it
 	tail      = 8       // footer length and magic
 	magic     = "PAR1"
 )
