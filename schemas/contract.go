@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-//go:generate go test -run TestContractMarkdown -update .
+//go:generate go test -run TestContractMarkdown|TestVectors -update . ./part
 
 //go:embed patient-events.odcs.yaml
 var patientEvents []byte

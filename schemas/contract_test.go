@@ -1,0 +1,129 @@
+package schemas_test
+
+import (
+	"flag"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"waybill/schemas"
+)
+
+var update = flag.Bool("update", false, "write generated files instead of comparing them")
+
+// assertFile compares a generated file with the one in the repository.
+func assertFile(t *testing.T, name string, want []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(name, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	got, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s is out of date: run go generate ./schemas\n%s", name, diff)
+	}
+}
+
+func TestContractMarkdown(t *testing.T) {
+	assertFile(t, "contract.md", schemas.PatientEvents().Markdown())
+}
+
+func TestContractColumns(t *testing.T) {
+	c := schemas.PatientEvents()
+	if c.Name != schemas.Stream || c.Version != "1.0.0" || len(c.SHA256) != 64 || c.Major() != "1" {
+		t.Errorf("%s %s %s", c.Name, c.Version, c.SHA256)
+	}
+	want := "event text NOT NULL, baseline boolean NOT NULL, patient_id uuid NOT NULL, generation integer NOT NULL, " +
+		"version bigint NOT NULL, revision integer NOT NULL, recorded_at timestamptz NOT NULL, death_no integer NOT NULL, " +
+		"death_status text NOT NULL, death_earliest timestamptz, death_latest timestamptz, death_precision text, " +
+		"merged_into uuid, identifiers jsonb NOT NULL, family_name text, given_name text, birth_date text, sex text, " +
+		"address_line text, address_city text, address_postcode text, address_country text"
+	if diff := cmp.Diff(want, c.SQLColumns()); diff != "" {
+		t.Error(diff)
+	}
+	events := []string{
+		schemas.Registered, schemas.Updated, schemas.Died, schemas.DeathRetracted,
+		schemas.DeathCorrected, schemas.Merged, schemas.Erased,
+	}
+	if diff := cmp.Diff(events, c.Events()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Whoever masks or grants by classification must find every column that tells of a person.
+func TestPersonalDataIsClassified(t *testing.T) {
+	internal := []string{"baseline", "generation", "version", "revision", "recorded_at"}
+	for _, col := range schemas.PatientEvents().Columns {
+		want := "restricted"
+		if slices.Contains(internal, col.Name) {
+			want = "internal"
+		}
+		if col.Classification != want {
+			t.Errorf("%s is %q, want %q", col.Name, col.Classification, want)
+		}
+		if col.Description == "" {
+			t.Errorf("%s has no description", col.Name)
+		}
+	}
+}
+
+func TestParquetSchemaKeepsTheOrder(t *testing.T) {
+	c := schemas.PatientEvents()
+	want := `message patient-events {
+	required binary event (STRING);
+	required boolean baseline;
+	required fixed_len_byte_array(16) patient_id (UUID);
+	required int32 generation (INT(32,true));
+	required int64 version (INT(64,true));
+	required int32 revision (INT(32,true));
+	required int64 recorded_at (TIMESTAMP(isAdjustedToUTC=true,unit=MICROS));
+	required int32 death_no (INT(32,true));
+	required binary death_status (STRING);
+	optional int64 death_earliest (TIMESTAMP(isAdjustedToUTC=true,unit=MICROS));
+	optional int64 death_latest (TIMESTAMP(isAdjustedToUTC=true,unit=MICROS));
+	optional binary death_precision (STRING);
+	optional fixed_len_byte_array(16) merged_into (UUID);
+	required binary identifiers (JSON);
+	optional binary family_name (STRING);
+	optional binary given_name (STRING);
+	optional binary birth_date (STRING);
+	optional binary sex (STRING);
+	optional binary address_line (STRING);
+	optional binary address_city (STRING);
+	optional binary address_postcode (STRING);
+	optional binary address_country (STRING);
+}`
+	if diff := cmp.Diff(want, c.ParquetSchema().String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestContractsThatCannotBeRead(t *testing.T) {
+	good, err := os.ReadFile("patient-events.odcs.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ old, new, want string }{
+		{"apiVersion: v3.1.0", "apiVersion: v2.0.0", "want one schema"},
+		{"physicalType: bigint", "physicalType: numeric", `property "version": no type is integer as numeric`},
+		{"minimum: '1900-01-01T00:00:00Z'", "minimum: yesterday", `property "recorded_at"`},
+		{"pattern: '^[0-9]{4}", "pattern: '^[0-9]{4}(", `property "birth_date"`},
+		{"kind: DataContract", "kind: [", "parse contract"},
+	} {
+		bad := strings.Replace(string(good), c.old, c.new, 1)
+		if bad == string(good) {
+			t.Fatalf("%q isn't there", c.old)
+		}
+		if _, err := schemas.ParseContract([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("want %q, got %v", c.want, err)
+		}
+	}
+}
