@@ -56,3 +56,19 @@ func count[T any](b *testing.B, rows iter.Seq2[T, error]) (n int) {
 	}
 	return n
 }
+
+func BenchmarkLoad(b *testing.B) {
+	conn := service(b)
+	loads := 0
+	for b.Loop() {
+		loads++
+		var file strings.Builder
+		for i := range benchRecords {
+			fmt.Fprintf(&file, `{"resourceType":"Patient","id":"%d-%d","identifier":[{"system":"a","value":"%d-%d"}],"name":[{"family":"Quill"}]}`+"\n", loads, i, loads, i)
+		}
+		if counts := load(b, conn, strings.NewReader(file.String())); counts.Inserted != benchRecords {
+			b.Fatalf("%+v", counts)
+		}
+	}
+	b.ReportMetric(benchRecords*float64(loads)/b.Elapsed().Seconds(), "patients/s")
+}
