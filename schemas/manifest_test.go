@@ -32,7 +32,7 @@ func goodManifest() *schemas.Manifest {
 	m := &schemas.Manifest{
 		Format: schemas.Format, MinReader: 1, Stream: schemas.Stream, Log: "0195f0c4-7d5b-7cc3-98c4-dc0c0c07398f",
 		Contract: schemas.ContractRef{
-			Name: schemas.Stream, Version: "1.0.0", SHA256: schemas.PatientEvents().SHA256,
+			Name: schemas.Stream, Version: "1.0.0", SHA256: schemas.Hash([]byte("contract")),
 		},
 		Generation: 1, Batch: 42, Kind: schemas.Changes, Plan: "9f0c2c5e-3d1f-4b19-8a41-6a1d2b3c4d5e",
 		Window:           schemas.Window{From: schemas.At(planned.Add(-5 * time.Minute)), To: schemas.At(planned)},

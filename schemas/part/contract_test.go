@@ -146,17 +146,19 @@ func TestUnknownEventIsNeverQuarantined(t *testing.T) {
 	})
 }
 
+// countSpoilers make a manifest's entry say something else than its part.
+var countSpoilers = map[string]func(*schemas.Part){
+	"other rows": func(p *schemas.Part) { p.Rows++ },
+	"other events": func(p *schemas.Part) {
+		p.Events = map[string]int64{schemas.Died: p.Rows - 1, schemas.Merged: 1}
+	},
+	"other recorded from": func(p *schemas.Part) { p.RecordedFrom = schemas.At(p.RecordedFrom.Add(time.Second)) },
+	"other recorded to":   func(p *schemas.Part) { p.RecordedTo = schemas.At(p.RecordedTo.Add(time.Second)) },
+}
+
 func TestCountsMustBeTheManifests(t *testing.T) {
-	tuples := sampleTuples(14)
-	for name, spoil := range map[string]func(*schemas.Part){
-		"rows": func(p *schemas.Part) { p.Rows++ },
-		"events": func(p *schemas.Part) {
-			p.Events = map[string]int64{schemas.Died: 13, schemas.Merged: 1}
-		},
-		"recorded from": func(p *schemas.Part) { p.RecordedFrom = schemas.At(p.RecordedFrom.Add(time.Second)) },
-		"recorded to":   func(p *schemas.Part) { p.RecordedTo = schemas.At(p.RecordedTo.Add(time.Second)) },
-	} {
-		_, file := writePart(t, tuples)
+	for name, spoil := range countSpoilers {
+		_, file := writePart(t, sampleTuples(14))
 		spoil(&file.Meta)
 		_, err := readTuples(part.NewStream(contract, part.Options{}, file))
 		if err == nil || !strings.HasPrefix(err.Error(), "parts/test.parquet: ") {

@@ -39,7 +39,7 @@ func foreignPart(t testing.TB, f foreign, rows ...testRow) part.File {
 	}
 	schema := parquet.NewSchema("somebody", group) // sorts the columns by name
 	var b bytes.Buffer
-	w := parquet.NewWriter(&b, append([]parquet.WriterOption{schema, parquet.Compression(&parquet.Zstd), parquet.DefaultEncoding(&parquet.Plain)}, f.options...)...)
+	w := parquet.NewWriter(&b, append([]parquet.WriterOption{schema, parquet.Compression(&parquet.Zstd), parquet.DefaultEncoding(&parquet.Plain), parquet.SkipPageBounds("identifiers")}, f.options...)...)
 	stats := part.Stats{Events: map[string]int64{}, Rows: int64(len(rows))}
 	least, most := int64(math.MaxInt64), int64(math.MinInt64)
 	for i := range rows {
@@ -58,9 +58,12 @@ func foreignPart(t testing.TB, f foreign, rows ...testRow) part.File {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	stats.RecordedFrom, stats.RecordedTo = schemas.AtMicro(least), schemas.AtMicro(most)
+	stats.RecordedFrom, stats.RecordedTo = schemas.AtMicro(min(least, lastMicro)), schemas.AtMicro(min(most, lastMicro))
 	return fileOf(b.Bytes(), stats)
 }
+
+// lastMicro is the last time that a manifest can write.
+var lastMicro = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC).UnixMicro()
 
 func foreignValue(values map[string]parquet.Value, path []string, f foreign, schema *parquet.Schema, column int) parquet.Value {
 	leaf, _ := schema.Lookup(path...)

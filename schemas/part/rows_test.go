@@ -84,6 +84,8 @@ func (r *testRow) tuple() []byte {
 	return b
 }
 
+var sampleTime = time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
+
 var contract = schemas.PatientEvents()
 
 func ptr[T any](v T) *T { return &v }
@@ -96,7 +98,7 @@ func sampleRow(rng *rand.Rand, i int) testRow {
 		Baseline:    i%3 == 0,
 		Generation:  1,
 		Version:     int64(i + 1),
-		Recorded:    time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC).Add(time.Duration(i) * 37 * time.Millisecond),
+		Recorded:    sampleTime.Add(time.Duration(i) * 37 * time.Millisecond),
 		DeathStatus: "none",
 		Identifiers: fmt.Sprintf(`[{"type": "MR", "value": "%07d", "authority": "HOSP"}]`, rng.IntN(1e7)),
 		Texts: [8]*string{

@@ -1,0 +1,258 @@
+package schemas_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"waybill/schemas"
+)
+
+// vector is a file with the verdict that every implementation must come to. The reason is in
+// this one's words, of which the field's name is what counts.
+type vector struct {
+	File    string `json:"file"`
+	Verdict string `json:"verdict"` // ok, torn, invalid, unsupported
+	Reason  string `json:"reason,omitempty"`
+	data    []byte
+}
+
+const vectorsFolder = "testdata/vectors"
+
+func verdict(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, schemas.ErrTorn):
+		return "torn"
+	case errors.Is(err, schemas.ErrUnsupported):
+		return "unsupported"
+	case errors.Is(err, schemas.ErrInvalid):
+		return "invalid"
+	default:
+		return "unclassified: " + err.Error()
+	}
+}
+
+func TestVectorsOfManifests(t *testing.T) {
+	runVectors(t, "manifests", manifestVectors(t), func(data []byte) error {
+		_, err := schemas.ParseManifest(data)
+		return err
+	})
+}
+
+func TestVectorsOfReceipts(t *testing.T) {
+	runVectors(t, "receipts", receiptVectors(t), func(data []byte) error {
+		_, err := schemas.ParseReceipt(data)
+		return err
+	})
+}
+
+// runVectors compares the files with the ones made here and comes to a verdict on each.
+func runVectors(t *testing.T, folder string, vectors []vector, parse func([]byte) error) {
+	folder = filepath.Join(vectorsFolder, folder)
+	var index bytes.Buffer
+	enc := json.NewEncoder(&index)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(vectors); err != nil {
+		t.Fatal(err)
+	}
+	assertFile(t, filepath.Join(folder, "index.json"), index.Bytes())
+	for _, v := range vectors {
+		t.Run(v.File, func(t *testing.T) {
+			name := filepath.Join(folder, v.File)
+			assertFile(t, name, v.data)
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = parse(data)
+			if got := verdict(err); got != v.Verdict {
+				t.Errorf("verdict %s, want %s: %v", got, v.Verdict, err)
+			}
+			if err != nil && !strings.Contains(err.Error(), v.Reason) {
+				t.Errorf("reason %q, want %q", err, v.Reason)
+			}
+		})
+	}
+}
+
+// resealed puts the right last line under a body that was tampered with.
+func resealed(body []byte) []byte {
+	return append(body, `"sha256":"`+schemas.Hash(body)+"\"}\n"...)
+}
+
+// edit replaces old by new in a sealed file and seals it again.
+func edit(t *testing.T, data []byte, old, new string) []byte {
+	t.Helper()
+	body := data[:bytes.LastIndex(data[:len(data)-1], []byte("\n"))+1]
+	changed := bytes.Replace(body, []byte(old), []byte(new), 1)
+	if bytes.Equal(changed, body) {
+		t.Fatalf("%q isn't there", old)
+	}
+	return resealed(changed)
+}
+
+// alter returns the encoded good manifest after a change that Encode takes.
+func alter(t *testing.T, f func(m *schemas.Manifest)) []byte {
+	t.Helper()
+	m := goodManifest()
+	f(m)
+	m.Totalled()
+	return encode(t, m)
+}
+
+func manifestVectors(t *testing.T) []vector {
+	good := encode(t, goodManifest())
+	vectors := goodManifests(t)
+	vectors = append(vectors, tornManifests(good)...)
+	for _, c := range invalidManifests {
+		vectors = append(vectors, vector{"invalid-" + c.name + ".json", "invalid", c.reason, edit(t, good, c.old, c.new)})
+	}
+	mixed := strings.Replace(firstPart, "event=died", "event=mixed", 1)
+	return append(vectors,
+		vector{"invalid-part-twice.json", "invalid", "parts[1].name: occurs twice", edit(t, edit(t, good, firstPart, mixed), secondPart, mixed)},
+		vector{"unsupported-reader.json", "unsupported", "needs a reader of format 2", edit(t, good, `"format": 1,
+  "min_reader": 1`, `"format": 2,
+  "min_reader": 2`)},
+		vector{"unsupported-contract.json", "unsupported", "contract patient-events 2.0.0", edit(t, good, `"1.0.0"`, `"2.0.0"`)},
+	)
+}
+
+func goodManifests(t *testing.T) []vector {
+	good := encode(t, goodManifest())
+	none := func(m *schemas.Manifest, kind string) {
+		m.Kind, m.Parts, m.Waiting = kind, nil, schemas.Waiting{}
+	}
+	return []vector{
+		{"ok-genesis.json", "ok", "", alter(t, func(m *schemas.Manifest) {
+			none(m, schemas.Genesis)
+			m.Batch, m.Previous, m.Snapshot, m.Window.From = 0, "", nil, m.Window.To
+			m.Cursor.After = m.Cursor.Before
+		})},
+		{"ok-changes.json", "ok", "", good},
+		{"ok-heartbeat.json", "ok", "", alter(t, func(m *schemas.Manifest) { none(m, schemas.Changes) })},
+		{"ok-snapshot.json", "ok", "", alter(t, func(m *schemas.Manifest) { m.Kind, m.Snapshot = schemas.Snapshot, new(m.Batch) })},
+		{"ok-correction.json", "ok", "", alter(t, func(m *schemas.Manifest) {
+			m.Kind, m.Covers = schemas.Correction, &schemas.BatchRange{From: 40, To: 41}
+		})},
+		{"ok-later-format.json", "ok", "", edit(t, good, `"format": 1,`, `"format": 2,
+  "signed_by": {"key": null, "names": [1.5, "é"]},`)},
+		{"ok-later-minor.json", "ok", "", edit(t, good, `"1.0.0"`, `"1.7.0"`)},
+		{"ok-other-spacing.json", "ok", "", compacted(t, good)},
+	}
+}
+
+// compacted is the same manifest without insignificant space: only the last line has a form.
+func compacted(t *testing.T, data []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.Compact(&b, data); err != nil {
+		t.Fatal(err)
+	}
+	body, _, ok := bytes.Cut(b.Bytes(), []byte(`"sha256":"`+string(data[len(data)-67:len(data)-3])))
+	if !ok {
+		t.Fatal("no seal")
+	}
+	return resealed(append(bytes.Clone(body), '\n'))
+}
+
+func tornManifests(good []byte) []vector {
+	flipped := bytes.Replace(good, []byte(`"batch": 42`), []byte(`"batch": 43`), 1)
+	return []vector{
+		{"torn-empty.json", "torn", "", []byte{}},
+		{"torn-half.json", "torn", "", good[:len(good)/2]},
+		{"torn-without-seal.json", "torn", "", good[:bytes.LastIndex(good[:len(good)-1], []byte("\n"))+1]},
+		{"torn-without-newline.json", "torn", "", good[:len(good)-1]},
+		{"torn-changed.json", "torn", "", flipped},
+		{"torn-appended.json", "torn", "", append(bytes.Clone(good), '\n')},
+		{"torn-zeros.json", "torn", "", make([]byte, len(good))},
+		{"torn-crlf.json", "torn", "", bytes.ReplaceAll(good, []byte("\n"), []byte("\r\n"))},
+	}
+}
+
+var (
+	goodParts  = goodManifest().Parts
+	firstPart  = goodParts[0].Name
+	secondPart = goodParts[1].Name
+)
+
+// invalidManifests are single changes to a good manifest.
+var invalidManifests = []struct{ name, reason, old, new string }{
+	{"not-json", "invalid", "{\n", "<manifest>\n"},
+	{"not-utf8", "not valid UTF-8", `"waybill"`, "\"way\xffbill\""},
+	{"duplicate-field", "batch: occurs twice", `"batch": 42,`, `"batch": 42, "batch": 43,`},
+	{"duplicate-unknown-field", "x.y: occurs twice", `"batch": 42,`, `"batch": 42, "x": {"y": 1, "y": 1},`},
+	{"field-in-capitals", "is not a field's name", `"batch": 42,`, `"batch": 42, "Batch": 43,`},
+	{"missing-field", "generation: is missing", `"generation": 1,`, ``},
+	{"missing-inner-field", "parts[0].rows: is missing", `"rows": 2,`, ``},
+	{"null-field", "snapshot: is null", `"snapshot": 7`, `"snapshot": null`},
+	{"nested-too-deep", "nested too deep", `"batch": 42,`, `"batch": 42, "x": ` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `,`},
+	{"number-as-text", "batch", `"batch": 42`, `"batch": "42"`},
+	{"fraction", "batch", `"batch": 42`, `"batch": 42.5`},
+	{"batch-negative", "batch: is out of range", `"batch": 42`, `"batch": -42`},
+	{"batch-too-large", "batch: is out of range", `"batch": 42`, `"batch": 1000000000000`},
+	{"format-zero", "min_reader", `"format": 1`, `"format": 0`},
+	{"min-reader-above-format", "min_reader", `"min_reader": 1`, `"min_reader": 2`},
+	{"other-stream", "stream", `"stream": "patient-events"`, `"stream": "bed-events"`},
+	{"other-contract", "contract.name", `"name": "patient-events"`, `"name": "bed-events"`},
+	{"contract-version", "contract.version", `"1.0.0"`, `"1.0"`},
+	{"log-in-capitals", "log", `"0195f0c4`, `"0195F0C4`},
+	{"generation-zero", "generation", `"generation": 1`, `"generation": 0`},
+	{"kind-unknown", "kind", `"kind": "changes"`, `"kind": "deltas"`},
+	{"kind-genesis-later", "kind", `"kind": "changes"`, `"kind": "genesis"`},
+	{"batch-zero-with-changes", "kind", `"batch": 42`, `"batch": 0`},
+	{"window-backwards", "window", `"from": "2026-11-22T20:00:00`, `"from": "2026-11-22T21:00:00`},
+	{"time-with-offset", "invalid", `"from": "2026-11-22T20:00:00.123456Z"`, `"from": "2026-11-22T20:00:00.123456+00:00"`},
+	{"time-of-milliseconds", "invalid", `"from": "2026-11-22T20:00:00.123456Z"`, `"from": "2026-11-22T20:00:00.123Z"`},
+	{"cursor-backwards", "cursor.after", `"740:752:741,745"`, `"752:740:"`},
+	{"cursor-xip-outside", "cursor.after", `"740:752:741,745"`, `"740:752:741,752"`},
+	{"cursor-xip-unsorted", "cursor.after", `"740:752:741,745"`, `"740:752:745,741"`},
+	{"cursor-of-zero", "cursor.before", `"731:731:"`, `"0:731:"`},
+	{"heartbeat-zero", "heartbeat_seconds", `"heartbeat_seconds": 900`, `"heartbeat_seconds": 0`},
+	{"waiting-negative", "waiting.events", `"events": 3,`, `"events": -3,`},
+	{"previous-empty", "previous", `"previous": "` + goodManifest().Previous + `"`, `"previous": ""`},
+	{"covers-without-correction", "covers", `"snapshot": 7,`, `"snapshot": 7, "covers": {"from": 1, "to": 2},`},
+	{"snapshot-later", "snapshot", `"snapshot": 7`, `"snapshot": 43`},
+	{"snapshot-of-another", "snapshot", `"kind": "changes"`, `"kind": "snapshot"`},
+	{"part-outside", "parts[0].name: is not the name of a part", firstPart, "../" + firstPart},
+	{"part-climbing", "parts[0].name: is not the name of a part", "parts/event=died/date=2026-11-22/", "parts/event=died/date=2026-11-22/../"},
+	{"part-absolute", "parts[0].name: is not the name of a part", firstPart, "/etc/passwd"},
+	{"part-of-another-batch", "parts[0].name: is a part of batch 41", "000000000042-", "000000000041-"},
+	{"part-of-another-hash", "parts[0].name: doesn't carry the part's hash", "-0123456789abcdef.parquet", "-1123456789abcdef.parquet"},
+	{"part-of-another-event", `parts[0].name: is not one for "died"`, "event=died", "event=merged"},
+	{"part-of-no-event", `"reborn" is no event type`, `"died": 2`, `"reborn": 2`},
+	{"part-rows-zero", "parts[0]", `"died": 2`, `"died": 0`},
+	{"part-rows-sum", "parts[0].rows: is 3; the events' sum is 2", `"rows": 2,`, `"rows": 3,`},
+	{"part-rows-absurd", "parts[0].rows: is out of range", `"rows": 2,`, `"rows": 9007199254740993,`},
+	{"part-bytes-absurd", "parts[0].bytes: is out of range", `"bytes": 200,`, `"bytes": 4294967297,`},
+	{"part-recorded-backwards", "parts[0].recorded_to", `"recorded_from": "2026-11-22T20:04:00`, `"recorded_from": "2026-11-22T20:06:00`},
+	{"totals-rows", "totals.rows: is 9; the parts' sum is 8", `"rows": 8,`, `"rows": 9,`},
+	{"totals-bytes", "totals.bytes: is 801; the parts' sum is 800", `"bytes": 800,`, `"bytes": 801,`},
+	{"totals-events", "totals.events", `"merged": 1,
+      "registered": 5
+    }
+  }`, `"registered": 6
+    }
+  }`},
+}
+
+func receiptVectors(t *testing.T) []vector {
+	good, err := goodReceipt().Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []vector{
+		{"ok.json", "ok", "", good},
+		{"torn.json", "torn", "", good[:len(good)-7]},
+		{"invalid-instance.json", "invalid", "instance", edit(t, good, "morgue@east", "morgue/east")},
+		{"invalid-missing-field.json", "invalid", "manifest: is missing", edit(t, good, `"manifest": "`, `"unfest": "`)},
+		{"invalid-effects.json", "invalid", "effects", edit(t, good, `"opened": 4`, `"opened": -4`)},
+		{"unsupported-format.json", "unsupported", "format 2", edit(t, good, `"format": 1`, `"format": 2`)},
+	}
+}
