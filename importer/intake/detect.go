@@ -10,14 +10,14 @@ import (
 
 func patientFormats() []format[Patient] {
 	return []format[Patient]{
-		{name: "FHIR NDJSON", knows: isJSON, start: fhirPatients},
+		{name: "FHIR NDJSON", knows: isNDJSON, start: fhirPatients},
 		{name: "Synthea CSV", knows: isCSVOf(patientColumns), start: syntheaPatients},
 	}
 }
 
 func encounterFormats() []format[Encounter] {
 	return []format[Encounter]{
-		{name: "FHIR NDJSON", knows: isJSON, start: fhirEncounters},
+		{name: "FHIR NDJSON", knows: isNDJSON, start: fhirEncounters},
 		{name: "Synthea CSV", knows: isCSVOf(encounterColumns), start: syntheaEncounters},
 	}
 }
@@ -40,8 +40,11 @@ func checkHead(name string, head []byte) ([]byte, error) {
 	return head, nil
 }
 
-func isJSON(head []byte) bool {
-	return bytes.HasPrefix(bytes.TrimSpace(head), []byte("{"))
+// isNDJSON knows a file whose first line begins an object and goes on; one that only opens it
+// belongs to a single object laid out for people.
+func isNDJSON(head []byte) bool {
+	_, line, _ := splitLine(bytes.TrimSpace(head), true)
+	return bytes.HasPrefix(line, []byte("{")) && len(bytes.TrimSpace(line)) > 1
 }
 
 // isCSVOf knows a CSV file by its header: it holds most of the columns that such a file must

@@ -202,6 +202,7 @@ func TestUnreadableFilesAreRefusedByWhatTheyAre(t *testing.T) {
 		"zip":             {"PK\x03\x04", "read f: the file is zip"},
 		"UTF-16":          {"\xff\xfe{\x00", "read f: the file is UTF-16"},
 		"another format":  {"MSH|^~\\&|A|B", "read f: the file is in no known format"},
+		"one object":      {"{\n  \"resourceType\": \"Patient\"\n}", "read f: the file is in no known format"},
 		"columns missing": {"Id,BIRTHDATE,DEATHDATE,LAST\n", "read f: the header lacks FIRST, GENDER"},
 		"column twice":    {"Id,BIRTHDATE,DEATHDATE,LAST,FIRST,GENDER,last\n", "read f: the header has two columns LAST"},
 		"encounters":      {"Id,START,STOP,PATIENT,ENCOUNTERCLASS\n", "read f: the file is in no known format"},
