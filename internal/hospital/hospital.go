@@ -70,13 +70,18 @@ func Fill(ctx context.Context, patients, appointments *pgx.Conn, opt Options) er
 	return copyAppointments(ctx, appointments, opt)
 }
 
-// Bulk adds n living patients, with their identifiers, in one transaction.
+// Bulk adds n living patients, each with the hospital's record number as only identifier, in
+// one transaction.
 func Bulk(ctx context.Context, patients *pgx.Conn, n int, seed uint64) error {
 	first, err := countPatients(ctx, patients)
 	if err != nil {
 		return err
 	}
-	person := func(serial int) person { return newPerson(seed, serial, birthYears) }
+	person := func(serial int) person {
+		p := newPerson(seed, serial, birthYears)
+		p.identifiers = p.identifiers[:1]
+		return p
+	}
 	return copyPersons(ctx, patients, first, n, Options{}.withDefaults().Progress, person)
 }
 
