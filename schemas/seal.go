@@ -11,12 +11,12 @@ import (
 )
 
 var (
-	// ErrTorn: the last line is missing or its hash is of other bytes. A reader can't tell a
-	// file still being written from a damaged one; only time tells.
+	// ErrTorn means that the last line is missing or its hash is of other bytes. A reader can't
+	// tell a file still being written from a damaged one; only time tells.
 	ErrTorn = errors.New("torn or damaged")
-	// ErrInvalid: whole, but its content breaks the format.
+	// ErrInvalid means that the file is whole and its content breaks the format.
 	ErrInvalid = errors.New("invalid")
-	// ErrUnsupported: of a format or contract that this release can't read.
+	// ErrUnsupported means a format or contract that this release can't read.
 	ErrUnsupported = errors.New("unsupported")
 )
 

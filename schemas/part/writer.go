@@ -30,7 +30,7 @@ type WriterOptions struct {
 type Writer struct {
 	contract *schemas.Contract
 	check    checker
-	parquet  *parquet.Writer
+	parquet  *parquet.GenericWriter[any]
 	columns  []*parquet.ColumnWriter
 	tally    tally
 
@@ -49,7 +49,7 @@ func NewWriter(dst io.Writer, c *schemas.Contract, opt WriterOptions) *Writer {
 	w := &Writer{
 		contract: c,
 		check:    newChecker(c),
-		parquet:  parquet.NewWriter(dst, writerOptions(c)...),
+		parquet:  parquet.NewGenericWriter[any](dst, writerOptions(c)...),
 		tally:    newTally(c),
 		row:      make([]datum, len(c.Columns)),
 		tuples:   make([]byte, 0, batchBytes),
