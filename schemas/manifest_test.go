@@ -174,7 +174,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-	for batch, retry := range map[int64]int{0: 0, 42: 3, 1000: 1, schemas.MaxBatch: 99} {
+	for batch, retry := range map[int64]int{0: 0, 42: 3, 1000: 1, schemas.MaxBatch: schemas.MaxRetry} {
 		b, r, ok := schemas.ParseManifestName(schemas.ManifestName(batch, retry))
 		if b != batch || r != retry || !ok {
 			t.Errorf("%d.%d became %d.%d, %v", batch, retry, b, r, ok)
@@ -193,7 +193,7 @@ func TestNames(t *testing.T) {
 
 func TestOtherNamesAreNotParsed(t *testing.T) {
 	for _, name := range []string{
-		"", "log/000000001/000000000042.json", "log/000000000/42.json", "log/000000000/000000000042.0.json",
+		"", "log/000000001/000000000042.json", "log/000000000/42.json", "log/000000000/000000000042.0.json", "log/000000000/000000000042.10.json",
 		"log/000000000/000000000042.json.tmp", "x/log/000000000/000000000042.json", "log/000000000/000000000042.json\n",
 	} {
 		if _, _, ok := schemas.ParseManifestName(name); ok {

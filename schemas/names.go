@@ -18,6 +18,9 @@ func Hash(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// MaxRetry is the highest retry suffix that the names have room for.
+const MaxRetry = 9
+
 // ManifestName returns the name of a batch's manifest, or of its n-th retry behind torn ones:
 // "log/000000000/000000000042.json", "log/000000000/000000000042.1.json".
 func ManifestName(batch int64, retry int) string {
@@ -49,8 +52,8 @@ func retrySuffix(retry int) string {
 }
 
 var (
-	manifestName = regexp.MustCompile(`^log/([0-9]{9})/([0-9]{12})(?:\.([1-9][0-9]?))?\.json$`)
-	partName     = regexp.MustCompile(`^parts/event=([a-z_]{1,32})/date=([0-9]{4}-[0-9]{2}-[0-9]{2})/([0-9]{12})-([0-9a-f]{16})(?:\.([1-9][0-9]?))?\.parquet$`)
+	manifestName = regexp.MustCompile(`^log/([0-9]{9})/([0-9]{12})(?:\.([1-9]))?\.json$`)
+	partName     = regexp.MustCompile(`^parts/event=([a-z_]{1,32})/date=([0-9]{4}-[0-9]{2}-[0-9]{2})/([0-9]{12})-([0-9a-f]{16})(?:\.([1-9]))?\.parquet$`)
 	receiptName  = regexp.MustCompile(`^receipts/([a-z0-9][a-z0-9_-]{0,62}(?:@[a-z0-9][a-z0-9_-]{0,62})?)/([0-9]{12})\.json$`)
 )
 
