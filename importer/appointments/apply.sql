@@ -4,8 +4,16 @@
 -- write wins, and goes on the worklist if it leaves one of the dead with a live appointment.
 
 SELECT require_read_committed();
-SELECT set_config('waybill.applying', 'on', true);
+SELECT set_config('waybill.applying', 'on', true), set_config('jit', 'off', true);
 
+CREATE TEMP TABLE IF NOT EXISTS person (
+    patient_id uuid PRIMARY KEY
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS member (
+    patient_id uuid PRIMARY KEY,
+    person     uuid NOT NULL,
+    death_of   uuid              -- the record whose death counts as this one's, NULL: alive
+) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS concerned (
     patient_id     uuid PRIMARY KEY,
     death_of       uuid,             -- the record whose death it is; NULL: alive
@@ -22,13 +30,14 @@ CREATE TEMP TABLE IF NOT EXISTS pending (
     cutoff         timestamptz NOT NULL,
     verdict        text NOT NULL     -- cancel, missed, or why it is a person's to cancel
 ) ON COMMIT DELETE ROWS;
+DELETE FROM person;
+DELETE FROM member;
 DELETE FROM concerned;
 DELETE FROM pending;
 
--- Of a million patients most are alive, single and unknown here: they are left out at once. The
--- death of a record is its person's, or else the nearest on the way there. Records in a circle of
--- merges, which the patients service refuses to make, count as persons.
-INSERT INTO concerned (patient_id, death_of, death_no, death_earliest, acting, conflict)
+-- Of a million patients most are alive, single and unknown here: they are left out at once. Records
+-- in a circle of merges, which the patients service refuses to make, count as persons.
+INSERT INTO person (patient_id)
 WITH RECURSIVE
 seed AS (
     SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
@@ -46,33 +55,36 @@ climb (patient_id, above) AS (
     SELECT c.patient_id, p.merged_into FROM climb c JOIN patient p ON p.patient_id = c.above
     WHERE p.merged_into IS NOT NULL
 ),
-ends (person) AS (
-    SELECT patient_id FROM seed WHERE merged_into IS NULL
-    UNION
-    SELECT c.above FROM climb c LEFT JOIN patient p ON p.patient_id = c.above WHERE p.merged_into IS NULL
-),
-family (person, patient_id, person_dead, death_of) AS (
-    SELECT e.person, e.person, s.death_status IN ('informal', 'formal'),
-           CASE WHEN s.death_status IN ('informal', 'formal') THEN e.person END
-    FROM ends e LEFT JOIN patient s ON s.patient_id = e.person
-    UNION ALL
-    SELECT f.person, p.patient_id, f.person_dead,
-           CASE WHEN f.person_dead IS NOT TRUE AND p.death_status IN ('informal', 'formal') THEN p.patient_id ELSE f.death_of END
-    FROM family f JOIN patient p ON p.merged_into = f.patient_id
-),
-member AS (
-    SELECT * FROM family
-    UNION
-    SELECT p.patient_id, p.patient_id, p.death_status IN ('informal', 'formal'),
-           CASE WHEN p.death_status IN ('informal', 'formal') THEN p.patient_id END
-    FROM climb JOIN patient p USING (patient_id) WHERE patient_id NOT IN (SELECT patient_id FROM family)
+ended AS (
+    SELECT c.patient_id, c.above FROM climb c LEFT JOIN patient p ON p.patient_id = c.above WHERE p.merged_into IS NULL
 )
+SELECT patient_id FROM seed WHERE merged_into IS NULL
+UNION
+SELECT above FROM ended
+UNION
+SELECT above FROM climb WHERE patient_id NOT IN (SELECT patient_id FROM ended);
+
+-- The death of a record is that of the last dead one in its chain.
+INSERT INTO member (patient_id, person, death_of)
+WITH RECURSIVE family (patient_id, person, death_of) AS (
+    SELECT e.patient_id, e.patient_id, CASE WHEN p.death_status IN ('informal', 'formal') THEN e.patient_id END
+    FROM person e LEFT JOIN patient p USING (patient_id)
+    UNION ALL
+    SELECT p.patient_id, f.person, coalesce(f.death_of, CASE WHEN p.death_status IN ('informal', 'formal') THEN p.patient_id END)
+    FROM family f JOIN patient p ON p.merged_into = f.patient_id
+    WHERE NOT EXISTS (SELECT FROM person e WHERE e.patient_id = p.patient_id)
+)
+SELECT patient_id, person, death_of FROM family;
+
+INSERT INTO concerned (patient_id, death_of, death_no, death_earliest, acting, conflict)
 SELECT m.patient_id, m.death_of, d.death_no, d.death_earliest,
-       m.death_of IS NOT NULL AND NOT coalesce(n.historic, false) AND m.person_dead IS NOT FALSE,
-       m.death_of IS NOT DISTINCT FROM m.patient_id AND m.person <> m.patient_id AND NOT coalesce(n.historic, false) AND m.person_dead IS NOT TRUE
+       it.acts AND (m.death_of = m.person OR s.patient_id IS NULL),
+       it.acts AND m.death_of = m.patient_id AND m.death_of <> m.person
 FROM member m
+LEFT JOIN patient s ON s.patient_id = m.person
 LEFT JOIN patient d ON d.patient_id = m.death_of
-LEFT JOIN notice n ON (n.patient_id, n.death_no) = (d.patient_id, d.death_no);
+LEFT JOIN notice n ON (n.patient_id, n.death_no) = (d.patient_id, d.death_no)
+CROSS JOIN LATERAL (SELECT m.death_of IS NOT NULL AND NOT coalesce(n.historic, false) AS acts) AS it;
 
 -- From here on no write to these records' appointments commits unseen: whoever made one is waited
 -- for here, and whoever makes one waits there and then learns of the death.

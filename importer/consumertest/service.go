@@ -158,6 +158,14 @@ func (s *Service) Exec(sql string, args ...any) {
 	}
 }
 
+// Importer runs a statement in the importer's session, between batches.
+func (s *Service) Importer(sql string) {
+	s.t.Helper()
+	if _, err := s.importer.Exec(s.t.Context(), sql); err != nil {
+		s.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
 // Rows returns a query's rows as text, columns parted by a space; NULL is "-".
 func (s *Service) Rows(sql string, args ...any) []string {
 	s.t.Helper()
@@ -193,12 +201,19 @@ func (s *Service) Apply(states ...State) []Effect {
 // Reapply has apply.sql reconcile every patient that is known.
 func (s *Service) Reapply() []Effect {
 	s.t.Helper()
-	batch := s.Begin()
-	batch.exec(`INSERT INTO changed SELECT patient_id FROM patient`)
+	batch := s.BeginAll()
 	if err := batch.Run(); err != nil {
 		s.t.Fatal(err)
 	}
 	return batch.Commit()
+}
+
+// BeginAll opens a load in which every patient that is known counts as changed.
+func (s *Service) BeginAll() *Batch {
+	s.t.Helper()
+	batch := s.Begin()
+	batch.exec(`INSERT INTO changed SELECT patient_id FROM patient`)
+	return batch
 }
 
 // Settled fails the test unless reconciling everybody once more does nothing.
@@ -304,17 +319,13 @@ func (b *Batch) Commit() []Effect {
 	return effects
 }
 
-// PID returns the backend of the load.
-func (b *Batch) PID() uint32 { return b.tx.Conn().PgConn().PID() }
-
-// Waiting returns once the backend waits for a lock that another holds.
-func (s *Service) Waiting(pid uint32) {
+// waiting returns once the backend waits for a lock that another holds.
+func (s *Service) waiting(pid uint32) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
 	defer cancel()
-	conn := s.Connect()
 	for waiting := false; !waiting; {
-		if err := conn.QueryRow(ctx, `SELECT cardinality(pg_blocking_pids($1)) > 0`, pid).Scan(&waiting); err != nil {
+		if err := s.staff.QueryRow(ctx, `SELECT cardinality(pg_blocking_pids($1)) > 0`, pid).Scan(&waiting); err != nil {
 			s.t.Fatalf("backend never waited: %v", err)
 		}
 	}
@@ -328,4 +339,24 @@ func Kinds(effects []Effect) []string {
 	}
 	slices.Sort(kinds)
 	return kinds
+}
+
+// BeginMany opens a load in which n patients changed, of whom one in deadEvery is dead and one in
+// 50 of the others retired by a merge. Ids start above those of [Patient].
+func (s *Service) BeginMany(n, deadEvery int) *Batch {
+	s.t.Helper()
+	b := s.Begin()
+	b.exec(`WITH projected AS (
+		INSERT INTO patient (event, baseline, patient_id, generation, version, revision, recorded_at, death_no, death_status,
+			death_earliest, death_latest, death_precision, merged_into, identifiers, family_name, given_name, birth_date, address_line)
+		SELECT 'merged', false, gen_random_uuid(), 1, 1, 0, run.now, dead::integer, CASE WHEN dead THEN 'informal' ELSE 'none' END,
+			CASE WHEN dead THEN run.now END, CASE WHEN dead THEN run.now + interval '1 minute' END, CASE WHEN dead THEN 'minute' END,
+			CASE WHEN NOT dead AND i % 50 = 0 THEN gen_random_uuid() END,
+			'[{"authority": "hospital", "type": "MR", "value": "1"}]', 'Family' || i, 'Given' || i, '1950-02-03', 'Street'
+		FROM run, generate_series(1, $1) i, LATERAL (SELECT i % $2 = 0 AS dead) AS it
+		RETURNING patient_id, death_no, death_status),
+	noticed AS (
+		INSERT INTO notice SELECT patient_id, death_no, run.now, false FROM projected, run WHERE death_status = 'informal')
+	INSERT INTO changed SELECT patient_id FROM projected`, n, deadEvery)
+	return b
 }

@@ -3,32 +3,44 @@
 -- conflict leaves what is there as it is. A person is the record at the end of a
 -- chain of merges; the records before it are retired.
 
-SELECT set_config('waybill.applying', 'on', true);
+SELECT set_config('waybill.applying', 'on', true), set_config('jit', 'off', true);
 
+CREATE TEMP TABLE IF NOT EXISTS person (
+    patient_id uuid PRIMARY KEY
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS member (
+    patient_id uuid PRIMARY KEY,
+    person     uuid NOT NULL,
+    death_of   uuid              -- the record whose death counts as this one's, NULL: alive
+) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS concerned (
     patient_id   uuid PRIMARY KEY,
-    person       uuid NOT NULL,
     death_no     integer NOT NULL,
-    verdict      text NOT NULL,    -- on the case of this death:
+    death_of     uuid,             -- the record whose death counts as this one's; NULL: alive
+    verdict      text NOT NULL,    -- on the case of this record's death:
                                    --   open: one must be open       keep: open unless it was voided
-                                   --   merged: expected is void, another case stands
+                                   --   merged: expected is void, the case of death_of stands
                                    --   void: expected is void, alive   leave: untouched
     conflict     boolean NOT NULL, -- dead, and merged into one that is not known to be dead
-    duplicate    boolean NOT NULL, -- dead, and merged into one that is dead
-    stated       jsonb
+    stated       jsonb             -- the identity of the dead
 ) ON COMMIT DELETE ROWS;
+DELETE FROM person;
+DELETE FROM member;
 DELETE FROM concerned;
 
--- Of a million patients most are alive, single and unknown here: they are left out at once.
--- Records in a circle of merges, which the patients service refuses to make, count as persons.
-INSERT INTO concerned (patient_id, person, death_no, verdict, conflict, duplicate, stated)
+-- Of a million patients most are alive, single and unknown here: they are left out at once. Records
+-- in a circle of merges, which the patients service refuses to make, count as persons.
+INSERT INTO person (patient_id)
 WITH RECURSIVE
 seed AS (
     SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
     WHERE p.death_status IN ('informal', 'formal') OR p.merged_into IS NOT NULL
     UNION
     SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
-    WHERE p.patient_id IN (SELECT patient_id FROM case_file UNION ALL SELECT patient_id FROM alert)
+    WHERE p.patient_id IN (SELECT patient_id FROM case_file)
+    UNION
+    SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
+    WHERE p.patient_id IN (SELECT patient_id FROM alert)
     UNION
     SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
     WHERE p.patient_id IN (SELECT merged_into FROM patient WHERE merged_into IS NOT NULL)
@@ -39,40 +51,46 @@ climb (patient_id, above) AS (
     SELECT c.patient_id, p.merged_into FROM climb c JOIN patient p ON p.patient_id = c.above
     WHERE p.merged_into IS NOT NULL
 ),
-family (person, patient_id) AS (
-    SELECT id, id FROM (
-        SELECT patient_id FROM seed WHERE merged_into IS NULL
-        UNION
-        SELECT c.above FROM climb c LEFT JOIN patient p ON p.patient_id = c.above WHERE p.merged_into IS NULL) AS ends (id)
-    UNION ALL
-    SELECT f.person, p.patient_id FROM family f JOIN patient p ON p.merged_into = f.patient_id
-),
-member AS (
-    SELECT person, patient_id FROM family
-    UNION
-    SELECT patient_id, patient_id FROM climb WHERE patient_id NOT IN (SELECT patient_id FROM family)
+ended AS (
+    SELECT c.patient_id, c.above FROM climb c LEFT JOIN patient p ON p.patient_id = c.above WHERE p.merged_into IS NULL
 )
-SELECT p.patient_id, m.person, p.death_no,
+SELECT patient_id FROM seed WHERE merged_into IS NULL
+UNION
+SELECT above FROM ended
+UNION
+SELECT above FROM climb WHERE patient_id NOT IN (SELECT patient_id FROM ended);
+
+-- The death of a record is that of the last dead one in its chain.
+INSERT INTO member (patient_id, person, death_of)
+WITH RECURSIVE family (patient_id, person, death_of) AS (
+    SELECT e.patient_id, e.patient_id, CASE WHEN p.death_status IN ('informal', 'formal') THEN e.patient_id END
+    FROM person e LEFT JOIN patient p USING (patient_id)
+    UNION ALL
+    SELECT p.patient_id, f.person, coalesce(f.death_of, CASE WHEN p.death_status IN ('informal', 'formal') THEN p.patient_id END)
+    FROM family f JOIN patient p ON p.merged_into = f.patient_id
+    WHERE NOT EXISTS (SELECT FROM person e WHERE e.patient_id = p.patient_id)
+)
+SELECT patient_id, person, death_of FROM family;
+
+INSERT INTO concerned (patient_id, death_no, death_of, verdict, conflict, stated)
+SELECT p.patient_id, p.death_no, m.death_of,
        CASE WHEN NOT it.dead THEN 'void'
             WHEN it.historic THEN 'leave'
-            WHEN NOT it.retired THEN 'open'
+            WHEN m.death_of <> p.patient_id THEN 'merged'
+            WHEN m.person = p.patient_id THEN 'open'
             WHEN s.patient_id IS NULL THEN 'keep'
-            WHEN it.survivor_dead AND NOT it.survivor_historic THEN 'merged'
             ELSE 'leave' END,
-       it.dead AND it.retired AND NOT it.historic AND NOT it.survivor_dead,
-       it.dead AND it.retired AND it.survivor_dead,
+       it.dead AND m.death_of = p.patient_id AND m.person <> p.patient_id AND NOT it.historic,
        CASE WHEN it.dead THEN to_jsonb(identity) END
 FROM member m
 JOIN patient p USING (patient_id)
-LEFT JOIN notice n ON (n.patient_id, n.death_no) = (p.patient_id, p.death_no)
 LEFT JOIN patient s ON s.patient_id = m.person
-LEFT JOIN notice sn ON (sn.patient_id, sn.death_no) = (s.patient_id, s.death_no)
+LEFT JOIN patient d ON d.patient_id = m.death_of
+LEFT JOIN notice n ON (n.patient_id, n.death_no) = (p.patient_id, p.death_no)
+LEFT JOIN notice dn ON (dn.patient_id, dn.death_no) = (d.patient_id, d.death_no)
 CROSS JOIN LATERAL (
-    SELECT m.person <> p.patient_id AS retired,
-           p.death_status IN ('informal', 'formal') AS dead,
-           coalesce(n.historic, false) AS historic,
-           coalesce(s.death_status IN ('informal', 'formal'), false) AS survivor_dead,
-           coalesce(sn.historic, false) AS survivor_historic) AS it
+    SELECT p.death_status IN ('informal', 'formal') AS dead,
+           coalesce(n.historic, false) OR coalesce(dn.historic, false) AS historic) AS it
 CROSS JOIN LATERAL (
     SELECT p.family_name, p.given_name, p.birth_date, p.sex, p.identifiers,
            p.address_line, p.address_city, p.address_postcode, p.address_country) AS identity;
@@ -81,12 +99,13 @@ CROSS JOIN LATERAL (
 SELECT count(*) FROM (
     SELECT FROM case_file WHERE patient_id IN (SELECT patient_id FROM concerned) ORDER BY id FOR UPDATE) AS locked;
 
--- One person, one body: where it is already in custody, or was, under a retired record, the
--- survivor's own case expects nobody.
+-- One person, one body: where it is already in custody, or was, under a retired record, the case
+-- of the death that counts expects nobody.
 UPDATE concerned survivor SET verdict = 'merged'
 FROM concerned retired JOIN case_file c USING (patient_id, death_no)
-WHERE survivor.verdict = 'open' AND retired.person = survivor.patient_id
-  AND retired.duplicate AND c.state IN ('received', 'released');
+WHERE survivor.verdict IN ('open', 'keep') AND retired.death_of = survivor.patient_id
+  AND retired.patient_id <> survivor.patient_id AND retired.stated IS NOT NULL
+  AND c.state IN ('received', 'released');
 
 WITH voided AS (
     UPDATE case_file c
@@ -180,7 +199,7 @@ WITH due (kind, patient_id, death_no, case_id) AS (
     UNION ALL
     SELECT 'merged_in_custody', c.patient_id, c.death_no, c.id
     FROM case_file c JOIN concerned k USING (patient_id, death_no)
-    WHERE c.state IN ('received', 'released') AND k.duplicate
+    WHERE c.state IN ('received', 'released') AND k.stated IS NOT NULL AND k.death_of <> k.patient_id
     UNION ALL
     SELECT 'merge_conflict', k.patient_id, k.death_no, c.id
     FROM concerned k LEFT JOIN case_file c USING (patient_id, death_no)

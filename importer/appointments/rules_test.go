@@ -1,0 +1,431 @@
+package appointments_test
+
+import (
+	"testing"
+	"time"
+
+	"waybill/importer/consumertest"
+)
+
+// now is the time of the first batch: 10:00 UTC.
+var now = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+
+const hour = time.Hour
+
+func TestDeaths(t *testing.T) {
+	one := consumertest.Patient(1)
+	for _, test := range []struct {
+		name     string
+		do       func(c clinic)
+		calendar []string
+		worklist []string
+	}{
+		{
+			"what is to come is cancelled, of this patient alone",
+			func(c clinic) {
+				c.book(1, 1, "consultation", hour)
+				c.book(2, 1, "surgery", 400*24*hour)
+				c.book(3, 2, "surgery", hour)
+				c.Apply(one.DeadOn(1, now))
+			},
+			[]string{"1 cancelled pat-dec", "2 cancelled pat-dec", "3 booked -"},
+			nil,
+		},
+		{
+			"post-mortem kinds stay",
+			func(c clinic) {
+				c.book(1, 1, "autopsy", hour)
+				c.book(2, 1, "death_certification", 0)
+				c.book(3, 1, "bereavement", -hour)
+				c.Apply(one.Dead(1, now.Add(-2*hour)))
+			},
+			[]string{"1 booked -", "2 booked -", "3 booked -"},
+			nil,
+		},
+		{
+			"known to the minute: between death and notice is missed",
+			func(c clinic) {
+				c.book(1, 1, "imaging", -3*hour)
+				c.book(2, 1, "imaging", -2*hour)
+				c.book(3, 1, "imaging", -hour)
+				c.book(4, 1, "imaging", 0)
+				c.Apply(one.Dead(1, now.Add(-2*hour)))
+			},
+			[]string{"1 booked -", "2 booked -", "3 booked -", "4 cancelled pat-dec"},
+			[]string{"missed 2 1 1 -", "missed 3 1 1 -"},
+		},
+		{
+			"known to the day: the cut-off is now",
+			func(c clinic) {
+				c.book(1, 1, "imaging", -11*hour)
+				c.book(2, 1, "imaging", -hour)
+				c.book(3, 1, "imaging", hour)
+				c.Apply(one.DeadOn(1, now))
+			},
+			[]string{"1 booked -", "2 booked -", "3 cancelled pat-dec"},
+			[]string{"missed 2 1 1 -"},
+		},
+		{
+			"known to the year: the cut-off is now",
+			func(c clinic) {
+				c.book(1, 1, "imaging", -24*hour)
+				c.book(2, 1, "imaging", hour)
+				c.Apply(one.DeadWithin(1, "year", now.AddDate(0, -10, 0), now.AddDate(0, 2, 0)))
+			},
+			[]string{"1 booked -", "2 cancelled pat-dec"},
+			[]string{"missed 1 1 1 -"},
+		},
+		{
+			"without a date: the cut-off is now and nothing is missed",
+			func(c clinic) {
+				c.book(1, 1, "imaging", -hour)
+				c.book(2, 1, "imaging", hour)
+				c.Apply(one.DeadUndated(1))
+			},
+			[]string{"1 booked -", "2 cancelled pat-dec"},
+			nil,
+		},
+		{
+			"arrived, fulfilled and missed ones are never rewritten",
+			func(c clinic) {
+				for n, status := range []string{"arrived", "fulfilled", "noshow", "arrived"} {
+					c.book(n+1, 1, "imaging", []time.Duration{-hour, -hour, -hour, hour}[n])
+					c.set(n+1, status)
+				}
+				c.Apply(one.Dead(1, now.Add(-2*hour)))
+			},
+			[]string{"1 arrived -", "2 fulfilled -", "3 noshow -", "4 arrived -"},
+			[]string{"not_cancelled 4 1 1 arrived"},
+		},
+		{
+			"a person's cancellation stays theirs",
+			func(c clinic) {
+				c.book(1, 1, "imaging", hour)
+				c.set(1, "cancelled")
+				c.Apply(one.DeadOn(1, now))
+				c.Apply(one.Alive(1))
+			},
+			[]string{"1 cancelled staff"},
+			nil,
+		},
+		{
+			"historic deaths touch nothing",
+			func(c clinic) {
+				c.book(1, 1, "imaging", hour)
+				c.book(2, 1, "imaging", -hour)
+				c.Apply(one.Dead(1, now.AddDate(-1, 0, 0)).Found())
+				c.Apply(one.Dead(1, now.AddDate(-1, 0, 0)).Corrected())
+			},
+			[]string{"1 booked -", "2 booked -"},
+			nil,
+		},
+		{
+			"a retraction before its death",
+			func(c clinic) {
+				c.book(1, 1, "imaging", hour)
+				retracted := one.Alive(1)
+				retracted.Version = 2
+				c.Apply(retracted)
+				died := one.DeadOn(1, now)
+				died.Version = 1
+				c.Apply(died)
+			},
+			[]string{"1 booked -"},
+			nil,
+		},
+		{
+			"a correction to an earlier time finds more that was missed",
+			func(c clinic) {
+				c.book(1, 1, "imaging", -hour)
+				c.Apply(one.Dead(1, now))
+				c.Now = c.Now.Add(3 * hour)
+				c.Apply(one.Dead(1, now.Add(-2*hour)).Corrected())
+			},
+			[]string{"1 booked -"},
+			[]string{"missed 1 1 1 -"},
+		},
+		{
+			"the time of notice is kept",
+			func(c clinic) {
+				c.book(1, 1, "imaging", hour)
+				c.Apply(one.DeadOn(1, now))
+				c.set(1, "booked")
+				c.Now = c.Now.Add(3 * hour)
+				c.Apply(one.DeadOn(1, now).Corrected())
+			},
+			[]string{"1 booked -"},
+			[]string{"booked_after_death 1 1 1 -"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := open(t)
+			test.do(c)
+			c.expect(t, test.calendar, test.worklist)
+		})
+	}
+}
+
+func TestAfterADeathIsKnown(t *testing.T) {
+	one := consumertest.Patient(1)
+	for _, test := range []struct {
+		name     string
+		do       func(c clinic)
+		calendar []string
+		worklist []string
+	}{
+		{
+			"a booking goes on the worklist and stays",
+			func(c clinic) { c.book(1, 1, "imaging", hour) },
+			[]string{"1 booked -"},
+			[]string{"booked_after_death 1 1 1 -"},
+		},
+		{
+			"a booking of a post-mortem kind does not",
+			func(c clinic) { c.book(1, 1, "bereavement", hour) },
+			[]string{"1 booked -"},
+			nil,
+		},
+		{
+			"a visit before the death, written down late, does not",
+			func(c clinic) { c.book(1, 1, "imaging", -48*hour) },
+			[]string{"1 booked -"},
+			nil,
+		},
+		{
+			"another patient's booking does not",
+			func(c clinic) { c.book(1, 2, "imaging", hour) },
+			[]string{"1 booked -"},
+			nil,
+		},
+		{
+			"an appointment moved to the patient goes on it",
+			func(c clinic) {
+				c.book(1, 2, "imaging", hour)
+				c.Exec(`UPDATE appointment SET patient_id = $1`, consumertest.ID(1))
+			},
+			[]string{"1 booked -"},
+			[]string{"booked_after_death 1 1 1 -"},
+		},
+		{
+			"moved on to the living, it leaves again",
+			func(c clinic) {
+				c.book(1, 1, "imaging", hour)
+				c.Exec(`UPDATE appointment SET patient_id = $1`, consumertest.ID(2))
+			},
+			[]string{"1 booked -"},
+			nil,
+		},
+		{
+			"an old visit moved into the future goes on it",
+			func(c clinic) {
+				c.book(1, 1, "imaging", -48*hour)
+				c.Exec(`UPDATE appointment SET starts_at = $1, ends_at = $1`, now.Add(hour))
+			},
+			[]string{"1 booked -"},
+			[]string{"booked_after_death 1 1 1 -"},
+		},
+		{
+			"cancelled by its person, it leaves",
+			func(c clinic) {
+				c.book(1, 1, "imaging", hour)
+				c.set(1, "cancelled")
+			},
+			[]string{"1 cancelled staff"},
+			nil,
+		},
+		{
+			"booked once more, it comes again",
+			func(c clinic) {
+				c.book(1, 1, "imaging", hour)
+				c.set(1, "cancelled")
+				c.set(1, "booked")
+			},
+			[]string{"1 booked -"},
+			[]string{"booked_after_death 1 1 1 -"},
+		},
+		{
+			"resolved by a person, it does not come again",
+			func(c clinic) {
+				c.book(1, 1, "imaging", hour)
+				c.Exec(`CALL resolve(1, 'clerk')`)
+				c.set(1, "booked")
+			},
+			[]string{"1 booked -"},
+			nil,
+		},
+		{
+			"a retraction resolves it",
+			func(c clinic) {
+				c.book(1, 1, "imaging", hour)
+				c.Apply(one.Alive(1))
+			},
+			[]string{"1 booked -"},
+			nil,
+		},
+		{
+			"after the retraction bookings are bookings",
+			func(c clinic) {
+				c.Apply(one.Alive(1))
+				c.book(1, 1, "imaging", hour)
+			},
+			[]string{"1 booked -"},
+			nil,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := open(t)
+			c.Apply(one.DeadOn(1, now))
+			test.do(c)
+			c.expect(t, test.calendar, test.worklist)
+		})
+	}
+	t.Run("of a historic one too", func(t *testing.T) {
+		c := open(t)
+		c.Apply(one.Dead(1, now.AddDate(-1, 0, 0)).Found())
+		c.book(1, 1, "imaging", hour)
+		c.expect(t, []string{"1 booked -"}, []string{"booked_after_death 1 1 1 -"})
+	})
+}
+
+func TestRetractions(t *testing.T) {
+	one := consumertest.Patient(1)
+	for _, test := range []struct {
+		name     string
+		between  func(c clinic)
+		effects  []string // of the retraction
+		calendar []string
+		worklist []string
+	}{
+		{
+			"what was cancelled is restored",
+			func(clinic) {},
+			[]string{"restored"},
+			[]string{"1 booked -"},
+			nil,
+		},
+		{
+			"not where the slot is taken",
+			func(c clinic) {
+				c.Exec(`INSERT INTO appointment (id, patient_id, kind, resource, starts_at, ends_at)
+					SELECT $1, $2, kind, resource, starts_at, ends_at FROM appointment`, appointmentID(2), consumertest.ID(2))
+			},
+			[]string{"not_restored"},
+			[]string{"1 cancelled pat-dec", "2 booked -"},
+			[]string{"not_restored 1 1 1 slot taken"},
+		},
+		{
+			"where the slot was taken and is free again",
+			func(c clinic) {
+				c.Exec(`INSERT INTO appointment (id, patient_id, kind, resource, starts_at, ends_at, status)
+					SELECT $1, $2, kind, resource, starts_at, ends_at, 'cancelled' FROM appointment`, appointmentID(2), consumertest.ID(2))
+			},
+			[]string{"restored"},
+			[]string{"1 booked -", "2 cancelled -"},
+			nil,
+		},
+		{
+			"not what a person has touched since",
+			func(c clinic) { c.Exec(`UPDATE appointment SET cancellation_reason = 'other'`) },
+			[]string{"not_restored"},
+			[]string{"1 cancelled other"},
+			[]string{"not_restored 1 1 1 touched"},
+		},
+		{
+			"not what a person restored and cancelled again",
+			func(c clinic) { c.set(1, "booked"); c.set(1, "cancelled") },
+			[]string{"not_restored"},
+			[]string{"1 cancelled staff"},
+			[]string{"not_restored 1 1 1 touched"},
+		},
+		{
+			"what a person restored is as they left it",
+			func(c clinic) { c.set(1, "booked") },
+			[]string{"resolved"},
+			[]string{"1 booked -"},
+			nil,
+		},
+		{
+			"what a person restored and saw through is as they left it",
+			func(c clinic) { c.set(1, "fulfilled") },
+			nil,
+			[]string{"1 fulfilled -"},
+			nil,
+		},
+		{
+			"what a person removed is gone",
+			func(c clinic) { c.Exec(`DELETE FROM appointment`) },
+			nil, nil, nil,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := open(t)
+			c.book(1, 1, "imaging", hour)
+			c.Apply(one.DeadOn(1, now))
+			test.between(c)
+			same(t, "effects", consumertest.Kinds(c.Apply(one.Alive(1))), test.effects)
+			c.expect(t, test.calendar, test.worklist)
+		})
+	}
+}
+
+func TestWhatHasPassedIsNotRestored(t *testing.T) {
+	c := open(t)
+	one := consumertest.Patient(1)
+	c.book(1, 1, "imaging", hour)
+	c.Apply(one.DeadOn(1, now))
+	c.Now = now.Add(hour)
+	c.Apply(one.Alive(1))
+	c.expect(t, []string{"1 cancelled pat-dec"}, []string{"not_restored 1 1 1 past"})
+	c.set(1, "booked")
+	c.expect(t, []string{"1 booked -"}, nil)
+}
+
+// TestHandedOver: what a person was asked to decide is not decided again behind their back.
+func TestHandedOver(t *testing.T) {
+	c := open(t)
+	one := consumertest.Patient(1)
+	c.book(1, 1, "imaging", hour)
+	c.Apply(one.DeadOn(1, now))
+	c.Exec(`INSERT INTO appointment (id, patient_id, kind, resource, starts_at, ends_at)
+		SELECT $1, $2, kind, resource, starts_at, ends_at FROM appointment`, appointmentID(2), consumertest.ID(2))
+	c.Apply(one.Alive(1))
+	c.set(2, "cancelled")
+	c.Apply(one.Alive(1).Named("Other", "Name"))
+	c.expect(t, []string{"1 cancelled pat-dec", "2 cancelled staff"}, []string{"not_restored 1 1 1 slot taken"})
+}
+
+func TestDeathAfterDeath(t *testing.T) {
+	one := consumertest.Patient(1)
+	c := open(t)
+	c.book(1, 1, "imaging", hour)
+	for no := 1; no <= 3; no++ {
+		same(t, "effects of the death", consumertest.Kinds(c.Apply(one.DeadOn(no, now))), []string{"cancelled"})
+		c.expect(t, []string{"1 cancelled pat-dec"}, nil)
+		same(t, "effects of the retraction", consumertest.Kinds(c.Apply(one.Alive(no))), []string{"restored"})
+		c.expect(t, []string{"1 booked -"}, nil)
+	}
+}
+
+func TestRetractionNeverSeen(t *testing.T) {
+	one := consumertest.Patient(1)
+	c := open(t)
+	c.book(1, 1, "imaging", hour)
+	c.Apply(one.DeadOn(1, now))
+	same(t, "effects of the second death", consumertest.Kinds(c.Apply(one.DeadOn(2, now))), nil)
+	same(t, "effects of its retraction", consumertest.Kinds(c.Apply(one.Alive(2))), []string{"restored"})
+	c.expect(t, []string{"1 booked -"}, nil)
+}
+
+// TestRestoredByAPersonAndDeadAgain: a person's word holds for the death they knew of.
+func TestRestoredByAPersonAndDeadAgain(t *testing.T) {
+	one := consumertest.Patient(1)
+	c := open(t)
+	c.book(1, 1, "imaging", hour)
+	c.Apply(one.DeadOn(1, now))
+	c.set(1, "booked")
+	c.Apply(one.DeadOn(1, now).Corrected().Named("Other", "Name"))
+	c.expect(t, []string{"1 booked -"}, []string{"booked_after_death 1 1 1 -"})
+	c.Apply(one.Alive(1))
+	c.Apply(one.DeadOn(2, now))
+	c.expect(t, []string{"1 cancelled pat-dec"}, nil)
+}

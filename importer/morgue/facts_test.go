@@ -1,0 +1,192 @@
+package morgue_test
+
+import (
+	"testing"
+	"time"
+
+	"waybill/importer/consumertest"
+)
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func (m mortuary) facts() []string {
+	return m.Rows(`SELECT family_name, stated ->> 'family_name', death_precision, address_city, noticed_at::time FROM case_file`)
+}
+
+func TestCorrectionsReachAnExpectedCase(t *testing.T) {
+	m := open(t)
+	m.Apply(consumertest.Patient(1).DeadOn(1, noon))
+	m.Now = m.Now.Add(time.Hour)
+	corrected := consumertest.Patient(1).Dead(1, noon).Corrected().Named("Right", "Name")
+	same(t, "effects", consumertest.Kinds(m.Apply(corrected)), []string{"updated"})
+	same(t, "facts", m.facts(), []string{"Right Right minute Town 10:00:00"})
+	same(t, "alerts", m.alerts(), nil)
+	m.Settled()
+}
+
+func TestFactsReliedOnStay(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		prepare func(m mortuary)
+		correct func(s consumertest.State) consumertest.State
+		effects []string
+		facts   string
+		alerts  []string
+	}{
+		{
+			"received, another name",
+			func(m mortuary) { m.receive(1, 1) },
+			func(s consumertest.State) consumertest.State { return s.Named("Other", "Name") },
+			[]string{"identity_changed"},
+			"Right Other day Town 10:00:00",
+			[]string{"identity_changed 1 1"},
+		},
+		{
+			"received, another time of death",
+			func(m mortuary) { m.receive(1, 1) },
+			func(s consumertest.State) consumertest.State { return s.Dead(1, noon) },
+			[]string{"updated"},
+			"Right Right minute Town 10:00:00", nil,
+		},
+		{
+			"released, another name and time",
+			func(m mortuary) { m.receive(1, 1); m.release(1, 1) },
+			func(s consumertest.State) consumertest.State { return s.Dead(1, noon).Named("Other", "Name") },
+			[]string{"identity_changed"},
+			"Right Other day Town 10:00:00",
+			[]string{"identity_changed 1 1"},
+		},
+		{
+			"edited by hand",
+			func(m mortuary) { m.Exec(`UPDATE case_file SET address_city = 'Village', touched_by = 'clerk'`) },
+			func(s consumertest.State) consumertest.State { return s.Dead(1, noon).Named("Other", "Name") },
+			[]string{"identity_changed"},
+			"Right Other day Village 10:00:00",
+			[]string{"identity_changed 1 1"},
+		},
+		{
+			"void",
+			func(m mortuary) { m.Exec(`UPDATE case_file SET state = 'void'`) },
+			func(s consumertest.State) consumertest.State { return s.Dead(1, noon).Named("Other", "Name") },
+			nil,
+			"Right Right day Town 10:00:00", nil,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := open(t)
+			died := consumertest.Patient(1).DeadOn(1, noon).Named("Right", "Name")
+			m.Apply(died)
+			test.prepare(m)
+			same(t, "effects", consumertest.Kinds(m.Apply(test.correct(died).Corrected())), test.effects)
+			same(t, "facts", m.facts(), []string{test.facts})
+			same(t, "alerts", m.alerts(), test.alerts)
+			m.Settled()
+		})
+	}
+}
+
+func TestEveryRestatementIsAnAlertOfItsOwn(t *testing.T) {
+	m := open(t)
+	died := consumertest.Patient(1).DeadOn(1, noon)
+	m.Apply(died)
+	m.receive(1, 1)
+	m.Apply(died.Corrected().Named("First", "Name"))
+	m.Apply(died.Corrected().Named("Second", "Name"))
+	same(t, "alerts", m.alerts(), []string{"identity_changed 1 1"})
+	m.resolve("pathologist")
+	m.Settled()
+	m.Apply(died.Corrected().Named("Third", "Name"))
+	same(t, "alerts", m.alerts(), []string{"identity_changed 1 1"})
+}
+
+func TestWhoTouchedACase(t *testing.T) {
+	m := open(t)
+	touched := func() []string {
+		return m.Rows(`SELECT touched_at IS NOT NULL, touched_by = session_user, voided_by = session_user FROM case_file`)
+	}
+	m.Apply(consumertest.Patient(1).DeadOn(1, noon))
+	m.receive(1, 1)
+	same(t, "after staff procedures", touched(), []string{"f - -"})
+	m.Exec(`UPDATE case_file SET birth_date = '1951'`)
+	same(t, "after an edit of facts", touched(), []string{"t t -"})
+	m.Exec(`UPDATE case_file SET state = 'void'`)
+	same(t, "after a person's voiding", touched(), []string{"t t t"})
+}
+
+func TestIncompleteIdentification(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(s *consumertest.State)
+		want   string
+	}{
+		{"all four", func(*consumertest.State) {}, "f"},
+		{"no unique identifier", func(s *consumertest.State) { s.Identifiers = "[]" }, "t"},
+		{"no name", func(s *consumertest.State) { s.Family = nil }, "f"},
+		{"no name, no address", func(s *consumertest.State) { s.Given, s.Line, s.Postcode = nil, nil, nil }, "t"},
+		{"a year is no birth date", func(s *consumertest.State) { *s.BirthDate, s.Family = "1950", nil }, "t"},
+		{"a postcode is an address", func(s *consumertest.State) { s.Line, s.Family = nil, nil }, "f"},
+		{"number and name alone", func(s *consumertest.State) { s.BirthDate, s.Line, s.Postcode = nil, nil, nil }, "t"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := open(t)
+			died := consumertest.Patient(1).DeadOn(1, noon)
+			test.change(&died)
+			m.Apply(died)
+			same(t, "incomplete", m.Rows(`SELECT identification_incomplete FROM open_case`), []string{test.want})
+		})
+	}
+}
+
+func TestSimilarNamesAreFlaggedBothWays(t *testing.T) {
+	m := open(t)
+	dead := func(n int, family, given string) consumertest.State {
+		return consumertest.Patient(n).DeadOn(1, noon).Named(family, given)
+	}
+	m.Apply(dead(1, "Meyer", "Anna"))
+	m.Apply(dead(2, "Maier", "A."))
+	m.Apply(dead(3, "Meyer", "Berta"))
+	m.Apply(dead(4, "Schmidt", "Anna"))
+	m.Apply(dead(5, "Meyer", "Agnes"))
+	flags := func() []string {
+		return m.Rows(`SELECT right(patient_id::text, 3)::int, ARRAY(
+			SELECT right(o.patient_id::text, 3)::int FROM case_file o WHERE o.id = ANY (c.similar_names) ORDER BY 1)
+			FROM open_case c ORDER BY patient_id`)
+	}
+	same(t, "flags", flags(), []string{"1 {2,5}", "2 {1,5}", "3 {}", "4 {}", "5 {1,2}"})
+	m.receive(2, 1)
+	m.Apply(consumertest.Patient(5).Alive(1))
+	same(t, "flags while one is in custody and one is alive again", flags(), []string{"1 {2}", "2 {1}", "3 {}", "4 {}"})
+	m.release(2, 1)
+	same(t, "flags after the release", flags(), []string{"1 {}", "3 {}", "4 {}"})
+}
+
+func TestNameKeys(t *testing.T) {
+	m := open(t)
+	for _, test := range []struct {
+		a, b string // "family,given"
+		same bool
+	}{
+		{"Smith,John", "SMITH,Jonathan", true},
+		{"Smith,John", "Smyth,J", true},
+		{"Smith,John", "Smith,Mary", false},
+		{"Smith,John", "Baker,John", false},
+		{"Müller,Jürgen", "Mueller,Joerg", true},
+		{"O'Brien,Pat", "OBrien,Pat", true},
+		{"O’Brien,Pat", "O Brien,Pat", true},
+		{"García-López,Ana", "Garcia Lopez,Ána", true},
+		{"Weiß,Ida", "Weiss,Ida", true},
+		{"Øster,Ida", "Oster,Ida", true},
+		{"Łaski,Ida", "Laski,Ida", true},
+		{"Ægir,Ida", "Aegir,Ida", true},
+		{"Pfister,Ida", "Pister,Ida", true},
+		{"Иванов,Иван", "Иванов,Илья", true},
+		{"Иванов,Иван", "Петров,Иван", false},
+		{"王,伟", "王,伟", true},
+		{"王,伟", "李,伟", false},
+	} {
+		got := m.Rows(`SELECT name_key(split_part($1, ',', 1), split_part($1, ',', 2)) = name_key(split_part($2, ',', 1), split_part($2, ',', 2))`, test.a, test.b)
+		want := map[bool]string{true: "t", false: "f"}[test.same]
+		same(t, test.a+" and "+test.b, got, []string{want})
+	}
+	same(t, "names of no letters", m.Rows(`SELECT name_key('-', 'Ida'), name_key('Weiss', '?'), name_key(NULL, 'Ida')`), []string{"- - -"})
+}

@@ -1,0 +1,124 @@
+package morgue_test
+
+import (
+	"strings"
+	"testing"
+
+	"waybill/importer/consumertest"
+)
+
+// refused runs a statement that must be refused with a message containing want.
+func refused(t *testing.T, staff *consumertest.Staff, want, sql string, args ...any) {
+	t.Helper()
+	if err := staff.Try(sql, args...); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%s: got %v, want a refusal with %q", sql, err, want)
+	}
+}
+
+func TestStaffFollowTheOrderOfStates(t *testing.T) {
+	m := open(t)
+	died := consumertest.Patient(1).DeadOn(1, noon)
+	m.Apply(died)
+	id, staff := m.caseID(1, 1), m.Staff()
+	refused(t, staff, "is not received", `CALL release($1, 'undertaker')`, id)
+	m.receive(1, 1)
+	refused(t, staff, "is not expected", `CALL receive($1, 'tag', 'porter')`, id)
+	m.Apply(died.Corrected().Named("Other", "Name"))
+	refused(t, staff, "has an open alert", `CALL release($1, 'undertaker')`, id)
+	m.resolve("pathologist")
+	refused(t, staff, "is not open", `CALL resolve(1, 'pathologist')`)
+	m.release(1, 1)
+	refused(t, staff, "is not received", `CALL release($1, 'undertaker')`, id)
+	same(t, "who", m.Rows(`SELECT state, received_by, released_by, received_at < released_at FROM case_file`),
+		[]string{"released porter undertaker t"})
+}
+
+func TestAVoidCaseIsNotReceived(t *testing.T) {
+	m := open(t)
+	m.Apply(consumertest.Patient(1).DeadOn(1, noon))
+	m.Apply(consumertest.Patient(1).Alive(1))
+	refused(t, m.Staff(), "is not expected", `CALL receive($1, 'tag', 'porter')`, m.caseID(1, 1))
+}
+
+func TestTagsInCustodyAreUnique(t *testing.T) {
+	m := open(t)
+	m.Apply(consumertest.Patient(1).DeadOn(1, noon), consumertest.Patient(2).DeadOn(1, noon))
+	m.receive(1, 1)
+	refused(t, m.Staff(), "case_file_tag", `CALL receive($1, $2, 'porter')`, m.caseID(2, 1), "tag of "+m.caseID(1, 1))
+}
+
+// TestProceduresFromAnySearchPath is for staff programs that name the schema.
+func TestProceduresFromAnySearchPath(t *testing.T) {
+	m := open(t)
+	m.Apply(consumertest.Patient(1).DeadOn(1, noon))
+	staff := m.Staff()
+	for _, sql := range []string{
+		`SET search_path = public`,
+		`UPDATE morgue.case_file SET birth_date = '1951'`,
+		`CALL morgue.receive(` + m.caseID(1, 1) + `, 'tag', 'porter')`,
+		`CALL morgue.release(` + m.caseID(1, 1) + `, 'porter')`,
+	} {
+		staff.Exec(sql)
+	}
+}
+
+// TestStaffFirst has a member of staff at work on the case when the import comes to it.
+func TestStaffFirst(t *testing.T) {
+	died := consumertest.Patient(1).DeadOn(1, noon).Named("Born", "Name")
+	for _, test := range []struct {
+		name, sql string
+		state     consumertest.State
+		effects   []string
+		cases     []string
+		alerts    []string
+	}{
+		{
+			"receiving", `CALL receive(1, 'tag', 'porter')`, died.Alive(1),
+			[]string{"identity"},
+			[]string{"1 1 received - Born"},
+			[]string{"identity 1 1"},
+		},
+		{
+			"editing", `UPDATE case_file SET family_name = 'Byhand'`, died.Corrected().Named("Other", "Name"),
+			[]string{"identity_changed"},
+			[]string{"1 1 expected - Byhand"},
+			[]string{"identity_changed 1 1"},
+		},
+		{
+			"voiding", `UPDATE case_file SET state = 'void', void_reason = 'mistake'`, died.Corrected().Named("Other", "Name"),
+			nil,
+			[]string{"1 1 void mistake Born"},
+			nil,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := open(t)
+			m.Apply(died)
+			staff := m.Staff()
+			staff.Begin()
+			staff.Exec(test.sql)
+			end := m.Blocked(test.state)
+			staff.Commit()
+			same(t, "effects", consumertest.Kinds(end()), test.effects)
+			same(t, "cases", m.Rows(`SELECT 1, death_no, state, void_reason, family_name FROM case_file`), test.cases)
+			same(t, "alerts", m.alerts(), test.alerts)
+			m.Settled()
+		})
+	}
+}
+
+// TestImportFirst has the import void a case while a member of staff is about to receive it.
+func TestImportFirst(t *testing.T) {
+	m := open(t)
+	m.Apply(consumertest.Patient(1).DeadOn(1, noon))
+	batch := m.Begin(consumertest.Patient(1).Alive(1))
+	if err := batch.Run(); err != nil {
+		t.Fatal(err)
+	}
+	end := m.Staff().Blocked(`CALL receive(1, 'tag', 'porter')`)
+	batch.Commit()
+	if err := end(); err == nil || !strings.Contains(err.Error(), "is not expected") {
+		t.Errorf("received a body for a void case: %v", err)
+	}
+	same(t, "cases", m.cases(), []string{"1 1 void retracted"})
+}
