@@ -60,24 +60,34 @@ func migrate(ctx context.Context, databaseURL string) error {
 		return err
 	}
 	defer db.Close()
-	if _, err := db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS patients"); err != nil {
-		return err
-	}
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
-	if err != nil {
-		return err
-	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithSessionLocker(locker), goose.WithTableName("patients.migration"), goose.WithDisableGlobalRegistry(true))
+	provider, err := prepare(ctx, db)
 	if err != nil {
 		return err
 	}
 	_, err = provider.Up(ctx)
 	return err
+}
+
+// createSchema is for several at once: IF NOT EXISTS looks before it waits for the others.
+const createSchema = `DO $$ BEGIN
+	CREATE SCHEMA IF NOT EXISTS patients;
+EXCEPTION WHEN unique_violation THEN
+END $$`
+
+func prepare(ctx context.Context, db *sql.DB) (*goose.Provider, error) {
+	if _, err := db.ExecContext(ctx, createSchema); err != nil {
+		return nil, err
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectPostgres, db, files,
+		goose.WithSessionLocker(locker), goose.WithTableName("patients.migration"), goose.WithDisableGlobalRegistry(true))
 }
 
 func lockNotAvailable(err error) bool {

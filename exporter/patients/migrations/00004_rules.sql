@@ -9,6 +9,10 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+CREATE TRIGGER keep_rows BEFORE TRUNCATE ON patients.outbox
+    FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('events that were not exported would be lost');
+ALTER TABLE patients.outbox ENABLE ALWAYS TRIGGER keep_rows;
+
 -- survivor returns the record at the end of a record's chain of merges; itself, if it was not merged.
 -- +goose StatementBegin
 CREATE FUNCTION patients.survivor(patient uuid) RETURNS uuid

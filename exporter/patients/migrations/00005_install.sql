@@ -54,8 +54,6 @@ CREATE TRIGGER keep_rows BEFORE TRUNCATE ON patients.identifier
     FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('it would change patients without an event: use DELETE');
 CREATE TRIGGER keep_rows BEFORE TRUNCATE ON patients.alias
     FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('a merge has no inverse');
-CREATE TRIGGER keep_rows BEFORE TRUNCATE ON patients.outbox
-    FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('events that were not exported would be lost');
 
 -- Until every patient has an event: what was there before is told before its first change, and
 -- arrival tells the patients apart that have none because they are new.
@@ -128,5 +126,3 @@ ALTER TABLE patients.identifier
 ALTER TABLE patients.alias
     ENABLE ALWAYS TRIGGER capture, ENABLE ALWAYS TRIGGER merge, ENABLE ALWAYS TRIGGER keep_alias,
     ENABLE ALWAYS TRIGGER keep_rows, ENABLE ALWAYS TRIGGER baseline;
-ALTER TABLE patients.outbox
-    ENABLE ALWAYS TRIGGER keep_rows;

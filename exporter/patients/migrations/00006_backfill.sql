@@ -9,6 +9,7 @@ SET statement_timeout = 0;
 -- +goose StatementBegin
 CREATE OR REPLACE PROCEDURE patients.backfill(batch integer)
 LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
 DECLARE
     patient uuid;
     done    bigint := 0;

@@ -22,7 +22,8 @@ CREATE UNLOGGED TABLE patients.intake_row (
     identifiers      jsonb,   -- all of the patient's: [{"authority", "type", "value"}]
     turn             integer NOT NULL DEFAULT 1, -- set by intake: the patient's first, second, … row
     outcome          text NOT NULL DEFAULT 'unchanged', -- set by intake
-    PRIMARY KEY (source, seq)
+    -- In this order, so that joins by patient are cheap however few rows the planner expects.
+    PRIMARY KEY (source, id, seq)
 );
 
 -- The rows of one turn hold each patient at most once, so that sets can be worked on.
@@ -90,7 +91,7 @@ BEGIN
     LOOP
         IF patients.record_death(told.id, told.death_status, told.death_earliest, told.death_latest, told.death_precision) THEN
             UPDATE patients.intake_row r SET outcome = 'changed'
-            WHERE r.source = intake_deaths.source AND r.seq = told.seq;
+            WHERE r.source = intake_deaths.source AND r.id = told.id AND r.seq = told.seq;
         END IF;
     END LOOP;
 END $$;
@@ -156,9 +157,9 @@ BEGIN
         ORDER BY p.id FOR NO KEY UPDATE;
 
     UPDATE patients.intake_row r SET turn = n.turn
-    FROM (SELECT o.seq, row_number() OVER (PARTITION BY o.id ORDER BY o.seq) AS turn
+    FROM (SELECT o.id, o.seq, row_number() OVER (PARTITION BY o.id ORDER BY o.seq) AS turn
           FROM patients.intake_row o WHERE o.source = intake.source) n
-    WHERE r.source = intake.source AND r.seq = n.seq AND n.turn > 1;
+    WHERE r.source = intake.source AND r.id = n.id AND r.seq = n.seq AND n.turn > 1;
     turns := (SELECT coalesce(max(r.turn), 0) FROM patients.intake_row r WHERE r.source = intake.source);
     conflicts := 0;
     FOR turn IN 1 .. turns LOOP
