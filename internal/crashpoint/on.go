@@ -8,8 +8,12 @@ package crashpoint
 
 import (
 	"os"
+	"sync/atomic"
 	"syscall"
 )
+
+// stopped keeps a process that was continued from stopping at the same place again.
+var stopped atomic.Bool
 
 // Here marks the place called name: WAYBILL_KILL_AT=name kills the process there with SIGKILL,
 // WAYBILL_STOP_AT=name stops it with SIGSTOP until somebody continues it.
@@ -19,6 +23,8 @@ func Here(name string) {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	case os.Getenv("WAYBILL_STOP_AT"):
-		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		if !stopped.Swap(true) {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		}
 	}
 }

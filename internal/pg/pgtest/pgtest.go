@@ -51,8 +51,8 @@ type template struct {
 	err  error
 }
 
-// Main runs the package's tests, stops the server if one was started, and exits.
-func Main(m *testing.M) {
+// Main runs the package's tests, stops the server if one was started, cleans up, and exits.
+func Main(m *testing.M, cleanup ...func()) {
 	code := m.Run()
 	if shared.server != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
@@ -61,6 +61,9 @@ func Main(m *testing.M) {
 			code = max(code, 1)
 		}
 		cancel()
+	}
+	for _, f := range cleanup {
+		f()
 	}
 	os.Exit(code)
 }

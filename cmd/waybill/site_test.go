@@ -1,0 +1,217 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/exchange/store"
+	"waybill/exporter"
+	"waybill/exporter/patients"
+	"waybill/importer"
+	"waybill/importer/appointments"
+	"waybill/importer/morgue"
+	"waybill/internal/logtest"
+	"waybill/internal/pg/pgtest"
+)
+
+// binary is the real program, built with its crash points.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "waybill-test-*")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "waybill")
+	build := exec.Command("go", "build", "-tags", "crashpoints", "-o", binary, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	pgtest.Main(m, func() { os.RemoveAll(dir) })
+}
+
+// site is three services with their configurations in one folder, and nothing else in common
+// than the exchange.
+type site struct {
+	testing.TB
+	dir  string
+	urls map[string]string
+	conn map[string]*pgx.Conn
+}
+
+func newSite(t testing.TB) *site {
+	t.Helper()
+	s := &site{TB: t, dir: t.TempDir(), urls: map[string]string{}, conn: map[string]*pgx.Conn{}}
+	s.service("patients", "export: {heartbeat: 1h}", func(ctx context.Context, url string) error {
+		return errors.Join(patients.Migrate(ctx, url), exporter.Migrate(ctx, url))
+	})
+	for name, files := range map[string]func() (*importer.Consumer, error){
+		"morgue":       func() (*importer.Consumer, error) { return importer.LoadConsumer(morgue.Files()) },
+		"appointments": func() (*importer.Consumer, error) { return importer.LoadConsumer(appointments.Files()) },
+	} {
+		consumer, err := files()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.service(name, "import: {instance: east, lease: 1s, brake: 1000}", func(ctx context.Context, url string) error {
+			return importer.Migrate(ctx, url, consumer)
+		})
+	}
+	if err := os.Mkdir(s.exchange(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *site) exchange() string { return filepath.Join(s.dir, "exchange") }
+
+func (s *site) service(name, section string, migrate func(context.Context, string) error) {
+	s.Helper()
+	s.urls[name] = pgtest.Database(s.TB, migrate, name)
+	s.configure(name, section)
+	conn, err := pgx.Connect(s.Context(), s.urls[name])
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { conn.Close(context.Background()) })
+	s.conn[name] = conn
+}
+
+func (s *site) configure(name, section string) {
+	s.Helper()
+	text := fmt.Sprintf("service: %s\ndatabase: %s\nstore: file://%s\nspool: %s\n%s\n", name, s.urls[name], s.exchange(), filepath.Join(s.dir, "spool"), section)
+	if err := os.WriteFile(filepath.Join(s.dir, name+".yaml"), []byte(text), 0o600); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *site) exec(service, sql string, arguments ...any) {
+	s.Helper()
+	if _, err := s.conn[service].Exec(s.Context(), sql, arguments...); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// command returns the binary with arguments and, as environment, NAME=value pairs.
+func (s *site) command(environment []string, arguments ...string) *exec.Cmd {
+	cmd := exec.Command(binary, append([]string{"--config", s.dir}, arguments...)...)
+	cmd.Env = append(os.Environ(), environment...)
+	cmd.Dir = s.dir
+	return cmd
+}
+
+// result is what a finished command left.
+type result struct {
+	code   int
+	signal syscall.Signal
+	stdout string
+	stderr string
+}
+
+func (s *site) run(environment []string, arguments ...string) result {
+	s.Helper()
+	cmd := s.command(environment, arguments...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
+		s.Fatal(err)
+	}
+	r := result{code: cmd.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String()}
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		r.signal = status.Signal()
+	}
+	return r
+}
+
+// do runs a command that must succeed and returns what it printed.
+func (s *site) do(arguments ...string) string {
+	s.Helper()
+	r := s.run(nil, arguments...)
+	if r.code != 0 {
+		s.Fatalf("waybill %s: exit %d\n%s%s", strings.Join(arguments, " "), r.code, r.stdout, r.stderr)
+	}
+	return r.stdout
+}
+
+// fails runs a command that must fail with the code and say all of these.
+func (s *site) fails(code int, says []string, arguments ...string) {
+	s.Helper()
+	r := s.run(nil, arguments...)
+	if r.code != code {
+		s.Errorf("waybill %s: exit %d, want %d\n%s%s", strings.Join(arguments, " "), r.code, code, r.stdout, r.stderr)
+	}
+	for _, want := range says {
+		if !strings.Contains(r.stderr, want) {
+			s.Errorf("waybill %s does not say %q but\n%s", strings.Join(arguments, " "), want, r.stderr)
+		}
+	}
+}
+
+// events is the log as its readers see it, in order.
+func (s *site) events() []string {
+	s.Helper()
+	place, err := store.Open(s.Context(), s.exchange())
+	if err != nil {
+		s.Fatal(err)
+	}
+	events, err := logtest.Events(s.Context(), place)
+	if err != nil {
+		s.Fatal(err)
+	}
+	lines := make([]string, len(events))
+	for i, e := range events {
+		lines[i] = fmt.Sprintf("%d %s %s %d", e.Batch, e.Event, e.Patient, e.Version)
+	}
+	return lines
+}
+
+// rows is everything the consumers hold but surrogate ids and times.
+func (s *site) rows() []string {
+	s.Helper()
+	var all []string
+	for service, queries := range map[string][]string{
+		"morgue": {
+			`SELECT concat_ws(' ', 'case', patient_id, death_no, state, family_name) FROM morgue.case_file`,
+			`SELECT concat_ws(' ', 'patient', patient_id, version, death_status) FROM morgue.patient`,
+			`SELECT concat_ws(' ', 'effect', batch, kind, patient_id) FROM morgue.effect_log`,
+			`SELECT concat_ws(' ', 'ledger', batch, rerun, rows, changed, effects) FROM morgue.ledger`,
+			`SELECT concat_ws(' ', 'checkpoint', batch, receipt) FROM morgue.checkpoint`,
+		},
+		"appointments": {
+			`SELECT concat_ws(' ', 'appointment', id, status, cancellation_reason, revision) FROM appointments.appointment`,
+			`SELECT concat_ws(' ', 'worklist', reason, appointment_id, patient_id) FROM appointments.worklist`,
+			`SELECT concat_ws(' ', 'effect', batch, kind, subject) FROM appointments.effect_log`,
+			`SELECT concat_ws(' ', 'ledger', batch, rerun, rows, changed, effects) FROM appointments.ledger`,
+			`SELECT concat_ws(' ', 'checkpoint', batch, receipt) FROM appointments.checkpoint`,
+		},
+	} {
+		for _, query := range queries {
+			rows, err := s.conn[service].Query(s.Context(), query)
+			if err != nil {
+				s.Fatal(err)
+			}
+			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				s.Fatal(err)
+			}
+			for _, line := range lines {
+				all = append(all, service+" "+line)
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
+}
