@@ -1,11 +1,10 @@
-// Package consumertest runs a consumer's folder on a real database, with the importer reduced
-// to what it promises an apply.sql: the projection, the notices and the batch's temporary tables.
+// Package consumertest runs a consumer's folder on a database as the importer migrates it, with the
+// importer's load reduced to what it promises an apply.sql: the projection, the notices and the
+// batch's temporary tables. Tests say which states a batch brings, and when it runs and commits.
 package consumertest
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -13,12 +12,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	_ "github.com/jackc/pgx/v5/stdlib" // the database/sql driver that goose needs
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
-	"go.yaml.in/yaml/v4"
 
+	"waybill/importer"
 	"waybill/internal/pg/pgtest"
-	"waybill/schemas"
 )
 
 // ActWithin is the age beyond which a death that was found is historic.
@@ -30,9 +28,8 @@ type Service struct {
 
 	t        testing.TB
 	url      string
-	name     string
+	consumer *importer.Consumer
 	apply    string
-	declared map[string]any
 	importer *pgx.Conn
 	staff    *pgx.Conn
 	versions map[string]int64
@@ -48,19 +45,19 @@ type Effect struct {
 // New sets up the consumer whose folder is given, in a database of its own.
 func New(t testing.TB, folder fs.FS) *Service {
 	t.Helper()
-	var consumer struct {
-		Name    string         `yaml:"name"`
-		Effects map[string]any `yaml:"effects"`
+	consumer, err := importer.LoadConsumer(folder)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := yaml.Unmarshal(read(t, folder, "consumer.yaml"), &consumer); err != nil {
+	apply, err := fs.ReadFile(folder, "apply.sql")
+	if err != nil {
 		t.Fatal(err)
 	}
 	s := &Service{
 		Now: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC),
-		t:   t, name: consumer.Name, declared: consumer.Effects,
-		apply: string(read(t, folder, "apply.sql")), versions: map[string]int64{},
+		t:   t, consumer: consumer, apply: string(apply), versions: map[string]int64{},
 	}
-	s.url = pgtest.Database(t, func(ctx context.Context, url string) error { return prepare(ctx, url, consumer.Name, folder) }, consumer.Name)
+	s.url = pgtest.Database(t, func(ctx context.Context, url string) error { return prepare(ctx, url, consumer, folder) }, consumer.Name)
 	s.importer, s.staff = s.Connect(), s.Connect()
 	if _, err := s.importer.Exec(t.Context(), batchTables); err != nil {
 		t.Fatal(err)
@@ -68,53 +65,24 @@ func New(t testing.TB, folder fs.FS) *Service {
 	return s
 }
 
-func read(t testing.TB, folder fs.FS, name string) []byte {
-	t.Helper()
-	data, err := fs.ReadFile(folder, name)
-	if err != nil {
-		t.Fatal(err)
+// prepare migrates up, down and up again.
+func prepare(ctx context.Context, url string, consumer *importer.Consumer, folder fs.FS) error {
+	if err := importer.Migrate(ctx, url, consumer); err != nil {
+		return err
 	}
-	return data
-}
-
-func prepare(ctx context.Context, url, name string, folder fs.FS) error {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return err
 	}
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, fmt.Sprintf("CREATE SCHEMA %s; SET search_path = %[1]s; "+importerTables, name, schemas.PatientEvents().SQLColumns())); err != nil {
-		return err
-	}
-	return migrate(ctx, url, name, folder)
-}
-
-// importerTables are what the importer's own migrations provide: %[2]s are the contract's columns.
-const importerTables = `
-	CREATE TABLE patient (%[2]s, PRIMARY KEY (patient_id));
-	CREATE INDEX ON patient (merged_into) WHERE merged_into IS NOT NULL;
-	CREATE TABLE notice (patient_id uuid, death_no integer, noticed_at timestamptz NOT NULL, historic boolean NOT NULL,
-		PRIMARY KEY (patient_id, death_no))`
-
-func migrate(ctx context.Context, url, name string, folder fs.FS) error {
+	config.RuntimeParams["search_path"] = consumer.Name
+	db := stdlib.OpenDB(*config)
+	defer db.Close()
 	migrations, err := fs.Sub(folder, "migrations")
 	if err != nil {
 		return err
 	}
-	db, err := sql.Open("pgx", url+separator(url)+"search_path="+name)
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations, goose.WithTableName("migration"), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
-		return err
-	}
-	defer db.Close()
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations, goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return err
-	}
-	if _, err := provider.Up(ctx); err != nil {
 		return err
 	}
 	if _, err := provider.DownTo(ctx, 0); err != nil {
@@ -122,13 +90,6 @@ func migrate(ctx context.Context, url, name string, folder fs.FS) error {
 	}
 	_, err = provider.Up(ctx)
 	return err
-}
-
-func separator(url string) string {
-	if strings.Contains(url, "?") {
-		return "&"
-	}
-	return "?"
 }
 
 // Connect opens a session as the service's own role, for the importer or a member of staff. It
@@ -139,7 +100,7 @@ func (s *Service) Connect() *pgx.Conn {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	config.RuntimeParams["search_path"] = s.name
+	config.RuntimeParams["search_path"] = s.consumer.Name
 	config.RuntimeParams["timezone"] = "UTC"
 	config.RuntimeParams["client_min_messages"] = "warning"
 	conn, err := pgx.ConnectConfig(s.t.Context(), config)
@@ -309,7 +270,7 @@ func (b *Batch) Commit() []Effect {
 		b.s.t.Fatal(err)
 	}
 	for _, effect := range effects {
-		if _, ok := b.s.declared[effect.Kind]; !ok {
+		if _, ok := b.s.consumer.Effects[effect.Kind]; !ok {
 			b.s.t.Errorf("effect %q is not declared in consumer.yaml", effect.Kind)
 		}
 	}

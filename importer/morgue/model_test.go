@@ -18,7 +18,7 @@ func TestAnyHistory(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m.Exec(`TRUNCATE case_file, alert, patient, notice RESTART IDENTITY`)
 		h := history{}
-		for range rapid.IntRange(1, 12).Draw(t, "batches") {
+		for range rapid.IntRange(1, 8).Draw(t, "batches") {
 			m.Apply(h.batch(t)...)
 			if again := m.Reapply(); len(again) > 0 {
 				t.Fatalf("a second run had effects: %v", again)
