@@ -137,8 +137,13 @@ func sampleTuples(n int) [][]byte {
 // writePart encodes tuples and returns the part as a stream takes it.
 func writePart(t testing.TB, tuples [][]byte) (data []byte, file part.File) {
 	t.Helper()
+	return writePartInGroups(t, 0, tuples)
+}
+
+func writePartInGroups(t testing.TB, rows int, tuples [][]byte) (data []byte, file part.File) {
+	t.Helper()
 	var b bytes.Buffer
-	w := part.NewWriter(&b, contract, part.WriterOptions{})
+	w := part.NewWriter(&b, contract, part.WriterOptions{RowsPerGroup: rows})
 	for _, tuple := range tuples {
 		if err := w.WriteTuple(tuple); err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@ const (
 
 // WriterOptions are a writer's knobs. The zero value is what the exporter uses.
 type WriterOptions struct {
-	RowsPerGroup int // rows per Parquet row group; 0 means 32,768
+	RowsPerGroup int // the most rows of a Parquet row group, at least 256; 0 means 32,768
 }
 
 // Writer encodes tuples into one Parquet file. After an error it can only be dropped.
