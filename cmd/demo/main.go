@@ -96,7 +96,7 @@ func run(ctx context.Context, opt options) (err error) {
 	if err != nil {
 		return err
 	}
-	r.print(os.Stdout, w, findings)
+	r.print(os.Stdout, findings)
 	if opt.keep {
 		w.printAccess(os.Stdout)
 		<-ctx.Done()

@@ -124,15 +124,19 @@ func (p *progress) step(text string) {
 	fmt.Fprintln(os.Stderr, text)
 }
 
-// tick shows that done of total are through.
-func (p *progress) tick(done, total int) {
-	if !term.IsTerminal(int(os.Stderr.Fd())) {
+// tick shows how much of a step is through.
+func (p *progress) tick(step string, done, total int) {
+	if !term.IsTerminal(int(os.Stderr.Fd())) || total == 0 {
 		return
 	}
 	if p.bar == nil {
-		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionClearOnFinish())
+		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(os.Stderr),
+			progressbar.OptionSetDescription(step), progressbar.OptionClearOnFinish())
 	}
 	_ = p.bar.Set(done)
+	if done == total {
+		p.done()
+	}
 }
 
 func (p *progress) done() {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exchange"
@@ -30,6 +31,7 @@ type world struct {
 	services map[string]*service
 	exporter *exporter.Exporter
 	importer map[string]*importer.Importer
+	before   map[uuid.UUID]state // the appointments when it began
 }
 
 // service is one party's database, seen by its own role.
