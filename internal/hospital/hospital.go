@@ -30,7 +30,8 @@ type Options struct {
 	// Patients and Appointments are the numbers for [Fill]: 10,000 patients and three
 	// appointments each by default.
 	Patients, Appointments int
-	// Progress is told of each step how much of it is done.
+	// Progress is told of each step how much of it is done; in [Day] and [Staff] between two
+	// transactions.
 	Progress func(step string, done, total int)
 }
 

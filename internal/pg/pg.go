@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -73,19 +74,20 @@ func Start(ctx context.Context, opt Options) (*Server, error) {
 	if s.account, err = serverAccount(); err != nil {
 		return nil, err
 	}
-	if err := s.openDir(ctx, opt.Dir); err != nil {
-		s.removeTemporary()
-		return nil, err
-	}
-	if err := s.launchOnFreePort(ctx); err != nil {
-		s.removeTemporary()
-		return nil, err
-	}
-	if err := s.closeSharedDatabases(ctx); err != nil {
-		_ = s.Stop(ctx)
-		return nil, err
+	if err = s.open(ctx, opt.Dir); err != nil {
+		return nil, errors.Join(err, s.Stop(ctx))
 	}
 	return s, nil
+}
+
+func (s *Server) open(ctx context.Context, dir string) error {
+	if err := s.openDir(ctx, dir); err != nil {
+		return err
+	}
+	if err := s.launchOnFreePort(ctx); err != nil {
+		return err
+	}
+	return s.closeSharedDatabases(ctx)
 }
 
 // Binaries returns what the server runs on.

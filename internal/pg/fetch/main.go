@@ -13,16 +13,21 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	found, err := pg.Find(ctx, "")
-	if err != nil && os.Getenv(pg.FolderVariable) == "" {
-		fmt.Fprintln(os.Stderr, "no PostgreSQL on this machine: fetching one for the demonstration and the tests")
-		found, err = pg.Fetch(ctx)
-	}
+	found, err := findOrFetch()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%v: %s\n", err, fault.HintOf(err))
 		os.Exit(1)
 	}
 	fmt.Println(found.Dir)
+}
+
+func findOrFetch() (pg.Binaries, error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	found, err := pg.Find(ctx, "")
+	if err == nil || os.Getenv(pg.FolderVariable) != "" {
+		return found, err
+	}
+	fmt.Fprintln(os.Stderr, "no PostgreSQL on this machine: fetching one for the demonstration and the tests")
+	return pg.Fetch(ctx)
 }
