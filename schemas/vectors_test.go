@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,7 +85,7 @@ func runVectors(t *testing.T, folder string, vectors []vector, parse func([]byte
 
 // resealed puts the right last line under a body that was tampered with.
 func resealed(body []byte) []byte {
-	return append(body, `"sha256":"`+schemas.Hash(body)+"\"}\n"...)
+	return append(bytes.Clone(body), `"sha256":"`+schemas.Hash(body)+"\"}\n"...)
 }
 
 // edit replaces old by new in a sealed file and seals it again.
@@ -115,7 +116,14 @@ func manifestVectors(t *testing.T) []vector {
 		vectors = append(vectors, vector{"invalid-" + c.name + ".json", "invalid", c.reason, edit(t, good, c.old, c.new)})
 	}
 	mixed := strings.Replace(firstPart, "event=died", "event=mixed", 1)
+	covers := func(from, to int) []byte {
+		return edit(t, correctionManifest(t), `"from": 40,
+    "to": 41`, fmt.Sprintf(`"from": %d, "to": %d`, from, to))
+	}
 	return append(vectors,
+		vector{"invalid-covers-itself.json", "invalid", "covers", covers(40, 42)},
+		vector{"invalid-covers-backwards.json", "invalid", "covers", covers(41, 40)},
+		vector{"invalid-covers-genesis.json", "invalid", "covers", covers(0, 40)},
 		vector{"invalid-part-twice.json", "invalid", "parts[1].name: occurs twice", edit(t, edit(t, good, firstPart, mixed), secondPart, mixed)},
 		vector{"unsupported-reader.json", "unsupported", "needs a reader of format 2", edit(t, good, `"format": 1,
   "min_reader": 1`, `"format": 2,
@@ -138,14 +146,18 @@ func goodManifests(t *testing.T) []vector {
 		{"ok-changes.json", "ok", "", good},
 		{"ok-heartbeat.json", "ok", "", alter(t, func(m *schemas.Manifest) { none(m, schemas.Changes) })},
 		{"ok-snapshot.json", "ok", "", alter(t, func(m *schemas.Manifest) { m.Kind, m.Snapshot = schemas.Snapshot, new(m.Batch) })},
-		{"ok-correction.json", "ok", "", alter(t, func(m *schemas.Manifest) {
-			m.Kind, m.Covers = schemas.Correction, &schemas.BatchRange{From: 40, To: 41}
-		})},
+		{"ok-correction.json", "ok", "", correctionManifest(t)},
 		{"ok-later-format.json", "ok", "", edit(t, good, `"format": 1,`, `"format": 2,
   "signed_by": {"key": null, "names": [1.5, "é"]},`)},
 		{"ok-later-minor.json", "ok", "", edit(t, good, `"1.0.0"`, `"1.7.0"`)},
 		{"ok-other-spacing.json", "ok", "", compacted(t, good)},
 	}
+}
+
+func correctionManifest(t *testing.T) []byte {
+	return alter(t, func(m *schemas.Manifest) {
+		m.Kind, m.Covers = schemas.Correction, &schemas.BatchRange{From: 40, To: 41}
+	})
 }
 
 // compacted is the same manifest without insignificant space: only the last line has a form.
@@ -159,7 +171,7 @@ func compacted(t *testing.T, data []byte) []byte {
 	if !ok {
 		t.Fatal("no seal")
 	}
-	return resealed(append(bytes.Clone(body), '\n'))
+	return resealed(append(body, '\n'))
 }
 
 func tornManifests(good []byte) []vector {
@@ -172,6 +184,7 @@ func tornManifests(good []byte) []vector {
 		{"torn-changed.json", "torn", "", flipped},
 		{"torn-appended.json", "torn", "", append(bytes.Clone(good), '\n')},
 		{"torn-zeros.json", "torn", "", make([]byte, len(good))},
+		{"torn-seal-within-a-line.json", "torn", "", resealed(bytes.TrimSuffix(good[:len(good)-77], []byte("\n")))},
 		{"torn-crlf.json", "torn", "", bytes.ReplaceAll(good, []byte("\n"), []byte("\r\n"))},
 	}
 }

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"math"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
 	"pgregory.net/rapid"
 
 	"waybill/schemas/part"
@@ -22,7 +26,8 @@ func withFooter(footer []byte) []byte {
 }
 
 func TestHostileFiles(t *testing.T) {
-	million := func(b ...byte) []byte { return bytes.Repeat(b, 1<<20) }
+	// As many as fit into a footer: enough to overflow the stack of who recurses.
+	millions := func(b byte) []byte { return bytes.Repeat([]byte{b}, 4<<20-1) }
 	for name, c := range map[string]struct {
 		data []byte
 		want string
@@ -35,9 +40,10 @@ func TestHostileFiles(t *testing.T) {
 		"empty footer":       {withFooter(nil), "not well-formed"},
 		"two billion fields": {withFooter([]byte{0x29, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07}), "not well-formed"},
 		"two billion groups": {withFooter([]byte{0x49, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07}), "not well-formed"},
+		"two billion chunks": {withFooter([]byte{0x49, 0x1c, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07}), "not well-formed"},
 		"a name of 2 GB":     {withFooter([]byte{0x29, 0x1c, 0x48, 0xff, 0xff, 0xff, 0xff, 0x07}), "not well-formed"},
-		"structs in structs": {withFooter(million(0xfc)), "not well-formed"},
-		"lists in lists":     {withFooter(append([]byte{0xf9}, million(0x19)...)), "not well-formed"},
+		"structs in structs": {withFooter(millions(0xfc)), "not well-formed"},
+		"lists in lists":     {withFooter(append([]byte{0xf9}, millions(0x19)[1:]...)), "not well-formed"},
 		"a map of 2 billion": {withFooter([]byte{0xfb, 0xff, 0xff, 0xff, 0xff, 0x07, 0x11}), "not well-formed"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -47,6 +53,81 @@ func TestHostileFiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withMetadata returns the part with another footer.
+func withMetadata(t *testing.T, file part.File, change func(m *format.FileMetaData)) part.File {
+	t.Helper()
+	f, err := parquet.OpenFile(file, file.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := *f.Metadata()
+	change(&m)
+	footer, err := thrift.Marshal(new(thrift.CompactProtocol), &m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(io.NewSectionReader(file, 0, file.Size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	length := int(binary.LittleEndian.Uint32(data[len(data)-8:]))
+	data = append(data[:len(data)-8-length], footer...)
+	data = binary.LittleEndian.AppendUint32(data, uint32(len(footer)))
+	data = append(data, "PAR1"...)
+	file.ReaderAt, file.Size = bytes.NewReader(data), int64(len(data))
+	return file
+}
+
+// A footer's numbers are held against each other, the pages and the file's size.
+func TestHostileFooters(t *testing.T) {
+	column := func(m *format.FileMetaData, i int) *format.ColumnMetaData { return &m.RowGroups[0].Columns[i].MetaData }
+	for want, change := range map[string]func(m *format.FileMetaData){
+		"footer claims 9223372036854775807 rows; the manifest says 600": func(m *format.FileMetaData) {
+			m.RowGroups[0].NumRows += math.MaxInt64 - m.NumRows
+			m.NumRows = math.MaxInt64
+		},
+		"row groups hold 600 rows of 601": func(m *format.FileMetaData) { m.NumRows++ },
+		"row group 1 claims 257 rows of 600": func(m *format.FileMetaData) {
+			m.RowGroups = append(m.RowGroups[:1], m.RowGroups...)
+			m.RowGroups[0].NumRows, m.RowGroups[1].NumRows = 344, 257
+		},
+		"row group 0 claims -1 rows of 600": func(m *format.FileMetaData) { m.RowGroups[0].NumRows = -1 },
+		"row group 0 has 21 columns of 22":  func(m *format.FileMetaData) { m.RowGroups[0].Columns = m.RowGroups[0].Columns[1:] },
+		"claims bytes outside the file":     func(m *format.FileMetaData) { column(m, 3).TotalCompressedSize = 1 << 40 },
+		"row group 0 claims bytes outside":  func(m *format.FileMetaData) { column(m, 3).DataPageOffset = -5 },
+		"bytes uncompressed":                func(m *format.FileMetaData) { column(m, 3).TotalUncompressedSize = 1 << 60 },
+		"bytes for 600 rows":                func(m *format.FileMetaData) { column(m, 3).TotalUncompressedSize = 1 << 39 },
+		"claims 599 values for":             func(m *format.FileMetaData) { column(m, 3).NumValues = 599 },
+		"columns in another file":           func(m *format.FileMetaData) { m.RowGroups[0].Columns[3].FilePath = "/etc/passwd" },
+		"schema is not a tree": func(m *format.FileMetaData) {
+			m.Schema = m.Schema[:len(m.Schema):len(m.Schema)]
+			m.Schema[0].NumChildren.Set(0)
+		},
+		`column "version" occurs twice`:         func(m *format.FileMetaData) { m.Schema[7].Name = "version" },
+		"pages hold more values than the colum": splitGroup,
+		"pages hold fewer values than the colu": func(m *format.FileMetaData) {
+			column(m, 3).TotalCompressedSize = 0
+		},
+	} {
+		_, file := writePart(t, sampleTuples(600))
+		err := readHostile(t, withMetadata(t, file, change))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+}
+
+// splitGroup makes two row groups of 300 rows from one of 600, over the same pages.
+func splitGroup(m *format.FileMetaData) {
+	group := m.RowGroups[0]
+	group.NumRows = 300
+	group.Columns = slices.Clone(group.Columns)
+	for i := range group.Columns {
+		group.Columns[i].MetaData.NumValues = 300
+	}
+	m.RowGroups = []format.RowGroup{group, group}
 }
 
 // readHostile reads a part and fails the test when that takes much memory or needs a rescue.
