@@ -31,8 +31,8 @@ func ReadStatus(ctx context.Context, databaseURL string) (Status, error) {
 	defer conn.Close(context.WithoutCancel(ctx))
 	cursor := "1:1:"
 	err = conn.QueryRow(ctx, `
-		SELECT batch, generation, window_to, cursor_after::text, (SELECT batch FROM exporter.plan WHERE published_at IS NULL)
-		FROM exporter.plan WHERE published_at IS NOT NULL ORDER BY batch DESC LIMIT 1`).
+		SELECT p.batch, p.generation, p.window_to, p.cursor_after::text, (SELECT batch FROM exporter.plan WHERE published_at IS NULL)
+		FROM exporter.plan p WHERE p.published_at IS NOT NULL ORDER BY p.batch DESC LIMIT 1`).
 		Scan(&s.Batch, &s.Generation, &s.WindowTo, &cursor, &s.Planned)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return s, fault.Database("read", "exporter.plan", err)

@@ -26,8 +26,11 @@ type Store interface {
 	exchange.Publisher
 }
 
-// Unlimited, as ActWithin, has every death acted on, however old.
+// Unlimited is the ActWithin by which every death is acted on, however old.
 const Unlimited time.Duration = -1
+
+// DefaultGrace is the grace time of a configuration that names none.
+const DefaultGrace = 30 * time.Minute
 
 // Config says which consumer follows which log into which database, and within what bounds.
 type Config struct {
@@ -71,7 +74,7 @@ func (c Config) WithDefaults() Config {
 		c.Instance = "main"
 	}
 	if c.Grace == 0 {
-		c.Grace = 30 * time.Minute
+		c.Grace = DefaultGrace
 	}
 	if c.Lease == 0 {
 		c.Lease = 2 * time.Minute

@@ -67,12 +67,20 @@ func follow(t testing.TB, p *logtest.Producer, root string) *site {
 		DatabaseURL: url, Store: p.Store, Consumer: consumer, Instance: "east", Spool: t.TempDir(),
 		Grace: 10 * time.Minute, Now: func() time.Time { return s.now },
 	}
-	var err error
-	if s.conn, err = pgx.Connect(t.Context(), url); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.conn.Close(context.Background()) })
+	s.connect(url)
 	return s
+}
+
+func (s *site) connect(url string) { s.conn = s.connection(url) }
+
+func (s *site) connection(url string) *pgx.Conn {
+	s.Helper()
+	conn, err := pgx.Connect(s.Context(), url)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
 }
 
 func (s *site) run(options importer.Options) (importer.Summary, error) {
@@ -513,7 +521,7 @@ func TestSilenceIsLateAndNotNothingNew(t *testing.T) {
 	s.now = start.Add(s.Heartbeat + 11*time.Minute)
 	if err := s.refused(fault.NotYet, nil); err != nil && fault.ClassOf(err) == fault.NotYet {
 		s.Changes() // the heartbeat comes
-		s.Producer.Now = s.now
+		s.Now = s.now
 		s.Changes()
 		s.load()
 	}

@@ -29,20 +29,24 @@ type options struct {
 	actWithin    time.Duration
 }
 
-func main() {
+func main() { os.Exit(demonstrate(os.Args[1:])) }
+
+// demonstrate returns the exit code.
+func demonstrate(arguments []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	opt, err := parse(os.Args[1:])
+	opt, err := parse(arguments)
 	if err == nil {
 		err = run(ctx, opt)
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		if hint := fault.HintOf(err); hint != "" {
-			fmt.Fprintln(os.Stderr, "  next:", hint)
-		}
-		os.Exit(1)
+	if err == nil {
+		return 0
 	}
+	fmt.Fprintln(os.Stderr, "demo:", err)
+	if hint := fault.HintOf(err); hint != "" {
+		fmt.Fprintln(os.Stderr, "  next:", hint)
+	}
+	return 1
 }
 
 func parse(arguments []string) (options, error) {

@@ -92,7 +92,7 @@ const defaultBrake brake = 50
 
 // defaults are in force for what a file leaves out.
 func defaults() config {
-	return config{Zone: "UTC", Spool: filepath.Join(os.TempDir(), "waybill")}
+	return config{Zone: "UTC", Spool: filepath.Join(os.TempDir(), "waybill-spool")}
 }
 
 // readConfig reads and checks one file; nothing is connected to.
@@ -106,10 +106,26 @@ func readConfig(path string) (*config, error) {
 		return nil, fault.New(fault.Usage, "read", path, err, "")
 	}
 	c.path = path
+	c.takeEmptySections(data)
 	if err := c.check(data); err != nil {
 		return nil, fault.New(fault.Usage, "check", path, err, "")
 	}
 	return &c, nil
+}
+
+// takeEmptySections makes a section that is there with every setting commented out, which is null
+// to YAML, one of defaults.
+func (c *config) takeEmptySections(data []byte) {
+	var keys map[string]yaml.Node
+	if err := yaml.Load(data, &keys); err != nil {
+		return
+	}
+	if _, there := keys["export"]; there && c.Export == nil {
+		c.Export = &exportConfig{}
+	}
+	if _, there := keys["import"]; there && c.Import == nil {
+		c.Import = &importConfig{}
+	}
 }
 
 func (c *config) check(data []byte) (err error) {

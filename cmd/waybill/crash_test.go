@@ -10,8 +10,11 @@ import (
 	"github.com/google/uuid"
 )
 
-func patient(n int) uuid.UUID     { return uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "patient %d", n)) }
-func appointment(n int) uuid.UUID { return uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "appointment %d", n)) }
+func patient(n int) uuid.UUID { return uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "patient %d", n)) }
+
+func appointment(n int) uuid.UUID {
+	return uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "appointment %d", n))
+}
 
 // admit registers patients 0 to n-1, each with an appointment in the far future.
 func (s *site) admit(n int) {

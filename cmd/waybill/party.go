@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ func (env *environment) configs(service string) ([]*config, error) {
 		}
 		files = append(files, found...)
 	}
-	var list []*config
+	var list []*config // the exporting party first
 	for _, file := range files {
 		c, err := readConfig(file)
 		if err != nil {
@@ -64,6 +65,7 @@ func (env *environment) configs(service string) ([]*config, error) {
 			list = append(list, c)
 		}
 	}
+	slices.SortStableFunc(list, func(a, b *config) int { return cmp.Compare(a.rank(), b.rank()) })
 	if len(list) == 0 {
 		what := "any service"
 		if service != "" {
@@ -73,6 +75,13 @@ func (env *environment) configs(service string) ([]*config, error) {
 			"`waybill init "+service+"` writes one; --config names another file or folder")
 	}
 	return list, nil
+}
+
+func (c *config) rank() int {
+	if c.Export != nil {
+		return 0
+	}
+	return 1
 }
 
 // configFiles returns path itself, or the files in it: one service's, or all.

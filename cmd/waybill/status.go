@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ type statusCommand struct{}
 // serviceStatus is one row of the answer.
 type serviceStatus struct {
 	Service  string             `json:"service"`
-	State    string             `json:"state"` // ok, behind, waiting, late, HELD, broken
+	State    string             `json:"state"` // ok, new, behind, waiting, late, HELD, broken
 	Detail   string             `json:"detail,omitempty"`
 	LogEnd   int64              `json:"log_end"` // the newest batch on the store; -1: none
 	Export   *exporter.Status   `json:"export,omitempty"`
@@ -97,14 +98,16 @@ func (row *serviceStatus) fillImport(ctx context.Context, url string, party *con
 	}
 	row.Import = &s
 	behind := row.LogEnd - s.Batch
-	switch grace := time.Duration(party.Import.Grace); {
+	switch grace := cmp.Or(time.Duration(party.Import.Grace), importer.DefaultGrace); {
 	case s.Held != nil && *s.Held == s.Batch+1:
 		row.set("HELD", fault.Held, fmt.Sprintf("brake at batch %d: %s; `waybill import %s --approve %d --reason TEXT`", *s.Held, effects(s.HeldEffects), s.Consumer, *s.Held))
 	case s.Pending != nil:
 		row.set("waiting", fault.NotYet, fmt.Sprintf("batch %d: %s, for %s", *s.Pending, s.PendingWhy, ago(s.Now.Sub(*s.PendingSince))))
+	case s.Batch < 0:
+		row.set("new", 0, fmt.Sprintf("nothing loaded yet; run `waybill import %s`", s.Consumer))
 	case behind > 0:
 		row.set("behind", 0, fmt.Sprintf("lag %d batches, %s", behind, ago(last.Manifest.Window.To.Sub(s.WindowTo))))
-	case s.Batch >= 0 && s.Now.Sub(s.WindowTo) > s.Heartbeat+grace:
+	case s.Now.Sub(s.WindowTo) > s.Heartbeat+grace:
 		row.set("late", fault.NotYet, fmt.Sprintf("nothing new for %s; the heartbeat is %s", ago(s.Now.Sub(s.WindowTo)), s.Heartbeat))
 	}
 	return nil

@@ -7,4 +7,4 @@
 package crashpoint
 
 // Here marks the place called name.
-func Here(name string) {}
+func Here(string) {}

@@ -1,0 +1,230 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"waybill/schemas"
+)
+
+func (s *site) says(output string, wants ...string) {
+	s.Helper()
+	for _, want := range wants {
+		if !strings.Contains(output, want) {
+			s.Errorf("%q is missing in\n%s", want, output)
+		}
+	}
+}
+
+func TestADayAtTheCommandLine(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.firstDay()
+	s.says(s.do("export"), "genesis", "changes  9")
+	s.says(s.do("export"), "nothing new")
+	s.says(s.do("import", "morgue", "--dry-run"), "dry run", "opened 3")
+	s.says(s.do("status"), "morgue", "-1/1", "nothing loaded yet")
+	s.says(s.do("import", "morgue"), "opened 3")
+	s.says(s.do("import", "morgue"), "nothing loaded")
+	s.says(s.do("import", "appointments"), "cancelled 3")
+	s.secondDay()
+	s.exchangeAll()
+	s.says(s.do("status"), "patients      2/2", "morgue        2/2", "appointments  2/2", "morgue@east")
+	s.says(s.do("batches"), "died 3, registered 6", "death_retracted 1, died 1")
+	s.says(s.do("verify"), "3 batches up to 2", "11 rows", "all as published")
+	s.says(s.do("trace", patient(1).String()), "death_retracted", "voided", "restored", "case ", "appointment "+appointment(1).String())
+	s.says(s.do("rerun", "import", "morgue", "--batch", "0..2"), "BATCH")
+	s.says(s.do("export", "--snapshot"), "snapshot")
+	s.says(s.do("import", "morgue"), "snapshot")
+	s.says(s.do("repair", "1"), "changes")
+}
+
+func TestEveryTableIsAvailableAsJSON(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.firstDay()
+	for _, command := range [][]string{
+		{"export"}, {"import", "morgue"}, {"status"}, {"batches"}, {"verify"}, {"trace", patient(0).String()}, {"rerun", "import", "morgue", "--batch", "1"},
+	} {
+		if out := s.do(append([]string{"--json"}, command...)...); !json.Valid([]byte(out)) {
+			t.Errorf("waybill --json %v printed\n%s", command, out)
+		}
+	}
+}
+
+func TestExitCodesTellWhatIsAsked(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.firstDay()
+	s.do("export")
+
+	s.fails(2, []string{"unknown flag --nonsense"}, "export", "--nonsense")
+	s.fails(2, []string{"service nowhere", "waybill init nowhere"}, "import", "nowhere")
+	s.fails(2, []string{"approve batch 1: it is not held"}, "import", "morgue", "--approve", "1", "--reason", "x")
+	s.fails(2, []string{"not a range"}, "rerun", "import", "morgue", "--batch", "5..2")
+	s.fails(2, []string{"not a UUID"}, "trace", "smith")
+
+	s.configure("morgue", "import: {instance: east, brake: 2}")
+	s.fails(6, []string{"3 opened", "brake is at 2", "--approve 1 --reason TEXT"}, "import", "morgue")
+	s.fails(6, []string{"HELD"}, "status")
+	s.says(s.do("import", "morgue", "--approve", "1", "--reason", "a bus accident"), "opened 3")
+
+	s.damagePart(1)
+	s.fails(3, []string{"damaged", "waybill repair 1"}, "import", "appointments")
+	s.fails(3, []string{"damaged"}, "verify")
+	s.do("repair", "1")
+	s.do("verify")
+	s.do("import", "appointments")
+
+	s.exec("patients", `UPDATE exporter.plan SET system_identifier = 1`)
+	s.fails(3, []string{"cluster 1", "--new-generation"}, "export")
+	s.do("export", "--new-generation")
+	s.exchangeAll()
+
+	s.removeManifest(2)
+	s.fails(5, []string{"batch 2"}, "import", "morgue")
+
+	s.configure("morgue", "import: {}\nstore: file:///nowhere")
+	s.fails(2, []string{"morgue.yaml", "line"}, "import", "morgue")
+}
+
+// damagePart flips a byte of a batch's first part.
+func (s *site) damagePart(batch int64) {
+	s.Helper()
+	var list []schemas.Manifest
+	if err := json.Unmarshal([]byte(s.do("--json", "batches")), &list); err != nil {
+		s.Fatal(err)
+	}
+	for _, m := range list {
+		if m.Batch != batch {
+			continue
+		}
+		path := filepath.Join(s.exchange(), schemas.Stream, m.Parts[0].Name)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			s.Fatal(err)
+		}
+		data[len(data)/2] ^= 1
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			s.Fatal(err)
+		}
+	}
+}
+
+func (s *site) removeManifest(batch int64) {
+	s.Helper()
+	if err := os.Remove(filepath.Join(s.exchange(), schemas.Stream, schemas.ManifestName(batch, 0))); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func TestConfigurationIsCheckedWholeAndByLine(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ text, says string }{
+		"unknown setting": {"service: morgue\ndatabase: x\nstore: /x\nimport: {brakes: 3}\n", "brakes"},
+		"bad duration":    {"service: morgue\ndatabase: x\nstore: /x\nimport:\n  grace: soon\n", "line 5"},
+		"bad brake":       {"service: morgue\ndatabase: x\nstore: /x\nimport:\n  brake: -1\n", "line 5"},
+		"bad mode":        {"service: morgue\ndatabase: x\nstore: /x\nimport:\n  mode: pretend\n", "line 5: mode"},
+		"no store":        {"service: morgue\ndatabase: x\nimport: {}\n", "store"},
+		"both databases":  {"service: morgue\ndatabase: x\ndatabase_file: y\nstore: /x\nimport: {}\n", "line 2: database"},
+		"both parties":    {"service: morgue\ndatabase: x\nstore: /x\nimport: {}\nexport: {}\n", "line 1: service"},
+		"no consumer":     {"service: x\ndatabase: x\nstore: /x\nimport:\n  consumer: mortuary\n", "line 5: consumer"},
+		"bad zone":        {"service: morgue\ndatabase: x\nstore: /x\nzone: Mars\nimport: {}\n", "line 4: zone"},
+		"no environment":  {"service: morgue\ndatabase: ${NO_SUCH_VARIABLE}\nstore: /x\nimport: {}\n", "NO_SUCH_VARIABLE"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &site{TB: t, dir: t.TempDir()}
+			if err := os.WriteFile(filepath.Join(s.dir, "morgue.yaml"), []byte(test.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			service := "morgue"
+			if strings.HasPrefix(test.text, "service: x") {
+				service = "x"
+			}
+			s.fails(2, []string{test.says}, "import", service)
+		})
+	}
+}
+
+func TestInitWritesAConfigurationThatWorks(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	environment := []string{}
+	for name, url := range s.urls {
+		if err := os.Remove(filepath.Join(s.dir, name+".yaml")); err != nil {
+			t.Fatal(err)
+		}
+		s.says(s.do("init", name), "wrote "+name+".yaml")
+		environment = append(environment, strings.ToUpper(name)+"_DATABASE_URL="+url)
+		path := filepath.Join(s.dir, name+".yaml")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Replace(string(data), "file:///srv/exchange", "file://"+s.exchange(), 1)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.firstDay()
+	for _, command := range [][]string{{"migrate"}, {"export"}, {"import", "morgue"}, {"import", "appointments"}, {"status"}} {
+		if r := s.run(environment, command...); r.code != 0 {
+			t.Errorf("waybill %v: exit %d\n%s%s", command, r.code, r.stdout, r.stderr)
+		}
+	}
+	s.fails(2, []string{"there already"}, "init", "morgue")
+}
+
+// What is printed, logged or named holds ids and counts, and nothing of the patients themselves.
+func TestPatientsAppearNowhereButInTheParts(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	const secret = "Zanzibarovic"
+	s.exec("patients", `INSERT INTO patients.patient (id, family_name, given_name, birth_date, address_line) VALUES ($1, $2, $2, '1931-07-23', $2)`, patient(0), secret)
+	s.exec("patients", `INSERT INTO patients.identifier VALUES ($1, 'NHS', 'NH', $2)`, patient(0), secret)
+	s.die(0)
+	var all strings.Builder
+	for _, command := range [][]string{
+		{"--log", "debug", "export"},
+		{"--log", "debug", "import", "morgue"},
+		{"--log", "debug", "import", "appointments"},
+		{"status"},
+		{"batches"},
+		{"verify"},
+		{"trace", patient(0).String()},
+		{"--json", "status"},
+		{"--json", "batches"},
+		{"--json", "trace", patient(0).String()},
+	} {
+		r := s.run(nil, command...)
+		fmt.Fprintln(&all, r.stdout, r.stderr)
+	}
+	err := filepath.WalkDir(s.exchange(), func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(&all, path)
+		if strings.HasSuffix(path, ".json") || strings.HasSuffix(path, ".txt") {
+			data, err := os.ReadFile(path)
+			all.Write(data)
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all.Len() < 1000 {
+		t.Fatal("hardly anything was printed")
+	}
+	for _, private := range []string{secret, "1931-07-23"} {
+		if strings.Contains(all.String(), private) {
+			t.Errorf("%q appears in what was printed, logged or named", private)
+		}
+	}
+}
