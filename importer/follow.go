@@ -84,11 +84,13 @@ func (s *session) onItsWay(ctx context.Context, err error) error {
 	return err
 }
 
-// late reports a log that has been silent for longer than its producer promised. Only now is
+// late reports a log that is not there, or has been silent for longer than its producer promised.
+// Only now is
 // the log listed: what lies behind a hole tells a gap from silence.
 func (s *session) late(ctx context.Context) error {
 	if s.checkpoint.log == "" {
-		return nil
+		return fault.New(fault.NotYet, "follow the log", "batch 0", errors.New("the store holds no log"),
+			"check the store's URL; the producer begins the log with `waybill export`")
 	}
 	now, err := s.now(ctx)
 	if err != nil {

@@ -173,6 +173,9 @@ type Summary struct {
 	Running  bool // another importer of this consumer is at work; this run did nothing
 	DryRun   bool
 	Observed bool
+	// ReceiptOwed is why the receipt could not be written. What was loaded is loaded; the next
+	// run tries again.
+	ReceiptOwed error `json:"-"`
 }
 
 // BatchSummary is one batch that the run loaded.
@@ -194,10 +197,10 @@ func (i *Importer) Run(ctx context.Context, options Options) (Summary, error) {
 			return err
 		}
 		err := s.follow(ctx)
-		if options.DryRun {
-			return err
+		if !options.DryRun {
+			s.summary.ReceiptOwed = s.writeReceipt(ctx)
 		}
-		return errors.Join(err, s.writeReceipt(ctx))
+		return err
 	})
 }
 

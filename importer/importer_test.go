@@ -509,6 +509,26 @@ func (s *site) move(from, to string) {
 	}
 }
 
+func TestAStoreWithoutALogIsNotNothingNew(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	empty := t.TempDir()
+	var err error
+	if s.config.Store, err = dir.Open(empty); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.run(importer.Options{}); fault.ClassOf(err) != fault.NotYet || fault.HintOf(err) == "" {
+		t.Errorf("an empty folder: %v", err)
+	}
+	if s.config.Store, err = dir.Open(s.root); err != nil {
+		t.Fatal(err)
+	}
+	s.Changes(died(1))
+	if got := s.load(); got.To != 1 {
+		t.Errorf("once the store is right: %+v", got)
+	}
+}
+
 func TestSilenceIsLateAndNotNothingNew(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -519,11 +539,11 @@ func TestSilenceIsLateAndNotNothingNew(t *testing.T) {
 		t.Errorf("within the heartbeat: %+v", got)
 	}
 	s.now = start.Add(s.Heartbeat + 11*time.Minute)
-	if err := s.refused(fault.NotYet, nil); err != nil && fault.ClassOf(err) == fault.NotYet {
-		s.Changes() // the heartbeat comes
-		s.Now = s.now
-		s.Changes()
-		s.load()
+	s.refused(fault.NotYet, nil)
+	s.Now = s.now
+	s.Changes() // the heartbeat comes
+	if got := s.load(); got.To != 2 {
+		t.Errorf("after the heartbeat: %+v", got)
 	}
 }
 

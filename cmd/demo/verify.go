@@ -213,6 +213,6 @@ func (f *findings) checkMorgue(people []*person, m morgueState) {
 	}
 	f.count(deaths, "dead, each with exactly one open morgue case")
 	f.count(historic, "dead long before they were found: historic, no case")
-	f.count(conflicts, "living persons with a dead record merged into them: alerted, nothing automatic")
+	f.count(conflicts, "living persons with a dead record merged into them: nothing automatic, an alert unless historic")
 	f.count(alerts, "open alerts in the morgue")
 }

@@ -126,5 +126,8 @@ func (env *environment) printImport(s importer.Summary) error {
 	for _, b := range s.Batches {
 		t.row(b.Batch, b.Kind, count(b.Rows), count(b.Changed), count(b.Quarantined), effects(b.Effects), took(b.Duration))
 	}
+	if s.ReceiptOwed != nil {
+		fmt.Fprintln(env.out, "the receipt is owed, and will be written by a later run:", s.ReceiptOwed)
+	}
 	return t.print()
 }
