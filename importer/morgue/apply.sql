@@ -1,7 +1,7 @@
 -- Reconciles cases and alerts with the state of the patients that changed, and of whoever is one
 -- person with them by merges. Nothing here depends on which events led to that state, save that a
--- conflict leaves what is there as it is. A person is the record at the end of a
--- chain of merges; the records before it are retired.
+-- conflict leaves what is there as it is. A person is the record at the end of a chain of merges,
+-- the records before it are retired.
 
 SELECT set_config('waybill.applying', 'on', true), set_config('jit', 'off', true);
 
@@ -86,11 +86,10 @@ FROM member m
 JOIN patient p USING (patient_id)
 LEFT JOIN patient s ON s.patient_id = m.person
 LEFT JOIN patient d ON d.patient_id = m.death_of
-LEFT JOIN notice n ON (n.patient_id, n.death_no) = (p.patient_id, p.death_no)
-LEFT JOIN notice dn ON (dn.patient_id, dn.death_no) = (d.patient_id, d.death_no)
+LEFT JOIN notice n ON (n.patient_id, n.death_no) = (d.patient_id, d.death_no)
 CROSS JOIN LATERAL (
     SELECT p.death_status IN ('informal', 'formal') AS dead,
-           coalesce(n.historic, false) OR coalesce(dn.historic, false) AS historic) AS it
+           coalesce(n.historic, false) AS historic) AS it
 CROSS JOIN LATERAL (
     SELECT p.family_name, p.given_name, p.birth_date, p.sex, p.identifiers,
            p.address_line, p.address_city, p.address_postcode, p.address_country) AS identity;

@@ -107,6 +107,22 @@ func TestStaffFirst(t *testing.T) {
 	}
 }
 
+// TestReceivingWhatIsBeingMerged: the case of the survivor gives way to the body just received.
+func TestReceivingWhatIsBeingMerged(t *testing.T) {
+	m := open(t)
+	one, two := consumertest.Patient(1).DeadOn(1, noon), consumertest.Patient(2).DeadOn(1, noon)
+	m.Apply(one)
+	m.Apply(two)
+	staff := m.Staff()
+	staff.Begin()
+	staff.Exec(`CALL receive(1, 'tag', 'porter')`)
+	end := m.Blocked(one.Into(2))
+	staff.Commit()
+	same(t, "effects", consumertest.Kinds(end()), []string{"merged_in_custody", "voided"})
+	same(t, "cases", m.cases(), []string{"1 1 received -", "2 1 void merged"})
+	m.Settled()
+}
+
 // TestImportFirst has the import void a case while a member of staff is about to receive it.
 func TestImportFirst(t *testing.T) {
 	m := open(t)
