@@ -65,9 +65,8 @@ func (f *findings) contract(c ContractRef) {
 }
 
 func (f *findings) software(s Software, field string) {
-	for name, v := range map[string]string{"software": s.Software, "version": s.Version} {
-		f.want(v != "" && len(v) <= maxName, field+"."+name, "is empty or too long")
-	}
+	f.want(s.Software != "" && len(s.Software) <= maxName, field+".software", "is empty or too long")
+	f.want(s.Version != "" && len(s.Version) <= maxName, field+".version", "is empty or too long")
 }
 
 // chain checks what says where in the log the batch stands.
