@@ -27,6 +27,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 type site struct {
 	testing.TB
 	url    string
+	root   string // of the exchange
 	store  exchange.Store
 	config exporter.Config
 	conn   *pgx.Conn
@@ -41,7 +42,7 @@ func newSite(t testing.TB) *site {
 }
 
 func siteAt(t testing.TB, url, root string) *site {
-	s := &site{TB: t, url: url}
+	s := &site{TB: t, url: url, root: root}
 	var err error
 	if s.store, err = store.Open(t.Context(), root); err != nil {
 		t.Fatal(err)
@@ -53,11 +54,16 @@ func siteAt(t testing.TB, url, root string) *site {
 
 func (s *site) connect() *pgx.Conn {
 	s.Helper()
-	conn, err := pgx.Connect(s.Context(), s.url)
+	return connectTo(s, s.url)
+}
+
+func connectTo(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
-		s.Fatal(err)
+		t.Fatal(err)
 	}
-	s.Cleanup(func() { conn.Close(context.Background()) })
+	t.Cleanup(func() { conn.Close(context.Background()) })
 	return conn
 }
 

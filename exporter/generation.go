@@ -15,11 +15,6 @@ import (
 
 // newGeneration plans and publishes a snapshot of this database behind whatever the log holds.
 func (s *session) newGeneration(ctx context.Context) error {
-	if p, err := s.lastPlan(ctx); err != nil {
-		return err
-	} else if p != nil && !p.published && p.kind == schemas.Snapshot && s.checkIdentity(ctx, p) == nil {
-		return s.finish(ctx, p) // an earlier call's, which did not get to its end
-	}
 	end, err := s.reader.Last(ctx)
 	if errors.Is(err, exchange.ErrNotFound) {
 		return fault.New(fault.Usage, "begin", "generation", errors.New("the store holds no log"), "run `waybill export`, which begins one")
@@ -27,11 +22,22 @@ func (s *session) newGeneration(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := s.planGeneration(ctx, end)
+	p, err := s.lastPlan(ctx)
 	if err != nil {
 		return err
 	}
+	if p == nil || !p.begunBehind(end) || s.checkIdentity(ctx, p) != nil {
+		if p, err = s.planGeneration(ctx, end); err != nil {
+			return err
+		}
+	}
 	return s.finish(ctx, p)
+}
+
+// begunBehind reports whether the plan is a generation's first, left by a call that did not get to
+// its end.
+func (p *plan) begunBehind(end *exchange.Entry) bool {
+	return !p.published && int64(p.generation) > end.Manifest.Generation && *p.previous == end.Hash
 }
 
 // planGeneration makes every event of this database visible to its own cursors, forgets plans

@@ -85,7 +85,14 @@ func (s *session) close() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	// By hand: the server ends a backend when it gets round to it, and a run right after this one
+	// would find the lock taken.
+	_, _ = s.conn.Exec(ctx, "SELECT pg_advisory_unlock_all()")
 	_ = s.conn.Close(ctx)
+	select {
+	case <-s.conn.PgConn().CleanupDone(): // of a connection that broke
+	case <-ctx.Done():
+	}
 }
 
 // catchUp publishes batches until the cursor stands where the database stood when it began.

@@ -1,0 +1,130 @@
+package exporter_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"waybill/exchange"
+	"waybill/exchange/exchangetest"
+	"waybill/internal/fault"
+)
+
+var errStore = errors.New("the store is away")
+
+// failing returns a store that writes nothing under the prefix.
+func failing(place exchange.Store, prefix string) exchange.Store {
+	return &exchangetest.Faulty{Store: place, Fail: func(op exchangetest.Op, name string) error {
+		if op != exchangetest.Get && strings.HasPrefix(name, prefix) {
+			return errStore
+		}
+		return nil
+	}}
+}
+
+// meeting lets nobody pass until two have come; then everybody.
+type meeting struct {
+	mu    sync.Mutex
+	seen  int
+	begun chan struct{}
+}
+
+func (m *meeting) join() {
+	m.mu.Lock()
+	m.seen++
+	if m.seen == 2 {
+		close(m.begun)
+	}
+	m.mu.Unlock()
+	<-m.begun
+}
+
+// at returns the store, whose writers of manifests meet before they write.
+func (m *meeting) at(place exchange.Store) exchange.Store {
+	return &exchangetest.Faulty{Store: place, Fail: func(op exchangetest.Op, name string) error {
+		if (op == exchangetest.Put || op == exchangetest.Publish) && strings.HasPrefix(name, "log/") {
+			m.join()
+		}
+		return nil
+	}}
+}
+
+// Two copies of one database, both live, as after a failed fail-over: the same cluster by every
+// mark that it bears. The store is all that can tell them apart.
+func TestTwoExportersOfTwoCopiesOfOneDatabase(t *testing.T) {
+	t.Parallel()
+	stores := map[string]func(exchange.Store) exchange.Store{
+		"create_if_absent":    exchangetest.WithoutOverwrite,
+		"no_create_if_absent": exchangetest.WithoutNativePublish,
+		"neither": func(s exchange.Store) exchange.Store {
+			return exchangetest.WithoutNativePublish(exchangetest.WithoutOverwrite(s))
+		},
+	}
+	original := startCluster(t, serverDir(t))
+	roots := map[string]string{}
+	for name := range stores {
+		roots[name] = t.TempDir()
+		s := original.service(name, roots[name])
+		s.register(3)
+		s.export()
+	}
+	copied := serverDir(t)
+	original.copyTo(copied)
+	twin := startCluster(t, copied)
+	for name, restricted := range stores {
+		t.Run(name, func(t *testing.T) {
+			both := []*site{original.service(name, roots[name]), twin.service(name, roots[name])}
+			morgue := both[0].follower()
+			winner := both[race(t, both, restricted)]
+			if err := exactlyOnce(winner.outbox(), winner.events()); err != nil {
+				t.Error(err)
+			}
+			morgue.source = winner
+			morgue.equalsSource()
+		})
+	}
+}
+
+// race has both publish their next batch at the same moment and returns who prevails.
+func race(t *testing.T, both []*site, restricted func(exchange.Store) exchange.Store) int {
+	t.Helper()
+	door := &meeting{begun: make(chan struct{})}
+	failures := make([]error, len(both))
+	var group sync.WaitGroup
+	for i, s := range both {
+		s.die(s.register(1))
+		s.config.Store = restricted(door.at(s.store))
+		group.Go(func() { _, failures[i] = s.exporter().Run(t.Context()) })
+	}
+	group.Wait()
+	// Where both were told that they had published, the loser finds out on its next run.
+	for i, s := range both {
+		if failures[i] == nil {
+			_, failures[i] = s.exporter().Run(t.Context())
+		}
+	}
+	if err := onlyOne(failures); err != nil {
+		t.Fatal(err)
+	}
+	return slices.Index(failures, nil)
+}
+
+// onlyOne returns an error unless exactly one failed, and as it should.
+func onlyOne(failures []error) error {
+	var failed []error
+	for _, err := range failures {
+		if err != nil {
+			failed = append(failed, err)
+		}
+	}
+	if len(failed) != 1 {
+		return fmt.Errorf("%d of %d were refused: %w", len(failed), len(failures), errors.Join(failed...))
+	}
+	if fault.ClassOf(failed[0]) != fault.Poison || !strings.Contains(fault.HintOf(failed[0]), "--new-generation") {
+		return fmt.Errorf("refused for another reason: %w", failed[0])
+	}
+	return nil
+}
