@@ -120,9 +120,8 @@ INSERT INTO pending (appointment_id, record_id, death_of, death_no, cutoff, verd
 SELECT a.id, a.patient_id, k.death_of, k.death_no, it.cutoff,
        CASE WHEN a.starts_at < it.cutoff THEN 'missed'
             WHEN a.status = 'arrived' THEN 'arrived'
-            WHEN EXISTS (SELECT FROM cancellation c WHERE c.appointment_id = a.id
-                         AND (c.restored_at IS NULL AND c.handed_over_at IS NULL
-                              OR (c.patient_id, c.death_no) = (k.death_of, k.death_no))) THEN 'booked again'
+            WHEN EXISTS (SELECT FROM cancellation c
+                         WHERE c.appointment_id = a.id AND c.restored_at IS NULL AND c.handed_over_at IS NULL) THEN 'booked again'
             ELSE 'cancel' END
 FROM concerned k
 JOIN vital v USING (patient_id)
@@ -148,7 +147,10 @@ cancelled AS (
     RETURNING a.id, a.patient_id, a.revision, due.death_of, due.death_no),
 noted AS (
     INSERT INTO cancellation (appointment_id, patient_id, death_no, record_id, cancelled_at, revision)
-    SELECT id, death_of, death_no, patient_id, run.now, revision FROM cancelled, run)
+    SELECT id, death_of, death_no, patient_id, run.now, revision FROM cancelled, run
+    ON CONFLICT (appointment_id, patient_id, death_no) DO UPDATE
+    SET record_id = excluded.record_id, cancelled_at = excluded.cancelled_at, revision = excluded.revision,
+        restored_at = NULL, handed_over_at = NULL)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'cancelled', death_of, death_no, 'appointment ' || id FROM cancelled;
 

@@ -133,6 +133,18 @@ func TestMerges(t *testing.T) {
 			[]string{"booked_after_death 1 1 1 -"},
 		},
 		{
+			"what is known of a record is known since its first death",
+			func(c clinic) {
+				c.Apply(one.DeadUndated(1))
+				c.Now = c.Now.Add(3 * hour)
+				c.Apply(one.DeadUndated(1).Into(2), two.DeadUndated(1))
+				c.book(4, 1, "imaging", -hour)
+				c.book(5, 2, "imaging", -hour)
+			},
+			[]string{"1 cancelled pat-dec", "2 booked -", "3 booked -", "4 booked -", "5 booked -"},
+			[]string{"booked_after_death 4 2 1 -"},
+		},
+		{
 			"a chain of merges ends at its last record",
 			func(c clinic) {
 				c.Apply(one.Into(2))

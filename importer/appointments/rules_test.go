@@ -416,6 +416,28 @@ func TestRetractionNeverSeen(t *testing.T) {
 	c.expect(t, []string{"1 booked -"}, nil)
 }
 
+func TestTheSameDeathRestated(t *testing.T) {
+	one := consumertest.Patient(1)
+	c := open(t)
+	c.book(1, 1, "imaging", hour)
+	for range 2 {
+		same(t, "effects of the death", consumertest.Kinds(c.Apply(one.DeadOn(1, now))), []string{"cancelled"})
+		same(t, "effects of the retraction", consumertest.Kinds(c.Apply(one.Alive(1))), []string{"restored"})
+	}
+	c.expect(t, []string{"1 booked -"}, nil)
+}
+
+// TestWorklistClearedByHand: even so a person's booking is not cancelled.
+func TestWorklistClearedByHand(t *testing.T) {
+	c := open(t)
+	c.book(1, 1, "imaging", hour)
+	c.Apply(consumertest.Patient(1).DeadOn(1, now))
+	c.set(1, "booked")
+	c.Exec(`DELETE FROM worklist`)
+	c.Reapply()
+	c.expect(t, []string{"1 booked -"}, []string{"not_cancelled 1 1 1 booked again"})
+}
+
 // TestRestoredByAPersonAndDeadAgain: a person's word holds for the death they knew of.
 func TestRestoredByAPersonAndDeadAgain(t *testing.T) {
 	one := consumertest.Patient(1)

@@ -104,7 +104,7 @@ WHERE c.state IN ('expected', 'received');
 -- Marks what a person writes by hand. apply.sql says of itself that it is none.
 -- +goose StatementBegin
 CREATE FUNCTION mark_touched() RETURNS trigger
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     IF coalesce(current_setting('waybill.applying', true), '') = 'on' THEN
         RETURN NEW;
