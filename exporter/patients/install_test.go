@@ -105,7 +105,7 @@ func TestPatientRegisteredBeforeTheBackfill(t *testing.T) {
 
 func TestInstallWhileWritersRun(t *testing.T) {
 	url, s := site(t)
-	const count, writers = 3000, 4
+	const count, writers = 2000, 3
 	s.do(fmt.Sprintf(`INSERT INTO patients.patient (id, death_status, family_name)
 		SELECT %s, CASE WHEN n %% 10 = 0 THEN 'formal' ELSE 'none' END, 'n' FROM generate_series(0, %d) n`, patientNumber, count-1))
 	var stop atomic.Bool

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -73,7 +74,11 @@ func (s session) background(statements string) <-chan error {
 // awaitBlocked returns when the other session waits for a lock.
 func (s session) awaitBlocked(other session) {
 	s.t.Helper()
+	limit := time.Now().Add(20 * time.Second)
 	for blocked := false; !blocked; {
+		if time.Now().After(limit) {
+			s.t.Fatal("the other session did not have to wait")
+		}
 		err := s.QueryRow(s.t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)",
 			other.PgConn().PID()).Scan(&blocked)
 		if err != nil {

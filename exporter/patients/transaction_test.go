@@ -120,6 +120,6 @@ func TestServiceNeedsNoRightToTheOutbox(t *testing.T) {
 	s.wantEvents("a", "registered v1 d0, merged v2 d0")
 	s.wantEvents("b", "registered v1 d0, died v2 d1, death_corrected v3 d1")
 	wantCode(t, super.try("SELECT FROM patients.outbox"), undefinedPrivilege)
-	wantCode(t, super.try("SELECT patients.capture({a})"), undefinedPrivilege)
+	wantCode(t, super.try("SELECT patients.capture({a}, true)"), undefinedPrivilege)
 	wantCode(t, super.try("CREATE TEMP TABLE x (); CREATE TRIGGER x AFTER INSERT ON x EXECUTE FUNCTION patients.redirect_death()"), undefinedPrivilege)
 }

@@ -98,8 +98,7 @@ CREATE TABLE patients.outbox (
     address_country  patients.short_text,
     UNIQUE (patient_id, version),
     CONSTRAINT death_period CHECK (
-        num_nulls(death_earliest, death_latest, death_precision) = 3
-        OR num_nulls(death_earliest, death_latest, death_precision) = 0 AND death_earliest < death_latest)
+        num_nulls(death_earliest, death_latest, death_precision) IN (0, 3) AND death_earliest < death_latest)
 );
 CREATE INDEX outbox_tx ON patients.outbox (tx);
 

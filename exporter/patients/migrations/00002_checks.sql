@@ -16,9 +16,7 @@ DECLARE
         address_postcode::patients.short_text, address_country::patients.short_text,
         death_status::patients.death_status, death_earliest::patients.death_time,
         death_latest::patients.death_time, death_precision::patients.death_precision) >= 0';
-    period constant text := '
-        num_nulls(death_earliest, death_latest, death_precision) = 3
-        OR num_nulls(death_earliest, death_latest, death_precision) = 0 AND death_earliest < death_latest';
+    period constant text := 'num_nulls(death_earliest, death_latest, death_precision) IN (0, 3) AND death_earliest < death_latest';
     broken bigint;
 BEGIN
     EXECUTE format('SELECT count(*) FROM patients.patient WHERE NOT (%s AND (%s))', ranges, period) INTO broken;
@@ -29,11 +27,11 @@ BEGIN
     END IF;
     ALTER TABLE patients.patient DROP CONSTRAINT IF EXISTS contract, DROP CONSTRAINT IF EXISTS death_period;
     EXECUTE format('ALTER TABLE patients.patient ADD CONSTRAINT contract CHECK (%s) NOT VALID, ADD CONSTRAINT death_period CHECK (%s) NOT VALID', ranges, period);
-    ALTER TABLE patients.identifier DROP CONSTRAINT IF EXISTS contract;
-    ALTER TABLE patients.identifier ADD CONSTRAINT contract
-        CHECK (greatest(char_length(authority), char_length(type), char_length(value)) <= 200) NOT VALID;
 END $$;
 -- +goose StatementEnd
+
+ALTER TABLE patients.identifier DROP CONSTRAINT IF EXISTS contract, ADD CONSTRAINT contract
+    CHECK (greatest(char_length(authority), char_length(type), char_length(value)) <= 200) NOT VALID;
 
 ALTER TABLE patients.patient VALIDATE CONSTRAINT contract;
 ALTER TABLE patients.patient VALIDATE CONSTRAINT death_period;

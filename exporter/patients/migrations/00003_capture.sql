@@ -34,70 +34,81 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- capture compares a patient's state with the one in its last event and writes what lies
--- between them: nothing, one event, or two when a merge and a death come at once. A patient
--- without events is new; as_found, it was there before the triggers were, and makes one
--- baseline event.
---
--- The caller holds the patient's row, so that nobody else captures it meanwhile. A transaction
--- whose snapshot is older than the last event fails to serialise: INSERT … ON CONFLICT says so
--- by itself where the row in its way is not visible.
+-- events_between names what lies between the last event, if there is one, and a state: the
+-- first that applies, and two where a merge and a death or its retraction come at once.
 -- +goose StatementBegin
-CREATE FUNCTION patients.capture(patient uuid, as_found boolean DEFAULT false) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION patients.events_between(was patients.outbox, state patients.state) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-    was      patients.outbox;
-    state    patients.state;
-    is_new   boolean;
-    was_dead boolean;
-    is_dead  boolean;
-    declared boolean; -- void, as it was not before
-    altered  boolean; -- an identity or a fact of death
-    number   integer; -- of the death
+    was_dead boolean := coalesce(was.death_status IN ('informal', 'formal'), false);
+    is_dead  boolean := state.death_status IN ('informal', 'formal');
     events   text[] := '{}';
 BEGIN
-    SELECT * INTO was FROM patients.outbox o WHERE o.patient_id = patient ORDER BY o.version DESC LIMIT 1;
-    is_new := was.version IS NULL;
-    IF as_found AND NOT is_new THEN
-        RETURN;
-    END IF;
-    SELECT * INTO STRICT state FROM patients.state s WHERE s.patient_id = patient;
-    was_dead := coalesce(was.death_status IN ('informal', 'formal'), false);
-    is_dead := state.death_status IN ('informal', 'formal');
-    declared := state.death_status = 'void' AND was.death_status IS DISTINCT FROM 'void';
-    number := coalesce(was.death_no, 0);
-    IF is_dead AND NOT was_dead OR declared AND is_new THEN
-        number := number + 1;
-    END IF;
-
     IF state.merged_into IS NOT NULL AND was.merged_into IS NULL THEN
-        events := events || 'merged'::text;
+        events := '{merged}';
     END IF;
     IF is_dead AND NOT was_dead THEN
         events := events || 'died'::text;
-    ELSIF was_dead AND NOT is_dead OR declared THEN
+    ELSIF was_dead AND NOT is_dead OR state.death_status = 'void' AND was.death_status IS DISTINCT FROM 'void' THEN
         events := events || 'death_retracted'::text;
     END IF;
-    IF events = '{}' AND is_new THEN
-        events := '{registered}';
-    ELSIF events = '{}' THEN
-        altered :=
-            (state.death_status, state.death_earliest, state.death_latest, state.death_precision,
-             state.identifiers, state.family_name, state.given_name, state.birth_date, state.sex)
-            IS DISTINCT FROM
-            (was.death_status, was.death_earliest, was.death_latest, was.death_precision,
-             was.identifiers, was.family_name, was.given_name, was.birth_date, was.sex);
-        IF altered AND is_dead THEN
-            events := '{death_corrected}';
-        ELSIF altered OR
-            (state.address_line, state.address_city, state.address_postcode, state.address_country, state.merged_into)
-            IS DISTINCT FROM
-            (was.address_line, was.address_city, was.address_postcode, was.address_country, was.merged_into) THEN
-            events := '{updated}';
-        END IF;
-    ELSIF as_found THEN
-        events := events[1:1];
+    IF events <> '{}' THEN
+        RETURN events;
+    END IF;
+    IF was.version IS NULL THEN
+        RETURN '{registered}';
+    END IF;
+    IF (state.death_status, state.death_earliest, state.death_latest, state.death_precision,
+        state.identifiers, state.family_name, state.given_name, state.birth_date, state.sex)
+       IS DISTINCT FROM
+       (was.death_status, was.death_earliest, was.death_latest, was.death_precision,
+        was.identifiers, was.family_name, was.given_name, was.birth_date, was.sex) THEN
+        RETURN CASE WHEN is_dead THEN '{death_corrected}' ELSE '{updated}' END;
+    END IF;
+    IF (state.address_line, state.address_city, state.address_postcode, state.address_country, state.merged_into)
+       IS DISTINCT FROM
+       (was.address_line, was.address_city, was.address_postcode, was.address_country, was.merged_into) THEN
+        RETURN '{updated}';
+    END IF;
+    RETURN '{}';
+END $$;
+-- +goose StatementEnd
+
+-- capture writes the events between a patient's last one and its state, and returns how many;
+-- none, when nothing changed since. A patient without events is new; as_found, it was there before the triggers
+-- were, and makes one baseline event.
+--
+-- held: the transaction has written the patient's row, or taken it with patients.hold. Else it is
+-- taken here, unless an event of this transaction shows that it was before: nobody else may
+-- capture the patient meanwhile. A transaction whose snapshot is older than the last event fails
+-- to serialise: INSERT … ON CONFLICT says so by itself where the row in its way is not visible.
+-- +goose StatementBegin
+CREATE FUNCTION patients.capture(patient uuid, held boolean, as_found boolean DEFAULT false) RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    was    patients.outbox;
+    state  patients.state;
+    events text[];
+    number integer; -- of the death
+BEGIN
+    SELECT * INTO was FROM patients.outbox o WHERE o.patient_id = patient ORDER BY o.version DESC LIMIT 1;
+    IF NOT held AND was.tx IS DISTINCT FROM pg_current_xact_id() THEN
+        PERFORM patients.hold(patient);
+        SELECT * INTO was FROM patients.outbox o WHERE o.patient_id = patient ORDER BY o.version DESC LIMIT 1;
+    END IF;
+    IF as_found AND was.version IS NOT NULL THEN
+        RETURN 0;
+    END IF;
+    SELECT * INTO STRICT state FROM patients.state s WHERE s.patient_id = patient;
+    events := patients.events_between(was, state);
+    number := coalesce(was.death_no, 0);
+    IF 'died' = ANY (events) OR was.version IS NULL AND state.death_status = 'void' THEN
+        number := number + 1;
     END IF;
 
+    IF as_found THEN
+        events := events[1:1];
+    END IF;
     FOR i IN 1 .. cardinality(events) LOOP
         INSERT INTO patients.outbox (
             event, baseline, patient_id, version, recorded_at, death_no,
@@ -105,7 +116,7 @@ BEGIN
             family_name, given_name, birth_date, sex,
             address_line, address_city, address_postcode, address_country)
         VALUES (
-            events[i], as_found OR is_new AND state.death_status <> 'none', patient, coalesce(was.version, 0) + i,
+            events[i], as_found OR was.version IS NULL AND state.death_status <> 'none', patient, coalesce(was.version, 0) + i,
             greatest(clock_timestamp(), was.recorded_at), number,
             state.death_status, state.death_earliest, state.death_latest, state.death_precision,
             state.merged_into, state.identifiers,
@@ -117,16 +128,20 @@ BEGIN
                 USING ERRCODE = 'serialization_failure', HINT = 'run the transaction again';
         END IF;
     END LOOP;
+    RETURN cardinality(events);
 END $$;
 -- +goose StatementEnd
 
 -- The triggers' functions run as their owner: a service writes patients and need not, and
--- should not, have any right to the outbox.
+-- should not, have any right to the outbox. An assignment calls capture without a query's
+-- overhead, which PERFORM has.
 -- +goose StatementBegin
 CREATE FUNCTION patients.capture_patient() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    events integer;
 BEGIN
-    PERFORM patients.capture(NEW.id);
+    events := patients.capture(NEW.id, held => true);
     RETURN NULL;
 END $$;
 -- +goose StatementEnd
@@ -134,14 +149,14 @@ END $$;
 -- +goose StatementBegin
 CREATE FUNCTION patients.capture_identifier() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    events integer;
 BEGIN
     IF TG_OP <> 'INSERT' THEN
-        PERFORM patients.hold(OLD.patient_id);
-        PERFORM patients.capture(OLD.patient_id);
+        events := patients.capture(OLD.patient_id, held => false);
     END IF;
     IF TG_OP <> 'DELETE' THEN
-        PERFORM patients.hold(NEW.patient_id);
-        PERFORM patients.capture(NEW.patient_id);
+        events := patients.capture(NEW.patient_id, held => false);
     END IF;
     RETURN NULL;
 END $$;
@@ -150,9 +165,10 @@ END $$;
 -- +goose StatementBegin
 CREATE FUNCTION patients.capture_alias() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    events integer;
 BEGIN
-    PERFORM patients.hold(NEW.retired_id);
-    PERFORM patients.capture(NEW.retired_id);
+    events := patients.capture(NEW.retired_id, held => false);
     RETURN NULL;
 END $$;
 -- +goose StatementEnd

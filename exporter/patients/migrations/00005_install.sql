@@ -65,7 +65,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM patients.hold(patient);
     IF NOT EXISTS (SELECT FROM patients.arrival a WHERE a.id = patient) THEN
-        PERFORM patients.capture(patient, as_found => true);
+        PERFORM patients.capture(patient, held => true, as_found => true);
     END IF;
 END $$;
 -- +goose StatementEnd

@@ -1,14 +1,22 @@
+-- +goose NO TRANSACTION
 -- +goose Up
--- Every patient has an event: what only served the installation goes.
-SET LOCAL lock_timeout = '500ms';
-LOCK TABLE patients.patient, patients.identifier, patients.alias IN ACCESS EXCLUSIVE MODE;
-DROP TRIGGER baseline ON patients.patient;
-DROP TRIGGER baseline_arrival ON patients.patient;
-DROP TRIGGER baseline ON patients.identifier;
-DROP TRIGGER baseline ON patients.alias;
-DROP FUNCTION patients.baseline_patient();
-DROP FUNCTION patients.baseline_identifier();
-DROP FUNCTION patients.baseline_alias();
-DROP PROCEDURE patients.backfill(integer);
-DROP FUNCTION patients.baseline(uuid);
-DROP TABLE patients.arrival;
+-- Every patient has an event: what only served the installation goes. One table's lock at a
+-- time, for a writer may hold one table and wait for another; patient last, because arrival must
+-- know the new patients as long as any baseline trigger asks.
+SET lock_timeout = '500ms';
+DROP TRIGGER IF EXISTS baseline ON patients.identifier;
+DROP TRIGGER IF EXISTS baseline ON patients.alias;
+-- +goose StatementBegin
+DO $$
+BEGIN
+    DROP TRIGGER IF EXISTS baseline ON patients.patient;
+    DROP TRIGGER IF EXISTS baseline_arrival ON patients.patient;
+END $$;
+-- +goose StatementEnd
+DROP FUNCTION IF EXISTS patients.baseline_patient();
+DROP FUNCTION IF EXISTS patients.baseline_identifier();
+DROP FUNCTION IF EXISTS patients.baseline_alias();
+DROP PROCEDURE IF EXISTS patients.backfill(integer);
+DROP FUNCTION IF EXISTS patients.baseline(uuid);
+DROP TABLE IF EXISTS patients.arrival;
+RESET lock_timeout;
