@@ -165,7 +165,7 @@ type openPart struct {
 }
 
 func (b *batchWriter) begin(event string) (*openPart, error) {
-	file, err := os.Create(filepath.Join(b.spool, event+".parquet"))
+	file, err := os.Create(filepath.Join(b.spool.Dir, event+".parquet"))
 	if err != nil {
 		return nil, fault.New(fault.Transient, "spool", event, err, "")
 	}

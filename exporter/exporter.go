@@ -21,7 +21,7 @@ import (
 type Config struct {
 	DatabaseURL string         // the patients service's database
 	Store       exchange.Store // rooted at the stream's folder
-	Spool       string         // a private folder for parts being written
+	Spool       string         // where to make a private folder for parts being written
 
 	// Heartbeat is how long the log may be silent: an empty batch is published after it.
 	// Consumers read the figure and report the log as late. At least a second.

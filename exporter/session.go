@@ -3,14 +3,13 @@ package exporter
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
+	"waybill/internal/spool"
 )
 
 // lockKey is the advisory lock that one exporter per database holds: "waybill" in ASCII.
@@ -22,7 +21,7 @@ var errRunning = errors.New("another exporter is at work")
 type session struct {
 	*Exporter
 	conn    *pgx.Conn
-	spool   string
+	spool   *spool.Folder
 	summary Summary
 	waiting int64 // events between the last published batch and the run's target; -1: not counted yet
 	total   int64 // what waiting was when it was counted
@@ -64,24 +63,14 @@ func (s *session) prepare(ctx context.Context) error {
 		return errRunning
 	}
 	crashpoint.Here("export.1")
-	if err := os.MkdirAll(s.config.Spool, 0o700); err != nil {
-		return fault.New(fault.Usage, "open", "spool", err, "name a folder that this user may write")
-	}
-	// The lock makes this exporter the folder's only user: what lies there is a crash's.
-	spool := fmt.Sprintf("%s/export", s.config.Spool)
-	if err := os.RemoveAll(spool); err != nil {
-		return fault.New(fault.Transient, "sweep", "spool", err, "")
-	}
-	if err := os.Mkdir(spool, 0o700); err != nil {
-		return fault.New(fault.Transient, "open", "spool", err, "")
-	}
-	s.spool = spool
-	return nil
+	var err error
+	s.spool, err = spool.Open(s.config.Spool, "export")
+	return err
 }
 
 func (s *session) close() {
-	if s.spool != "" {
-		_ = os.RemoveAll(s.spool)
+	if s.spool != nil {
+		s.spool.Close()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

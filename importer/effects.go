@@ -59,7 +59,7 @@ func (l *load) countEffects(ctx context.Context) error {
 // keepRecordOnly carries the effect rows across the rollback of what they record, through the
 // spool, since there may be as many as the batch has rows.
 func (l *load) keepRecordOnly(ctx context.Context, inner pgx.Tx) error {
-	file, err := os.Create(filepath.Join(l.spool.dir, "effects"))
+	file, err := os.Create(filepath.Join(l.spool.Dir, "effects"))
 	if err != nil {
 		return fault.New(fault.Transient, "spool", "effects", err, "")
 	}

@@ -118,7 +118,7 @@ func (s *session) fetchPart(ctx context.Context, batch int64, index int, p schem
 		return nil, fault.New(fault.Poison, "fetch", p.Name, fmt.Errorf("it claims %d bytes; the limit is %d", p.Bytes, s.config.MaxPartBytes),
 			"raise max_part_bytes if the producer really writes such parts")
 	}
-	file, err := os.Create(filepath.Join(s.spool.dir, fmt.Sprintf("%012d-%d", batch, index)))
+	file, err := os.Create(filepath.Join(s.spool.Dir, fmt.Sprintf("%012d-%d", batch, index)))
 	if err != nil {
 		return nil, fault.New(fault.Transient, "spool", p.Name, err, "")
 	}

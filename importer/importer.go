@@ -38,7 +38,7 @@ type Config struct {
 	Store       Store // rooted at the stream's folder
 	Consumer    *Consumer
 	Instance    string // tells this installation from others of the same consumer: "east"
-	Spool       string // a private folder for parts
+	Spool       string // where to make a private folder for parts
 
 	// Grace is how long a batch may be incomplete on the store before it is poison, and how
 	// long beyond the producer's heartbeat the log may be silent before it is late.

@@ -571,19 +571,3 @@ func TestAPoisonBatchIsPassedOnlyIfSomethingCoversIt(t *testing.T) {
 		t.Errorf("the ledger says %q", got)
 	}
 }
-
-func TestSpoolOfTheDeadIsSweptAndOfTheLivingIsNot(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	dead := filepath.Join(s.config.Spool, "morgue-dead")
-	if err := os.Mkdir(dead, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dead, "lock"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.load()
-	if left, err := os.ReadDir(s.config.Spool); err != nil || len(left) != 0 {
-		t.Errorf("left in the spool: %v %v", left, err)
-	}
-}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"waybill/internal/fault"
+	"waybill/internal/spool"
 )
 
 var (
@@ -23,7 +24,7 @@ type session struct {
 	conn       *pgx.Conn
 	renewer    *pgx.Conn // renews the lease while conn is busy
 	backend    backend
-	spool      *spool
+	spool      *spool.Folder
 	checkpoint checkpoint
 	summary    Summary
 	tally      map[string]int64 // braked effects of the run, by kind
@@ -50,7 +51,7 @@ func (i *Importer) open(ctx context.Context, dryRun bool) (_ *session, err error
 	if _, err := s.conn.Exec(ctx, s.sql.temporary); err != nil {
 		return nil, fault.Database("prepare", s.subject(), err)
 	}
-	if s.spool, err = openSpool(i.config.Spool, i.consumer.Name); err != nil {
+	if s.spool, err = spool.Open(i.config.Spool, "import-"+i.consumer.Name); err != nil {
 		return nil, err
 	}
 	if s.checkpoint, err = s.readCheckpoint(ctx); err != nil {
@@ -121,7 +122,7 @@ func (s *session) close() {
 		_ = s.dryRun.Rollback(ctx)
 	}
 	if s.spool != nil {
-		s.spool.close()
+		s.spool.Close()
 	}
 	if s.renewer != nil {
 		s.dropLease(ctx)

@@ -92,7 +92,7 @@ const defaultBrake brake = 50
 
 // defaults are in force for what a file leaves out.
 func defaults() config {
-	return config{Zone: "UTC", Spool: filepath.Join(os.TempDir(), "waybill-spool")}
+	return config{Zone: "UTC", Spool: os.TempDir()}
 }
 
 // readConfig reads and checks one file; nothing is connected to.
