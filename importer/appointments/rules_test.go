@@ -390,7 +390,8 @@ func TestHandedOver(t *testing.T) {
 		SELECT $1, $2, kind, resource, starts_at, ends_at FROM appointment`, appointmentID(2), consumertest.ID(2))
 	c.Apply(one.Alive(1))
 	c.set(2, "cancelled")
-	c.Apply(one.Alive(1).Named("Other", "Name"))
+	c.Apply(one.DeadOn(2, now))
+	c.Apply(one.Alive(2))
 	c.expect(t, []string{"1 cancelled pat-dec", "2 cancelled staff"}, []string{"not_restored 1 1 1 slot taken"})
 }
 
