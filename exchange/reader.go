@@ -56,11 +56,14 @@ func NewReader(store ReadStore) *Reader { return &Reader{store: store} }
 //
 // The first call also compares the manifest at after with its hash: a changed one is a fork.
 func (r *Reader) Next(ctx context.Context, after Position) (*Entry, error) {
-	previous, err := r.standing(ctx, after)
-	if err != nil {
-		return nil, err
+	previous, torn := r.standing(ctx, after)
+	if torn != nil && !IsTorn(torn) {
+		return nil, torn
 	}
 	next, err := r.successor(ctx, after)
+	if errors.Is(err, ErrNothingNew) && torn != nil {
+		return nil, torn // what follows would vouch for what was applied, or passed for being torn
+	}
 	if errors.Is(err, ErrNothingNew) && previous == nil && after.Batch >= 0 {
 		return nil, pending("read", &Pending{Batch: after.Batch, Reason: Purged}, purgedHint)
 	}
