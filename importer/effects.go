@@ -87,6 +87,7 @@ type heldError struct {
 	batch    int64
 	consumer string
 	brake    int
+	rerun    bool
 	effects  map[string]int64 // of the braked kinds
 }
 
@@ -100,8 +101,11 @@ func (e *heldError) Error() string {
 }
 
 func (e *heldError) fault() error {
-	return fault.New(fault.Held, "load", fmt.Sprintf("batch %d", e.batch), e,
-		fmt.Sprintf("see `waybill import %s --dry-run`; if it is right, `waybill import %[1]s --approve %d --reason TEXT`", e.consumer, e.batch))
+	hint := fmt.Sprintf("see `waybill import %s --dry-run`; if it is right, `waybill import %[1]s --approve %d --reason TEXT`", e.consumer, e.batch)
+	if e.rerun {
+		hint = "see it with --dry-run; if it is right, set `brake` higher in the configuration for this re-run"
+	}
+	return fault.New(fault.Held, "load", fmt.Sprintf("batch %d", e.batch), e, hint)
 }
 
 // brake holds a batch whose effects, with those of the run's earlier batches, are more than a
@@ -114,7 +118,7 @@ func (l *load) brake(ctx context.Context) error {
 	if err != nil || approved {
 		return err
 	}
-	held := &heldError{batch: l.summary.Batch, consumer: l.consumer.Name, brake: l.config.Brake, effects: map[string]int64{}}
+	held := &heldError{batch: l.summary.Batch, consumer: l.consumer.Name, brake: l.config.Brake, rerun: l.mode.rerun, effects: map[string]int64{}}
 	over := false
 	for kind, count := range l.summary.Effects {
 		if l.consumer.braked(kind) {
@@ -138,8 +142,12 @@ func (l *load) approved(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// noteHeld records, outside the rolled-back load, that the batch awaits a person.
+// noteHeld records, outside the rolled-back load, that the batch awaits a person. A re-run does
+// not: it is a person's already.
 func (l *load) noteHeld(ctx context.Context, held *heldError) error {
+	if held.rerun {
+		return held.fault()
+	}
 	effects, err := json.Marshal(held.effects)
 	if err != nil {
 		return err

@@ -190,9 +190,9 @@ type BatchSummary struct {
 }
 
 // Run loads everything from the checkpoint to now and returns. If another importer of this
-// consumer is at work it does nothing.
+// consumer is at work it does nothing, which fails a run that was to note a decision.
 func (i *Importer) Run(ctx context.Context, options Options) (Summary, error) {
-	return i.leased(ctx, options, func(s *session, ctx context.Context) error {
+	summary, err := i.leased(ctx, options, func(s *session, ctx context.Context) error {
 		if err := s.decide(ctx, options); err != nil {
 			return err
 		}
@@ -202,12 +202,17 @@ func (i *Importer) Run(ctx context.Context, options Options) (Summary, error) {
 		}
 		return err
 	})
+	if errors.Is(err, errRunning) && options.Approve == nil && options.Pass == nil {
+		summary.Running, err = true, nil
+	}
+	return summary, err
 }
 
+// leased does the work under the consumer's lease, or returns errRunning.
 func (i *Importer) leased(ctx context.Context, options Options, work func(*session, context.Context) error) (Summary, error) {
 	s, err := i.open(ctx, options.DryRun)
 	if errors.Is(err, errRunning) {
-		return Summary{Consumer: i.consumer.Name, Running: true}, nil
+		err = fault.New(fault.Transient, "import", i.subject(), err, "run it again when that one is through")
 	}
 	if err != nil {
 		return Summary{Consumer: i.consumer.Name}, err

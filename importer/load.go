@@ -117,6 +117,10 @@ func (l *load) stage(ctx context.Context) error {
 const analyzeRows = 20_000
 
 func (l *load) quarantine(ctx context.Context, bad []part.BadRow) error {
+	// A re-run finds the same rows again.
+	if _, err := l.tx.Exec(ctx, `DELETE FROM quarantine WHERE batch = $1`, l.summary.Batch); err != nil {
+		return err
+	}
 	for _, row := range bad {
 		if _, err := l.tx.Exec(ctx, `INSERT INTO quarantine (batch, part, row, column_name, reason, patient_id, at)
 			SELECT batch, $1, $2, $3, $4, nullif($5, '')::uuid, now FROM run`, row.Part, row.Row, row.Column, row.Reason, row.PatientID); err != nil {
@@ -157,7 +161,7 @@ func (l *load) apply(ctx context.Context) error {
 
 func (l *load) project(ctx context.Context) error {
 	statements := []string{l.sql.project}
-	if l.batch.manifest().Kind == schemas.Snapshot && l.batch.manifest().Generation > l.checkpoint.generation {
+	if l.batch.manifest().Kind == schemas.Snapshot {
 		statements = append(statements, vanish)
 	}
 	if l.mode.reapply {

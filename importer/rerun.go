@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"waybill/exchange"
 	"waybill/internal/fault"
 )
 
@@ -44,10 +45,30 @@ func (s *session) again(ctx context.Context, batch int64, options RerunOptions) 
 	if err != nil {
 		return err
 	}
+	if err := s.asApplied(ctx, entry); err != nil {
+		return err
+	}
 	f := s.fetchParts(ctx, entry)
 	if f.err != nil {
 		return f.err
 	}
 	defer f.discard()
 	return s.load(ctx, f, loadMode{rerun: true, reapply: options.Reapply, reason: options.Reason, person: options.Person})
+}
+
+// asApplied refuses a manifest that has taken the place of the one in the ledger. Of batches
+// before the snapshot that the consumer began with, there is none.
+func (s *session) asApplied(ctx context.Context, entry *exchange.Entry) error {
+	var same bool
+	err := s.conn.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM ledger WHERE batch = $1 AND rerun = 0 AND hash <> $2)`,
+		entry.Manifest.Batch, entry.Hash).Scan(&same)
+	if err != nil {
+		return fault.Database("read", "ledger", err)
+	}
+	if !same {
+		return fault.New(fault.Poison, "re-run", fmt.Sprintf("batch %d", entry.Manifest.Batch),
+			fmt.Errorf("%w: its manifest is not the one that was applied", exchange.ErrFork),
+			"ask the producer to run `waybill verify`: the store was overwritten or restored")
+	}
+	return nil
 }

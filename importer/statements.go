@@ -59,9 +59,9 @@ func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
 	}
 }
 
-// vanish is for the snapshot that opens a new generation. It is complete for every event type,
-// so whoever is known from an earlier generation and does not occur in it is, at the source, no
-// longer in any state that was subscribed to. Their version is 0: the source's next word is newer.
+// vanish is for snapshots. One is complete for every event type, so whoever is known from an
+// earlier generation and does not occur in it, not even as a bad row, is, at the source, no longer
+// in any state that was subscribed to. Their version is 0: the source's next word is newer.
 const vanish = `
 	WITH gone AS (
 	    UPDATE patient p SET (generation, version, revision, baseline, event, death_status, death_earliest, death_latest, death_precision, merged_into)
@@ -69,6 +69,7 @@ const vanish = `
 	    FROM run
 	    WHERE p.generation < run.generation
 	      AND NOT EXISTS (SELECT FROM staging s WHERE s.patient_id = p.patient_id)
+	      AND NOT EXISTS (SELECT FROM quarantine q WHERE q.batch = run.batch AND q.patient_id = p.patient_id)
 	    RETURNING p.patient_id, p.death_no),
 	noted AS (INSERT INTO effect (kind, patient_id, death_no) SELECT 'vanished', patient_id, death_no FROM gone)
 	INSERT INTO changed SELECT patient_id FROM gone`

@@ -43,6 +43,8 @@ type Producer struct {
 	Store     exchange.Store
 	Heartbeat time.Duration
 	Now       time.Time // the end of the next window
+	// Contract, if set, is what rows are written by, in place of the one that consumers know.
+	Contract *schemas.Contract
 	// Manifest, if set, may spoil a manifest before it is encoded; Text, its text, which is then
 	// sealed again; Part, a part's bytes after they were hashed.
 	Manifest func(*schemas.Manifest)
@@ -128,7 +130,11 @@ func sealed(body string) []byte {
 func (p *Producer) part(m *schemas.Manifest, states []State) schemas.Part {
 	p.Helper()
 	var file bytes.Buffer
-	w := part.NewWriter(&file, schemas.PatientEvents(), part.WriterOptions{})
+	contract := schemas.PatientEvents()
+	if p.Contract != nil {
+		contract = p.Contract
+	}
+	w := part.NewWriter(&file, contract, part.WriterOptions{})
 	for _, s := range states {
 		if s.Generation == 0 {
 			s.Generation = int32(m.Generation)

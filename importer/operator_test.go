@@ -1,0 +1,166 @@
+package importer_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"waybill/exchange"
+	"waybill/importer"
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+func (s *site) exec(sql string, arguments ...any) {
+	s.Helper()
+	if _, err := s.conn.Exec(s.Context(), sql, arguments...); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *site) again(options importer.RerunOptions) (importer.Summary, error) {
+	s.Helper()
+	i, err := importer.New(s.config)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return i.Rerun(s.Context(), options)
+}
+
+func flip(data []byte) []byte { data[len(data)/2] ^= 1; return data }
+
+// Whoever passes the snapshot that opens a generation learns from the next one who is gone.
+func TestAGenerationWhoseOpeningWasPassed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1), died(2))
+	s.load()
+	s.Part = flip
+	s.Snapshot(2, found(1, start))
+	s.Part = nil
+	s.Changes(died(3))
+	s.Snapshot(2, found(1, start), found(3, start))
+	if _, err := s.run(importer.Options{Pass: &importer.Decision{Batch: 2, Reason: "disk fault", Person: "ann"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.cases(); got != "expected 2, void 1" {
+		t.Errorf("cases: %s; the second generation knows nothing of patient 2", got)
+	}
+	s.Snapshot(2, found(1, start), found(3, start))
+	if got := s.load().Batches[0].Effects; len(got) != 0 {
+		t.Errorf("one more snapshot had effects: %v", got)
+	}
+}
+
+// A row that was set aside is no proof that its patient is gone.
+func TestQuarantineMakesNobodyVanish(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1), died(2))
+	s.load()
+	s.config.QuarantineRows = 1
+	bad := found(2, start)
+	bad.BirthDate = "1950-13-99"
+	s.Contract = lenient()
+	s.Snapshot(2, found(1, start), bad)
+	if got := s.load().Batches[0]; got.Quarantined != 1 || got.Effects["vanished"] != 0 {
+		t.Errorf("%+v, want 1 quarantined and nobody vanished", got)
+	}
+	s.rerun(importer.RerunOptions{From: 2, To: 2})
+	if got := s.value(`SELECT count(*) FROM morgue.quarantine`); got != "1" {
+		t.Errorf("%s rows in quarantine after a re-run, want 1", got)
+	}
+}
+
+func TestAManifestThatNobodyCanReadIsPassed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1))
+	s.load()
+	s.Changes(died(2))
+	s.Snapshot(1, found(1, start), found(2, start))
+	s.truncate(schemas.ManifestName(2, 0))
+	if _, err := s.run(importer.Options{Pass: &importer.Decision{Batch: 2, Reason: "disk fault", Person: "ann"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.cases() + " at " + s.value(`SELECT batch FROM morgue.checkpoint`); got != "expected 2 at 3" {
+		t.Errorf("after the pass: %s", got)
+	}
+	s.load()
+}
+
+// A re-run takes what was applied, not whatever lies in its place since.
+func TestARerunOfAnotherManifestIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1))
+	s.Changes(died(2))
+	s.load()
+	s.replaceOwn()
+	if _, err := s.again(importer.RerunOptions{From: 1, To: 1}); fault.ClassOf(err) != fault.Poison || !errors.Is(err, exchange.ErrFork) {
+		t.Errorf("got %v (%s), want a fork", err, fault.ClassOf(err))
+	}
+	if got := s.cases(); got != "expected 2" {
+		t.Errorf("cases: %s", got)
+	}
+}
+
+// What observe mode saw is applied by a re-run, which the brake bounds like any other run.
+func TestTheBrakeBoundsARerun(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.config.Observe = true
+	s.Changes(died(1), died(2), died(3))
+	s.Changes()
+	s.load()
+	s.config.Observe, s.config.Brake = false, 2
+	options := importer.RerunOptions{From: 1, To: 2, Reapply: true}
+	_, err := s.again(options)
+	if fault.ClassOf(err) != fault.Held || strings.Contains(fault.HintOf(err), "--approve") || fault.HintOf(err) == "" {
+		t.Errorf("got %v, next: %s; a re-run cannot be approved", err, fault.HintOf(err))
+	}
+	if got := s.cases() + s.value(`SELECT held_batch FROM morgue.checkpoint`); got != "nullnull" {
+		t.Errorf("held, and cases and checkpoint say %s", got)
+	}
+	s.config.Brake = 3
+	s.rerun(options)
+	if got := s.cases(); got != "expected 3" {
+		t.Errorf("cases: %s", got)
+	}
+}
+
+// Who decides something beside an importer at work must not believe that it was noted.
+func TestADecisionBesideAnotherImporterFails(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.config.Brake = 1
+	s.Changes(died(1), died(2))
+	s.refusedAs(fault.Held, importer.Options{})
+	s.exec(`INSERT INTO morgue.lease (pid, backend_start, until)
+		SELECT pid, backend_start, clock_timestamp() + interval '1 minute' FROM pg_stat_activity WHERE pid = pg_backend_pid()`)
+	decision := &importer.Decision{Batch: 1, Reason: "a bus accident", Person: "ann"}
+	s.refusedAs(fault.Transient, importer.Options{Approve: decision})
+	s.refusedAs(fault.Transient, importer.Options{Pass: decision})
+	if _, err := s.again(importer.RerunOptions{From: 0, To: 0}); fault.ClassOf(err) != fault.Transient || err == nil {
+		t.Errorf("a re-run beside another importer: %v", err)
+	}
+	if got := s.load(); !got.Running {
+		t.Errorf("an ordinary run beside another importer: %+v", got)
+	}
+}
+
+func (s *site) refusedAs(class fault.Class, options importer.Options) {
+	s.Helper()
+	if _, err := s.run(options); err == nil || fault.ClassOf(err) != class {
+		s.Errorf("%+v: got %v (%s), want %s", options, err, fault.ClassOf(err), class)
+	}
+}
+
+// lenient returns the contract of a producer that takes any text for a date of birth.
+func lenient() *schemas.Contract {
+	c := *schemas.PatientEvents()
+	c.Columns = slices.Clone(c.Columns)
+	c.Columns[c.Index("birth_date")].Pattern = nil
+	return &c
+}
