@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"waybill/schemas"
 )
 
@@ -55,7 +57,7 @@ func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
 			INSERT INTO changed SELECT patient_id FROM projected`, columns, strings.Join(incoming, ", ")),
 		append: fmt.Sprintf(`
 			INSERT INTO %s (%[2]s) SELECT %[2]s FROM staging
-			ORDER BY patient_id, `+orderKey+` ON CONFLICT (patient_id, `+orderKey+`) DO NOTHING`, consumer.Append, columns),
+			ORDER BY patient_id, `+orderKey+` ON CONFLICT (patient_id, `+orderKey+`) DO NOTHING`, pgx.Identifier{consumer.Append}.Sanitize(), columns),
 	}
 }
 

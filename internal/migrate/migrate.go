@@ -1,0 +1,83 @@
+// Package migrate brings the tables of one schema up to date.
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"waybill/internal/fault"
+)
+
+// A Step is one part of bringing a schema up to date. Running it again changes nothing.
+type Step func(ctx context.Context, db *sql.DB) error
+
+// Up makes the schema unless it is there, and takes the steps in it: it is the search_path.
+// Several may call it at once. Errors are of package fault.
+func Up(ctx context.Context, databaseURL, schema string, steps ...Step) error {
+	config, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return fault.New(fault.Usage, "migrate", "database URL", errors.New("it cannot be parsed"), "")
+	}
+	config.RuntimeParams["application_name"] = "waybill migrate"
+	config.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
+	db := stdlib.OpenDB(*config)
+	defer db.Close()
+	for _, step := range append([]Step{makeSchema(schema)}, steps...) {
+		if err := step(ctx, db); err != nil {
+			return fault.Database("migrate", schema, err)
+		}
+	}
+	return nil
+}
+
+// makeSchema asks first: IF NOT EXISTS takes the right to create one even where it is there.
+func makeSchema(name string) Step {
+	return Statement(fmt.Sprintf(`DO $$ BEGIN
+		IF to_regnamespace('%[1]s') IS NULL THEN CREATE SCHEMA %[1]s; END IF;
+	END $$`, pgx.Identifier{name}.Sanitize()))
+}
+
+// Statement runs SQL, one caller after the other: what IF NOT EXISTS finds absent may else be made
+// by two.
+func Statement(text string) Step {
+	const key = 0x6d69677261746500 // "migrate"
+	return func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d);\n%s", int64(key), text))
+		return err
+	}
+}
+
+// Files runs what is pending of the goose migrations in the folder migrations/, and notes them in
+// a table of the schema.
+func Files(files fs.FS, table string) Step {
+	return func(ctx context.Context, db *sql.DB) error {
+		provider, err := newProvider(db, files, table)
+		if err != nil {
+			return fault.New(fault.Usage, "read", "migrations", err, "")
+		}
+		_, err = provider.Up(ctx)
+		return err
+	}
+}
+
+func newProvider(db *sql.DB, files fs.FS, table string) (*goose.Provider, error) {
+	folder, err := fs.Sub(files, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	const everySecond, attempts = 1, 300
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(everySecond, attempts))
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectPostgres, db, folder,
+		goose.WithSessionLocker(locker), goose.WithTableName(table), goose.WithDisableGlobalRegistry(true))
+}
