@@ -52,17 +52,12 @@ func (s *session) readCheckpoint(ctx context.Context) (checkpoint, error) {
 // genesis if there is none.
 func (s *session) begin(ctx context.Context) error {
 	start := exchange.Position{Batch: -1}
-	last, err := s.reader.Last(ctx)
+	snapshot, err := s.reader.Snapshot(ctx)
 	switch {
-	case errors.Is(err, exchange.ErrNotFound):
-	case err != nil:
+	case err == nil:
+		start = snapshot.Before()
+	case !errors.Is(err, exchange.ErrNotFound):
 		return err
-	case last.Manifest.Snapshot != nil:
-		snapshot, err := s.reader.Open(ctx, *last.Manifest.Snapshot)
-		if err != nil {
-			return err
-		}
-		start = exchange.Position{Batch: snapshot.Manifest.Batch - 1, Hash: snapshot.Manifest.Previous}
 	}
 	now, err := s.now(ctx)
 	if err != nil {

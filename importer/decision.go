@@ -48,7 +48,7 @@ func (s *session) pass(ctx context.Context, d Decision) error {
 	}
 	return pgx.BeginFunc(ctx, s.database(), func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `INSERT INTO ledger (batch, hash, kind, generation, rows, changed, passed, reason, person, started_at, applied_at)
-			VALUES ($1, $2, 'changes', $3, 0, 0, true, $4, $5, clock_timestamp(), clock_timestamp())`,
+			VALUES ($1, $2, 'passed', $3, 0, 0, true, $4, $5, clock_timestamp(), clock_timestamp())`,
 			d.Batch, hash, s.checkpoint.generation, d.Reason, d.Person); err != nil {
 			return fault.Database("pass", name, err)
 		}

@@ -116,7 +116,7 @@ func (s *session) fetchParts(ctx context.Context, entry *exchange.Entry) *fetche
 func (s *session) fetchPart(ctx context.Context, batch int64, index int, p schemas.Part) (*os.File, error) {
 	if p.Bytes > s.config.MaxPartBytes {
 		return nil, fault.New(fault.Poison, "fetch", p.Name, fmt.Errorf("it claims %d bytes; the limit is %d", p.Bytes, s.config.MaxPartBytes),
-			"raise max_part_bytes if the producer really writes such parts")
+			"raise max_part_mib if the producer really writes such parts")
 	}
 	file, err := os.Create(filepath.Join(s.spool.Dir, fmt.Sprintf("%012d-%d", batch, index)))
 	if err != nil {

@@ -61,11 +61,9 @@ type Config struct {
 	// Zone is the site's, for apply.sql.
 	Zone *time.Location
 	// Now is the clock; nil means the database's.
-	Now func() time.Time
-	Log *slog.Logger
-	// Progress, if set, is told of each batch that was loaded.
-	Progress func(BatchSummary)
-	Release  string // the version of this software, for receipts
+	Now     func() time.Time
+	Log     *slog.Logger
+	Release string // the version of this software, for receipts
 }
 
 // WithDefaults fills what was left zero.
@@ -93,9 +91,6 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
-	}
-	if c.Progress == nil {
-		c.Progress = func(BatchSummary) {}
 	}
 	return c
 }

@@ -51,7 +51,6 @@ func (l *load) committed() {
 	l.session.summary.Batches = append(l.session.summary.Batches, l.summary)
 	l.config.Log.Info("loaded", "consumer", l.consumer.Name, "batch", l.summary.Batch, "rows", l.summary.Rows,
 		"changed", l.summary.Changed, "effects", l.summary.Effects, "dry_run", l.dryRun != nil)
-	l.config.Progress(l.summary)
 }
 
 // decide records a person's decisions before the run acts on them.

@@ -132,7 +132,7 @@ func (c *config) exporter(ctx context.Context, env *environment, progress func(d
 	})
 }
 
-func (c *config) importer(ctx context.Context, env *environment, progress func(importer.BatchSummary)) (*importer.Importer, error) {
+func (c *config) importer(ctx context.Context, env *environment) (*importer.Importer, error) {
 	url, err := c.databaseURL()
 	if err != nil {
 		return nil, err
@@ -145,6 +145,6 @@ func (c *config) importer(ctx context.Context, env *environment, progress func(i
 		DatabaseURL: url, Store: place, Consumer: c.consumer, Instance: c.Import.Instance, Spool: c.Spool,
 		Grace: time.Duration(c.Import.Grace), Lease: time.Duration(c.Import.Lease), ActWithin: time.Duration(c.Import.ActWithin),
 		Brake: int(*c.Import.Brake), Observe: c.Import.Mode == "observe", QuarantineRows: c.Import.QuarantineRows,
-		MaxPartBytes: c.Import.MaxPartMiB << 20, Zone: c.zone, Log: env.log, Progress: progress, Release: release(),
+		MaxPartBytes: c.Import.MaxPartMiB << 20, Zone: c.zone, Log: env.log, Release: release(),
 	})
 }
