@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -107,7 +108,7 @@ func edges(c schemas.Column) map[string]bool {
 
 func edgesOfTime(c schemas.Column) map[string]bool {
 	at := func(micros int64) string {
-		return fmt.Sprintf("timestamptz '1970-01-01Z' + interval '%d microseconds'", micros)
+		return time.UnixMicro(micros).UTC().Format("'2006-01-02 15:04:05.000000Z'")
 	}
 	values := map[string]bool{"'infinity'": false, "'-infinity'": false, at(c.Min - 1): false, at(c.Max + 1): false}
 	if c.Name != "death_latest" { // which lies after the earliest

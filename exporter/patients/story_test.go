@@ -36,6 +36,9 @@ func (s *script) transaction() string {
 		default:
 			text = append(text, s.statement())
 		}
+		if s.IntN(8) == 0 {
+			text = append(text, "SET CONSTRAINTS ALL "+[]string{"IMMEDIATE", "DEFERRED"}[s.IntN(2)])
+		}
 	}
 	end := "COMMIT"
 	if s.IntN(8) == 0 {
@@ -62,10 +65,11 @@ func (s *script) statement() string {
 	case 4:
 		return fmt.Sprintf("UPDATE patients.identifier SET patient_id = %s WHERE value = '%d'", p, s.IntN(3*s.patients))
 	case 5:
-		if s.IntN(6) > 0 {
+		survivor := s.patient()
+		if survivor == p || s.IntN(6) > 0 {
 			return "SELECT 1"
 		}
-		return fmt.Sprintf("INSERT INTO patients.alias VALUES (%s, %s)", p, s.patient())
+		return fmt.Sprintf("INSERT INTO patients.alias VALUES (%s, %s)", p, survivor)
 	case 6:
 		return "INSERT INTO patients.patient (death_status) VALUES ('none'), ('formal')"
 	case 7:

@@ -2,6 +2,7 @@ package patients_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"waybill/internal/pg/pgtest"
@@ -77,6 +78,25 @@ func TestConstraintsSetImmediate(t *testing.T) {
 	s.do("BEGIN; SET CONSTRAINTS ALL IMMEDIATE; " + move + rename + "COMMIT")
 	s.wantEvents("a", "registered v1 d0, died v2 d1, updated v3 d1, death_corrected v4 d1")
 	wantCurrent(s)
+}
+
+// An identifier that an event of the transaction has is passed over; its way back must not be.
+func TestIdentifierComesAndGoesAndComes(t *testing.T) {
+	const remove, now = "DELETE FROM patients.identifier; ", "SET CONSTRAINTS ALL IMMEDIATE; "
+	for _, c := range []struct{ changes, want string }{
+		{number + now + remove, "updated v2 d0, updated v3 d0"},
+		{number + now + remove + number, "updated v2 d0, updated v3 d0, updated v4 d0"},
+		{number + now + "SET CONSTRAINTS ALL DEFERRED; " + remove + number, "updated v2 d0"},
+		{number + now + "SET CONSTRAINTS ALL DEFERRED; " + remove + number + move, "updated v2 d0, updated v3 d0"},
+		{number + remove + number, "updated v2 d0"},
+		{number + remove, ""},
+	} {
+		s := connect(t, migrated(t))
+		s.do(insert)
+		s.do("BEGIN; " + c.changes + "COMMIT")
+		s.wantEvents("a", strings.TrimSuffix("registered v1 d0, "+c.want, ", "))
+		wantCurrent(s)
+	}
 }
 
 func TestReplicaRoleIsCaptured(t *testing.T) {
