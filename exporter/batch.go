@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -18,8 +19,13 @@ import (
 	"waybill/schemas/part"
 )
 
-// mixedRows is the size below which a batch is one part of all event types.
-const mixedRows = 1000
+// A batch of fewer rows and bytes than mixed is one part of all event types. A part also ends
+// where its tuples have as many bytes as partBytes.
+const (
+	mixedRows  = 1000
+	mixedBytes = 4 << 20 // they are held in memory
+	partBytes  = 512 << 20
+)
 
 // query returns the SELECT of a plan's events, with the contract's columns in order. Generation
 // and revision are the batch's, so the outbox does not hold them.
@@ -65,7 +71,8 @@ type batchWriter struct {
 	head  [][]byte             // the first tuples, until there are too many for one mixed part
 	open  map[string]*openPart // by event type or Mixed
 	parts []schemas.Part
-	rows  int64
+	rows  int
+	bytes int // of all tuples
 }
 
 // writeParts streams the plan's events from PostgreSQL into parts on the store.
@@ -88,7 +95,8 @@ func (s *session) writeParts(ctx context.Context, p *plan) ([]schemas.Part, erro
 // add takes one tuple, valid during the call.
 func (b *batchWriter) add(tuple []byte) error {
 	b.rows++
-	if b.rows < mixedRows {
+	b.bytes += len(tuple)
+	if b.rows < mixedRows && b.bytes < mixedBytes {
 		b.head = append(b.head, append([]byte(nil), tuple...))
 		return nil
 	}
@@ -121,13 +129,24 @@ func (b *batchWriter) write(event, tuple []byte) error {
 		b.open[o.event] = o
 	}
 	if err := o.encoder.WriteTuple(tuple); err != nil {
-		return fault.New(fault.Poison, "encode", batchName(b.plan.batch), err, "the outbox holds what the contract forbids; mend the row")
+		return b.notWritten(o, err)
 	}
-	if o.encoder.Rows() >= int64(b.config.PartRows) {
+	o.bytes += len(tuple)
+	if o.encoder.Rows() >= int64(b.config.PartRows) || o.bytes >= partBytes {
 		return b.upload(o)
 	}
 	return nil
 }
+
+func (b *batchWriter) notWritten(o *openPart, err error) error {
+	if bad, ok := errors.AsType[*part.BadRow](err); ok {
+		return fault.New(fault.Poison, "encode", batchName(b.plan.batch), err,
+			"the outbox holds what the contract forbids; mend the row of patient "+bad.PatientID)
+	}
+	return fault.New(fault.Transient, "spool", o.event, err, spoolHint)
+}
+
+const spoolHint = "is the spool's disk full?"
 
 // eventOf returns the first column of a tuple, which in the contract is the event's type.
 func eventOf(tuple []byte) []byte {
@@ -162,6 +181,7 @@ type openPart struct {
 	file    *os.File
 	hash    hash.Hash
 	encoder *part.Writer
+	bytes   int // of its tuples
 }
 
 func (b *batchWriter) begin(event string) (*openPart, error) {
@@ -179,7 +199,7 @@ func (b *batchWriter) upload(o *openPart) error {
 	delete(b.open, o.event)
 	defer o.discard()
 	if err := o.encoder.Close(); err != nil {
-		return fault.New(fault.Transient, "spool", o.event, err, "is the spool's disk full?")
+		return fault.New(fault.Transient, "spool", o.event, err, spoolHint)
 	}
 	size, err := o.file.Seek(0, io.SeekEnd)
 	if err != nil {

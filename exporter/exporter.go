@@ -38,6 +38,9 @@ type Config struct {
 	Progress func(done, total int64)
 }
 
+// MaxHeartbeat is the longest that manifests may announce.
+const MaxHeartbeat = 365 * 24 * time.Hour
+
 // WithDefaults fills what was left zero.
 func (c Config) WithDefaults() Config {
 	if c.Heartbeat == 0 {
@@ -70,8 +73,8 @@ func (c Config) validate() error {
 		problem = "no store"
 	case c.Spool == "":
 		problem = "no spool folder"
-	case c.Heartbeat < time.Second:
-		problem = "heartbeat is under a second"
+	case c.Heartbeat < time.Second || c.Heartbeat > MaxHeartbeat:
+		problem = "heartbeat is under a second or over a year"
 	case c.BatchEvents < 1:
 		problem = "batch_events is under 1"
 	case c.PartRows < 1:
@@ -106,29 +109,33 @@ func New(config Config) (*Exporter, error) {
 
 // Summary is what one run did.
 type Summary struct {
-	Batches []BatchSummary
-	// Running says that another exporter holds the lock and this run did nothing.
-	Running bool
+	Batches []BatchSummary `json:"batches"`
+	Running bool           `json:"running"` // another exporter is at work; this run did nothing
 }
 
 // BatchSummary is one batch that the run published.
 type BatchSummary struct {
-	Batch    int64
-	Kind     string
-	Events   int64
-	Parts    int
-	Bytes    int64
-	Resumed  bool // planned by an earlier run that did not finish
-	Duration time.Duration
+	Batch    int64         `json:"batch"`
+	Kind     string        `json:"kind"`
+	Events   int64         `json:"events"`
+	Parts    int           `json:"parts"`
+	Bytes    int64         `json:"bytes"`
+	Resumed  bool          `json:"resumed"` // planned by an earlier run that did not finish
+	Duration time.Duration `json:"duration_ns"`
 }
 
 // Run publishes everything from the last batch to now and returns. If another exporter of this
 // database is at work it does nothing.
 func (e *Exporter) Run(ctx context.Context) (Summary, error) {
-	return e.locked(ctx, (*session).catchUp)
+	summary, err := e.locked(ctx, (*session).catchUp)
+	if errors.Is(err, errRunning) {
+		summary.Running, err = true, nil
+	}
+	return summary, err
 }
 
-// Snapshot is Run followed by a batch that holds every patient's current state.
+// Snapshot is Run followed by a batch that holds every patient's current state. Beside another
+// exporter it fails, as do the methods below.
 func (e *Exporter) Snapshot(ctx context.Context) (Summary, error) {
 	return e.locked(ctx, func(s *session, ctx context.Context) error {
 		if err := s.catchUp(ctx); err != nil {
@@ -145,11 +152,9 @@ func (e *Exporter) NewGeneration(ctx context.Context) (Summary, error) {
 	return e.locked(ctx, (*session).newGeneration)
 }
 
+// locked does the work under the exporter's lock, or returns errRunning.
 func (e *Exporter) locked(ctx context.Context, work func(*session, context.Context) error) (Summary, error) {
 	s, err := e.open(ctx)
-	if errors.Is(err, errRunning) {
-		return Summary{Running: true}, nil
-	}
 	if err != nil {
 		return Summary{}, err
 	}

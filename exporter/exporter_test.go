@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -277,6 +279,16 @@ func TestTwoExportersAtOnce(t *testing.T) {
 	if summary := s.export(); !summary.Running || len(summary.Batches) != 0 {
 		t.Errorf("beside another exporter: %+v", summary)
 	}
+	// Who asks for something by hand must not believe that it was done.
+	e := s.exporter()
+	for name, run := range map[string]func() (exporter.Summary, error){
+		"snapshot":   func() (exporter.Summary, error) { return e.Snapshot(t.Context()) },
+		"generation": func() (exporter.Summary, error) { return e.NewGeneration(t.Context()) },
+	} {
+		if _, err := run(); err == nil || fault.ClassOf(err) != fault.Transient {
+			t.Errorf("%s beside another exporter: %v (%s)", name, err, fault.ClassOf(err))
+		}
+	}
 }
 
 func TestMissingTablesAreNamedWithTheNextStep(t *testing.T) {
@@ -286,4 +298,34 @@ func TestMissingTablesAreNamedWithTheNextStep(t *testing.T) {
 	if fault.ClassOf(err) != fault.Usage || fault.HintOf(err) != "run `waybill migrate` with this configuration" {
 		t.Errorf("%v (%s), next: %s", err, fault.ClassOf(err), fault.HintOf(err))
 	}
+}
+
+// However few they are, large events are not all held in memory for one mixed part.
+func TestFewLargeEventsAreWrittenAsTheyCome(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for range 12 {
+		id := s.register(1)
+		s.exec(`INSERT INTO patients.identifier SELECT $1, $2, repeat('t', 200), lpad(n::text, 200, 'v') FROM generate_series(1, 900) n`, id, id.String())
+	}
+	summary := s.export()
+	if got := summary.Batches[1]; got.Events != 24 || got.Parts != 2 {
+		t.Errorf("%+v, want 24 events in parts of registered and updated", got)
+	}
+	if err := exactlyOnce(s.outbox(), s.events()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A log whose beginning was purged is still a log.
+func TestALogOfAnotherDatabaseIsNotBegunAnew(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.register(1)
+	s.export()
+	if err := os.Remove(filepath.Join(s.root, schemas.Stream, schemas.ManifestName(0, 0))); err != nil {
+		t.Fatal(err)
+	}
+	s.exec(`DELETE FROM exporter.plan`)
+	s.refused("a log that this database did not write")
 }

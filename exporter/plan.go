@@ -91,7 +91,7 @@ func (s *session) insert(ctx context.Context, p *plan) (*plan, error) {
 // planGenesis plans batch 0, which holds no events: it names the log, the contract and the
 // heartbeat. Its cursor lies before every transaction.
 func (s *session) planGenesis(ctx context.Context) (*plan, error) {
-	if _, err := s.reader.Open(ctx, 0); err == nil {
+	if _, err := s.reader.Last(ctx); err == nil {
 		return nil, fault.New(fault.Poison, "begin", "log", errors.New("the store holds a log that this database did not write"),
 			"correct the store's URL; or, if this database replaces the one that wrote the log, go on with `waybill export --new-generation`")
 	} else if !errors.Is(err, exchange.ErrNotFound) {

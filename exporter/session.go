@@ -46,7 +46,7 @@ func (e *Exporter) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, fault.Database("connect", "patients database", err)
 	}
-	s := &session{Exporter: e, conn: conn, waiting: -1}
+	s := &session{Exporter: e, conn: conn, summary: Summary{Batches: []BatchSummary{}}, waiting: -1}
 	if err := s.prepare(ctx); err != nil {
 		s.close()
 		return nil, err
@@ -60,7 +60,7 @@ func (s *session) prepare(ctx context.Context) error {
 		return fault.Database("lock", "exporter", err)
 	}
 	if !locked {
-		return errRunning
+		return fault.New(fault.Transient, "export", "patients", errRunning, "run it again when that one is through")
 	}
 	crashpoint.Here("export.1")
 	var err error
@@ -130,14 +130,15 @@ func (s *session) resume(ctx context.Context) (*plan, error) {
 		return nil, err
 	}
 	if last == nil {
-		if last, err = s.planGenesis(ctx); err != nil {
-			return nil, err
-		}
-	} else if err := s.checkIdentity(ctx, last); err != nil {
+		last, err = s.planGenesis(ctx)
+	} else {
+		last.resumed = !last.published
+		err = s.checkIdentity(ctx, last)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if !last.published {
-		last.resumed = true
 		if err := s.finish(ctx, last); err != nil {
 			return nil, err
 		}

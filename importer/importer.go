@@ -161,13 +161,13 @@ type Decision struct {
 
 // Summary is what one run did.
 type Summary struct {
-	Consumer string
-	From     int64 // the checkpoint before the run
-	To       int64 // and after it
-	Batches  []BatchSummary
-	Running  bool // another importer of this consumer is at work; this run did nothing
-	DryRun   bool
-	Observed bool
+	Consumer string         `json:"consumer"`
+	From     int64          `json:"from"` // the checkpoint before the run
+	To       int64          `json:"to"`   // and after it
+	Batches  []BatchSummary `json:"batches"`
+	Running  bool           `json:"running"` // another importer of this consumer is at work; this run did nothing
+	DryRun   bool           `json:"dry_run"`
+	Observed bool           `json:"observed"`
 	// ReceiptOwed is why the receipt could not be written. What was loaded is loaded; the next
 	// run tries again.
 	ReceiptOwed error `json:"-"`
@@ -175,13 +175,13 @@ type Summary struct {
 
 // BatchSummary is one batch that the run loaded.
 type BatchSummary struct {
-	Batch       int64
-	Kind        string
-	Rows        int64 // events of the subscribed types
-	Changed     int64 // patients whose projected state changed
-	Quarantined int64
-	Effects     map[string]int64
-	Duration    time.Duration
+	Batch       int64            `json:"batch"`
+	Kind        string           `json:"kind"`
+	Rows        int64            `json:"rows"`    // events of the subscribed types
+	Changed     int64            `json:"changed"` // patients whose projected state changed
+	Quarantined int64            `json:"quarantined"`
+	Effects     map[string]int64 `json:"effects"`
+	Duration    time.Duration    `json:"duration_ns"`
 }
 
 // Run loads everything from the checkpoint to now and returns. If another importer of this

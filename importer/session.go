@@ -33,7 +33,7 @@ type session struct {
 
 func (i *Importer) open(ctx context.Context, dryRun bool) (_ *session, err error) {
 	s := &session{Importer: i, tally: map[string]int64{}}
-	s.summary = Summary{Consumer: i.consumer.Name, DryRun: dryRun, Observed: i.config.Observe}
+	s.summary = Summary{Consumer: i.consumer.Name, Batches: []BatchSummary{}, DryRun: dryRun, Observed: i.config.Observe}
 	defer func() {
 		if err != nil {
 			s.close()

@@ -18,7 +18,7 @@ type Status struct {
 	Generation int64         `json:"generation"`
 	WindowTo   time.Time     `json:"window_to"` // the source's state up to here is in
 	AppliedAt  time.Time     `json:"applied_at"`
-	Heartbeat  time.Duration `json:"heartbeat"`
+	Heartbeat  time.Duration `json:"heartbeat_ns"`
 
 	Running      bool             `json:"running"` // an importer is at work
 	Held         *int64           `json:"held,omitempty"`
