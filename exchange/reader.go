@@ -118,7 +118,7 @@ func (r *Reader) successor(ctx context.Context, after Position) (*Entry, error) 
 	// Both may have been published since the first look.
 	entry, err = r.Open(ctx, batch)
 	if errors.Is(err, ErrNotFound) {
-		return nil, pending("read", &Pending{Batch: batch, Reason: Gap}, gapHint)
+		return nil, pending("read", &Pending{Batch: batch, Reason: Gap}, fmt.Sprintf(gapHint, batch))
 	}
 	return entry, err
 }
@@ -140,7 +140,7 @@ func (r *Reader) Open(ctx context.Context, batch int64) (*Entry, error) {
 			return entry, err
 		}
 	}
-	return nil, pending("read", &Pending{Batch: batch, Reason: Torn, File: schemas.ManifestName(batch, 0)}, tornHint)
+	return nil, pending("read", &Pending{Batch: batch, Reason: Torn, File: schemas.ManifestName(batch, 0)}, fmt.Sprintf(tornHint, batch))
 }
 
 func parseEntry(batch int64, data []byte) (*Entry, error) {

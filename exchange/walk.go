@@ -45,20 +45,16 @@ func (r *Reader) Snapshot(ctx context.Context) (*Entry, error) {
 // with a [Pending] cause: later batches without the next one are a [Gap] however wide, and a
 // log that ends before after was rolled back.
 func (r *Reader) Overdue(ctx context.Context, after Position) error {
-	newest := int64(-1)
-	for batch, err := range r.backwards(ctx) {
-		if err != nil {
-			return err
-		}
-		newest = batch
-		break
+	newest, err := r.newest(ctx)
+	if err != nil {
+		return err
 	}
 	switch {
 	case newest > after.Batch+1:
 		if next, err := r.exists(ctx, schemas.ManifestName(after.Batch+1, 0)); err != nil || next {
 			return err
 		}
-		return pending("read", &Pending{Batch: after.Batch + 1, Reason: Gap}, gapHint)
+		return pending("read", &Pending{Batch: after.Batch + 1, Reason: Gap}, fmt.Sprintf(gapHint, after.Batch+1))
 	case newest < after.Batch:
 		return pending("read", &Pending{Batch: after.Batch, Reason: RolledBack}, rolledHint)
 	default:
@@ -67,15 +63,24 @@ func (r *Reader) Overdue(ctx context.Context, after Position) error {
 }
 
 // Entries yields the entries of batches from to to, both included, in order, and checks that
-// each follows the one before. A negative to means the end of the log. An error ends it; an
-// absent batch below to is one, with [ErrNotFound].
+// each follows the one before. A negative to means the end of the log, which is found by listing,
+// so that a hole is not taken for it. An error ends it: a batch that is absent before the end is a
+// [Gap], one behind it a [fault.Usage] error with [ErrNotFound].
 func (r *Reader) Entries(ctx context.Context, from, to int64) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
+		newest, err := r.newest(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		if to < 0 {
+			to = newest
+		}
 		var previous *Entry
-		for batch := from; to < 0 || batch <= to; batch++ {
+		for batch := from; batch <= to; batch++ {
 			entry, err := r.Open(ctx, batch)
-			if to < 0 && errors.Is(err, ErrNotFound) {
-				return
+			if errors.Is(err, ErrNotFound) {
+				err = absent(batch, newest)
 			}
 			if err == nil {
 				err = linked(previous, entry)
@@ -90,6 +95,21 @@ func (r *Reader) Entries(ctx context.Context, from, to int64) iter.Seq2[*Entry, 
 			previous = entry
 		}
 	}
+}
+
+// newest returns the number of the newest batch that has a manifest, whole or not; -1: none has.
+func (r *Reader) newest(ctx context.Context) (int64, error) {
+	for batch, err := range r.backwards(ctx) {
+		return batch, err
+	}
+	return -1, nil
+}
+
+func absent(batch, newest int64) error {
+	if batch < newest {
+		return pending("read", &Pending{Batch: batch, Reason: Gap}, fmt.Sprintf(gapHint, batch))
+	}
+	return fault.New(fault.Usage, "read", batchName(batch), fmt.Errorf("%w: the log ends at batch %d", ErrNotFound, newest), "`waybill batches` lists the log")
 }
 
 func linked(previous, next *Entry) error {

@@ -17,7 +17,7 @@ import (
 func (s *session) newGeneration(ctx context.Context) error {
 	end, err := s.reader.Last(ctx)
 	if errors.Is(err, exchange.ErrNotFound) {
-		return fault.New(fault.Usage, "begin", "generation", errors.New("the store holds no log"), "run `waybill export`, which begins one")
+		return fault.New(fault.Usage, "begin", "generation", errors.New("the store holds no log"), "run `waybill export`, which begins one; if there was one, `waybill repair 0..N` writes it again from the database that published it")
 	}
 	if err != nil {
 		return err

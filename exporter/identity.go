@@ -51,7 +51,7 @@ func (s *session) checkLog(ctx context.Context, last *plan) error {
 	switch {
 	case errors.Is(err, exchange.ErrNotFound):
 		return fault.New(fault.Poison, "check", "log", fmt.Errorf("%s was published and is not on the store", batchName(last.batch)),
-			"restore the store's files if they were purged; or begin anew with `waybill export --new-generation`")
+			fmt.Sprintf("restore the store's files, or write them again from this database: `waybill repair 0..%d`", last.batch))
 	case err != nil:
 		return err
 	case entry.Hash != *last.hash:

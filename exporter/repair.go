@@ -10,10 +10,18 @@ import (
 	"waybill/schemas"
 )
 
-// Repair puts the files of a published batch on the store again, from the outbox and the plan:
-// parts that are lost or damaged, and a manifest that is. Bytes that are whole stay the same.
-func (e *Exporter) Repair(ctx context.Context, batch int64) (Summary, error) {
-	return e.locked(ctx, func(s *session, ctx context.Context) error { return s.repair(ctx, batch) })
+// Repair puts the files of published batches, both ends included, on the store again, from the
+// outbox and the plans: parts that are lost or damaged, and manifests that are. Bytes that are
+// whole stay the same.
+func (e *Exporter) Repair(ctx context.Context, from, to int64) (Summary, error) {
+	return e.locked(ctx, func(s *session, ctx context.Context) error {
+		for batch := from; batch <= to; batch++ {
+			if err := s.repair(ctx, batch); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (s *session) repair(ctx context.Context, batch int64) error {

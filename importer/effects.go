@@ -24,8 +24,7 @@ func (l *load) reconcile(ctx context.Context) error {
 		return err
 	}
 	if _, err := inner.Conn().PgConn().Exec(ctx, l.consumer.apply).ReadAll(); err != nil {
-		failure := fault.Database("run", "apply.sql of "+l.consumer.Name, err)
-		return failure
+		return l.applyFailed(err)
 	}
 	if err := l.countEffects(ctx); err != nil {
 		return err
@@ -37,6 +36,16 @@ func (l *load) reconcile(ctx context.Context) error {
 		return err
 	}
 	return l.brake(ctx)
+}
+
+// applyFailed classes an error of apply.sql: what looks like a missing table or right is, here,
+// the consumer's own.
+func (l *load) applyFailed(err error) error {
+	subject := "apply.sql of " + l.consumer.Name
+	if failure := fault.Database("run", subject, err); fault.ClassOf(failure) == fault.Transient {
+		return failure
+	}
+	return fault.New(fault.Poison, "run", subject, err, "correct apply.sql or the consumer's tables; nothing of the batch was applied")
 }
 
 func (l *load) countEffects(ctx context.Context) error {

@@ -87,6 +87,13 @@ func TestExitCodesTellWhatIsAsked(t *testing.T) {
 
 	s.removeManifest(2)
 	s.fails(5, []string{"batch 2"}, "import", "morgue")
+	s.fails(3, []string{"patients: broken"}, "status")
+
+	s.exec("patients", `INSERT INTO patients.patient (family_name) VALUES ('Next')`)
+	s.fails(3, []string{"waybill repair 0..2"}, "export")
+	s.removeManifest(0)
+	s.fails(5, []string{"batch 0", "a later batch is there"}, "verify")
+	s.fails(2, []string{"the log ends at batch 1"}, "verify", "--from", "1", "--to", "99")
 
 	s.configure("morgue", "import: {}\nstore: file:///nowhere")
 	s.fails(2, []string{"morgue.yaml", "line"}, "import", "morgue")
@@ -204,7 +211,7 @@ func TestPatientsAppearNowhereButInTheParts(t *testing.T) {
 		r := s.run(nil, command...)
 		fmt.Fprintln(&all, r.stdout, r.stderr)
 	}
-	err := filepath.WalkDir(s.exchange(), func(path string, entry os.DirEntry, err error) error {
+	err := filepath.WalkDir(s.exchange(), func(path string, _ os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -64,8 +65,8 @@ func (d *duration) UnmarshalYAML(node *yaml.Node) error {
 		text, factor = days+"h", 24
 	}
 	parsed, err := time.ParseDuration(text)
-	if err != nil || parsed < 0 {
-		return fmt.Errorf("line %d: %q is not a duration like 90s, 15m or 30d", node.Line, node.Value)
+	if err != nil || parsed <= 0 {
+		return fmt.Errorf("%q is not a duration above 0, like 90s, 15m or 30d", node.Value)
 	}
 	*d = duration(parsed * time.Duration(factor))
 	return nil
@@ -81,7 +82,7 @@ func (b *brake) UnmarshalYAML(node *yaml.Node) error {
 	}
 	n, err := strconv.Atoi(node.Value)
 	if err != nil || n < 1 {
-		return fmt.Errorf("line %d: brake %q is neither a number of at least 1 nor off", node.Line, node.Value)
+		return fmt.Errorf("brake %q is neither a number of at least 1 nor off", node.Value)
 	}
 	*b = brake(n)
 	return nil
@@ -95,6 +96,9 @@ func defaults() config {
 	return config{Zone: "UTC", Spool: os.TempDir()}
 }
 
+// goType is what the YAML library says of our types, which mean nothing to an operator.
+var goType = regexp.MustCompile(` in type [\w.]+`)
+
 // readConfig reads and checks one file; nothing is connected to.
 func readConfig(path string) (*config, error) {
 	data, err := os.ReadFile(path)
@@ -103,7 +107,8 @@ func readConfig(path string) (*config, error) {
 	}
 	c := defaults()
 	if err := yaml.Load(data, &c, yaml.WithKnownFields()); err != nil {
-		return nil, fault.New(fault.Usage, "read", path, err, "")
+		text := goType.ReplaceAllString(err.Error(), "")
+		return nil, fault.New(fault.Usage, "read", path, errors.New(text), "docs/operation.md lists the settings")
 	}
 	c.path = path
 	c.takeEmptySections(data)
@@ -171,6 +176,8 @@ func (c *config) checkImport(at func(key, problem string) error) (err error) {
 		return at("lease", "at least 1s")
 	case c.Import.QuarantineRows < 0:
 		return at("quarantine_rows", "not below 0")
+	case c.Import.MaxPartMiB < 0:
+		return at("max_part_mib", "at least 1")
 	}
 	name := c.Import.Consumer
 	if name == "" {

@@ -32,7 +32,7 @@ func (c *exportCommand) Run(ctx context.Context, env *environment) error {
 		run = e.NewGeneration
 	}
 	summary, err := run(ctx)
-	return errors.Join(env.printExport(summary), err)
+	return errors.Join(env.printExport(summary, err != nil), err)
 }
 
 // exporter returns the exporter of a service that exports.
@@ -65,11 +65,13 @@ func exportProgress() func(done, total int64) {
 	}
 }
 
-func (env *environment) printExport(s exporter.Summary) error {
+func (env *environment) printExport(s exporter.Summary, failed bool) error {
 	if env.json {
 		return env.printJSON(s)
 	}
 	switch {
+	case failed && len(s.Batches) == 0:
+		return nil // the error says all
 	case s.Running:
 		fmt.Fprintln(env.out, "another exporter is at work; nothing done")
 	case len(s.Batches) == 0:

@@ -37,7 +37,7 @@ func (c *importCommand) Run(ctx context.Context, env *environment) error {
 		options.Pass = &importer.Decision{Batch: *c.Pass, Reason: c.Reason, Person: person()}
 	}
 	summary, err := i.Run(ctx, options)
-	return errors.Join(env.printImport(summary), err)
+	return errors.Join(env.printImport(summary, err != nil), err)
 }
 
 type rerunCommand struct {
@@ -68,7 +68,7 @@ func (c *rerunImportCommand) Run(ctx context.Context, env *environment) error {
 	summary, err := i.Rerun(ctx, importer.RerunOptions{
 		From: from, To: to, DryRun: c.DryRun, Reapply: c.Reapply, Reason: c.Reason, Person: person(),
 	})
-	return errors.Join(env.printImport(summary), err)
+	return errors.Join(env.printImport(summary, err != nil), err)
 }
 
 // batchRange parses "41..57" or "41".
@@ -80,7 +80,7 @@ func batchRange(text string) (from, to int64, err error) {
 	_, err1 := fmt.Sscanf(first+"\n", "%d\n", &from)
 	_, err2 := fmt.Sscanf(last+"\n", "%d\n", &to)
 	if err1 != nil || err2 != nil || from < 0 || to < from {
-		return 0, 0, fault.New(fault.Usage, "read", "--batch "+text, errors.New("not a range of batches"), "write 41..57, or 41")
+		return 0, 0, fault.New(fault.Usage, "read", "batches "+text, errors.New("not a range of batches"), "write 41..57, or 41")
 	}
 	return from, to, nil
 }
@@ -108,11 +108,13 @@ func person() string {
 	return "unknown"
 }
 
-func (env *environment) printImport(s importer.Summary) error {
+func (env *environment) printImport(s importer.Summary, failed bool) error {
 	if env.json {
 		return env.printJSON(s)
 	}
 	switch {
+	case failed && len(s.Batches) == 0:
+		return nil // the error says all
 	case s.Running:
 		fmt.Fprintf(env.out, "another importer of %s is at work; nothing done\n", s.Consumer)
 	case len(s.Batches) == 0:

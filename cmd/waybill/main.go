@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // sites have machines without zone files
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"

@@ -67,12 +67,12 @@ func (env *environment) configs(service string) ([]*config, error) {
 	}
 	slices.SortStableFunc(list, func(a, b *config) int { return cmp.Compare(a.rank(), b.rank()) })
 	if len(list) == 0 {
-		what := "any service"
+		what, missing := "any service", "SERVICE"
 		if service != "" {
-			what = "service " + service
+			what, missing = "service "+service, service
 		}
 		return nil, fault.New(fault.Usage, "find", "configuration", fmt.Errorf("none of %s in %s", what, strings.Join(env.paths, ", ")),
-			"`waybill init "+service+"` writes one; --config names another file or folder")
+			"`waybill init "+missing+"` writes one; --config names another file or folder")
 	}
 	return list, nil
 }

@@ -37,11 +37,18 @@ func (t *table) print() error {
 	if len(t.rows) == 0 {
 		return nil
 	}
-	w := tabwriter.NewWriter(t.env.out, 0, 8, 2, ' ', 0)
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
 	for _, row := range append([][]string{t.head}, t.rows...) {
-		fmt.Fprintln(w, strings.TrimRight(strings.Join(row, "\t"), "\t "))
+		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(text.String()) {
+		fmt.Fprintln(t.env.out, strings.TrimRight(line, " \n"))
+	}
+	return nil
 }
 
 // count writes 4112 as 4,112.
@@ -51,6 +58,13 @@ func count(n int64) string {
 		digits = digits[:i] + "," + digits[i:]
 	}
 	return digits
+}
+
+func plural(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return count(n) + " " + many
 }
 
 func size(bytes int64) string {

@@ -6,15 +6,19 @@ import (
 )
 
 type repairCommand struct {
-	Batch   int64  `arg:"" help:"The batch whose files are lost or damaged."`
+	Batch   string `arg:"" placeholder:"A..B" help:"The batch, or batches, whose files are lost or damaged."`
 	Service string `arg:"" optional:"" default:"patients" help:"The exporting service."`
 }
 
 func (c *repairCommand) Run(ctx context.Context, env *environment) error {
+	from, to, err := batchRange(c.Batch)
+	if err != nil {
+		return err
+	}
 	e, err := env.exporter(ctx, c.Service, nil)
 	if err != nil {
 		return err
 	}
-	summary, err := e.Repair(ctx, c.Batch)
-	return errors.Join(env.printExport(summary), err)
+	summary, err := e.Repair(ctx, from, to)
+	return errors.Join(env.printExport(summary, err != nil), err)
 }

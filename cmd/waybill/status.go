@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"waybill/exchange"
@@ -70,7 +71,17 @@ func (row *serviceStatus) fill(ctx context.Context, party *config) error {
 	if party.Export != nil {
 		return row.fillExport(ctx, url, reader)
 	}
-	return row.fillImport(ctx, url, party, last)
+	return row.fillImport(ctx, url, party, reader, last)
+}
+
+// lost reports whether a batch that somebody published or applied is not on the store. The log's
+// end does not tell: it was read before the databases were.
+func lost(ctx context.Context, reader *exchange.Reader, batch int64) bool {
+	if batch < 0 {
+		return false
+	}
+	_, err := reader.Open(ctx, batch)
+	return errors.Is(err, exchange.ErrNotFound)
 }
 
 func (row *serviceStatus) fillExport(ctx context.Context, url string, reader *exchange.Reader) error {
@@ -85,18 +96,27 @@ func (row *serviceStatus) fillExport(ctx context.Context, url string, reader *ex
 	switch {
 	case s.Planned != nil:
 		row.set("behind", 0, fmt.Sprintf("batch %d is planned and not published: run `waybill export`", *s.Planned))
+	case s.Batch < row.LogEnd:
+		row.set("broken", fault.Poison, fmt.Sprintf("the store holds batch %d, of which this database knows nothing; see `waybill export`", row.LogEnd))
+	case lost(ctx, reader, s.Batch):
+		row.set("broken", fault.Poison, fmt.Sprintf("batch %d is not on the store; `waybill repair %d..%d` writes again what is missing", s.Batch, row.LogEnd+1, s.Batch))
 	case s.Waiting > 0:
 		row.set("behind", 0, fmt.Sprintf("%s events wait, the oldest for %s", count(s.Waiting), ago(s.Now.Sub(*s.Oldest))))
 	}
 	return nil
 }
 
-func (row *serviceStatus) fillImport(ctx context.Context, url string, party *config, last *exchange.Entry) error {
+func (row *serviceStatus) fillImport(ctx context.Context, url string, party *config, reader *exchange.Reader, last *exchange.Entry) error {
 	s, err := importer.ReadStatus(ctx, url, party.consumer)
 	if err != nil {
 		return err
 	}
 	row.Import = &s
+	defer func() {
+		if s.Quarantined > 0 {
+			row.Detail = strings.TrimPrefix(row.Detail+"; "+plural(s.Quarantined, "row", "rows")+" in quarantine", "; ")
+		}
+	}()
 	behind := row.LogEnd - s.Batch
 	switch grace := cmp.Or(time.Duration(party.Import.Grace), importer.DefaultGrace); {
 	case s.Held != nil && *s.Held == s.Batch+1:
@@ -105,8 +125,10 @@ func (row *serviceStatus) fillImport(ctx context.Context, url string, party *con
 		row.set("waiting", fault.NotYet, fmt.Sprintf("batch %d: %s, for %s", *s.Pending, s.PendingWhy, ago(s.Now.Sub(*s.PendingSince))))
 	case s.Batch < 0:
 		row.set("new", 0, fmt.Sprintf("nothing loaded yet; run `waybill import %s`", s.Consumer))
+	case lost(ctx, reader, s.Batch):
+		row.set("broken", fault.Poison, fmt.Sprintf("batch %d was applied, and the store ends at %d: is it the right one?", s.Batch, row.LogEnd))
 	case behind > 0:
-		row.set("behind", 0, fmt.Sprintf("lag %d batches, %s", behind, ago(last.Manifest.Window.To.Sub(s.WindowTo))))
+		row.set("behind", 0, fmt.Sprintf("lag %s, %s", plural(behind, "batch", "batches"), ago(last.Manifest.Window.To.Sub(s.WindowTo))))
 	case s.Now.Sub(s.WindowTo) > s.Heartbeat+grace:
 		row.set("late", fault.NotYet, fmt.Sprintf("nothing new for %s; the heartbeat is %s", ago(s.Now.Sub(s.WindowTo)), s.Heartbeat))
 	}

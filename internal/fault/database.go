@@ -28,7 +28,7 @@ func classOfDatabase(err error) (Class, string) {
 	}
 	switch pg.Code {
 	case "42501":
-		return Usage, "grant the role what deploy/ lists for it"
+		return Usage, "grant the role what docs/operation.md lists for it"
 	case "3D000":
 		return Usage, "create the database, or correct its URL"
 	case "3F000", "42P01":
