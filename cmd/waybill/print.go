@@ -51,6 +51,20 @@ func (t *table) print() error {
 	return nil
 }
 
+// printTables prints those that have rows, a blank line between them.
+func printTables(tables ...*table) error {
+	filled := slices.DeleteFunc(tables, func(t *table) bool { return len(t.rows) == 0 })
+	for i, t := range filled {
+		if i > 0 {
+			fmt.Fprintln(t.env.out)
+		}
+		if err := t.print(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // count writes 4112 as 4,112.
 func count(n int64) string {
 	digits := strconv.FormatInt(n, 10)

@@ -177,5 +177,5 @@ func (env *environment) printStatus(rows []*serviceStatus) error {
 		}
 		t.row(row.Service, fmt.Sprintf("%d/%d", at, row.LogEnd), when(upTo, row.zone), row.State, row.Detail)
 	}
-	return errors.Join(t.print(), receipts.print())
+	return printTables(t, receipts)
 }

@@ -82,7 +82,7 @@ func (env *environment) printTrace(a traceAnswer) error {
 			done.row(c.Consumer, e.Batch, kind, orDash(e.DeathNo), orDash(e.Subject), e.At.UTC().Format("2006-01-02 15:04:05Z"))
 		}
 	}
-	return errors.Join(events.print(), known.print(), done.print())
+	return printTables(events, known, done)
 }
 
 func orDash[T any](v *T) string {
