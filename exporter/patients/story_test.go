@@ -134,7 +134,10 @@ func wantStoryOf(s session, events []event) {
 		}
 		after := events[n-1]
 		want, number := between(before, after)
-		if !slices.Equal(got, want) && !(after.Baseline && slices.Equal(got, want[:1])) {
+		if before.Version == 0 && after.Baseline && n == 1 {
+			want = want[:1] // a patient that was found tells what is first in the table only
+		}
+		if !slices.Equal(got, want) {
 			s.t.Errorf("patient %s version %d: %q, want %q", after.Patient, after.Version, got, want)
 		}
 		if after.DeathNo != number {
