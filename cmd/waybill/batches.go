@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"waybill/exchange"
 	"waybill/schemas"
 )
 
@@ -22,15 +21,10 @@ type batchRow struct {
 }
 
 func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
-	parties, err := env.configs("")
+	reader, zone, err := env.openLog(ctx)
 	if err != nil {
 		return err
 	}
-	place, err := parties[0].openStore(ctx)
-	if err != nil {
-		return err
-	}
-	reader := exchange.NewReader(place)
 	last, err := reader.Last(ctx)
 	if err != nil {
 		return err
@@ -43,7 +37,7 @@ func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
 		rows = append(rows, batchRow{Manifest: entry.Manifest})
 	}
 	markUnusual(rows)
-	return env.printBatches(rows, parties[0].zone)
+	return env.printBatches(rows, zone)
 }
 
 // markUnusual flags the types of which a batch of changes has ten times as many events as the

@@ -45,6 +45,19 @@ func (c *config) openStore(ctx context.Context) (exchange.Store, error) {
 	return store.Open(ctx, os.ExpandEnv(c.Store))
 }
 
+// openLog returns the log of the first configuration, and that site's zone.
+func (env *environment) openLog(ctx context.Context) (*exchange.Reader, *time.Location, error) {
+	parties, err := env.configs("")
+	if err != nil {
+		return nil, nil, err
+	}
+	place, err := parties[0].openStore(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return exchange.NewReader(place), parties[0].zone, nil
+}
+
 // configs returns the configurations of the named service, or of all.
 func (env *environment) configs(service string) ([]*config, error) {
 	var files []string

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 
-	"waybill/exchange"
 	"waybill/internal/fault"
 )
 
@@ -24,11 +23,7 @@ type verifyAnswer struct {
 }
 
 func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
-	parties, err := env.configs("")
-	if err != nil {
-		return err
-	}
-	place, err := parties[0].openStore(ctx)
+	reader, _, err := env.openLog(ctx)
 	if err != nil {
 		return err
 	}
@@ -37,7 +32,6 @@ func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
 		return fault.New(fault.Transient, "open", "spool", err, "")
 	}
 	defer os.RemoveAll(spool)
-	reader := exchange.NewReader(place)
 	answer := verifyAnswer{Last: c.From - 1}
 	for entry, err := range reader.Entries(ctx, c.From, c.To) {
 		if err != nil {
