@@ -17,9 +17,19 @@ import (
 // texts that PostgreSQL itself produced, so they are spliced in: COPY takes no parameters. The
 // ranges on tx are implied by visibility; they are there for the index.
 func between(before, after string) string {
-	return fmt.Sprintf(`((tx >= pg_snapshot_xmax(%[1]s) AND tx < pg_snapshot_xmax(%[2]s))
-		OR tx = ANY (ARRAY(SELECT pg_snapshot_xip(%[1]s))))
-		AND pg_visible_in_snapshot(tx, %[2]s)`, literal(before), literal(after))
+	return fmt.Sprintf(`(%s OR %s) AND %s`, begunBetween(before, after), openIn(before), visibleIn(after))
+}
+
+func begunBetween(before, after string) string {
+	return fmt.Sprintf(`tx >= pg_snapshot_xmax(%s) AND tx < pg_snapshot_xmax(%s)`, literal(before), literal(after))
+}
+
+func openIn(cursor string) string {
+	return fmt.Sprintf(`tx = ANY (ARRAY(SELECT pg_snapshot_xip(%s)))`, literal(cursor))
+}
+
+func visibleIn(cursor string) string {
+	return fmt.Sprintf(`pg_visible_in_snapshot(tx, %s)`, literal(cursor))
 }
 
 func literal(cursor string) string { return "'" + cursor + "'::pg_snapshot" }
@@ -63,11 +73,15 @@ func (s *session) cutCursor(ctx context.Context, before, target string) (string,
 }
 
 // boundary returns the transaction id that ends a portion of at most limit events (or of one
-// transaction, if the first alone has more), or "" if no more than limit events wait.
+// transaction, if the first alone has more), or "" if no more than limit events wait. It reads
+// no more than that of the index, however long the back-log.
 func (s *session) boundary(ctx context.Context, before, target string, limit int) (string, error) {
+	first := func(condition string) string {
+		return `(SELECT tx FROM patients.outbox WHERE ` + condition + ` AND ` + visibleIn(target) + ` ORDER BY tx LIMIT $1::bigint + 1)`
+	}
 	var bound *string
 	err := s.conn.QueryRow(ctx, `
-		WITH waiting AS (SELECT tx FROM patients.outbox WHERE `+between(before, target)+` ORDER BY tx LIMIT $1::bigint + 1),
+		WITH waiting AS (`+first(openIn(before))+` UNION ALL `+first(begunBetween(before, target))+`),
 		     ends AS (SELECT (SELECT tx FROM waiting ORDER BY tx LIMIT 1) AS first,
 		                     (SELECT tx FROM waiting ORDER BY tx OFFSET $1::bigint LIMIT 1) AS last)
 		SELECT CASE
@@ -94,19 +108,16 @@ func (s *session) snapshotAt(ctx context.Context, target, bound string, deferred
 	return cut, fault.Database("cut", "outbox", err)
 }
 
-// deferOvertakers takes out of the cut every transaction with an event whose patient has an
-// older version behind the cut, until there is none.
+// deferOvertakers takes out of the cut every transaction with an event whose predecessor, the same
+// patient's, is behind the cut, until there is none.
 func (s *session) deferOvertakers(ctx context.Context, before, cut, target, bound string) (string, error) {
 	var deferred []string
 	for {
 		rows, err := s.conn.Query(ctx, `
 			SELECT DISTINCT a.tx::text
-			FROM (SELECT tx, patient_id, version FROM patients.outbox WHERE `+between(before, cut)+`) a
-			WHERE EXISTS (
-			    SELECT FROM patients.outbox b
-			    WHERE b.patient_id = a.patient_id AND b.version < a.version
-			      AND pg_visible_in_snapshot(b.tx, `+literal(target)+`)
-			      AND NOT pg_visible_in_snapshot(b.tx, `+literal(cut)+`))`)
+			FROM (SELECT tx, patient_id, version FROM patients.outbox WHERE version > 1 AND `+between(before, cut)+`) a
+			JOIN patients.outbox b ON (b.patient_id, b.version) = (a.patient_id, a.version - 1)
+			WHERE NOT pg_visible_in_snapshot(b.tx, `+literal(cut)+`)`)
 		if err != nil {
 			return "", fault.Database("cut", "outbox", err)
 		}

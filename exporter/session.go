@@ -39,6 +39,7 @@ func (e *Exporter) open(ctx context.Context) (*session, error) {
 		"synchronous_commit":   "on", // a plan that is lost after its batch was published would be a fork
 		"statement_timeout":    "0",
 		"idle_session_timeout": "0",
+		"work_mem":             "64MB", // a batch is sorted once
 	} {
 		config.RuntimeParams[name] = value
 	}
