@@ -1,8 +1,14 @@
 package part_test
 
 import (
+	"bytes"
+	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/parquet-go/parquet-go"
 
 	"waybill/schemas/part"
 )
@@ -40,5 +46,22 @@ func TestStreamAllocatesNothingPerRow(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(3, read) / float64(len(tuples)); n > allocsPerRow {
 		t.Errorf("%.4f allocations per row", n)
+	}
+}
+
+// What a writer holds is its row group, so that one must end where rows are few and large.
+func TestARowGroupIsBoundedInBytes(t *testing.T) {
+	const most = 17 << 20 // the bound, and the row that goes beyond it
+	row := sampleRow(newRand(), 0)
+	row.Identifiers = fmt.Sprintf(`[{"authority": "HOSP", "type": "MR", "value": "%s"}]`, strings.Repeat("7", 500_000))
+	data, _ := writePart(t, slices.Repeat([][]byte{row.tuple()}, 100))
+	file, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, group := range file.Metadata().RowGroups {
+		if group.TotalByteSize > most {
+			t.Errorf("a row group of %d rows has %d bytes", group.NumRows, group.TotalByteSize)
+		}
 	}
 }

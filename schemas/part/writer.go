@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	// rowsPerGroup bounds what a writer holds: a row group's pages stay in memory until it ends.
+	// A row group's pages stay in memory until it ends, so it ends after as many rows, or as many
+	// bytes of tuples: some patients have identifiers by the hundred.
 	defaultRowsPerGroup = 1 << 15
+	bytesPerGroup       = 16 << 20
 	// pageBytes is when a column's values become a page. With the columns of seven open writers
 	// it is the largest part of the exporter's memory.
 	pageBytes = 64 << 10
@@ -38,7 +40,8 @@ type Writer struct {
 	tuples  []byte            // the tuples of the batch, which the values point into
 	values  [][]parquet.Value // the batch by column
 	inBatch int
-	inGroup int
+	inGroup int // rows
+	ofGroup int // bytes
 
 	rowsPerGroup int
 }
@@ -72,6 +75,7 @@ func writerOptions(c *schemas.Contract) []parquet.WriterOption {
 		parquet.Compression(&parquet.Zstd),
 		parquet.PageBufferSize(pageBytes),
 		parquet.DataPageVersion(1),
+		parquet.DataPageStatistics(false),                           // they would hold the smallest and largest values four times a page
 		parquet.CreatedBy("waybill", c.Version, "contract "+c.Name), // not the build: the bytes must not change with it
 	}
 	for _, col := range c.Columns {
@@ -144,11 +148,12 @@ func (w *Writer) flushBatch() error {
 		}
 	}
 	w.inGroup += w.inBatch
+	w.ofGroup += len(w.tuples)
 	w.inBatch, w.tuples = 0, w.tuples[:0]
-	if w.inGroup+batchRows <= w.rowsPerGroup {
+	if w.inGroup+batchRows <= w.rowsPerGroup && w.ofGroup < bytesPerGroup {
 		return nil
 	}
-	w.inGroup = 0
+	w.inGroup, w.ofGroup = 0, 0
 	if err := w.parquet.Flush(); err != nil {
 		return fmt.Errorf("write row group: %w", err)
 	}
