@@ -24,6 +24,8 @@ func (e *Exporter) Repair(ctx context.Context, from, to int64) (Summary, error) 
 	})
 }
 
+const notAgainHint = "publish `waybill export --snapshot`, and have the consumers pass the batch"
+
 func (s *session) repair(ctx context.Context, batch int64) error {
 	p, err := scanPlan(s.conn.QueryRow(ctx, `SELECT `+planColumns+` FROM exporter.plan WHERE batch = $1 AND published_at IS NOT NULL`, batch))
 	if err != nil {
@@ -32,7 +34,9 @@ func (s *session) repair(ctx context.Context, batch int64) error {
 	if p == nil {
 		return fault.New(fault.Usage, "repair", batchName(batch), errors.New("this database has not published it"), "`waybill batches` lists the log")
 	}
-	if err := s.checkIdentity(ctx, p); err != nil {
+	if err := s.checkIdentity(ctx, p); fault.ClassOf(err) == fault.Poison {
+		return fault.New(fault.Poison, "repair", batchName(batch), err, notAgainHint)
+	} else if err != nil {
 		return err
 	}
 	manifest, err := schemas.ParseManifest(p.manifest)
@@ -47,7 +51,7 @@ func (s *session) repair(ctx context.Context, batch int64) error {
 		same := func(again schemas.Part) bool { return again.Name == published.Name && again.SHA256 == published.SHA256 }
 		if !slices.ContainsFunc(parts, same) {
 			return fault.New(fault.Poison, "repair", batchName(batch), fmt.Errorf("%s does not come out again as it was published", published.Name),
-				"the outbox was pruned or the release is another one: publish `waybill export --snapshot`, and have the consumers pass the batch")
+				"the outbox was pruned or the release is another one: "+notAgainHint)
 		}
 	}
 	if err := s.writer.Append(ctx, batch, p.manifest); err != nil {

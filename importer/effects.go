@@ -42,10 +42,11 @@ func (l *load) reconcile(ctx context.Context) error {
 // the consumer's own.
 func (l *load) applyFailed(err error) error {
 	subject := "apply.sql of " + l.consumer.Name
-	if failure := fault.Database("run", subject, err); fault.ClassOf(failure) == fault.Transient {
+	failure := fault.Database("run", subject, err)
+	if fault.ClassOf(failure) == fault.Transient {
 		return failure
 	}
-	return fault.New(fault.Poison, "run", subject, err, "correct apply.sql or the consumer's tables; nothing of the batch was applied")
+	return fault.New(fault.Poison, "run", subject, errors.Unwrap(failure), "correct apply.sql or the consumer's tables; nothing of the batch was applied")
 }
 
 func (l *load) countEffects(ctx context.Context) error {

@@ -2,12 +2,15 @@ package importer_test
 
 import (
 	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"waybill/exchange"
 	"waybill/importer"
+	"waybill/importer/morgue"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -154,6 +157,35 @@ func (s *site) refusedAs(class fault.Class, options importer.Options) {
 	s.Helper()
 	if _, err := s.run(options); err == nil || fault.ClassOf(err) != class {
 		s.Errorf("%+v: got %v (%s), want %s", options, err, fault.ClassOf(err), class)
+	}
+}
+
+// What PostgreSQL says of a value that it refuses quotes the value.
+func TestAnErrorInApplyQuotesNoPatient(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	careless := fstest.MapFS{}
+	if err := fs.WalkDir(morgue.Files(), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(morgue.Files(), path)
+		careless[path] = &fstest.MapFile{Data: data}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	careless["apply.sql"].Data = []byte(`SELECT birth_date::date FROM changed JOIN patient USING (patient_id)`)
+	var err error
+	if s.config.Consumer, err = importer.LoadConsumer(careless); err != nil {
+		t.Fatal(err)
+	}
+	state := died(1)
+	state.BirthDate = "1950-02-30" // well-formed, and no date
+	s.Changes(state)
+	_, err = s.run(importer.Options{})
+	if fault.ClassOf(err) != fault.Poison || !strings.Contains(err.Error(), "22008") || strings.Contains(err.Error(), "1950") {
+		t.Errorf("got %v (%s)", err, fault.ClassOf(err))
 	}
 }
 

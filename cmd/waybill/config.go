@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -65,7 +66,7 @@ func (d *duration) UnmarshalYAML(node *yaml.Node) error {
 		text, factor = days+"h", 24
 	}
 	parsed, err := time.ParseDuration(text)
-	if err != nil || parsed <= 0 {
+	if err != nil || parsed <= 0 || parsed > math.MaxInt64/time.Duration(factor) {
 		return fmt.Errorf("%q is not a duration above 0, like 90s, 15m or 30d", node.Value)
 	}
 	*d = duration(parsed * time.Duration(factor))

@@ -27,8 +27,22 @@ func (c *config) databaseURL() (string, error) {
 		}
 		return strings.TrimSpace(string(data)), nil
 	}
+	return c.expand("database", c.Database, "set it, or use database_file")
+}
+
+func (c *config) openStore(ctx context.Context) (exchange.Store, error) {
+	url, err := c.expand("store", c.Store, "set it, or write the store out")
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(ctx, url)
+}
+
+// expand puts in the environment's values. One that is not set is an error: without it another
+// place might be meant.
+func (c *config) expand(key, text, hint string) (string, error) {
 	var missing []string
-	url := os.Expand(c.Database, func(name string) string {
+	expanded := os.Expand(text, func(name string) string {
 		value, ok := os.LookupEnv(name)
 		if !ok {
 			missing = append(missing, name)
@@ -36,13 +50,9 @@ func (c *config) databaseURL() (string, error) {
 		return value
 	})
 	if len(missing) > 0 {
-		return "", fault.New(fault.Usage, "resolve", "database of "+c.path, fmt.Errorf("the environment has no %s", strings.Join(missing, ", ")), "set it, or use database_file")
+		return "", fault.New(fault.Usage, "resolve", key+" of "+c.path, fmt.Errorf("the environment has no %s", strings.Join(missing, ", ")), hint)
 	}
-	return url, nil
-}
-
-func (c *config) openStore(ctx context.Context) (exchange.Store, error) {
-	return store.Open(ctx, os.ExpandEnv(c.Store))
+	return expanded, nil
 }
 
 // openLog returns the log of the first configuration, and that site's zone.

@@ -24,14 +24,15 @@ type traceAnswer struct {
 }
 
 func (c *traceCommand) Run(ctx context.Context, env *environment) error {
-	if _, err := uuid.Parse(c.Patient); err != nil {
+	patient, err := uuid.Parse(c.Patient)
+	if err != nil {
 		return fault.New(fault.Usage, "trace", "patient", errors.New("the id is not a UUID"), "copy it whole")
 	}
 	parties, err := env.configs("")
 	if err != nil {
 		return err
 	}
-	answer := traceAnswer{Patient: c.Patient}
+	answer := traceAnswer{Patient: patient.String()}
 	for _, party := range parties {
 		if err := answer.add(ctx, party); err != nil {
 			return err

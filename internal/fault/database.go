@@ -2,6 +2,8 @@ package fault
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -18,8 +20,25 @@ func Database(op, subject string, err error) error {
 		return err
 	}
 	class, hint := classOfDatabase(err)
-	return New(class, op, subject, err, hint)
+	return New(class, op, subject, withoutValues(err), hint)
 }
+
+// withoutValues hides the text of errors that quote the value at fault, which may be a patient's.
+func withoutValues(err error) error {
+	const dataException = "22"
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && strings.HasPrefix(pg.Code, dataException) {
+		return valueError{pg}
+	}
+	return err
+}
+
+type valueError struct{ *pgconn.PgError }
+
+func (e valueError) Error() string {
+	return fmt.Sprintf("PostgreSQL refused a value (SQLSTATE %s); its log tells more", e.Code)
+}
+
+func (e valueError) Unwrap() error { return e.PgError }
 
 func classOfDatabase(err error) (Class, string) {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
