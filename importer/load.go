@@ -148,9 +148,8 @@ func (l *load) lock(ctx context.Context) error {
 // apply takes the new states into the projection and lets the consumer act on what changed.
 func (l *load) apply(ctx context.Context) error {
 	if l.consumer.Append != "" {
-		tag, err := l.tx.Exec(ctx, l.sql.append)
-		l.summary.Changed = tag.RowsAffected()
-		l.summary.Effects[effectAppended] = tag.RowsAffected()
+		rows, err := l.write(ctx, l.sql.append)
+		l.summary.Changed, l.summary.Effects[effectAppended] = rows, rows
 		return err
 	}
 	if err := l.project(ctx); err != nil {
@@ -160,7 +159,10 @@ func (l *load) apply(ctx context.Context) error {
 }
 
 func (l *load) project(ctx context.Context) error {
-	statements := []string{l.sql.project}
+	if _, err := l.write(ctx, l.sql.project); err != nil {
+		return err
+	}
+	var statements []string
 	if l.batch.manifest().Kind == schemas.Snapshot {
 		statements = append(statements, vanish)
 	}
@@ -178,6 +180,21 @@ func (l *load) project(ctx context.Context) error {
 		}
 	}
 	return l.tx.QueryRow(ctx, `SELECT count(*) FROM changed`).Scan(&l.summary.Changed)
+}
+
+// write runs a statement in the form that suits its table and returns the rows written. Nobody
+// else fills the table meanwhile: the checkpoint is locked.
+func (l *load) write(ctx context.Context, w write) (int64, error) {
+	var empty bool
+	if err := l.tx.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM "+w.table+")").Scan(&empty); err != nil {
+		return 0, err
+	}
+	sql := w.merge
+	if empty {
+		sql = w.fill
+	}
+	tag, err := l.tx.Exec(ctx, sql)
+	return tag.RowsAffected(), err
 }
 
 // source keeps the error that ends a stream: COPY reports it only as a text that has been to the

@@ -79,6 +79,7 @@ func (i *Importer) connect(ctx context.Context) (*pgx.Conn, error) {
 		"idle_session_timeout":                "0",
 		"idle_in_transaction_session_timeout": "0",
 		"work_mem":                            "64MB", // a batch is sorted once, by patient
+		"jit":                                 "off",  // it takes the temporary tables for huge, and compiles for half a second
 		"client_min_messages":                 "warning",
 	} {
 		config.RuntimeParams[name] = value

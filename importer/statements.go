@@ -14,9 +14,13 @@ type statements struct {
 	temporary  string // the batch's tables, once per connection
 	projection string // the table patient; safe to run again, adds columns of later revisions
 	copy       string
-	project    string // staging → patient, changed
-	append     string // staging → the consumer's table
+	project    write // staging → patient, changed
+	append     write // staging → the consumer's table
 }
+
+// write is a statement in two forms: for a table that may hold what comes, and for an empty one,
+// where nothing can be in the way and asking for every row costs as much as writing it.
+type write struct{ table, merge, fill string }
 
 const orderKey = "generation, version, revision"
 
@@ -32,6 +36,7 @@ func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
 		}
 	}
 	columns := strings.Join(names, ", ")
+	appended := pgx.Identifier{consumer.Append}.Sanitize()
 	return statements{
 		temporary: fmt.Sprintf(`
 			CREATE TEMP TABLE staging (%s) ON COMMIT DELETE ROWS;
@@ -43,22 +48,39 @@ func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
 			strings.Join(additions, ";\n") +
 			";\nCREATE INDEX IF NOT EXISTS patient_merged_into ON patient (merged_into) WHERE merged_into IS NOT NULL",
 		copy: "COPY staging (" + columns + ") FROM STDIN (FORMAT binary)",
-		// The newest state of each patient in the batch, taken only where it is strictly newer
-		// than what is there; sorted, so that two loads lock rows in one order.
-		project: fmt.Sprintf(`
-			WITH newest AS (
-			    SELECT DISTINCT ON (patient_id) * FROM staging
-			    ORDER BY patient_id, generation DESC, version DESC, revision DESC),
-			projected AS (
-			    INSERT INTO patient AS p (%[1]s) SELECT %[1]s FROM newest ORDER BY patient_id
-			    ON CONFLICT (patient_id) DO UPDATE SET (%[1]s) = ROW (%[2]s)
-			    WHERE (excluded.generation, excluded.version, excluded.revision) > (p.generation, p.version, p.revision)
-			    RETURNING patient_id)
-			INSERT INTO changed SELECT patient_id FROM projected`, columns, strings.Join(incoming, ", ")),
-		append: fmt.Sprintf(`
-			INSERT INTO %s (%[2]s) SELECT %[2]s FROM staging
-			ORDER BY patient_id, `+orderKey+` ON CONFLICT (patient_id, `+orderKey+`) DO NOTHING`, pgx.Identifier{consumer.Append}.Sanitize(), columns),
+		project: write{
+			table: "patient",
+			merge: project(columns, fmt.Sprintf(`
+			    ON CONFLICT (patient_id) DO UPDATE SET (%s) = ROW (%s)
+			    WHERE (excluded.generation, excluded.version, excluded.revision) > (p.generation, p.version, p.revision)`,
+				columns, strings.Join(incoming, ", "))),
+			fill: project(columns, ""),
+		},
+		append: write{
+			table: appended,
+			merge: appendTo(appended, columns, "ON CONFLICT (patient_id, "+orderKey+") DO NOTHING"),
+			fill:  appendTo(appended, columns, ""),
+		},
 	}
+}
+
+// project takes the newest state of each patient in the batch; onConflict, where it is strictly
+// newer than what is there. It is sorted, so that neighbours in the index are written together.
+func project(columns, onConflict string) string {
+	return fmt.Sprintf(`
+		WITH newest AS (
+		    SELECT DISTINCT ON (patient_id) * FROM staging
+		    ORDER BY patient_id, generation DESC, version DESC, revision DESC),
+		projected AS (
+		    INSERT INTO patient AS p (%[1]s) SELECT %[1]s FROM newest ORDER BY patient_id %[2]s
+		    RETURNING patient_id)
+		INSERT INTO changed SELECT patient_id FROM projected`, columns, onConflict)
+}
+
+func appendTo(table, columns, onConflict string) string {
+	return fmt.Sprintf(`
+		INSERT INTO %[1]s (%[2]s) SELECT DISTINCT ON (patient_id, %[3]s) %[2]s FROM staging
+		ORDER BY patient_id, %[3]s %[4]s`, table, columns, orderKey, onConflict)
 }
 
 // vanish is for snapshots. One is complete for every event type, so whoever is known from an
