@@ -87,6 +87,9 @@ func TestExitCodesTellWhatIsAsked(t *testing.T) {
 
 	s.removeManifest(2)
 	s.fails(5, []string{"batch 2"}, "import", "morgue")
+	s.says(s.run(nil, "status").stdout, "waiting", "batch 2: purged")
+	s.exec("morgue", `UPDATE morgue.checkpoint SET pending_since = pending_since - interval '1 hour'`)
+	s.says(s.run(nil, "status").stdout, "batch 2: purged, for 1h00m; the grace is 30m0s")
 	s.fails(3, []string{"patients: broken"}, "status")
 
 	s.exec("patients", `INSERT INTO patients.patient (family_name) VALUES ('Next')`)

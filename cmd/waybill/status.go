@@ -122,7 +122,11 @@ func (row *serviceStatus) fillImport(ctx context.Context, url string, party *con
 	case s.Held != nil && *s.Held == s.Batch+1:
 		row.set("HELD", fault.Held, fmt.Sprintf("brake at batch %d: %s; `waybill import %s --approve %d --reason TEXT`", *s.Held, effects(s.HeldEffects), s.Consumer, *s.Held))
 	case s.Pending != nil:
-		row.set("waiting", fault.NotYet, fmt.Sprintf("batch %d: %s, for %s", *s.Pending, s.PendingWhy, ago(s.Now.Sub(*s.PendingSince))))
+		state, class, waited := "waiting", fault.NotYet, s.Now.Sub(*s.PendingSince)
+		if waited >= grace {
+			state, class = "broken", fault.Poison
+		}
+		row.set(state, class, fmt.Sprintf("batch %d: %s, for %s; the grace is %s", *s.Pending, s.PendingWhy, ago(waited), grace))
 	case s.Batch < 0:
 		row.set("new", 0, fmt.Sprintf("nothing loaded yet; run `waybill import %s`", s.Consumer))
 	case lost(ctx, reader, s.Batch):
