@@ -40,6 +40,7 @@ func (e *Exporter) open(ctx context.Context) (*session, error) {
 		"statement_timeout":    "0",
 		"idle_session_timeout": "0",
 		"work_mem":             "64MB", // a batch is sorted once
+		"jit":                  "off",  // compiling takes longer than it saves
 	} {
 		config.RuntimeParams[name] = value
 	}

@@ -4,7 +4,6 @@
 package fault
 
 import (
-	"context"
 	"errors"
 	"strings"
 )
@@ -94,6 +93,3 @@ func HintOf(err error) string {
 	}
 	return ""
 }
-
-// Cancelled reports whether err comes from a cancelled context and not from a failure.
-func Cancelled(err error) bool { return errors.Is(err, context.Canceled) }
