@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/internal/connect"
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
 	"waybill/internal/spool"
@@ -29,24 +30,16 @@ type session struct {
 }
 
 func (e *Exporter) open(ctx context.Context) (*session, error) {
-	config, err := pgx.ParseConfig(e.config.DatabaseURL)
-	if err != nil {
-		return nil, fault.New(fault.Usage, "export", "database URL", errors.New("it cannot be parsed"), "")
-	}
-	for name, value := range map[string]string{
+	conn, err := connect.To(ctx, e.config.DatabaseURL, "patients database", map[string]string{
 		"application_name":     "waybill export",
-		"timezone":             "UTC",
 		"synchronous_commit":   "on", // a plan that is lost after its batch was published would be a fork
 		"statement_timeout":    "0",
 		"idle_session_timeout": "0",
 		"work_mem":             "64MB", // a batch is sorted once
 		"jit":                  "off",  // compiling takes longer than it saves
-	} {
-		config.RuntimeParams[name] = value
-	}
-	conn, err := pgx.ConnectConfig(ctx, config)
+	})
 	if err != nil {
-		return nil, fault.Database("connect", "patients database", err)
+		return nil, err
 	}
 	s := &session{Exporter: e, conn: conn, summary: Summary{Batches: []BatchSummary{}}, waiting: -1}
 	if err := s.prepare(ctx); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/internal/connect"
 	"waybill/internal/fault"
 )
 
@@ -74,12 +75,5 @@ func ReadTrace(ctx context.Context, databaseURL, patient string) ([]TracedEvent,
 }
 
 func connectTo(ctx context.Context, databaseURL, purpose string) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig(databaseURL)
-	if err != nil {
-		return nil, fault.New(fault.Usage, purpose, "database URL", errors.New("it cannot be parsed"), "")
-	}
-	config.RuntimeParams["application_name"] = "waybill " + purpose
-	config.RuntimeParams["timezone"] = "UTC"
-	conn, err := pgx.ConnectConfig(ctx, config)
-	return conn, fault.Database("connect", "patients database", err)
+	return connect.To(ctx, databaseURL, "patients database", map[string]string{"application_name": "waybill " + purpose})
 }

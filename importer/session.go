@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"waybill/internal/connect"
 	"waybill/internal/fault"
 	"waybill/internal/spool"
 )
@@ -67,13 +68,8 @@ func (i *Importer) open(ctx context.Context, dryRun bool) (_ *session, err error
 }
 
 func (i *Importer) connect(ctx context.Context) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig(i.config.DatabaseURL)
-	if err != nil {
-		return nil, fault.New(fault.Usage, "import", "database URL", errors.New("it cannot be parsed"), "")
-	}
-	for name, value := range map[string]string{
+	return connect.To(ctx, i.config.DatabaseURL, i.subject()+" database", map[string]string{
 		"application_name":                    "waybill import " + i.consumer.Name,
-		"timezone":                            "UTC",
 		"search_path":                         i.consumer.Name,
 		"statement_timeout":                   "0",
 		"idle_session_timeout":                "0",
@@ -81,11 +77,7 @@ func (i *Importer) connect(ctx context.Context) (*pgx.Conn, error) {
 		"work_mem":                            "64MB", // a batch is sorted once, by patient
 		"jit":                                 "off",  // it takes the temporary tables for huge, and compiles for half a second
 		"client_min_messages":                 "warning",
-	} {
-		config.RuntimeParams[name] = value
-	}
-	conn, err := pgx.ConnectConfig(ctx, config)
-	return conn, fault.Database("connect", i.subject()+" database", err)
+	})
 }
 
 func (i *Importer) subject() string { return i.consumer.Name }

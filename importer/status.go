@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/internal/connect"
 	"waybill/internal/fault"
 )
 
@@ -110,13 +111,8 @@ func ReadTrace(ctx context.Context, databaseURL string, consumer *Consumer, pati
 }
 
 func connectTo(ctx context.Context, databaseURL string, consumer *Consumer, purpose string) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig(databaseURL)
-	if err != nil {
-		return nil, fault.New(fault.Usage, purpose, "database URL", errors.New("it cannot be parsed"), "")
-	}
-	config.RuntimeParams["application_name"] = "waybill " + purpose
-	config.RuntimeParams["search_path"] = consumer.Name
-	config.RuntimeParams["timezone"] = "UTC"
-	conn, err := pgx.ConnectConfig(ctx, config)
-	return conn, fault.Database("connect", consumer.Name+" database", err)
+	return connect.To(ctx, databaseURL, consumer.Name+" database", map[string]string{
+		"application_name": "waybill " + purpose,
+		"search_path":      consumer.Name,
+	})
 }

@@ -4,7 +4,6 @@ package migrate
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"io/fs"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
+	"waybill/internal/connect"
 	"waybill/internal/fault"
 )
 
@@ -22,12 +22,13 @@ type Step func(ctx context.Context, db *sql.DB) error
 // Up makes the schema unless it is there, and takes the steps in it: it is the search_path.
 // Several may call it at once. Errors are of package fault.
 func Up(ctx context.Context, databaseURL, schema string, steps ...Step) error {
-	config, err := pgx.ParseConfig(databaseURL)
+	config, err := connect.Config(databaseURL, map[string]string{
+		"application_name": "waybill migrate",
+		"search_path":      pgx.Identifier{schema}.Sanitize(),
+	})
 	if err != nil {
-		return fault.New(fault.Usage, "migrate", "database URL", errors.New("it cannot be parsed"), "")
+		return err
 	}
-	config.RuntimeParams["application_name"] = "waybill migrate"
-	config.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
 	db := stdlib.OpenDB(*config)
 	defer db.Close()
 	for _, step := range append([]Step{makeSchema(schema)}, steps...) {

@@ -1,0 +1,34 @@
+// Package connect opens connections to the services' databases.
+package connect
+
+import (
+	"context"
+	"errors"
+	"maps"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/fault"
+)
+
+// Config returns what a URL says, with the session's time zone UTC and the settings on top. Its
+// error is of class [fault.Usage] and does not repeat the URL, which holds a password.
+func Config(databaseURL string, settings map[string]string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "read", "database URL", errors.New("it cannot be parsed"), "write it as postgres://user:password@host:5432/database")
+	}
+	config.RuntimeParams["timezone"] = "UTC"
+	maps.Copy(config.RuntimeParams, settings)
+	return config, nil
+}
+
+// To opens a connection with those settings. The subject names the database in errors.
+func To(ctx context.Context, databaseURL, subject string, settings map[string]string) (*pgx.Conn, error) {
+	config, err := Config(databaseURL, settings)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	return conn, fault.Database("connect", subject, err)
+}
