@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"waybill/exporter"
 	"waybill/internal/logtest"
 	"waybill/internal/pg/pgtest"
 )
@@ -70,6 +71,7 @@ func writeConcurrently(t *testing.T, batchEvents int) {
 		group.Go(func() { write(t, s, w, transactions, ids) })
 	}
 	go func() { group.Wait(); close(done) }()
+	other := exportUntil(t, s.exporter(), done)
 	for running := true; running; {
 		select {
 		case <-done:
@@ -81,6 +83,7 @@ func writeConcurrently(t *testing.T, batchEvents int) {
 			t.Fatal(err)
 		}
 	}
+	<-other
 	// Prepared transactions end now, the open one is still open: what is committed is out.
 	s.commitPrepared()
 	s.export()
@@ -98,6 +101,27 @@ func writeConcurrently(t *testing.T, batchEvents int) {
 	if err := exactlyOnce(s.outbox(), naive.delivered); err == nil {
 		t.Error("a max(position) cursor passed: this test cannot tell")
 	}
+}
+
+// exportUntil runs an exporter, beside the test's own, until done is closed, and closes what it
+// returns when it is through.
+func exportUntil(t *testing.T, e *exporter.Exporter, done <-chan struct{}) <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if _, err := e.Run(t.Context()); err != nil {
+				t.Error(err)
+				return
+			}
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	}()
+	return ended
 }
 
 // write is one writer's life: its own patients and, colliding with the others, shared ones;

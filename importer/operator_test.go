@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -195,4 +196,37 @@ func lenient() *schemas.Contract {
 	c.Columns = slices.Clone(c.Columns)
 	c.Columns[c.Index("birth_date")].Pattern = nil
 	return &c
+}
+
+func TestManyImportersAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	const batches = 12
+	for n := 1; n <= batches; n++ {
+		s.Changes(died(n))
+	}
+	var group sync.WaitGroup
+	for range 4 {
+		i, err := importer.New(s.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		group.Go(func() {
+			for running := true; running; {
+				summary, err := i.Run(t.Context(), importer.Options{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				running = summary.Running
+			}
+		})
+	}
+	group.Wait()
+	if got := s.cases(); got != "expected 12" {
+		t.Errorf("cases: %s", got)
+	}
+	if got := s.value(`SELECT count(*) || ' ' || max(rerun) FROM morgue.ledger`); got != "13 0" {
+		t.Errorf("the ledger has %s rows and re-runs", got)
+	}
 }
