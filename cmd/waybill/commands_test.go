@@ -144,6 +144,7 @@ func TestConfigurationIsCheckedWholeAndByLine(t *testing.T) {
 		"both parties":    {"service: morgue\ndatabase: x\nstore: /x\nimport: {}\nexport: {}\n", "line 1: service"},
 		"no consumer":     {"service: x\ndatabase: x\nstore: /x\nimport:\n  consumer: mortuary\n", "line 5: consumer"},
 		"bad zone":        {"service: morgue\ndatabase: x\nstore: /x\nzone: Mars\nimport: {}\n", "line 4: zone"},
+		"nameless zone":   {"service: morgue\ndatabase: x\nstore: /x\nzone: Local\nimport: {}\n", "line 4: zone"},
 		"endless":         {"service: morgue\ndatabase: x\nstore: /x\nimport:\n  act_within: 999999d\n", "999999d"},
 		"no store set":    {"service: morgue\ndatabase: x\nstore: ${NO_SUCH_PLACE}/x\nimport: {}\n", "NO_SUCH_PLACE"},
 		"no environment":  {"service: morgue\ndatabase: ${NO_SUCH_VARIABLE}\nstore: /x\nimport: {}\n", "NO_SUCH_VARIABLE"},

@@ -146,7 +146,7 @@ func (c *config) check(data []byte) (err error) {
 	case c.Store == "":
 		return at("store", "name the place where the files lie")
 	}
-	if c.zone, err = time.LoadLocation(c.Zone); err != nil {
+	if c.zone, err = time.LoadLocation(c.Zone); err != nil || c.Zone == "Local" { // PostgreSQL knows no Local
 		return at("zone", "unknown zone "+c.Zone)
 	}
 	if c.Import != nil {
