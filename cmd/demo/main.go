@@ -29,6 +29,16 @@ type options struct {
 	actWithin    time.Duration
 }
 
+// brake lets a day's deaths pass and would stop a flood.
+func (o options) brake() int { return max(50, o.patients/5) }
+
+func (o options) actWithinText() string {
+	if o.actWithin == importer.Unlimited {
+		return "unlimited"
+	}
+	return o.actWithin.String()
+}
+
 func main() { os.Exit(demonstrate(os.Args[1:])) }
 
 // demonstrate returns the exit code.
@@ -102,7 +112,9 @@ func run(ctx context.Context, opt options) (err error) {
 	}
 	r.print(os.Stdout, findings)
 	if opt.keep {
-		w.printAccess(os.Stdout)
+		if err := w.printAccess(os.Stdout, opt); err != nil {
+			return err
+		}
 		<-ctx.Done()
 	}
 	if len(findings.wrong) > 0 {

@@ -58,8 +58,12 @@ func (f *findings) checkAppointments(people []*person, bookings []booking, befor
 			owner[r.id] = p
 		}
 	}
-	var cancelled, kept, listed, untouched int
+	var cancelled, kept, listed, untouched, present int
 	for _, b := range bookings {
+		was, old := before[b.ID]
+		if old {
+			present++
+		}
 		p := owner[b.Patient]
 		if p == nil {
 			f.bad("appointment %s is of nobody", b.ID)
@@ -82,12 +86,15 @@ func (f *findings) checkAppointments(people []*person, bookings []booking, befor
 		case !p.dead && len(p.conflicted()) == 0 && b.cancelledForDeath() && !b.Listed:
 			f.bad("appointment %s of living patient %s is cancelled for a death and on nobody's worklist", b.ID, p.id)
 		}
-		if was, ok := before[b.ID]; ok && !p.anyEverDied() && b.TouchedBy == nil {
+		if old && !p.anyEverDied() && b.TouchedBy == nil {
 			untouched++
 			if was != (state{b.Status, b.StartsAt}) {
 				f.bad("appointment %s of patient %s, who never died, was changed", b.ID, p.id)
 			}
 		}
+	}
+	if lost := len(before) - present; lost > 0 {
+		f.bad("%d appointments are gone", lost)
 	}
 	f.count(cancelled, "appointments cancelled for a death (pat-dec)")
 	f.count(kept, "post-mortem appointments, all kept")

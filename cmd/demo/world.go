@@ -106,7 +106,7 @@ func (w *world) openParties(ctx context.Context, opt options) (err error) {
 		}
 		if w.importer[name], err = importer.New(importer.Config{
 			DatabaseURL: w.services[name].url, Store: w.store, Consumer: consumer, Instance: "demo",
-			Spool: w.spool(name), ActWithin: opt.actWithin, Brake: max(50, opt.patients/5), Release: "demo",
+			Spool: w.spool(name), ActWithin: opt.actWithin, Brake: opt.brake(), Release: "demo",
 		}); err != nil {
 			return err
 		}
@@ -150,16 +150,18 @@ func (w *world) close() error {
 }
 
 // printAccess writes a configuration per service beside the exchange, and says what to type.
-func (w *world) printAccess(out io.Writer) {
+func (w *world) printAccess(out io.Writer, opt options) error {
 	for _, name := range append([]string{"patients"}, consumers...) {
 		section := "export: {}\n"
 		if name != "patients" {
-			section = fmt.Sprintf("import: {consumer: %s, instance: demo, brake: 2000}\n", name)
+			section = fmt.Sprintf("import: {consumer: %s, instance: demo, brake: %d, act_within: %s}\n", name, opt.brake(), opt.actWithinText())
 		}
 		text := fmt.Sprintf("service: %s\ndatabase: %s\nstore: file://%s\nspool: %s\n%s", name, w.services[name].url, w.exchangeRoot(), w.spool(name), section)
-		_ = os.WriteFile(filepath.Join(w.root, name+".yaml"), []byte(text), 0o600)
+		if err := os.WriteFile(filepath.Join(w.root, name+".yaml"), []byte(text), 0o600); err != nil {
+			return err
+		}
 	}
-	fmt.Fprintf(out, `
+	_, err := fmt.Fprintf(out, `
 kept running until interrupted; in another terminal:
   make build && export WAYBILL_CONFIG=%s
   bin/waybill status
@@ -169,4 +171,5 @@ kept running until interrupted; in another terminal:
   psql %s
   psql %s
 `, w.root, w.services["patients"].url, w.services["morgue"].url, w.services["appointments"].url)
+	return err
 }
