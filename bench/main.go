@@ -1,0 +1,143 @@
+// Command bench sets the exporter and the importers beside PostgreSQL's own COPY of the same
+// rows, on one private server and in one run: rates differ from machine to machine, ratios less.
+//
+// All runs as it does at a site: the real binary, a durable server, files on a disk.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	events := flag.Int("rows", 1_000_000, "events, one in six of them a death")
+	quick := flag.Bool("quick", false, "200,000 events")
+	rounds := flag.Int("rounds", 3, "how often everything is measured; medians are printed")
+	flag.Parse()
+	if *quick {
+		*events = 200_000
+	}
+	if err := run(ctx, *events, *rounds); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, events, rounds int) (err error) {
+	s, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	captured, err := s.fill(ctx, events)
+	if err != nil {
+		return err
+	}
+	t := &table{}
+	for range rounds {
+		if err := s.round(ctx, t); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%d events, captured by triggers at %.0f/s; PostgreSQL %d, %d CPUs, medians of %d\n\n",
+		events, float64(events)/captured.Seconds(), s.server.Binaries().Major, runtime.NumCPU(), rounds)
+	t.print(os.Stdout)
+	fmt.Printf("\nbytes an event: %d on the store, %d in binary COPY\n", s.stored/int64(events), s.copied/int64(events))
+	return nil
+}
+
+const (
+	out   = "COPY TO, binary"
+	in    = "COPY FROM, binary, no index"
+	keyed = "COPY FROM, binary, with the events' key"
+)
+
+// round measures everything once, so that whatever else the machine does meets all of it.
+func (s *site) round(ctx context.Context, t *table) error {
+	if err := s.reset(ctx); err != nil {
+		return err
+	}
+	steps := []step{
+		{what: out, do: s.copyOut},
+		{what: "waybill export", do: s.export, beside: []string{out}},
+		{what: in, do: s.copyInto("plain")},
+		{what: keyed, do: s.copyInto("keyed")},
+	}
+	for _, c := range consumers() {
+		steps = append(steps, step{what: "waybill import, " + c.what, do: s.load(c), beside: []string{in, keyed}})
+	}
+	for _, step := range steps {
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
+		began := time.Now()
+		rows, peak, err := step.do(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
+		}
+		t.add(step, float64(rows)/time.Since(began).Seconds(), peak)
+	}
+	return nil
+}
+
+// step is something that is measured, and what its rate is set beside.
+type step struct {
+	what   string
+	do     func(context.Context) (rows, peak int64, err error)
+	beside []string
+}
+
+// table holds, by step, the rates of all rounds and the highest peak of memory.
+type table struct {
+	steps []step
+	rates map[string][]float64
+	peaks map[string]int64
+}
+
+func (t *table) add(s step, rate float64, peak int64) {
+	if t.rates == nil {
+		t.rates, t.peaks = map[string][]float64{}, map[string]int64{}
+	}
+	if t.rates[s.what] == nil {
+		t.steps = append(t.steps, s)
+	}
+	t.rates[s.what] = append(t.rates[s.what], rate)
+	t.peaks[s.what] = max(t.peaks[s.what], peak)
+}
+
+// median returns the middle rate of an odd number of rounds, and the upper of the two otherwise.
+func (t *table) median(what string) float64 {
+	rates := slices.Sorted(slices.Values(t.rates[what]))
+	return rates[len(rates)/2]
+}
+
+func (t *table) print(dst io.Writer) {
+	w := tabwriter.NewWriter(dst, 0, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "\trows/s\tof COPY\tof COPY with key\tpeak MiB\t")
+	for _, s := range t.steps {
+		fmt.Fprintf(w, "%s\t%.0f\t", s.what, t.median(s.what))
+		for i := range 2 {
+			if i < len(s.beside) {
+				fmt.Fprintf(w, "%.2f", t.median(s.what)/t.median(s.beside[i]))
+			}
+			fmt.Fprint(w, "\t")
+		}
+		if peak := t.peaks[s.what]; peak > 0 {
+			fmt.Fprintf(w, "%d", peak>>20)
+		}
+		fmt.Fprintln(w, "\t")
+	}
+	w.Flush()
+}
