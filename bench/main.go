@@ -20,8 +20,6 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	events := flag.Int("rows", 1_000_000, "events, one in six of them a death")
 	quick := flag.Bool("quick", false, "200,000 events")
 	rounds := flag.Int("rounds", 3, "how often everything is measured; medians are printed")
@@ -29,7 +27,10 @@ func main() {
 	if *quick {
 		*events = 200_000
 	}
-	if err := run(ctx, *events, *rounds); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *events, *rounds)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -41,19 +42,23 @@ func run(ctx context.Context, events, rounds int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	fmt.Fprintf(os.Stderr, "capturing %d events\n", events)
 	captured, err := s.fill(ctx, events)
 	if err != nil {
 		return err
 	}
 	t := &table{}
-	for range rounds {
+	for i := range rounds {
+		fmt.Fprintf(os.Stderr, "round %d of %d\n", i+1, rounds)
 		if err := s.round(ctx, t); err != nil {
 			return err
 		}
 	}
 	fmt.Printf("%d events, captured by triggers at %.0f/s; PostgreSQL %d, %d CPUs, medians of %d\n\n",
 		events, float64(events)/captured.Seconds(), s.server.Binaries().Major, runtime.NumCPU(), rounds)
-	t.print(os.Stdout)
+	if err := t.print(os.Stdout); err != nil {
+		return err
+	}
 	fmt.Printf("\nbytes an event: %d on the store, %d in binary COPY\n", s.stored/int64(events), s.copied/int64(events))
 	return nil
 }
@@ -123,21 +128,24 @@ func (t *table) median(what string) float64 {
 	return rates[len(rates)/2]
 }
 
-func (t *table) print(dst io.Writer) {
+func (t *table) print(dst io.Writer) error {
 	w := tabwriter.NewWriter(dst, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\trows/s\tof COPY\tof COPY with key\tpeak MiB\t")
+	fmt.Fprintf(w, "%-*s\trows/s\tof COPY\tof COPY with key\tpeak MiB\t\n", labels, "")
 	for _, s := range t.steps {
-		fmt.Fprintf(w, "%s\t%.0f\t", s.what, t.median(s.what))
+		fmt.Fprintf(w, "%-*s\t%.1fk\t", labels, s.what, t.median(s.what)/1000)
 		for i := range 2 {
 			if i < len(s.beside) {
 				fmt.Fprintf(w, "%.2f", t.median(s.what)/t.median(s.beside[i]))
 			}
-			fmt.Fprint(w, "\t")
+			fmt.Fprintf(w, "\t")
 		}
 		if peak := t.peaks[s.what]; peak > 0 {
 			fmt.Fprintf(w, "%d", peak>>20)
 		}
 		fmt.Fprintln(w, "\t")
 	}
-	w.Flush()
+	return w.Flush()
 }
+
+// labels is the width of the first column, the only one that is aligned to the left.
+const labels = 40
