@@ -1,10 +1,11 @@
 # Waybill. `make help` lists the targets; each installs what it lacks.
 
 GOLANGCI_LINT := v2.15.0
+VERSITYGW     := v1.8.0
 GOBIN         := $(shell go env GOPATH)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build postgres bench-quick clean
+.PHONY: help demo test lint build postgres servers bench-quick clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +17,7 @@ demo: postgres ## Run a verified day of three hospital services, from nothing
 		$(if $(KEEP),-keep) $(if $(INPUT),-input '$(INPUT)') $(if $(APPOINTMENTS),-appointments '$(APPOINTMENTS)') \
 		$(if $(ACT_WITHIN),-act-within $(ACT_WITHIN))
 
-test: postgres ## Run every test, with the race detector
+test: postgres servers ## Run every test, with the race detector
 	go vet ./...
 	go test -race -timeout 15m ./...
 
@@ -33,6 +34,14 @@ bench-quick: postgres ## Compare export and import with plain COPY of the same r
 postgres:
 	@go run ./internal/pg/fetch >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	 apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql; } >/dev/null
+
+# The file servers that the demonstration and the tests run: a pinned S3 server, and FTP and SSH
+# servers unpacked, not installed, from the packages of this Debian release.
+servers: $(GOBIN)/versitygw
+	@go run ./internal/servers/fetch 2>/dev/null || { { [ "$$(id -u)" != 0 ] || apt-get update -qq; } && go run ./internal/servers/fetch; }
+
+$(GOBIN)/versitygw:
+	go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
 
 $(GOBIN)/golangci-lint:
 	go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)

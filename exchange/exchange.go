@@ -61,3 +61,23 @@ type Store interface {
 	Publisher
 	Lister
 }
+
+// Deleter removes a file; one that is not there is no error. Only `prune` and `doctor` delete:
+// a site need not grant the right to anybody else.
+type Deleter interface {
+	Delete(ctx context.Context, name string) error
+}
+
+// Fact is something that a store found out about its server, for an operator to read: what,
+// the finding, and what to do about it where something should be done.
+type Fact struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Advice string `json:"advice,omitempty"`
+}
+
+// Inspector tells what kind of server a store talks to: its software, TLS, and the commands or
+// options that it offers. It writes nothing.
+type Inspector interface {
+	Inspect(ctx context.Context) ([]Fact, error)
+}

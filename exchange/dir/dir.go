@@ -31,7 +31,11 @@ type Store struct {
 	synced sync.Map // folders whose entry in their parent this store has synced
 }
 
-var _ exchange.Store = (*Store)(nil)
+var (
+	_ exchange.Store     = (*Store)(nil)
+	_ exchange.Deleter   = (*Store)(nil)
+	_ exchange.Inspector = (*Store)(nil)
+)
 
 // Open returns the store in the directory root, an absolute or relative path. The directory is
 // made at the first write, the one above it is not: a share that isn't mounted must not be

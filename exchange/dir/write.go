@@ -221,3 +221,33 @@ func syncAndClose(file *os.File, err error) error {
 	}
 	return errors.Join(err, file.Close())
 }
+
+// Delete removes a file, durably. A folder is not removed and not found.
+func (s *Store) Delete(ctx context.Context, name string) error {
+	if err := exchange.CheckName(name); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return s.failed("delete", name, err)
+	}
+	root, err := os.OpenRoot(s.root)
+	if err == nil {
+		err = remove(root, name)
+		root.Close()
+	}
+	if err != nil && !isAbsent(err) {
+		return s.failed("delete", name, err)
+	}
+	return nil
+}
+
+func remove(root *os.Root, name string) error {
+	info, err := root.Lstat(name)
+	if err != nil || info.IsDir() {
+		return err
+	}
+	if err := root.Remove(name); err != nil {
+		return err
+	}
+	return syncIn(root, path.Dir(name))
+}

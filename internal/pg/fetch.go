@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"waybill/internal/child"
 	"waybill/internal/fault"
 )
 
@@ -21,7 +22,7 @@ const fetchedVersion = "18.4.0-beta.17"
 func Fetch(ctx context.Context) (Binaries, error) {
 	dir, err := fetchedDir()
 	if err != nil {
-		return Binaries{}, fault.New(fault.Usage, "fetch PostgreSQL", "cache folder", err, "set HOME")
+		return Binaries{}, err
 	}
 	if b, err := inspect(ctx, filepath.Join(dir, fetchedBinaries())); err == nil {
 		return b, nil
@@ -61,7 +62,7 @@ func fetchInto(ctx context.Context, dir string) error {
 	commands[1].Dir = filepath.Join(work, "node_modules", fetchedPackage())
 	for _, cmd := range commands {
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, lastLines(out))
+			return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, child.LastLines(out))
 		}
 	}
 	if err := os.RemoveAll(filepath.Join(work, "npm")); err != nil {
@@ -94,17 +95,10 @@ func openToAll(root string) error {
 	})
 }
 
-// fetchedDir is the cache folder of this release. Root's own cache is closed to the account
-// that the server runs as, so root uses the system's.
+// fetchedDir is the cache folder of this release.
 func fetchedDir() (string, error) {
-	cache := "/var/cache"
-	if os.Geteuid() != 0 {
-		var err error
-		if cache, err = os.UserCacheDir(); err != nil {
-			return "", err
-		}
-	}
-	return filepath.Join(cache, "waybill", "postgres", fetchedVersion), nil
+	cache, err := child.CacheDir()
+	return filepath.Join(cache, "postgres", fetchedVersion), err
 }
 
 func fetchedBinaries() string {

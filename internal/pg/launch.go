@@ -1,56 +1,30 @@
 package pg
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"waybill/internal/fault"
+	"waybill/internal/child"
 )
 
 const (
 	readyInterval = 20 * time.Millisecond
 	portAttempts  = 5
-	logTail       = 4096 // bytes of log kept for error messages
+	fastShutdown  = syscall.SIGINT // ends all sessions
 )
-
-// serverAccount returns the account to run the server as, nil for the current one.
-func serverAccount() (*syscall.Credential, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil
-	}
-	for _, name := range []string{"postgres", "nobody"} {
-		found, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, uidErr := strconv.ParseUint(found.Uid, 10, 32)
-		gid, gidErr := strconv.ParseUint(found.Gid, 10, 32)
-		if err := errors.Join(uidErr, gidErr); err != nil {
-			return nil, fault.New(fault.Usage, "find account", name, err, "")
-		}
-		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
-	}
-	return nil, fault.New(fault.Usage, "find account", "postgres", nil,
-		"PostgreSQL refuses to run as root: add a user postgres or nobody, or run this as another user")
-}
 
 func (s *Server) dataDir() string      { return filepath.Join(s.dir, "data") }
 func (s *Server) passwordFile() string { return filepath.Join(s.dir, "superuser.password") }
@@ -87,12 +61,8 @@ func (s *Server) initialise(ctx context.Context) error {
 	if err := os.WriteFile(s.passwordFile(), []byte(s.password), 0o600); err != nil {
 		return s.failed("write", "password file", err)
 	}
-	if s.account != nil {
-		for _, path := range []string{s.dir, s.passwordFile()} {
-			if err := os.Chown(path, int(s.account.Uid), int(s.account.Gid)); err != nil {
-				return s.failed("chown", path, err)
-			}
-		}
+	if err := s.account.Own(s.dir, s.passwordFile()); err != nil {
+		return s.failed("chown", s.dir, err)
 	}
 	args := append([]string{
 		"--pgdata", s.dataDir(), "--username", superuser, "--pwfile", s.passwordFile(),
@@ -104,7 +74,7 @@ func (s *Server) initialise(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, s.binaries.path("initdb"), args...)
 	s.confine(cmd)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return s.failed("initdb", s.dataDir(), fmt.Errorf("%w: %s", err, lastLines(out)))
+		return s.failed("initdb", s.dataDir(), fmt.Errorf("%w: %s", err, child.LastLines(out)))
 	}
 	return nil
 }
@@ -127,7 +97,7 @@ func localeArgs(major int) []string {
 func (s *Server) launchOnFreePort(ctx context.Context) error {
 	var err error
 	for range portAttempts {
-		if s.port, err = freePort(ctx); err != nil {
+		if s.port, err = child.FreePort(ctx); err != nil {
 			return s.failed("find", "free port", err)
 		}
 		if err = s.launch(ctx); err == nil || !strings.Contains(err.Error(), "could not create any TCP/IP sockets") {
@@ -137,29 +107,19 @@ func (s *Server) launchOnFreePort(ctx context.Context) error {
 	return err
 }
 
-func freePort(ctx context.Context) (int, error) {
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return port, l.Close()
-}
-
 // launch starts the server on s.port and waits until it accepts connections.
 func (s *Server) launch(ctx context.Context) error {
-	tail := &tailWriter{next: s.log}
+	tail := child.NewTail(s.log)
 	cmd := exec.Command(s.binaries.path("postgres"), s.serverArgs()...)
 	cmd.Stdout, cmd.Stderr = tail, tail
 	s.confine(cmd)
-	p, err := startProcess(cmd)
+	p, err := child.Start(cmd, fastShutdown)
 	if err != nil {
 		return s.failed("start", "postgres", err)
 	}
 	if err := s.waitReady(ctx, p); err != nil {
-		p.kill()
-		return s.failed("start", "postgres", fmt.Errorf("%w: %s", err, lastLines(tail.bytes())))
+		p.Kill()
+		return s.failed("start", "postgres", fmt.Errorf("%w: %s", err, tail))
 	}
 	s.process = p
 	return nil
@@ -187,18 +147,17 @@ func (s *Server) serverArgs() []string {
 }
 
 // confine gives cmd the server's account, an environment without the caller's PG*
-// variables, a working folder that the account can enter, and a process group that the
-// terminal's Ctrl-C does not reach: the server is stopped in order.
+// variables and a working folder that the account can enter.
 func (s *Server) confine(cmd *exec.Cmd) {
 	cmd.Dir = s.dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 	if path, ok := os.LookupEnv("LD_LIBRARY_PATH"); ok {
 		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+path)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.account, Setpgid: true}
+	s.account.Confine(cmd)
 }
 
-func (s *Server) waitReady(ctx context.Context, p *process) error {
+func (s *Server) waitReady(ctx context.Context, p *child.Process) error {
 	tick := time.NewTicker(readyInterval)
 	defer tick.Stop()
 	for {
@@ -207,39 +166,10 @@ func (s *Server) waitReady(ctx context.Context, p *process) error {
 		}
 		select {
 		case <-tick.C:
-		case <-p.gone:
+		case <-p.Gone():
 			return errors.New("it ended at once")
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-}
-
-// tailWriter passes a log on and keeps its end.
-type tailWriter struct {
-	mu   sync.Mutex
-	next io.Writer
-	tail []byte
-}
-
-func (w *tailWriter) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.tail = append(w.tail, p...)
-	if len(w.tail) > logTail {
-		w.tail = slices.Clone(w.tail[len(w.tail)-logTail:])
-	}
-	return w.next.Write(p)
-}
-
-func (w *tailWriter) bytes() []byte {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.tail)
-}
-
-// lastLines makes the end of an output fit into an error message.
-func lastLines(out []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(bytes.ToValidUTF8(out, []byte("?")))), "\n")
-	return strings.Join(lines[max(0, len(lines)-4):], "; ")
 }

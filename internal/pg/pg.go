@@ -16,10 +16,10 @@ import (
 	"os"
 	"strconv"
 	"sync"
-	"syscall"
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/internal/child"
 	"waybill/internal/fault"
 )
 
@@ -44,7 +44,7 @@ type Options struct {
 // Server is a private PostgreSQL server. Its methods may be called concurrently.
 type Server struct {
 	binaries  Binaries
-	account   *syscall.Credential // nil: run as whoever runs this process
+	account   child.Account
 	dir       string
 	temporary bool
 	settings  map[string]string
@@ -54,7 +54,7 @@ type Server struct {
 	password  string
 
 	mu      sync.Mutex
-	process *process
+	process *child.Process
 }
 
 // Start creates the data folder if need be and returns once the server accepts connections.
@@ -71,7 +71,7 @@ func Start(ctx context.Context, opt Options) (*Server, error) {
 	if s.binaries, err = Find(ctx, opt.Binaries); err != nil {
 		return nil, err
 	}
-	if s.account, err = serverAccount(); err != nil {
+	if s.account, err = child.ServerAccount(); err != nil {
 		return nil, err
 	}
 	if err = s.open(ctx, opt.Dir); err != nil {
@@ -166,7 +166,7 @@ func (s *Server) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.process != nil {
-		s.process.kill()
+		s.process.Kill()
 		s.process = nil
 	}
 }
@@ -186,7 +186,7 @@ func (s *Server) shutDown(ctx context.Context) error {
 	if s.process == nil {
 		return nil
 	}
-	err := s.process.stop(ctx)
+	err := s.process.Stop(ctx)
 	s.process = nil
 	if err != nil {
 		return s.failed("stop", "postgres", err)

@@ -1,4 +1,4 @@
-package pg
+package child
 
 import (
 	"bytes"
@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// endWithParent has the kernel send PostgreSQL's fast shutdown when the forking thread ends.
-func endWithParent(attributes *syscall.SysProcAttr) { attributes.Pdeathsig = syscall.SIGINT }
+// endWithParent has the kernel send a signal when the forking thread ends.
+func endWithParent(attributes *syscall.SysProcAttr, end syscall.Signal) { attributes.Pdeathsig = end }
 
 // children returns the processes whose parent is pid.
 func children(pid int) []int {

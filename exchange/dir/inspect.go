@@ -1,0 +1,26 @@
+package dir
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"syscall"
+
+	"waybill/exchange"
+)
+
+// Inspect tells what filesystem the directory is on, and how much room is left there.
+func (s *Store) Inspect(ctx context.Context) ([]exchange.Fact, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, s.failed("inspect", "", err)
+	}
+	var stat syscall.Statfs_t
+	if err := syscall.Statfs(filepath.Dir(s.root), &stat); err != nil {
+		return nil, s.failed("inspect", "", err)
+	}
+	room := exchange.Fact{Name: "room", Value: fmt.Sprintf("%d MiB free", stat.Bavail*uint64(stat.Bsize)>>20)}
+	if stat.Bavail < stat.Blocks/20 {
+		room.Advice = "less than a twentieth is free: make room, or prune"
+	}
+	return []exchange.Fact{{Name: "directory", Value: s.root}, room}, nil
+}

@@ -1,0 +1,76 @@
+// Package wire makes the network connections of the stores that have one. Its connections
+// never hang: every read and write must make headway within a time.
+package wire
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// Times bound what a connection may wait for. The zero value means [DefaultTimes].
+type Times struct {
+	Connect time.Duration // to be connected, TLS or SSH handshake included
+	Idle    time.Duration // for the next byte to be read or written
+}
+
+// DefaultTimes suit lines between hospitals.
+var DefaultTimes = Times{Connect: 15 * time.Second, Idle: 60 * time.Second}
+
+func (t Times) orDefault() Times {
+	if t.Connect <= 0 {
+		t.Connect = DefaultTimes.Connect
+	}
+	if t.Idle <= 0 {
+		t.Idle = DefaultTimes.Idle
+	}
+	return t
+}
+
+// Dial connects. The connection outlives ctx, which bounds connecting alone.
+func (t Times) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	t = t.orDefault()
+	ctx, cancel := context.WithTimeout(ctx, t.Connect)
+	defer cancel()
+	var dialer net.Dialer
+	raw, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: raw, idle: t.Idle}, nil
+}
+
+// conn sets a new deadline before every read and write, over any that its user has set.
+type conn struct {
+	net.Conn
+	idle time.Duration
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	if err := c.Conn.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+// Write sends in pieces, so that a slow line that does make headway is not cut off.
+func (c *conn) Write(p []byte) (int, error) {
+	const piece = 64 << 10
+	written := 0
+	for {
+		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.idle)); err != nil {
+			return written, err
+		}
+		n, err := c.Conn.Write(p[written:min(len(p), written+piece)])
+		written += n
+		if err != nil || written == len(p) {
+			return written, err
+		}
+	}
+}
+
+// CloseWhenDone closes c as soon as ctx is done, which ends what blocks on it. Calling the
+// returned function ends the watch and reports whether c was left open.
+func CloseWhenDone(ctx context.Context, c net.Conn) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = c.Close() })
+}

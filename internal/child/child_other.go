@@ -1,0 +1,11 @@
+//go:build unix && !linux
+
+package child
+
+import "syscall"
+
+// endWithParent does nothing: only Linux has parent-death signals.
+func endWithParent(*syscall.SysProcAttr, syscall.Signal) {}
+
+// children is empty where there is no /proc: a server's children are left to notice its end.
+func children(int) []int { return nil }

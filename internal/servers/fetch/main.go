@@ -1,0 +1,22 @@
+// Command fetch unpacks the file servers that the demonstration and the tests run, from the
+// packages of the system's own Debian release, into the user's cache folder.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"waybill/internal/fault"
+	"waybill/internal/servers"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := servers.Fetch(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "%v: %s\n", err, fault.HintOf(err))
+		os.Exit(1)
+	}
+}
