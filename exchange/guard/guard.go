@@ -1,0 +1,88 @@
+// Package guard stands between the exchange and a store that may be slow, flaky or gone: it
+// bounds the time without headway, tries again what fails for a passing reason, and stops
+// trying for a while what keeps failing.
+package guard
+
+import (
+	"errors"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"github.com/failsafe-go/failsafe-go/retrypolicy"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+)
+
+// Policy says how patient a guard is. Zero values mean those of [DefaultPolicy].
+type Policy struct {
+	Stall    time.Duration // without headway for so long, a call is given up
+	Attempts int           // of one call, the first included
+	Backoff  time.Duration // before the second attempt; it doubles from there
+	Longest  time.Duration // the longest wait between attempts
+	Failures int           // that many in a row open the breaker
+	Pause    time.Duration // how long it stays open
+}
+
+// DefaultPolicy gives up after about a quarter of a minute, so that a scheduled run ends before
+// the next, and leaves a store alone for half a minute after ten failures in a row.
+var DefaultPolicy = Policy{
+	Stall: 2 * time.Minute, Attempts: 6, Backoff: 300 * time.Millisecond, Longest: 8 * time.Second,
+	Failures: 10, Pause: 30 * time.Second,
+}
+
+func (p Policy) withDefaults() Policy {
+	set := func(value *time.Duration, to time.Duration) {
+		if *value <= 0 {
+			*value = to
+		}
+	}
+	set(&p.Stall, DefaultPolicy.Stall)
+	set(&p.Backoff, DefaultPolicy.Backoff)
+	set(&p.Longest, max(DefaultPolicy.Longest, p.Backoff+1))
+	set(&p.Pause, DefaultPolicy.Pause)
+	if p.Attempts <= 0 {
+		p.Attempts = DefaultPolicy.Attempts
+	}
+	if p.Failures <= 0 {
+		p.Failures = DefaultPolicy.Failures
+	}
+	return p
+}
+
+// Store is a guarded store. The zero value is useless, see [New].
+type Store struct {
+	exchange.Store
+	health *health
+}
+
+// New guards a store: retries around the breaker around the time-out around the store. Every
+// attempt counts for the breaker, and one that finds it open is the last.
+func New(store exchange.Store, p Policy, now func() time.Time) *Store {
+	p = p.withDefaults()
+	h := &health{now: now, current: Health{State: Closed}}
+	breaker := circuitbreaker.NewBuilder[any]().
+		HandleIf(func(_ any, err error) bool { return passing(err) }).
+		WithFailureThreshold(uint(p.Failures)).WithSuccessThreshold(1).WithDelay(p.Pause).
+		OnStateChanged(func(e circuitbreaker.StateChangedEvent) { h.change(e.NewState.String(), p.Pause) }).
+		Build()
+	retries := retrypolicy.NewBuilder[any]().
+		HandleIf(func(_ any, err error) bool { return passing(err) && !errors.Is(err, circuitbreaker.ErrOpen) }).
+		WithMaxAttempts(p.Attempts).WithBackoff(p.Backoff, p.Longest).WithJitterFactor(0.25).
+		ReturnLastFailure().Build()
+	return &Store{
+		Store:  &patient{store: &timely{store: store, stall: p.Stall}, calls: failsafe.With(retries, breaker), health: h},
+		health: h,
+	}
+}
+
+// passing reports whether a failure may go away by itself: of class transient, and neither an
+// answer of the store nor the caller's own wish to end.
+func passing(err error) bool {
+	return err != nil && fault.ClassOf(err) == fault.Transient &&
+		!errors.Is(err, exchange.ErrNotFound) && !errors.Is(err, exchange.ErrExists)
+}
+
+// Health returns how the store has been doing.
+func (s *Store) Health() Health { return s.health.read() }

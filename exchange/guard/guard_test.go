@@ -1,0 +1,235 @@
+package guard_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"waybill/exchange"
+	"waybill/exchange/dir"
+	"waybill/exchange/exchangetest"
+	"waybill/exchange/guard"
+	"waybill/internal/fault"
+)
+
+var quick = guard.Policy{Stall: 30 * time.Second, Attempts: 4, Backoff: time.Microsecond, Longest: time.Millisecond, Failures: 8, Pause: time.Hour}
+
+func open(t *testing.T) (*dir.Store, string) {
+	t.Helper()
+	root := t.TempDir()
+	s, err := dir.Open(filepath.Join(root, "stream"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, filepath.Join(root, "stream")
+}
+
+func TestConformance(t *testing.T) {
+	exchangetest.Run(t, exchangetest.Capabilities{NativePublish: true, Overwrites: true, KeepsFiles: true, Names: 100}, func(t *testing.T) exchangetest.Place {
+		s, root := open(t)
+		return exchangetest.Place{
+			Store: guard.New(s, quick, time.Now),
+			Plant: func(name string, data []byte) error { return os.WriteFile(filepath.Join(root, name), data, 0o644) },
+		}
+	})
+}
+
+// flaky fails the first calls of every operation with err.
+func flaky(s exchange.Store, first int, err error) (*exchangetest.Faulty, map[exchangetest.Op]int) {
+	calls := map[exchangetest.Op]int{}
+	return &exchangetest.Faulty{Store: s, Fail: func(op exchangetest.Op, _ string) error {
+		if calls[op]++; calls[op] <= first {
+			return err
+		}
+		return nil
+	}}, calls
+}
+
+// use runs each operation once and returns what they said.
+func use(t *testing.T, s exchange.Store) map[exchangetest.Op]error {
+	t.Helper()
+	result := map[exchangetest.Op]error{}
+	result[exchangetest.Put] = s.Put(t.Context(), "parts/a", 3, strings.NewReader("abc"))
+	result[exchangetest.Publish] = s.Publish(t.Context(), "log/a", []byte("abc"))
+	for _, err := range s.List(t.Context(), "log") {
+		result[exchangetest.List] = err
+	}
+	file, err := s.Get(t.Context(), "parts/a")
+	if err == nil {
+		_, err = io.Copy(io.Discard, file)
+		file.Close()
+	}
+	result[exchangetest.Get] = err
+	return result
+}
+
+func TestPassingFailuresAreTriedAgain(t *testing.T) {
+	s, _ := open(t)
+	f, calls := flaky(s, quick.Attempts-1, fault.New(fault.Transient, "do", "it", errors.New("busy"), ""))
+	for op, err := range use(t, guard.New(f, quick, time.Now)) {
+		if err != nil {
+			t.Errorf("%s: %v", op, err)
+		}
+		if calls[op] != quick.Attempts {
+			t.Errorf("%s was called %d times, want %d", op, calls[op], quick.Attempts)
+		}
+	}
+}
+
+func TestAnswersAreNotTriedAgain(t *testing.T) {
+	for name, answer := range map[string]error{
+		"not found": exchange.ErrNotFound,
+		"exists":    exchange.ErrExists,
+		"poison":    fault.New(fault.Poison, "do", "it", nil, ""),
+		"usage":     fault.New(fault.Usage, "do", "it", nil, ""),
+	} {
+		s, _ := open(t)
+		f, calls := flaky(s, 1, answer)
+		for op, err := range use(t, guard.New(f, quick, time.Now)) {
+			if !errors.Is(err, answer) || calls[op] != 1 {
+				t.Errorf("%s: %s = %v after %d calls", name, op, err, calls[op])
+			}
+		}
+	}
+}
+
+func TestBreaker(t *testing.T) {
+	s, _ := open(t)
+	down := true
+	calls := 0
+	f := &exchangetest.Faulty{Store: s, Fail: func(exchangetest.Op, string) error {
+		calls++
+		if down {
+			return fault.New(fault.Transient, "reach", "store", errors.New("no route"), "")
+		}
+		return nil
+	}}
+	now := time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)
+	policy := quick
+	policy.Pause = 20 * time.Millisecond
+	g := guard.New(f, policy, func() time.Time { return now })
+	for range 3 {
+		if err := g.Publish(t.Context(), "log/a", nil); fault.ClassOf(err) != fault.Transient {
+			t.Fatal(err)
+		}
+	}
+	if calls != policy.Failures {
+		t.Errorf("the store was called %d times, want %d", calls, policy.Failures)
+	}
+	h := g.Health()
+	if h.State != guard.Open || h.Failures != policy.Failures || !h.Since.Equal(now) || h.NextTry == nil || !strings.Contains(h.LastError, "no route") {
+		t.Errorf("health %+v", h)
+	}
+	err := g.Publish(t.Context(), "log/a", nil)
+	if err == nil || !strings.Contains(err.Error(), "no route") || fault.HintOf(err) == "" {
+		t.Errorf("while open: %v", err)
+	}
+	down = false
+	for start := time.Now(); g.Publish(t.Context(), "log/a", nil) != nil; {
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("the breaker stays open")
+		}
+	}
+	if h := g.Health(); h.State != guard.Closed || h.Failures != 0 || h.Since != nil || h.NextTry != nil || h.LastError != "" {
+		t.Errorf("health after a success %+v", h)
+	}
+}
+
+// breaking returns files that break off after n bytes, the first times.
+type breaking struct {
+	exchange.Store
+	n     int64
+	times int
+	gets  int
+}
+
+func (b *breaking) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	file, err := b.Store.Get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if b.gets++; b.gets > b.times {
+		return file, nil
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(file, b.n*int64(b.gets)), failing{}), file}, nil
+}
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) {
+	return 0, fault.New(fault.Transient, "read", "x", io.ErrUnexpectedEOF, "")
+}
+
+func TestBrokenTransfersAreResumed(t *testing.T) {
+	s, _ := open(t)
+	data := bytes.Repeat([]byte("0123456789"), 10_000)
+	if err := s.Put(t.Context(), "parts/a", int64(len(data)), bytes.NewReader(data)); err != nil {
+		t.Fatal(err)
+	}
+	b := &breaking{Store: s, n: 10_007, times: 5}
+	file, err := guard.New(b, quick, time.Now).Get(t.Context(), "parts/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(file)
+	if err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d of %d bytes and %v", len(got), len(data), err)
+	}
+	if b.gets != b.times+1 {
+		t.Errorf("%d transfers, want %d", b.gets, b.times+1)
+	}
+	if err := file.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestATransferThatAlwaysBreaksOffEnds(t *testing.T) {
+	s, _ := open(t)
+	if err := s.Put(t.Context(), "parts/a", 3, strings.NewReader("abc")); err != nil {
+		t.Fatal(err)
+	}
+	file, err := guard.New(&breaking{Store: s, times: 1 << 30}, quick, time.Now).Get(t.Context(), "parts/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := io.ReadAll(file); fault.ClassOf(err) != fault.Transient || err == nil {
+		t.Errorf("read: %v", err)
+	}
+}
+
+// hanging blocks until its context is done.
+type hanging struct{ exchange.Store }
+
+func (hanging) Put(ctx context.Context, _ string, _ int64, _ io.Reader) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestAStalledCallIsGivenUp(t *testing.T) {
+	s, _ := open(t)
+	policy := quick
+	policy.Stall, policy.Attempts = time.Millisecond, 2
+	err := guard.New(hanging{s}, policy, time.Now).Put(t.Context(), "a", 1, strings.NewReader("x"))
+	if fault.ClassOf(err) != fault.Transient || err == nil || !strings.Contains(err.Error(), "no headway") {
+		t.Errorf("put: %v", err)
+	}
+}
+
+func TestAnUploadThatCannotBeReadAgainIsTriedOnce(t *testing.T) {
+	s, _ := open(t)
+	f, calls := flaky(s, 1, fault.New(fault.Transient, "put", "it", errors.New("busy"), ""))
+	err := guard.New(f, quick, time.Now).Put(t.Context(), "a", 1, io.MultiReader(strings.NewReader("x")))
+	if err == nil || calls[exchangetest.Put] != 1 {
+		t.Errorf("put = %v after %d calls", err, calls[exchangetest.Put])
+	}
+}

@@ -1,0 +1,179 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+)
+
+// patient tries again. What it must not do twice it does not: a listing whose names have been
+// handed on, and an upload whose body can't be read again.
+type patient struct {
+	store  exchange.Store
+	calls  failsafe.Executor[any]
+	health *health
+}
+
+// attempt runs one call until it succeeds, fails for good, or the attempts are used up.
+func (s *patient) attempt(ctx context.Context, op, name string, call func() error) error {
+	err := s.calls.WithContext(ctx).Run(func() error {
+		err := call()
+		if ctx.Err() == nil {
+			s.health.note(err)
+		}
+		return err
+	})
+	if errors.Is(err, circuitbreaker.ErrOpen) {
+		return s.refusal(op, name)
+	}
+	return err
+}
+
+func (s *patient) refusal(op, name string) error {
+	h := s.health.read()
+	cause := errors.New("the store keeps failing and is left alone for a while")
+	if h.LastError != "" {
+		cause = errors.New("the store keeps failing and is left alone for a while; at last: " + h.LastError)
+	}
+	hint := "`waybill doctor` tries everything that it should do"
+	if h.NextTry != nil {
+		hint = "the next try is at " + h.NextTry.UTC().Format(time.TimeOnly) + "Z; " + hint
+	}
+	return fault.New(fault.Transient, op, name, cause, hint)
+}
+
+func (s *patient) Publish(ctx context.Context, name string, data []byte) error {
+	return s.attempt(ctx, "publish", name, func() error { return s.store.Publish(ctx, name, data) })
+}
+
+func (s *patient) Put(ctx context.Context, name string, size int64, body io.Reader) error {
+	seeker, seekable := body.(io.Seeker)
+	if !seekable {
+		return s.store.Put(ctx, name, size, body)
+	}
+	start, err := seeker.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return fault.New(fault.Transient, "put", name, err, "")
+	}
+	return s.attempt(ctx, "put", name, func() error {
+		if _, err := seeker.Seek(start, io.SeekStart); err != nil {
+			return fault.New(fault.Poison, "put", name, err, "")
+		}
+		return s.store.Put(ctx, name, size, body)
+	})
+}
+
+// List yields nothing before all names have come, so that a listing which breaks off can be
+// begun again.
+func (s *patient) List(ctx context.Context, folder string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		var names []string
+		err := s.attempt(ctx, "list", folder, func() error {
+			names = names[:0]
+			for name, err := range s.store.List(ctx, folder) {
+				if err != nil {
+					return err
+				}
+				names = append(names, name)
+			}
+			return nil
+		})
+		if err != nil {
+			yield("", err)
+			return
+		}
+		for _, name := range names {
+			if !yield(name, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *patient) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	f := &resumedFile{ctx: ctx, store: s, name: name}
+	if err := s.attempt(ctx, "get", name, f.open); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// resumedFile goes on where a broken transfer ended: files never change under their names, and
+// who reads one checks its hash.
+type resumedFile struct {
+	ctx     context.Context
+	store   *patient
+	name    string
+	file    io.ReadCloser // nil after a failed resumption
+	offset  int64
+	resumed int
+}
+
+// mostResumed bounds how often one file is begun again: a transfer that always breaks off would
+// otherwise never end.
+const mostResumed = 10
+
+// open leaves file at offset.
+func (f *resumedFile) open() error {
+	file, err := f.store.store.Get(f.ctx, f.name)
+	if err != nil {
+		return err
+	}
+	if _, err := io.CopyN(io.Discard, file, f.offset); err != nil {
+		file.Close()
+		if errors.Is(err, io.EOF) { // shorter than it was; nobody may take that for its end
+			err = io.ErrUnexpectedEOF
+		}
+		return fault.New(fault.Transient, "read", f.name, err, "")
+	}
+	f.file = file
+	return nil
+}
+
+func (f *resumedFile) Read(p []byte) (int, error) {
+	for {
+		if f.file == nil {
+			return 0, fault.New(fault.Transient, "read", f.name, io.ErrUnexpectedEOF, "")
+		}
+		n, err := f.file.Read(p)
+		f.offset += int64(n)
+		if n > 0 && !errors.Is(err, io.EOF) {
+			return n, nil // an error comes again at the next read
+		}
+		if err == nil || errors.Is(err, io.EOF) {
+			return n, err
+		}
+		if err := f.resume(err); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// resume begins the file again after err, or returns why that is no use.
+func (f *resumedFile) resume(err error) error {
+	if f.ctx.Err() != nil || !passing(err) {
+		return err
+	}
+	f.store.health.note(err)
+	if f.resumed++; f.resumed > mostResumed {
+		return err
+	}
+	f.file.Close()
+	f.file = nil
+	return f.store.attempt(f.ctx, "get", f.name, f.open)
+}
+
+func (f *resumedFile) Close() error {
+	if f.file == nil {
+		return nil
+	}
+	return f.file.Close()
+}

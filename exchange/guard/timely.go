@@ -1,0 +1,133 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+)
+
+// timely gives a call up that makes no headway: not a byte read or sent, not a name listed. It
+// relies on stores returning soon after their context is done.
+type timely struct {
+	store exchange.Store
+	stall time.Duration
+}
+
+var errStalled = errors.New("no headway")
+
+// watch is a context that is cancelled after a time without headway.
+type watch struct {
+	context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+	stall  time.Duration
+}
+
+func (s *timely) watch(ctx context.Context) *watch {
+	ctx, cancel := context.WithCancelCause(ctx)
+	return &watch{ctx, cancel, time.AfterFunc(s.stall, func() { cancel(errStalled) }), s.stall}
+}
+
+func (w *watch) headway() { w.timer.Reset(w.stall) }
+
+func (w *watch) end() {
+	w.timer.Stop()
+	w.cancel(nil)
+}
+
+// explain turns the cancellation that the watch itself caused into what it means.
+func (w *watch) explain(op, name string, err error) error {
+	if err == nil || !errors.Is(context.Cause(w), errStalled) {
+		return err
+	}
+	return fault.New(fault.Transient, op, name, fmt.Errorf("%w for %s", errStalled, w.stall), "see whether the store hangs, or the line to it")
+}
+
+func (s *timely) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	w := s.watch(ctx)
+	file, err := s.store.Get(w, name)
+	if err != nil {
+		err = w.explain("get", name, err)
+		w.end()
+		return nil, err
+	}
+	w.headway()
+	return &watchedFile{file, w, name}, nil
+}
+
+// watchedFile counts the time between reads too: a reader that takes no more is as bad for the
+// server as one that gets no more. Its user loads nothing in between.
+type watchedFile struct {
+	io.ReadCloser
+	watch *watch
+	name  string
+}
+
+func (f *watchedFile) Read(p []byte) (int, error) {
+	n, err := f.ReadCloser.Read(p)
+	if n > 0 {
+		f.watch.headway()
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = f.watch.explain("read", f.name, err)
+	}
+	return n, err
+}
+
+func (f *watchedFile) Close() error {
+	defer f.watch.end()
+	return f.ReadCloser.Close()
+}
+
+func (s *timely) Put(ctx context.Context, name string, size int64, body io.Reader) error {
+	w := s.watch(ctx)
+	defer w.end()
+	return w.explain("put", name, s.store.Put(w, name, size, watched(body, w)))
+}
+
+// watched counts every read of body as headway and keeps it seekable where it is.
+func watched(body io.Reader, w *watch) io.Reader {
+	r := watchedReader{body, w}
+	if seeker, ok := body.(io.Seeker); ok {
+		return struct {
+			watchedReader
+			io.Seeker
+		}{r, seeker}
+	}
+	return r
+}
+
+type watchedReader struct {
+	body  io.Reader
+	watch *watch
+}
+
+func (r watchedReader) Read(p []byte) (int, error) {
+	r.watch.headway()
+	return r.body.Read(p)
+}
+
+func (s *timely) Publish(ctx context.Context, name string, data []byte) error {
+	w := s.watch(ctx)
+	defer w.end()
+	return w.explain("publish", name, s.store.Publish(w, name, data))
+}
+
+func (s *timely) List(ctx context.Context, folder string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		w := s.watch(ctx)
+		defer w.end()
+		for name, err := range s.store.List(w, folder) {
+			w.headway()
+			if !yield(name, w.explain("list", folder, err)) {
+				return
+			}
+		}
+	}
+}
