@@ -46,7 +46,7 @@ func newSite(t testing.TB) *site {
 func siteAt(t testing.TB, url, root string) *site {
 	s := &site{TB: t, url: url, root: root}
 	var err error
-	if s.store, err = store.Open(t.Context(), root); err != nil {
+	if s.store, err = store.Open(store.Config{URL: root}); err != nil {
 		t.Fatal(err)
 	}
 	s.config = exporter.Config{DatabaseURL: url, Store: s.store, Spool: t.TempDir(), Heartbeat: time.Hour}

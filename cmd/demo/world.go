@@ -67,7 +67,7 @@ func openWorld(ctx context.Context, opt options) (_ *world, err error) {
 			return nil, err
 		}
 	}
-	if w.store, err = store.Open(ctx, "file://"+w.exchangeRoot()); err != nil {
+	if w.store, err = store.Open(store.Config{URL: "file://" + w.exchangeRoot()}); err != nil {
 		return nil, err
 	}
 	return w, w.openParties(ctx, opt)

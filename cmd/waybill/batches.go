@@ -21,7 +21,7 @@ type batchRow struct {
 }
 
 func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
-	reader, zone, err := env.openLog(ctx)
+	reader, zone, err := env.openLog()
 	if err != nil {
 		return err
 	}

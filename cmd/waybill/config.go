@@ -22,14 +22,17 @@ import (
 
 // config is one party's file. It has either export or import.
 type config struct {
-	Service      string        `yaml:"service"`
-	Database     string        `yaml:"database"`
-	DatabaseFile string        `yaml:"database_file"`
-	Store        string        `yaml:"store"`
-	Spool        string        `yaml:"spool"`
-	Zone         string        `yaml:"zone"`
-	Export       *exportConfig `yaml:"export"`
-	Import       *importConfig `yaml:"import"`
+	Service           string        `yaml:"service"`
+	Database          string        `yaml:"database"`
+	DatabaseFile      string        `yaml:"database_file"`
+	Store             string        `yaml:"store"`
+	StorePassword     string        `yaml:"store_password"`
+	StorePasswordFile string        `yaml:"store_password_file"`
+	AllowPlaintext    string        `yaml:"allow_plaintext"`
+	Spool             string        `yaml:"spool"`
+	Zone              string        `yaml:"zone"`
+	Export            *exportConfig `yaml:"export"`
+	Import            *importConfig `yaml:"import"`
 
 	path     string
 	zone     *time.Location
@@ -145,6 +148,8 @@ func (c *config) check(data []byte) (err error) {
 		return at("database", "give either database or database_file")
 	case c.Store == "":
 		return at("store", "name the place where the files lie")
+	case c.StorePassword != "" && c.StorePasswordFile != "":
+		return at("store_password", "give either store_password or store_password_file")
 	}
 	if c.zone, err = time.LoadLocation(c.Zone); err != nil || c.Zone == "Local" { // PostgreSQL knows no Local
 		return at("zone", "unknown zone "+c.Zone)

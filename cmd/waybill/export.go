@@ -44,7 +44,7 @@ func (env *environment) exporter(ctx context.Context, service string, progress f
 	if party.Export == nil {
 		return nil, fault.New(fault.Usage, "export", service, errors.New("its configuration has no export settings"), "`waybill import "+service+"`?")
 	}
-	return party.exporter(ctx, env, progress)
+	return party.exporter(env, progress)
 }
 
 // exportProgress draws on a terminal once a back-log is being worked off.

@@ -25,7 +25,7 @@ func (c *importCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	i, err := party.importer(ctx, env)
+	i, err := party.importer(env)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (c *rerunImportCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	i, err := party.importer(ctx, env)
+	i, err := party.importer(env)
 	if err != nil {
 		return err
 	}

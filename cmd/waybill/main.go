@@ -66,6 +66,7 @@ func run(arguments []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	env := &environment{paths: c.Config, json: c.JSON, out: stdout, log: newLogger(stderr, c.Log)}
+	defer env.close()
 	command.BindTo(ctx, (*context.Context)(nil))
 	if err := command.Run(env); err != nil {
 		explain(stderr, err)
@@ -113,6 +114,15 @@ type environment struct {
 	json  bool
 	out   io.Writer
 	log   *slog.Logger
+
+	opened []io.Closer
+}
+
+// close says goodbye to the stores. That this fails changes nothing that was done.
+func (env *environment) close() {
+	for _, place := range env.opened {
+		_ = place.Close()
+	}
 }
 
 type versionCommand struct{}

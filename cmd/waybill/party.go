@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -21,21 +20,45 @@ import (
 // databaseURL resolves the secret anew at each call, so that it can be rotated.
 func (c *config) databaseURL() (string, error) {
 	if c.DatabaseFile != "" {
-		data, err := os.ReadFile(c.DatabaseFile)
-		if err != nil {
-			return "", fault.New(fault.Usage, "read", "database_file", err, "")
-		}
-		return strings.TrimSpace(string(data)), nil
+		return readSecret("database_file", c.DatabaseFile)
 	}
 	return c.expand("database", c.Database, "set it, or use database_file")
 }
 
-func (c *config) openStore(ctx context.Context) (exchange.Store, error) {
+func (c *config) openStore(env *environment) (*store.Place, error) {
 	url, err := c.expand("store", c.Store, "set it, or write the store out")
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, url)
+	place, err := store.Open(store.Config{URL: url, Secret: c.storeSecret(), AllowPlaintext: c.AllowPlaintext})
+	if err != nil {
+		return nil, err
+	}
+	env.opened = append(env.opened, place)
+	return place, nil
+}
+
+// storeSecret returns how to get at the store's password, or nil when none is configured.
+func (c *config) storeSecret() func() (string, error) {
+	switch {
+	case c.StorePasswordFile != "":
+		return func() (string, error) { return readSecret("store_password_file", c.StorePasswordFile) }
+	case c.StorePassword != "":
+		return func() (string, error) {
+			return c.expand("store_password", c.StorePassword, "set it, or use store_password_file")
+		}
+	default:
+		return nil
+	}
+}
+
+// readSecret returns a file's content without the line's end that editors put there.
+func readSecret(key, path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fault.New(fault.Usage, "read", key, err, "")
+	}
+	return strings.TrimSpace(string(data)), nil
 }
 
 // expand puts in the environment's values. One that is not set is an error: without it another
@@ -56,12 +79,12 @@ func (c *config) expand(key, text, hint string) (string, error) {
 }
 
 // openLog returns the log of the first configuration, and that site's zone.
-func (env *environment) openLog(ctx context.Context) (*exchange.Reader, *time.Location, error) {
+func (env *environment) openLog() (*exchange.Reader, *time.Location, error) {
 	parties, err := env.configs("")
 	if err != nil {
 		return nil, nil, err
 	}
-	place, err := parties[0].openStore(ctx)
+	place, err := parties[0].openStore(env)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -139,12 +162,12 @@ func (env *environment) config(service string) (*config, error) {
 	return list[0], nil
 }
 
-func (c *config) exporter(ctx context.Context, env *environment, progress func(done, total int64)) (*exporter.Exporter, error) {
+func (c *config) exporter(env *environment, progress func(done, total int64)) (*exporter.Exporter, error) {
 	url, err := c.databaseURL()
 	if err != nil {
 		return nil, err
 	}
-	place, err := c.openStore(ctx)
+	place, err := c.openStore(env)
 	if err != nil {
 		return nil, err
 	}
@@ -155,12 +178,12 @@ func (c *config) exporter(ctx context.Context, env *environment, progress func(d
 	})
 }
 
-func (c *config) importer(ctx context.Context, env *environment) (*importer.Importer, error) {
+func (c *config) importer(env *environment) (*importer.Importer, error) {
 	url, err := c.databaseURL()
 	if err != nil {
 		return nil, err
 	}
-	place, err := c.openStore(ctx)
+	place, err := c.openStore(env)
 	if err != nil {
 		return nil, err
 	}

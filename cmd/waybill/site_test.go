@@ -163,7 +163,7 @@ func (s *site) fails(code int, says []string, arguments ...string) {
 // events is the log as its readers see it, in order.
 func (s *site) events() []string {
 	s.Helper()
-	place, err := store.Open(s.Context(), s.exchange())
+	place, err := store.Open(store.Config{URL: s.exchange()})
 	if err != nil {
 		s.Fatal(err)
 	}

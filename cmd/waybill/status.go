@@ -41,7 +41,7 @@ func (c *statusCommand) Run(ctx context.Context, env *environment) error {
 	var rows []*serviceStatus
 	for _, party := range parties {
 		row := &serviceStatus{Service: party.Service, State: "ok", LogEnd: -1, zone: party.zone}
-		if err := row.fill(ctx, party); err != nil {
+		if err := row.fill(ctx, env, party); err != nil {
 			row.fail(err)
 		}
 		rows = append(rows, row)
@@ -52,12 +52,12 @@ func (c *statusCommand) Run(ctx context.Context, env *environment) error {
 	return worst(rows)
 }
 
-func (row *serviceStatus) fill(ctx context.Context, party *config) error {
+func (row *serviceStatus) fill(ctx context.Context, env *environment, party *config) error {
 	url, err := party.databaseURL()
 	if err != nil {
 		return err
 	}
-	place, err := party.openStore(ctx)
+	place, err := party.openStore(env)
 	if err != nil {
 		return err
 	}

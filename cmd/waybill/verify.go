@@ -23,7 +23,7 @@ type verifyAnswer struct {
 }
 
 func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
-	reader, _, err := env.openLog(ctx)
+	reader, _, err := env.openLog()
 	if err != nil {
 		return err
 	}

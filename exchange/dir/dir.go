@@ -56,6 +56,9 @@ func Open(root string) (*Store, error) {
 	return &Store{root: root, link: (*os.Root).Link}, nil
 }
 
+// Close does nothing: a Store holds nothing open.
+func (s *Store) Close() error { return nil }
+
 // Get opens a regular file. Reads fail once ctx is done. A folder, a pipe or a device is not found.
 func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err := exchange.CheckName(name); err != nil {

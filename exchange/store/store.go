@@ -1,57 +1,125 @@
-// Package store opens the place that a URL names.
+// Package store opens the place that a URL names. The URLs' grammar is in docs/stores.md.
 package store
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"waybill/exchange"
 	"waybill/exchange/dir"
+	"waybill/exchange/guard"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
 
-const supported = "write file:///absolute/path, or the path alone"
+// Config names a place and how to get in. Secrets are never in the URL.
+type Config struct {
+	URL string // "file:///srv/exchange", "s3://bucket/folder?region=eu-central-1", "ftps://user@host/folder", "sftp://user@host/folder"; or a path
+	// Secret is the password, asked for anew at every login; nil: there is none.
+	Secret func() (string, error)
+	// AllowPlaintext is why a site sends its files over ftp:// unencrypted; "" refuses to.
+	AllowPlaintext string
+	Policy         guard.Policy
+}
 
-// Open returns the exchange below the root that rawURL names: "file:///srv/exchange" or a path.
-// The store's names are relative to the folder of the stream, <root>/patient-events. A URL that
-// can't be used is a [fault.Usage] error, and so is a root that is not there.
-func Open(_ context.Context, rawURL string) (exchange.Store, error) {
-	root := rawURL
-	if strings.Contains(rawURL, "://") {
-		path, err := filePath(rawURL)
-		if err != nil {
-			return nil, err
-		}
-		root = path
+// driver is what every kind of store can do.
+type driver interface {
+	exchange.Store
+	exchange.Deleter
+	exchange.Inspector
+	Close() error
+}
+
+// Place is an open store, rooted at the stream's folder. What is read, written and listed goes
+// through a guard; deleting and inspecting, which only people ask for, do not.
+type Place struct {
+	*guard.Store
+	driver driver
+	url    string
+}
+
+// Open returns the place that c names; it connects to nothing. A URL that can't be used is a
+// [fault.Usage] error, and so is a directory that is not there.
+func Open(c Config) (*Place, error) {
+	d, err := openDriver(c)
+	if err != nil {
+		return nil, err
 	}
+	return &Place{Store: guard.New(d, c.Policy, time.Now), driver: d, url: withoutOptions(c.URL)}, nil
+}
+
+// Delete implements [exchange.Deleter].
+func (p *Place) Delete(ctx context.Context, name string) error { return p.driver.Delete(ctx, name) }
+
+// Inspect implements [exchange.Inspector].
+func (p *Place) Inspect(ctx context.Context) ([]exchange.Fact, error) { return p.driver.Inspect(ctx) }
+
+// Unguarded returns the store itself, for who wants to see every failure.
+func (p *Place) Unguarded() exchange.Store { return p.driver }
+
+// Close ends idle connections. Files still open are their readers' to close.
+func (p *Place) Close() error { return p.driver.Close() }
+
+// String returns the place without options.
+func (p *Place) String() string { return p.url }
+
+func withoutOptions(rawURL string) string {
+	url, _, _ := strings.Cut(rawURL, "?")
+	return url
+}
+
+func openDriver(c Config) (driver, error) {
+	if !strings.Contains(c.URL, "://") {
+		return openPath(c.URL)
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		// The parser's message repeats the URL, which may hold a password.
+		return nil, usage("it is not a URL")
+	}
+	if _, set := u.User.Password(); set {
+		return nil, fault.New(fault.Usage, "open", "store", errors.New("its URL holds a password"), "put it into store_password or store_password_file: URLs get into logs")
+	}
+	if u.Fragment != "" {
+		return nil, usage("a # must be written %23")
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, usage("its options can't be read")
+	}
+	o := &options{values: query}
+	switch u.Scheme {
+	case "file":
+		return openFile(u, o)
+	default:
+		return nil, usage("stores of the kind " + u.Scheme + " are not supported")
+	}
+}
+
+func openFile(u *url.URL, o *options) (driver, error) {
+	switch {
+	case u.Host != "" && u.Host != "localhost":
+		return nil, usage(u.Host + " is taken for a host; file URLs begin with three slashes")
+	case u.Path == "":
+		return nil, usage("the URL names no directory")
+	}
+	if err := o.done(); err != nil {
+		return nil, err
+	}
+	return openPath(u.Path)
+}
+
+func openPath(root string) (driver, error) {
 	if root == "" {
-		return nil, usage("no store is given")
+		return nil, usage("none is given")
 	}
 	return dir.Open(filepath.Join(root, schemas.Stream))
 }
 
-func filePath(rawURL string) (string, error) {
-	u, err := url.Parse(rawURL)
-	switch {
-	case err != nil:
-		// The parser's message repeats the URL, which may hold a password.
-		return "", usage("the store is not a URL")
-	case u.Scheme != "file":
-		return "", usage(fmt.Sprintf("stores of the kind %q are not supported", u.Scheme))
-	case u.Host != "" && u.Host != "localhost":
-		return "", usage(fmt.Sprintf("%q is taken for a host; file URLs begin with three slashes", u.Host))
-	case u.RawQuery != "" || u.Fragment != "":
-		return "", usage("file URLs have no options")
-	case u.Path == "":
-		return "", usage("the URL names no directory")
-	}
-	return u.Path, nil
-}
-
 func usage(reason string) error {
-	return fault.New(fault.Usage, "open store", "", fmt.Errorf("%s", reason), supported)
+	return fault.New(fault.Usage, "open", "store", errors.New(reason), "docs/stores.md shows the URL of each kind of store")
 }

@@ -21,7 +21,7 @@ func TestOpenRootsTheStoreAtTheStream(t *testing.T) {
 		"url.txt":       "file://" + strings.ReplaceAll(root, " ", "%20"),
 		"localhost.txt": "file://localhost" + strings.ReplaceAll(root, " ", "%20") + "/",
 	} {
-		s, err := store.Open(t.Context(), url)
+		s, err := store.Open(store.Config{URL: url})
 		if err != nil {
 			t.Fatalf("Open(%q): %v", url, err)
 		}
@@ -46,7 +46,7 @@ func TestOpenRefuses(t *testing.T) {
 		"ftp://user:secret@[host",
 		filepath.Join(t.TempDir(), "not", "there"),
 	} {
-		_, err := store.Open(t.Context(), url)
+		_, err := store.Open(store.Config{URL: url})
 		if fault.ClassOf(err) != fault.Usage || fault.HintOf(err) == "" {
 			t.Errorf("Open(%q) = %v (%v, hint %q), want a usage error with a hint", url, err, fault.ClassOf(err), fault.HintOf(err))
 		}

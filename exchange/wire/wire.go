@@ -47,7 +47,7 @@ type conn struct {
 }
 
 func (c *conn) Read(p []byte) (int, error) {
-	if err := c.Conn.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Read(p)
@@ -58,7 +58,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	const piece = 64 << 10
 	written := 0
 	for {
-		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.idle)); err != nil {
+		if err := c.SetWriteDeadline(time.Now().Add(c.idle)); err != nil {
 			return written, err
 		}
 		n, err := c.Conn.Write(p[written:min(len(p), written+piece)])

@@ -13,10 +13,14 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := servers.Fetch(ctx); err != nil {
+	if err := fetch(); err != nil {
 		fmt.Fprintf(os.Stderr, "%v: %s\n", err, fault.HintOf(err))
 		os.Exit(1)
 	}
+}
+
+func fetch() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	return servers.Fetch(ctx)
 }
