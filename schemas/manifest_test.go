@@ -167,8 +167,8 @@ func TestNames(t *testing.T) {
 		"log/000000001/000000001000.json":                                           schemas.ManifestName(1000, 0),
 		"log/999999999/999999999999.json":                                           schemas.ManifestName(schemas.MaxBatch, 0),
 		"receipts/morgue@east/000000000042.json":                                    schemas.ReceiptName("morgue@east", 42),
-		"parts/event=died/date=2026-11-22/000000000042-fedcba9876543210.parquet":    schemas.PartName(schemas.Died, planned, 42, hash, 0),
-		"parts/event=mixed/date=2026-11-22/000000000042-fedcba9876543210.2.parquet": schemas.PartName(schemas.Mixed, planned, 42, hash, 2),
+		"parts/type=died/date=2026-11-22/000000000042-fedcba9876543210.parquet":    schemas.PartName(schemas.Died, planned, 42, hash, 0),
+		"parts/type=mixed/date=2026-11-22/000000000042-fedcba9876543210.2.parquet": schemas.PartName(schemas.Mixed, planned, 42, hash, 2),
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)
@@ -201,11 +201,11 @@ func TestOtherNamesAreNotParsed(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"parts/event=died/date=2026-11-22/../000000000042-fedcba9876543210.parquet",
-		"parts/event=../date=2026-11-22/000000000042-fedcba9876543210.parquet",
-		"parts/event=died/date=2026-02-30/000000000042-fedcba9876543210.parquet",
-		"parts/event=died/date=2026-11-22/000000000042-FEDCBA9876543210.parquet",
-		"/parts/event=died/date=2026-11-22/000000000042-fedcba9876543210.parquet",
+		"parts/type=died/date=2026-11-22/../000000000042-fedcba9876543210.parquet",
+		"parts/type=../date=2026-11-22/000000000042-fedcba9876543210.parquet",
+		"parts/type=died/date=2026-02-30/000000000042-fedcba9876543210.parquet",
+		"parts/type=died/date=2026-11-22/000000000042-FEDCBA9876543210.parquet",
+		"/parts/type=died/date=2026-11-22/000000000042-fedcba9876543210.parquet",
 	} {
 		if _, ok := schemas.ParsePartName(name); ok {
 			t.Errorf("%q is taken for a part", name)

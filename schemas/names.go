@@ -32,9 +32,9 @@ func LogFolder(batch int64) string { return fmt.Sprintf("log/%09d", batch/1000) 
 
 // PartName returns the name of a part: event type or [Mixed], UTC date of the batch's window,
 // batch, first 16 digits of the part's hash, retry:
-// "parts/event=died/date=2026-11-22/000000000042-0123456789abcdef.parquet".
+// "parts/type=died/date=2026-11-22/000000000042-0123456789abcdef.parquet".
 func PartName(event string, date time.Time, batch int64, sha256hex string, retry int) string {
-	return fmt.Sprintf("parts/event=%s/date=%s/%012d-%s%s.parquet",
+	return fmt.Sprintf("parts/type=%s/date=%s/%012d-%s%s.parquet",
 		event, date.UTC().Format(time.DateOnly), batch, sha256hex[:16], retrySuffix(retry))
 }
 
@@ -53,7 +53,7 @@ func retrySuffix(retry int) string {
 
 var (
 	manifestName = regexp.MustCompile(`^log/([0-9]{9})/([0-9]{12})(?:\.([1-9]))?\.json$`)
-	partName     = regexp.MustCompile(`^parts/event=([a-z_]{1,32})/date=([0-9]{4}-[0-9]{2}-[0-9]{2})/([0-9]{12})-([0-9a-f]{16})(?:\.([1-9]))?\.parquet$`)
+	partName     = regexp.MustCompile(`^parts/type=([a-z_]{1,32})/date=([0-9]{4}-[0-9]{2}-[0-9]{2})/([0-9]{12})-([0-9a-f]{16})(?:\.([1-9]))?\.parquet$`)
 	receiptName  = regexp.MustCompile(`^receipts/([a-z0-9][a-z0-9_-]{0,62}(?:@[a-z0-9][a-z0-9_-]{0,62})?)/([0-9]{12})\.json$`)
 )
 

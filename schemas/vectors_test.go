@@ -115,7 +115,7 @@ func manifestVectors(t *testing.T) []vector {
 	for _, c := range invalidManifests {
 		vectors = append(vectors, vector{"invalid-" + c.name + ".json", "invalid", c.reason, edit(t, good, c.old, c.new)})
 	}
-	mixed := strings.Replace(firstPart, "event=died", "event=mixed", 1)
+	mixed := strings.Replace(firstPart, "type=died", "type=mixed", 1)
 	covers := func(from, to int) []byte {
 		return edit(t, correctionManifest(t), `"from": 40,
     "to": 41`, fmt.Sprintf(`"from": %d, "to": %d`, from, to))
@@ -234,11 +234,11 @@ var invalidManifests = []struct{ name, reason, old, new string }{
 	{"snapshot-later", "snapshot", `"snapshot": 7`, `"snapshot": 43`},
 	{"snapshot-of-another", "snapshot", `"kind": "changes"`, `"kind": "snapshot"`},
 	{"part-outside", "parts[0].name: is not the name of a part", firstPart, "../" + firstPart},
-	{"part-climbing", "parts[0].name: is not the name of a part", "parts/event=died/date=2026-11-22/", "parts/event=died/date=2026-11-22/../"},
+	{"part-climbing", "parts[0].name: is not the name of a part", "parts/type=died/date=2026-11-22/", "parts/type=died/date=2026-11-22/../"},
 	{"part-absolute", "parts[0].name: is not the name of a part", firstPart, "/etc/passwd"},
 	{"part-of-another-batch", "parts[0].name: is a part of batch 41", "000000000042-", "000000000041-"},
 	{"part-of-another-hash", "parts[0].name: doesn't carry the part's hash", "-0123456789abcdef.parquet", "-1123456789abcdef.parquet"},
-	{"part-of-another-event", `parts[0].name: is not one for "died"`, "event=died", "event=merged"},
+	{"part-of-another-event", `parts[0].name: is not one for "died"`, "type=died", "type=merged"},
 	{"part-of-no-event", `"reborn" is no event type`, `"died": 2`, `"reborn": 2`},
 	{"part-rows-zero", "parts[0]", `"died": 2`, `"died": 0`},
 	{"part-rows-sum", "parts[0].rows: is 3; the events' sum is 2", `"rows": 2,`, `"rows": 3,`},

@@ -105,13 +105,13 @@ func (s suite) putConcurrently(t *testing.T) {
 	var all errgroup.Group
 	for i := range 16 {
 		all.Go(func() error {
-			name := fmt.Sprintf("parts/event=%d/file", i%4) + fmt.Sprint(i)
+			name := fmt.Sprintf("parts/type=%d/file", i%4) + fmt.Sprint(i)
 			return store.Put(t.Context(), name, mB, patternOf(byte(i), mB))
 		})
 	}
 	must(t, all.Wait())
 	for i := range 16 {
-		wantBytes(t, store, fmt.Sprintf("parts/event=%d/file%d", i%4, i), patternBytes(t, byte(i), mB))
+		wantBytes(t, store, fmt.Sprintf("parts/type=%d/file%d", i%4, i), patternBytes(t, byte(i), mB))
 	}
 }
 

@@ -35,15 +35,15 @@ func (errReader) Read([]byte) (int, error) { return 0, ErrCut }
 
 func (s suite) failedPut(t *testing.T, size int64, body func() io.Reader) {
 	store := s.open(t).Store
-	for _, name := range []string{"top", "parts/event=died/a"} {
+	for _, name := range []string{"top", "parts/type=died/a"} {
 		if err := store.Put(t.Context(), name, size, body()); err == nil {
 			t.Errorf("put %s = nil", name)
 		}
 		wantTornOrNothing(t, store, name, size)
 	}
 	// A failed transfer may not harm the next one, over the same connection for instance.
-	putBytes(t, store, "parts/event=died/b", []byte("whole"))
-	wantBytes(t, store, "parts/event=died/b", []byte("whole"))
+	putBytes(t, store, "parts/type=died/b", []byte("whole"))
+	wantBytes(t, store, "parts/type=died/b", []byte("whole"))
 }
 
 func wantTornOrNothing(t *testing.T, store exchange.Store, name string, size int64) {

@@ -57,15 +57,15 @@ func (s suite) listFolders(t *testing.T) {
 	store := s.open(t).Store
 	for _, name := range []string{
 		"README.txt", "log/000000000/000000000000.json", "log/000000000/000000000001.json",
-		"log/000000001/000000001000.json", "parts/event=died/date=2026-11-22/a", "logger/x",
+		"log/000000001/000000001000.json", "parts/type=died/date=2026-11-22/a", "logger/x",
 	} {
 		putBytes(t, store, name, []byte(name))
 	}
 	wantListed(t, store, "", "README.txt", "log/", "logger/", "parts/")
 	wantListed(t, store, "log", "000000000/", "000000001/")
 	wantListed(t, store, "log/000000000", "000000000000.json", "000000000001.json")
-	wantListed(t, store, "parts", "event=died/")
-	wantListed(t, store, "parts/event=died", "date=2026-11-22/")
+	wantListed(t, store, "parts", "type=died/")
+	wantListed(t, store, "parts/type=died", "date=2026-11-22/")
 }
 
 func (s suite) listMissing(t *testing.T) {
