@@ -1,0 +1,61 @@
+package sftp
+
+import (
+	"context"
+	"io/fs"
+	"iter"
+
+	"waybill/exchange"
+)
+
+// List yields regular files and folders. It holds no connection while it yields.
+func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if err := exchange.CheckFolder(folder); err != nil {
+			yield("", err)
+			return
+		}
+		entries, err := s.entries(ctx, folder)
+		if err != nil {
+			yield("", s.failed("list", folder, err))
+			return
+		}
+		for _, entry := range entries {
+			if name, ok := listed(entry); ok && !yield(name, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) entries(ctx context.Context, folder string) (entries []fs.FileInfo, err error) {
+	at := s.at(folder)
+	if at == "" {
+		at = "."
+	}
+	err = s.do(ctx, func(c *session) error {
+		var err error
+		if entries, err = c.files.ReadDirContext(ctx, at); err == nil || isLost(err) || ctx.Err() != nil {
+			return err
+		}
+		if info, lookErr := c.files.Stat(at); c.absent(at, err) || lookErr == nil && !info.IsDir() {
+			return nil
+		}
+		return err
+	})
+	return entries, err
+}
+
+func listed(entry fs.FileInfo) (string, bool) {
+	if exchange.CheckName(entry.Name()) != nil {
+		return "", false
+	}
+	switch {
+	case entry.IsDir():
+		return entry.Name() + "/", true
+	case entry.Mode().IsRegular():
+		return entry.Name(), true
+	default:
+		return "", false
+	}
+}

@@ -1,0 +1,231 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"time"
+
+	"github.com/jackc/puddle/v2"
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+
+	"waybill/exchange/wire"
+	"waybill/internal/fault"
+)
+
+const (
+	restful  = 5 * time.Second // a connection idle for longer must answer before it is used
+	answerIn = 5 * time.Second
+)
+
+// session is one login. It serves one call at a time, so that it can be cut to end that call.
+type session struct {
+	ssh   *ssh.Client
+	files *sftp.Client
+	used  bool
+	gone  chan struct{} // closed once the connection has ended, by whichever side
+
+	hostKey ssh.PublicKey
+	login   string // how it logged in
+}
+
+// connect is a new session. Connecting and logging in share one time limit.
+func (s *Store) connect(ctx context.Context) (*session, error) {
+	bounded, cancel := context.WithTimeout(ctx, s.cfg.Times.Connect)
+	defer cancel()
+	c, err := s.logIn(bounded)
+	switch {
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case bounded.Err() != nil:
+		err = fault.New(fault.Transient, "connect to", s.cfg.Addr, fmt.Errorf("no login within %v", s.cfg.Times.Connect), "")
+	}
+	if err != nil {
+		if c != nil {
+			c.close()
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
+func (s *Store) logIn(ctx context.Context) (*session, error) {
+	login, err := s.cfg.login(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer login.close()
+	conn, err := s.cfg.Times.Dial(ctx, "tcp", s.cfg.Addr)
+	if err != nil {
+		return nil, fault.New(fault.Transient, "connect to", s.cfg.Addr, err, "")
+	}
+	stop := wire.CloseWhenDone(ctx, conn)
+	defer stop()
+	guard, err := s.hostKeyGuard(conn.RemoteAddr())
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	connected, channels, requests, err := ssh.NewClientConn(conn, s.cfg.Addr, &ssh.ClientConfig{
+		User:              s.cfg.User,
+		Auth:              login.methods,
+		HostKeyCallback:   guard.check,
+		HostKeyAlgorithms: guard.algorithms(),
+		ClientVersion:     "SSH-2.0-Waybill",
+	})
+	if err != nil {
+		return nil, s.refused(err, guard, login)
+	}
+	c := &session{ssh: ssh.NewClient(connected, channels, requests), hostKey: guard.accepted, login: login.last()}
+	return c, s.openFiles(c)
+}
+
+// openFiles starts the file transfer on a connection that has logged in.
+func (s *Store) openFiles(c *session) error {
+	var err error
+	if c.files, err = sftp.NewClient(c.ssh); err != nil {
+		return fault.New(fault.Transient, "start file transfer on", s.cfg.Addr, err,
+			"if it stays so: have the server's operator allow the account the subsystem sftp")
+	}
+	c.gone = make(chan struct{})
+	go func() {
+		_ = c.files.Wait() // the calls that it broke tell why
+		close(c.gone)
+	}()
+	return nil
+}
+
+// close cuts the connection: to end a transfer in order could wait for a server that hangs.
+func (c *session) close() {
+	c.ssh.Close()
+	if c.files != nil {
+		c.files.Close()
+		<-c.gone
+	}
+}
+
+// usable says whether the connection still works, as far as one can tell without use. One
+// that was idle for long must answer: its end may have been announced to nobody, as when a
+// firewall forgets it.
+func (c *session) usable(ctx context.Context, idle time.Duration) bool {
+	select {
+	case <-c.gone:
+		return false
+	default:
+	}
+	if idle < restful {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerIn)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { c.ssh.Close() })()
+	_, err := c.files.RealPath(".")
+	return err == nil
+}
+
+// has says whether the server offers an extension in the version that we know.
+func (c *session) has(extension string) bool {
+	version, ok := c.files.HasExtension(extension)
+	return ok && version == extensions[extension]
+}
+
+const (
+	posixRename = "posix-rename@openssh.com"
+	hardlink    = "hardlink@openssh.com"
+	fsync       = "fsync@openssh.com"
+	statvfs     = "statvfs@openssh.com"
+)
+
+var extensions = map[string]string{posixRename: "1", hardlink: "1", fsync: "1", statvfs: "2"}
+
+// lease is the use of a session for one call.
+type lease struct {
+	*session
+	resource *puddle.Resource[*session]
+	unwatch  func() bool
+	ended    chan struct{}
+}
+
+// acquire waits for a connection. A pooled one that has gone stale is replaced.
+func (s *Store) acquire(ctx context.Context) (*lease, error) {
+	for {
+		resource, err := s.pool.Acquire(ctx)
+		if errors.Is(err, puddle.ErrClosedPool) {
+			return nil, errors.New("the store is closed")
+		}
+		if err != nil {
+			return nil, err
+		}
+		c := resource.Value()
+		if !c.used || c.usable(ctx, resource.IdleDuration()) {
+			c.used = true
+			return watch(ctx, c, resource), nil
+		}
+		resource.Destroy()
+	}
+}
+
+// watch has the connection cut once ctx is done and the grace over.
+func watch(ctx context.Context, c *session, resource *puddle.Resource[*session]) *lease {
+	ended := make(chan struct{})
+	unwatch := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			c.ssh.Close()
+		case <-ended:
+		}
+	})
+	return &lease{c, resource, unwatch, ended}
+}
+
+// release returns the session, unless err says that it is broken.
+func (l *lease) release(err error) {
+	l.unwatch()
+	close(l.ended)
+	select {
+	case <-l.gone:
+		l.resource.Destroy()
+		return
+	default:
+	}
+	if isLost(err) {
+		l.resource.Destroy()
+		return
+	}
+	l.resource.Release()
+}
+
+// exists looks without following links: a name that is taken by anything is taken.
+func (c *session) exists(at string) (bool, error) {
+	_, err := c.files.Lstat(at)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, os.ErrNotExist):
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
+// absent says whether err, got for at, means that nothing is there. Some servers have no better
+// word than "failure" for a path that leads through a file.
+func (c *session) absent(at string, err error) bool {
+	if errors.Is(err, os.ErrNotExist) {
+		return true
+	}
+	if !isFailure(err) {
+		return false
+	}
+	for above := path.Dir(at); above != "." && above != "/"; above = path.Dir(above) {
+		if info, err := c.files.Stat(above); err == nil {
+			return !info.IsDir()
+		}
+	}
+	return false
+}

@@ -1,0 +1,105 @@
+package sftp_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"waybill/exchange/exchangetest"
+	"waybill/exchange/sftp"
+	"waybill/internal/child"
+	"waybill/internal/servers"
+)
+
+var openssh *servers.SFTP
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	dir, err := serverFolder()
+	if err == nil {
+		defer os.RemoveAll(dir)
+		openssh, err = servers.StartSFTP(ctx, dir, servers.SFTPOptions{Log: os.Stderr})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer openssh.Kill()
+	return m.Run()
+}
+
+// serverFolder is one that the servers' account can reach, also when root runs the tests.
+func serverFolder() (string, error) {
+	dir, err := os.MkdirTemp("", "sftp-test-")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o755)
+}
+
+// configOf logs in to an sshd by its own key. Each has an exchange of its own.
+func configOf(t *testing.T, server *servers.SFTP) sftp.Config {
+	t.Helper()
+	line, err := server.KnownHost()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sftp.Config{
+		Addr: server.Addr(), User: server.User(), KeyFile: server.KeyFile(), HostKeys: []string{line},
+		Root: newFolder(t, server.Files()) + "/patient-events",
+	}
+}
+
+var folders atomic.Int64
+
+// newFolder makes a folder that belongs to the servers' account and returns its name.
+func newFolder(t *testing.T, in string) string {
+	t.Helper()
+	name := fmt.Sprintf("site-%d", folders.Add(1))
+	account, err := child.ServerAccount()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(in, name)
+	if err := os.Mkdir(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := account.Own(path); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func open(t *testing.T, cfg sftp.Config) *sftp.Store {
+	t.Helper()
+	store, err := sftp.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return store
+}
+
+func place(t *testing.T, cfg sftp.Config, files string) exchangetest.Place {
+	t.Helper()
+	return exchangetest.Place{
+		Store: open(t, cfg),
+		Plant: func(name string, data []byte) error {
+			return os.WriteFile(filepath.Join(files, cfg.Root, name), data, 0o644)
+		},
+	}
+}
+
+func TestConformanceOnOpenSSH(t *testing.T) {
+	caps := exchangetest.Capabilities{NativePublish: true, Overwrites: true}
+	exchangetest.Run(t, caps, func(t *testing.T) exchangetest.Place {
+		return place(t, configOf(t, openssh), openssh.Files())
+	})
+}
