@@ -5,7 +5,7 @@ VERSITYGW     := v1.8.0
 GOBIN         := $(shell go env GOPATH)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build postgres servers bench-quick clean
+.PHONY: help demo test lint build postgres servers duckdb bench-quick clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ demo: postgres ## Run a verified day of three hospital services, from nothing
 		$(if $(KEEP),-keep) $(if $(INPUT),-input '$(INPUT)') $(if $(APPOINTMENTS),-appointments '$(APPOINTMENTS)') \
 		$(if $(ACT_WITHIN),-act-within $(ACT_WITHIN))
 
-test: postgres servers ## Run every test, with the race detector
+test: postgres servers duckdb ## Run every test, with the race detector
 	go vet ./...
 	go test -race -timeout 15m ./...
 
@@ -39,6 +39,11 @@ postgres:
 # servers unpacked, not installed, from the packages of this Debian release.
 servers: $(GOBIN)/versitygw
 	@go run ./internal/servers/fetch 2>/dev/null || { { [ "$$(id -u)" != 0 ] || apt-get update -qq; } && go run ./internal/servers/fetch; }
+
+# A Parquet reader that is not ours.
+duckdb:
+	@go run ./internal/duckdb/fetch 2>/dev/null || { { [ "$$(id -u)" != 0 ] || { apt-get update -qq && \
+	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nodejs npm; } >/dev/null; } && go run ./internal/duckdb/fetch; }
 
 $(GOBIN)/versitygw:
 	go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
