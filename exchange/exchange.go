@@ -68,12 +68,13 @@ type Deleter interface {
 	Delete(ctx context.Context, name string) error
 }
 
-// Fact is something that a store found out about its server, for an operator to read: what,
-// the finding, and what to do about it where something should be done.
+// Fact is something found out about a server, for an operator to read: what, the finding, and
+// what to do about it where something should be done.
 type Fact struct {
 	Name   string `json:"name"`
 	Value  string `json:"value"`
 	Advice string `json:"advice,omitempty"`
+	Fails  bool   `json:"fails,omitempty"` // the party can't do its work like this
 }
 
 // Inspector tells what kind of server a store talks to: its software, TLS, and the commands or

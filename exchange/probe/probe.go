@@ -1,0 +1,262 @@
+// Package probe tries on a store everything that a party will ask of it, in a folder of its own,
+// and says what it found: for `doctor`.
+package probe
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+)
+
+// Store is what can be probed.
+type Store interface {
+	exchange.Store
+	exchange.Deleter
+	exchange.Inspector
+}
+
+// Role says what a party may be expected to do.
+type Role int
+
+// The two parties.
+const (
+	Exporter Role = iota // reads, lists, puts and publishes
+	Importer             // reads, lists, and publishes in its receipts' folder
+)
+
+const (
+	patience   = 30 * time.Second // for one probe
+	publishers = 8
+)
+
+// probe is one run over one store.
+type probe struct {
+	store  Store
+	role   Role
+	folder string
+	facts  []exchange.Fact
+	put    []string // what is to be deleted again
+}
+
+// Run probes the store in the folder, which it makes and in which id tells its files from those
+// of others. Deleting is tried last; what can't be deleted is named.
+func Run(ctx context.Context, store Store, role Role, folder, id string) []exchange.Fact {
+	p := &probe{store: store, role: role, folder: folder + "/" + id}
+	steps := []func(context.Context) bool{p.reach, p.inspect, p.list, p.write, p.overwrite, p.publish, p.race}
+	if role == Importer {
+		steps = []func(context.Context) bool{p.reach, p.inspect, p.list, p.publish}
+	}
+	for _, step := range steps {
+		if !p.within(ctx, step) {
+			break
+		}
+	}
+	p.within(context.WithoutCancel(ctx), p.cleanUp)
+	return p.facts
+}
+
+func (p *probe) within(ctx context.Context, step func(context.Context) bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return step(ctx)
+}
+
+func (p *probe) found(name, value string) {
+	p.facts = append(p.facts, exchange.Fact{Name: name, Value: value})
+}
+
+func (p *probe) advise(name, value, advice string) {
+	p.facts = append(p.facts, exchange.Fact{Name: name, Value: value, Advice: advice})
+}
+
+func (p *probe) fails(name string, err error, advice string) {
+	if hint := fault.HintOf(err); hint != "" {
+		advice = hint
+	}
+	p.facts = append(p.facts, exchange.Fact{Name: name, Value: err.Error(), Advice: advice, Fails: true})
+}
+
+// reach asks for a file that is not there: the cheapest full round trip, and what every poll does.
+func (p *probe) reach(ctx context.Context) bool {
+	start := time.Now()
+	file, err := p.store.Get(ctx, p.folder+"/nothing")
+	if err == nil {
+		err = errors.Join(errors.New("a file that was never written is there"), file.Close())
+	}
+	if !errors.Is(err, exchange.ErrNotFound) {
+		p.fails("reach", err, "check the store's URL, the network and the credentials")
+		return false
+	}
+	p.found("reach", fmt.Sprintf("yes; a poll takes %s", time.Since(start).Round(time.Millisecond)))
+	return true
+}
+
+func (p *probe) inspect(ctx context.Context) bool {
+	facts, err := p.store.Inspect(ctx)
+	if err != nil {
+		p.advise("server", err.Error(), fault.HintOf(err))
+	}
+	p.facts = append(p.facts, facts...)
+	return true
+}
+
+func (p *probe) list(ctx context.Context) bool {
+	n := 0
+	for _, err := range p.store.List(ctx, "log") {
+		if err != nil {
+			p.fails("list", err, "grant listing on the stream's folder")
+			return true
+		}
+		n++
+	}
+	p.found("list", fmt.Sprintf("yes; log/ has %d folders", n))
+	return true
+}
+
+func (p *probe) write(ctx context.Context) bool {
+	name := p.mine("file")
+	if err := p.store.Put(ctx, name, 5, strings.NewReader("first")); err != nil {
+		p.fails("write", err, "grant writing on the stream's folder")
+		return false
+	}
+	data, err := p.read(ctx, name)
+	switch {
+	case err != nil:
+		p.fails("read after write", err, "what was written must be readable at once")
+	case string(data) != "first":
+		p.fails("read after write", fmt.Errorf("%d other bytes came back", len(data)), "see whether something between here and the store changes files (text mode, a filter)")
+	default:
+		p.found("write", "yes; what was written can be read at once")
+	}
+	listed := false
+	for found, err := range p.store.List(ctx, p.folder) {
+		listed = listed || err == nil && p.folder+"/"+found == name
+	}
+	if !listed {
+		p.advise("list after write", "no", "listings lag behind: `batches` and `status` may show less than there is; export and import open known names and don't care")
+	}
+	return err == nil
+}
+
+func (p *probe) overwrite(ctx context.Context) bool {
+	err := p.store.Put(ctx, p.mine("file"), 6, strings.NewReader("second"))
+	switch {
+	case err == nil:
+		p.found("overwrite", "yes; torn files are replaced")
+	case errors.Is(err, exchange.ErrExists):
+		p.found("overwrite", "no; retry names are in use after torn uploads")
+	default:
+		p.fails("overwrite", err, "putting a file again must either replace it or be refused as existing")
+	}
+	return true
+}
+
+func (p *probe) publish(ctx context.Context) bool {
+	name := p.mine("published")
+	if err := p.store.Publish(ctx, name, []byte("first")); err != nil {
+		p.fails("publish", err, "grant creating files in "+p.folder)
+		return false
+	}
+	if err := p.store.Publish(ctx, name, []byte("other")); !errors.Is(err, exchange.ErrExists) {
+		p.fails("publish", fmt.Errorf("a second manifest in the place of the first was answered with: %w", orNone(err)), "the log is not safe on this store")
+		return true
+	}
+	if data, err := p.read(ctx, name); err != nil || string(data) != "first" {
+		p.fails("publish", fmt.Errorf("the first manifest is no longer there: %w", orNone(err)), "the log is not safe on this store")
+		return true
+	}
+	p.found("publish", "yes; a name that is taken stays as it is")
+	return true
+}
+
+func orNone(err error) error {
+	if err == nil {
+		return errors.New("no error")
+	}
+	return err
+}
+
+// race has several publishers create one file at the same moment. That one wins proves nothing;
+// that two do proves that the store's create-if-absent is emulated.
+func (p *probe) race(ctx context.Context) bool {
+	const rounds = 5
+	most := 0
+	for round := range rounds {
+		name := p.mine(fmt.Sprintf("race-%d", round))
+		winners, err := p.raced(ctx, name)
+		if err != nil {
+			p.advise("create if absent", err.Error(), fault.HintOf(err))
+			return true
+		}
+		most = max(most, winners)
+	}
+	if most == 1 {
+		p.found("create if absent", fmt.Sprintf("one of %d at once wins, in each of %d rounds", publishers, rounds))
+	} else {
+		p.found("create if absent", fmt.Sprintf("emulated: %d of %d at once were told that they won; they find out by reading back, and the database's lock keeps exporters apart", most, publishers))
+	}
+	return true
+}
+
+func (p *probe) raced(ctx context.Context, name string) (winners int, err error) {
+	errs := make([]error, publishers)
+	var all sync.WaitGroup
+	start := make(chan struct{})
+	for i := range publishers {
+		all.Go(func() {
+			<-start
+			errs[i] = p.store.Publish(ctx, name, bytes.Repeat([]byte{byte('a' + i)}, 1000))
+		})
+	}
+	close(start)
+	all.Wait()
+	for _, e := range errs {
+		switch {
+		case e == nil:
+			winners++
+		case !errors.Is(e, exchange.ErrExists):
+			err = e
+		}
+	}
+	if winners > 0 {
+		err = nil
+	}
+	return winners, err
+}
+
+// mine returns the full name of a file of this run, which is deleted at the end.
+func (p *probe) mine(name string) string {
+	name = p.folder + "/" + name
+	p.put = append(p.put, name)
+	return name
+}
+
+func (p *probe) read(ctx context.Context, name string) ([]byte, error) {
+	file, err := p.store.Get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(file, 1<<20))
+	return data, errors.Join(err, file.Close())
+}
+
+func (p *probe) cleanUp(ctx context.Context) bool {
+	for _, name := range p.put {
+		if err := p.store.Delete(ctx, name); err != nil {
+			p.advise("delete", "no: "+err.Error(), "nothing but `prune` needs it; remove "+p.folder+" by hand")
+			return true
+		}
+	}
+	if len(p.put) > 0 {
+		p.found("delete", "yes; nothing is left of this probe but, perhaps, an empty folder")
+	}
+	return true
+}

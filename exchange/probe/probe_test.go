@@ -1,0 +1,143 @@
+package probe_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"waybill/exchange"
+	"waybill/exchange/dir"
+	"waybill/exchange/exchangetest"
+	"waybill/exchange/probe"
+	"waybill/internal/fault"
+)
+
+// altered is a directory's store whose roles behave otherwise.
+type altered struct {
+	exchange.Store
+	*directory
+}
+
+type directory struct{ s *dir.Store }
+
+func (d *directory) Delete(ctx context.Context, name string) error { return d.s.Delete(ctx, name) }
+
+func (d *directory) Inspect(ctx context.Context) ([]exchange.Fact, error) { return d.s.Inspect(ctx) }
+
+func run(t *testing.T, role probe.Role, alter func(exchange.Store) exchange.Store) (facts []exchange.Fact, root string) {
+	t.Helper()
+	root = filepath.Join(t.TempDir(), "stream")
+	s, err := dir.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var store exchange.Store = s
+	if alter != nil {
+		store = alter(s)
+	}
+	return probe.Run(t.Context(), altered{store, &directory{s}}, role, "doctor", "1"), root
+}
+
+func find(t *testing.T, facts []exchange.Fact, name string) exchange.Fact {
+	t.Helper()
+	i := slices.IndexFunc(facts, func(f exchange.Fact) bool { return f.Name == name })
+	if i < 0 {
+		t.Fatalf("nothing is said of %q in %+v", name, facts)
+	}
+	return facts[i]
+}
+
+func TestADirectoryPasses(t *testing.T) {
+	for _, role := range []probe.Role{probe.Exporter, probe.Importer} {
+		facts, root := run(t, role, nil)
+		for _, f := range facts {
+			if f.Fails || f.Advice != "" {
+				t.Errorf("%+v", f)
+			}
+		}
+		for _, name := range []string{"reach", "list", "publish", "delete"} {
+			find(t, facts, name)
+		}
+		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && !entry.IsDir() {
+				t.Errorf("%s is left", path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAnImporterIsNotAskedToPutParts(t *testing.T) {
+	facts, _ := run(t, probe.Importer, func(s exchange.Store) exchange.Store {
+		return &exchangetest.Faulty{Store: s, Fail: func(op exchangetest.Op, _ string) error {
+			if op == exchangetest.Put {
+				return errors.New("denied")
+			}
+			return nil
+		}}
+	})
+	for _, f := range facts {
+		if f.Fails {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+func TestWhatAStoreCannotDoIsNamed(t *testing.T) {
+	refuse := func(refused exchangetest.Op) func(exchange.Store) exchange.Store {
+		return func(s exchange.Store) exchange.Store {
+			return &exchangetest.Faulty{Store: s, Fail: func(op exchangetest.Op, _ string) error {
+				if op == refused {
+					return fault.New(fault.Usage, string(op), "it", errors.New("denied"), "grant it")
+				}
+				return nil
+			}}
+		}
+	}
+	for _, c := range []struct {
+		fact  string
+		alter func(exchange.Store) exchange.Store
+	}{
+		{"reach", refuse(exchangetest.Get)},
+		{"list", refuse(exchangetest.List)},
+		{"write", refuse(exchangetest.Put)},
+		{"publish", refuse(exchangetest.Publish)},
+		{"publish", func(s exchange.Store) exchange.Store { return overwriting{s} }},
+		{"read after write", func(s exchange.Store) exchange.Store {
+			return &exchangetest.Faulty{Store: s, Tear: func(op exchangetest.Op, _ string) (int64, bool) { return 2, op == exchangetest.Get }}
+		}},
+	} {
+		facts, _ := run(t, probe.Exporter, c.alter)
+		if f := find(t, facts, c.fact); !f.Fails || f.Advice == "" {
+			t.Errorf("%s: %+v", c.fact, f)
+		}
+	}
+}
+
+// overwriting publishes over what is there.
+type overwriting struct{ exchange.Store }
+
+func (s overwriting) Publish(ctx context.Context, name string, data []byte) error {
+	return s.Put(ctx, name, int64(len(data)), strings.NewReader(string(data)))
+}
+
+func TestHowAStorePublishesIsSaid(t *testing.T) {
+	facts, _ := run(t, probe.Exporter, exchangetest.WithoutOverwrite)
+	if f := find(t, facts, "overwrite"); !strings.Contains(f.Value, "retry names") {
+		t.Errorf("%+v", f)
+	}
+	facts, _ = run(t, probe.Exporter, nil)
+	if f := find(t, facts, "overwrite"); !strings.HasPrefix(f.Value, "yes") {
+		t.Errorf("%+v", f)
+	}
+	if f := find(t, facts, "create if absent"); !strings.HasPrefix(f.Value, "one of") {
+		t.Errorf("%+v", f)
+	}
+}
