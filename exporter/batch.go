@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"waybill/internal/fault"
+	"waybill/internal/span"
 	"waybill/schemas"
 	"waybill/schemas/part"
 )
@@ -195,7 +196,9 @@ func (b *batchWriter) begin(event string) (*openPart, error) {
 }
 
 // upload completes a part, puts it on the store and notes it for the manifest.
-func (b *batchWriter) upload(o *openPart) error {
+func (b *batchWriter) upload(o *openPart) (err error) {
+	ctx, part := span.Start(b.ctx, "part", span.Event.String(o.event))
+	defer func() { span.End(part, err) }()
 	delete(b.open, o.event)
 	defer o.discard()
 	if err := o.encoder.Close(); err != nil {
@@ -206,11 +209,12 @@ func (b *batchWriter) upload(o *openPart) error {
 		return fault.New(fault.Transient, "spool", o.event, err, "")
 	}
 	sum := hex.EncodeToString(o.hash.Sum(nil))
-	name, err := b.writer.Part(b.ctx, o.event, b.date(), b.plan.batch, o.file, size, sum)
+	name, err := b.writer.Part(ctx, o.event, b.date(), b.plan.batch, o.file, size, sum)
 	if err != nil {
 		return err
 	}
 	stats := o.encoder.Stats()
+	part.SetAttributes(span.Events.Int64(stats.Rows), span.Bytes.Int64(size))
 	b.parts = append(b.parts, schemas.Part{
 		Name: name, Events: stats.Events, Rows: stats.Rows, Bytes: size, SHA256: sum,
 		RecordedFrom: stats.RecordedFrom, RecordedTo: stats.RecordedTo,

@@ -36,6 +36,8 @@ type Config struct {
 	Log     *slog.Logger
 	// Progress, if set, is told how many events have been written of those that wait.
 	Progress func(done, total int64)
+	// Published, if set, is told of each batch that was published.
+	Published func(BatchSummary)
 }
 
 // MaxHeartbeat is the longest that manifests may announce.
@@ -60,6 +62,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.Progress == nil {
 		c.Progress = func(int64, int64) {}
+	}
+	if c.Published == nil {
+		c.Published = func(BatchSummary) {}
 	}
 	return c
 }
@@ -115,13 +120,15 @@ type Summary struct {
 
 // BatchSummary is one batch that the run published.
 type BatchSummary struct {
-	Batch    int64         `json:"batch"`
-	Kind     string        `json:"kind"`
-	Events   int64         `json:"events"`
-	Parts    int           `json:"parts"`
-	Bytes    int64         `json:"bytes"`
-	Resumed  bool          `json:"resumed"` // planned by an earlier run that did not finish
-	Duration time.Duration `json:"duration_ns"`
+	Batch    int64            `json:"batch"`
+	Kind     string           `json:"kind"`
+	Events   int64            `json:"events"`
+	ByType   map[string]int64 `json:"by_type"` // the events, by event type
+	Parts    int              `json:"parts"`
+	Bytes    int64            `json:"bytes"`
+	WindowTo time.Time        `json:"window_to"` // what was committed before then is out
+	Resumed  bool             `json:"resumed"`   // planned by an earlier run that did not finish
+	Duration time.Duration    `json:"duration_ns"`
 }
 
 // Run publishes everything from the last batch to now and returns. If another exporter of this

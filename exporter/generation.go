@@ -56,6 +56,7 @@ func (s *session) planGeneration(ctx context.Context, end *exchange.Entry) (*pla
 		return nil, err
 	}
 	batch := end.Manifest.Batch + 1
+	s.config.Log.Warn("beginning a generation", "batch", batch, "generation", end.Manifest.Generation+1)
 	return s.insert(ctx, &plan{
 		batch: batch, log: log, kind: schemas.Snapshot, generation: int32(end.Manifest.Generation) + 1,
 		cursorBefore: cursor, cursorAfter: cursor, windowFrom: end.Manifest.Window.To.Time,

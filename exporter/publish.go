@@ -6,18 +6,24 @@ import (
 
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
+	"waybill/internal/span"
 	"waybill/schemas"
 )
 
 // finish takes a plan from wherever an earlier run left it to published.
-func (s *session) finish(ctx context.Context, p *plan) error {
+func (s *session) finish(ctx context.Context, p *plan) (err error) {
 	started := time.Now()
+	if p.resumed {
+		s.config.Log.Warn("resuming a batch that an earlier run did not finish", "batch", p.batch, "kind", p.kind)
+	}
+	ctx, batch := span.Continue(ctx, p.traceparent(), "export batch", span.Batch.Int64(p.batch), span.Kind.String(p.kind))
+	defer func() { span.End(batch, err) }()
 	if p.manifest == nil {
 		if err := s.describe(ctx, p); err != nil {
 			return err
 		}
 	}
-	if err := s.writer.Append(ctx, p.batch, p.manifest); err != nil {
+	if err := s.append(ctx, p); err != nil {
 		return err
 	}
 	crashpoint.Here("export.5")
@@ -29,6 +35,21 @@ func (s *session) finish(ctx context.Context, p *plan) error {
 	return s.report(p, time.Since(started))
 }
 
+func (s *session) append(ctx context.Context, p *plan) (err error) {
+	ctx, publish := span.Start(ctx, "publish")
+	defer func() { span.End(publish, err) }()
+	return s.writer.Append(ctx, p.batch, p.manifest)
+}
+
+// traceparent names the span of the run that stored the plan's manifest; "" if none has.
+func (p *plan) traceparent() string {
+	m, err := schemas.ParseManifest(p.manifest)
+	if err != nil {
+		return ""
+	}
+	return m.Traceparent
+}
+
 // describe writes the batch's parts and stores the manifest. From here on the batch has one
 // manifest, to the byte, whoever publishes it.
 func (s *session) describe(ctx context.Context, p *plan) error {
@@ -38,6 +59,7 @@ func (s *session) describe(ctx context.Context, p *plan) error {
 	}
 	crashpoint.Here("export.3")
 	manifest := s.manifest(p, parts)
+	manifest.Traceparent = span.Traceparent(ctx)
 	if manifest.Waiting, err = s.leftWaiting(ctx, p, manifest.Totals.Rows); err != nil {
 		return err
 	}
@@ -113,11 +135,14 @@ func (s *session) report(p *plan, took time.Duration) error {
 	if err != nil {
 		return fault.New(fault.Poison, "read", "stored manifest of "+batchName(p.batch), err, "")
 	}
-	s.summary.Batches = append(s.summary.Batches, BatchSummary{
-		Batch: p.batch, Kind: p.kind, Events: m.Totals.Rows, Parts: len(m.Parts), Bytes: m.Totals.Bytes,
-		Resumed: p.resumed, Duration: took,
-	})
-	s.config.Log.Info("published", "batch", p.batch, "kind", p.kind, "events", m.Totals.Rows, "parts", len(m.Parts), "bytes", m.Totals.Bytes)
+	b := BatchSummary{
+		Batch: p.batch, Kind: p.kind, Events: m.Totals.Rows, ByType: m.Totals.Events, Parts: len(m.Parts), Bytes: m.Totals.Bytes,
+		WindowTo: m.Window.To.Time, Resumed: p.resumed, Duration: took,
+	}
+	s.summary.Batches = append(s.summary.Batches, b)
+	s.config.Published(b)
+	s.config.Log.Info("published", "batch", b.Batch, "kind", b.Kind, "events", b.Events, "parts", b.Parts, "bytes", b.Bytes,
+		"waiting", m.Waiting.Events, "duration", b.Duration)
 	return nil
 }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"waybill/internal/fault"
+	"waybill/internal/span"
 	"waybill/schemas"
 )
 
@@ -26,7 +28,10 @@ func (e *Exporter) Repair(ctx context.Context, from, to int64) (Summary, error) 
 
 const notAgainHint = "publish `waybill export --snapshot`, and have the consumers pass the batch"
 
-func (s *session) repair(ctx context.Context, batch int64) error {
+func (s *session) repair(ctx context.Context, batch int64) (err error) {
+	started := time.Now()
+	ctx, repair := span.Start(ctx, "repair batch", span.Batch.Int64(batch))
+	defer func() { span.End(repair, err) }()
 	p, err := scanPlan(s.conn.QueryRow(ctx, `SELECT `+planColumns+` FROM exporter.plan WHERE batch = $1 AND published_at IS NOT NULL`, batch))
 	if err != nil {
 		return fault.Database("read", "exporter.plan", err)
@@ -57,5 +62,5 @@ func (s *session) repair(ctx context.Context, batch int64) error {
 	if err := s.writer.Append(ctx, batch, p.manifest); err != nil {
 		return err
 	}
-	return s.report(p, 0)
+	return s.report(p, time.Since(started))
 }

@@ -70,5 +70,6 @@ func (s *session) begin(ctx context.Context) error {
 	}
 	s.checkpoint.batch, s.checkpoint.hash, s.checkpoint.exists = start.Batch, start.Hash, true
 	s.checkpoint.generation, s.summary.From = 1, start.Batch
+	s.config.Log.Info("a new consumer begins", "after_batch", start.Batch)
 	return nil
 }

@@ -28,6 +28,9 @@ func (s *session) approve(ctx context.Context, d Decision) error {
 	_, err = s.database().Exec(ctx, `INSERT INTO approval (batch, hash, reason, person, approved_at) VALUES ($1, $2, $3, $4, clock_timestamp())
 		ON CONFLICT (batch) DO UPDATE SET (hash, reason, person, approved_at) = (excluded.hash, excluded.reason, excluded.person, excluded.approved_at)`,
 		d.Batch, entry.Hash, d.Reason, d.Person)
+	if err == nil {
+		s.config.Log.Warn("a person approved a held batch", "batch", d.Batch)
+	}
 	return fault.Database("approve", name, err)
 }
 
@@ -61,6 +64,7 @@ func (s *session) pass(ctx context.Context, d Decision) error {
 			return fault.Database("pass", name, err)
 		}
 		s.checkpoint.batch, s.checkpoint.hash = d.Batch, hash
+		s.config.Log.Warn("a person passed a batch", "batch", d.Batch)
 		return nil
 	})
 }

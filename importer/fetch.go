@@ -7,11 +7,13 @@ import (
 	"os"
 	"path/filepath"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"waybill/exchange"
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
+	"waybill/internal/span"
 	"waybill/schemas"
 	"waybill/schemas/part"
 )
@@ -24,6 +26,7 @@ const partsAtOnce = 4
 type fetched struct {
 	entry *exchange.Entry
 	files []spooled
+	span  trace.Span // of the batch: it goes on with the exporter's, and ends when the batch is discarded
 	err   error
 }
 
@@ -44,8 +47,23 @@ func (f *fetched) parts() []part.File {
 	return files
 }
 
-// discard removes the batch's spool files.
+func (f *fetched) bytes() (sum int64) {
+	for _, s := range f.files {
+		sum += s.meta.Bytes
+	}
+	return sum
+}
+
+// within puts what ctx governs under the batch's span.
+func (f *fetched) within(ctx context.Context) context.Context {
+	return trace.ContextWithSpan(ctx, f.span)
+}
+
+// discard removes the batch's spool files. There are none of a batch that could not be fetched.
 func (f *fetched) discard() {
+	if f.span != nil {
+		span.End(f.span, f.err)
+	}
 	for _, s := range f.files {
 		if s.file != nil { // else it was never fetched
 			_ = s.file.Close()
@@ -93,6 +111,8 @@ func (s *session) fetchNext(ctx context.Context, after exchange.Position) *fetch
 // once its size and hash are the manifest's.
 func (s *session) fetchParts(ctx context.Context, entry *exchange.Entry) *fetched {
 	f := &fetched{entry: entry}
+	ctx, f.span = span.Continue(ctx, entry.Manifest.Traceparent, "import batch",
+		span.Batch.Int64(entry.Manifest.Batch), span.Kind.String(entry.Manifest.Kind))
 	for _, p := range entry.Manifest.Parts {
 		if s.subscribes(p) {
 			f.files = append(f.files, spooled{meta: p})
@@ -106,14 +126,16 @@ func (s *session) fetchParts(ctx context.Context, entry *exchange.Entry) *fetche
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
+	if f.err = group.Wait(); f.err != nil {
 		f.discard()
-		return &fetched{err: err}
+		return &fetched{err: f.err}
 	}
 	return f
 }
 
-func (s *session) fetchPart(ctx context.Context, batch int64, index int, p schemas.Part) (*os.File, error) {
+func (s *session) fetchPart(ctx context.Context, batch int64, index int, p schemas.Part) (_ *os.File, err error) {
+	ctx, fetch := span.Start(ctx, "fetch part", span.Events.Int64(p.Rows), span.Bytes.Int64(p.Bytes))
+	defer func() { span.End(fetch, err) }()
 	if p.Bytes > s.config.MaxPartBytes {
 		return nil, fault.New(fault.Poison, "fetch", p.Name, fmt.Errorf("it claims %d bytes; the limit is %d", p.Bytes, s.config.MaxPartBytes),
 			"raise max_part_mib if the producer really writes such parts")

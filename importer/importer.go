@@ -64,6 +64,8 @@ type Config struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Release string // the version of this software, for receipts
+	// Loaded, if set, is told of each batch that was loaded for good: not in a dry run.
+	Loaded func(BatchSummary)
 }
 
 // WithDefaults fills what was left zero.
@@ -91,6 +93,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Loaded == nil {
+		c.Loaded = func(BatchSummary) {}
 	}
 	return c
 }
@@ -180,7 +185,9 @@ type BatchSummary struct {
 	Rows        int64            `json:"rows"`    // events of the subscribed types
 	Changed     int64            `json:"changed"` // patients whose projected state changed
 	Quarantined int64            `json:"quarantined"`
+	Bytes       int64            `json:"bytes"` // of the parts that were fetched
 	Effects     map[string]int64 `json:"effects"`
+	WindowTo    time.Time        `json:"window_to"` // the source's state up to here is in
 	Duration    time.Duration    `json:"duration_ns"`
 }
 

@@ -28,10 +28,14 @@ func (s *session) takeLease(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, `LOCK TABLE lease IN EXCLUSIVE MODE`); err != nil {
 			return err
 		}
-		if err := evict(ctx, tx); err != nil {
+		evicted, err := evict(ctx, tx)
+		if err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `
+		if evicted {
+			s.config.Log.Warn("took the place of an importer past its lease")
+		}
+		_, err = tx.Exec(ctx, `
 			INSERT INTO lease (pid, backend_start, until) VALUES ($1, $2, clock_timestamp() + $3)
 			ON CONFLICT (one) DO UPDATE SET (pid, backend_start, until) = (excluded.pid, excluded.backend_start, excluded.until)`,
 			s.backend.pid, s.backend.started, s.config.Lease)
@@ -43,28 +47,29 @@ func (s *session) takeLease(ctx context.Context) error {
 	return fault.Database("lease", s.subject(), err)
 }
 
-func evict(ctx context.Context, tx pgx.Tx) error {
+// evict terminates the backend of a holder past its lease, and tells whether there was one.
+func evict(ctx context.Context, tx pgx.Tx) (bool, error) {
 	var pid int32
 	var expired bool
 	err := tx.QueryRow(ctx, `SELECT lease.pid, lease.until < clock_timestamp()
 		FROM lease JOIN pg_stat_activity a ON a.pid = lease.pid AND a.backend_start = lease.backend_start`).Scan(&pid, &expired)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows): // nobody, or a holder whose backend is gone
-		return nil
+		return false, nil
 	case err != nil:
-		return err
+		return false, err
 	case !expired:
-		return errRunning
+		return false, errRunning
 	}
 	const waitMilliseconds = 10_000
 	var gone bool
 	if err := tx.QueryRow(ctx, `SELECT pg_terminate_backend($1, $2)`, pid, waitMilliseconds).Scan(&gone); err != nil {
-		return err
+		return false, err
 	}
 	if !gone {
-		return errors.New("the backend of an importer past its lease does not end")
+		return false, errors.New("the backend of an importer past its lease does not end")
 	}
-	return nil
+	return true, nil
 }
 
 // keepLease renews the lease until the returned function is called. The returned context ends

@@ -11,6 +11,7 @@ import (
 
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
+	"waybill/internal/span"
 	"waybill/schemas"
 	"waybill/schemas/part"
 )
@@ -35,17 +36,23 @@ type loadMode struct {
 }
 
 // load applies a fetched batch whole, or leaves no trace of it.
-func (s *session) load(ctx context.Context, batch *fetched, mode loadMode) error {
+func (s *session) load(ctx context.Context, batch *fetched, mode loadMode) (err error) {
 	started := time.Now()
+	ctx, loading := span.Start(batch.within(ctx), "load")
+	defer func() {
+		batch.err = err
+		span.End(loading, err)
+	}()
 	tx, err := s.database().Begin(ctx)
 	if err != nil {
 		return fault.Database("begin", batch.name(), err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	l := &load{session: s, batch: batch, tx: tx, mode: mode, started: started}
-	l.summary = BatchSummary{Batch: batch.manifest().Batch, Kind: batch.manifest().Kind, Effects: map[string]int64{}}
-	for _, step := range []func(context.Context) error{l.begin, l.stage, l.lock, l.apply, l.settle} {
-		if err := step(ctx); err != nil {
+	m := batch.manifest()
+	l.summary = BatchSummary{Batch: m.Batch, Kind: m.Kind, Bytes: batch.bytes(), Effects: map[string]int64{}, WindowTo: m.Window.To.Time}
+	for _, step := range l.steps() {
+		if err := step.take(ctx); err != nil {
 			return l.failed(ctx, err)
 		}
 	}
@@ -55,7 +62,24 @@ func (s *session) load(ctx context.Context, batch *fetched, mode loadMode) error
 	}
 	crashpoint.Here("import.4-after-commit")
 	l.committed()
+	loading.SetAttributes(span.Events.Int64(l.summary.Rows), span.Changed.Int64(l.summary.Changed))
 	return nil
+}
+
+// step is one of the load's, and a span of its trace.
+type step struct {
+	name string
+	do   func(context.Context) error
+}
+
+func (l *load) steps() []step {
+	return []step{{"begin", l.begin}, {"copy", l.stage}, {"lock checkpoint", l.lock}, {"apply", l.apply}, {"settle", l.settle}}
+}
+
+func (s step) take(ctx context.Context) (err error) {
+	ctx, taking := span.Start(ctx, s.name)
+	defer func() { span.End(taking, err) }()
+	return s.do(ctx)
 }
 
 // failed rolls back and, for a held batch, notes that it is held.

@@ -49,8 +49,19 @@ func (l *load) committed() {
 	}
 	l.summary.Duration = time.Since(l.started)
 	l.session.summary.Batches = append(l.session.summary.Batches, l.summary)
-	l.config.Log.Info("loaded", "consumer", l.consumer.Name, "batch", l.summary.Batch, "rows", l.summary.Rows,
-		"changed", l.summary.Changed, "effects", l.summary.Effects, "dry_run", l.dryRun != nil)
+	l.announce()
+}
+
+func (l *load) announce() {
+	b := l.summary
+	if b.Quarantined > 0 {
+		l.config.Log.Warn("rows were set aside", "batch", b.Batch, "quarantined", b.Quarantined)
+	}
+	l.config.Log.Info("loaded", "batch", b.Batch, "kind", b.Kind, "events", b.Rows, "changed", b.Changed, "effects", b.Effects,
+		"bytes", b.Bytes, "observed", l.config.Observe, "dry_run", l.dryRun != nil, "duration", b.Duration)
+	if l.dryRun == nil {
+		l.config.Loaded(b)
+	}
 }
 
 // decide records a person's decisions before the run acts on them.

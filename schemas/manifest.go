@@ -27,8 +27,11 @@ type Manifest struct {
 	Waiting          Waiting  `json:"waiting"`
 	Previous         string   `json:"previous"` // Hash of the manifest file before; "" at genesis
 	Producer         Software `json:"producer"`
-	Parts            []Part   `json:"parts"`
-	Totals           Totals   `json:"totals"`
+	// Traceparent names, as in W3C Trace Context, the span in which the batch was exported, for
+	// traces that go on at its readers. Not looked at here: one that is none is as good as none.
+	Traceparent string `json:"traceparent,omitempty"`
+	Parts       []Part `json:"parts"`
+	Totals      Totals `json:"totals"`
 }
 
 // ContractRef names the revision of the contract that a batch's parts follow.

@@ -149,6 +149,10 @@ func goodManifests(t *testing.T) []vector {
 		{"ok-correction.json", "ok", "", correctionManifest(t)},
 		{"ok-later-format.json", "ok", "", edit(t, good, `"format": 1,`, `"format": 2,
   "signed_by": {"key": null, "names": [1.5, "é"]},`)},
+		{"ok-traceparent.json", "ok", "", alter(t, func(m *schemas.Manifest) {
+			m.Traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+		})},
+		{"ok-traceparent-of-no-form.json", "ok", "", alter(t, func(m *schemas.Manifest) { m.Traceparent = "nonsense" })},
 		{"ok-later-minor.json", "ok", "", edit(t, good, `"1.0.0"`, `"1.7.0"`)},
 		{"ok-other-spacing.json", "ok", "", compacted(t, good)},
 	}
@@ -206,6 +210,7 @@ var invalidManifests = []struct{ name, reason, old, new string }{
 	{"missing-inner-field", "parts[0].rows: is missing", `"rows": 2,`, ``},
 	{"null-field", "snapshot: is null", `"snapshot": 7`, `"snapshot": null`},
 	{"nested-too-deep", "nested too deep", `"batch": 42,`, `"batch": 42, "x": ` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `,`},
+	{"traceparent-as-number", "traceparent", `"batch": 42,`, `"batch": 42, "traceparent": 7,`},
 	{"number-as-text", "batch", `"batch": 42`, `"batch": "42"`},
 	{"fraction", "batch", `"batch": 42`, `"batch": 42.5`},
 	{"batch-negative", "batch: is out of range", `"batch": 42`, `"batch": -42`},

@@ -23,12 +23,14 @@ func Config(databaseURL string, settings map[string]string) (*pgx.ConnConfig, er
 	return config, nil
 }
 
-// To opens a connection with those settings. The subject names the database in errors.
+// To opens a connection with those settings. The subject names the database in errors. Where ctx
+// carries a trace, the connection's statements become spans.
 func To(ctx context.Context, databaseURL, subject string, settings map[string]string) (*pgx.Conn, error) {
 	config, err := Config(databaseURL, settings)
 	if err != nil {
 		return nil, err
 	}
+	config.Tracer = tracerIn(ctx)
 	conn, err := pgx.ConnectConfig(ctx, config)
 	return conn, fault.Database("connect", subject, err)
 }
