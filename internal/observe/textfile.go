@@ -1,0 +1,168 @@
+package observe
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"waybill/internal/fault"
+)
+
+// CheckFile refuses a path that can't be that of a textfile: node_exporter reads *.prom, and a
+// folder that is missing will be missing at the run's end.
+func CheckFile(path string) error {
+	problem := ""
+	switch info, err := os.Stat(filepath.Dir(path)); {
+	case filepath.Ext(path) != ".prom":
+		problem = "its name does not end in .prom"
+	case errors.Is(err, fs.ErrNotExist):
+		problem = "its folder is not there"
+	case err != nil:
+		problem = err.Error()
+	case !info.IsDir():
+		problem = "what should be its folder is a file"
+	default:
+		return nil
+	}
+	return fault.New(fault.Usage, "write metrics to", path, errors.New(problem), "name a file in the folder that node_exporter's --collector.textfile.directory names")
+}
+
+// WriteFile leaves the metrics in a textfile, whole or not at all. They go on from what the run
+// before left there, see [goOn].
+func (m *Metrics) WriteFile(path string) error {
+	now, err := m.registry.Gather()
+	if err != nil {
+		return fault.New(fault.Transient, "gather", "metrics", err, "")
+	}
+	var text bytes.Buffer
+	for _, family := range goOn(readFile(path), now) {
+		if _, err := expfmt.MetricFamilyToText(&text, family); err != nil {
+			return fault.New(fault.Transient, "encode", "metrics", err, "")
+		}
+	}
+	if err := replace(path, text.Bytes()); err != nil {
+		return fault.New(fault.Transient, "write metrics to", path, err, "")
+	}
+	return nil
+}
+
+// replace renames: a reader sees the old file or the new one.
+func replace(path string, data []byte) (err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(file.Name())
+		}
+	}()
+	_, err = file.Write(data)
+	if err := errors.Join(err, file.Chmod(0o644), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), path)
+}
+
+// readFile returns the families of a textfile; none of one that is not there or can't be read,
+// which is then begun anew.
+func readFile(path string) map[string]*dto.MetricFamily {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(data))
+	if err != nil {
+		return nil
+	}
+	return families
+}
+
+// goOn makes one sequence of the runs that write a file: counters and histograms are added up, so
+// that they grow as those of a long-lived process do, and what a run had nothing to say of stays
+// as it was, such as the time of the last success. A finding of status is of one moment: it goes
+// with it.
+func goOn(before map[string]*dto.MetricFamily, now []*dto.MetricFamily) []*dto.MetricFamily {
+	all := map[string]*dto.MetricFamily{}
+	for _, family := range now {
+		all[family.GetName()] = family
+	}
+	for name, old := range before {
+		switch family := all[name]; {
+		case momentary(name):
+		case family == nil:
+			all[name] = old
+		case family.GetType() == old.GetType():
+			addFamily(family, old)
+		}
+	}
+	return slices.SortedFunc(maps.Values(all), func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
+}
+
+var momentaryPrefixes = []string{"waybill_build_", "waybill_service_", "waybill_receipt_", "waybill_store_breaker_", "waybill_store_consecutive_"}
+
+func momentary(name string) bool {
+	return slices.ContainsFunc(momentaryPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
+func addFamily(family, old *dto.MetricFamily) {
+	series := map[string]*dto.Metric{}
+	for _, m := range family.Metric {
+		series[labels(m)] = m
+	}
+	for _, o := range old.Metric {
+		if m := series[labels(o)]; m != nil {
+			addMetric(m, o)
+		} else {
+			family.Metric = append(family.Metric, o)
+		}
+	}
+}
+
+// addMetric adds nothing to a gauge, nor to a histogram with other buckets.
+func addMetric(m, old *dto.Metric) {
+	if m.Counter != nil {
+		m.Counter.Value = new(m.Counter.GetValue() + old.Counter.GetValue())
+	}
+	if m.Histogram == nil || !sameBuckets(m.Histogram, old.Histogram) {
+		return
+	}
+	m.Histogram.SampleCount = new(m.Histogram.GetSampleCount() + old.Histogram.GetSampleCount())
+	m.Histogram.SampleSum = new(m.Histogram.GetSampleSum() + old.Histogram.GetSampleSum())
+	for i, bucket := range m.Histogram.Bucket {
+		bucket.CumulativeCount = new(bucket.GetCumulativeCount() + old.Histogram.Bucket[i].GetCumulativeCount())
+	}
+}
+
+// sameBuckets passes over the last one of a file, +Inf, which a gathered histogram leaves out.
+func sameBuckets(gathered, read *dto.Histogram) bool {
+	if len(read.Bucket) != len(gathered.Bucket)+1 {
+		return false
+	}
+	for i, bucket := range gathered.Bucket {
+		if bucket.GetUpperBound() != read.Bucket[i].GetUpperBound() {
+			return false
+		}
+	}
+	return true
+}
+
+func labels(m *dto.Metric) string {
+	pairs := make([]string, len(m.Label))
+	for i, l := range m.Label {
+		pairs[i] = fmt.Sprintf("%s=%q", l.GetName(), l.GetValue())
+	}
+	slices.Sort(pairs)
+	return strings.Join(pairs, ",")
+}

@@ -1,0 +1,88 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+)
+
+// flushLimit bounds what a collector that does not answer costs a run at its end. On the way it
+// costs nothing: spans are queued, and dropped when the queue is full.
+const flushLimit = 2 * time.Second
+
+// Tracing returns the provider that the OTEL_* variables configure, and the function that sends
+// what is queued. Without an endpoint it does nothing. Trouble with the collector is logged, once,
+// and is never a run's.
+func Tracing(ctx context.Context, release string, getenv func(string) string, log *slog.Logger) (trace.TracerProvider, func()) {
+	none, nothing := noop.NewTracerProvider(), func() {}
+	endpoint, problem := traceEndpoint(getenv)
+	if problem != "" {
+		log.Warn("no traces are sent", "reason", problem)
+	}
+	if endpoint == "" {
+		return none, nothing
+	}
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: false}))
+	if err != nil {
+		log.Warn("no traces are sent", "reason", err.Error())
+		return none, nothing
+	}
+	// The error is that a part of the description is missing, such as what the environment adds.
+	described, _ := resource.New(ctx, resource.WithTelemetrySDK(),
+		resource.WithAttributes(attribute.String("service.name", "waybill"), attribute.String("service.version", release)),
+		resource.WithFromEnv())
+	provider := sdk.NewTracerProvider(sdk.WithResource(described), sdk.WithBatcher(&quiet{SpanExporter: exporter, log: log}))
+	return provider, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), flushLimit)
+		defer cancel()
+		_ = provider.Shutdown(ctx) // quiet has told
+	}
+}
+
+// traceEndpoint returns where traces go, "" for nowhere, and why not where somebody seems to want
+// it otherwise.
+func traceEndpoint(getenv func(string) string) (endpoint, problem string) {
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
+		if endpoint = getenv(name); endpoint != "" {
+			break
+		}
+	}
+	if endpoint == "" || getenv("OTEL_SDK_DISABLED") == "true" || getenv("OTEL_TRACES_EXPORTER") == "none" {
+		return "", ""
+	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"} {
+		if protocol := getenv(name); protocol != "" && protocol != "http/protobuf" {
+			return "", fmt.Sprintf("%s is %q, and only http/protobuf is spoken", name, protocol)
+		}
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" || !strings.HasPrefix(u.Scheme, "http") {
+		return "", "the endpoint is not the URL of an OTLP/HTTP collector, like http://localhost:4318"
+	}
+	return endpoint, ""
+}
+
+// quiet keeps the collector's trouble from the SDK, which would print it past the log.
+type quiet struct {
+	sdk.SpanExporter
+	log  *slog.Logger
+	once sync.Once
+}
+
+func (q *quiet) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	if err := q.SpanExporter.ExportSpans(ctx, spans); err != nil {
+		q.once.Do(func() { q.log.Warn("traces were lost", "reason", err.Error()) })
+	}
+	return nil
+}
