@@ -38,16 +38,16 @@ func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader
 }
 
 // replace gives temp its name. The plain rename replaces on some servers; others keep to the
-// protocol's word and refuse.
+// protocol's word and refuse. The extension replaces, unless the server is told to keep files.
 func (c *session) replace(temp, at string) error {
 	if c.has(posixRename) {
-		return c.files.PosixRename(temp, at)
+		return c.unlessTaken(at, c.files.PosixRename(temp, at))
 	}
-	return c.rename(temp, at)
+	return c.unlessTaken(at, c.files.Rename(temp, at))
 }
 
-func (c *session) rename(temp, at string) error {
-	err := c.files.Rename(temp, at)
+// unlessTaken finds out what err, a refusal to make the name, was for: servers don't say.
+func (c *session) unlessTaken(at string, err error) error {
 	if err == nil || isLost(err) {
 		return err
 	}
@@ -86,12 +86,9 @@ func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
 // have, the file is created exclusively and written in place: still one winner, but a broken
 // connection may leave it torn.
 func (c *session) claimByLink(temp, at string, data []byte) error {
-	err := c.files.Link(temp, at)
-	if err == nil || isLost(err) {
+	err := c.unlessTaken(at, c.files.Link(temp, at))
+	if err == nil || isLost(err) || errors.Is(err, exchange.ErrExists) {
 		return err
-	}
-	if taken, err := c.exists(at); taken || err != nil {
-		return errors.Join(exchange.ErrExists, err)
 	}
 	return c.createExclusively(at, data)
 }
@@ -101,10 +98,7 @@ func (c *session) claimByLink(temp, at string, data []byte) error {
 func (c *session) createExclusively(at string, data []byte) error {
 	file, err := c.files.OpenFile(at, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
-		if taken, lookErr := c.exists(at); taken && lookErr == nil {
-			return exchange.ErrExists
-		}
-		return err
+		return c.unlessTaken(at, err)
 	}
 	_, err = file.Write(data)
 	return errors.Join(err, c.sync(file), file.Close())
@@ -117,7 +111,7 @@ func (c *session) claimByRename(temp, at string) error {
 		err = exchange.ErrExists
 	}
 	if err == nil {
-		err = c.rename(temp, at)
+		err = c.unlessTaken(at, c.files.Rename(temp, at))
 	}
 	if err != nil {
 		c.discard(temp)

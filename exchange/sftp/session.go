@@ -16,10 +16,11 @@ import (
 	"waybill/internal/fault"
 )
 
-const (
-	restful  = 5 * time.Second // a connection idle for longer must answer before it is used
-	answerIn = 5 * time.Second
-)
+// probing says which connections must answer before they are used: those idle for longer than
+// after. They have the time within to do so.
+type probing struct{ after, within time.Duration }
+
+var defaultProbing = probing{after: 5 * time.Second, within: 5 * time.Second}
 
 // session is one login. It serves one call at a time, so that it can be cut to end that call.
 type session struct {
@@ -110,16 +111,16 @@ func (c *session) close() {
 // usable says whether the connection still works, as far as one can tell without use. One
 // that was idle for long must answer: its end may have been announced to nobody, as when a
 // firewall forgets it.
-func (c *session) usable(ctx context.Context, idle time.Duration) bool {
+func (c *session) usable(ctx context.Context, idle time.Duration, p probing) bool {
 	select {
 	case <-c.gone:
 		return false
 	default:
 	}
-	if idle < restful {
+	if idle < p.after {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerIn)
+	ctx, cancel := context.WithTimeout(ctx, p.within)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { c.ssh.Close() })()
 	_, err := c.files.RealPath(".")
@@ -160,7 +161,7 @@ func (s *Store) acquire(ctx context.Context) (*lease, error) {
 			return nil, err
 		}
 		c := resource.Value()
-		if !c.used || c.usable(ctx, resource.IdleDuration()) {
+		if !c.used || c.usable(ctx, resource.IdleDuration(), s.probing) {
 			c.used = true
 			return watch(ctx, c, resource), nil
 		}

@@ -86,9 +86,10 @@ func (c *Config) check() error {
 
 // Store is an exchange in a folder of an SSH server. It is safe for concurrent use.
 type Store struct {
-	cfg    Config
-	pinned hostKeys
-	pool   *puddle.Pool[*session]
+	cfg     Config
+	probing probing
+	pinned  hostKeys
+	pool    *puddle.Pool[*session]
 }
 
 var (
@@ -99,7 +100,7 @@ var (
 
 // Open checks cfg and connects to nothing yet. What can't be used is a [fault.Usage] error.
 func Open(cfg Config) (*Store, error) {
-	s := &Store{cfg: cfg}
+	s := &Store{cfg: cfg, probing: defaultProbing}
 	if err := cfg.check(); err != nil {
 		return nil, fault.New(fault.Usage, "open store", s.place(""), err, "")
 	}

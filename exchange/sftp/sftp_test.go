@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	pkgsftp "github.com/pkg/sftp"
+
 	"waybill/exchange/exchangetest"
 	"waybill/exchange/sftp"
 	"waybill/internal/child"
@@ -20,6 +22,10 @@ var openssh *servers.SFTP
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if err := pkgsftp.SetSFTPExtensions(); err != nil { // of the servers in this process
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	dir, err := serverFolder()
@@ -87,19 +93,75 @@ func open(t *testing.T, cfg sftp.Config) *sftp.Store {
 	return store
 }
 
-func place(t *testing.T, cfg sftp.Config, files string) exchangetest.Place {
+// target is a server that the conformance suite runs on.
+type target struct {
+	caps   exchangetest.Capabilities
+	files  string
+	config func(t *testing.T) sftp.Config
+}
+
+func targets(t *testing.T) map[string]target {
 	t.Helper()
-	return exchangetest.Place{
-		Store: open(t, cfg),
-		Plant: func(name string, data []byte) error {
-			return os.WriteFile(filepath.Join(files, cfg.Root, name), data, 0o644)
+	full := startModSFTP(t, servers.ModSFTPOptions{})
+	plain := startModSFTP(t, servers.ModSFTPOptions{NoExtensions: true})
+	own := startOwn(t, ownServer{password: "secret"})
+	few := func(native, overwrites bool) exchangetest.Capabilities {
+		return exchangetest.Capabilities{NativePublish: native, Overwrites: overwrites, Names: 500}
+	}
+	return map[string]target{
+		"OpenSSH": {
+			exchangetest.Capabilities{NativePublish: true, Overwrites: true},
+			openssh.Files(),
+			func(t *testing.T) sftp.Config { return configOf(t, openssh) },
 		},
+		"ProFTPD": {few(true, true), full.Files, func(t *testing.T) sftp.Config { return modConfig(t, full) }},
+		"ProFTPD without extensions": {
+			few(false, false), plain.Files, func(t *testing.T) sftp.Config { return modConfig(t, plain) },
+		},
+		"a server in Go, without extensions": {few(false, true), own.files, own.config},
 	}
 }
 
-func TestConformanceOnOpenSSH(t *testing.T) {
-	caps := exchangetest.Capabilities{NativePublish: true, Overwrites: true}
-	exchangetest.Run(t, caps, func(t *testing.T) exchangetest.Place {
-		return place(t, configOf(t, openssh), openssh.Files())
-	})
+func startModSFTP(t *testing.T, options servers.ModSFTPOptions) *servers.ModSFTP {
+	t.Helper()
+	dir, err := serverFolder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	server, err := servers.StartModSFTP(t.Context(), dir, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Kill)
+	return server
+}
+
+func modConfig(t *testing.T, server *servers.ModSFTP) sftp.Config {
+	t.Helper()
+	line, err := server.KnownHost()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sftp.Config{
+		Addr: server.Addr(), User: server.User, HostKeys: []string{line},
+		Password: func() (string, error) { return server.Password, nil },
+		Root:     newFolder(t, server.Files) + "/patient-events",
+	}
+}
+
+func TestConformance(t *testing.T) {
+	for name, on := range targets(t) {
+		t.Run(name, func(t *testing.T) {
+			exchangetest.Run(t, on.caps, func(t *testing.T) exchangetest.Place {
+				cfg := on.config(t)
+				return exchangetest.Place{
+					Store: open(t, cfg),
+					Plant: func(name string, data []byte) error {
+						return os.WriteFile(filepath.Join(on.files, cfg.Root, name), data, 0o644)
+					},
+				}
+			})
+		})
+	}
 }

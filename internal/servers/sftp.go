@@ -74,8 +74,10 @@ func (s *SFTP) AuthorizedKeys() string { return filepath.Join(s.dir, "authorized
 func (s *SFTP) hostKeyFile() string { return filepath.Join(s.dir, "host_key") }
 
 // KnownHost is the server's line in known_hosts.
-func (s *SFTP) KnownHost() (string, error) {
-	text, err := os.ReadFile(s.hostKeyFile())
+func (s *SFTP) KnownHost() (string, error) { return knownHost(s.Addr(), s.hostKeyFile()) }
+
+func knownHost(addr, keyFile string) (string, error) {
+	text, err := os.ReadFile(keyFile)
 	if err != nil {
 		return "", err
 	}
@@ -83,7 +85,7 @@ func (s *SFTP) KnownHost() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return knownhosts.Line([]string{s.Addr()}, key.PublicKey()), nil
+	return knownhosts.Line([]string{addr}, key.PublicKey()), nil
 }
 
 // prepare makes what is not there yet, so that a server can be started where one was.
