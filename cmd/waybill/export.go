@@ -32,6 +32,7 @@ func (c *exportCommand) Run(ctx context.Context, env *environment) error {
 		run = e.NewGeneration
 	}
 	summary, err := run(ctx)
+	env.idle = summary.Running
 	return errors.Join(env.printExport(summary, err != nil), err)
 }
 

@@ -37,6 +37,7 @@ func (c *importCommand) Run(ctx context.Context, env *environment) error {
 		options.Pass = &importer.Decision{Batch: *c.Pass, Reason: c.Reason, Person: person()}
 	}
 	summary, err := i.Run(ctx, options)
+	env.idle = summary.Running
 	return errors.Join(env.printImport(summary, err != nil), err)
 }
 
@@ -109,6 +110,9 @@ func person() string {
 }
 
 func (env *environment) printImport(s importer.Summary, failed bool) error {
+	if s.ReceiptOwed != nil {
+		env.log.Warn("the receipt is owed, and will be written by a later run", "reason", s.ReceiptOwed.Error())
+	}
 	if env.json {
 		return env.printJSON(s)
 	}
@@ -127,9 +131,6 @@ func (env *environment) printImport(s importer.Summary, failed bool) error {
 	t := env.table("BATCH", "KIND", "EVENTS", "CHANGED", "QUARANTINED", "EFFECTS", "TOOK")
 	for _, b := range s.Batches {
 		t.row(b.Batch, b.Kind, count(b.Rows), count(b.Changed), count(b.Quarantined), effects(b.Effects), took(b.Duration))
-	}
-	if s.ReceiptOwed != nil {
-		fmt.Fprintln(env.out, "the receipt is owed, and will be written by a later run:", s.ReceiptOwed)
 	}
 	return t.print()
 }

@@ -14,9 +14,9 @@ import (
 	_ "time/tzdata" // sites have machines without zone files
 
 	"github.com/alecthomas/kong"
-	"golang.org/x/term"
 
 	"waybill/internal/fault"
+	"waybill/internal/observe"
 )
 
 // Exit codes; docs/operation.md explains them.
@@ -30,9 +30,10 @@ const (
 )
 
 type commands struct {
-	Config []string `short:"c" placeholder:"PATH" env:"WAYBILL_CONFIG" help:"A configuration file, or the folder that holds one per service (default: this folder)." default:"."`
-	JSON   bool     `help:"Print JSON in place of tables."`
-	Log    string   `enum:"error,warn,info,debug" default:"warn" help:"Log what is at least this important, to standard error (${enum})."`
+	Config []string   `short:"c" placeholder:"PATH" env:"WAYBILL_CONFIG" help:"A configuration file, or the folder that holds one per service (default: this folder)." default:"."`
+	JSON   bool       `help:"Print JSON in place of tables."`
+	Log    string     `enum:"error,warn,info,debug" default:"warn" help:"Log what is at least this important, to standard error (${enum})."`
+	Watch  watchFlags `embed:""`
 
 	Init    initCommand    `cmd:"" help:"Write a commented configuration file for a service."`
 	Migrate migrateCommand `cmd:"" help:"Bring the databases' tables up to date."`
@@ -65,14 +66,10 @@ func run(arguments []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "waybill:", err)
 		return exitUsage
 	}
-	env := &environment{paths: c.Config, json: c.JSON, out: stdout, log: newLogger(stderr, c.Log)}
+	people := isTerminal(stderr)
+	env := &environment{paths: c.Config, json: c.JSON, out: stdout, errors: stderr, terminal: people, log: newLogger(stderr, c.Log, people)}
 	defer env.close()
-	command.BindTo(ctx, (*context.Context)(nil))
-	if err := command.Run(env); err != nil {
-		explain(stderr, err)
-		return exitCode(err)
-	}
-	return exitDone
+	return env.execute(ctx, command, c.Watch)
 }
 
 func exitCode(err error) int {
@@ -98,24 +95,19 @@ func explain(w io.Writer, err error) {
 	}
 }
 
-func newLogger(w io.Writer, level string) *slog.Logger {
-	var l slog.Level
-	_ = l.UnmarshalText([]byte(level)) // kong has checked it against the enum
-	options := &slog.HandlerOptions{Level: l}
-	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		return slog.New(slog.NewTextHandler(w, options))
-	}
-	return slog.New(slog.NewJSONHandler(w, options))
-}
-
 // environment is what every command gets.
 type environment struct {
-	paths []string
-	json  bool
-	out   io.Writer
-	log   *slog.Logger
+	paths    []string
+	json     bool
+	out      io.Writer
+	errors   io.Writer
+	terminal bool // errors are read by people
+	log      *slog.Logger
+	metrics  *observe.Metrics
 
-	opened []io.Closer
+	service string // the one that the command is for; "" for several, or none
+	idle    bool   // another run was at work
+	opened  []io.Closer
 }
 
 // close says goodbye to the stores. That this fails changes nothing that was done.

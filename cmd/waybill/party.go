@@ -88,7 +88,7 @@ func (env *environment) openLog() (*exchange.Reader, *time.Location, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return exchange.NewReader(place), parties[0].zone, nil
+	return exchange.NewReader(env.measured(parties[0], place)), parties[0].zone, nil
 }
 
 // configs returns the configurations of the named service, or of all.
@@ -159,7 +159,14 @@ func (env *environment) config(service string) (*config, error) {
 	if len(list) > 1 {
 		return nil, fault.New(fault.Usage, "find", "configuration", fmt.Errorf("both %s and %s are for service %s", list[0].path, list[1].path, service), "name one with --config")
 	}
+	env.service = service
+	env.log = env.log.With("service", service)
 	return list[0], nil
+}
+
+// measured returns a party's store with its operations measured.
+func (env *environment) measured(c *config, place *store.Place) exchange.Store {
+	return env.metrics.Store(c.Service, place, env.log)
 }
 
 func (c *config) exporter(env *environment, progress func(done, total int64)) (*exporter.Exporter, error) {
@@ -172,9 +179,10 @@ func (c *config) exporter(env *environment, progress func(done, total int64)) (*
 		return nil, err
 	}
 	return exporter.New(exporter.Config{
-		DatabaseURL: url, Store: place, Spool: c.Spool,
+		DatabaseURL: url, Store: env.measured(c, place), Spool: c.Spool,
 		Heartbeat: time.Duration(c.Export.Heartbeat), BatchEvents: c.Export.BatchEvents,
 		Release: release(), Log: env.log, Progress: progress,
+		Published: func(b exporter.BatchSummary) { env.metrics.Published(c.Service, b) },
 	})
 }
 
@@ -188,9 +196,10 @@ func (c *config) importer(env *environment) (*importer.Importer, error) {
 		return nil, err
 	}
 	return importer.New(importer.Config{
-		DatabaseURL: url, Store: place, Consumer: c.consumer, Instance: c.Import.Instance, Spool: c.Spool,
+		DatabaseURL: url, Store: env.measured(c, place), Consumer: c.consumer, Instance: c.Import.Instance, Spool: c.Spool,
 		Grace: time.Duration(c.Import.Grace), Lease: time.Duration(c.Import.Lease), ActWithin: time.Duration(c.Import.ActWithin),
 		Brake: int(*c.Import.Brake), Observe: c.Import.Mode == "observe", QuarantineRows: c.Import.QuarantineRows,
 		MaxPartBytes: c.Import.MaxPartMiB << 20, Zone: c.zone, Log: env.log, Release: release(),
+		Loaded: func(b importer.BatchSummary) { env.metrics.Loaded(c.Service, c.Import.Mode == "observe", b) },
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"waybill/exporter"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/internal/observe"
 	"waybill/schemas"
 )
 
@@ -44,6 +45,7 @@ func (c *statusCommand) Run(ctx context.Context, env *environment) error {
 		if err := row.fill(ctx, env, party); err != nil {
 			row.fail(err)
 		}
+		row.measure(env.metrics)
 		rows = append(rows, row)
 	}
 	if err := env.printStatus(rows); err != nil {
@@ -61,7 +63,8 @@ func (row *serviceStatus) fill(ctx context.Context, env *environment, party *con
 	if err != nil {
 		return err
 	}
-	reader := exchange.NewReader(place)
+	defer func() { env.metrics.Breaker(party.Service, place.Health()) }()
+	reader := exchange.NewReader(env.measured(party, place))
 	last, err := reader.Last(ctx)
 	if err == nil {
 		row.LogEnd = last.Manifest.Batch
@@ -72,6 +75,18 @@ func (row *serviceStatus) fill(ctx context.Context, env *environment, party *con
 		return row.fillExport(ctx, url, reader)
 	}
 	return row.fillImport(ctx, url, party, reader, last)
+}
+
+// measure tells the metrics what the row says.
+func (row *serviceStatus) measure(m *observe.Metrics) {
+	m.Service(row.Service, row.State, row.LogEnd)
+	m.Receipts(row.Receipts)
+	if row.Export != nil {
+		m.Exporting(row.Service, *row.Export)
+	}
+	if row.Import != nil {
+		m.Importing(row.Service, *row.Import)
+	}
 }
 
 // lost reports whether a batch that somebody published or applied is not on the store. The log's
