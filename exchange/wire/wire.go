@@ -69,6 +69,10 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 }
 
+// NetConn returns the connection itself, as that of TLS connections does: for who must set what
+// only TCP has.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
 // CloseWhenDone closes c as soon as ctx is done, which ends what blocks on it. Calling the
 // returned function ends the watch and reports whether c was left open.
 func CloseWhenDone(ctx context.Context, c net.Conn) (stop func() bool) {
