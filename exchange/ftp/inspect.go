@@ -1,0 +1,109 @@
+package ftp
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"waybill/exchange"
+)
+
+// Inspect logs in, lists the top and tells what the server said.
+func (s *Store) Inspect(ctx context.Context) ([]exchange.Fact, error) {
+	said := &transcript{}
+	facts, err := s.inspect(ctx, said)
+	return facts, s.failed(ctx, "inspect", "", err)
+}
+
+func (s *Store) inspect(ctx context.Context, said *transcript) ([]exchange.Fact, error) {
+	c, err := s.connect(ctx, said)
+	if err != nil {
+		return nil, err
+	}
+	defer c.quit()
+	defer c.watch(ctx)()
+	if err := c.ChangeDir(c.root); err != nil && !isRefusal(err) {
+		return nil, err
+	}
+	// Listing is for the sake of its data connection; what is listed does not matter.
+	if _, err := c.List(""); err != nil {
+		return nil, err
+	}
+	features := said.features()
+	return []exchange.Fact{
+		{Name: "server", Value: said.greeting()},
+		s.encryption(c),
+		passive(said),
+		has(features, "MLST", "listings", "MLSD", "LIST and NLST", ""),
+		has(features, "SIZE", "sizes", "SIZE", "by downloading", "have SIZE allowed: each upload and each look at a file costs a download without it"),
+		{Name: "features", Value: strings.Join(features, ", ")},
+	}, nil
+}
+
+func (s *Store) encryption(c *conn) exchange.Fact {
+	if c.data.tls == nil {
+		return exchange.Fact{
+			Name: "encryption", Value: "none, because: " + s.config.AllowPlaintext,
+			Advice: "everybody on the way can read the password and the patients' data: use ftps://",
+		}
+	}
+	state := c.data.tls.ConnectionState()
+	fact := exchange.Fact{Name: "encryption", Value: fmt.Sprintf("%s TLS, %s", s.config.TLS, tls.VersionName(state.Version))}
+	if c.data.resumed() {
+		fact.Value += ", data connections resume the session"
+	} else {
+		fact.Value += ", data connections do not resume the session"
+		fact.Advice = "have the server keep TLS sessions: every transfer costs a full handshake without"
+	}
+	return fact
+}
+
+func passive(said *transcript) exchange.Fact {
+	if said.has("229") {
+		return exchange.Fact{Name: "data connections", Value: "EPSV"}
+	}
+	return exchange.Fact{Name: "data connections", Value: "PASV"}
+}
+
+func has(features []string, feature, name, value, otherwise, advice string) exchange.Fact {
+	for _, f := range features {
+		if f == feature || strings.HasPrefix(f, feature+" ") {
+			return exchange.Fact{Name: name, Value: value}
+		}
+	}
+	return exchange.Fact{Name: name, Value: otherwise, Advice: advice}
+}
+
+// transcript keeps a dialogue, from which only the server's lines are ever taken.
+type transcript struct{ bytes.Buffer }
+
+var (
+	greeting = regexp.MustCompile(`(?m)^220[ -](.*)$`)
+	features = regexp.MustCompile(`(?ms)^211-[^\n]*\n(.*?)^211 `)
+)
+
+func (t *transcript) greeting() string {
+	if match := greeting.FindSubmatch(t.Bytes()); match != nil {
+		return oneLine(string(bytes.TrimSpace(match[1])))
+	}
+	return "it did not say"
+}
+
+func (t *transcript) features() []string {
+	match := features.FindSubmatch(t.Bytes())
+	if match == nil {
+		return nil
+	}
+	var found []string
+	for line := range strings.Lines(string(match[1])) {
+		found = append(found, oneLine(strings.TrimSpace(line)))
+	}
+	return found
+}
+
+func (t *transcript) has(code string) bool {
+	return regexp.MustCompile(`(?m)^` + code + ` `).Match(t.Bytes())
+}

@@ -1,0 +1,156 @@
+package ftp
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"path"
+	"slices"
+	"strings"
+
+	client "github.com/jlaffaye/ftp"
+
+	"waybill/exchange"
+)
+
+// maxListing bounds what a server can make us keep in memory, in bytes of a listing.
+const maxListing = 128 << 20
+
+// List has the whole folder listed before it yields, and holds no connection while it does.
+func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if err := exchange.CheckFolder(folder); err != nil {
+			yield("", err)
+			return
+		}
+		var names []string
+		err := s.use(ctx, "list", folder, func(c *conn) (err error) {
+			names, err = s.names(c, folder)
+			return err
+		})
+		if errors.Is(err, exchange.ErrNotFound) {
+			return
+		}
+		if err != nil {
+			yield("", err)
+			return
+		}
+		for _, name := range names {
+			if exchange.CheckName(strings.TrimSuffix(name, "/")) == nil && !yield(name, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) names(c *conn, folder string) ([]string, error) {
+	if s.config.Flat {
+		if err := c.enter(c.root); err != nil {
+			return nil, err
+		}
+		names, err := c.entries(c.root)
+		return unflatten(names, folder), err
+	}
+	folder = path.Join(c.root, folder)
+	if err := c.enter(folder); err != nil {
+		return nil, err
+	}
+	return c.entries(folder)
+}
+
+// unflatten returns what the flat names say is in folder.
+func unflatten(flat []string, folder string) []string {
+	if folder != "" {
+		folder += "/"
+	}
+	var names []string
+	seen := map[string]bool{}
+	for _, name := range flat {
+		name = strings.ReplaceAll(name, "+", "/")
+		rest, inside := strings.CutPrefix(name, folder)
+		if !inside || exchange.CheckName(name) != nil {
+			continue
+		}
+		if sub, _, deeper := strings.Cut(rest, "/"); deeper {
+			rest = sub + "/"
+		}
+		if !seen[rest] {
+			seen[rest] = true
+			names = append(names, rest)
+		}
+	}
+	return names
+}
+
+// entries lists folder, which is the current one: names as the server gives them, those of
+// folders with "/".
+func (c *conn) entries(folder string) ([]string, error) {
+	c.limit = maxListing
+	defer func() { c.limit = 0 }()
+	found, err := c.List("")
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(found))
+	read := make(map[string]bool, len(found))
+	for _, entry := range found {
+		switch entry.Type {
+		case client.EntryTypeFolder:
+			names = append(names, entry.Name+"/")
+		case client.EntryTypeFile:
+			names = append(names, entry.Name)
+		default:
+			continue
+		}
+		read[entry.Name] = true
+	}
+	if c.data.lines <= len(names) {
+		return names, nil
+	}
+	return c.addUnread(folder, names, read)
+}
+
+// addUnread adds what the listing's other lines are about: links, and what could not be read.
+// LIST has no form that all servers keep to, and months may have names in any language. Bare
+// names have one, and what each of them is can be asked. One that is not there is the rest of
+// a name with a line break in it, whose beginning is not a name either.
+func (c *conn) addUnread(folder string, names []string, read map[string]bool) ([]string, error) {
+	all, err := c.NameList("")
+	if err != nil && !isRefusal(err) {
+		return nil, err
+	}
+	before := ""
+	for _, name := range all {
+		if !read[name] {
+			found, err := c.find(folder, name)
+			if err == nil && found == "" && read[before] {
+				names = slices.DeleteFunc(names, func(n string) bool { return strings.TrimSuffix(n, "/") == before })
+				name = before
+				found, err = c.find(folder, name)
+			}
+			if err != nil {
+				return nil, err
+			}
+			if found != "" {
+				names = append(names, found)
+			}
+		}
+		before = name
+	}
+	return names, nil
+}
+
+// find returns name, with "/" for a folder's, or "" when it is not there.
+func (c *conn) find(folder, name string) (string, error) {
+	if exchange.CheckName(name) != nil {
+		return "", nil
+	}
+	full := path.Join(folder, name)
+	if err := c.ChangeDir(full); !isRefusal(err) {
+		return name + "/", err
+	}
+	if _, err := c.sizeOf(full); !isRefusal(err) {
+		return name, err
+	}
+	return "", nil
+}

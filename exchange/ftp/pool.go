@@ -1,0 +1,74 @@
+package ftp
+
+import (
+	"context"
+
+	"github.com/jackc/puddle/v2"
+)
+
+// lease is a connection in use.
+type lease struct {
+	*conn
+	store    *Store
+	resource *puddle.Resource[*conn]
+	unwatch  func()
+}
+
+// acquire takes a connection that answers. Used ones are asked first, which costs one round
+// trip among the ten of an upload; those that servers or firewalls have dropped are replaced.
+func (s *Store) acquire(ctx context.Context) (*lease, error) {
+	for {
+		resource, err := s.acquireAny(ctx)
+		if err != nil {
+			return nil, err
+		}
+		l := &lease{resource.Value(), s, resource, resource.Value().watch(ctx)}
+		if l.fresh {
+			l.fresh = false
+			return l, nil
+		}
+		if err := l.NoOp(); err == nil {
+			return l, nil
+		}
+		l.release(false)
+	}
+}
+
+// acquireAny opens a connection or takes an idle one. Where the server has no room for another,
+// it waits for one of ours, if there are any.
+func (s *Store) acquireAny(ctx context.Context) (*puddle.Resource[*conn], error) {
+	for {
+		resource, err := s.pool.Acquire(ctx)
+		if err == nil {
+			return resource, nil
+		}
+		if ours := s.pool.Stat(); !isFull(err) || ours.AcquiredResources()+ours.ConstructingResources() == 0 {
+			s.signal() // who else waits must not wait for us
+			return nil, err
+		}
+		select {
+		case <-s.freed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (s *Store) signal() {
+	select {
+	case s.freed <- struct{}{}:
+	default:
+	}
+}
+
+// release gives the connection back, or ends it unless it is sound.
+func (l *lease) release(sound bool) {
+	l.unwatch()
+	if sound && l.ctx.Err() == nil {
+		l.resource.Release()
+	} else {
+		l.hangUp()
+		l.resource.Destroy()
+	}
+	l.store.signal()
+}

@@ -1,0 +1,178 @@
+package ftp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+
+	client "github.com/jlaffaye/ftp"
+
+	"waybill/exchange"
+)
+
+// Get asks for the size first: what is not there is found out without a data connection, and
+// what ends early is not taken for the whole. The reader keeps its connection until it is
+// closed; its end is the end only once the server has said so.
+func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	if err := exchange.CheckName(name); err != nil {
+		return nil, err
+	}
+	l, err := s.acquire(ctx)
+	if err != nil {
+		return nil, s.failed(ctx, "get", name, err)
+	}
+	r, err := l.open(name)
+	if err != nil {
+		l.release(errors.Is(err, exchange.ErrNotFound))
+		return nil, s.failed(ctx, "get", name, err)
+	}
+	return r, nil
+}
+
+func (l *lease) open(name string) (*reader, error) {
+	file, err := l.store.path(l.conn, name)
+	if err != nil {
+		return nil, err
+	}
+	size, err := l.FileSize(file)
+	switch {
+	case isRefusal(err):
+		return nil, l.absent(file)
+	case isUnknown(err):
+		size = 0 // at least
+	case err != nil:
+		return nil, err
+	}
+	response, err := l.Retr(file)
+	if isRefusal(err) {
+		// It has gone since, or the server never told its size, or we may not read it.
+		if _, again := l.FileSize(file); again != nil {
+			return nil, l.absent(file)
+		}
+		return nil, unreadable(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &reader{lease: l, name: name, response: response, left: size}, nil
+}
+
+// absent returns [exchange.ErrNotFound] for a file that the server knows nothing of, unless its
+// folder is closed to the account.
+func (c *conn) absent(file string) error {
+	if err := c.enter(path.Dir(file)); err != nil {
+		return err
+	}
+	return exchange.ErrNotFound
+}
+
+// enter makes folder the current one. It returns [exchange.ErrNotFound] where there is no such
+// folder, and what the server said where it is there and closed.
+func (c *conn) enter(folder string) error {
+	err := c.ChangeDir(folder)
+	if !isRefusal(err) || folder == "/" {
+		return err
+	}
+	above := path.Dir(folder)
+	if err := c.enter(above); err != nil {
+		return err
+	}
+	names, listErr := c.entries(above)
+	switch {
+	case slices.Contains(names, path.Base(folder)+"/"):
+		return unreadable(err)
+	case listErr != nil && !isRefusal(listErr):
+		return listErr
+	default: // an account may be kept from listing: then there is no telling
+		return exchange.ErrNotFound
+	}
+}
+
+// reader is a file in transfer.
+type reader struct {
+	lease    *lease
+	name     string
+	response *client.Response
+	left     int64 // bytes that must still come
+	err      error // how it ended
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	ctx := r.lease.ctx
+	n, err := 0, ctx.Err()
+	if err == nil {
+		n, err = r.response.Read(p)
+	}
+	r.left -= int64(n)
+	switch {
+	case err == nil:
+		return n, nil
+	case errors.Is(err, io.EOF):
+		err = r.finish()
+	}
+	r.end(err)
+	return n, r.err
+}
+
+// finish demands the server's word that it has sent all, and that all has come.
+func (r *reader) finish() error {
+	if err := completed(r.response.Close()); err != nil {
+		return err
+	}
+	if r.left > 0 {
+		return fmt.Errorf("%w: %d bytes are missing", io.ErrUnexpectedEOF, r.left)
+	}
+	return nil
+}
+
+func (r *reader) end(err error) {
+	r.err = io.EOF
+	if err != nil {
+		r.err = r.lease.store.failed(r.lease.ctx, "get", r.name, err)
+	}
+	r.lease.release(err == nil)
+}
+
+// Close before the end drops the connection: the server is still sending.
+func (r *reader) Close() error {
+	if r.err == nil {
+		r.err = errClosed
+		r.lease.release(false)
+	}
+	return nil
+}
+
+var errClosed = errors.New("the reader is closed")
+
+// sizeOf returns how many bytes the server has of a file. One without SIZE is made to send them.
+func (c *conn) sizeOf(file string) (int64, error) {
+	size, err := c.FileSize(file)
+	if !isUnknown(err) {
+		return size, err
+	}
+	response, err := c.Retr(file)
+	if err != nil {
+		return 0, err
+	}
+	size, err = io.Copy(io.Discard, response)
+	return size, errors.Join(err, completed(response.Close()))
+}
+
+// mustBeAbsent returns [exchange.ErrExists] for a file that is there.
+func (c *conn) mustBeAbsent(file string) error {
+	_, err := c.sizeOf(file)
+	switch {
+	case err == nil:
+		return exchange.ErrExists
+	case isRefusal(err):
+		return nil
+	default:
+		return err
+	}
+}

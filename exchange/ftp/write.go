@@ -1,0 +1,189 @@
+package ftp
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+
+	"waybill/exchange"
+)
+
+// Put never replaces a file: a name that is taken is [exchange.ErrExists].
+func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader) error {
+	return s.write(ctx, "put", name, size, body)
+}
+
+// Publish is a Put: FTP has nothing better.
+func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
+	return s.write(ctx, "publish", name, int64(len(data)), bytes.NewReader(data))
+}
+
+func (s *Store) write(ctx context.Context, op, name string, size int64, body io.Reader) error {
+	if err := exchange.CheckName(name); err != nil {
+		return err
+	}
+	return s.use(ctx, op, name, func(c *conn) error {
+		file, err := s.path(c, name)
+		if err != nil {
+			return err
+		}
+		if err := c.mustBeAbsent(file); err != nil {
+			return err
+		}
+		source := &source{body: exchange.Exactly(ctx, body, size), conn: c}
+		if s.config.Direct {
+			return s.direct(c, file, size, source)
+		}
+		return s.viaTemp(c, file, size, source)
+	})
+}
+
+// viaTemp uploads beside the file's place and renames. Whether what is left of a failure may be
+// removed is for the server to say.
+func (s *Store) viaTemp(c *conn, file string, size int64, source *source) error {
+	temp := path.Join(path.Dir(file), ".waybill-"+rand.Text()+".tmp")
+	err := s.upload(c, temp, size, source)
+	if err == nil {
+		err = c.move(temp, file)
+	}
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // a silent server is not asked again
+		_ = c.Delete(temp)
+	}
+	return err
+}
+
+// move looks at the name once more: what renaming does to a file that is there differs between
+// servers.
+func (c *conn) move(temp, file string) error {
+	if err := c.mustBeAbsent(file); err != nil {
+		return err
+	}
+	err := c.Rename(temp, file)
+	if isRefusal(err) || isUnknown(err) {
+		if exists := c.mustBeAbsent(file); exists != nil {
+			return exists
+		}
+		return unrenamable(err)
+	}
+	return err
+}
+
+// direct never removes what it leaves, not even when it is torn: where servers let two upload
+// one file at once, it may be another's.
+func (s *Store) direct(c *conn, file string, size int64, source *source) error {
+	err := s.upload(c, file, size, source)
+	if isRefusal(err) && !source.begun {
+		if exists := c.mustBeAbsent(file); exists != nil {
+			return exists
+		}
+	}
+	return err
+}
+
+// upload stores a file whose name is free and has the server say its size.
+func (s *Store) upload(c *conn, file string, size int64, source *source) error {
+	folder := path.Dir(file)
+	known, err := s.makeFolder(c, folder)
+	if err != nil {
+		return err
+	}
+	err = completed(c.Stor(file, source))
+	if known && isRefusal(err) && !source.begun {
+		// The folder may have been removed since it was made.
+		s.folders.Clear()
+		if _, err := s.makeFolder(c, folder); err != nil {
+			return err
+		}
+		err = completed(c.Stor(file, source))
+	}
+	switch {
+	case source.err != nil:
+		return source.err
+	case isRefusal(err):
+		return unwritable(err)
+	case err != nil:
+		return err
+	}
+	stored, err := c.sizeOf(file)
+	if err == nil && stored != size {
+		err = fmt.Errorf("the server has %d of %d bytes", stored, size)
+	}
+	return err
+}
+
+// makeFolder makes folder and those above it that are missing, down from the store's root, and
+// reports whether it was known to be there without asking.
+func (s *Store) makeFolder(c *conn, folder string) (known bool, err error) {
+	if _, known := s.folders.Load(folder); known || s.config.Flat {
+		return known, nil
+	}
+	err = c.ChangeDir(folder)
+	if isRefusal(err) {
+		err = s.makeMissing(c, folder)
+	}
+	if err == nil {
+		s.folders.Store(folder, nil)
+	}
+	return false, err
+}
+
+func (s *Store) makeMissing(c *conn, folder string) error {
+	if folder != c.root {
+		if _, err := s.makeFolder(c, path.Dir(folder)); err != nil {
+			return err
+		}
+	}
+	err := c.MakeDir(folder)
+	if _, ok := replyOf(err); !ok {
+		return err
+	}
+	// Refused, or somebody else has made it meanwhile.
+	if c.ChangeDir(folder) == nil {
+		return nil
+	}
+	return unmakable(folder, err)
+}
+
+// Delete removes a file. A folder is not removed and not found.
+func (s *Store) Delete(ctx context.Context, name string) error {
+	if err := exchange.CheckName(name); err != nil {
+		return err
+	}
+	return s.use(ctx, "delete", name, func(c *conn) error {
+		file, err := s.path(c, name)
+		if err != nil {
+			return err
+		}
+		err = c.Delete(file)
+		if _, ok := replyOf(err); !ok {
+			return err
+		}
+		if absent := c.mustBeAbsent(file); !errors.Is(absent, exchange.ErrExists) {
+			return absent
+		}
+		return undeletable(err)
+	})
+}
+
+// source is what is uploaded. When it fails, the upload must not end as if it were whole.
+type source struct {
+	body  io.Reader
+	conn  *conn
+	begun bool
+	err   error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	s.begun = true
+	n, err := s.body.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+		s.conn.cut()
+	}
+	return n, err
+}
