@@ -50,7 +50,7 @@ func (l *login) last() string {
 
 func (l *login) close() {
 	if l.agent != nil {
-		l.agent.Close()
+		_ = l.agent.Close()
 	}
 }
 

@@ -37,10 +37,22 @@ func factOf(t *testing.T, store *sftp.Store, name string) string {
 	return ""
 }
 
-// lockedKey writes the key of openssh's user, encrypted with the secret.
+// lockedKey writes the key of openssh's user, encrypted with the secret: once, since that is
+// slow on purpose.
 func lockedKey(t *testing.T) string {
 	t.Helper()
-	return writeKey(t, rawKey(t), secret)
+	file := filepath.Join(filepath.Dir(openssh.KeyFile()), "locked_key")
+	if _, err := os.Stat(file); err == nil {
+		return file
+	}
+	block, err := ssh.MarshalPrivateKeyWithPassphrase(rawKey(t), "", []byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 func rawKey(t *testing.T) any {
@@ -56,12 +68,9 @@ func rawKey(t *testing.T) any {
 	return key
 }
 
-func writeKey(t *testing.T, key any, passphrase string) string {
+func writeKey(t *testing.T, key any) string {
 	t.Helper()
 	block, err := ssh.MarshalPrivateKey(key, "")
-	if passphrase != "" {
-		block, err = ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte(passphrase))
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +93,7 @@ func rsaKey(t *testing.T) string {
 	if _, err := file.Write(ssh.MarshalAuthorizedKey(signerOf(t, key).PublicKey())); err != nil {
 		t.Fatal(err)
 	}
-	return writeKey(t, key, "")
+	return writeKey(t, key)
 }
 
 // startAgent serves keys at $SSH_AUTH_SOCK until the test ends.
@@ -156,7 +165,7 @@ func TestLogsIn(t *testing.T) {
 
 func TestRefusedLoginsSayWhatWasTried(t *testing.T) {
 	stranger, _ := newKey(t)
-	open644 := writeKey(t, stranger, "")
+	open644 := writeKey(t, stranger)
 	if err := os.Chmod(open644, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +184,7 @@ func TestRefusedLoginsSayWhatWasTried(t *testing.T) {
 	}{
 		"wrong password": {server: takesPassword, want: "password"},
 		"more questions": {server: asksTwice, want: "keyboard-interactive"},
-		"wrong key":      {change: func(c *sftp.Config) { c.KeyFile = writeKey(t, stranger, "") }, want: "public key SHA256:"},
+		"wrong key":      {change: func(c *sftp.Config) { c.KeyFile = writeKey(t, stranger) }, want: "public key SHA256:"},
 		"wrong user":     {change: func(c *sftp.Config) { c.User = "nobody-we-know" }, want: "nobody-we-know"},
 		"password not taken": {
 			change: func(c *sftp.Config) { c.KeyFile, c.Password = "", giveSecret },

@@ -38,10 +38,10 @@ func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader
 }
 
 // replace gives temp its name. The plain rename replaces on some servers; others keep to the
-// protocol's word and refuse. The extension replaces, unless the server is told to keep files.
+// protocol's word and refuse.
 func (c *session) replace(temp, at string) error {
 	if c.has(posixRename) {
-		return c.unlessTaken(at, c.files.PosixRename(temp, at))
+		return c.files.PosixRename(temp, at)
 	}
 	return c.unlessTaken(at, c.files.Rename(temp, at))
 }

@@ -67,7 +67,7 @@ func (s *Store) logIn(ctx context.Context) (*session, error) {
 	defer stop()
 	guard, err := s.hostKeyGuard(conn.RemoteAddr())
 	if err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, err
 	}
 	connected, channels, requests, err := ssh.NewClientConn(conn, s.cfg.Addr, &ssh.ClientConfig{
@@ -101,9 +101,9 @@ func (s *Store) openFiles(c *session) error {
 
 // close cuts the connection: to end a transfer in order could wait for a server that hangs.
 func (c *session) close() {
-	c.ssh.Close()
+	_ = c.ssh.Close() // what it interrupts tells its own error
 	if c.files != nil {
-		c.files.Close()
+		_ = c.files.Close()
 		<-c.gone
 	}
 }
@@ -122,7 +122,7 @@ func (c *session) usable(ctx context.Context, idle time.Duration, p probing) boo
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.within)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { c.ssh.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = c.ssh.Close() })()
 	_, err := c.files.RealPath(".")
 	return err == nil
 }
@@ -153,10 +153,10 @@ type lease struct {
 // acquire waits for a connection. A pooled one that has gone stale is replaced.
 func (s *Store) acquire(ctx context.Context) (*lease, error) {
 	for {
-		resource, err := s.pool.Acquire(ctx)
-		if errors.Is(err, puddle.ErrClosedPool) {
+		if s.closed.Load() {
 			return nil, errors.New("the store is closed")
 		}
+		resource, err := s.pool.Acquire(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -177,7 +177,7 @@ func watch(ctx context.Context, c *session, resource *puddle.Resource[*session])
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			c.ssh.Close()
+			_ = c.ssh.Close()
 		case <-ended:
 		}
 	})

@@ -19,6 +19,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/puddle/v2"
@@ -90,6 +91,7 @@ type Store struct {
 	probing probing
 	pinned  hostKeys
 	pool    *puddle.Pool[*session]
+	closed  atomic.Bool
 }
 
 var (
@@ -120,9 +122,11 @@ func Open(cfg Config) (*Store, error) {
 	return s, err
 }
 
-// Close closes the connections, once the calls that use them have ended. Later calls fail.
+// Close ends the connections; that of a file still open ends when the file is closed. Later
+// calls fail.
 func (s *Store) Close() error {
-	s.pool.Close()
+	s.closed.Store(true)
+	go s.pool.Close() // waits for the files
 	return nil
 }
 

@@ -17,7 +17,6 @@ import (
 // ModSFTPOptions say how to run ProFTPD as an SFTP server.
 type ModSFTPOptions struct {
 	NoExtensions bool      // version 3 of the protocol and not a word more
-	NoOverwrite  bool      // no rename onto a file that is there
 	Log          io.Writer // nil discards
 }
 
@@ -87,7 +86,7 @@ func (s *ModSFTP) command(port int) (*exec.Cmd, error) {
 		"PidFile " + filepath.Join(s.dir, "pid"), "ScoreboardFile none", "ControlsEngine off",
 		"AuthOrder mod_auth_file.c", "AuthPAM off", "RequireValidShell off", "AuthUserFile " + s.accountsFile(),
 		"DelayEngine off", "UseReverseDNS off", "WtmpLog off", "TransferLog none", "SystemLog " + filepath.Join(s.dir, "log"),
-		"SFTPEngine on", "SFTPHostKey " + s.hostKeyFile(), "Umask 022", "AllowOverwrite " + on(!s.options.NoOverwrite),
+		"SFTPEngine on", "SFTPHostKey " + s.hostKeyFile(), "Umask 022", "AllowOverwrite on",
 	}
 	if s.options.NoExtensions {
 		lines = append(lines, "SFTPExtensions -fsync -hardlink -posixRename -statvfs")
