@@ -2,17 +2,17 @@ package connect
 
 import (
 	"context"
+	"errors"
 
 	"github.com/exaring/otelpgx"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	metrics "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/trace"
-
-	"waybill/internal/fault"
 )
 
 // tracer records connections and statements: their text, which is the program's own, and neither
-// their arguments nor the values that errors quote. COPY and apply.sql go past it.
+// their arguments nor what errors say beside their code. COPY and apply.sql go past it.
 type tracer struct{ spans *otelpgx.Tracer }
 
 // tracerIn returns a tracer for the trace that ctx carries, or nil.
@@ -32,9 +32,23 @@ func (t tracer) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.Tr
 }
 
 func (t tracer) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryEndData) {
-	data.Err = fault.WithoutValues(data.Err)
+	data.Err = codeOnly(data.Err)
 	t.spans.TraceQueryEnd(ctx, conn, data)
 }
+
+// codeOnly hides what PostgreSQL says of an error, which may quote a row.
+func codeOnly(err error) error {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return coded{pg}
+	}
+	return err
+}
+
+type coded struct{ *pgconn.PgError }
+
+func (e coded) Error() string { return "SQLSTATE " + e.Code }
+
+func (e coded) Unwrap() error { return e.PgError }
 
 func (t tracer) TraceConnectStart(ctx context.Context, data pgx.TraceConnectStartData) context.Context {
 	return t.spans.TraceConnectStart(ctx, data)

@@ -20,11 +20,11 @@ func Database(op, subject string, err error) error {
 		return err
 	}
 	class, hint := classOfDatabase(err)
-	return New(class, op, subject, WithoutValues(err), hint)
+	return New(class, op, subject, withoutValues(err), hint)
 }
 
-// WithoutValues hides the text of errors that quote the value at fault, which may be a patient's.
-func WithoutValues(err error) error {
+// withoutValues hides the text of errors that quote the value at fault, which may be a patient's.
+func withoutValues(err error) error {
 	const dataException = "22"
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && strings.HasPrefix(pg.Code, dataException) {
 		return valueError{pg}

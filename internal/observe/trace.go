@@ -42,11 +42,12 @@ func Tracing(ctx context.Context, release string, getenv func(string) string, lo
 	described, _ := resource.New(ctx, resource.WithTelemetrySDK(),
 		resource.WithAttributes(attribute.String("service.name", "waybill"), attribute.String("service.version", release)),
 		resource.WithFromEnv())
-	provider := sdk.NewTracerProvider(sdk.WithResource(described), sdk.WithBatcher(&quiet{SpanExporter: exporter, log: log}))
+	sending := &quiet{SpanExporter: exporter, log: log}
+	provider := sdk.NewTracerProvider(sdk.WithResource(described), sdk.WithBatcher(sending))
 	return provider, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), flushLimit)
 		defer cancel()
-		_ = provider.Shutdown(ctx) // quiet has told
+		sending.tell(provider.Shutdown(ctx))
 	}
 }
 
@@ -81,8 +82,12 @@ type quiet struct {
 }
 
 func (q *quiet) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
-	if err := q.SpanExporter.ExportSpans(ctx, spans); err != nil {
+	q.tell(q.SpanExporter.ExportSpans(ctx, spans))
+	return nil
+}
+
+func (q *quiet) tell(err error) {
+	if err != nil {
 		q.once.Do(func() { q.log.Warn("traces were lost", "reason", err.Error()) })
 	}
-	return nil
 }

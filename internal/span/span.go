@@ -27,7 +27,6 @@ const (
 	Events  = attribute.Key("waybill.events")
 	Bytes   = attribute.Key("waybill.bytes")
 	Changed = attribute.Key("waybill.changed")
-	Class   = attribute.Key("waybill.class") // of the error
 )
 
 // Start begins a span under the one in ctx. Its end is [End].
@@ -48,11 +47,10 @@ func Continue(ctx context.Context, traceparent, name string, attributes ...attri
 		trace.WithAttributes(attributes...), trace.WithLinks(trace.LinkFromContext(ctx)))
 }
 
-// End ends a span, as failed if err is not nil.
+// End ends a span, as failed if err is not nil. It keeps the error's class; the text is the log's.
 func End(s trace.Span, err error) {
 	if err != nil && !errors.Is(err, context.Canceled) {
-		s.SetStatus(codes.Error, err.Error())
-		s.SetAttributes(Class.String(fault.ClassOf(err).String()))
+		s.SetStatus(codes.Error, fault.ClassOf(err).String())
 	}
 	s.End()
 }
