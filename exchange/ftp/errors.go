@@ -37,6 +37,10 @@ func unwritable(err error) error {
 	return refused(err, "let the account upload there, also under names that begin with a dot")
 }
 
+func unseen(err error) error {
+	return refused(fmt.Errorf("the size of what was uploaded: %w", err), "let the account see what it has uploaded")
+}
+
 func unrenamable(err error) error {
 	return refused(fmt.Errorf("rename: %w", err), "let the account rename files, or add ?direct to the store's URL")
 }

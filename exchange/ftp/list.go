@@ -36,12 +36,14 @@ func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error
 			return
 		}
 		for _, name := range names {
-			if exchange.CheckName(strings.TrimSuffix(name, "/")) == nil && !yield(name, nil) {
+			if isBase(strings.TrimSuffix(name, "/")) && !yield(name, nil) {
 				return
 			}
 		}
 	}
 }
+
+func isBase(name string) bool { return !strings.Contains(name, "/") && exchange.CheckName(name) == nil }
 
 func (s *Store) names(c *conn, folder string) ([]string, error) {
 	if s.config.Flat {
@@ -142,7 +144,7 @@ func (c *conn) addUnread(folder string, names []string, read map[string]bool) ([
 
 // find returns name, with "/" for a folder's, or "" when it is not there.
 func (c *conn) find(folder, name string) (string, error) {
-	if exchange.CheckName(name) != nil {
+	if !isBase(name) {
 		return "", nil
 	}
 	full := path.Join(folder, name)

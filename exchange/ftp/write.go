@@ -110,10 +110,14 @@ func (s *Store) upload(c *conn, file string, size int64, source *source) error {
 		return err
 	}
 	stored, err := c.sizeOf(file)
-	if err == nil && stored != size {
-		err = fmt.Errorf("the server has %d of %d bytes", stored, size)
+	switch {
+	case isRefusal(err):
+		return unseen(err)
+	case err == nil && stored != size:
+		return fmt.Errorf("the server has %d of %d bytes", stored, size)
+	default:
+		return err
 	}
-	return err
 }
 
 // makeFolder makes folder and those above it that are missing, down from the store's root, and

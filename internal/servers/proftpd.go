@@ -72,7 +72,7 @@ func (f *FTP) proftpdConfig(port int, group string) string {
 		"ModulePath " + f.in.path("usr/lib/proftpd"), "LoadModule mod_tls.c",
 		"ServerType standalone", "ServerName exchange", "DefaultAddress 127.0.0.1", "UseIPv6 off", "SocketBindTight on",
 		fmt.Sprintf("Port %d", port), "User " + f.account.Name, "Group " + group,
-		"PidFile " + filepath.Join(f.dir, "pid"), "ScoreboardFile none", "ControlsEngine off",
+		"PidFile " + filepath.Join(f.dir, "pid"), "ScoreboardFile " + filepath.Join(f.dir, "scoreboard"), "ControlsEngine off",
 		"AuthOrder mod_auth_file.c", "AuthPAM off", "RequireValidShell off", "UseFtpUsers off",
 		"AuthUserFile " + filepath.Join(f.dir, "accounts"), "AuthGroupFile " + filepath.Join(f.dir, "groups"),
 		"DelayEngine off", "UseReverseDNS off", "WtmpLog off", "TransferLog none", "SystemLog " + filepath.Join(f.dir, "log"),
