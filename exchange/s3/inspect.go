@@ -1,0 +1,217 @@
+package s3
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"waybill/exchange"
+)
+
+const notable = 5 * time.Minute // clock skew; S3 refuses at 15
+
+// Inspect tells of the server, the connection and what the bucket is set up for, as far as the
+// role may read it.
+func (s *Store) Inspect(ctx context.Context) ([]exchange.Fact, error) {
+	facts, err := s.inspect(ctx)
+	if err != nil {
+		return nil, s.failed(ctx, "inspect", "", err)
+	}
+	return facts, nil
+}
+
+func (s *Store) inspect(ctx context.Context) ([]exchange.Fact, error) {
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	prefix := s.folderKey("") // the right to list may end there
+	sent := s.config.Now()
+	page, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.config.Bucket, Prefix: &prefix, MaxKeys: aws.Int32(1)})
+	if err != nil {
+		return nil, err
+	}
+	received := s.config.Now()
+	response, ok := middleware.GetRawResponse(page.ResultMetadata).(*smithyhttp.Response)
+	if !ok {
+		return nil, errors.New("the SDK gives no response")
+	}
+	credentials, err := s.credentials.Retrieve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	facts := []exchange.Fact{
+		{Name: "bucket", Value: s.place("")},
+		s.endpoint(response.Response),
+		{Name: "server", Value: or(response.Header.Get("Server"), "says nothing of itself")},
+		{Name: "region", Value: or(response.Header.Get("X-Amz-Bucket-Region"), s.client.Options().Region)},
+		tlsFact(response.TLS),
+		skew(response.Header.Get("Date"), sent.Add(received.Sub(sent)/2)),
+		{Name: "credentials", Value: credentials.Source},
+		s.checksums(),
+		s.createIfAbsent(),
+	}
+	return append(facts, s.versioning(ctx), s.lock(ctx), s.lifecycle(ctx)), nil
+}
+
+func or(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+func (s *Store) endpoint(response *http.Response) exchange.Fact {
+	style := "bucket in the host's name"
+	if s.client.Options().UsePathStyle {
+		style = "bucket in the path"
+	}
+	u := response.Request.URL
+	return exchange.Fact{Name: "endpoint", Value: fmt.Sprintf("%s://%s, %s", u.Scheme, u.Host, style)}
+}
+
+func tlsFact(state *tls.ConnectionState) exchange.Fact {
+	if state == nil {
+		return exchange.Fact{Name: "TLS", Value: "none", Advice: "use an https endpoint: patients' data cross the network as they are"}
+	}
+	return exchange.Fact{Name: "TLS", Value: tls.VersionName(state.Version)}
+}
+
+func skew(date string, now time.Time) exchange.Fact {
+	fact := exchange.Fact{Name: "clock skew", Value: "unknown: the server gives no date"}
+	at, err := http.ParseTime(date)
+	if err != nil {
+		return fact
+	}
+	// The header has whole seconds, cut off.
+	by := now.Sub(at).Truncate(time.Second)
+	fact.Value = fmt.Sprintf("%v ahead of the server", by)
+	if by < 0 {
+		fact.Value = fmt.Sprintf("%v behind the server", -by)
+	}
+	if by.Abs() >= notable {
+		fact.Advice = "set this machine's clock by NTP: S3 refuses requests that are off by more than 15 minutes"
+	}
+	return fact
+}
+
+func (s *Store) checksums() exchange.Fact {
+	fact := exchange.Fact{Name: "checksums", Value: string(WhenSupported)}
+	if s.client.Options().RequestChecksumCalculation == aws.RequestChecksumCalculationWhenRequired {
+		fact.Value = string(WhenRequired)
+	}
+	return fact
+}
+
+func (s *Store) createIfAbsent() exchange.Fact {
+	if s.config.EmulatePublish {
+		return exchange.Fact{Name: "create-if-absent", Value: "emulated", Advice: "use it only where the server knows no If-None-Match"}
+	}
+	return exchange.Fact{Name: "create-if-absent", Value: "native, by If-None-Match"}
+}
+
+func (s *Store) versioning(ctx context.Context) exchange.Fact {
+	fact := exchange.Fact{Name: "versions"}
+	out, err := s.client.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &s.config.Bucket})
+	switch {
+	case err != nil:
+		fact.Value = unreadable(err)
+	case out.Status == types.BucketVersioningStatusEnabled:
+		fact.Value = "kept"
+	default:
+		fact.Value = "not kept"
+		fact.Advice = "keep versions: what is deleted or overwritten by mistake can then be had back"
+	}
+	return fact
+}
+
+func (s *Store) lock(ctx context.Context) exchange.Fact {
+	fact := exchange.Fact{Name: "object lock"}
+	out, err := s.client.GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: &s.config.Bucket})
+	switch {
+	case codeOf(err) == "ObjectLockConfigurationNotFoundError":
+		fact.Value = "off"
+		if s.config.ObjectLock.Days > 0 {
+			fact.Advice = "turn the bucket's object lock on, or object_lock off: writes fail"
+		}
+	case err != nil:
+		fact.Value = unreadable(err)
+	default:
+		fact.Value = "on" + defaultRetention(out.ObjectLockConfiguration)
+	}
+	return fact
+}
+
+func defaultRetention(c *types.ObjectLockConfiguration) string {
+	if c == nil || c.Rule == nil || c.Rule.DefaultRetention == nil {
+		return ""
+	}
+	r := c.Rule.DefaultRetention
+	return fmt.Sprintf(", by default %s for %d days and %d years", r.Mode, aws.ToInt32(r.Days), aws.ToInt32(r.Years))
+}
+
+func (s *Store) lifecycle(ctx context.Context) exchange.Fact {
+	fact := exchange.Fact{Name: "lifecycle"}
+	out, err := s.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &s.config.Bucket})
+	if err != nil && codeOf(err) != "NoSuchLifecycleConfiguration" {
+		fact.Value = unreadable(err)
+		return fact
+	}
+	var rules []types.LifecycleRule
+	if out != nil {
+		rules = out.Rules
+	}
+	return s.judgeRules(rules)
+}
+
+// judgeRules looks for what the rules do to the exchange's own objects. A rule's filter by tag
+// or size is taken for one that applies.
+func (s *Store) judgeRules(rules []types.LifecycleRule) exchange.Fact {
+	fact := exchange.Fact{Name: "lifecycle", Advice: "add a rule that aborts incomplete multipart uploads after a few days: what a crash leaves of them costs money and is never listed"}
+	found := []string{}
+	for _, rule := range rules {
+		if rule.Status != types.ExpirationStatusEnabled || !s.covers(rule) {
+			continue
+		}
+		if rule.AbortIncompleteMultipartUpload != nil {
+			found = append(found, "incomplete uploads are aborted")
+			fact.Advice = ""
+		}
+		if rule.Expiration != nil || len(rule.Transitions) > 0 {
+			found = append(found, fmt.Sprintf("rule %q expires or archives objects", aws.ToString(rule.ID)))
+		}
+	}
+	fact.Value = or(strings.Join(found, "; "), "no rule for this prefix")
+	if strings.Contains(fact.Value, "expires") {
+		fact.Advice = "see that the rule takes nothing a consumer still needs: a batch that vanishes stops them"
+	}
+	return fact
+}
+
+func (s *Store) covers(rule types.LifecycleRule) bool {
+	prefix := aws.ToString(rule.Prefix) //nolint:staticcheck // old rules have it here
+	if f := rule.Filter; f != nil {
+		prefix = or(prefix, aws.ToString(f.Prefix))
+		if f.And != nil {
+			prefix = or(prefix, aws.ToString(f.And.Prefix))
+		}
+	}
+	own := s.folderKey("")
+	return strings.HasPrefix(own, prefix) || strings.HasPrefix(prefix, own)
+}
+
+func unreadable(err error) string {
+	if code := codeOf(err); code != "" {
+		return "not readable: " + code
+	}
+	return "not readable: " + brief(err)
+}
