@@ -143,6 +143,10 @@ func (s *Store) judge(op string, err error) (fault.Class, string) {
 	if strings.HasPrefix(code, "KMS.") {
 		return fault.Usage, "see that the KMS key is enabled, in the bucket's region, and that the role may use it"
 	}
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		return fault.Usage, "see what refuses, the server or a proxy or firewall before it, and have it let this through"
+	}
 	return fault.Transient, ""
 }
 

@@ -145,6 +145,7 @@ func TestRefusalsAreClassified(t *testing.T) {
 		"AuthorizationHeaderMalformed": {http.StatusBadRequest, "region"},
 		"KMS.DisabledException":        {http.StatusBadRequest, "KMS"},
 		"InvalidObjectState":           {http.StatusForbidden, "archive"},
+		"BlockedByProxy":               {http.StatusForbidden, "firewall"},
 		"SlowDown":                     {http.StatusServiceUnavailable, ""},
 		"InternalError":                {http.StatusInternalServerError, ""},
 		"RequestTimeout":               {http.StatusBadRequest, ""},
