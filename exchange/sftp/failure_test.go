@@ -233,14 +233,18 @@ func TestAServerThatNeverGreetsIsGivenUp(t *testing.T) {
 	cfg := configOf(t, openssh)
 	cfg.Addr = silent(t)
 	cfg.Times.Connect = 300 * time.Millisecond
+	started := time.Now()
 	_, err := open(t, cfg).Get(t.Context(), "log/a")
 	wantTransient(t, "get", err)
+	if took := time.Since(started); took > 10*time.Second {
+		t.Errorf("it took %v to give up", took)
+	}
 
 	cfg.Times.Connect = time.Minute
 	store := open(t, cfg)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	started := time.Now()
+	started = time.Now()
 	if _, err := store.Get(ctx, "log/a"); !errors.Is(err, context.DeadlineExceeded) || time.Since(started) > time.Second {
 		t.Errorf("get = %v after %v", err, time.Since(started))
 	}

@@ -31,7 +31,7 @@ func run(m *testing.M) int {
 	dir, err := serverFolder()
 	if err == nil {
 		defer os.RemoveAll(dir)
-		openssh, err = servers.StartSFTP(ctx, dir, servers.SFTPOptions{Log: os.Stderr})
+		openssh, err = servers.StartSFTP(ctx, dir, servers.SFTPOptions{})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
