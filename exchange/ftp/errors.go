@@ -55,7 +55,7 @@ func undeletable(err error) error { return refused(err, "let the account delete 
 const (
 	caHint    = "name a file with the certificate of the authority that issued the server's"
 	loginHint = "check the user and the password, and that the account may log in with this kind of TLS"
-	fullHint  = "wait, or lower max_conns, or have the server admit more connections"
+	fullHint  = "wait, or lower the store's connections, or have the server admit more connections"
 	roomHint  = "make room on the server, or raise the account's quota"
 	dataHint  = "have firewalls let the server's passive ports through"
 	kindHint  = "choose the kind of TLS that the server speaks: explicit (AUTH TLS, usually port 21) or implicit (usually port 990)"

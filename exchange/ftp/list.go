@@ -16,6 +16,9 @@ import (
 // maxListing bounds what a server can make us keep in memory, in bytes of a listing.
 const maxListing = 128 << 20
 
+// noFiles is what some servers answer to NLST in an empty folder.
+const noFiles = 450
+
 // List has the whole folder listed before it yields, and holds no connection while it does.
 func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
@@ -118,26 +121,24 @@ func (c *conn) entries(folder string) ([]string, error) {
 // a name with a line break in it, whose beginning is not a name either.
 func (c *conn) addUnread(folder string, names []string, read map[string]bool) ([]string, error) {
 	all, err := c.NameList("")
-	if err != nil && !isRefusal(err) {
+	if err != nil && !isRefusal(err) && code(err) != noFiles {
 		return nil, err
 	}
-	before := ""
-	for _, name := range all {
-		if !read[name] {
-			found, err := c.find(folder, name)
-			if err == nil && found == "" && read[before] {
-				names = slices.DeleteFunc(names, func(n string) bool { return strings.TrimSuffix(n, "/") == before })
-				name = before
-				found, err = c.find(folder, name)
-			}
-			if err != nil {
-				return nil, err
-			}
-			if found != "" {
-				names = append(names, found)
-			}
+	for i, name := range all {
+		if read[name] {
+			continue
 		}
-		before = name
+		found, err := c.find(folder, name)
+		if err == nil && found == "" && i > 0 && read[all[i-1]] {
+			names = slices.DeleteFunc(names, func(n string) bool { return strings.TrimSuffix(n, "/") == all[i-1] })
+			found, err = c.find(folder, all[i-1])
+		}
+		if err != nil {
+			return nil, err
+		}
+		if found != "" {
+			names = append(names, found)
+		}
 	}
 	return names, nil
 }

@@ -243,7 +243,7 @@ func TestRefusalsAreClassified(t *testing.T) {
 		class fault.Class
 		word  string
 	}{
-		"421 Too many":      {fault.Transient, "max_conns"},
+		"421 Too many":      {fault.Transient, "connections"},
 		"425 No data":       {fault.Transient, "passive"},
 		"450 Busy":          {fault.Transient, "450"},
 		"452 Full":          {fault.Transient, "room"},

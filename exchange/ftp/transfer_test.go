@@ -149,7 +149,7 @@ func TestAServerThatIsFull(t *testing.T) {
 				t.Log("not yet")
 			}
 			_, err := get(other, "a")
-			wantFault(t, "get", err, fault.Transient, "max_conns")
+			wantFault(t, "get", err, fault.Transient, "connections")
 		})
 	}
 }
