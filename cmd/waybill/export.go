@@ -20,7 +20,7 @@ type exportCommand struct {
 }
 
 func (c *exportCommand) Run(ctx context.Context, env *environment) error {
-	e, err := env.exporter(ctx, c.Service, exportProgress())
+	e, err := env.exporter(c.Service, exportProgress())
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (c *exportCommand) Run(ctx context.Context, env *environment) error {
 }
 
 // exporter returns the exporter of a service that exports.
-func (env *environment) exporter(ctx context.Context, service string, progress func(done, total int64)) (*exporter.Exporter, error) {
+func (env *environment) exporter(service string, progress func(done, total int64)) (*exporter.Exporter, error) {
 	party, err := env.config(service)
 	if err != nil {
 		return nil, err

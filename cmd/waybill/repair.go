@@ -15,7 +15,7 @@ func (c *repairCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	e, err := env.exporter(ctx, c.Service, nil)
+	e, err := env.exporter(c.Service, nil)
 	if err != nil {
 		return err
 	}

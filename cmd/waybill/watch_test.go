@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -168,7 +169,7 @@ func (s *site) scraped(arguments ...string) string {
 		s.Fatal(err)
 	}
 	body := s.scrapeAt(stderr, `"op":"get"`)
-	if err := tx.Rollback(s.Context()); err != nil && err != pgx.ErrTxClosed {
+	if err := tx.Rollback(s.Context()); err != nil && !errors.Is(err, pgx.ErrTxClosed) {
 		s.Fatal(err)
 	}
 	_, _ = io.Copy(io.Discard, stderr)
