@@ -3,6 +3,7 @@ package s3_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -19,6 +20,7 @@ import (
 // addUser makes a user with a policy and returns c for them.
 func addUser(t *testing.T, c s3.Config, name, policy string) s3.Config {
 	t.Helper()
+	name = fmt.Sprintf("%s-%d", name, number.Add(1))
 	key, err := server.AddUser(t.Context(), name, []byte(policy))
 	must(t, err)
 	file := profilesOf(t, map[string]servers.S3Key{name: key})
@@ -130,7 +132,7 @@ func TestFolderObjectsAreNotListed(t *testing.T) {
 
 func TestTheBucketItselfCanBeTheFolder(t *testing.T) {
 	c := config()
-	c.Bucket, c.Prefix = "bare", ""
+	c.Bucket, c.Prefix = fmt.Sprintf("bare-%d", number.Add(1)), ""
 	must(t, server.CreateBucket(t.Context(), c.Bucket, false))
 	store := open(t, c)
 	must(t, store.Put(t.Context(), "log/a", 1, bytes.NewReader([]byte("x"))))
