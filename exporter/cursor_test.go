@@ -13,6 +13,7 @@ import (
 	"waybill/exporter"
 	"waybill/internal/logtest"
 	"waybill/internal/pg/pgtest"
+	"waybill/internal/servers/hosttest"
 )
 
 // maxPosition is the cursor that people write first: everything above the highest position seen.
@@ -61,7 +62,7 @@ func writeConcurrently(t *testing.T, batchEvents int) {
 	open := s.connect()
 	mustExec(t, open, `BEGIN`)
 	mustExec(t, open, `INSERT INTO patients.patient (family_name) VALUES ('Open')`)
-	elsewhere := siteAt(t, pgtest.Database(t, nil, "bare"), t.TempDir()).conn
+	elsewhere := siteAt(t, pgtest.Database(t, nil, "bare"), hosttest.New(t)).conn
 	mustExec(t, elsewhere, `BEGIN; CREATE TABLE held (id int)`)
 
 	naive := &maxPosition{conn: s.connect()}

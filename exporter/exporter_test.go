@@ -14,22 +14,22 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exchange"
-	"waybill/exchange/store"
 	"waybill/exporter"
 	"waybill/exporter/patients"
 	"waybill/internal/fault"
 	"waybill/internal/logtest"
 	"waybill/internal/pg/pgtest"
+	"waybill/internal/servers/hosttest"
 	"waybill/schemas"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m, hosttest.Stop) }
 
 // site is a patients service with an exchange folder.
 type site struct {
 	testing.TB
 	url    string
-	root   string // of the exchange
+	root   string // of the exchange, on disk
 	store  exchange.Store
 	config exporter.Config
 	conn   *pgx.Conn
@@ -40,15 +40,11 @@ func migrate(ctx context.Context, url string) error {
 }
 
 func newSite(t testing.TB) *site {
-	return siteAt(t, pgtest.Database(t, migrate, "patients"), t.TempDir())
+	return siteAt(t, pgtest.Database(t, migrate, "patients"), hosttest.New(t))
 }
 
-func siteAt(t testing.TB, url, root string) *site {
-	s := &site{TB: t, url: url, root: root}
-	var err error
-	if s.store, err = store.Open(store.Config{URL: root}); err != nil {
-		t.Fatal(err)
-	}
+func siteAt(t testing.TB, url string, exchange hosttest.Exchange) *site {
+	s := &site{TB: t, url: url, root: exchange.Path, store: exchange.Open(t)}
 	s.config = exporter.Config{DatabaseURL: url, Store: s.store, Spool: t.TempDir(), Heartbeat: time.Hour}
 	s.conn = s.connect()
 	return s
@@ -293,7 +289,7 @@ func TestTwoExportersAtOnce(t *testing.T) {
 
 func TestMissingTablesAreNamedWithTheNextStep(t *testing.T) {
 	t.Parallel()
-	s := siteAt(t, pgtest.Database(t, nil, "bare"), t.TempDir())
+	s := siteAt(t, pgtest.Database(t, nil, "bare"), hosttest.New(t))
 	_, err := s.exporter().Run(t.Context())
 	if fault.ClassOf(err) != fault.Usage || fault.HintOf(err) != "run `waybill migrate` with this configuration" {
 		t.Errorf("%v (%s), next: %s", err, fault.ClassOf(err), fault.HintOf(err))

@@ -19,6 +19,7 @@ import (
 	"waybill/internal/fault"
 	"waybill/internal/pg"
 	"waybill/internal/pg/pgtest"
+	"waybill/internal/servers/hosttest"
 	"waybill/schemas"
 )
 
@@ -47,8 +48,8 @@ func startCluster(t testing.TB, dir string) *cluster {
 }
 
 // service returns the patients service of that name, made if it is not there, that writes to the
-// exchange in root.
-func (c *cluster) service(name, root string) *site {
+// exchange.
+func (c *cluster) service(name string, exchange hosttest.Exchange) *site {
 	c.Helper()
 	url, err := c.server.CreateService(c.Context(), name)
 	if err != nil {
@@ -57,7 +58,7 @@ func (c *cluster) service(name, root string) *site {
 	if err := migrate(c.Context(), url); err != nil {
 		c.Fatal(err)
 	}
-	return siteAt(c.TB, url, root)
+	return siteAt(c.TB, url, exchange)
 }
 
 // serverDir returns the name of a folder that the server's account can reach, unlike t.TempDir
@@ -218,7 +219,7 @@ func ids(t testing.TB, conn *pgx.Conn, sql string) []string {
 func TestAProducerRolledBackToYesterday(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, serverDir(t))
-	s := c.service("patients", t.TempDir())
+	s := c.service("patients", hosttest.New(t))
 	morgue := s.follower()
 	dead, retracted, living, later := s.register(1), s.register(1), s.register(1), s.register(1)
 	s.die(dead, retracted)
@@ -283,8 +284,8 @@ func TestAProducerRestoredIntoANewCluster(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			root := t.TempDir()
-			old := siteAt(t, pgtest.Database(t, migrate, "patients"), root)
+			place := hosttest.New(t)
+			old := siteAt(t, pgtest.Database(t, migrate, "patients"), place)
 			morgue := old.follower()
 			dead, living, lost := old.register(1), old.register(1), old.register(1)
 			old.export()
@@ -292,7 +293,7 @@ func TestAProducerRestoredIntoANewCluster(t *testing.T) {
 			old.exec(`DO $$ BEGIN FOR i IN 1 .. 3000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$`)
 			old.die(dead)
 			old.export()
-			s := startCluster(t, serverDir(t)).service("patients", root)
+			s := startCluster(t, serverDir(t)).service("patients", place)
 			copyRows(t, old.conn, s.conn)
 			s.exec(test.loss)
 			old.die(lost) // after the backup

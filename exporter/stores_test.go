@@ -11,6 +11,7 @@ import (
 	"waybill/exchange"
 	"waybill/exchange/exchangetest"
 	"waybill/internal/fault"
+	"waybill/internal/servers/hosttest"
 )
 
 var errStore = errors.New("the store is away")
@@ -64,10 +65,10 @@ func TestTwoExportersOfTwoCopiesOfOneDatabase(t *testing.T) {
 		},
 	}
 	original := startCluster(t, serverDir(t))
-	roots := map[string]string{}
+	places := map[string]hosttest.Exchange{}
 	for name := range stores {
-		roots[name] = t.TempDir()
-		s := original.service(name, roots[name])
+		places[name] = hosttest.New(t)
+		s := original.service(name, places[name])
 		s.register(3)
 		s.export()
 	}
@@ -76,7 +77,7 @@ func TestTwoExportersOfTwoCopiesOfOneDatabase(t *testing.T) {
 	twin := startCluster(t, copied)
 	for name, restricted := range stores {
 		t.Run(name, func(t *testing.T) {
-			both := []*site{original.service(name, roots[name]), twin.service(name, roots[name])}
+			both := []*site{original.service(name, places[name]), twin.service(name, places[name])}
 			morgue := both[0].follower()
 			winner := both[race(t, both, restricted)]
 			if err := exactlyOnce(winner.outbox(), winner.events()); err != nil {

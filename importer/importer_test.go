@@ -22,17 +22,18 @@ import (
 	"waybill/internal/fault"
 	"waybill/internal/logtest"
 	"waybill/internal/pg/pgtest"
+	"waybill/internal/servers/hosttest"
 	"waybill/schemas"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m, hosttest.Stop) }
 
 var start = time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
 
 // site is a morgue that follows a log.
 type site struct {
 	*logtest.Producer
-	root   string
+	root   string // of the stream, on disk
 	conn   *pgx.Conn
 	config importer.Config
 	now    time.Time // the consumer's clock
@@ -49,12 +50,8 @@ func morgueConsumer(t testing.TB) *importer.Consumer {
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	root := t.TempDir()
-	place, err := dir.Open(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return follow(t, logtest.NewProducer(t, place, start), root)
+	place := hosttest.New(t)
+	return follow(t, logtest.NewProducer(t, place.Open(t), start), filepath.Join(place.Path, schemas.Stream))
 }
 
 // follow returns a morgue with an empty database for a log that is there already.
@@ -512,17 +509,12 @@ func (s *site) move(from, to string) {
 func TestAStoreWithoutALogIsNotNothingNew(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	empty := t.TempDir()
-	var err error
-	if s.config.Store, err = dir.Open(empty); err != nil {
-		t.Fatal(err)
-	}
+	right := s.config.Store
+	s.config.Store = hosttest.New(t).Open(t)
 	if _, err := s.run(importer.Options{}); fault.ClassOf(err) != fault.NotYet || fault.HintOf(err) == "" {
 		t.Errorf("an empty folder: %v", err)
 	}
-	if s.config.Store, err = dir.Open(s.root); err != nil {
-		t.Fatal(err)
-	}
+	s.config.Store = right
 	s.Changes(died(1))
 	if got := s.load(); got.To != 1 {
 		t.Errorf("once the store is right: %+v", got)

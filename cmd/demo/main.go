@@ -11,11 +11,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/internal/servers"
 )
 
 type options struct {
@@ -23,6 +26,7 @@ type options struct {
 	patients     int
 	appointments int
 	seed         uint64
+	store        string
 	keep         bool
 	input        string
 	encounters   string
@@ -66,6 +70,7 @@ func parse(arguments []string) (options, error) {
 	flags.IntVar(&opt.days, "days", 1, "days to live")
 	flags.IntVar(&opt.patients, "patients", 10_000, "patients to begin with")
 	flags.Uint64Var(&opt.seed, "seed", 1, "the same seed gives the same hospital")
+	flags.StringVar(&opt.store, "store", "directory", "what to exchange over: "+strings.Join(servers.Kinds(), ", "))
 	flags.BoolVar(&opt.keep, "keep", false, "leave everything running and print how to connect")
 	flags.StringVar(&opt.input, "input", "", "fill the patients service from FHIR Bulk Patient NDJSON or Synthea's patients.csv")
 	flags.StringVar(&opt.encounters, "appointments", "", "fill appointments from the matching Encounter NDJSON or encounters.csv")
@@ -81,6 +86,9 @@ func parse(arguments []string) (options, error) {
 			return opt, fault.New(fault.Usage, "read", "ACT_WITHIN", err, "write it as 720h, or unlimited")
 		}
 	}
+	if !slices.Contains(servers.Kinds(), opt.store) {
+		return opt, fault.New(fault.Usage, "read", "STORE", fmt.Errorf("there is no %q", opt.store), "it is one of "+strings.Join(servers.Kinds(), ", "))
+	}
 	if opt.days < 0 || opt.patients < 1 {
 		return opt, fault.New(fault.Usage, "read", "options", errors.New("days or patients are too few"), "")
 	}
@@ -90,7 +98,7 @@ func parse(arguments []string) (options, error) {
 func run(ctx context.Context, opt options) (err error) {
 	began := time.Now()
 	p := newProgress()
-	p.step("starting a private PostgreSQL with three services")
+	p.step("starting a private PostgreSQL with three services, and a store: " + opt.store)
 	w, err := openWorld(ctx, opt)
 	if err != nil {
 		return err

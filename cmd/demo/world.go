@@ -8,12 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"waybill/exchange"
 	"waybill/exchange/store"
 	"waybill/exporter"
 	"waybill/exporter/patients"
@@ -21,13 +21,16 @@ import (
 	"waybill/importer/appointments"
 	"waybill/importer/morgue"
 	"waybill/internal/pg"
+	"waybill/internal/servers"
 )
 
 // world is one server with three services that cannot reach each other, and a folder between them.
 type world struct {
 	root     string
 	server   *pg.Server
-	store    exchange.Store
+	host     *servers.Host
+	exchange servers.Exchange
+	store    *store.Place
 	services map[string]*service
 	exporter *exporter.Exporter
 	importer map[string]*importer.Importer
@@ -56,9 +59,6 @@ func openWorld(ctx context.Context, opt options) (_ *world, err error) {
 	if err := os.Chmod(w.root, 0o711); err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(w.exchangeRoot(), 0o755); err != nil {
-		return nil, err
-	}
 	if w.server, err = pg.Start(ctx, pg.Options{Dir: filepath.Join(w.root, "postgres")}); err != nil {
 		return nil, err
 	}
@@ -67,13 +67,28 @@ func openWorld(ctx context.Context, opt options) (_ *world, err error) {
 			return nil, err
 		}
 	}
-	if w.store, err = store.Open(store.Config{URL: "file://" + w.exchangeRoot()}); err != nil {
+	if err := w.openStore(ctx, opt.store); err != nil {
 		return nil, err
 	}
 	return w, w.openParties(ctx, opt)
 }
 
-func (w *world) exchangeRoot() string { return filepath.Join(w.root, "exchange") }
+func (w *world) openStore(ctx context.Context, kind string) (err error) {
+	if w.host, err = servers.StartHost(ctx, kind, filepath.Join(w.root, "store")); err != nil {
+		return err
+	}
+	for _, variable := range w.host.Environment {
+		name, value, _ := strings.Cut(variable, "=")
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+	}
+	if w.exchange, err = w.host.NewExchange(ctx, "exchange"); err != nil {
+		return err
+	}
+	w.store, err = store.Open(store.Config{URL: w.exchange.URL, Secret: func() (string, error) { return w.exchange.Password, nil }})
+	return err
+}
 
 func (w *world) openService(ctx context.Context, name string) (*service, error) {
 	url, err := w.server.CreateService(ctx, name)
@@ -143,8 +158,14 @@ func (w *world) close() error {
 		}
 	}
 	var err error
+	if w.store != nil {
+		err = w.store.Close()
+	}
+	if w.host != nil {
+		err = errors.Join(err, w.host.Stop(ctx))
+	}
 	if w.server != nil {
-		err = w.server.Stop(ctx)
+		err = errors.Join(err, w.server.Stop(ctx))
 	}
 	return errors.Join(err, os.RemoveAll(w.root))
 }
@@ -156,20 +177,35 @@ func (w *world) printAccess(out io.Writer, opt options) error {
 		if name != "patients" {
 			section = fmt.Sprintf("import: {consumer: %s, instance: demo, brake: %d, act_within: %s}\n", name, opt.brake(), opt.actWithinText())
 		}
-		text := fmt.Sprintf("service: %s\ndatabase: %s\nstore: file://%s\nspool: %s\n%s", name, w.services[name].url, w.exchangeRoot(), w.spool(name), section)
+		text := fmt.Sprintf("service: %s\ndatabase: %s\nstore: %s\n%sspool: %s\n%s", name, w.services[name].url, w.exchange.URL, w.passwordSetting(), w.spool(name), section)
 		if err := os.WriteFile(filepath.Join(w.root, name+".yaml"), []byte(text), 0o600); err != nil {
 			return err
 		}
 	}
 	_, err := fmt.Fprintf(out, `
 kept running until interrupted; in another terminal:
-  make build && export WAYBILL_CONFIG=%s
+  make build && export WAYBILL_CONFIG=%s%s
   bin/waybill status
   bin/waybill batches
   bin/waybill verify
   psql %s
   psql %s
   psql %s
-`, w.root, w.services["patients"].url, w.services["morgue"].url, w.services["appointments"].url)
+`, w.root, w.exports(), w.services["patients"].url, w.services["morgue"].url, w.services["appointments"].url)
 	return err
+}
+
+func (w *world) passwordSetting() string {
+	if w.exchange.Password == "" {
+		return ""
+	}
+	return "store_password: " + w.exchange.Password + "\n"
+}
+
+// exports is what the shell of another terminal needs for the store.
+func (w *world) exports() string {
+	if len(w.host.Environment) == 0 {
+		return ""
+	}
+	return " " + strings.Join(w.host.Environment, " ")
 }

@@ -178,7 +178,7 @@ func TestInitWritesAConfigurationThatWorks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := strings.Replace(string(data), "file:///srv/exchange", "file://"+s.exchange(), 1)
+		text := strings.Replace(string(data), "store: file:///srv/exchange\n", s.place.Settings(), 1)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

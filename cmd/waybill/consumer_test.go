@@ -201,7 +201,7 @@ func (s *site) editStore(path string) {
 	if strings.Count(string(text), example) != 1 {
 		s.Fatalf("%s does not have the line %q", path, example)
 	}
-	edited := strings.Replace(string(text), example, "store: file://"+s.exchange()+"\n", 1)
+	edited := strings.Replace(string(text), example, s.place.Settings(), 1)
 	if err := os.WriteFile(path, []byte(edited), 0o600); err != nil {
 		s.Fatal(err)
 	}

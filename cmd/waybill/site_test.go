@@ -15,7 +15,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"waybill/exchange/store"
 	"waybill/exporter"
 	"waybill/exporter/patients"
 	"waybill/importer"
@@ -23,6 +22,7 @@ import (
 	"waybill/importer/morgue"
 	"waybill/internal/logtest"
 	"waybill/internal/pg/pgtest"
+	"waybill/internal/servers/hosttest"
 )
 
 // binary is the real program, built with its crash points.
@@ -39,21 +39,22 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 		os.Exit(1)
 	}
-	pgtest.Main(m, func() { os.RemoveAll(dir) })
+	pgtest.Main(m, hosttest.Stop, func() { os.RemoveAll(dir) })
 }
 
 // site is three services with their configurations in one folder, and nothing else in common
 // than the exchange.
 type site struct {
 	testing.TB
-	dir  string
-	urls map[string]string
-	conn map[string]*pgx.Conn
+	dir   string
+	place hosttest.Exchange
+	urls  map[string]string
+	conn  map[string]*pgx.Conn
 }
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	s := &site{TB: t, dir: t.TempDir(), urls: map[string]string{}, conn: map[string]*pgx.Conn{}}
+	s := &site{TB: t, dir: t.TempDir(), place: hosttest.New(t), urls: map[string]string{}, conn: map[string]*pgx.Conn{}}
 	s.service("patients", "export: {heartbeat: 1h}", func(ctx context.Context, url string) error {
 		return errors.Join(patients.Migrate(ctx, url), exporter.Migrate(ctx, url))
 	})
@@ -69,13 +70,11 @@ func newSite(t testing.TB) *site {
 			return importer.Migrate(ctx, url, consumer)
 		})
 	}
-	if err := os.Mkdir(s.exchange(), 0o755); err != nil {
-		t.Fatal(err)
-	}
 	return s
 }
 
-func (s *site) exchange() string { return filepath.Join(s.dir, "exchange") }
+// exchange is the folder of the exchange on disk.
+func (s *site) exchange() string { return s.place.Path }
 
 func (s *site) service(name, section string, migrate func(context.Context, string) error) {
 	s.Helper()
@@ -91,7 +90,7 @@ func (s *site) service(name, section string, migrate func(context.Context, strin
 
 func (s *site) configure(name, section string) {
 	s.Helper()
-	text := fmt.Sprintf("service: %s\ndatabase: %s\nstore: file://%s\nspool: %s\n%s\n", name, s.urls[name], s.exchange(), filepath.Join(s.dir, "spool"), section)
+	text := fmt.Sprintf("service: %s\ndatabase: %s\n%sspool: %s\n%s\n", name, s.urls[name], s.place.Settings(), filepath.Join(s.dir, "spool"), section)
 	if err := os.WriteFile(filepath.Join(s.dir, name+".yaml"), []byte(text), 0o600); err != nil {
 		s.Fatal(err)
 	}
@@ -163,11 +162,7 @@ func (s *site) fails(code int, says []string, arguments ...string) {
 // events is the log as its readers see it, in order.
 func (s *site) events() []string {
 	s.Helper()
-	place, err := store.Open(store.Config{URL: s.exchange()})
-	if err != nil {
-		s.Fatal(err)
-	}
-	events, err := logtest.Events(s.Context(), place)
+	events, err := logtest.Events(s.Context(), s.place.Open(s))
 	if err != nil {
 		s.Fatal(err)
 	}

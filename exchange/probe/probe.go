@@ -95,7 +95,7 @@ func (p *probe) reach(ctx context.Context) bool {
 		p.fails("reach", err, "check the store's URL, the network and the credentials")
 		return false
 	}
-	p.found("reach", fmt.Sprintf("yes; a poll takes %s", time.Since(start).Round(time.Millisecond)))
+	p.found("reach", fmt.Sprintf("yes; a poll takes %s", time.Since(start).Round(100*time.Microsecond)))
 	return true
 }
 

@@ -2,7 +2,6 @@ package s3
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -30,31 +29,6 @@ func (c *Config) times() wire.Times {
 		times.Idle = wire.DefaultTimes.Idle
 	}
 	return times
-}
-
-func dialer(times wire.Times) func(ctx context.Context, network, address string) (net.Conn, error) {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := times.Dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return &conn{c, times.Idle}, nil
-	}
-}
-
-// conn counts the time in which the server says nothing from the last byte sent to it: net/http
-// reads all the while, so that a long upload would otherwise end as an idle connection does.
-type conn struct {
-	net.Conn
-	idle time.Duration
-}
-
-func (c *conn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	if err == nil {
-		err = c.SetReadDeadline(time.Now().Add(c.idle))
-	}
-	return n, err
 }
 
 // conflictRetryer repeats what met another conditional write of the same name (409), as S3 asks

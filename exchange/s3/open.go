@@ -173,7 +173,7 @@ func (c *Config) httpClient() (*awshttp.BuildableClient, error) {
 	}
 	times := c.times()
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-		t.DialContext = dialer(times)
+		t.DialContext = times.Dial
 		t.TLSHandshakeTimeout = times.Connect
 		t.IdleConnTimeout = times.Idle / 2
 		t.MaxIdleConnsPerHost = 16

@@ -26,8 +26,8 @@ type Config struct {
 	Policy         guard.Policy
 }
 
-// driver is what every kind of store can do.
-type driver interface {
+// Driver is what every kind of store can do.
+type Driver interface {
 	exchange.Store
 	exchange.Deleter
 	exchange.Inspector
@@ -38,7 +38,7 @@ type driver interface {
 // through a guard; deleting and inspecting, which only people ask for, do not.
 type Place struct {
 	*guard.Store
-	driver driver
+	driver Driver
 	url    string
 }
 
@@ -59,7 +59,7 @@ func (p *Place) Delete(ctx context.Context, name string) error { return p.driver
 func (p *Place) Inspect(ctx context.Context) ([]exchange.Fact, error) { return p.driver.Inspect(ctx) }
 
 // Unguarded returns the store itself, for who wants to see every failure.
-func (p *Place) Unguarded() exchange.Store { return p.driver }
+func (p *Place) Unguarded() Driver { return p.driver }
 
 // Close ends idle connections. Files still open are their readers' to close.
 func (p *Place) Close() error { return p.driver.Close() }
@@ -72,7 +72,7 @@ func withoutOptions(rawURL string) string {
 	return url
 }
 
-func openDriver(c Config) (driver, error) {
+func openDriver(c Config) (Driver, error) {
 	if !strings.Contains(c.URL, "://") {
 		return openPath(c.URL)
 	}
@@ -91,16 +91,16 @@ func openDriver(c Config) (driver, error) {
 	if err != nil {
 		return nil, usage("its options can't be read")
 	}
-	o := &options{values: query}
-	switch u.Scheme {
-	case "file":
-		return openFile(u, o)
-	default:
-		return nil, usage("stores of the kind " + u.Scheme + " are not supported")
+	open, known := map[string]func(*url.URL, *options, Config) (Driver, error){
+		"file": openFile, "s3": openS3, "ftps": openFTPS, "ftp": openFTP, "sftp": openSFTP,
+	}[u.Scheme]
+	if !known {
+		return nil, usage("there are no stores of the kind " + u.Scheme)
 	}
+	return open(u, &options{values: query}, c)
 }
 
-func openFile(u *url.URL, o *options) (driver, error) {
+func openFile(u *url.URL, o *options, _ Config) (Driver, error) {
 	switch {
 	case u.Host != "" && u.Host != "localhost":
 		return nil, usage(u.Host + " is taken for a host; file URLs begin with three slashes")
@@ -113,7 +113,7 @@ func openFile(u *url.URL, o *options) (driver, error) {
 	return openPath(u.Path)
 }
 
-func openPath(root string) (driver, error) {
+func openPath(root string) (Driver, error) {
 	if root == "" {
 		return nil, usage("none is given")
 	}

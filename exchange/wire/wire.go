@@ -53,18 +53,22 @@ func (c *conn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// Write sends in pieces, so that a slow line that does make headway is not cut off.
+// Write sends in pieces, so that a slow line that does make headway is not cut off. It gives a
+// read that waits meanwhile more time too: clients of HTTP and SSH read all the while they send.
 func (c *conn) Write(p []byte) (int, error) {
 	const piece = 64 << 10
 	written := 0
 	for {
-		if err := c.SetWriteDeadline(time.Now().Add(c.idle)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(c.idle)); err != nil {
 			return written, err
 		}
 		n, err := c.Conn.Write(p[written:min(len(p), written+piece)])
 		written += n
-		if err != nil || written == len(p) {
+		if err != nil {
 			return written, err
+		}
+		if written == len(p) {
+			return written, c.SetReadDeadline(time.Now().Add(c.idle))
 		}
 	}
 }

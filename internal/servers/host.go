@@ -1,0 +1,169 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"waybill/internal/fault"
+)
+
+// Kinds are the kinds of hosts.
+func Kinds() []string { return []string{"directory", "s3", "ftp", "sftp"} }
+
+// Host is a server of some kind, or a directory, on which any number of exchanges can be made.
+type Host struct {
+	*Server // nil: it is a directory
+
+	// Environment is what a process needs, as NAME=value, to open the exchanges.
+	Environment []string
+
+	exchange func(ctx context.Context, name string) (Exchange, error)
+	stop     func(ctx context.Context) error
+}
+
+// Exchange says how to open an exchange, and where on this machine's disk its root is.
+type Exchange struct{ URL, Password, Path string }
+
+// At returns the same exchange by another address of its server.
+func (e Exchange) At(host string) (Exchange, error) {
+	u, err := url.Parse(e.URL)
+	if err != nil {
+		return e, err
+	}
+	query := u.Query()
+	if endpoint, err := url.Parse(query.Get("endpoint")); err == nil && endpoint.Host != "" {
+		endpoint.Host = net.JoinHostPort(host, endpoint.Port())
+		query.Set("endpoint", endpoint.String())
+		u.RawQuery = query.Encode()
+	} else {
+		u.Host = net.JoinHostPort(host, u.Port())
+	}
+	return Exchange{u.String(), e.Password, e.Path}, nil
+}
+
+// StartHost starts a host of one of [Kinds] that keeps all it has in dir, which the account that
+// servers run as must be able to reach. FTP is through TLS, with a certificate for 127.0.0.1 and
+// 127.0.0.2.
+func StartHost(ctx context.Context, kind, dir string) (*Host, error) {
+	start, known := map[string]func(context.Context, string) (*Host, error){
+		"directory": startDirectory, "s3": startS3Host, "ftp": startFTPHost, "sftp": startSFTPHost,
+	}[kind]
+	if !known {
+		return nil, fault.New(fault.Usage, "start", "store", fmt.Errorf("there is no kind %q; there are %q", kind, Kinds()), "")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fault.New(fault.Transient, "start", kind, err, "")
+	}
+	return start(ctx, dir)
+}
+
+// NewExchange makes an empty exchange.
+func (h *Host) NewExchange(ctx context.Context, name string) (Exchange, error) {
+	return h.exchange(ctx, name)
+}
+
+// Stop ends the server. Its files stay.
+func (h *Host) Stop(ctx context.Context) error { return h.stop(ctx) }
+
+func startDirectory(_ context.Context, dir string) (*Host, error) {
+	return &Host{
+		exchange: func(_ context.Context, name string) (Exchange, error) {
+			path := filepath.Join(dir, name)
+			return Exchange{URL: "file://" + path, Path: path}, os.MkdirAll(path, 0o755)
+		},
+		stop: func(context.Context) error { return nil },
+	}, nil
+}
+
+func startS3Host(ctx context.Context, dir string) (*Host, error) {
+	s, err := StartS3(ctx, dir, S3Options{})
+	if err != nil {
+		return nil, err
+	}
+	return &Host{
+		Server:      s.Server,
+		Environment: []string{"AWS_ACCESS_KEY_ID=" + S3Root.ID, "AWS_SECRET_ACCESS_KEY=" + S3Root.Secret},
+		exchange: func(ctx context.Context, name string) (Exchange, error) {
+			query := url.Values{"endpoint": {s.Endpoint()}, "region": {S3Region}}
+			return Exchange{
+				URL:  fmt.Sprintf("s3://%s/exchange?%s", name, query.Encode()),
+				Path: filepath.Join(s.Folder(name), "exchange"),
+			}, s.CreateBucket(ctx, name, false)
+		},
+		stop: s.Stop,
+	}, nil
+}
+
+func startFTPHost(ctx context.Context, dir string) (*Host, error) {
+	ca, err := NewCA(dir)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := ca.Issue("127.0.0.1", "127.0.0.2", "localhost")
+	if err != nil {
+		return nil, err
+	}
+	f, err := StartVsftpd(ctx, filepath.Join(dir, "vsftpd"), FTPOptions{Certificate: certificate})
+	if err != nil {
+		return nil, err
+	}
+	return &Host{
+		Server: f.Server,
+		exchange: func(_ context.Context, name string) (Exchange, error) {
+			folder := filepath.Join(f.Files, name)
+			if err := os.Mkdir(folder, 0o755); err != nil {
+				return Exchange{}, err
+			}
+			query := url.Values{"ca_file": {ca.File}}
+			return Exchange{
+				URL:      fmt.Sprintf("ftps://%s@%s/~/%s?%s", f.User, f.Addr(), name, query.Encode()),
+				Password: f.Password, Path: folder,
+			}, f.Own(folder)
+		},
+		stop: f.Stop,
+	}, nil
+}
+
+func startSFTPHost(ctx context.Context, dir string) (*Host, error) {
+	s, err := StartSFTP(ctx, filepath.Join(dir, "sshd"), SFTPOptions{})
+	if err != nil {
+		return nil, err
+	}
+	known := filepath.Join(dir, "known_hosts")
+	if err := s.writeKnownHosts(known, "127.0.0.1", "127.0.0.2"); err != nil {
+		return nil, err
+	}
+	return &Host{
+		Server: s.Server,
+		exchange: func(_ context.Context, name string) (Exchange, error) {
+			folder := filepath.Join(s.Files(), name)
+			if err := os.Mkdir(folder, 0o755); err != nil {
+				return Exchange{}, err
+			}
+			query := url.Values{"key": {s.KeyFile()}, "known_hosts": {known}}
+			return Exchange{
+				URL:  fmt.Sprintf("sftp://%s@%s/~/%s?%s", s.User(), s.Addr(), name, query.Encode()),
+				Path: folder,
+			}, s.account.Own(folder)
+		},
+		stop: s.Stop,
+	}, nil
+}
+
+// writeKnownHosts pins the server's key under several addresses.
+func (s *SFTP) writeKnownHosts(file string, hosts ...string) error {
+	var lines []byte
+	for _, host := range hosts {
+		line, err := knownHost(net.JoinHostPort(host, strconv.Itoa(s.port)), s.hostKeyFile())
+		if err != nil {
+			return err
+		}
+		lines = append(lines, line+"\n"...)
+	}
+	return os.WriteFile(file, lines, 0o600)
+}
