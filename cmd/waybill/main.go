@@ -44,6 +44,7 @@ type commands struct {
 	Status  statusCommand  `cmd:"" help:"Show how far everybody is."`
 	Batches batchesCommand `cmd:"" help:"List the newest batches of the log."`
 	Verify  verifyCommand  `cmd:"" help:"Read log and parts again: chain, hashes, counts."`
+	Doctor  doctorCommand  `cmd:"" help:"Try everything that the store and the databases will be asked for."`
 	Trace   traceCommand   `cmd:"" help:"Follow one patient from the outbox to the consumers' effects."`
 	Version versionCommand `cmd:"" help:"Print the release."`
 }

@@ -16,7 +16,7 @@ func (env *environment) printJSON(v any) error {
 	return encoder.Encode(v)
 }
 
-// table is rows of cells under a header, printed only if there are any.
+// table is rows of cells under a header, if it has one, printed only if there are any.
 type table struct {
 	env  *environment
 	head []string
@@ -39,7 +39,11 @@ func (t *table) print() error {
 	}
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
-	for _, row := range append([][]string{t.head}, t.rows...) {
+	lines := t.rows
+	if len(t.head) > 0 {
+		lines = append([][]string{t.head}, lines...)
+	}
+	for _, row := range lines {
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
 	if err := w.Flush(); err != nil {

@@ -42,9 +42,13 @@ func (s *Store) acquireAny(ctx context.Context) (*puddle.Resource[*conn], error)
 		if err == nil {
 			return resource, nil
 		}
-		if ours := s.pool.Stat(); !isFull(err) || ours.AcquiredResources()+ours.ConstructingResources() == 0 {
+		ours := s.pool.Stat()
+		if !isFull(err) || ours.TotalResources() == 0 {
 			s.signal() // who else waits must not wait for us
 			return nil, err
+		}
+		if ours.IdleResources() > 0 {
+			continue
 		}
 		select {
 		case <-s.freed:

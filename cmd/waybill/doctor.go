@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+
+	"waybill/exchange"
+	"waybill/exchange/probe"
+	"waybill/exporter"
+	"waybill/importer"
+	"waybill/internal/fault"
+)
+
+type doctorCommand struct {
+	Service string `arg:"" optional:"" help:"One service (default: all that are configured)."`
+}
+
+// diagnosis is what was found of one service.
+type diagnosis struct {
+	Service  string          `json:"service"`
+	Place    string          `json:"place"`
+	Store    []exchange.Fact `json:"store"`
+	Database []exchange.Fact `json:"database"`
+}
+
+// Run tries everything that the configured parties will do, and fails if one can't do its work.
+func (c *doctorCommand) Run(ctx context.Context, env *environment) error {
+	parties, err := env.configs(c.Service)
+	if err != nil {
+		return err
+	}
+	var list []*diagnosis
+	failed := 0
+	for _, party := range parties {
+		d := &diagnosis{
+			Service: party.Service, Place: strings.SplitN(party.Store, "?", 2)[0],
+			Store: party.examineStore(ctx, env), Database: party.examineDatabase(ctx),
+		}
+		list = append(list, d)
+		for _, f := range append(d.Store[:len(d.Store):len(d.Store)], d.Database...) {
+			if f.Fails {
+				failed++
+			}
+		}
+	}
+	if err := env.printDiagnoses(list); err != nil {
+		return err
+	}
+	if failed > 0 {
+		return fault.New(fault.Usage, "examine", plural(int64(len(list)), "service", "services"),
+			fmt.Errorf("%s", plural(int64(failed), "thing fails", "things fail")), "do what stands behind each FAIL")
+	}
+	return nil
+}
+
+func (c *config) examineStore(ctx context.Context, env *environment) []exchange.Fact {
+	place, err := c.openStore(env)
+	if err != nil {
+		return []exchange.Fact{failure("open", err)}
+	}
+	role, folder, id := probe.Exporter, "doctor", strings.ToLower(rand.Text()[:8])
+	if c.Import != nil {
+		// An importer needs no more rights than to leave receipts.
+		role, folder, id = probe.Importer, "receipts/"+c.instance(), "doctor-"+id
+	}
+	return probe.Run(ctx, place.Unguarded(), role, folder, id)
+}
+
+func (c *config) instance() string {
+	return c.consumer.Name + "@" + importer.Config{Instance: c.Import.Instance}.WithDefaults().Instance
+}
+
+func (c *config) examineDatabase(ctx context.Context) []exchange.Fact {
+	url, err := c.databaseURL()
+	if err != nil {
+		return []exchange.Fact{failure("open", err)}
+	}
+	var facts []exchange.Fact
+	if c.Export != nil {
+		facts, err = exporter.Examine(ctx, url)
+	} else {
+		facts, err = importer.Examine(ctx, url, c.consumer)
+	}
+	if err != nil {
+		facts = append(facts, failure("reach", err))
+	}
+	return facts
+}
+
+func failure(what string, err error) exchange.Fact {
+	return exchange.Fact{Name: what, Value: err.Error(), Advice: fault.HintOf(err), Fails: true}
+}
+
+func (env *environment) printDiagnoses(list []*diagnosis) error {
+	if env.json {
+		return env.printJSON(list)
+	}
+	var err error
+	for i, d := range list {
+		if i > 0 {
+			fmt.Fprintln(env.out)
+		}
+		fmt.Fprintf(env.out, "%s: store %s\n", d.Service, d.Place)
+		err = errors.Join(err, env.facts(d.Store).print())
+		fmt.Fprintf(env.out, "%s: database\n", d.Service)
+		err = errors.Join(err, env.facts(d.Database).print())
+	}
+	return err
+}
+
+func (env *environment) facts(list []exchange.Fact) *table {
+	t := env.table()
+	for _, f := range list {
+		mark := "ok"
+		switch {
+		case f.Fails:
+			mark = "FAIL"
+		case f.Advice != "":
+			mark = "note"
+		}
+		t.row("  "+mark, f.Name, f.Value)
+		if f.Advice != "" {
+			t.row("", "", "-> "+f.Advice)
+		}
+	}
+	return t
+}

@@ -1,0 +1,61 @@
+package importer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/exchange"
+	"waybill/internal/examine"
+	"waybill/internal/fault"
+)
+
+// Examine looks at a consumer's database: server, rights, and where the consumer stands. Nothing
+// is changed.
+func Examine(ctx context.Context, databaseURL string, consumer *Consumer) ([]exchange.Fact, error) {
+	conn, err := connectTo(ctx, databaseURL, consumer, "doctor")
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	facts, err := examine.Server(ctx, conn, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	rights, err := tableRights(ctx, conn, consumer)
+	if err != nil {
+		return nil, err
+	}
+	facts = append(facts, examine.Rights(ctx, conn, rights))
+	s, err := ReadStatus(ctx, databaseURL, consumer)
+	if err != nil {
+		return append(facts, exchange.Fact{Name: "tables", Value: err.Error(), Advice: fault.HintOf(err), Fails: true}), nil
+	}
+	return append(facts, exchange.Fact{Name: "checkpoint", Value: fmt.Sprintf("batch %d", s.Batch)}), nil
+}
+
+// tableRights is what an importer needs: temporary tables, and everything in its schema, for
+// apply.sql may use any table there.
+func tableRights(ctx context.Context, conn *pgx.Conn, consumer *Consumer) ([]examine.Right, error) {
+	rights := []examine.Right{
+		{Holds: "has_database_privilege(current_database(), 'TEMPORARY')", Grant: "TEMPORARY on this database"},
+		{Holds: fmt.Sprintf("has_schema_privilege('%s', 'USAGE')", consumer.Name), Grant: "USAGE on schema " + consumer.Name},
+		{Holds: "to_regclass('checkpoint') IS NOT NULL", Grant: "the tables themselves: run `waybill migrate`"},
+	}
+	rows, err := conn.Query(ctx, `SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = $1 ORDER BY 1`, consumer.Name)
+	if err != nil {
+		return nil, fault.Database("examine", "tables", err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fault.Database("examine", "tables", err)
+	}
+	for _, table := range tables {
+		for _, privilege := range []string{"SELECT", "INSERT", "UPDATE", "DELETE"} {
+			rights = append(rights, examine.Table(table, privilege))
+		}
+	}
+	return rights, nil
+}

@@ -1,0 +1,181 @@
+// Package examine looks at a PostgreSQL server as one of the services' databases: for `doctor`.
+// It changes nothing and takes no locks.
+package examine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+)
+
+const (
+	oldestVersion = 140000 // server_version_num
+	clockSkew     = 5 * time.Second
+	oldHorizon    = time.Hour
+)
+
+// server is what the first query tells.
+type server struct {
+	Version    string
+	VersionNum int
+	Database   string
+	Role       string
+	Encoding   string
+	Recovery   bool
+	Fsync      bool
+	FullPages  bool
+	Statement  string // statement_timeout for this role
+	IdleTx     string // idle_in_transaction_session_timeout
+	Backend    int
+	Used, Max  int
+	Now        time.Time
+	Oldest     time.Duration
+	OldestWhat string
+}
+
+// Server returns what is true of any service's database. The clock is this machine's.
+func Server(ctx context.Context, conn *pgx.Conn, clock func() time.Time) ([]exchange.Fact, error) {
+	var s server
+	err := conn.QueryRow(ctx, `
+		SELECT current_setting('server_version'), current_setting('server_version_num')::int, current_database(), current_user,
+		    pg_encoding_to_char(encoding), pg_is_in_recovery(), current_setting('fsync')::boolean, current_setting('full_page_writes')::boolean,
+		    coalesce((SELECT reset_val FROM pg_settings WHERE name = 'statement_timeout'), '0'),
+		    coalesce((SELECT reset_val FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'), '0'),
+		    pg_backend_pid(), (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::int, current_setting('max_connections')::int,
+		    clock_timestamp()
+		FROM pg_database WHERE datname = current_database()`).Scan(
+		&s.Version, &s.VersionNum, &s.Database, &s.Role, &s.Encoding, &s.Recovery, &s.Fsync, &s.FullPages,
+		&s.Statement, &s.IdleTx, &s.Backend, &s.Used, &s.Max, &s.Now)
+	if err != nil {
+		return nil, fault.Database("examine", "server", err)
+	}
+	if err := s.readHorizon(ctx, conn); err != nil {
+		return nil, err
+	}
+	return []exchange.Fact{
+		s.version(), s.role(), s.encoding(), s.durability(), s.timeouts(),
+		s.way(conn), s.connections(), s.clock(clock()), s.horizon(),
+	}, nil
+}
+
+// readHorizon finds what keeps old row versions alive: transactions, also prepared ones, and
+// replication slots. Other roles' transactions show their age only to members of pg_read_all_stats.
+func (s *server) readHorizon(ctx context.Context, conn *pgx.Conn) error {
+	var seconds float64
+	err := conn.QueryRow(ctx, `
+		SELECT extract(epoch FROM age)::float8, what FROM (
+		    SELECT clock_timestamp() - xact_start AS age, 'a transaction of ' || usename || ' (pid ' || pid || ')' AS what
+		    FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid()
+		    UNION ALL
+		    SELECT clock_timestamp() - prepared, 'a prepared transaction of ' || owner FROM pg_prepared_xacts
+		) AS t ORDER BY age DESC LIMIT 1`).Scan(&seconds, &s.OldestWhat)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	s.Oldest = time.Duration(seconds * float64(time.Second)).Round(time.Second)
+	return fault.Database("examine", "horizon", err)
+}
+
+func (s *server) version() exchange.Fact {
+	f := exchange.Fact{Name: "version", Value: "PostgreSQL " + s.Version}
+	if s.VersionNum < oldestVersion {
+		f.Advice, f.Fails = "PostgreSQL 14 is the oldest that is supported", true
+	}
+	return f
+}
+
+func (s *server) role() exchange.Fact {
+	return exchange.Fact{Name: "role", Value: fmt.Sprintf("%s in database %s", s.Role, s.Database)}
+}
+
+func (s *server) encoding() exchange.Fact {
+	f := exchange.Fact{Name: "encoding", Value: s.Encoding}
+	if s.Encoding != "UTF8" {
+		f.Advice, f.Fails = "the database must be made with ENCODING 'UTF8'", true
+	}
+	return f
+}
+
+func (s *server) durability() exchange.Fact {
+	switch {
+	case s.Recovery:
+		return exchange.Fact{Name: "durability", Value: "this is a standby", Advice: "name the primary in the database URL", Fails: true}
+	case !s.Fsync || !s.FullPages:
+		return exchange.Fact{Name: "durability", Value: "fsync or full_page_writes is off", Advice: "turn them on: nothing is promised without", Fails: true}
+	}
+	return exchange.Fact{Name: "durability", Value: "fsync and full_page_writes are on"}
+}
+
+func (s *server) timeouts() exchange.Fact {
+	f := exchange.Fact{Name: "time-outs", Value: "none that could cut a long load"}
+	if s.Statement != "0" || s.IdleTx != "0" {
+		f.Value = fmt.Sprintf("statement_timeout %s ms, idle_in_transaction_session_timeout %s ms; exports and imports turn them off for themselves", s.Statement, s.IdleTx)
+	}
+	return f
+}
+
+// way finds a pooler: it makes up the process id that it tells its clients.
+func (s *server) way(conn *pgx.Conn) exchange.Fact {
+	f := exchange.Fact{Name: "connection", Value: "straight to PostgreSQL"}
+	if uint32(s.Backend) != conn.PgConn().PID() {
+		f.Value, f.Advice, f.Fails = "through a pooler", "name PostgreSQL itself in the database URL: locks, COPY and temporary tables need one session", true
+	}
+	return f
+}
+
+func (s *server) connections() exchange.Fact {
+	f := exchange.Fact{Name: "connections", Value: fmt.Sprintf("%d of %d in use", s.Used, s.Max)}
+	if s.Used*10 >= s.Max*9 {
+		f.Advice = "raise max_connections, or find who keeps them"
+	}
+	return f
+}
+
+func (s *server) clock(here time.Time) exchange.Fact {
+	skew := here.Sub(s.Now).Round(time.Second)
+	f := exchange.Fact{Name: "clock", Value: fmt.Sprintf("%s; this machine's differs by %s", s.Now.UTC().Format(time.RFC3339), skew.Abs())}
+	if skew.Abs() > clockSkew {
+		f.Advice = "have both clocks set by NTP: windows and times of notice are the database's"
+	}
+	return f
+}
+
+func (s *server) horizon() exchange.Fact {
+	if s.OldestWhat == "" {
+		return exchange.Fact{Name: "horizon", Value: "no other transaction is open"}
+	}
+	f := exchange.Fact{Name: "horizon", Value: fmt.Sprintf("the oldest transaction is %s old", s.Oldest)}
+	if s.Oldest > oldHorizon {
+		f.Advice = "end " + s.OldestWhat + ": what it wrote can't be exported before it ends, and vacuum waits for it"
+	}
+	return f
+}
+
+// Rights returns whether the role has a right to do each thing: a query per thing, of one boolean.
+// What fails names the grant that is missing.
+func Rights(ctx context.Context, conn *pgx.Conn, rights []Right) exchange.Fact {
+	for _, r := range rights {
+		var granted bool
+		if err := conn.QueryRow(ctx, "SELECT "+r.Holds).Scan(&granted); err != nil {
+			return exchange.Fact{Name: "rights", Value: fault.Database("examine", "rights", err).Error(), Advice: "run `waybill migrate` with this configuration", Fails: true}
+		}
+		if !granted {
+			return exchange.Fact{Name: "rights", Value: "missing: " + r.Grant, Advice: "grant it; docs/operation.md lists what each role needs", Fails: true}
+		}
+	}
+	return exchange.Fact{Name: "rights", Value: fmt.Sprintf("all %d that are needed", len(rights))}
+}
+
+// Right is a privilege: an SQL expression that is true for a role which has it, and its name.
+type Right struct{ Holds, Grant string }
+
+// Table returns the right to a table, by its qualified name.
+func Table(table, privileges string) Right {
+	return Right{fmt.Sprintf("has_table_privilege('%s', '%s')", table, privileges), privileges + " on " + table}
+}
