@@ -2,9 +2,12 @@ package ftp
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/puddle/v2"
 )
+
+const recheck = time.Second
 
 // lease is a connection in use.
 type lease struct {
@@ -52,6 +55,7 @@ func (s *Store) acquireAny(ctx context.Context) (*puddle.Resource[*conn], error)
 		}
 		select {
 		case <-s.freed:
+		case <-time.After(recheck): // one that is ended is still counted for a moment after it is freed
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

@@ -138,6 +138,31 @@ func TestMoreWorkThanTheServerAdmits(t *testing.T) {
 	}
 }
 
+// The connection that others wait for may end with an error.
+func TestAFailureLetsWhoWaitsGoOn(t *testing.T) {
+	k := vsftpd
+	k.options.MaxClients = 1
+	config := k.config(k.launch(t, false))
+	store := open(t, config)
+	for store.Publish(t.Context(), "a", []byte("x")) != nil && t.Context().Err() == nil {
+		t.Log("not yet")
+	}
+	var all errgroup.Group
+	wait := func() {
+		for range 3 {
+			all.Go(func() error { _, err := get(store, "a"); return err })
+		}
+	}
+	body := io.MultiReader(random(1, mB), &cutter{wait})
+	if err := store.Put(t.Context(), "b", 2*mB, body); err == nil {
+		t.Error("put of a short body = nil")
+	}
+	// They may be let in, or told that the server is full: it may not have noticed the end yet.
+	if err := all.Wait(); err != nil {
+		wantFault(t, "get", err, fault.Transient, "connections")
+	}
+}
+
 func TestAServerThatIsFull(t *testing.T) {
 	for _, k := range []kind{vsftpd, proftpd} {
 		t.Run(k.name, func(t *testing.T) {
