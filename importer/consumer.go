@@ -15,7 +15,8 @@ import (
 )
 
 // Consumer is what one service makes of the stream: a folder with consumer.yaml, migrations/
-// and either apply.sql or, in consumer.yaml, the table that events are appended to.
+// and either apply.sql or, in consumer.yaml, the table that events are appended to; and, if it has
+// checks of its own, reconcile.sql.
 // docs/new-consumer.md explains how to write one.
 type Consumer struct {
 	Name        string            `yaml:"name"` // also the PostgreSQL schema that holds its tables
@@ -23,9 +24,11 @@ type Consumer struct {
 	Events      []string          `yaml:"events"`  // the event types it subscribes to
 	Effects     map[string]Effect `yaml:"effects"` // every kind that apply.sql may record
 	Append      string            `yaml:"append"`  // the table that takes the events as they are
+	Checks      map[string]string `yaml:"checks"`  // every kind that reconcile.sql may find, and what it is
 
-	files fs.FS
-	apply string
+	files     fs.FS
+	apply     string
+	reconcile string
 }
 
 // Effect describes one kind of effect.
@@ -55,11 +58,13 @@ func LoadConsumer(files fs.FS) (*Consumer, error) {
 	if err := decoder.Decode(c); err != nil {
 		return nil, fault.New(fault.Usage, "read", "consumer.yaml", err, "")
 	}
-	apply, err := fs.ReadFile(files, "apply.sql")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fault.New(fault.Usage, "read", "apply.sql", err, "")
+	for name, text := range map[string]*string{"apply.sql": &c.apply, "reconcile.sql": &c.reconcile} {
+		data, err := fs.ReadFile(files, name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fault.New(fault.Usage, "read", name, err, "")
+		}
+		*text = string(data)
 	}
-	c.apply = string(apply)
 	if err := c.validate(); err != nil {
 		return nil, fault.New(fault.Usage, "check", "consumer.yaml", err, "")
 	}
@@ -74,6 +79,8 @@ func (c *Consumer) validate() error {
 		return errors.New("events: name at least one type")
 	case (c.apply == "") == (c.Append == ""):
 		return errors.New("there must be either apply.sql or `append: TABLE`, and not both")
+	case (c.reconcile == "") != (len(c.Checks) == 0):
+		return errors.New("checks: they are what reconcile.sql finds; there must be both or neither")
 	case c.Append != "" && !identifierPattern.MatchString(c.Append):
 		return fmt.Errorf("append: %q is not a lower-case SQL identifier", c.Append)
 	}
@@ -85,6 +92,11 @@ func (c *Consumer) validate() error {
 	for kind := range c.Effects {
 		if !identifierPattern.MatchString(kind) {
 			return fmt.Errorf("effects: %q is not a lower-case identifier", kind)
+		}
+	}
+	for kind := range c.Checks {
+		if !identifierPattern.MatchString(kind) {
+			return fmt.Errorf("checks: %q is not a lower-case identifier", kind)
 		}
 	}
 	return nil

@@ -1,0 +1,130 @@
+package exporter
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/connect"
+	"waybill/internal/fault"
+	"waybill/reconcile"
+	"waybill/schemas"
+	"waybill/schemas/part"
+)
+
+// Source is the patients service's database as a side of a reconciliation. It implements
+// [reconcile.Source]. Each method is one short read-only transaction or a few: events never
+// change, so none needs to see what another saw.
+type Source struct {
+	session *session
+	own     identity
+	last    *plan
+}
+
+// OpenSource connects; Close ends it.
+func OpenSource(ctx context.Context, databaseURL string) (*Source, error) {
+	conn, err := connect.To(ctx, databaseURL, "patients database", map[string]string{
+		"application_name":              "waybill reconcile",
+		"default_transaction_read_only": "on",
+		"lock_timeout":                  "10s", // a migration goes first
+		"statement_timeout":             "0",
+		"jit":                           "off",
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{session: &session{Exporter: &Exporter{contract: schemas.PatientEvents()}, conn: conn}}
+	if s.own, err = s.session.identity(ctx); err == nil {
+		s.last, err = s.session.lastPlan(ctx)
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close ends the connection.
+func (s *Source) Close() { _ = s.session.conn.Close(context.Background()) }
+
+// Last returns the last batch that has a manifest; -1: none has.
+func (s *Source) Last(ctx context.Context) (last int64, err error) {
+	err = s.session.conn.QueryRow(ctx, `SELECT coalesce(max(batch), -1) FROM exporter.plan WHERE manifest IS NOT NULL`).Scan(&last)
+	return last, fault.Database("read", "exporter.plan", err)
+}
+
+// Window returns the first and the last of the batches whose windows overlap the time from since
+// until until.
+func (s *Source) Window(ctx context.Context, since, until time.Time) (from, to int64, err error) {
+	err = s.session.conn.QueryRow(ctx, `
+		SELECT coalesce(min(batch), 0), coalesce(max(batch), -1) FROM exporter.plan
+		WHERE manifest IS NOT NULL AND window_to > $1 AND window_from < $2`, since, until).Scan(&from, &to)
+	return from, to, fault.Database("read", "exporter.plan", err)
+}
+
+// Batch hands on the batch's events as the outbox has them now.
+func (s *Source) Batch(ctx context.Context, batch int64, add func(tuple []byte) error) (reconcile.Published, error) {
+	p, err := scanPlan(s.session.conn.QueryRow(ctx, `SELECT `+planColumns+` FROM exporter.plan WHERE batch = $1 AND manifest IS NOT NULL`, batch))
+	if err != nil {
+		return reconcile.Published{}, fault.Database("read", "exporter.plan", err)
+	}
+	if p == nil {
+		return s.unplanned(ctx, batch)
+	}
+	published := reconcile.Published{Manifest: *p.hash}
+	err = s.session.checkIdentity(ctx, p)
+	if fault.ClassOf(err) == fault.Poison {
+		published.Uncountable = "this database is not the one that published it, or was rolled back since"
+		return published, nil
+	}
+	if err != nil {
+		return published, err
+	}
+	m, err := schemas.ParseManifest(p.manifest)
+	if err != nil {
+		return published, fault.New(fault.Poison, "read", "stored manifest of "+batchName(batch), err, "")
+	}
+	published.Events = m.Totals.Rows
+	if m.Totals.Rows == 0 && m.Kind == schemas.Genesis {
+		return published, nil
+	}
+	return published, s.copy(ctx, p, add)
+}
+
+func (s *Source) copy(ctx context.Context, p *plan, add func(tuple []byte) error) error {
+	splitter := part.NewTupleSplitter(add)
+	_, err := s.session.conn.PgConn().CopyTo(ctx, splitter, "COPY ("+s.session.query(p)+") TO STDOUT (FORMAT binary)")
+	if err == nil {
+		err = splitter.Close()
+	}
+	return fault.Database("read", "outbox of "+batchName(p.batch), err)
+}
+
+// unplanned tells a batch that another database published from one that nobody did.
+func (s *Source) unplanned(ctx context.Context, batch int64) (reconcile.Published, error) {
+	var first int64
+	err := s.session.conn.QueryRow(ctx, `SELECT batch FROM exporter.plan ORDER BY batch LIMIT 1`).Scan(&first)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return reconcile.Published{}, fault.Database("read", "exporter.plan", err)
+	}
+	if err == nil && batch < first {
+		return reconcile.Published{Uncountable: "another database published it"}, nil
+	}
+	return reconcile.Published{}, nil
+}
+
+// Newest returns the newest version that the outbox has of each of these patients.
+func (s *Source) Newest(ctx context.Context, patients []uuid.UUID) (map[uuid.UUID]int64, error) {
+	rows, err := s.session.conn.Query(ctx, `SELECT patient_id, max(version) FROM patients.outbox WHERE patient_id = ANY ($1) GROUP BY patient_id`, patients)
+	if err != nil {
+		return nil, fault.Database("read", "outbox", err)
+	}
+	newest := map[uuid.UUID]int64{}
+	var patient uuid.UUID
+	var version int64
+	_, err = pgx.ForEachRow(rows, []any{&patient, &version}, func() error { newest[patient] = version; return nil })
+	return newest, fault.Database("read", "outbox", err)
+}

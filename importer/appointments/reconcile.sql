@@ -1,0 +1,49 @@
+-- Whose appointments are not as apply.sql would have left them. What is on the worklist on account of a
+-- death, open or resolved, is a person's and never a finding; nor is what was only observed.
+WITH RECURSIVE
+looked_at AS (
+    SELECT a.id, a.patient_id, a.starts_at, a.status FROM appointment a JOIN kind k ON k.code = a.kind
+    WHERE a.status = 'booked' AND a.starts_at >= now() AND NOT k.post_mortem
+    UNION ALL
+    SELECT a.id, c.record_id, a.starts_at, a.status FROM cancellation c JOIN appointment a ON a.id = c.appointment_id
+    WHERE c.restored_at IS NULL AND c.handed_over_at IS NULL
+      AND a.status = 'cancelled' AND a.cancellation_reason = 'pat-dec' AND a.revision = c.revision
+),
+-- From an appointment's record up the chain of merges to the person, as far as they are known here.
+climb (id, patient_id, height) AS (
+    SELECT a.id, p.patient_id, 0 FROM looked_at a JOIN patient p USING (patient_id)
+    UNION
+    SELECT c.id, s.patient_id, c.height + 1
+    FROM climb c JOIN patient p USING (patient_id) JOIN patient s ON s.patient_id = p.merged_into
+    WHERE c.height < 1000
+),
+person AS (SELECT id, max(height) AS height FROM climb GROUP BY id),
+-- The death that counts for an appointment: that of the last dead record of the chain.
+death AS (
+    SELECT DISTINCT ON (c.id) c.id, p.patient_id, p.death_no, p.death_earliest, c.height
+    FROM climb c JOIN patient p USING (patient_id)
+    WHERE p.death_status IN ('informal', 'formal')
+    ORDER BY c.id, c.height DESC
+),
+listed AS (
+    SELECT l.appointment_id AS id FROM worklist l JOIN patient p USING (patient_id, death_no)
+    WHERE p.death_status IN ('informal', 'formal')
+),
+observed AS (
+    SELECT kind, subject FROM effect_log WHERE kind IN ('cancelled', 'restored')
+    GROUP BY kind, subject HAVING bool_and(observed)
+),
+found (kind, effect, id, patient_id) AS (
+    SELECT 'live_appointment', 'cancelled', a.id, a.patient_id
+    FROM looked_at a JOIN person USING (id) JOIN death d USING (id, height)
+    JOIN notice n ON (n.patient_id, n.death_no) = (d.patient_id, d.death_no)
+    WHERE a.status = 'booked' AND NOT n.historic AND a.starts_at >= coalesce(d.death_earliest, n.noticed_at)
+      AND NOT EXISTS (SELECT FROM listed l WHERE l.id = a.id)
+    UNION ALL
+    SELECT 'lost_appointment', 'restored', a.id, a.patient_id
+    FROM looked_at a JOIN person USING (id)
+    WHERE a.status = 'cancelled' AND NOT EXISTS (SELECT FROM death d WHERE d.id = a.id)
+)
+SELECT kind, patient_id FROM found f
+WHERE NOT EXISTS (SELECT FROM observed o WHERE o.kind = f.effect AND o.subject = 'appointment ' || f.id)
+ORDER BY kind, patient_id;

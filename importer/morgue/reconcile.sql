@@ -1,0 +1,35 @@
+-- Who has not the case that apply.sql would have left them with. What people wrote is never a finding:
+-- a case that a person voided is a case. Nor is what was only observed, and not applied.
+WITH RECURSIVE
+-- Who is dead by their own record, of persons: records that were not merged into one known here.
+dead AS (
+    SELECT p.patient_id, p.death_no FROM patient p
+    LEFT JOIN notice n ON (n.patient_id, n.death_no) = (p.patient_id, p.death_no)
+    WHERE p.death_status IN ('informal', 'formal') AND NOT coalesce(n.historic, false)
+      AND NOT EXISTS (SELECT FROM patient s WHERE s.patient_id = p.merged_into)
+),
+retired (person, patient_id) AS (
+    SELECT d.patient_id, p.patient_id FROM dead d JOIN patient p ON p.merged_into = d.patient_id
+    UNION
+    SELECT r.person, p.patient_id FROM retired r JOIN patient p ON p.merged_into = r.patient_id
+),
+found (kind, patient_id, death_no, effects) AS (
+    -- One person, one body: it may be in custody, or was, under a retired record.
+    SELECT 'no_case', d.patient_id, d.death_no, ARRAY['opened', 'reopened'] FROM dead d
+    WHERE NOT EXISTS (SELECT FROM case_file c WHERE (c.patient_id, c.death_no) = (d.patient_id, d.death_no))
+      AND NOT EXISTS (SELECT FROM retired r JOIN case_file c USING (patient_id)
+                      WHERE r.person = d.patient_id AND c.state IN ('received', 'released'))
+    UNION ALL
+    SELECT 'void_case', d.patient_id, d.death_no, ARRAY['reopened'] FROM dead d JOIN case_file c USING (patient_id, death_no)
+    WHERE c.state = 'void' AND c.voided_by = 'waybill' AND c.void_reason = 'retracted'
+      AND EXISTS (SELECT FROM patient p WHERE p.patient_id = d.patient_id AND p.merged_into IS NULL)
+    UNION ALL
+    SELECT 'case_of_life', c.patient_id, c.death_no, ARRAY['voided'] FROM case_file c JOIN patient p USING (patient_id)
+    WHERE c.state = 'expected' AND c.voided_at IS NULL
+      AND (p.death_status NOT IN ('informal', 'formal') AND p.merged_into IS NULL OR c.death_no <> p.death_no)
+)
+SELECT kind, patient_id FROM found f
+WHERE NOT EXISTS (
+    SELECT FROM effect_log e WHERE (e.patient_id, e.death_no) = (f.patient_id, f.death_no) AND e.kind = ANY (f.effects)
+    GROUP BY e.patient_id HAVING bool_and(e.observed))
+ORDER BY kind, patient_id;

@@ -1,0 +1,145 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/connect"
+	"waybill/internal/fault"
+	"waybill/reconcile"
+	"waybill/schemas"
+)
+
+// ReadSide reads what a consumer has, for a reconciliation from the batch on: ledger, projected
+// states and what its reconcile.sql finds, all as of one snapshot of the database. It takes no
+// locks that a writer would wait for. The states lie in the folder spool until Have is closed.
+func ReadSide(ctx context.Context, databaseURL string, consumer *Consumer, from int64, spool string) (*reconcile.Consumer, error) {
+	conn, err := connect.To(ctx, databaseURL, consumer.Name+" database", map[string]string{
+		"application_name":  "waybill reconcile",
+		"search_path":       consumer.Name,
+		"lock_timeout":      "10s", // a migration goes first
+		"statement_timeout": "0",
+		"jit":               "off",
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	r := &sideReader{consumer: consumer, side: &reconcile.Consumer{
+		Name: consumer.Name, Events: consumer.Events, Append: consumer.Append != "", Checkpoint: -1, From: from, Checks: []*reconcile.Check{},
+	}}
+	if r.side.Have, err = reconcile.NewStates(spool); err != nil {
+		return nil, err
+	}
+	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		for _, step := range []func(context.Context, pgx.Tx) error{r.ledger, r.states, r.checks} {
+			if err := step(ctx, tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		r.side.Have.Close()
+		return nil, fault.Database("read", consumer.Name+" database", err)
+	}
+	return r.side, nil
+}
+
+// sideReader fills in a side within one transaction.
+type sideReader struct {
+	consumer *Consumer
+	side     *reconcile.Consumer
+}
+
+// ledger also finds where the consumer began: with batch 0 or a snapshot it began with nothing, so
+// whatever it has must be in the log since then.
+func (r *sideReader) ledger(ctx context.Context, tx pgx.Tx) error {
+	err := tx.QueryRow(ctx, `SELECT batch FROM checkpoint`).Scan(&r.side.Checkpoint)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var first int64
+	var kind string
+	var alone bool
+	err = tx.QueryRow(ctx, `
+		SELECT batch, kind, NOT EXISTS (SELECT FROM ledger earlier WHERE earlier.batch < first.batch)
+		FROM ledger first WHERE rerun = 0 ORDER BY batch LIMIT 1`).Scan(&first, &kind, &alone)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.side.Whole = r.side.From <= first && alone && (kind == schemas.Genesis || kind == schemas.Snapshot)
+	r.side.From = max(r.side.From, first)
+	rows, err := tx.Query(ctx, `
+		SELECT DISTINCT ON (batch) batch, kind, hash, rows, quarantined, bool_and(passed) OVER (PARTITION BY batch)
+		FROM ledger WHERE batch >= $1 ORDER BY batch, rerun DESC`, r.side.From)
+	if err != nil {
+		return err
+	}
+	r.side.Ledger, err = pgx.CollectRows(rows, pgx.RowToStructByPos[reconcile.Applied])
+	return err
+}
+
+func (r *sideReader) states(ctx context.Context, tx pgx.Tx) error {
+	table := "patient"
+	if r.consumer.Append != "" {
+		table = pgx.Identifier{r.consumer.Append}.Sanitize()
+	}
+	splitter := r.side.Have.Copy()
+	_, err := tx.Conn().PgConn().CopyTo(ctx, splitter, fmt.Sprintf("COPY (SELECT %s FROM %s) TO STDOUT (FORMAT binary)",
+		strings.Join(schemas.PatientEvents().ColumnNames(), ", "), table))
+	if err != nil {
+		return err
+	}
+	return splitter.Close()
+}
+
+// checks runs the consumer's reconcile.sql.
+func (r *sideReader) checks(ctx context.Context, tx pgx.Tx) error {
+	if r.consumer.reconcile == "" {
+		return nil
+	}
+	byKind := map[string]*reconcile.Check{}
+	for kind, description := range r.consumer.Checks {
+		check := &reconcile.Check{Kind: kind, Description: description}
+		byKind[kind] = check
+		r.side.Checks = append(r.side.Checks, check)
+	}
+	slices.SortFunc(r.side.Checks, func(a, b *reconcile.Check) int { return strings.Compare(a.Kind, b.Kind) })
+	rows, err := tx.Query(ctx, r.consumer.reconcile)
+	if err == nil {
+		err = collect(rows, byKind)
+	}
+	if class := fault.ClassOf(fault.Database("run", "", err)); err == nil || class == fault.Transient {
+		return err
+	}
+	return fault.New(fault.Poison, "run", "reconcile.sql of "+r.consumer.Name, err, "correct reconcile.sql; docs/new-consumer.md says what it returns")
+}
+
+func collect(rows pgx.Rows, byKind map[string]*reconcile.Check) error {
+	var kind string
+	var patient uuid.UUID
+	_, err := pgx.ForEachRow(rows, []any{&kind, &patient}, func() error {
+		check := byKind[kind]
+		if check == nil {
+			return fmt.Errorf("check %q is not declared in consumer.yaml", kind)
+		}
+		if check.Count++; check.Count <= reconcile.MaxNamed {
+			check.Patients = append(check.Patients, patient.String())
+		}
+		return nil
+	})
+	return err
+}

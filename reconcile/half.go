@@ -1,0 +1,165 @@
+package reconcile
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+// File is what one side hands to the other: counts and hashes of what it has, and ids only where
+// they were asked for or a check has found them.
+type File struct {
+	Format    int         `json:"format"`
+	Contract  string      `json:"contract"` // the hash of the contract whose columns were compared
+	From      int64       `json:"from"`     // batches, both included
+	To        int64       `json:"to"`
+	Source    []*Batch    `json:"source,omitempty"`
+	Consumers []*Consumer `json:"consumers,omitempty"`
+}
+
+const fileFormat = 1
+
+// Batch is a batch as the source or the log has it.
+type Batch struct {
+	Batch    int64             `json:"batch"`
+	Manifest string            `json:"manifest"` // its hash
+	Events   map[string]*Tally `json:"events"`   // by type
+	// Uncountable says why the source can't tell what it published in this batch; then there are no Events.
+	Uncountable string `json:"uncountable,omitempty"`
+	// Lacking is how many of the events that it published the source no longer has.
+	Lacking int64 `json:"lacking,omitempty"`
+
+	types []string // those that were counted; nil: all
+}
+
+func (b *Batch) rows() (n int64) {
+	for _, t := range b.Events {
+		n += t.Rows
+	}
+	return n
+}
+
+func (b *Batch) add(r row, list bool) {
+	t := b.Events[r.event]
+	if t == nil {
+		t = newTally()
+		b.Events[r.event] = t
+	}
+	t.add(r.patient, r.whole)
+	if list {
+		t.Listed = append(t.Listed, listed{r.patient, r.order, r.whole})
+	}
+}
+
+func (b *Batch) fold() {
+	for _, t := range b.Events {
+		t.fold()
+	}
+}
+
+// Consumer is what one consumer has, as of its checkpoint.
+type Consumer struct {
+	Name       string    `json:"consumer"`
+	Events     []string  `json:"events"`           // the types it subscribes to
+	Append     bool      `json:"append,omitempty"` // it keeps every event, and not states
+	Checkpoint int64     `json:"checkpoint"`       // the last batch applied; -1: none
+	From       int64     `json:"from"`             // states are compared from this batch on
+	Whole      bool      `json:"whole"`            // and of all patients, since nothing was loaded before
+	Ledger     []Applied `json:"ledger"`           // from that batch on
+	Checks     []*Check  `json:"checks"`
+	State      *Tally    `json:"state"` // of the patients compared
+	Dead       int64     `json:"dead"`  // of them
+
+	// Have is what the consumer's database holds; nil in a file. Want is what the log says.
+	Have *States `json:"-"`
+
+	want      *States
+	snapshots []snapshot // that were loaded, in order
+	unsure    bool       // a batch that was loaded can't be read any more: the log doesn't tell what should be there
+}
+
+// Applied is a row of a consumer's ledger.
+type Applied struct {
+	Batch       int64  `json:"batch"`
+	Kind        string `json:"kind"`
+	Manifest    string `json:"manifest"` // its hash
+	Rows        int64  `json:"rows"`     // events of the subscribed types
+	Quarantined int64  `json:"quarantined,omitempty"`
+	Passed      bool   `json:"passed,omitempty"`
+}
+
+// Check is a rule of the consumer's own, and whom it found to break it.
+type Check struct {
+	Kind        string   `json:"kind"`
+	Description string   `json:"description"`
+	Count       int64    `json:"count"`
+	Patients    []string `json:"patients,omitempty"` // at most MaxNamed
+}
+
+// MaxNamed bounds the patients that one finding names.
+const MaxNamed = 100_000
+
+// entry returns the ledger's row of a batch, or nil.
+func (c *Consumer) entry(batch int64) *Applied {
+	i, found := slices.BinarySearchFunc(c.Ledger, batch, func(a Applied, batch int64) int { return cmp.Compare(a.Batch, batch) })
+	if !found {
+		return nil
+	}
+	return &c.Ledger[i]
+}
+
+// loaded reports whether the consumer has loaded the batch, and not passed or skipped it.
+func (c *Consumer) loaded(batch int64) bool {
+	entry := c.entry(batch)
+	return entry != nil && !entry.Passed && batch <= c.Checkpoint
+}
+
+// skipped reports whether a batch is not in the ledger for a good reason: the consumer began again
+// at a later snapshot, which states everything.
+func (c *Consumer) skipped(batch int64) bool {
+	i, _ := slices.BinarySearchFunc(c.Ledger, batch, func(a Applied, batch int64) int { return cmp.Compare(a.Batch, batch) })
+	return i < len(c.Ledger) && c.Ledger[i].Kind == schemas.Snapshot
+}
+
+// Write puts the file at path.
+func (f *File) Write(path string) error {
+	f.Format, f.Contract = fileFormat, schemas.PatientEvents().SHA256
+	data, err := json.Marshal(f)
+	if err == nil {
+		err = os.WriteFile(path, append(data, '\n'), 0o600)
+	}
+	if err != nil {
+		return fault.New(fault.Transient, "write", path, err, "")
+	}
+	return nil
+}
+
+// Read reads a file that the other side wrote. Errors are of class [fault.Usage].
+func Read(path string) (*File, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "read", path, errors.Unwrap(err), "")
+	}
+	f := new(File)
+	if err := json.Unmarshal(data, f); err != nil {
+		return nil, fault.New(fault.Usage, "read", path, errors.New("it was not written by `waybill reconcile --out`, or is cut off"), "")
+	}
+	switch {
+	case f.Format != fileFormat:
+		err = fmt.Errorf("its format is %d; this release reads %d", f.Format, fileFormat)
+	case f.Contract != schemas.PatientEvents().SHA256:
+		err = errors.New("it was made by a release with another revision of the contract")
+	default:
+		for _, c := range f.Consumers {
+			slices.SortFunc(c.Ledger, func(a, b Applied) int { return cmp.Compare(a.Batch, b.Batch) })
+		}
+		return f, nil
+	}
+	return nil, fault.New(fault.Usage, "read", path, err, "use the same release on both sides")
+}

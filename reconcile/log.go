@@ -1,0 +1,81 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+	"waybill/schemas"
+	"waybill/schemas/part"
+)
+
+// maxBad bounds the rows of a batch that may break the contract before it counts as unreadable.
+const maxBad = 10_000
+
+// log reads batches from the store.
+type log struct {
+	reader  *exchange.Reader
+	spool   string
+	scanner *scanner
+}
+
+// read hands on the rows of the events, nil meaning all, as they lie on the store, one part in the
+// spool at a time. It returns the rows that break the contract, which are left out.
+func (l *log) read(ctx context.Context, m *schemas.Manifest, events []string, add func(row) error) (bad []part.BadRow, err error) {
+	for _, p := range m.Parts {
+		if !holds(p, events) {
+			continue
+		}
+		found, err := l.readPart(ctx, p, events, add)
+		if err != nil {
+			return nil, err
+		}
+		bad = append(bad, found...)
+	}
+	return bad, nil
+}
+
+func (l *log) readPart(ctx context.Context, p schemas.Part, events []string, add func(row) error) ([]part.BadRow, error) {
+	file, err := os.Create(filepath.Join(l.spool, "part"))
+	if err != nil {
+		return nil, spoolFault(err)
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	if err := l.reader.Fetch(ctx, p, file); err != nil {
+		return nil, err
+	}
+	stream := part.NewStream(schemas.PatientEvents(), part.Options{Events: events, Quarantine: maxBad},
+		part.File{ReaderAt: file, Size: p.Bytes, Meta: p})
+	defer stream.Close()
+	splitter := part.NewTupleSplitter(func(tuple []byte) error {
+		r, err := l.scanner.scan(tuple)
+		if err != nil {
+			return err
+		}
+		return add(r)
+	})
+	if _, err := io.Copy(splitter, stream); err != nil {
+		if _, classed := errors.AsType[*fault.Error](err); classed {
+			return nil, err
+		}
+		return nil, fault.New(fault.Poison, "read", p.Name, err, "")
+	}
+	return stream.Bad(), nil
+}
+
+func holds(p schemas.Part, events []string) bool {
+	if events == nil {
+		return true
+	}
+	for _, event := range events {
+		if p.Events[event] > 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,87 @@
+package reconcile
+
+import "waybill/internal/fault"
+
+// Report is what was compared, and what differs.
+type Report struct {
+	From      int64            `json:"from"` // batches, both included
+	To        int64            `json:"to"`
+	Source    *Side            `json:"source,omitempty"`
+	Log       *Side            `json:"log,omitempty"`
+	Consumers []ConsumerReport `json:"consumers,omitempty"`
+	// Uncounted are batches that the source can no longer count, and why. They are no findings.
+	Uncounted []Uncounted `json:"uncounted,omitempty"`
+	Findings  []Finding   `json:"findings"`
+}
+
+// Side sums up the batches of the source or the log.
+type Side struct {
+	Batches int64            `json:"batches"`
+	Rows    int64            `json:"rows"`
+	Events  map[string]int64 `json:"events"`
+	File    bool             `json:"file,omitempty"` // as the file says that the other side gave
+}
+
+// ConsumerReport sums up a consumer.
+type ConsumerReport struct {
+	Consumer   string   `json:"consumer"`
+	Append     bool     `json:"append,omitempty"`
+	Checkpoint int64    `json:"checkpoint"`
+	Lag        int64    `json:"lag"`      // batches that it has not applied yet; they are not compared
+	Loaded     int64    `json:"loaded"`   // batches
+	Rows       int64    `json:"rows"`     // of the subscribed events in them, as its ledger has it
+	Patients   int64    `json:"patients"` // whose state was compared
+	Dead       int64    `json:"dead"`     // of them, in its database
+	LogDead    int64    `json:"log_dead"` // of them, in the log
+	Checks     []*Check `json:"checks"`
+	File       bool     `json:"file,omitempty"`
+}
+
+// Uncounted is a batch that the source can't count.
+type Uncounted struct {
+	Batch  int64  `json:"batch"`
+	Reason string `json:"reason"`
+}
+
+// Finding is one difference.
+type Finding struct {
+	Batch *int64 `json:"batch,omitempty"` // nil: none can be told
+	Side  string `json:"side"`            // source, log or a consumer
+	Kind  string `json:"kind"`            // a constant below, or a kind that the consumer's check declares
+	Text  string `json:"text"`
+	// Count is how many rows or patients it is about; 0 where it is about the batch.
+	Count    int64    `json:"count,omitempty"`
+	Patients []string `json:"patients,omitempty"` // at most MaxNamed
+	// Suspects says that the patients are those among whom the difference is: the other side gave
+	// hashes and no ids.
+	Suspects bool `json:"suspects,omitempty"`
+
+	class fault.Class
+}
+
+// Kinds of findings, beside those of the consumers' own checks.
+const (
+	Missing    = "missing"    // there is a row on the other side and none here
+	Extra      = "extra"      // there is a row here and none on the other side
+	Altered    = "altered"    // the same event, or a state after the same event, with another content
+	Stale      = "stale"      // a state older than the log's
+	Ahead      = "ahead"      // a state newer than any in the log
+	Manifest   = "manifest"   // two sides name different manifests
+	Unreadable = "unreadable" // a batch, or a part of it, is not on the store as it was published
+	BadRow     = "bad_row"    // a row of the log breaks the contract
+	Unknown    = "unknown"    // a batch that a side should know of, and does not
+	Ledger     = "ledger"     // the consumer's ledger has another number of rows than the log
+)
+
+// Class returns what the findings ask for: 0 if there are none, [fault.NotYet] if all may pass by
+// themselves, else [fault.Poison].
+func (r *Report) Class() fault.Class {
+	var class fault.Class
+	for _, f := range r.Findings {
+		if f.class != fault.NotYet {
+			return fault.Poison
+		}
+		class = fault.NotYet
+	}
+	return class
+}

@@ -1,0 +1,346 @@
+// Package reconcile compares what the source recorded, what the log holds and what the consumers
+// made of it, without holding anybody up: it reads, in short transactions, and takes no locks.
+//
+// Rows are compared as they are in PostgreSQL's binary COPY format, by counts per event type and
+// sums of hashes that don't depend on order. Where those differ the rows are named. A side that
+// can't be reached from here is compared by a small [File]. docs/reconcile.md explains it.
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+// Source is the producer's database.
+type Source interface {
+	// Batch hands on every event that the database still has of a batch, as tuples of a binary
+	// COPY, and returns what it knows of the batch itself.
+	Batch(ctx context.Context, batch int64, add func(tuple []byte) error) (Published, error)
+	// Newest returns the newest version it has of each of these patients.
+	Newest(ctx context.Context, patients []uuid.UUID) (map[uuid.UUID]int64, error)
+}
+
+// Published is what the producer knows of a batch.
+type Published struct {
+	Manifest    string // its hash; "": it knows nothing of such a batch
+	Events      int64
+	Uncountable string // why the events can't be counted
+}
+
+// Options say what is compared.
+type Options struct {
+	From, To  int64            // batches, both included
+	Reader    *exchange.Reader // of the log; nil: it is not compared
+	Source    Source           // nil: it is not compared, but by the file
+	Consumers []*Consumer
+	Against   *File  // what the other side gave; may be nil
+	Spool     string // an existing folder
+	List      bool   // let the returned file list every row
+}
+
+// run is one reconciliation.
+type run struct {
+	Options
+	log      *log
+	previous *exchange.Entry // the last that could be read
+
+	subscribed []string // the types that any of the consumers wants
+	types      []string // that are read of the batches asked for; nil: all
+	report     *Report
+	file       *File
+}
+
+// Run compares and returns what it found, with a file of this side's own half. An error means that
+// it could not be done; differences are in the report.
+func Run(ctx context.Context, o Options) (*Report, *File, error) {
+	r := &run{
+		Options: o,
+		report:  &Report{From: o.From, To: o.To, Findings: []Finding{}},
+		file:    &File{From: o.From, To: o.To, Consumers: o.Consumers},
+	}
+	if err := r.prepare(); err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		for _, c := range r.Consumers {
+			c.want.Close()
+		}
+	}()
+	first, last := r.span()
+	for batch := first; batch <= last; batch++ {
+		if err := r.batch(ctx, batch); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, c := range r.Consumers {
+		if err := r.consumer(c); err != nil {
+			return nil, nil, err
+		}
+	}
+	slices.SortStableFunc(r.report.Findings, func(a, b Finding) int {
+		return cmp.Compare(number(a.Batch), number(b.Batch))
+	})
+	return r.report, r.file, nil
+}
+
+func number(batch *int64) int64 {
+	if batch == nil {
+		return schemas.MaxBatch
+	}
+	return *batch
+}
+
+func (r *run) prepare() (err error) {
+	if r.Against != nil {
+		r.Consumers = slices.Concat(r.Consumers, r.Against.Consumers)
+		if r.Against.To < r.From || r.Against.From > r.To {
+			return fault.New(fault.Usage, "compare", "file", fmt.Errorf("it is about batches %d..%d, and this is about %d..%d",
+				r.Against.From, r.Against.To, r.From, r.To), "choose the same batches on both sides")
+		}
+	}
+	if r.Source != nil {
+		r.report.Source = &Side{Events: map[string]int64{}}
+	}
+	if r.Reader == nil {
+		return nil
+	}
+	r.report.Log = &Side{Events: map[string]int64{}}
+	r.log = &log{reader: r.Reader, spool: r.Spool, scanner: newScanner()}
+	for _, c := range r.Consumers {
+		r.subscribed = append(r.subscribed, c.Events...)
+		if c.want, err = NewStates(r.Spool); err != nil {
+			return err
+		}
+	}
+	if r.Source == nil && len(r.Consumers) > 0 { // who may read deaths alone can compare deaths
+		r.types = r.subscribed
+	}
+	return nil
+}
+
+// span is the batches that are read: states of consumers are those at their checkpoints, which may
+// lie behind the batches that were asked for.
+func (r *run) span() (first, last int64) {
+	first, last = r.From, r.To
+	for _, c := range r.Consumers {
+		if r.log != nil {
+			first, last = min(first, max(c.From, 0)), max(last, c.Checkpoint)
+		}
+	}
+	return first, last
+}
+
+func (r *run) within(batch int64) bool { return r.From <= batch && batch <= r.To }
+
+func (r *run) batch(ctx context.Context, number int64) error {
+	var sides []side
+	if r.log != nil {
+		logged, err := r.readLog(ctx, number)
+		if err != nil {
+			return err
+		}
+		if logged != nil {
+			sides = append(sides, side{"log", logged, r.logAgain})
+		}
+	}
+	if !r.within(number) {
+		return nil
+	}
+	if r.Source != nil {
+		recorded, err := r.readSource(ctx, number)
+		if err != nil {
+			return err
+		}
+		if recorded != nil {
+			sides = append(sides, side{"source", recorded, r.sourceAgain(number)})
+		}
+	}
+	if r.Against != nil {
+		for _, b := range r.Against.Source {
+			if b.Batch == number {
+				sides = append(sides, side{"source", b, nil})
+				r.countFile(b)
+			}
+		}
+	}
+	if len(sides) == 0 {
+		return nil
+	}
+	for _, other := range sides[1:] {
+		if err := r.compare(ctx, sides[0], other); err != nil {
+			return err
+		}
+	}
+	r.checkLedgers(sides[0].Batch)
+	return nil
+}
+
+// readLog opens a batch, reads it and hands the rows to the consumers that have loaded it. It
+// returns nil if it can't be read, which is then a finding.
+func (r *run) readLog(ctx context.Context, number int64) (*Batch, error) {
+	entry, err := r.Reader.Open(ctx, number)
+	if errors.Is(err, exchange.ErrNotFound) {
+		err = fault.New(fault.NotYet, "read", fmt.Sprintf("batch %d", number), errors.New("it is not on the store"), "")
+	}
+	if err != nil {
+		return nil, r.unreadable(ctx, number, err)
+	}
+	if r.previous != nil && r.previous.Manifest.Batch == number-1 && entry.Manifest.Previous != r.previous.Hash {
+		r.find(Finding{Batch: &number, Side: "log", Kind: Manifest, Text: "its manifest does not follow the one before it"})
+	}
+	r.previous = entry
+	logged, err := r.readRows(ctx, entry)
+	if err != nil {
+		return nil, r.unreadable(ctx, number, err)
+	}
+	if r.within(number) {
+		r.report.Log.count(logged, nil)
+	}
+	return logged, nil
+}
+
+func (r *run) readRows(ctx context.Context, entry *exchange.Entry) (*Batch, error) {
+	m := entry.Manifest
+	b := &Batch{Batch: m.Batch, Manifest: entry.Hash, Events: map[string]*Tally{}, types: r.types}
+	if !r.within(m.Batch) {
+		b.types = r.subscribed
+	}
+	var followers []*Consumer
+	for _, c := range r.Consumers {
+		if c.From <= m.Batch && c.loaded(m.Batch) {
+			followers = append(followers, c)
+		}
+	}
+	bad, err := r.log.read(ctx, m, b.types, func(row row) error {
+		b.add(row, false)
+		for _, c := range followers {
+			if slices.Contains(c.Events, row.event) {
+				if err := c.want.add(row, m.Batch); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.fold()
+	for _, c := range followers {
+		c.note(m, bad)
+	}
+	if len(bad) > 0 && r.within(m.Batch) {
+		f := Finding{Batch: &m.Batch, Side: "log", Kind: BadRow, Text: "rows break the contract", Count: int64(len(bad))}
+		for _, row := range bad {
+			f.name(row.PatientID)
+		}
+		r.find(f)
+	}
+	return b, nil
+}
+
+// unreadable makes a finding of what is wrong with a batch. What would only be out of reach for the
+// moment, or a full disk, ends the run.
+func (r *run) unreadable(ctx context.Context, number int64, err error) error {
+	class := fault.ClassOf(err)
+	if ctx.Err() != nil || class != fault.NotYet && class != fault.Poison {
+		return err
+	}
+	for _, c := range r.Consumers {
+		if c.From <= number && c.loaded(number) {
+			c.unsure = true
+		}
+	}
+	r.report.Findings = append(r.report.Findings, Finding{Batch: &number, Side: "log", Kind: Unreadable, Text: err.Error(), class: class})
+	return nil
+}
+
+// readSource counts a batch at the source. It returns nil for one that the source never published,
+// which is a finding.
+func (r *run) readSource(ctx context.Context, number int64) (*Batch, error) {
+	b := &Batch{Batch: number, Events: map[string]*Tally{}}
+	scanner := newScanner()
+	published, err := r.Source.Batch(ctx, number, func(tuple []byte) error {
+		row, err := scanner.scan(tuple)
+		if err == nil {
+			b.add(row, r.List)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if b.Manifest = published.Manifest; b.Manifest == "" && published.Uncountable == "" {
+		r.find(Finding{Batch: &number, Side: "source", Kind: Unknown, Text: "this database has not published it"})
+		return nil, nil
+	}
+	b.Uncountable, b.Lacking = published.Uncountable, max(0, published.Events-b.rows())
+	b.fold()
+	r.report.Source.count(b, nil)
+	r.file.Source = append(r.file.Source, b)
+	return b, nil
+}
+
+// logAgain reads the rows of the batch that was read last.
+func (r *run) logAgain(ctx context.Context, add func(row) error) error {
+	_, err := r.log.read(ctx, r.previous.Manifest, r.types, add)
+	return err
+}
+
+func (r *run) sourceAgain(number int64) func(context.Context, func(row) error) error {
+	return func(ctx context.Context, add func(row) error) error {
+		scanner := newScanner()
+		_, err := r.Source.Batch(ctx, number, func(tuple []byte) error {
+			row, err := scanner.scan(tuple)
+			if err != nil {
+				return err
+			}
+			return add(row)
+		})
+		return err
+	}
+}
+
+func (r *run) find(f Finding) {
+	f.class = fault.Poison
+	r.report.Findings = append(r.report.Findings, f)
+}
+
+func (f *Finding) name(patient string) {
+	if patient != "" && len(f.Patients) < MaxNamed {
+		f.Patients = append(f.Patients, patient)
+	}
+}
+
+// count adds a batch, of the given types; nil means all.
+func (s *Side) count(b *Batch, types []string) {
+	if b.Uncountable != "" {
+		return
+	}
+	s.Batches++
+	for event, t := range b.Events {
+		if types == nil || slices.Contains(types, event) {
+			s.Rows += t.Rows
+			s.Events[event] += t.Rows
+		}
+	}
+}
+
+// countFile counts what the file says of the source, unless the source itself is at hand.
+func (r *run) countFile(b *Batch) {
+	if r.report.Source == nil {
+		r.report.Source = &Side{Events: map[string]int64{}, File: true}
+	}
+	if r.report.Source.File {
+		r.report.Source.count(b, r.types)
+	}
+}
