@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"waybill/reconcile"
+)
+
+func (env *environment) printReconciliation(r *reconcile.Report, out string) error {
+	if env.json {
+		return env.printJSON(r)
+	}
+	sides := env.table("SIDE", "BATCHES", "EVENTS", "BY TYPE", "")
+	for _, s := range []struct {
+		name string
+		side *reconcile.Side
+	}{{"source", r.Source}, {"log", r.Log}} {
+		if s.side != nil {
+			sides.row(s.name, count(s.side.Batches), count(s.side.Rows), effects(s.side.Events), fromFile(s.side.File))
+		}
+	}
+	consumers := env.table("CONSUMER", "BATCH", "EVENTS", "PATIENTS", "DEAD", "")
+	checks := env.table("CONSUMER", "CHECK", "FOUND")
+	for _, c := range r.Consumers {
+		lag := ""
+		if c.Lag > 0 {
+			lag = plural(c.Lag, "batch", "batches") + " behind: not compared"
+		}
+		consumers.row(c.Consumer, c.Checkpoint, count(c.Rows), count(c.Patients), count(c.Dead), strings.TrimSpace(fromFile(c.File)+" "+lag))
+		for _, check := range c.Checks {
+			checks.row(c.Consumer, check.Description, count(check.Count))
+		}
+	}
+	if err := printTables(sides, consumers, checks, env.uncounted(r), env.findings(r)); err != nil {
+		return err
+	}
+	fmt.Fprintln(env.out)
+	fmt.Fprintf(env.out, "batches %d..%d: %s\n", r.From, r.To, equation(r))
+	if out != "" {
+		fmt.Fprintln(env.out, "wrote", out)
+	}
+	return nil
+}
+
+func fromFile(file bool) string {
+	if file {
+		return "from the file"
+	}
+	return ""
+}
+
+func (env *environment) uncounted(r *reconcile.Report) *table {
+	t := env.table("NOT COUNTED", "WHY")
+	for _, u := range r.Uncounted {
+		t.row(u.Batch, u.Reason)
+	}
+	return t
+}
+
+func (env *environment) findings(r *reconcile.Report) *table {
+	t := env.table("DIFFERS", "BATCH", "KIND", "WHAT", "PATIENTS")
+	for _, f := range r.Findings {
+		t.row(f.Side, orDash(f.Batch), f.Kind, f.Text, someOf(f))
+	}
+	return t
+}
+
+// someOf names a few of a finding's patients.
+func someOf(f reconcile.Finding) string {
+	const most = 3
+	named := slices.Clone(f.Patients[:min(most, len(f.Patients))])
+	if more := f.Count - int64(len(named)); more > 0 && f.Count > 0 {
+		named = append(named, fmt.Sprintf("and %s more (--json names them)", count(more)))
+	}
+	return strings.Join(named, " ")
+}
+
+// equation sums up in a line what was compared.
+func equation(r *reconcile.Report) string {
+	var terms []string
+	if r.Source != nil && r.Log != nil {
+		equal := sign(r.Source.Rows == r.Log.Rows)
+		if len(r.Uncounted) > 0 {
+			equal = "of"
+		}
+		terms = append(terms, fmt.Sprintf("source %s events %s log %s", count(r.Source.Rows), equal, count(r.Log.Rows)))
+	}
+	for _, c := range r.Consumers {
+		if r.Log != nil && !c.Append {
+			terms = append(terms, fmt.Sprintf("log %s dead %s %s %s", count(c.LogDead), sign(c.LogDead == c.Dead), c.Consumer, count(c.Dead)))
+		}
+	}
+	if len(r.Findings) == 0 {
+		terms = append(terms, "no differences")
+	} else {
+		terms = append(terms, plural(int64(len(r.Findings)), "difference", "differences"))
+	}
+	return strings.Join(terms, "; ")
+}
+
+func sign(same bool) string {
+	if same {
+		return "="
+	}
+	return "≠"
+}

@@ -1,0 +1,355 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"waybill/internal/hospital"
+	"waybill/reconcile"
+)
+
+// reconciled runs the command, which must end with the code, and returns its report.
+func (s *site) reconciled(code int, arguments ...string) *reconcile.Report {
+	s.Helper()
+	r := s.run(nil, append([]string{"--json", "reconcile"}, arguments...)...)
+	if r.code != code {
+		s.Fatalf("waybill reconcile %v: exit %d, want %d\n%s%s", arguments, r.code, code, r.stdout, r.stderr)
+	}
+	report := new(reconcile.Report)
+	if err := json.Unmarshal([]byte(r.stdout), report); err != nil {
+		s.Fatal(err)
+	}
+	return report
+}
+
+// finds runs the command, which must find exactly these: "side kind batch patient patient".
+func (s *site) finds(want []string, arguments ...string) {
+	s.Helper()
+	var got []string
+	for _, f := range s.reconciled(3, arguments...).Findings {
+		batch := "-"
+		if f.Batch != nil {
+			batch = fmt.Sprint(*f.Batch)
+		}
+		got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", f.Side, f.Kind, batch, strings.Join(f.Patients, " "))))
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		s.Errorf("waybill reconcile %v found\n%s\nwant\n%s", arguments, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func (s *site) twoDays() *site {
+	s.Helper()
+	s.firstDay()
+	s.exchangeAll()
+	s.secondDay()
+	s.exchangeAll()
+	return s
+}
+
+func TestEverybodyAgreesAfterAHospitalsDays(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	opt := hospital.Options{Seed: 3, Now: time.Now().AddDate(0, 0, -2), Patients: 400}
+	if err := hospital.Fill(t.Context(), s.conn["patients"], s.conn["appointments"], opt); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s.exchangeAll()
+		if _, err := hospital.Day(t.Context(), s.conn["patients"], opt); err != nil {
+			t.Fatal(err)
+		}
+		s.do("export", "--snapshot")
+		if _, err := hospital.Staff(t.Context(), s.conn["appointments"], opt); err != nil {
+			t.Fatal(err)
+		}
+		opt.Now, opt.Seed = opt.Now.AddDate(0, 0, 1), opt.Seed+1
+	}
+	s.exchangeAll()
+	r := s.reconciled(0)
+	if r.Source.Rows == 0 || r.Source.Rows != r.Log.Rows || len(r.Consumers) != 2 {
+		t.Errorf("compared %+v %+v %+v", r.Source, r.Log, r.Consumers)
+	}
+	for _, c := range r.Consumers {
+		if c.Patients < 10 || c.Dead < 10 || c.Dead != c.LogDead || c.Lag != 0 {
+			t.Errorf("compared %+v", c)
+		}
+	}
+	s.reconciled(0, "--batch", "2..3")
+	s.reconciled(0, "--since", "yesterday")
+	s.says(s.do("reconcile"), "no differences", "live appointments of the dead  ", "= morgue")
+}
+
+func TestAnOutboxThatWasAlteredIsNamed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t).twoDays()
+	s.exec("patients", `UPDATE patients.outbox SET family_name = 'Other' WHERE patient_id = $1 AND version = 2`, patient(1))
+	s.finds([]string{"source altered 1 " + patient(1).String()})
+	s.exec("patients", `DELETE FROM patients.outbox WHERE patient_id = $1`, patient(5))
+	s.finds([]string{"source missing 1 " + patient(5).String(), "source altered 1 " + patient(1).String()}, "--batch", "1")
+	s.reconciled(0, "--batch", "2")
+	s.reconciled(0, "--side", "consumers")
+}
+
+func TestAPrunedOutboxIsNotCountable(t *testing.T) {
+	t.Parallel()
+	s := newSite(t).twoDays()
+	s.exec("patients", `DELETE FROM patients.outbox WHERE patient_id = $1 AND version = 1`, patient(3))
+	r := s.reconciled(0)
+	if len(r.Uncounted) != 1 || r.Uncounted[0].Batch != 1 {
+		t.Errorf("not counted: %v", r.Uncounted)
+	}
+	s.says(s.do("reconcile"), "NOT COUNTED", "pruned")
+	s.exec("patients", `UPDATE exporter.plan SET system_identifier = 1 WHERE batch = 2`)
+	if r := s.reconciled(0); len(r.Uncounted) != 2 {
+		t.Errorf("not counted: %v", r.Uncounted)
+	}
+}
+
+func TestALogWithoutARowIsNamed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t).twoDays()
+	s.forgeLast(func(rows [][]byte) [][]byte {
+		return rows[:len(rows)-1] // the death of patient 3
+	})
+	s.finds([]string{
+		"log manifest 2", "log missing 2 " + patient(3).String(),
+		"appointments manifest 2", "morgue manifest 2",
+		"appointments extra - " + patient(3).String(), "morgue extra - " + patient(3).String(),
+	})
+}
+
+func TestFilesThatAreLostOrDamagedAreNamed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t).twoDays()
+	s.damagePart(1)
+	s.finds([]string{"log unreadable 1"})
+	s.do("repair", "1")
+	s.reconciled(0)
+	s.removeManifest(1)
+	if f := s.reconciled(5).Findings; len(f) != 1 || f[0].Kind != reconcile.Unreadable || *f[0].Batch != 1 {
+		t.Errorf("found %+v", f)
+	}
+}
+
+func TestStatesThatWereAlteredAreNamed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t).twoDays()
+	s.exec("morgue", `UPDATE morgue.patient SET given_name = 'Other' WHERE patient_id = $1`, patient(2))
+	s.exec("morgue", `UPDATE morgue.patient SET version = 1 WHERE patient_id = $1`, patient(0))
+	s.exec("morgue", `INSERT INTO morgue.patient SELECT (p).* FROM (SELECT jsonb_populate_record(p, jsonb_build_object('patient_id', $1::uuid)) AS p
+		FROM morgue.patient p WHERE patient_id = $2) made`, patient(4), patient(2))
+	s.exec("appointments", `DELETE FROM appointments.patient WHERE patient_id = $1`, patient(3))
+	s.exec("morgue", `UPDATE morgue.ledger SET rows = rows + 1 WHERE batch = 1`)
+	s.finds([]string{
+		"morgue ledger 1",
+		"morgue stale 1 " + patient(0).String(),
+		"morgue altered 1 " + patient(2).String(),
+		"appointments missing 2 " + patient(3).String(),
+		"morgue extra - " + patient(4).String(),
+		"morgue no_case - " + patient(4).String(),
+	})
+	s.finds([]string{"appointments missing 2 " + patient(3).String()}, "appointments")
+
+	// As docs/reconcile.md says to mend it.
+	s.exec("morgue", `DELETE FROM morgue.patient WHERE patient_id IN ($1, $2)`, patient(2), patient(4))
+	s.do("rerun", "import", "morgue", "--batch", "1")
+	s.do("rerun", "import", "appointments", "--batch", "2")
+	s.reconciled(0)
+}
+
+func TestEffectsUndoneByHandAreNamed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t).twoDays()
+	s.exec("morgue", `DELETE FROM morgue.case_file WHERE patient_id = $1`, patient(3))
+	s.exec("morgue", `ALTER TABLE morgue.case_file DISABLE TRIGGER USER`)
+	s.exec("morgue", `UPDATE morgue.case_file SET state = 'expected', voided_at = NULL, voided_by = NULL WHERE patient_id = $1`, patient(1))
+	s.exec("morgue", `UPDATE morgue.case_file SET state = 'void', voided_at = now(), voided_by = 'waybill', void_reason = 'retracted' WHERE patient_id = $1`, patient(2))
+	s.exec("appointments", `ALTER TABLE appointments.appointment DISABLE TRIGGER USER`)
+	s.exec("appointments", `UPDATE appointments.appointment SET status = 'booked', cancellation_reason = NULL WHERE patient_id = $1`, patient(0))
+	s.exec("appointments", `UPDATE appointments.cancellation SET restored_at = NULL WHERE record_id = $1`, patient(1))
+	s.exec("appointments", `UPDATE appointments.appointment a SET status = 'cancelled', cancellation_reason = 'pat-dec', revision = c.revision
+		FROM appointments.cancellation c WHERE c.appointment_id = a.id AND a.patient_id = $1`, patient(1))
+	s.finds([]string{
+		"appointments live_appointment 1 " + patient(0).String(),
+		"morgue void_case 1 " + patient(2).String(),
+		"appointments lost_appointment 2 " + patient(1).String(),
+		"morgue case_of_life 2 " + patient(1).String(),
+		"morgue no_case 2 " + patient(3).String(),
+	})
+}
+
+// What people wrote is theirs, and what was only observed was not to be applied.
+func TestPeoplesWorkIsNoDifference(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.configure("morgue", "import: {mode: observe}")
+	s.configure("appointments", "import: {mode: observe}")
+	s.firstDay()
+	s.exchangeAll()
+	s.reconciled(0)
+	s.configure("morgue", "import: {}")
+	s.configure("appointments", "import: {}")
+	s.do("rerun", "import", "morgue", "--batch", "0..1", "--reapply")
+	s.do("rerun", "import", "appointments", "--batch", "0..1", "--reapply")
+	s.exec("morgue", `UPDATE morgue.case_file SET state = 'void' WHERE patient_id = $1`, patient(0))
+	s.exec("appointments", `UPDATE appointments.appointment SET status = 'booked' WHERE patient_id = $1`, patient(1))
+	s.reconciled(0)
+	s.exec("morgue", `DELETE FROM morgue.case_file WHERE patient_id = $1`, patient(2))
+	s.finds([]string{"morgue no_case 1 " + patient(2).String()})
+}
+
+func TestAConsumerThatIsBehindIsOnlyBehind(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.firstDay()
+	s.do("export")
+	s.do("import", "morgue")
+	s.secondDay()
+	s.do("export")
+	r := s.reconciled(0)
+	if r.Consumers[0].Checkpoint != -1 || r.Consumers[0].Lag != 3 || r.Consumers[1].Lag != 1 || r.Consumers[1].Dead != 3 {
+		t.Errorf("compared %+v", r.Consumers)
+	}
+	s.says(s.do("reconcile"), "1 batch behind: not compared", "no differences")
+	s.reconciled(0, "--batch", "2")
+	s.exec("morgue", `UPDATE morgue.patient SET family_name = 'Other' WHERE patient_id = $1`, patient(0))
+	s.finds([]string{"morgue altered 1 " + patient(0).String()})
+}
+
+func TestABatchThatWasPassedIsNotExpected(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.firstDay()
+	s.exchangeAll()
+	s.secondDay()
+	s.do("export")
+	s.damagePart(2)
+	s.do("export", "--snapshot")
+	s.do("import", "morgue", "--pass", "2", "--reason", "damaged")
+	s.reconciled(0, "morgue", "--batch", "3")
+	s.exec("morgue", `UPDATE morgue.patient SET given_name = 'Other' WHERE patient_id = $1`, patient(0))
+	s.finds([]string{"morgue altered 1 " + patient(0).String(), "log unreadable 2"}, "morgue")
+	s.do("repair", "2")
+	s.finds([]string{"morgue altered 1 " + patient(0).String()}, "patients", "morgue")
+}
+
+func TestANewGenerationTakesBackWhoVanished(t *testing.T) {
+	t.Parallel()
+	s := newSite(t).twoDays()
+	s.exec("patients", `ALTER TABLE patients.patient DISABLE TRIGGER USER`)
+	for _, table := range []string{"patients.outbox WHERE patient_id", "patients.patient WHERE id"} {
+		s.exec("patients", `DELETE FROM `+table+` = $1`, patient(0))
+	}
+	s.exec("patients", `UPDATE exporter.plan SET system_identifier = 1`)
+	s.do("export", "--new-generation")
+	s.do("import", "morgue")
+	s.do("import", "appointments")
+	if r := s.reconciled(0); len(r.Uncounted) != 3 {
+		t.Errorf("not counted: %v", r.Uncounted)
+	}
+	s.exec("morgue", `UPDATE morgue.patient SET version = 7 WHERE patient_id = $1`, patient(0))
+	s.finds([]string{"morgue stale 1 " + patient(0).String()})
+}
+
+func TestHalvesAreHandedOver(t *testing.T) {
+	t.Parallel()
+	s := newSite(t).twoDays()
+	source, morgue := filepath.Join(s.dir, "source.half"), filepath.Join(s.dir, "morgue.half")
+	s.reconciled(0, "--side", "source", "--out", source)
+	s.reconciled(0, "morgue", "--out", morgue)
+	if r := s.reconciled(0, "morgue", "--against", source); !r.Source.File || r.Source.Rows != r.Log.Rows || r.Source.Rows == 0 {
+		t.Errorf("compared %+v with %+v", r.Source, r.Log)
+	}
+	if r := s.reconciled(0, "patients", "--against", morgue); len(r.Consumers) != 1 || !r.Consumers[0].File || r.Consumers[0].Dead != 3 || r.Consumers[0].Patients != 4 {
+		t.Errorf("compared %+v", r.Consumers)
+	}
+	s.exec("patients", `UPDATE patients.outbox SET given_name = 'Other' WHERE patient_id = $1 AND event = 'died'`, patient(0))
+	s.exec("morgue", `UPDATE morgue.patient SET given_name = 'Other' WHERE patient_id = $1`, patient(2))
+	for _, ids := range [][]string{nil, {"--ids"}} {
+		s.reconciled(0, append([]string{"--side", "source", "--out", source}, ids...)...)
+		s.finds([]string{"morgue altered 1 " + patient(2).String()}, append([]string{"morgue", "--out", morgue}, ids...)...)
+		for _, side := range []struct {
+			who, against, finds string
+			patient             int
+		}{{"morgue", source, "source", 0}, {"patients", morgue, "morgue", 2}} {
+			found := s.reconciled(3, side.who, "--against", side.against).Findings
+			about := slices.IndexFunc(found, func(f reconcile.Finding) bool {
+				return f.Side == side.finds && f.Suspects == (ids == nil) && slices.Contains(f.Patients, patient(side.patient).String())
+			})
+			if len(found) != 2 || about < 0 {
+				t.Errorf("%s against %s %v: %+v", side.who, side.against, ids, found)
+			}
+		}
+		for _, half := range []string{source, morgue} {
+			data, err := os.ReadFile(half)
+			if err != nil || len(data) > 10_000 || bytes.Contains(data, []byte("Given")) || bytes.Contains(data, []byte("Other")) {
+				t.Errorf("%s has %d bytes: %v\n%s", half, len(data), err, data)
+			}
+		}
+	}
+}
+
+func TestWhatCannotBeComparedIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newSite(t).twoDays()
+	half := filepath.Join(s.dir, "half")
+	for text, says := range map[string]string{
+		`{"format": 1, "contract": "x"}`: "another revision of the contract",
+		`{"format": 2}`:                  "its format is 2",
+		`{"format": 1, "source": [{"events": {"died": {"sums": "00"}}}]}`: "cut off",
+	} {
+		if err := os.WriteFile(half, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.fails(2, []string{says}, "reconcile", "--against", half)
+	}
+	s.do("reconcile", "--batch", "1", "--out", half)
+	s.fails(2, []string{"batches 1..1"}, "reconcile", "--batch", "2", "--against", half)
+	s.fails(2, []string{"not a time"}, "reconcile", "--since", "Martinmas")
+	s.fails(2, []string{"none in that time"}, "reconcile", "--since", "2999-01-01")
+	s.fails(2, []string{"the log ends at batch 2"}, "reconcile", "--batch", "2..9")
+}
+
+// An export and an import that go on meanwhile are no difference.
+func TestReconcilingWhileEverybodyWorks(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.admit(12)
+	s.exchangeAll()
+	done := make(chan error, 1)
+	go func() {
+		for i := range 10 {
+			if _, err := s.conn["patients"].Exec(t.Context(), `UPDATE patients.patient SET death_status = 'formal' WHERE id = $1`, patient(i)); err != nil {
+				done <- err
+				return
+			}
+			for _, c := range [][]string{{"export"}, {"import", "morgue"}, {"import", "appointments"}} {
+				if out, err := s.command(nil, c...).CombinedOutput(); err != nil {
+					done <- fmt.Errorf("%v: %w: %s", c, err, out)
+					return
+				}
+			}
+		}
+		done <- nil
+	}()
+	for runs := 0; ; runs++ {
+		s.reconciled(0)
+		select {
+		case err := <-done:
+			if err != nil || runs < 2 {
+				t.Fatal(runs, err)
+			}
+			s.reconciled(0)
+			return
+		default:
+		}
+	}
+}
