@@ -54,7 +54,13 @@ type site struct {
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	s := &site{TB: t, dir: t.TempDir(), place: hosttest.New(t), urls: map[string]string{}, conn: map[string]*pgx.Conn{}}
+	return newSiteAt(t, hosttest.New(t))
+}
+
+// newSiteAt is a site whose services meet at the given place.
+func newSiteAt(t testing.TB, place hosttest.Exchange) *site {
+	t.Helper()
+	s := &site{TB: t, dir: t.TempDir(), place: place, urls: map[string]string{}, conn: map[string]*pgx.Conn{}}
 	s.service("patients", "export: {heartbeat: 1h}", func(ctx context.Context, url string) error {
 		return errors.Join(patients.Migrate(ctx, url), exporter.Migrate(ctx, url))
 	})

@@ -9,9 +9,11 @@ import (
 	"io"
 	"net"
 	"net/textproto"
+	"os"
 	"path"
 	"regexp"
 	"strings"
+	"syscall"
 	"unicode"
 
 	"waybill/exchange"
@@ -153,6 +155,9 @@ func judge(err error) (fault.Class, string) {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f.Class, f.Hint
 	}
+	if isCut(err) {
+		return fault.Transient, ""
+	}
 	if hint := tlsHint(err); hint != "" {
 		return fault.Usage, hint
 	}
@@ -174,6 +179,16 @@ func judge(err error) (fault.Class, string) {
 		return fault.Usage, "let the account do this, on a server that can"
 	}
 	return fault.Transient, ""
+}
+
+// isCut reports a connection that broke. What TLS makes of the rest of a record says nothing then.
+func isCut(err error) bool {
+	for _, cut := range []error{syscall.ECONNRESET, syscall.EPIPE, os.ErrDeadlineExceeded, net.ErrClosed} {
+		if errors.Is(err, cut) {
+			return true
+		}
+	}
+	return false
 }
 
 // tlsHint returns what to do about a failed handshake, "" for other errors.

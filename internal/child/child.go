@@ -4,7 +4,9 @@ package child
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -93,12 +95,34 @@ func (p *Process) Signal(sig syscall.Signal) {
 
 // FreePort returns a port of 127.0.0.1 that nobody listens on. Between this and binding it
 // another process may take it.
-func FreePort(ctx context.Context) (int, error) {
+func FreePort(ctx context.Context) (int, error) { return listen(ctx, 0, 1) }
+
+// FreePorts returns the first of n such ports in a row. They are below those that systems give
+// to clients, among which there is seldom a row that is free.
+func FreePorts(ctx context.Context, n int) (int, error) {
+	const lowest, highest = 20_000, 32_000
+	var err error
+	for i := range highest / n {
+		// Processes that ask at the same moment should not begin at the same port.
+		first := lowest + (os.Getpid()*n+i*n)%(highest-lowest-n)
+		if first, err = listen(ctx, first, n); err == nil {
+			return first, nil
+		}
+	}
+	return 0, err
+}
+
+// listen binds n ports from first on, or from any, and lets go of them.
+func listen(ctx context.Context, first, n int) (int, error) {
 	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp4", "127.0.0.1:0")
+	l, err := config.Listen(ctx, "tcp4", fmt.Sprintf("127.0.0.1:%d", first))
 	if err != nil {
 		return 0, err
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return port, l.Close()
+	defer l.Close()
+	first = l.Addr().(*net.TCPAddr).Port
+	if n > 1 {
+		_, err = listen(ctx, first+1, n-1)
+	}
+	return first, err
 }

@@ -69,14 +69,18 @@ func (p *Proxy) Passed() int64 {
 	return p.passed
 }
 
-// Strike has a fault begin after so many more bytes. With once it ends with the first
-// connection that it hits; otherwise it lasts until [Proxy.Heal].
+// Strike has a fault begin after so many more bytes, or at once. With once a cut ends with the
+// connections that it hits; otherwise it lasts until [Proxy.Heal].
 func (p *Proxy) Strike(f Fault, after int64, once bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fault, p.after, p.once = f, p.passed+after, once
 	p.changed.Broadcast()
 	if f == Cut && after <= 0 {
+		p.struck += len(p.lines)
+		if once && len(p.lines) > 0 {
+			p.fault = None
+		}
 		p.cutAll()
 	}
 }

@@ -17,6 +17,7 @@ type FTPOptions struct {
 	UploadOnly  bool        // what is there can be read and not overwritten, renamed or deleted
 	NoFolders   bool        // no folders can be made
 	MaxClients  int         // more are turned away at the door; 0 is no limit
+	DataPorts   int         // vsftpd: how many ports data connections are made on; 0 is any
 	Log         io.Writer   // nil discards
 }
 
@@ -29,10 +30,11 @@ type FTP struct {
 	User, Password string
 	Files          string // the folder where logins land
 
-	dir     string
-	in      installation
-	account child.Account
-	options FTPOptions
+	dataPort int // the first; 0: any
+	dir      string
+	in       installation
+	account  child.Account
+	options  FTPOptions
 }
 
 // prepareFTP gives the folder dir, with a folder for the files, to the account that servers run as.

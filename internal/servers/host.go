@@ -19,6 +19,8 @@ func Kinds() []string { return []string{"directory", "s3", "ftp", "sftp"} }
 type Host struct {
 	*Server // nil: it is a directory
 
+	// Ports are all that the server listens on.
+	Ports []int
 	// Environment is what a process needs, as NAME=value, to open the exchanges.
 	Environment []string
 
@@ -86,7 +88,7 @@ func startS3Host(ctx context.Context, dir string) (*Host, error) {
 		return nil, err
 	}
 	return &Host{
-		Server:      s.Server,
+		Server: s.Server, Ports: []int{s.port},
 		Environment: []string{"AWS_ACCESS_KEY_ID=" + S3Root.ID, "AWS_SECRET_ACCESS_KEY=" + S3Root.Secret},
 		exchange: func(ctx context.Context, name string) (Exchange, error) {
 			query := url.Values{"endpoint": {s.Endpoint()}, "region": {S3Region}}
@@ -108,12 +110,17 @@ func startFTPHost(ctx context.Context, dir string) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := StartVsftpd(ctx, filepath.Join(dir, "vsftpd"), FTPOptions{Certificate: certificate})
+	const dataPorts = 50
+	f, err := StartVsftpd(ctx, filepath.Join(dir, "vsftpd"), FTPOptions{Certificate: certificate, DataPorts: dataPorts})
 	if err != nil {
 		return nil, err
 	}
+	ports := []int{f.port}
+	for i := range dataPorts {
+		ports = append(ports, f.dataPort+i)
+	}
 	return &Host{
-		Server: f.Server,
+		Server: f.Server, Ports: ports,
 		exchange: func(_ context.Context, name string) (Exchange, error) {
 			folder := filepath.Join(f.Files, name)
 			if err := os.Mkdir(folder, 0o755); err != nil {
@@ -139,7 +146,7 @@ func startSFTPHost(ctx context.Context, dir string) (*Host, error) {
 		return nil, err
 	}
 	return &Host{
-		Server: s.Server,
+		Server: s.Server, Ports: []int{s.port},
 		exchange: func(_ context.Context, name string) (Exchange, error) {
 			folder := filepath.Join(s.Files(), name)
 			if err := os.Mkdir(folder, 0o755); err != nil {

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"waybill/internal/child"
 )
 
 // StartVsftpd starts a vsftpd that keeps all it has in dir. It has no account to check a
@@ -17,6 +19,11 @@ func StartVsftpd(ctx context.Context, dir string, options FTPOptions) (*FTP, err
 		return nil, err
 	}
 	f.User = "anonymous"
+	if options.DataPorts > 0 {
+		if f.dataPort, err = child.FreePorts(ctx, options.DataPorts); err != nil {
+			return nil, f.unprepared(err)
+		}
+	}
 	if err := f.write("passwords", f.Password+"\n"); err != nil {
 		return nil, f.unprepared(err)
 	}
@@ -48,6 +55,9 @@ func (f *FTP) vsftpdConfig(port int) string {
 		"lock_upload_files=NO",
 		"delay_failed_login=0", "xferlog_enable=NO", "max_per_ip=0",
 		fmt.Sprintf("max_clients=%d", f.options.MaxClients),
+	}
+	if f.dataPort > 0 {
+		lines = append(lines, fmt.Sprintf("pasv_min_port=%d", f.dataPort), fmt.Sprintf("pasv_max_port=%d", f.dataPort+f.options.DataPorts-1))
 	}
 	if f.options.hasTLS() {
 		lines = append(lines,
