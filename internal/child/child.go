@@ -119,7 +119,7 @@ func listen(ctx context.Context, first, n int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	first = l.Addr().(*net.TCPAddr).Port
 	if n > 1 {
 		_, err = listen(ctx, first+1, n-1)
