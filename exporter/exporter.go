@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"waybill/exchange"
+	"waybill/exchange/guard"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -32,6 +33,8 @@ type Config struct {
 	// PartRows bounds the rows of one part.
 	PartRows int
 
+	// Health, if set, says how the store has been doing; a run notes it for `status`.
+	Health  func() guard.Health
 	Release string // the version of this software, for manifests
 	Log     *slog.Logger
 	// Progress, if set, is told how many events have been written of those that wait.
@@ -167,5 +170,6 @@ func (e *Exporter) locked(ctx context.Context, work func(*session, context.Conte
 	}
 	defer s.close()
 	err = work(s, ctx)
+	s.noteHealth(ctx)
 	return s.summary, err
 }

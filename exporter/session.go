@@ -10,11 +10,14 @@ import (
 	"waybill/internal/connect"
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
+	"waybill/internal/health"
 	"waybill/internal/spool"
 )
 
 // lockKey is the advisory lock that one exporter per database holds: "waybill" in ASCII.
 const lockKey = 0x77617962696c6c
+
+const healthTable = "exporter.store_health"
 
 var errRunning = errors.New("another exporter is at work")
 
@@ -61,6 +64,18 @@ func (s *session) prepare(ctx context.Context) error {
 	var err error
 	s.spool, err = spool.Open(s.config.Spool, "export")
 	return err
+}
+
+// noteHealth is for people: that it fails changes nothing that was done.
+func (s *session) noteHealth(ctx context.Context) {
+	if s.config.Health == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := health.Note(ctx, s.conn, healthTable, s.config.Health()); err != nil {
+		s.config.Log.Debug("the store's health is not noted", "error", err)
+	}
 }
 
 func (s *session) close() {

@@ -9,6 +9,7 @@ import (
 
 	"waybill/internal/connect"
 	"waybill/internal/fault"
+	"waybill/internal/health"
 )
 
 // Status is what the patients service's database says of the log.
@@ -20,6 +21,8 @@ type Status struct {
 	Waiting    int64      `json:"waiting"`           // committed events in no batch yet
 	Oldest     *time.Time `json:"oldest,omitempty"`  // when the oldest of them was recorded
 	Now        time.Time  `json:"now"`               // the database's clock
+	// Ailing is how the store looked from machines whose last run failed to use it.
+	Ailing []health.Store `json:"ailing,omitempty"`
 }
 
 // ReadStatus returns where the exporter of this database stands.
@@ -37,6 +40,9 @@ func ReadStatus(ctx context.Context, databaseURL string) (Status, error) {
 		Scan(&s.Batch, &s.Generation, &s.WindowTo, &cursor, &s.Planned)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return s, fault.Database("read", "exporter.plan", err)
+	}
+	if s.Ailing, err = health.Read(ctx, conn, healthTable); err != nil {
+		return s, err
 	}
 	var now string
 	if err := conn.QueryRow(ctx, `SELECT pg_current_snapshot()::text, clock_timestamp()`).Scan(&now, &s.Now); err != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"waybill/exchange"
+	"waybill/exchange/guard"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -61,8 +62,10 @@ type Config struct {
 	// Zone is the site's, for apply.sql.
 	Zone *time.Location
 	// Now is the clock; nil means the database's.
-	Now     func() time.Time
-	Log     *slog.Logger
+	Now func() time.Time
+	Log *slog.Logger
+	// Health, if set, says how the store has been doing; a run notes it for `status`.
+	Health  func() guard.Health
 	Release string // the version of this software, for receipts
 	// Loaded, if set, is told of each batch that was loaded for good: not in a dry run.
 	Loaded func(BatchSummary)
@@ -227,5 +230,6 @@ func (i *Importer) leased(ctx context.Context, options Options, work func(*sessi
 		err = cause
 	}
 	s.summary.To = s.checkpoint.batch
+	s.noteHealth(ctx)
 	return s.summary, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"waybill/internal/connect"
 	"waybill/internal/fault"
+	"waybill/internal/health"
 )
 
 // Status is what a consumer's database says of how far it is.
@@ -29,6 +30,8 @@ type Status struct {
 	PendingSince *time.Time       `json:"pending_since,omitempty"`
 	Quarantined  int64            `json:"quarantined"`
 	Now          time.Time        `json:"now"` // the database's clock
+	// Ailing is how the store looked from machines whose last run failed to use it.
+	Ailing []health.Store `json:"ailing,omitempty"`
 }
 
 // ReadStatus returns the status of the consumer in this database. A consumer that has never
@@ -40,6 +43,9 @@ func ReadStatus(ctx context.Context, databaseURL string, consumer *Consumer) (St
 		return s, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if s.Ailing, err = health.Read(ctx, conn, healthTable); err != nil {
+		return s, err
+	}
 	var why *string
 	var windowTo *time.Time
 	var heartbeat *time.Duration

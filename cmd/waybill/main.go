@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"waybill/exchange/guard"
 	"waybill/internal/fault"
 	"waybill/internal/observe"
 )
@@ -107,8 +108,9 @@ type environment struct {
 	log      *slog.Logger
 	metrics  *observe.Metrics
 
-	service string // the one that the command is for; "" for several, or none
-	idle    bool   // another run was at work
+	service string       // the one that the command is for; "" for several, or none
+	idle    bool         // another run was at work
+	policy  guard.Policy // how patient stores are; the zero value is the default
 	opened  []io.Closer
 }
 

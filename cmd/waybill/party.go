@@ -30,7 +30,7 @@ func (c *config) openStore(env *environment) (*store.Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	place, err := store.Open(store.Config{URL: url, Secret: c.storeSecret(), AllowPlaintext: c.AllowPlaintext})
+	place, err := store.Open(store.Config{URL: url, Secret: c.storeSecret(), AllowPlaintext: c.AllowPlaintext, Policy: env.policy})
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (c *config) exporter(env *environment, progress func(done, total int64)) (*
 	return exporter.New(exporter.Config{
 		DatabaseURL: url, Store: env.measured(c, place), Spool: c.Spool,
 		Heartbeat: time.Duration(c.Export.Heartbeat), BatchEvents: c.Export.BatchEvents,
-		Release: release(), Log: env.log, Progress: progress,
+		Release: release(), Log: env.log, Progress: progress, Health: place.Health,
 		Published: func(b exporter.BatchSummary) { env.metrics.Published(c.Service, b) },
 	})
 }
@@ -199,7 +199,7 @@ func (c *config) importer(env *environment) (*importer.Importer, error) {
 		DatabaseURL: url, Store: env.measured(c, place), Consumer: c.consumer, Instance: c.Import.Instance, Spool: c.Spool,
 		Grace: time.Duration(c.Import.Grace), Lease: time.Duration(c.Import.Lease), ActWithin: time.Duration(c.Import.ActWithin),
 		Brake: int(*c.Import.Brake), Observe: c.Import.Mode == "observe", QuarantineRows: c.Import.QuarantineRows,
-		MaxPartBytes: c.Import.MaxPartMiB << 20, Zone: c.zone, Log: env.log, Release: release(),
+		MaxPartBytes: c.Import.MaxPartMiB << 20, Zone: c.zone, Log: env.log, Release: release(), Health: place.Health,
 		Loaded: func(b importer.BatchSummary) { env.metrics.Loaded(c.Service, c.Import.Mode == "observe", b) },
 	})
 }

@@ -12,24 +12,25 @@ import (
 	"waybill/exporter"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/internal/health"
 	"waybill/internal/observe"
-	"waybill/schemas"
 )
 
 type statusCommand struct{}
 
 // serviceStatus is one row of the answer.
 type serviceStatus struct {
-	Service  string             `json:"service"`
-	State    string             `json:"state"` // ok, new, behind, waiting, late, HELD, broken
-	Detail   string             `json:"detail,omitempty"`
-	LogEnd   int64              `json:"log_end"` // the newest batch on the store; -1: none
-	Export   *exporter.Status   `json:"export,omitempty"`
-	Import   *importer.Status   `json:"import,omitempty"`
-	Receipts []*schemas.Receipt `json:"receipts,omitempty"`
+	Service  string           `json:"service"`
+	State    string           `json:"state"` // ok, new, behind, waiting, late, HELD, no store, broken
+	Detail   string           `json:"detail,omitempty"`
+	LogEnd   int64            `json:"log_end"` // the newest batch on the store; -1: none
+	Export   *exporter.Status `json:"export,omitempty"`
+	Import   *importer.Status `json:"import,omitempty"`
+	Receipts []receipt        `json:"receipts,omitempty"`
 
 	class fault.Class
 	zone  *time.Location
+	read  bool // the store could be
 }
 
 // Run prints a row per service and fails as the worst of them does, so that a monitor can watch
@@ -39,12 +40,14 @@ func (c *statusCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	env.policy.Attempts = 2 // a person waits for the answer
 	var rows []*serviceStatus
 	for _, party := range parties {
 		row := &serviceStatus{Service: party.Service, State: "ok", LogEnd: -1, zone: party.zone}
 		if err := row.fill(ctx, env, party); err != nil {
 			row.fail(err)
 		}
+		row.ailing(row.noted())
 		row.measure(env.metrics)
 		rows = append(rows, row)
 	}
@@ -59,6 +62,9 @@ func (row *serviceStatus) fill(ctx context.Context, env *environment, party *con
 	if err != nil {
 		return err
 	}
+	if err := row.readDatabase(ctx, party, url); err != nil {
+		return err
+	}
 	place, err := party.openStore(env)
 	if err != nil {
 		return err
@@ -66,21 +72,77 @@ func (row *serviceStatus) fill(ctx context.Context, env *environment, party *con
 	defer func() { env.metrics.Breaker(party.Service, place.Health()) }()
 	reader := exchange.NewReader(env.measured(party, place))
 	last, err := reader.Last(ctx)
-	if err == nil {
+	switch {
+	case errors.Is(err, exchange.ErrNotFound):
+	case err != nil:
+		row.storeFailed(err)
+		return nil
+	default:
 		row.LogEnd = last.Manifest.Batch
-	} else if !errors.Is(err, exchange.ErrNotFound) {
+	}
+	row.read = true
+	if row.Export != nil {
+		return row.judgeExport(ctx, reader)
+	}
+	row.judgeImport(ctx, party, reader, last)
+	return nil
+}
+
+func (row *serviceStatus) readDatabase(ctx context.Context, party *config, url string) error {
+	if party.Export != nil {
+		s, err := exporter.ReadStatus(ctx, url)
+		if err != nil {
+			return err
+		}
+		row.Export = &s
+		return nil
+	}
+	s, err := importer.ReadStatus(ctx, url, party.consumer)
+	if err != nil {
 		return err
 	}
-	if party.Export != nil {
-		return row.fillExport(ctx, url, reader)
+	row.Import = &s
+	return nil
+}
+
+// storeFailed says what the store's failure means beside what runs have seen of it. Where the
+// database tells of a batch, it is still shown.
+func (row *serviceStatus) storeFailed(err error) {
+	row.fail(err)
+	if fault.ClassOf(err) == fault.Transient {
+		row.State = "no store"
 	}
-	return row.fillImport(ctx, url, party, reader, last)
+}
+
+// ailing adds what the runs on other machines, or earlier ones here, have noted of the store.
+func (row *serviceStatus) ailing(list []health.Store) {
+	for _, h := range list {
+		note := fmt.Sprintf("store from %s: %s since %s (breaker %s)", h.Machine, plural(int64(h.Failures), "failure", "failures"), when(*h.Since, row.zone), h.State)
+		if h.NextTry != nil {
+			note += ", left alone until " + when(*h.NextTry, row.zone)
+		}
+		row.addDetail(note)
+	}
+}
+
+func (row *serviceStatus) noted() []health.Store {
+	switch {
+	case row.Export != nil:
+		return row.Export.Ailing
+	case row.Import != nil:
+		return row.Import.Ailing
+	}
+	return nil
+}
+
+func (row *serviceStatus) addDetail(text string) {
+	row.Detail = strings.TrimPrefix(row.Detail+"; "+text, "; ")
 }
 
 // measure tells the metrics what the row says.
 func (row *serviceStatus) measure(m *observe.Metrics) {
 	m.Service(row.Service, row.State, row.LogEnd)
-	m.Receipts(row.Receipts)
+	m.Receipts(receiptsOf(row.Receipts))
 	if row.Export != nil {
 		m.Exporting(row.Service, *row.Export)
 	}
@@ -99,13 +161,9 @@ func lost(ctx context.Context, reader *exchange.Reader, batch int64) bool {
 	return errors.Is(err, exchange.ErrNotFound)
 }
 
-func (row *serviceStatus) fillExport(ctx context.Context, url string, reader *exchange.Reader) error {
-	s, err := exporter.ReadStatus(ctx, url)
-	if err != nil {
-		return err
-	}
-	row.Export = &s
-	if row.Receipts, err = reader.Receipts(ctx); err != nil {
+func (row *serviceStatus) judgeExport(ctx context.Context, reader *exchange.Reader) (err error) {
+	s := row.Export
+	if row.Receipts, err = readReceipts(ctx, reader, row.LogEnd, s.Now); err != nil {
 		return err
 	}
 	switch {
@@ -121,17 +179,8 @@ func (row *serviceStatus) fillExport(ctx context.Context, url string, reader *ex
 	return nil
 }
 
-func (row *serviceStatus) fillImport(ctx context.Context, url string, party *config, reader *exchange.Reader, last *exchange.Entry) error {
-	s, err := importer.ReadStatus(ctx, url, party.consumer)
-	if err != nil {
-		return err
-	}
-	row.Import = &s
-	defer func() {
-		if s.Quarantined > 0 {
-			row.Detail = strings.TrimPrefix(row.Detail+"; "+plural(s.Quarantined, "row", "rows")+" in quarantine", "; ")
-		}
-	}()
+func (row *serviceStatus) judgeImport(ctx context.Context, party *config, reader *exchange.Reader, last *exchange.Entry) {
+	s := row.Import
 	behind := row.LogEnd - s.Batch
 	switch grace := cmp.Or(time.Duration(party.Import.Grace), importer.DefaultGrace); {
 	case s.Held != nil && *s.Held == s.Batch+1:
@@ -151,7 +200,9 @@ func (row *serviceStatus) fillImport(ctx context.Context, url string, party *con
 	case s.Now.Sub(s.WindowTo) > s.Heartbeat+grace:
 		row.set("late", fault.NotYet, fmt.Sprintf("nothing new for %s; the heartbeat is %s", ago(s.Now.Sub(s.WindowTo)), s.Heartbeat))
 	}
-	return nil
+	if s.Quarantined > 0 {
+		row.addDetail(plural(s.Quarantined, "row", "rows") + " in quarantine")
+	}
 }
 
 func (row *serviceStatus) set(state string, class fault.Class, detail string) {
@@ -182,19 +233,23 @@ func (env *environment) printStatus(rows []*serviceStatus) error {
 		return env.printJSON(rows)
 	}
 	t := env.table("SERVICE", "BATCH", "UP TO", "STATE", "")
-	receipts := env.table("RECEIPT OF", "BATCH", "APPLIED", "AGO")
+	receipts := env.table("RECEIPT OF", "BATCH", "APPLIED", "AGO", "")
 	for _, row := range rows {
 		at, upTo := int64(-1), time.Time{}
 		switch {
 		case row.Export != nil:
 			at, upTo = row.Export.Batch, row.Export.WindowTo
-			for _, r := range row.Receipts {
-				receipts.row(r.Instance, fmt.Sprintf("%d/%d", r.Batch, row.LogEnd), when(r.AppliedAt.Time, row.zone), ago(row.Export.Now.Sub(r.AppliedAt.Time)))
-			}
 		case row.Import != nil:
 			at, upTo = row.Import.Batch, row.Import.WindowTo
 		}
-		t.row(row.Service, fmt.Sprintf("%d/%d", at, row.LogEnd), when(upTo, row.zone), row.State, row.Detail)
+		for _, r := range row.Receipts {
+			r.print(receipts, row)
+		}
+		end := fmt.Sprint(row.LogEnd)
+		if !row.read {
+			end = "?"
+		}
+		t.row(row.Service, fmt.Sprintf("%d/%s", at, end), when(upTo, row.zone), row.State, row.Detail)
 	}
 	return printTables(t, receipts)
 }

@@ -27,5 +27,15 @@ CREATE TABLE exporter.plan (
 -- Batches are written one after the other: the next is planned when this one is published.
 CREATE UNIQUE INDEX plan_unpublished ON exporter.plan ((true)) WHERE published_at IS NULL;
 
+-- How the store looked from the machines whose last run failed to use it.
+CREATE TABLE exporter.store_health (
+    machine    text PRIMARY KEY,
+    state      text NOT NULL CHECK (state IN ('closed', 'open', 'half-open')),
+    failures   integer NOT NULL,
+    since      timestamptz NOT NULL,
+    next_try   timestamptz,
+    last_error text NOT NULL
+);
+
 -- +goose Down
-DROP TABLE exporter.plan;
+DROP TABLE exporter.store_health, exporter.plan;

@@ -96,5 +96,15 @@ CREATE TABLE quarantine (
     at         timestamptz NOT NULL
 );
 
+-- How the store looked from the machines whose last run failed to use it.
+CREATE TABLE store_health (
+    machine    text PRIMARY KEY,
+    state      text NOT NULL CHECK (state IN ('closed', 'open', 'half-open')),
+    failures   integer NOT NULL,
+    since      timestamptz NOT NULL,
+    next_try   timestamptz,
+    last_error text NOT NULL
+);
+
 -- +goose Down
-DROP TABLE quarantine, approval, notice, effect_log, ledger, lease, checkpoint;
+DROP TABLE store_health, quarantine, approval, notice, effect_log, ledger, lease, checkpoint;

@@ -1,0 +1,67 @@
+package main_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"waybill/exchange"
+	"waybill/internal/logtest"
+	"waybill/schemas"
+)
+
+// A store that is away is told from a broken log, with what earlier runs have seen of it, and the
+// databases' side is still shown.
+func TestStatusWithoutAStore(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.firstDay()
+	s.exchangeAll()
+	right := s.place
+	s.place.URL, s.place.Password = "ftps://nobody@127.0.0.1:1/exchange", "none"
+	s.configure("patients", "export: {}")
+	s.die(4)
+	for range 2 {
+		s.fails(4, []string{"refused"}, "export")
+	}
+	r := s.run(nil, "status")
+	if r.code != 4 {
+		t.Errorf("status exits with %d, want 4", r.code)
+	}
+	s.says(r.stdout, "1/?", "no store", "12 failures since", "breaker closed", "morgue        1/1")
+
+	s.place = right
+	s.configure("patients", "export: {}")
+	s.do("export")
+	if out := s.do("status"); strings.Contains(out, "failures") {
+		t.Errorf("the store is well, and status says\n%s", out)
+	}
+}
+
+func TestStatusTellsWhichConsumersAreSilent(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.configure("patients", "export: {heartbeat: 1s}")
+	s.firstDay()
+	s.exchangeAll()
+	s.says(s.do("status"), "morgue@east", "current")
+	s.live(1)
+	s.do("export")
+	s.do("import", "appointments")
+	s.says(s.do("status"), "1 batch behind", "current")
+}
+
+func TestStatusTellsSinceWhenAConsumerIsSilent(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	place, past := s.place.Open(t), time.Now().Add(-5*time.Hour)
+	p := logtest.NewProducer(t, place, past)
+	first := p.Changes()
+	if err := exchange.PublishReceipt(t.Context(), place, &schemas.Receipt{
+		Format: 1, Stream: schemas.Stream, Log: first.Log, Instance: "morgue@east", Events: []string{"died"}, Batch: 0,
+		Manifest: first.Previous, Generation: 1, AppliedAt: first.Window.From, Consumer: schemas.Software{Software: "waybill", Version: "devel"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.says(s.run(nil, "status").stdout, "morgue@east", "silent since "+first.Window.To.UTC().Format("2006-01-02 15:04"))
+}
