@@ -60,7 +60,7 @@ func TestDoctorOnASoundSite(t *testing.T) {
 	if r.code != 2 {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
-	s.says(r.stdout, "patients: store file://", "FAIL  durability", "-> turn them on", "a name that is taken stays as it is", "morgue: database", "all 4 that are needed")
+	s.says(r.stdout, "patients: store file://", "FAIL  durability", "-> turn them on", "a name that is taken stays as it is", "morgue: database", "all 5 that are needed")
 	if failed := s.failures(); !slices.Equal(failed, withoutFsync) {
 		t.Errorf("%q fail, want %q", failed, withoutFsync)
 	}
