@@ -11,6 +11,7 @@ import (
 	client "github.com/jlaffaye/ftp"
 
 	"waybill/exchange"
+	"waybill/exchange/wire"
 )
 
 // maxListing bounds what a server can make us keep in memory, in bytes of a listing.
@@ -28,6 +29,7 @@ func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error
 		}
 		var names []string
 		err := s.use(ctx, "list", folder, func(c *conn) (err error) {
+			defer wire.BePatient(ctx)()
 			names, err = s.names(c, folder)
 			return err
 		})

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/puddle/v2"
+
+	"waybill/exchange/wire"
 )
 
 const recheck = time.Second
@@ -20,6 +22,7 @@ type lease struct {
 // acquire takes a connection that answers. Used ones are asked first, which costs one round
 // trip among the ten of an upload; those that servers or firewalls have dropped are replaced.
 func (s *Store) acquire(ctx context.Context) (*lease, error) {
+	defer wire.BePatient(ctx)()
 	for {
 		resource, err := s.acquireAny(ctx)
 		if err != nil {

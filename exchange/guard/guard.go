@@ -4,6 +4,7 @@
 package guard
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -25,7 +26,7 @@ type Policy struct {
 	Pause    time.Duration // how long it stays open
 }
 
-// DefaultPolicy gives up after about a quarter of a minute, so that a scheduled run ends before
+// DefaultPolicy waits about ten seconds between attempts in all, so that a scheduled run ends before
 // the next, and leaves a store alone for half a minute after ten failures in a row.
 var DefaultPolicy = Policy{
 	Stall: 2 * time.Minute, Attempts: 6, Backoff: 300 * time.Millisecond, Longest: 8 * time.Second,
@@ -81,7 +82,7 @@ func New(store exchange.Store, p Policy, now func() time.Time) *Store {
 // answer of the store nor the caller's own wish to end.
 func passing(err error) bool {
 	return err != nil && fault.ClassOf(err) == fault.Transient &&
-		!errors.Is(err, exchange.ErrNotFound) && !errors.Is(err, exchange.ErrExists)
+		!errors.Is(err, exchange.ErrNotFound) && !errors.Is(err, exchange.ErrExists) && !errors.Is(err, context.Canceled)
 }
 
 // Health returns how the store has been doing.

@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"waybill/exchange"
 	"waybill/exchange/dir"
 	"waybill/exchange/exchangetest"
 	"waybill/exchange/guard"
+	"waybill/exchange/wire"
 	"waybill/internal/fault"
 )
 
@@ -165,8 +167,9 @@ func (b *breaking) Get(ctx context.Context, name string) (io.ReadCloser, error) 
 
 type failing struct{}
 
+// Read fails as a connection does that its other side has closed: nobody may take it for the end.
 func (failing) Read([]byte) (int, error) {
-	return 0, fault.New(fault.Transient, "read", "x", io.ErrUnexpectedEOF, "")
+	return 0, fault.New(fault.Transient, "read", "x", io.EOF, "")
 }
 
 func TestBrokenTransfersAreResumed(t *testing.T) {
@@ -231,5 +234,96 @@ func TestAnUploadThatCannotBeReadAgainIsTriedOnce(t *testing.T) {
 	err := guard.New(f, quick, time.Now).Put(t.Context(), "a", 1, io.MultiReader(strings.NewReader("x")))
 	if err == nil || calls[exchangetest.Put] != 1 {
 		t.Errorf("put = %v after %d calls", err, calls[exchangetest.Put])
+	}
+}
+
+// A server that is full makes a call wait for others, which may be long.
+func TestACallThatWaitsForItsTurnIsNotStalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := open(t)
+		waits := func(times time.Duration) error {
+			policy := quick
+			policy.Attempts = 1
+			store := queue{s, times * policy.Stall}
+			return guard.New(store, policy, time.Now).Publish(t.Context(), "log/a", []byte("x"))
+		}
+		if err := waits(5); err != nil {
+			t.Errorf("after its turn came: %v", err)
+		}
+		if err := waits(50); err == nil || !strings.Contains(err.Error(), "no headway") {
+			t.Errorf("a turn that never comes: %v", err)
+		}
+	})
+}
+
+// queue has calls wait.
+type queue struct {
+	exchange.Store
+	wait time.Duration
+}
+
+func (q queue) Publish(ctx context.Context, _ string, _ []byte) error {
+	defer wire.BePatient(ctx)()
+	select {
+	case <-time.After(q.wait):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func TestCancelledCallsDoNotOpenTheBreaker(t *testing.T) {
+	s, _ := open(t)
+	g := guard.New(s, quick, time.Now)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 2 * quick.Failures {
+		if err := g.Publish(ctx, "log/a", nil); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	if err := g.Publish(t.Context(), "log/a", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// What is cancelled in mid-call is a wish too.
+func TestCallsCancelledOnTheWayDoNotOpenTheBreaker(t *testing.T) {
+	s, _ := open(t)
+	var cancel context.CancelFunc
+	f := &exchangetest.Faulty{Store: s, Fail: func(exchangetest.Op, string) error {
+		if cancel == nil {
+			return nil
+		}
+		cancel()
+		return fault.New(fault.Transient, "publish", "log/a", context.Canceled, "")
+	}}
+	g := guard.New(f, quick, time.Now)
+	for range 2 * quick.Failures {
+		var ctx context.Context
+		ctx, cancel = context.WithCancel(t.Context())
+		if err := g.Publish(ctx, "log/a", nil); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	cancel = nil
+	if err := g.Publish(t.Context(), "log/a", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAPipeIsUploadedOnce(t *testing.T) {
+	s, root := open(t)
+	from, to, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	to.Close()
+	if err := guard.New(s, quick, time.Now).Put(t.Context(), "a", 0, from); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(root, "a")); err != nil {
+		t.Error(err)
 	}
 }

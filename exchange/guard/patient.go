@@ -55,13 +55,9 @@ func (s *patient) Publish(ctx context.Context, name string, data []byte) error {
 }
 
 func (s *patient) Put(ctx context.Context, name string, size int64, body io.Reader) error {
-	seeker, seekable := body.(io.Seeker)
+	seeker, start, seekable := position(body)
 	if !seekable {
 		return s.store.Put(ctx, name, size, body)
-	}
-	start, err := seeker.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return fault.New(fault.Transient, "put", name, err, "")
 	}
 	return s.attempt(ctx, "put", name, func() error {
 		if _, err := seeker.Seek(start, io.SeekStart); err != nil {
@@ -69,6 +65,16 @@ func (s *patient) Put(ctx context.Context, name string, size int64, body io.Read
 		}
 		return s.store.Put(ctx, name, size, body)
 	})
+}
+
+// position returns where body stands, if it can go back there: a pipe has a Seek that fails.
+func position(body io.Reader) (io.Seeker, int64, bool) {
+	seeker, ok := body.(io.Seeker)
+	if !ok {
+		return nil, 0, false
+	}
+	start, err := seeker.Seek(0, io.SeekCurrent)
+	return seeker, start, err == nil
 }
 
 // List yields nothing before all names have come, so that a listing which breaks off can be
@@ -145,10 +151,10 @@ func (f *resumedFile) Read(p []byte) (int, error) {
 		}
 		n, err := f.file.Read(p)
 		f.offset += int64(n)
-		if n > 0 && !errors.Is(err, io.EOF) {
+		if n > 0 && !isEnd(err) {
 			return n, nil // an error comes again at the next read
 		}
-		if err == nil || errors.Is(err, io.EOF) {
+		if err == nil || isEnd(err) {
 			return n, err
 		}
 		if err := f.resume(err); err != nil {
@@ -156,6 +162,9 @@ func (f *resumedFile) Read(p []byte) (int, error) {
 		}
 	}
 }
+
+// isEnd reports the end of a file. What wraps io.EOF is a connection that ended too early.
+func isEnd(err error) bool { return err == io.EOF } //nolint:errorlint // see above
 
 // resume begins the file again after err, or returns why that is no use.
 func (f *resumedFile) resume(err error) error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"waybill/exchange"
+	"waybill/exchange/wire"
 	"waybill/internal/fault"
 )
 
@@ -21,6 +22,9 @@ type timely struct {
 
 var errStalled = errors.New("no headway")
 
+// patience is how many times as long a call may take that has asked for it.
+const patience = 10
+
 // watch is a context that is cancelled after a time without headway.
 type watch struct {
 	context.Context
@@ -31,10 +35,17 @@ type watch struct {
 
 func (s *timely) watch(ctx context.Context) *watch {
 	ctx, cancel := context.WithCancelCause(ctx)
-	return &watch{ctx, cancel, time.AfterFunc(s.stall, func() { cancel(errStalled) }), s.stall}
+	w := &watch{cancel: cancel, timer: time.AfterFunc(s.stall, func() { cancel(errStalled) }), stall: s.stall}
+	w.Context = wire.WithPatience(ctx, w.bePatient)
+	return w
 }
 
 func (w *watch) headway() { w.timer.Reset(w.stall) }
+
+func (w *watch) bePatient() (over func()) {
+	w.timer.Reset(patience * w.stall)
+	return w.headway
+}
 
 func (w *watch) end() {
 	w.timer.Stop()
@@ -46,7 +57,7 @@ func (w *watch) explain(op, name string, err error) error {
 	if err == nil || !errors.Is(context.Cause(w), errStalled) {
 		return err
 	}
-	return fault.New(fault.Transient, op, name, fmt.Errorf("%w for %s", errStalled, w.stall), "see whether the store hangs, or the line to it")
+	return fault.New(fault.Transient, op, name, fmt.Errorf("%w for %s or more", errStalled, w.stall), "see whether the store hangs, or the line to it")
 }
 
 func (s *timely) Get(ctx context.Context, name string) (io.ReadCloser, error) {
@@ -74,7 +85,7 @@ func (f *watchedFile) Read(p []byte) (int, error) {
 	if n > 0 {
 		f.watch.headway()
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && !isEnd(err) {
 		err = f.watch.explain("read", f.name, err)
 	}
 	return n, err

@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"waybill/exchange"
+	"waybill/exchange/wire"
 )
 
 // List yields regular files and folders. It holds no connection while it yields.
@@ -34,6 +35,7 @@ func (s *Store) entries(ctx context.Context, folder string) (entries []fs.FileIn
 		at = "."
 	}
 	err = s.do(ctx, func(c *session) error {
+		defer wire.BePatient(ctx)()
 		var err error
 		if entries, err = c.files.ReadDirContext(ctx, at); err == nil || isLost(err) || ctx.Err() != nil {
 			return err

@@ -152,6 +152,7 @@ type lease struct {
 
 // acquire waits for a connection. A pooled one that has gone stale is replaced.
 func (s *Store) acquire(ctx context.Context) (*lease, error) {
+	defer wire.BePatient(ctx)()
 	for {
 		if s.closed.Load() {
 			return nil, errors.New("the store is closed")
