@@ -5,7 +5,7 @@ VERSITYGW     := v1.8.0
 GOBIN         := $(shell go env GOPATH)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build postgres servers duckdb bench-quick clean
+.PHONY: help demo test test-stores lint build postgres servers duckdb bench-quick clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ demo: postgres $(if $(filter-out directory,$(STORE)),servers) ## Run a verified 
 test: postgres servers duckdb ## Run every test, with the race detector
 	go vet ./...
 	go test -race -count=1 -timeout 20m ./...
+
+test-stores: postgres servers duckdb ## Run the suites of exporter, importer and command line on S3, FTP and SFTP
+	@for store in s3 ftp sftp; do echo "on $$store:"; \
+	 WAYBILL_TEST_STORE=$$store go test -count=1 -timeout 20m ./exporter ./importer ./cmd/waybill || exit 1; done
 
 lint: $(GOBIN)/golangci-lint ## Hold the code against the rules, those for imports among them
 	$(GOBIN)/golangci-lint run ./...
