@@ -52,6 +52,10 @@ func unmakable(folder string, err error) error {
 		"let the account make folders, or make this one, or add ?flat to the store's URL")
 }
 
+func homeless(folder string) error {
+	return refused(fmt.Errorf("there is no folder %s", folder), "have it made on the server, or correct the store's URL")
+}
+
 func undeletable(err error) error { return refused(err, "let the account delete files") }
 
 const (

@@ -51,8 +51,8 @@ type Config struct {
 	CAFile         string // certificates in PEM to trust, read anew for each connection; "" is the system's
 	AllowPlaintext string // why the site wants None; without a reason it is refused
 
-	// Flat keeps all files in Root itself, with "+" for each "/" of their names, for servers
-	// that forbid MKD. Root must then be there.
+	// Flat keeps all files in the folder above Root, with "+" for each "/" of their names and for
+	// the one behind Root, so that none has to be made: for servers that forbid MKD.
 	Flat bool
 	// Direct uploads straight under a file's name, for servers that forbid renaming.
 	Direct bool
@@ -119,6 +119,8 @@ func (s *Store) check() error {
 		return usage("the user or the password is missing", "give both")
 	case strings.ContainsFunc(s.config.Root, func(r rune) bool { return r < ' ' }):
 		return usage("the folder's name holds control characters", "")
+	case s.config.Flat && path.Base(path.Join("/", s.config.Root)) == "/":
+		return usage("flat names begin with the folder's, and there is none", "")
 	case s.config.MaxConns < 1 || s.config.MaxConns > 1000:
 		return usage(fmt.Sprintf("%d connections are not between 1 and 1000", s.config.MaxConns), "")
 	}
@@ -168,11 +170,12 @@ func (s *Store) path(c *conn, name string) (string, error) {
 	if !s.config.Flat {
 		return path.Join(c.root, name), nil
 	}
-	name = strings.ReplaceAll(name, "/", "+")
-	if len(name) > maxFlat {
+	above, base := path.Split(c.root)
+	base += "+" + strings.ReplaceAll(name, "/", "+")
+	if len(base) > maxFlat {
 		return "", fault.New(fault.Poison, "use", "the name", fmt.Errorf("flat, it is longer than %d bytes", maxFlat), "do without flat")
 	}
-	return path.Join(c.root, name), nil
+	return above + base, nil
 }
 
 func usage(reason, hint string) error {

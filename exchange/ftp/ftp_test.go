@@ -139,30 +139,32 @@ func (k kind) newPlace(t *testing.T, change func(*ftp.Config)) exchangetest.Plac
 	server := k.launch(t, true)
 	config := k.config(server)
 	change(&config)
-	root := filepath.Join(server.Files, config.Root)
 	if config.Flat {
-		makeRoot(t, server, root)
+		config.Root = filepath.Join(makeFolder(t, server), config.Root)
 	}
+	root := filepath.Join(server.Files, config.Root)
 	return exchangetest.Place{
 		Store: open(t, config),
 		Plant: func(name string, data []byte) error {
 			if config.Flat {
-				name = strings.ReplaceAll(name, "/", "+")
+				return os.WriteFile(root+"+"+strings.ReplaceAll(name, "/", "+"), data, 0o644)
 			}
 			return os.WriteFile(filepath.Join(root, name), data, 0o644)
 		},
 	}
 }
 
-// makeRoot makes the folder for the server's account, as an administrator would.
-func makeRoot(t *testing.T, server *servers.FTP, root string) {
+// makeFolder makes a folder where logins land, as an administrator would, and returns its name.
+func makeFolder(t *testing.T, server *servers.FTP) string {
 	t.Helper()
-	if err := os.Mkdir(root, 0o755); err != nil {
+	folder, err := os.MkdirTemp(server.Files, "site-")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Own(root); err != nil {
+	if err := server.Own(folder); err != nil {
 		t.Fatal(err)
 	}
+	return filepath.Base(folder)
 }
 
 func unchanged(*ftp.Config) {}

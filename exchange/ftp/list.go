@@ -51,31 +51,28 @@ func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error
 func isBase(name string) bool { return !strings.Contains(name, "/") && exchange.CheckName(name) == nil }
 
 func (s *Store) names(c *conn, folder string) ([]string, error) {
+	at := path.Join(c.root, folder)
 	if s.config.Flat {
-		if err := c.enter(c.root); err != nil {
-			return nil, err
-		}
-		names, err := c.entries(c.root)
-		return unflatten(names, folder), err
+		at = path.Dir(c.root)
 	}
-	folder = path.Join(c.root, folder)
-	if err := c.enter(folder); err != nil {
+	if err := c.enter(at); err != nil {
 		return nil, err
 	}
-	return c.entries(folder)
+	names, err := c.entries(at)
+	if s.config.Flat {
+		names = unflatten(names, path.Join(path.Base(c.root), folder))
+	}
+	return names, err
 }
 
 // unflatten returns what the flat names say is in folder.
 func unflatten(flat []string, folder string) []string {
-	if folder != "" {
-		folder += "/"
-	}
 	var names []string
 	seen := map[string]bool{}
 	for _, name := range flat {
 		name = strings.ReplaceAll(name, "+", "/")
-		rest, inside := strings.CutPrefix(name, folder)
-		if !inside || exchange.CheckName(name) != nil {
+		rest, inside := strings.CutPrefix(name, folder+"/")
+		if !inside || exchange.CheckName(rest) != nil {
 			continue
 		}
 		if sub, _, deeper := strings.Cut(rest, "/"); deeper {
@@ -147,7 +144,7 @@ func (c *conn) addUnread(folder string, names []string, read map[string]bool) ([
 
 // find returns name, with "/" for a folder's, or "" when it is not there.
 func (c *conn) find(folder, name string) (string, error) {
-	if !isBase(name) {
+	if !isBase(strings.ReplaceAll(name, "+", "=")) { // a flat name may be one
 		return "", nil
 	}
 	full := path.Join(folder, name)

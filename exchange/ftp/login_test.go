@@ -36,6 +36,7 @@ func TestOpenRefuses(t *testing.T) {
 		"no user":                    func(c *ftp.Config) { c.User = "" },
 		"no password":                func(c *ftp.Config) { c.Password = nil },
 		"a line break in the folder": func(c *ftp.Config) { c.Root = "a\r\nDELE b" },
+		"flat names of no folder":    func(c *ftp.Config) { c.Flat, c.Root = true, "." },
 		"a negative limit":           func(c *ftp.Config) { c.MaxConns = -1 },
 		"a CA file that isn't there": func(c *ftp.Config) { c.CAFile = filepath.Join(t.TempDir(), "none.pem") },
 	} {

@@ -82,19 +82,21 @@ func TestAnAccountThatMayNotMakeFolders(t *testing.T) {
 			k.options.NoFolders = true
 			server := k.launch(t, true)
 			config := k.config(server)
-			root := filepath.Join(server.Files, config.Root)
-			makeRoot(t, server, root)
+			folder := makeFolder(t, server)
+			config.Root = folder + "/patient-events"
 			store := open(t, config)
-			put(t, store, "top", "x")
 			err := store.Put(t.Context(), "log/000000000/a", 1, strings.NewReader("x"))
 			wantFault(t, "put", err, fault.Usage, "?flat")
 
 			config.Flat = true
 			store = open(t, config)
+			wantListed(t, store, "")
 			put(t, store, "log/000000000/a", "x")
 			put(t, store, "log/000000000/b", "y")
 			put(t, store, "log/c", "z")
-			if got, want := onDisk(t, root), []string{"log+000000000+a", "log+000000000+b", "log+c", "top"}; !slices.Equal(got, want) {
+			put(t, store, "top", "x")
+			want := []string{"patient-events+log+000000000+a", "patient-events+log+000000000+b", "patient-events+log+c", "patient-events+top"}
+			if got := onDisk(t, filepath.Join(server.Files, folder)); !slices.Equal(got, want) {
 				t.Errorf("files on the server: %q, want %q", got, want)
 			}
 			wantListed(t, store, "", "log/", "top")
@@ -103,6 +105,18 @@ func TestAnAccountThatMayNotMakeFolders(t *testing.T) {
 			long := strings.Repeat("a", 150) + "/" + strings.Repeat("b", 150)
 			wantFault(t, "put of a long name", store.Put(t.Context(), long, 1, strings.NewReader("x")), fault.Poison, "flat")
 		})
+	}
+}
+
+func TestAFolderThatIsMissingIsNamed(t *testing.T) {
+	for _, k := range []kind{vsftpd, proftpd} {
+		for _, flat := range []bool{false, true} {
+			config := k.config(k.launch(t, true))
+			config.Root, config.Flat = "nowhere/patient-events", flat
+			err := open(t, config).Put(t.Context(), "log/a", 1, strings.NewReader("x"))
+			wantFault(t, fmt.Sprintf("%s, flat %v: put", k.name, flat), err, fault.Usage, "/nowhere")
+			wantFault(t, fmt.Sprintf("%s, flat %v: put", k.name, flat), err, fault.Usage, "URL")
+		}
 	}
 }
 

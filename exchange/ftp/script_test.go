@@ -167,6 +167,19 @@ func TestListingsThatCannotBeRead(t *testing.T) {
 	wantListed(t, s.serve(t, unaltered), "", "README.txt", "log/", "read")
 }
 
+func TestFlatListingsThatCannotBeRead(t *testing.T) {
+	german := "-rw-r--r-- 1 u g 6 Dez 22 05:26 patient-events+log+a\r\n-rw-r--r-- 1 u g 6 Nov 22 05:26 patient-events+b\r\n"
+	s := &script{answers: map[string]string{
+		"NLST": "150 Here\r\n@226 Done", "CWD": "550 No", "CWD /": "250 There",
+		"SIZE /patient-events+log+a": "213 6", "SIZE /patient-events+b": "213 6",
+	}}
+	listings := make(chan string, 2)
+	listings <- german
+	listings <- "patient-events+log+a\r\npatient-events+b\r\nother+c\r\n"
+	s.data = func(w io.Writer) { io.WriteString(w, <-listings) }
+	wantListed(t, s.serve(t, func(c *ftp.Config) { c.Root, c.Flat = "/patient-events", true }), "", "b", "log/")
+}
+
 func TestAnEndlessListingIsRefused(t *testing.T) {
 	line := []byte(strings.Repeat("type=file;x=y; "+strings.Repeat("a", 100)+"\r\n", 1000))
 	s := with("", map[string]string{"FEAT": "211-Have\r\n MLST type*;\r\n211 End", "MLSD": "150 Here\r\n@226 Done"})

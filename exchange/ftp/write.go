@@ -104,6 +104,8 @@ func (s *Store) upload(c *conn, file string, size int64, source *source) error {
 	switch {
 	case source.err != nil:
 		return source.err
+	case isRefusal(err) && errors.Is(c.enter(folder), exchange.ErrNotFound):
+		return homeless(folder)
 	case isRefusal(err):
 		return unwritable(err)
 	case err != nil:
@@ -149,6 +151,9 @@ func (s *Store) makeMissing(c *conn, folder string) error {
 	// Refused, or somebody else has made it meanwhile.
 	if c.ChangeDir(folder) == nil {
 		return nil
+	}
+	if above := path.Dir(folder); folder == c.root && errors.Is(c.enter(above), exchange.ErrNotFound) {
+		return homeless(above)
 	}
 	return unmakable(folder, err)
 }
