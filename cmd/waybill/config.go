@@ -64,16 +64,22 @@ func (d *duration) UnmarshalYAML(node *yaml.Node) error {
 		*d = duration(importer.Unlimited)
 		return nil
 	}
-	text, factor := node.Value, 1
+	parsed, err := parseDuration(node.Value)
+	*d = duration(parsed)
+	return err
+}
+
+// parseDuration reads a duration as people write it.
+func parseDuration(text string) (time.Duration, error) {
+	number, factor := text, 1
 	if days, ok := strings.CutSuffix(text, "d"); ok {
-		text, factor = days+"h", 24
+		number, factor = days+"h", 24
 	}
-	parsed, err := time.ParseDuration(text)
+	parsed, err := time.ParseDuration(number)
 	if err != nil || parsed <= 0 || parsed > math.MaxInt64/time.Duration(factor) {
-		return fmt.Errorf("%q is not a duration above 0, like 90s, 15m or 30d", node.Value)
+		return 0, fmt.Errorf("%q is not a duration above 0, like 90s, 15m or 30d", text)
 	}
-	*d = duration(parsed * time.Duration(factor))
-	return nil
+	return parsed * time.Duration(factor), nil
 }
 
 // brake is a number of effects, or "off".

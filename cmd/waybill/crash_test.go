@@ -20,10 +20,15 @@ func appointment(n int) uuid.UUID {
 func (s *site) admit(n int) {
 	s.Helper()
 	for i := range n {
-		s.exec("patients", `INSERT INTO patients.patient (id, family_name, given_name) VALUES ($1, 'Test', $2)`, patient(i), fmt.Sprint("Given", i))
-		s.exec("appointments", `INSERT INTO appointments.appointment (id, patient_id, kind, resource, starts_at, ends_at)
-			VALUES ($1, $2, 'consultation', $3, '2999-01-01 10:00+00', '2999-01-01 10:15+00')`, appointment(i), patient(i), fmt.Sprint("room ", i))
+		s.admitOne(i)
 	}
+}
+
+func (s *site) admitOne(i int) {
+	s.Helper()
+	s.exec("patients", `INSERT INTO patients.patient (id, family_name, given_name) VALUES ($1, 'Test', $2)`, patient(i), fmt.Sprint("Given", i))
+	s.exec("appointments", `INSERT INTO appointments.appointment (id, patient_id, kind, resource, starts_at, ends_at)
+		VALUES ($1, $2, 'consultation', $3, '2999-01-01 10:00+00', '2999-01-01 10:15+00')`, appointment(i), patient(i), fmt.Sprint("room ", i))
 }
 
 func (s *site) die(n int) {

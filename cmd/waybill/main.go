@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"waybill/exchange/guard"
+	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
 	"waybill/internal/observe"
 )
@@ -51,7 +52,11 @@ type commands struct {
 	Version   versionCommand   `cmd:"" help:"Print the release."`
 }
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	code := run(os.Args[1:], os.Stdout, os.Stderr)
+	crashpoint.Report()
+	os.Exit(code)
+}
 
 // run executes one command line and returns its exit code.
 func run(arguments []string, stdout, stderr io.Writer) int {

@@ -17,26 +17,27 @@ import (
 
 const mostMiB = 128
 
-// Registering a million patients in one transaction, every fifth of them dead, is one batch. The
-// memory of those who carry it does not depend on its size.
+// A million patients in one transaction, every tenth of them dead, is one batch. The memory of those
+// who carry and compare it does not depend on its size. What capture needs for it is PostgreSQL's, and
+// not looked at here: the events are written as it would.
 func TestATransactionOfAMillionRowsPassesInLittleMemory(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.archive()
 	s.configure("morgue", "import: {brake: off}")
 	s.configure("appointments", "import: {brake: off}")
-	s.exec("patients", `INSERT INTO patients.patient (id, family_name, given_name, birth_date, sex, address_line, address_city,
-			death_status, death_earliest, death_latest, death_precision)
-		SELECT md5(n::text)::uuid, 'Family' || n % 5000, 'Given' || n % 700, (1930 + n % 90)::text, 'female', n || ' Street', 'Town',
-			CASE WHEN dead THEN 'formal' ELSE 'none' END, CASE WHEN dead THEN now() - interval '1 day' END,
-			CASE WHEN dead THEN now() END, CASE WHEN dead THEN 'day' END
-		FROM generate_series(1, 1000000) n, LATERAL (SELECT n % 5 = 0 AS dead) it`)
+	s.exec("patients", `INSERT INTO patients.outbox (event, baseline, patient_id, version, recorded_at, death_no, death_status,
+			death_earliest, death_latest, death_precision, identifiers, family_name, given_name, birth_date, sex, address_line, address_city)
+		SELECT CASE WHEN dead THEN 'died' ELSE 'registered' END, dead, md5(n::text)::uuid, 1, now(), dead::int, CASE WHEN dead THEN 'formal' ELSE 'none' END,
+			CASE WHEN dead THEN now() - interval '1 day' END, CASE WHEN dead THEN now() END, CASE WHEN dead THEN 'day' END,
+			'[]', 'Family' || n % 5000, 'Given' || n % 700, (1930 + n % 90)::text, 'female', n || ' Street', 'Town'
+		FROM generate_series(1, 1000000) n, LATERAL (SELECT n % 10 = 0 AS dead) it`)
 	// One of the dead and one of the living in a hundred patients have an appointment.
 	s.exec("appointments", `INSERT INTO appointments.appointment (patient_id, kind, resource, starts_at, ends_at)
 		SELECT md5(n::text)::uuid, 'consultation', n::text, '2999-01-01 10:00+00', '2999-01-01 10:15+00'
 		FROM generate_series(1, 1000000) n WHERE n % 100 < 2`)
 
-	for _, command := range []string{"export", "import archive", "import morgue", "import appointments"} {
+	for _, command := range []string{"export", "import archive", "import morgue", "import appointments", "reconcile"} {
 		mib := s.peak(strings.Fields(command)...) >> 20
 		t.Logf("waybill %s held %d MiB", command, mib)
 		if mib > mostMiB {
@@ -46,8 +47,8 @@ func TestATransactionOfAMillionRowsPassesInLittleMemory(t *testing.T) {
 
 	for _, want := range []struct{ service, sql, rows string }{
 		{"patients", `SELECT batch, kind, events FROM exporter.plan ORDER BY batch`, "0|genesis|0\n1|changes|1000000\n"},
-		{"archive", `SELECT event, count(*), count(DISTINCT patient_id) FROM archive.event GROUP BY 1 ORDER BY 1`, "died|200000|200000\nregistered|800000|800000\n"},
-		{"morgue", `SELECT state, count(*) FROM morgue.case_file GROUP BY 1`, "expected|200000\n"},
+		{"archive", `SELECT event, count(*), count(DISTINCT patient_id) FROM archive.event GROUP BY 1 ORDER BY 1`, "died|100000|100000\nregistered|900000|900000\n"},
+		{"morgue", `SELECT state, count(*) FROM morgue.case_file GROUP BY 1`, "expected|100000\n"},
 		{"appointments", `SELECT status, count(*) FROM appointments.appointment GROUP BY 1 ORDER BY 1`, "booked|10000\ncancelled|10000\n"},
 	} {
 		if diff := cmp.Diff(want.rows, s.query(s.conn[want.service], want.sql)); diff != "" {

@@ -146,8 +146,30 @@ func (w *witness) aBadDay(options hospital.Options) {
 	w.watch(0, nil, "export", "--snapshot")
 	w.watch(0, nil, "import", "appointments", "--json")
 	w.watch(2, nil, "trace", w.name())
+	w.everythingDiffers()
 	w.exec("morgue", `ALTER ROLE CURRENT_USER IN DATABASE `+pgx.Identifier{w.value(`SELECT current_database()`, "morgue")}.Sanitize()+` SET default_transaction_read_only = on`)
 	w.watch(-1, nil, "import", "morgue")
+}
+
+// everythingDiffers reconciles and examines a site whose outbox and projections were edited.
+func (w *witness) everythingDiffers() {
+	w.Helper()
+	source, consumers := filepath.Join(w.dir, "source.half"), filepath.Join(w.dir, "consumers.half")
+	w.watch(0, nil, "reconcile", "--side", "source", "--out", source)
+	w.exec("patients", `UPDATE patients.outbox SET given_name = family_name, address_city = address_line`)
+	w.exec("morgue", `UPDATE morgue.patient SET given_name = family_name, address_city = address_line`)
+	w.exec("morgue", `DELETE FROM morgue.case_file`)
+	w.exec("appointments", `DELETE FROM appointments.patient`)
+	w.watch(3, nil, "reconcile")
+	w.watch(3, nil, "reconcile", "--json", "--since", "yesterday")
+	w.watch(3, nil, "reconcile", "--side", "consumers", "--against", source, "--out", consumers)
+	for _, ids := range [][]string{nil, {"--ids"}} {
+		w.watch(3, nil, append([]string{"reconcile", "patients", "--against", consumers, "--out", source}, ids...)...)
+		w.watch(3, nil, append([]string{"reconcile", "morgue", "appointments", "--against", source, "--out", consumers + "-ids"}, ids...)...)
+	}
+	w.watch(2, nil, "reconcile", "--since", w.name())
+	w.watch(-1, nil, "doctor")
+	w.watch(-1, nil, "doctor", "--json")
 }
 
 // sqlThatFails runs a consumer whose statements fail in the ways in which PostgreSQL quotes the row

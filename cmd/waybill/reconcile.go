@@ -1,10 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math"
+	"slices"
 	"time"
 
 	"waybill/exchange"
@@ -17,7 +18,7 @@ import (
 
 type reconcileCommand struct {
 	Service []string `arg:"" optional:"" help:"The services to compare (default: all that have a configuration here)."`
-	Since   string   `xor:"since" placeholder:"WHEN" help:"Batches whose windows end after this: yesterday, today, a date, an RFC 3339 time, or 36h ago."`
+	Since   string   `xor:"since" placeholder:"WHEN" help:"Batches whose windows end after this: yesterday, today, a date, an RFC 3339 time, or 36h or 7d for that long ago."`
 	Until   string   `xor:"until" placeholder:"WHEN" help:"Batches whose windows begin before this."`
 	Batch   string   `xor:"since,until" placeholder:"A..B" help:"These batches (default: the whole log)."`
 	Side    string   `enum:"all,source,consumers" default:"all" help:"source: the outbox alone, without reading the store; consumers: them and the store alone (${enum})."`
@@ -29,15 +30,18 @@ type reconcileCommand struct {
 // reconciliation is one command at work.
 type reconciliation struct {
 	*reconcileCommand
-	zone    *time.Location
-	parties []*config
-	source  *exporter.Source
-	options reconcile.Options
+	since, until time.Time
+	parties      []*config
+	source       *exporter.Source
+	options      reconcile.Options
 }
 
 func (c *reconcileCommand) Run(ctx context.Context, env *environment) error {
 	r := &reconciliation{reconcileCommand: c}
 	if err := r.choose(env); err != nil {
+		return err
+	}
+	if err := r.exchangeHalves(); err != nil {
 		return err
 	}
 	folder, err := spool.Open(r.parties[0].Spool, "reconcile")
@@ -50,21 +54,27 @@ func (c *reconcileCommand) Run(ctx context.Context, env *environment) error {
 	if err := r.open(ctx, env); err != nil {
 		return err
 	}
-	report, file, err := reconcile.Run(ctx, r.options)
+	report, err := reconcile.Run(ctx, r.options)
 	if err != nil {
 		return err
 	}
+	if err := env.printReconciliation(report); err != nil {
+		return err
+	}
 	if c.Out != "" {
-		if err := file.Write(c.Out); err != nil {
+		if err := r.options.Half.Write(c.Out); err != nil {
 			return err
 		}
+		if !env.json {
+			fmt.Fprintln(env.out, "wrote", c.Out)
+		}
 	}
-	return errors.Join(env.printReconciliation(report, c.Out), verdict(report))
+	return verdict(report)
 }
 
-// choose takes the parties that were asked for, and the other side's file.
+// choose takes the parties and the time that were asked for. Whoever is named twice takes part once.
 func (r *reconciliation) choose(env *environment) (err error) {
-	names := r.Service
+	names := slices.Compact(slices.Sorted(slices.Values(r.Service)))
 	if len(names) == 0 {
 		names = []string{""}
 	}
@@ -82,11 +92,26 @@ func (r *reconciliation) choose(env *environment) (err error) {
 	if len(r.parties) == 0 {
 		return fault.New(fault.Usage, "find", "configuration", errors.New("none is of that side"), "leave out --side")
 	}
-	r.zone = r.parties[0].zone
-	if r.Against != "" {
+	slices.SortStableFunc(r.parties, func(a, b *config) int { return cmp.Compare(a.rank(), b.rank()) })
+	now := time.Now().In(r.parties[0].zone)
+	if r.since, err = instant(r.Since, now, time.Time{}); err == nil {
+		r.until, err = instant(r.Until, now, endOfTime)
+	}
+	return err
+}
+
+// exchangeHalves reads the other side's file, and sees to this side's.
+func (r *reconciliation) exchangeHalves() (err error) {
+	switch {
+	case r.Out != "":
+		r.options.Half, r.options.List = new(reconcile.File), r.IDs
+		err = reconcile.CheckPath(r.Out)
+	case r.IDs:
+		err = fault.New(fault.Usage, "list", "ids", errors.New("there is no file to list them in"), "name one with --out")
+	}
+	if err == nil && r.Against != "" {
 		r.options.Against, err = reconcile.Read(r.Against)
 	}
-	r.options.List = r.IDs
 	return err
 }
 
@@ -98,7 +123,7 @@ func (r *reconciliation) open(ctx context.Context, env *environment) error {
 		if err != nil {
 			return err
 		}
-		r.options.Reader = exchange.NewReader(place)
+		r.options.Reader = exchange.NewReader(env.measured(r.parties[0], place))
 	}
 	for _, party := range r.parties {
 		if party.Export != nil {
@@ -173,18 +198,10 @@ func (r *reconciliation) batches(ctx context.Context) (from, to int64, err error
 	if r.Since == "" && r.Until == "" {
 		return 0, last, nil
 	}
-	since, err := instant(r.Since, time.Time{}, r.zone)
-	if err != nil {
-		return 0, 0, err
-	}
-	until, err := instant(r.Until, time.Unix(math.MaxInt32, 0), r.zone)
-	if err != nil {
-		return 0, 0, err
-	}
 	if r.options.Reader == nil {
-		return r.source.Window(ctx, since, until)
+		return r.source.Window(ctx, r.since, r.until)
 	}
-	return reconcile.Window(ctx, r.options.Reader, last, since, until)
+	return reconcile.Window(ctx, r.options.Reader, last, r.since, r.until)
 }
 
 func (r *reconciliation) last(ctx context.Context) (int64, error) {
@@ -198,28 +215,33 @@ func (r *reconciliation) last(ctx context.Context) (int64, error) {
 	return entry.Manifest.Batch, nil
 }
 
-// instant reads a time as people give it, in the site's zone.
-func instant(text string, absent time.Time, zone *time.Location) (time.Time, error) {
-	now := time.Now().In(zone)
-	midnight := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, zone)
+// endOfTime is later than any event may be.
+var endOfTime = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// instant reads a time as people give it, in the zone of now.
+func instant(text string, now, absent time.Time) (time.Time, error) {
+	midnight := func(daysAgo int) time.Time {
+		return time.Date(now.Year(), now.Month(), now.Day()-daysAgo, 0, 0, 0, 0, now.Location())
+	}
 	switch text {
 	case "":
 		return absent, nil
 	case "today":
-		return midnight, nil
+		return midnight(0), nil
 	case "yesterday":
-		return midnight.AddDate(0, 0, -1), nil
+		return midnight(1), nil
 	}
-	if day, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
+	if day, err := time.ParseInLocation(time.DateOnly, text, now.Location()); err == nil {
 		return day, nil
 	}
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return at, nil
 	}
-	if ago, err := time.ParseDuration(text); err == nil && ago > 0 {
+	if ago, err := parseDuration(text); err == nil {
 		return now.Add(-ago), nil
 	}
-	return time.Time{}, fault.New(fault.Usage, "read", "time "+text, errors.New("not a time"), "write yesterday, today, 2026-11-22, 2026-11-22T20:05:00Z, or 36h for that long ago")
+	return time.Time{}, fault.New(fault.Usage, "read", "time "+text, errors.New("not a time"),
+		"write yesterday, today, 2026-11-22, 2026-11-22T20:05:00Z, or 36h or 7d for that long ago")
 }
 
 // verdict fails as the worst of the findings asks for.

@@ -8,7 +8,7 @@ import (
 	"waybill/reconcile"
 )
 
-func (env *environment) printReconciliation(r *reconcile.Report, out string) error {
+func (env *environment) printReconciliation(r *reconcile.Report) error {
 	if env.json {
 		return env.printJSON(r)
 	}
@@ -37,11 +37,8 @@ func (env *environment) printReconciliation(r *reconcile.Report, out string) err
 		return err
 	}
 	fmt.Fprintln(env.out)
-	fmt.Fprintf(env.out, "batches %d..%d: %s\n", r.From, r.To, equation(r))
-	if out != "" {
-		fmt.Fprintln(env.out, "wrote", out)
-	}
-	return nil
+	_, err := fmt.Fprintf(env.out, "batches %d..%d: %s\n", r.From, r.To, equation(r))
+	return err
 }
 
 func fromFile(file bool) string {

@@ -265,11 +265,17 @@ func TestHalvesAreHandedOver(t *testing.T) {
 	source, morgue := filepath.Join(s.dir, "source.half"), filepath.Join(s.dir, "morgue.half")
 	s.reconciled(0, "--side", "source", "--out", source)
 	s.reconciled(0, "morgue", "--out", morgue)
+	if info, err := os.Stat(source); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the half is %v: %v", info.Mode(), err)
+	}
 	if r := s.reconciled(0, "morgue", "--against", source); !r.Source.File || r.Source.Rows != r.Log.Rows || r.Source.Rows == 0 {
 		t.Errorf("compared %+v with %+v", r.Source, r.Log)
 	}
 	if r := s.reconciled(0, "patients", "--against", morgue); len(r.Consumers) != 1 || !r.Consumers[0].File || r.Consumers[0].Dead != 3 || r.Consumers[0].Patients != 4 {
 		t.Errorf("compared %+v", r.Consumers)
+	}
+	if left, err := filepath.Glob(filepath.Join(s.dir, ".*")); err != nil || len(left) > 0 {
+		t.Errorf("left beside the halves: %v %v", left, err)
 	}
 	s.exec("patients", `UPDATE patients.outbox SET given_name = 'Other' WHERE patient_id = $1 AND event = 'died'`, patient(0))
 	s.exec("morgue", `UPDATE morgue.patient SET given_name = 'Other' WHERE patient_id = $1`, patient(2))
@@ -311,11 +317,21 @@ func TestWhatCannotBeComparedIsRefused(t *testing.T) {
 		}
 		s.fails(2, []string{says}, "reconcile", "--against", half)
 	}
+	s.fails(2, []string{"no file to list them in", "--out"}, "reconcile", "--ids")
+	s.fails(2, []string{"no such file", "a folder that this user may write"}, "reconcile", "--out", filepath.Join(half, "..", "missing", "half"))
 	s.do("reconcile", "--batch", "1", "--out", half)
 	s.fails(2, []string{"batches 1..1"}, "reconcile", "--batch", "2", "--against", half)
 	s.fails(2, []string{"not a time"}, "reconcile", "--since", "Martinmas")
 	s.fails(2, []string{"none in that time"}, "reconcile", "--since", "2999-01-01")
 	s.fails(2, []string{"the log ends at batch 2"}, "reconcile", "--batch", "2..9")
+}
+
+func TestWhoIsNamedTwiceTakesPartOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t).twoDays()
+	if r := s.reconciled(0, "morgue", "patients", "morgue", "patients"); len(r.Consumers) != 1 || r.Source == nil {
+		t.Errorf("compared %+v", r)
+	}
 }
 
 // An export and an import that go on meanwhile are no difference.

@@ -49,6 +49,7 @@ func Open(c Config) (*Place, error) {
 	if err != nil {
 		return nil, err
 	}
+	d = marked{d}
 	return &Place{Store: guard.New(d, c.Policy, time.Now), driver: d, url: withoutOptions(c.URL)}, nil
 }
 

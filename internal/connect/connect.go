@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net"
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
 )
 
@@ -17,6 +19,14 @@ func Config(databaseURL string, settings map[string]string) (*pgx.ConnConfig, er
 	config, err := pgx.ParseConfig(databaseURL)
 	if err != nil {
 		return nil, fault.New(fault.Usage, "read", "database URL", errors.New("it cannot be parsed"), "write it as postgres://user:password@host:5432/database")
+	}
+	dial := config.DialFunc
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return crashpoint.Conn(conn, "db"), nil
 	}
 	config.RuntimeParams["timezone"] = "UTC"
 	maps.Copy(config.RuntimeParams, settings)

@@ -6,5 +6,16 @@
 // crash exactly there leaves behind.
 package crashpoint
 
+import "net"
+
 // Here marks the place called name.
 func Here(string) {}
+
+// Call marks a call of one kind, "store" or "db", before it is made and again after it.
+func Call(string) {}
+
+// Report writes down how many calls were marked.
+func Report() {}
+
+// Conn returns c with its writes marked as calls of a kind.
+func Conn(c net.Conn, _ string) net.Conn { return c }

@@ -7,7 +7,11 @@
 package crashpoint
 
 import (
+	"encoding/json"
+	"fmt"
+	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 )
@@ -27,4 +31,52 @@ func Here(name string) {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 		}
 	}
+}
+
+// calls counts the marks of each kind.
+var calls = struct {
+	sync.Mutex
+	of map[string]int
+}{of: map[string]int{}}
+
+// Call marks a call of one kind, "store" or "db", before it is made and again after it.
+// WAYBILL_KILL_AT=db:17 kills the process at the seventeenth mark of that kind.
+func Call(kind string) {
+	calls.Lock()
+	defer calls.Unlock() // held while it kills, so that no later mark is passed meanwhile
+	calls.of[kind]++
+	Here(fmt.Sprintf("%s:%d", kind, calls.of[kind]))
+}
+
+// Report writes down how many calls were marked, into the file that WAYBILL_CALLS names.
+func Report() {
+	file := os.Getenv("WAYBILL_CALLS")
+	if file == "" {
+		return
+	}
+	calls.Lock()
+	defer calls.Unlock()
+	data, err := json.Marshal(calls.of)
+	if err == nil {
+		err = os.WriteFile(file, data, 0o600)
+	}
+	if err != nil {
+		panic(err)
+	}
+}
+
+// Conn returns c with its writes marked as calls of a kind: what is sent is done, whether or not
+// the answer is still read.
+func Conn(c net.Conn, kind string) net.Conn { return &conn{c, kind} }
+
+type conn struct {
+	net.Conn
+	kind string
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	Call(c.kind)
+	n, err := c.Conn.Write(p)
+	Call(c.kind)
+	return n, err
 }

@@ -1,0 +1,36 @@
+package store
+
+import (
+	"context"
+	"io"
+	"iter"
+
+	"waybill/internal/crashpoint"
+)
+
+// marked has every call of a driver marked before and after it, for tests of crashes.
+type marked struct{ Driver }
+
+func (m marked) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	crashpoint.Call("store")
+	defer crashpoint.Call("store")
+	return m.Driver.Get(ctx, name)
+}
+
+func (m marked) Put(ctx context.Context, name string, size int64, body io.Reader) error {
+	crashpoint.Call("store")
+	defer crashpoint.Call("store")
+	return m.Driver.Put(ctx, name, size, body)
+}
+
+func (m marked) Publish(ctx context.Context, name string, data []byte) error {
+	crashpoint.Call("store")
+	defer crashpoint.Call("store")
+	return m.Driver.Publish(ctx, name, data)
+}
+
+func (m marked) List(ctx context.Context, folder string) iter.Seq2[string, error] {
+	crashpoint.Call("store")
+	defer crashpoint.Call("store")
+	return m.Driver.List(ctx, folder)
+}
