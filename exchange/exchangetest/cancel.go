@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	transfer = 64 * mB // what is cancelled, in the middle
+	transfer = 40 * mB // what is cancelled, in the middle
 	surplus  = 32 * mB // what may be read after that, by stores that buffer
 	patience = time.Second
 )

@@ -25,7 +25,7 @@ func (s suite) content(t *testing.T) {
 
 func (s suite) putAndGet(t *testing.T) {
 	store := s.open(t).Store
-	for i, size := range []int64{0, 1, 511, 32 * kB, 32*kB + 1, 5*mB + 3} {
+	for i, size := range []int64{0, 1, 511, 32 * kB, 32*kB + 1, mB + 3} {
 		for _, name := range []string{fmt.Sprintf("top-%d", size), fmt.Sprintf("a/b=c/d@e/%d.json", size)} {
 			data := patternBytes(t, byte(i), size)
 			putBytes(t, store, name, data)
@@ -106,12 +106,12 @@ func (s suite) putConcurrently(t *testing.T) {
 	for i := range 16 {
 		all.Go(func() error {
 			name := fmt.Sprintf("parts/type=%d/file", i%4) + fmt.Sprint(i)
-			return store.Put(t.Context(), name, mB, patternOf(byte(i), mB))
+			return store.Put(t.Context(), name, 100*kB, patternOf(byte(i), 100*kB))
 		})
 	}
 	must(t, all.Wait())
 	for i := range 16 {
-		wantBytes(t, store, fmt.Sprintf("parts/type=%d/file%d", i%4, i), patternBytes(t, byte(i), mB))
+		wantBytes(t, store, fmt.Sprintf("parts/type=%d/file%d", i%4, i), patternBytes(t, byte(i), 100*kB))
 	}
 }
 

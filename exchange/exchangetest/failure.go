@@ -9,7 +9,7 @@ import (
 )
 
 func (s suite) failure(t *testing.T) {
-	const size = 3 * mB
+	const size = mB
 	for name, body := range map[string]func() io.Reader{
 		"a body that fails at once":    func() io.Reader { return failing(0) },
 		"a body that fails half-way":   func() io.Reader { return failing(size / 2) },

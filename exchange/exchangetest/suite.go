@@ -23,14 +23,12 @@ type Capabilities struct {
 	Overwrites bool
 	// KeepsFiles: the account may not delete, so that nothing is tested of it.
 	KeepsFiles bool
-	// Names is how many files the listing tests make; 0 means 10,000.
-	Names int
 }
 
 // Place is an empty store, and a way into it for other programs.
 type Place struct {
 	Store exchange.Store
-	// Plant puts a file into the store by other means, under any name at all.
+	// Plant puts a file into the store by other means, under any name at all in a folder that is there.
 	Plant func(name string, data []byte) error
 }
 
@@ -46,9 +44,6 @@ type suite struct {
 
 // Run tests the store that open returns, a new and empty one at each call.
 func Run(t *testing.T, caps Capabilities, open func(t *testing.T) Place) {
-	if caps.Names == 0 {
-		caps.Names = 10_000
-	}
 	s := suite{caps, open}
 	for _, group := range []struct {
 		name string

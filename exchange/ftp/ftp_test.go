@@ -178,10 +178,9 @@ func TestConformance(t *testing.T) {
 	}{
 		{"vsftpd, explicit TLS", vsftpd, exchangetest.Capabilities{}, unchanged},
 		{"vsftpd, plaintext", vsftpdBare, exchangetest.Capabilities{}, unchanged},
-		{"ProFTPD, explicit TLS", proftpd, exchangetest.Capabilities{Names: 300}, unchanged},
-		{"ProFTPD, implicit TLS", proftpdTLS, exchangetest.Capabilities{Names: 300}, unchanged},
-		{"vsftpd, flat", vsftpdBare, exchangetest.Capabilities{Names: 300}, func(c *ftp.Config) { c.Flat = true }},
-		{"vsftpd, upload only", dropBox, exchangetest.Capabilities{KeepsFiles: true, Names: 300}, func(c *ftp.Config) { c.Direct = true }},
+		{"ProFTPD, explicit TLS", proftpd, exchangetest.Capabilities{}, unchanged},
+		{"vsftpd, flat", vsftpdBare, exchangetest.Capabilities{}, func(c *ftp.Config) { c.Flat = true }},
+		{"vsftpd, upload only", dropBox, exchangetest.Capabilities{KeepsFiles: true}, func(c *ftp.Config) { c.Direct = true }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			exchangetest.Run(t, test.caps, func(t *testing.T) exchangetest.Place { return test.kind.newPlace(t, test.change) })

@@ -1,7 +1,6 @@
 package ftp_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -183,34 +182,6 @@ func TestLinksAreListedAsWhatTheyLeadTo(t *testing.T) {
 	}
 	wantListed(t, store, "", "disk/", "file", "log/")
 	wantListed(t, store, "log", "a")
-}
-
-func TestTenThousandNamesAreListedAtOnce(t *testing.T) {
-	for what, change := range map[string]func(*ftp.Config){"folders": unchanged, "flat": func(c *ftp.Config) { c.Flat = true }} {
-		for _, k := range []kind{vsftpd, proftpd} {
-			place := k.newPlace(t, change)
-			if err := place.Store.Publish(t.Context(), "log/0", nil); err != nil {
-				t.Fatal(err)
-			}
-			for i := range 10_000 {
-				if err := place.Plant(fmt.Sprintf("log/%012d.json", i), nil); err != nil {
-					t.Fatal(err)
-				}
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-			defer cancel()
-			n := 0
-			for _, err := range place.Store.List(ctx, "log") {
-				if err != nil {
-					t.Fatalf("%s, %s: %v", k.name, what, err)
-				}
-				n++
-			}
-			if n != 10_001 {
-				t.Errorf("%s, %s: %d names are listed", k.name, what, n)
-			}
-		}
-	}
 }
 
 func TestInspect(t *testing.T) {

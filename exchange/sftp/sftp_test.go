@@ -105,20 +105,17 @@ func targets(t *testing.T) map[string]target {
 	full := startModSFTP(t, servers.ModSFTPOptions{})
 	plain := startModSFTP(t, servers.ModSFTPOptions{NoExtensions: true})
 	own := startOwn(t, ownServer{password: "secret"})
-	few := func(native, overwrites bool) exchangetest.Capabilities {
-		return exchangetest.Capabilities{NativePublish: native, Overwrites: overwrites, Names: 500}
-	}
 	return map[string]target{
 		"OpenSSH": {
 			exchangetest.Capabilities{NativePublish: true, Overwrites: true},
 			openssh.Files(),
 			func(t *testing.T) sftp.Config { return configOf(t, openssh) },
 		},
-		"ProFTPD": {few(true, true), full.Files, func(t *testing.T) sftp.Config { return modConfig(t, full) }},
+		"ProFTPD": {exchangetest.Capabilities{NativePublish: true, Overwrites: true}, full.Files, func(t *testing.T) sftp.Config { return modConfig(t, full) }},
 		"ProFTPD without extensions": {
-			few(false, false), plain.Files, func(t *testing.T) sftp.Config { return modConfig(t, plain) },
+			exchangetest.Capabilities{}, plain.Files, func(t *testing.T) sftp.Config { return modConfig(t, plain) },
 		},
-		"a server in Go, without extensions": {few(false, true), own.files, own.config},
+		"a server in Go, without extensions": {exchangetest.Capabilities{Overwrites: true}, own.files, own.config},
 	}
 }
 
