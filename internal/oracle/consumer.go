@@ -1,0 +1,201 @@
+package oracle
+
+import (
+	"maps"
+	"slices"
+)
+
+// Service is what a consumer does with the states it learns.
+type Service interface {
+	// Apply brings the effects of these patients' states up to date, and says what it did.
+	Apply(Run) []Effect
+	Clone() Service
+	Braked(kind string) bool
+}
+
+// Run is what a service is told of a batch.
+type Run struct {
+	Known
+	Now     Minute
+	Notices map[Death]Notice
+	Changed []Patient
+}
+
+// Notice is when a consumer first learned of a death. A historic one has no effects.
+type Notice struct {
+	At       Minute
+	Historic bool
+}
+
+// Effect is one thing done.
+type Effect struct {
+	Kind string
+	Death
+}
+
+// Entry is a row of the ledger.
+type Entry struct {
+	Batch, Rerun  int
+	Rows, Changed int
+	Effects       []Effect
+	Observed      bool
+}
+
+// Consumer follows a log.
+type Consumer struct {
+	Service
+	Started    bool
+	Checkpoint int // the last batch applied
+	Held       int // the batch that a brake stopped; 0: none
+	Known      Known
+	Notices    map[Death]Notice
+	Ledger     []Entry
+
+	approved map[int]bool
+}
+
+// NewConsumer returns one that has loaded nothing.
+func NewConsumer(s Service) *Consumer {
+	return &Consumer{Service: s, Checkpoint: -1, Known: Known{}, Notices: map[Death]Notice{}, approved: map[int]bool{}}
+}
+
+// Clone returns a consumer that lives on by itself.
+func (c *Consumer) Clone() *Consumer {
+	clone := *c
+	clone.Service, clone.Known, clone.Notices = c.Service.Clone(), maps.Clone(c.Known), maps.Clone(c.Notices)
+	clone.Ledger, clone.approved = slices.Clone(c.Ledger), maps.Clone(c.approved)
+	return &clone
+}
+
+// Bounds are on the effects of one run.
+type Bounds struct {
+	Now       Minute
+	ActWithin Minute
+	Brake     int // 0: none
+	Observe   bool
+}
+
+// Import loads what is new; it reports whether it got to the log's end.
+func (c *Consumer) Import(l *Log, bounds Bounds, approve bool) bool {
+	if !c.Started {
+		c.Started, c.Checkpoint = true, l.newestSnapshot()-1
+	}
+	if approve {
+		c.approved[c.Held] = true
+	}
+	if c.Held != 0 && !c.approved[c.Held] {
+		return false
+	}
+	spent := map[string]int{}
+	for _, b := range l.Batches[c.Checkpoint+1:] {
+		if !c.load(b, bounds, spent, false, false) {
+			c.Held = b.Number
+			return false
+		}
+		c.Checkpoint, c.Held = b.Number, 0
+	}
+	return true
+}
+
+// Rerun loads batches again; it reports whether it got through.
+func (c *Consumer) Rerun(batches []Batch, bounds Bounds, reapply bool) bool {
+	spent := map[string]int{}
+	for _, b := range batches {
+		if !c.load(b, bounds, spent, true, reapply) {
+			return false
+		}
+	}
+	return true
+}
+
+// load applies a batch whole, or not at all when that is more than the brake allows.
+func (c *Consumer) load(b Batch, bounds Bounds, spent map[string]int, rerun, reapply bool) bool {
+	next := c.Clone()
+	events := subscribed(b)
+	changed, effects := next.project(b, events)
+	if reapply {
+		for _, e := range events {
+			changed[e.Patient] = true
+		}
+	}
+	run := Run{Known: next.Known, Now: bounds.Now, Notices: next.Notices, Changed: slices.Sorted(maps.Keys(changed))}
+	effects = append(effects, next.notice(run, events, bounds)...)
+	acting := next.Service
+	if bounds.Observe {
+		acting = acting.Clone()
+	}
+	effects = append(effects, acting.Apply(run)...)
+	if bounds.Brake > 0 && !bounds.Observe && !c.approved[b.Number] && c.brake(effects, spent, bounds.Brake) {
+		return false
+	}
+	entry := Entry{Batch: b.Number, Rows: len(events), Changed: len(changed), Effects: effects, Observed: bounds.Observe}
+	if rerun {
+		entry.Rerun = 1
+		for _, e := range c.Ledger {
+			if e.Batch == b.Number {
+				entry.Rerun = max(entry.Rerun, e.Rerun+1)
+			}
+		}
+	}
+	next.Ledger = append(next.Ledger, entry)
+	*c = *next
+	return true
+}
+
+// subscribed are the events that both consumers read.
+func subscribed(b Batch) []Event {
+	return slices.DeleteFunc(slices.Clone(b.Events), func(e Event) bool { return e.Kind == "registered" || e.Kind == "updated" })
+}
+
+// project takes what is newer, and takes back who vanished.
+func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, effects []Effect) {
+	changed = map[Patient]bool{}
+	named := map[Patient]bool{}
+	for _, e := range events {
+		named[e.Patient] = true
+		if known, ok := c.Known[e.Patient]; !ok || e.newer(known) {
+			c.Known[e.Patient] = e
+			changed[e.Patient] = true
+		}
+	}
+	for p, e := range c.Known {
+		if b.Kind == "snapshot" && e.Generation < b.Generation && !named[p] {
+			e.Kind, e.Baseline, e.Generation, e.Version = "death_retracted", true, b.Generation, 0
+			e.Fate, e.Into = Fate{Status: "none"}, 0
+			c.Known[p] = e
+			changed[p] = true
+			effects = append(effects, Effect{"vanished", e.Death()})
+		}
+	}
+	return changed, effects
+}
+
+// notice notes the deaths that are new here. Found and not seen to happen, and ended long ago or at
+// nobody knows what time, a death is historic.
+func (c *Consumer) notice(run Run, events []Event, bounds Bounds) (effects []Effect) {
+	for _, p := range run.Changed {
+		e := c.Known[p]
+		if _, noticed := c.Notices[e.Death()]; noticed || !e.Dead() {
+			continue
+		}
+		seen := slices.ContainsFunc(events, func(o Event) bool {
+			return o.Death() == e.Death() && o.Kind == "died" && !o.Baseline
+		})
+		old := e.Period == Period{} || e.Period.To < bounds.Now-bounds.ActWithin
+		c.Notices[e.Death()] = Notice{bounds.Now, old && !seen}
+		if old && !seen {
+			effects = append(effects, Effect{"historic", e.Death()})
+		}
+	}
+	return effects
+}
+
+func (c *Consumer) brake(effects []Effect, spent map[string]int, limit int) (over bool) {
+	for _, e := range effects {
+		if c.Braked(e.Kind) {
+			spent[e.Kind]++
+			over = over || spent[e.Kind] > limit
+		}
+	}
+	return over
+}

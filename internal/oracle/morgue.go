@@ -1,0 +1,263 @@
+package oracle
+
+import (
+	"maps"
+	"slices"
+)
+
+// Who wrote or settled something.
+const (
+	waybill = "waybill"
+	person  = "person"
+)
+
+// Case is the morgue's file on one death.
+type Case struct {
+	State      string // expected received released void
+	NoticedAt  Minute
+	Identity   Identity
+	Fate       Fate
+	Touched    bool // a person edited the facts
+	VoidedBy   string
+	VoidReason string // by waybill
+
+	stated Identity // as the patients service last stated it
+	kept   bool     // a person opened it again after it was void
+}
+
+func (c *Case) inCustody() bool {
+	return c != nil && (c.State == "received" || c.State == "released")
+}
+
+// Alert is what a person must look at.
+type Alert struct {
+	Kind string
+	Death
+	Resolved string // who settled it; "": open
+}
+
+// Morgue expects the dead.
+type Morgue struct {
+	Cases  map[Death]*Case
+	Alerts []Alert
+}
+
+// NewMorgue returns one without cases.
+func NewMorgue() *Morgue { return &Morgue{Cases: map[Death]*Case{}} }
+
+// Clone returns a copy.
+func (m *Morgue) Clone() Service {
+	clone := &Morgue{Cases: map[Death]*Case{}, Alerts: slices.Clone(m.Alerts)}
+	for death, c := range m.Cases {
+		copied := *c
+		clone.Cases[death] = &copied
+	}
+	return clone
+}
+
+// Braked tells what counts against the brake.
+func (m *Morgue) Braked(kind string) bool {
+	return slices.Contains([]string{"opened", "reopened", "voided"}, kind)
+}
+
+// duty is the work of one batch.
+type duty struct {
+	*Morgue
+	Run
+	done []Effect
+}
+
+// Apply brings cases and alerts up to date.
+func (m *Morgue) Apply(run Run) []Effect {
+	d := &duty{Morgue: m, Run: run}
+	records := run.persons(run.Changed)
+	for _, p := range records {
+		d.reviewDeath(p)
+	}
+	for _, death := range slices.SortedFunc(maps.Keys(m.Cases), compareDeaths) {
+		if slices.Contains(records, death.Patient) && d.Known[death.Patient].dying() != death {
+			d.retracted(death)
+		}
+	}
+	return d.done
+}
+
+func compareDeaths(a, b Death) int {
+	if a.Patient != b.Patient {
+		return int(a.Patient - b.Patient)
+	}
+	return a.No - b.No
+}
+
+// dying returns the death that a patient is dead by, if they are.
+func (e Event) dying() Death {
+	if !e.Dead() {
+		return Death{}
+	}
+	return e.Death()
+}
+
+func (d *duty) did(kind string, death Death) { d.done = append(d.done, Effect{kind, death}) }
+
+// reviewDeath does what a record's present death asks for.
+func (d *duty) reviewDeath(p Patient) {
+	e := d.Known[p]
+	death := e.dying()
+	if !e.Dead() || d.Notices[death].Historic {
+		return
+	}
+	c := d.Cases[death]
+	standing, whose := d.standing(p)
+	merged := whose != p
+	d.restated(e, c)
+	d.alert("identity", death, false)
+	d.alert("merge_conflict", death, !merged && standing != dead)
+	d.alert("merged_in_custody", death, merged && c.inCustody())
+	switch {
+	case merged || d.bodyElsewhere(p):
+		d.void(death, "merged")
+	case standing != contested:
+		d.open(e, c)
+	}
+}
+
+// bodyElsewhere reports whether the body is in custody under a record merged into this one.
+func (d *duty) bodyElsewhere(p Patient) bool {
+	for _, other := range d.persons([]Patient{p}) {
+		_, whose := d.standing(other)
+		e := d.Known[other]
+		if other != p && whose == p && e.Dead() && d.Cases[e.Death()].inCustody() {
+			return true
+		}
+	}
+	return false
+}
+
+// open expects the body, again if this system said otherwise.
+func (d *duty) open(e Event, c *Case) {
+	switch {
+	case c == nil:
+		d.Cases[e.Death()] = &Case{
+			State: "expected", NoticedAt: d.Notices[e.Death()].At,
+			Identity: e.Identity, Fate: e.Fate, stated: e.Identity,
+		}
+		d.did("opened", e.Death())
+	case c.State == "void" && c.VoidedBy == waybill:
+		c.State, c.VoidedBy, c.VoidReason = "expected", "", ""
+		d.did("reopened", e.Death())
+		d.restated(e, c)
+	}
+}
+
+// restated takes corrected facts, but those that people rely on.
+func (d *duty) restated(e Event, c *Case) {
+	if c == nil || c.State == "void" {
+		return
+	}
+	before := *c
+	relied := c.inCustody() || c.Touched
+	if relied && e.Identity != c.stated {
+		d.alert("identity_changed", e.Death(), true)
+	}
+	d.takeFacts(e, c)
+	if c.Identity != before.Identity || c.Fate != before.Fate {
+		d.did("updated", e.Death())
+	}
+}
+
+func (d *duty) takeFacts(e Event, c *Case) {
+	c.stated = e.Identity
+	if c.Touched {
+		return
+	}
+	if !c.inCustody() {
+		c.Identity = e.Identity
+	}
+	if c.State != "released" {
+		c.Fate = e.Fate
+	}
+}
+
+// retracted closes the file on a death that is none any more.
+func (d *duty) retracted(death Death) {
+	if d.Notices[death].Historic {
+		return
+	}
+	d.void(death, "retracted")
+	d.alert("identity", death, d.Cases[death].inCustody())
+	d.alert("merge_conflict", death, false)
+	d.alert("merged_in_custody", death, false)
+}
+
+func (d *duty) void(death Death, reason string) {
+	c := d.Cases[death]
+	if c == nil || c.State != "expected" || c.kept {
+		return
+	}
+	c.State, c.VoidedBy, c.VoidReason = "void", waybill, reason
+	d.did("voided", death)
+}
+
+// alert raises an alert that is called for, unless it is open or a person has settled it; and settles
+// one that is not.
+func (d *duty) alert(kind string, death Death, calledFor bool) {
+	settled := false
+	for i := range d.Alerts {
+		a := &d.Alerts[i]
+		if a.Kind != kind || a.Death != death {
+			continue
+		}
+		if a.Resolved == "" && calledFor {
+			return
+		}
+		if a.Resolved == "" {
+			a.Resolved = waybill
+			d.did("resolved", death)
+		}
+		settled = settled || a.Resolved == person && kind != "identity_changed"
+	}
+	if calledFor && !settled {
+		d.Alerts = append(d.Alerts, Alert{kind, death, ""})
+		d.did(kind, death)
+	}
+}
+
+// Receive tags a body.
+func (m *Morgue) Receive(death Death) { m.Cases[death].State = "received" }
+
+// Release lets a body go, and reports whether that may be: not while its identity is in question.
+func (m *Morgue) Release(death Death) bool {
+	open := slices.ContainsFunc(m.Alerts, func(a Alert) bool { return a.Death == death && a.Resolved == "" })
+	if !open {
+		m.Cases[death].State = "released"
+	}
+	return !open
+}
+
+// Edit has a person write the facts by hand.
+func (m *Morgue) Edit(death Death, city string) {
+	c := m.Cases[death]
+	c.Touched = c.Touched || c.Identity.City != city
+	c.Identity.City = city
+}
+
+// Void has a person close a file.
+func (m *Morgue) Void(death Death) {
+	c := m.Cases[death]
+	c.State, c.VoidedBy, c.VoidReason = "void", person, ""
+}
+
+// Reopen has a person open a file that was void.
+func (m *Morgue) Reopen(death Death) {
+	c := m.Cases[death]
+	c.State, c.kept = "expected", true
+}
+
+// Resolve has a person settle an alert.
+func (m *Morgue) Resolve(a Alert) {
+	for i := range m.Alerts {
+		if m.Alerts[i] == a {
+			m.Alerts[i].Resolved = person
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package oracle
+
+import (
+	"maps"
+	"slices"
+)
+
+// Registry is the patients service: its records and the events that no batch holds yet.
+type Registry struct {
+	records    map[Patient]State
+	last       map[Patient]Event
+	pending    []Event
+	generation int
+}
+
+// NewRegistry returns a service without patients.
+func NewRegistry() *Registry {
+	return &Registry{records: map[Patient]State{}, last: map[Patient]Event{}, generation: 1}
+}
+
+// Clone is a backup.
+func (r *Registry) Clone() *Registry {
+	return &Registry{maps.Clone(r.records), maps.Clone(r.last), slices.Clone(r.pending), r.generation}
+}
+
+// Patients returns those that are registered, in order.
+func (r *Registry) Patients() []Patient { return slices.Sorted(maps.Keys(r.records)) }
+
+// Record returns what is known of a patient.
+func (r *Registry) Record(p Patient) State { return r.records[p] }
+
+// Survivor returns the record at the end of a record's merges.
+func (r *Registry) Survivor(p Patient) Patient {
+	for r.records[p].Into != 0 {
+		p = r.records[p].Into
+	}
+	return p
+}
+
+// Register adds a patient, alive or as they were found.
+func (r *Registry) Register(p Patient, identity Identity, fate Fate) {
+	r.records[p] = State{Identity: identity, Fate: fate}
+}
+
+// Identify changes what a patient is identified by.
+func (r *Registry) Identify(p Patient, identity Identity) {
+	s := r.records[p]
+	s.Identity = identity
+	r.records[p] = s
+}
+
+// Decide records what was told of a death. Told of a retired record it concerns the survivor, unless
+// the record was dead itself or the word is that it is not.
+func (r *Registry) Decide(p Patient, fate Fate) {
+	if fate.Status != "none" && !r.records[p].Dead() {
+		p = r.Survivor(p)
+	}
+	s := r.records[p]
+	switch {
+	case fate.Status == "informal" && s.Status == "formal":
+	case fate.Status == "none" && !s.Dead():
+	default:
+		s.Fate = fate
+		r.records[p] = s
+	}
+}
+
+// Merge retires a record into another and reports whether that is possible: once, and in no circle.
+func (r *Registry) Merge(retired, into Patient) bool {
+	s := r.records[retired]
+	if s.Into != 0 || r.Survivor(into) == retired {
+		return false
+	}
+	s.Into = into
+	r.records[retired] = s
+	return true
+}
+
+// Commit ends a transaction: each patient's state is held against the one in their last event.
+func (r *Registry) Commit() {
+	for _, p := range r.Patients() {
+		was, known := r.last[p]
+		now := r.records[p]
+		kinds := between(was.State, known, now)
+		found := !known && now.Status != "none"
+		now.DeathNo = was.DeathNo
+		if slices.Contains(kinds, "died") || found && now.Status == "void" {
+			now.DeathNo++
+		}
+		r.records[p] = now
+		for i, kind := range kinds {
+			e := Event{kind, found, p, r.generation, was.Version + i + 1, now}
+			r.pending = append(r.pending, e)
+			r.last[p] = e
+		}
+	}
+}
+
+// between names what lies between two states.
+func between(was State, known bool, now State) (kinds []string) {
+	if now.Into != 0 && was.Into == 0 {
+		kinds = append(kinds, "merged")
+	}
+	switch {
+	case now.Dead() && !was.Dead():
+		kinds = append(kinds, "died")
+	case was.Dead() && !now.Dead(), now.Status == "void" && was.Status != "void":
+		kinds = append(kinds, "death_retracted")
+	}
+	if kinds != nil {
+		return kinds
+	}
+	moved, rest := now.Identity, was.Identity
+	moved.City, rest.City = "", ""
+	switch {
+	case !known:
+		return []string{"registered"}
+	case now.Dead() && (now.Fate != was.Fate || moved != rest):
+		return []string{"death_corrected"}
+	case now.Fate != was.Fate || now.Identity != was.Identity:
+		return []string{"updated"}
+	}
+	return nil
+}
+
+// found types a state for a snapshot.
+func (e Event) found() Event {
+	e.Baseline = true
+	switch {
+	case e.Into != 0:
+		e.Kind = "merged"
+	case e.Dead():
+		e.Kind = "died"
+	case e.DeathNo > 0 || e.Status == "void":
+		e.Kind = "death_retracted"
+	default:
+		e.Kind = "registered"
+	}
+	return e
+}
