@@ -20,8 +20,6 @@ import (
 // change, so none needs to see what another saw.
 type Source struct {
 	session *session
-	own     identity
-	last    *plan
 }
 
 // OpenSource connects; Close ends it.
@@ -36,15 +34,7 @@ func OpenSource(ctx context.Context, databaseURL string) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{session: &session{Exporter: &Exporter{contract: schemas.PatientEvents()}, conn: conn}}
-	if s.own, err = s.session.identity(ctx); err == nil {
-		s.last, err = s.session.lastPlan(ctx)
-	}
-	if err != nil {
-		s.Close()
-		return nil, err
-	}
-	return s, nil
+	return &Source{&session{Exporter: &Exporter{contract: schemas.PatientEvents()}, conn: conn}}, nil
 }
 
 // Close ends the connection.

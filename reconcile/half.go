@@ -1,11 +1,14 @@
 package reconcile
 
 import (
+	"bufio"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"waybill/internal/fault"
@@ -127,17 +130,39 @@ func (c *Consumer) skipped(batch int64) bool {
 	return i < len(c.Ledger) && c.Ledger[i].Kind == schemas.Snapshot
 }
 
-// Write puts the file at path.
+// CheckPath refuses a path that [File.Write] could not write to, before all the work is done.
+func CheckPath(path string) error {
+	info, err := os.Stat(filepath.Dir(path))
+	if err == nil && !info.IsDir() {
+		err = errors.New("what should be its folder is a file")
+	}
+	return notWritten(path, err)
+}
+
+// Write puts the file at path, whole or not at all, for its owner's eyes only.
 func (f *File) Write(path string) error {
 	f.Format, f.Contract = fileFormat, schemas.PatientEvents().SHA256
-	data, err := json.Marshal(f)
-	if err == nil {
-		err = os.WriteFile(path, append(data, '\n'), 0o600)
-	}
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
-		return fault.New(fault.Transient, "write", path, err, "")
+		return notWritten(path, err)
 	}
-	return nil
+	defer os.Remove(file.Name())
+	buffered := bufio.NewWriter(file)
+	err = errors.Join(json.NewEncoder(buffered).Encode(f), buffered.Flush(), file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	return notWritten(path, err)
+}
+
+func notWritten(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if system, ok := errors.AsType[*fs.PathError](err); ok { // it repeats the path
+		err = system.Err
+	}
+	return fault.New(fault.Usage, "write", path, err, "name a file in a folder that this user may write")
 }
 
 // Read reads a file that the other side wrote. Errors are of class [fault.Usage].

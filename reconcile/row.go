@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"hash"
 
 	"github.com/google/uuid"
 
@@ -36,16 +35,18 @@ type row struct {
 // scanner takes rows from tuples in PostgreSQL's binary COPY format that have the contract's
 // columns. Every side is read in this form: the same bytes are hashed by the same code.
 type scanner struct {
-	contract *schemas.Contract
-	events   map[string]string // so that a row's text is not allocated
-	fields   [][]byte          // of the current tuple, each with its length before it
-	hash     hash.Hash
-	sum      []byte
+	index  map[string]int    // of columns
+	events map[string]string // so that a row's text is not allocated
+	fields [][]byte          // of the current tuple, each with its length before it
+	state  []byte            // those that tell a state
 }
 
 func newScanner() *scanner {
 	contract := schemas.PatientEvents()
-	s := &scanner{contract: contract, events: map[string]string{}, fields: make([][]byte, len(contract.Columns)), hash: sha256.New()}
+	s := &scanner{index: map[string]int{}, events: map[string]string{}, fields: make([][]byte, len(contract.Columns))}
+	for i, column := range contract.Columns {
+		s.index[column.Name] = i
+	}
 	for _, event := range contract.Events() {
 		s.events[event] = event
 	}
@@ -75,8 +76,8 @@ func (s *scanner) scan(tuple []byte) (row, error) {
 			revision:   int32(binary.BigEndian.Uint32(revision)),
 		},
 		dead:  status == "informal" || status == "formal",
-		whole: s.digest(-1, -1),
-		state: s.digest(s.contract.Index("event"), s.contract.Index("baseline")),
+		whole: digest(tuple[2:]),
+		state: digest(s.without("event", "baseline")),
 	}, nil
 }
 
@@ -98,16 +99,21 @@ func (s *scanner) split(tuple []byte) bool {
 	return len(rest) == 0
 }
 
-func (s *scanner) value(column string) []byte { return s.fields[s.contract.Index(column)][4:] }
+func (s *scanner) value(column string) []byte { return s.fields[s.index[column]][4:] }
 
-// digest returns the first eight bytes of the SHA-256 over the fields and their lengths, but two.
-func (s *scanner) digest(but, andBut int) uint64 {
-	s.hash.Reset()
+// without returns the fields but two, until the next call.
+func (s *scanner) without(column, other string) []byte {
+	first, second := s.index[column], s.index[other]
+	s.state = s.state[:0]
 	for i, field := range s.fields {
-		if i != but && i != andBut {
-			s.hash.Write(field)
+		if i != first && i != second {
+			s.state = append(s.state, field...)
 		}
 	}
-	s.sum = s.hash.Sum(s.sum[:0])
-	return binary.BigEndian.Uint64(s.sum)
+	return s.state
+}
+
+func digest(fields []byte) uint64 {
+	sum := sha256.Sum256(fields)
+	return binary.BigEndian.Uint64(sum[:])
 }

@@ -43,8 +43,9 @@ type Options struct {
 	Source    Source           // nil: it is not compared, but by the file
 	Consumers []*Consumer
 	Against   *File  // what the other side gave; may be nil
+	Half      *File  // is filled in with this side's own half; nil: it is not wanted
+	List      bool   // let it list every row
 	Spool     string // an existing folder
-	List      bool   // let the returned file list every row
 }
 
 // run is one reconciliation.
@@ -56,19 +57,14 @@ type run struct {
 	subscribed []string // the types that any of the consumers wants
 	types      []string // that are read of the batches asked for; nil: all
 	report     *Report
-	file       *File
 }
 
-// Run compares and returns what it found, with a file of this side's own half. An error means that
-// it could not be done; differences are in the report.
-func Run(ctx context.Context, o Options) (*Report, *File, error) {
-	r := &run{
-		Options: o,
-		report:  &Report{From: o.From, To: o.To, Findings: []Finding{}},
-		file:    &File{From: o.From, To: o.To, Consumers: o.Consumers},
-	}
+// Run compares and returns what it found. An error means that it could not be done; differences are
+// in the report.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	r := &run{Options: o, report: &Report{From: o.From, To: o.To, Findings: []Finding{}}}
 	if err := r.prepare(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer func() {
 		for _, c := range r.Consumers {
@@ -78,18 +74,18 @@ func Run(ctx context.Context, o Options) (*Report, *File, error) {
 	first, last := r.span()
 	for batch := first; batch <= last; batch++ {
 		if err := r.batch(ctx, batch); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	for _, c := range r.Consumers {
 		if err := r.consumer(c); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	slices.SortStableFunc(r.report.Findings, func(a, b Finding) int {
 		return cmp.Compare(number(a.Batch), number(b.Batch))
 	})
-	return r.report, r.file, nil
+	return r.report, nil
 }
 
 func number(batch *int64) int64 {
@@ -100,6 +96,9 @@ func number(batch *int64) int64 {
 }
 
 func (r *run) prepare() (err error) {
+	if r.Half != nil {
+		r.Half.From, r.Half.To, r.Half.Consumers = r.From, r.To, r.Consumers
+	}
 	if r.Against != nil {
 		r.Consumers = slices.Concat(r.Consumers, r.Against.Consumers)
 		if r.Against.To < r.From || r.Against.From > r.To {
@@ -286,7 +285,9 @@ func (r *run) readSource(ctx context.Context, number int64) (*Batch, error) {
 	b.Uncountable, b.Lacking = published.Uncountable, max(0, published.Events-b.rows())
 	b.fold()
 	r.report.Source.count(b, nil)
-	r.file.Source = append(r.file.Source, b)
+	if r.Half != nil {
+		r.Half.Source = append(r.Half.Source, b)
+	}
 	return b, nil
 }
 

@@ -94,8 +94,8 @@ func (r *reconciliation) choose(env *environment) (err error) {
 	}
 	slices.SortStableFunc(r.parties, func(a, b *config) int { return cmp.Compare(a.rank(), b.rank()) })
 	now := time.Now().In(r.parties[0].zone)
-	if r.since, err = instant(r.Since, now, time.Time{}); err == nil {
-		r.until, err = instant(r.Until, now, endOfTime)
+	if r.since, err = instant("--since", r.Since, now, time.Time{}); err == nil {
+		r.until, err = instant("--until", r.Until, now, endOfTime)
 	}
 	return err
 }
@@ -219,7 +219,7 @@ func (r *reconciliation) last(ctx context.Context) (int64, error) {
 var endOfTime = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // instant reads a time as people give it, in the zone of now.
-func instant(text string, now, absent time.Time) (time.Time, error) {
+func instant(flag, text string, now, absent time.Time) (time.Time, error) {
 	midnight := func(daysAgo int) time.Time {
 		return time.Date(now.Year(), now.Month(), now.Day()-daysAgo, 0, 0, 0, 0, now.Location())
 	}
@@ -240,7 +240,7 @@ func instant(text string, now, absent time.Time) (time.Time, error) {
 	if ago, err := parseDuration(text); err == nil {
 		return now.Add(-ago), nil
 	}
-	return time.Time{}, fault.New(fault.Usage, "read", "time "+text, errors.New("not a time"),
+	return time.Time{}, fault.New(fault.Usage, "read", flag, errors.New("not a time"),
 		"write yesterday, today, 2026-11-22, 2026-11-22T20:05:00Z, or 36h or 7d for that long ago")
 }
 

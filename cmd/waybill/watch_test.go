@@ -109,6 +109,7 @@ func TestARunLeavesATextfile(t *testing.T) {
 	s.do("--metrics-file", file("import"), "import", "morgue")
 	s.do("--metrics-file", file("import"), "import", "morgue")
 	s.do("--metrics-file", file("status"), "status")
+	s.do("--metrics-file", file("reconcile"), "reconcile")
 	s.says(s.read(file("export")),
 		`waybill_export_events_total{command="export",event="died",service="patients"} 3`,
 		`waybill_last_run_outcome{command="export",outcome="done",service="patients"} 1`)
@@ -116,6 +117,9 @@ func TestARunLeavesATextfile(t *testing.T) {
 		`waybill_import_effects_total{command="import",kind="opened",observed="false",service="morgue"} 3`,
 		`waybill_runs_total{command="import",outcome="done",service="morgue"} 2`,
 		`waybill_store_operation_duration_seconds_count{command="import",op="get",outcome="not_found",service="morgue"}`)
+	s.says(s.read(file("reconcile")),
+		`waybill_store_operation_duration_seconds_count{command="reconcile",op="get",outcome="ok",service="patients"}`,
+		`waybill_last_run_outcome{command="reconcile",outcome="done",service=""} 1`)
 	s.says(s.read(file("status")),
 		`waybill_service_state{command="status",service="morgue",state="ok"} 1`,
 		`waybill_service_log_end_batch{command="status",service="appointments"} 1`,
