@@ -114,13 +114,21 @@ func welcomeFault(err error) error {
 // loginFault tells what a failed login means. The library drops the code of some refusals: what
 // is not of the connection is one. A server may repeat what it was sent.
 func loginFault(err error, password string) error {
-	if code(err) == 0 && isOfConnection(err) || isFull(err) {
+	if code(err) == 0 && isOfConnection(err) {
 		return err
 	}
-	if password != "" && strings.Contains(err.Error(), password) {
-		err = errors.New(strings.ReplaceAll(err.Error(), password, "***"))
+	const noSuchUser = 430 // the one that does not pass among the codes of what does
+	failure := advice{err, fault.Usage, loginHint}
+	switch {
+	case isFull(err), code(err) == 0 && full.MatchString(err.Error()):
+		failure.class, failure.hint = fault.Transient, fullHint
+	case code(err)/100 == 4 && code(err) != noSuchUser:
+		failure.class, failure.hint = fault.Transient, ""
 	}
-	return refused(err, loginHint)
+	if password != "" && strings.Contains(err.Error(), password) {
+		failure.error = errors.New(strings.ReplaceAll(err.Error(), password, "***"))
+	}
+	return failure
 }
 
 // isOfConnection reports an error that the network or TLS made.

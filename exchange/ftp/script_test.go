@@ -271,6 +271,26 @@ func TestRefusalsAreClassified(t *testing.T) {
 	}
 }
 
+func TestRefusedLoginsAreClassified(t *testing.T) {
+	for _, test := range []struct {
+		command, answer string
+		class           fault.Class
+		word            string
+	}{
+		{"PASS", "530 Login incorrect", fault.Usage, "password"},
+		{"PASS", "430 Who?", fault.Usage, "password"},
+		{"PASS", "530 Sorry, the maximum number of clients is reached", fault.Transient, "connections"},
+		{"USER", "421 Too many users", fault.Transient, "connections"},
+		{"PASS", "454 The directory of users is being restarted, opensesame", fault.Transient, "restarted"},
+	} {
+		_, err := get(with("", map[string]string{test.command: test.answer}).serve(t, unaltered), "a")
+		wantFault(t, test.answer, err, test.class, test.word)
+		if strings.Contains(err.Error(), "opensesame") {
+			t.Errorf("the password is in %q", err)
+		}
+	}
+}
+
 func TestServersWordsAreMadeFitForATerminal(t *testing.T) {
 	store := with("", map[string]string{"PASS": "530 opensesame\x1b[2J " + strings.Repeat("x", 1000)}).serve(t, unaltered)
 	_, err := get(store, "a")

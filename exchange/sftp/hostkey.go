@@ -43,20 +43,22 @@ func pinnedKeys(lines []string) (hostKeys, error) {
 type hostKeyGuard struct {
 	addr     string
 	remote   net.Addr
+	file     string // where a line would be added; "": nowhere yet
 	sources  []hostKeys
 	accepted ssh.PublicKey
 }
 
 // hostKeyGuard reads the known hosts anew, so that a line added after an error counts at once.
 func (s *Store) hostKeyGuard(remote net.Addr) (*hostKeyGuard, error) {
-	g := &hostKeyGuard{addr: s.cfg.Addr, remote: remote}
+	g := &hostKeyGuard{addr: s.cfg.Addr, remote: remote, file: s.cfg.KnownHostsFile}
 	if s.pinned != nil {
 		g.sources = append(g.sources, s.pinned)
 	}
 	if file := s.cfg.KnownHostsFile; file != "" {
 		known, err := knownhosts.New(file)
 		if err != nil {
-			return nil, fault.New(fault.Usage, "read known hosts", file, bare(err), "")
+			return nil, fault.New(fault.Usage, "read known hosts", file, bare(err),
+				"make the file, readable by this user; while it is empty, the error is the line to put there")
 		}
 		g.sources = append(g.sources, hostKeys(known))
 	}
@@ -76,7 +78,7 @@ func (g *hostKeyGuard) check(_ string, _ net.Addr, key ssh.PublicKey) error {
 		return g.refuse(
 			fmt.Errorf("the server's host key is not known: %s %s", key.Type(), ssh.FingerprintSHA256(key)),
 			"compare the fingerprint with what the partner tells you by another way, by telephone for instance; "+
-				"if it is the same, add this line to the host keys: "+g.line(key))
+				"if it is the same, add this line to "+g.whereLinesGo()+": "+g.line(key))
 	default:
 		return g.changed(fmt.Errorf("it shows %s %s", key.Type(), ssh.FingerprintSHA256(key)))
 	}
@@ -127,6 +129,13 @@ func signatures(keyType string) []string {
 		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
 	}
 	return []string{keyType}
+}
+
+func (g *hostKeyGuard) whereLinesGo() string {
+	if g.file == "" {
+		return "a file that the store's URL names by ?known_hosts=FILE"
+	}
+	return g.file
 }
 
 func (g *hostKeyGuard) line(key ssh.PublicKey) string {

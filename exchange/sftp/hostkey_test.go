@@ -33,13 +33,23 @@ func TestAnUnknownHostKeyIsNeverTrusted(t *testing.T) {
 	}
 
 	// The line that the hint prints is the one to add, and needs no restart.
-	_, added, _ := strings.Cut(lastHint(t, store), "host keys: ")
+	_, added, _ := strings.Cut(lastHint(t, store), file+": ")
 	if err := os.WriteFile(file, []byte(added+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if got := factOf(t, store, "host key"); !strings.HasPrefix(got, "ssh-ed25519 SHA256:") {
 		t.Errorf("host key %q", got)
 	}
+}
+
+func TestAStoreWithoutKnownHostsSaysHowToNameThem(t *testing.T) {
+	cfg := configOf(t, openssh)
+	cfg.HostKeys = nil
+	_, err := open(t, cfg).Inspect(t.Context())
+	wantUsage(t, err, "?known_hosts=FILE")
+	cfg.KnownHostsFile = filepath.Join(t.TempDir(), "none")
+	_, err = open(t, cfg).Inspect(t.Context())
+	wantUsage(t, err, "make the file")
 }
 
 func lastHint(t *testing.T, store *sftp.Store) string {
