@@ -5,7 +5,7 @@ VERSITYGW     := v1.8.0
 GOBIN         := $(shell go env GOPATH)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-stores lint build postgres servers duckdb bench-quick clean
+.PHONY: help demo test test-stores fuzz lint build postgres servers duckdb bench-quick clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ test: postgres servers duckdb ## Run every test, with the race detector
 test-stores: postgres servers duckdb ## Run the suites of exporter, importer and command line on S3, FTP and SFTP
 	@for store in s3 ftp sftp; do echo "on $$store:"; \
 	 WAYBILL_TEST_STORE=$$store go test -count=1 -timeout 20m ./exporter ./importer ./cmd/waybill || exit 1; done
+
+fuzz: ## Fuzz every parser of what comes from outside, each for FUZZTIME=30s
+	@for package in $$(go list ./...); do for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	 echo "$$package $$target:"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),30s) $$package | tail -1 || exit 1; done; done
 
 lint: $(GOBIN)/golangci-lint ## Hold the code against the rules, those for imports among them
 	$(GOBIN)/golangci-lint run ./...
