@@ -256,6 +256,37 @@ func TestACallThatWaitsForItsTurnIsNotStalled(t *testing.T) {
 	})
 }
 
+// What has been read of a body may be on the way for long: a slow line has megabytes in it.
+func TestTheEndOfAnUploadMayBeSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := open(t)
+		policy := quick
+		policy.Attempts = 1
+		store := slowEnd{s, 5 * policy.Stall}
+		if err := guard.New(store, policy, time.Now).Put(t.Context(), "a", 1, strings.NewReader("x")); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// slowEnd takes bodies at once and sends them for a while.
+type slowEnd struct {
+	exchange.Store
+	wait time.Duration
+}
+
+func (s slowEnd) Put(ctx context.Context, _ string, _ int64, body io.Reader) error {
+	if _, err := io.Copy(io.Discard, body); err != nil {
+		return err
+	}
+	select {
+	case <-time.After(s.wait):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // queue has calls wait.
 type queue struct {
 	exchange.Store

@@ -102,7 +102,8 @@ func (s *timely) Put(ctx context.Context, name string, size int64, body io.Reade
 	return w.explain("put", name, s.store.Put(w, name, size, watched(body, w)))
 }
 
-// watched counts every read of body as headway and keeps it seekable where it is.
+// watched counts every read of body as headway and keeps it seekable where it is. At its end
+// stores may still have megabytes on the way, of which nothing is seen from here.
 func watched(body io.Reader, w *watch) io.Reader {
 	r := watchedReader{body, w}
 	if seeker, ok := body.(io.Seeker); ok {
@@ -121,7 +122,11 @@ type watchedReader struct {
 
 func (r watchedReader) Read(p []byte) (int, error) {
 	r.watch.headway()
-	return r.body.Read(p)
+	n, err := r.body.Read(p)
+	if isEnd(err) {
+		r.watch.bePatient()
+	}
+	return n, err
 }
 
 func (s *timely) Publish(ctx context.Context, name string, data []byte) error {
