@@ -22,6 +22,7 @@ import (
 	"waybill/importer/morgue"
 	"waybill/internal/logtest"
 	"waybill/internal/pg/pgtest"
+	"waybill/internal/servers"
 	"waybill/internal/servers/hosttest"
 )
 
@@ -38,6 +39,12 @@ func TestMain(m *testing.M) {
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 		os.Exit(1)
+	}
+	// Every S3 server of the tests knows the same user.
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": servers.S3Root.ID, "AWS_SECRET_ACCESS_KEY": servers.S3Root.Secret} {
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
 	}
 	pgtest.Main(m, hosttest.Stop, func() { os.RemoveAll(dir) })
 }
