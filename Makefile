@@ -27,7 +27,8 @@ test-stores: postgres servers duckdb ## Run the suites of exporter, importer and
 
 fuzz: ## Fuzz every parser of what comes from outside, each for FUZZTIME=30s
 	@for package in $$(go list ./...); do for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
-	 echo "$$package $$target:"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),30s) $$package | tail -1 || exit 1; done; done
+	 out=$$(go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),30s) $$package 2>&1) || { echo "$$out"; exit 1; }; \
+	 echo "$$target: $$(echo "$$out" | tail -1)"; done; done
 
 lint: $(GOBIN)/golangci-lint ## Hold the code against the rules, those for imports among them
 	$(GOBIN)/golangci-lint run ./...

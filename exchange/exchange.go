@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"time"
 )
 
 var (
@@ -81,4 +82,10 @@ type Fact struct {
 // options that it offers. It writes nothing.
 type Inspector interface {
 	Inspect(ctx context.Context) ([]Fact, error)
+}
+
+// Dater tells when a file was written by the clock of its server, to hold that against one's own.
+// Nothing else depends on it.
+type Dater interface {
+	Written(ctx context.Context, name string) (time.Time, error)
 }

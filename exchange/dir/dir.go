@@ -28,6 +28,7 @@ import (
 type Store struct {
 	root   string
 	link   func(root *os.Root, from, to string) error
+	sync   func(*os.File) error
 	synced sync.Map // folders whose entry in their parent this store has synced
 }
 
@@ -53,7 +54,7 @@ func Open(root string) (*Store, error) {
 	if err != nil {
 		return nil, fault.New(fault.Usage, "open store", above, bare(err), "mount or create "+above)
 	}
-	return &Store{root: root, link: (*os.Root).Link}, nil
+	return &Store{root: root, link: (*os.Root).Link, sync: (*os.File).Sync}, nil
 }
 
 // Close does nothing: a Store holds nothing open.

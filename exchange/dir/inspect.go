@@ -2,9 +2,12 @@ package dir
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"waybill/exchange"
 )
@@ -23,4 +26,16 @@ func (s *Store) Inspect(ctx context.Context) ([]exchange.Fact, error) {
 		room.Advice = "less than a twentieth is free: make room, or prune"
 	}
 	return []exchange.Fact{{Name: "directory", Value: s.root}, room}, nil
+}
+
+// Written returns the file's time of modification, which a share takes from its server's clock.
+func (s *Store) Written(ctx context.Context, name string) (time.Time, error) {
+	if err := errors.Join(exchange.CheckName(name), ctx.Err()); err != nil {
+		return time.Time{}, err
+	}
+	info, err := os.Stat(filepath.Join(s.root, name))
+	if err != nil {
+		return time.Time{}, s.failed("inspect", name, err)
+	}
+	return info.ModTime(), nil
 }

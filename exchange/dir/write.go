@@ -21,14 +21,14 @@ func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader
 		return err
 	}
 	err := s.inFolder(name, func(root *os.Root) error {
-		temp, err := writeTemp(ctx, root, path.Dir(name), size, body)
+		temp, err := s.writeTemp(ctx, root, path.Dir(name), size, body)
 		if err != nil {
 			return err
 		}
 		if err := root.Rename(temp, name); err != nil {
 			return errors.Join(err, root.Remove(temp))
 		}
-		return syncIn(root, path.Dir(name))
+		return s.syncIn(root, path.Dir(name))
 	})
 	if err != nil {
 		return s.failed("put", name, err)
@@ -48,7 +48,7 @@ func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
 		if errors.Is(err, os.ErrExist) {
 			// Whoever made the file may have died before syncing it, and our caller will
 			// rely on it as if it were its own.
-			return errors.Join(err, syncIn(root, name), syncIn(root, path.Dir(name)))
+			return errors.Join(err, s.syncIn(root, name), s.syncIn(root, path.Dir(name)))
 		}
 		return err
 	})
@@ -59,18 +59,18 @@ func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
 }
 
 func (s *Store) publish(ctx context.Context, root *os.Root, name string, data []byte) error {
-	temp, err := writeTemp(ctx, root, path.Dir(name), int64(len(data)), bytes.NewReader(data))
+	temp, err := s.writeTemp(ctx, root, path.Dir(name), int64(len(data)), bytes.NewReader(data))
 	if err != nil {
 		return err
 	}
 	err = s.link(root, temp, name)
 	if linksUnsupported(err) {
-		err = createExclusively(root, name, data)
+		err = s.createExclusively(root, name, data)
 	}
 	if err := errors.Join(err, root.Remove(temp)); err != nil {
 		return err
 	}
-	return syncIn(root, path.Dir(name))
+	return s.syncIn(root, path.Dir(name))
 }
 
 func linksUnsupported(err error) bool {
@@ -79,31 +79,31 @@ func linksUnsupported(err error) bool {
 
 // createExclusively never removes the file again, not even when it is torn: another publisher
 // may have seen it already and have moved on to the next retry name.
-func createExclusively(root *os.Root, name string, data []byte) error {
+func (s *Store) createExclusively(root *os.Root, name string, data []byte) error {
 	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(data)
-	return errors.Join(err, file.Sync(), file.Close())
+	return errors.Join(err, s.sync(file), file.Close())
 }
 
 // writeTemp writes exactly size bytes to a file with a reserved name in folder, syncs it and
 // returns its name. When it fails it leaves nothing.
-func writeTemp(ctx context.Context, root *os.Root, folder string, size int64, body io.Reader) (string, error) {
+func (s *Store) writeTemp(ctx context.Context, root *os.Root, folder string, size int64, body io.Reader) (string, error) {
 	temp := path.Join(folder, ".waybill-"+rand.Text()+".tmp")
 	file, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return "", err
 	}
-	err = errors.Join(fill(ctx, file, size, body), file.Close())
+	err = errors.Join(s.fill(ctx, file, size, body), file.Close())
 	if err != nil {
 		return "", errors.Join(err, root.Remove(temp))
 	}
 	return temp, nil
 }
 
-func fill(ctx context.Context, file *os.File, size int64, body io.Reader) error {
+func (s *Store) fill(ctx context.Context, file *os.File, size int64, body io.Reader) error {
 	// One byte more than told shows that the body is too long, without reading all of it.
 	n, err := io.Copy(file, &contextReader{ctx, io.LimitReader(body, size+1)})
 	if err != nil {
@@ -115,7 +115,7 @@ func fill(ctx context.Context, file *os.File, size int64, body io.Reader) error 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := file.Sync(); err != nil {
+	if err := s.sync(file); err != nil {
 		return err
 	}
 	info, err := file.Stat()
@@ -184,7 +184,7 @@ func (s *Store) makeFolder(root *os.Root, folder string) error {
 	} else if !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return s.syncOnce(folder, func() error { return syncIn(root, path.Dir(folder)) })
+	return s.syncOnce(folder, func() error { return s.syncIn(root, path.Dir(folder)) })
 }
 
 func (s *Store) syncOnce(folder string, sync func() error) error {
@@ -205,16 +205,16 @@ func (s *Store) syncAbove() error {
 	if errors.Is(err, os.ErrPermission) {
 		return nil
 	}
-	return syncAndClose(file, err)
+	return s.syncAndClose(file, err)
 }
 
-func syncIn(root *os.Root, name string) error { return syncAndClose(root.Open(name)) }
+func (s *Store) syncIn(root *os.Root, name string) error { return s.syncAndClose(root.Open(name)) }
 
-func syncAndClose(file *os.File, err error) error {
+func (s *Store) syncAndClose(file *os.File, err error) error {
 	if err != nil {
 		return err
 	}
-	err = file.Sync()
+	err = s.sync(file)
 	// Some network and FUSE filesystems can't sync a folder: they are as durable as they get.
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
 		err = nil
@@ -232,7 +232,7 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	}
 	root, err := os.OpenRoot(s.root)
 	if err == nil {
-		err = remove(root, name)
+		err = s.remove(root, name)
 		root.Close()
 	}
 	if err != nil && !isAbsent(err) {
@@ -241,7 +241,7 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-func remove(root *os.Root, name string) error {
+func (s *Store) remove(root *os.Root, name string) error {
 	info, err := root.Lstat(name)
 	if err != nil || info.IsDir() {
 		return err
@@ -249,5 +249,5 @@ func remove(root *os.Root, name string) error {
 	if err := root.Remove(name); err != nil {
 		return err
 	}
-	return syncIn(root, path.Dir(name))
+	return s.syncIn(root, path.Dir(name))
 }

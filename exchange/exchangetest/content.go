@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,6 +17,7 @@ import (
 func (s suite) content(t *testing.T) {
 	t.Run("what was put is got", s.putAndGet)
 	t.Run("a large file", s.largeFile)
+	t.Run("when it was written", s.dated)
 	t.Run("the same bytes again", s.putAgain)
 	t.Run("other bytes under a taken name", s.putOther)
 	t.Run("not found is one error", s.notFound)
@@ -126,4 +128,19 @@ func (s suite) closeEarly(t *testing.T) {
 		must(t, errors.Join(err, file.Close()))
 	}
 	wantBytes(t, store, "parts/a", data)
+}
+
+// dated takes the clocks of this machine and the server for equal: they are on one machine.
+func (s suite) dated(t *testing.T) {
+	store := s.open(t).Store
+	dater, ok := store.(exchange.Dater)
+	if !ok {
+		return // a store that hides what it is made of
+	}
+	putBytes(t, store, "parts/a", []byte("x"))
+	written, err := dater.Written(t.Context(), "parts/a")
+	must(t, err)
+	if ago := time.Since(written); ago < -2*time.Second || ago > time.Minute {
+		t.Errorf("written %v ago, by the server's clock", ago)
+	}
 }

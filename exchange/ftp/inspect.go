@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"waybill/exchange"
 )
@@ -106,4 +107,19 @@ func (t *transcript) features() []string {
 
 func (t *transcript) has(code string) bool {
 	return regexp.MustCompile(`(?m)^` + code + ` `).Match(t.Bytes())
+}
+
+// Written returns what the server answers to MDTM, to the second; servers without it say so.
+func (s *Store) Written(ctx context.Context, name string) (at time.Time, err error) {
+	if err := exchange.CheckName(name); err != nil {
+		return at, err
+	}
+	err = s.use(ctx, "inspect", name, func(c *conn) error {
+		file, err := s.path(c, name)
+		if err == nil {
+			at, err = c.GetTime(file)
+		}
+		return err
+	})
+	return at, err
 }

@@ -143,7 +143,27 @@ func (p *probe) write(ctx context.Context) bool {
 	if !listed {
 		p.advise("list after write", "no", "listings lag behind: `batches` and `status` may show less than there is; export and import open known names and don't care")
 	}
+	p.clock(ctx, name)
 	return err == nil
+}
+
+// clock holds the server's clock against this machine's by the file just written.
+func (p *probe) clock(ctx context.Context, name string) {
+	dater, ok := p.store.(exchange.Dater)
+	if !ok {
+		return
+	}
+	written, err := dater.Written(ctx, name)
+	if err != nil {
+		return // a server that doesn't tell
+	}
+	const tolerated = 5 * time.Second
+	skew := time.Since(written).Round(time.Second)
+	if value := fmt.Sprintf("the server's differs from this machine's by %s", skew.Abs()); skew.Abs() > tolerated {
+		p.advise("clock", value, "have both set by NTP; the exchange depends on neither, but people who compare logs do, and S3 refuses requests a quarter of an hour off")
+	} else {
+		p.found("clock", value)
+	}
 }
 
 func (p *probe) overwrite(ctx context.Context) bool {

@@ -215,3 +215,15 @@ func unreadable(err error) string {
 	}
 	return "not readable: " + brief(err)
 }
+
+// Written returns the object's time, to the second.
+func (s *Store) Written(ctx context.Context, name string) (time.Time, error) {
+	if err := exchange.CheckName(name); err != nil {
+		return time.Time{}, err
+	}
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.config.Bucket, Key: aws.String(s.key(name))})
+	if err != nil {
+		return time.Time{}, s.failed(ctx, "inspect", name, err)
+	}
+	return aws.ToTime(out.LastModified), nil
+}

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -90,4 +91,22 @@ func (c *session) room(folder string) (exchange.Fact, bool) {
 		room.Advice = "less than a twentieth is free: have the server's operator make room, or prune"
 	}
 	return room, true
+}
+
+// Written returns the file's time of modification, to the second.
+func (s *Store) Written(ctx context.Context, name string) (at time.Time, err error) {
+	if err := exchange.CheckName(name); err != nil {
+		return at, err
+	}
+	err = s.do(ctx, func(c *session) error {
+		info, err := c.files.Lstat(s.at(name))
+		if err == nil {
+			at = info.ModTime()
+		}
+		return err
+	})
+	if err != nil {
+		return at, s.failed("inspect", name, err)
+	}
+	return at, nil
 }

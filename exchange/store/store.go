@@ -31,6 +31,7 @@ type Driver interface {
 	exchange.Store
 	exchange.Deleter
 	exchange.Inspector
+	exchange.Dater
 	Close() error
 }
 
