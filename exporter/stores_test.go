@@ -11,6 +11,7 @@ import (
 	"waybill/exchange"
 	"waybill/exchange/exchangetest"
 	"waybill/internal/fault"
+	"waybill/internal/logtest"
 	"waybill/internal/servers/hosttest"
 )
 
@@ -128,4 +129,26 @@ func onlyOne(failures []error) error {
 		return fmt.Errorf("refused for another reason: %w", failed[0])
 	}
 	return nil
+}
+
+// Somebody polls at the worst moments: before each call of the exporter to the store.
+func TestNoManifestIsThereBeforeItsParts(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.config.PartRows = 2
+	polls := 0
+	s.config.Store = &exchangetest.Faulty{Store: s.store, Fail: func(op exchangetest.Op, name string) error {
+		polls++
+		if _, err := logtest.Events(t.Context(), s.store); err != nil {
+			t.Errorf("before %s of %s: %v", op, name, err)
+		}
+		return nil
+	}}
+	for range 2 {
+		s.register(5)
+		s.export()
+	}
+	if got := s.last().Manifest; len(got.Parts) != 3 || polls == 0 {
+		t.Errorf("%d parts and %d polls, want 3 parts", len(got.Parts), polls)
+	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"waybill/exchange"
 	"waybill/exchange/dir"
+	"waybill/exchange/exchangetest"
 	"waybill/importer"
 	"waybill/importer/morgue"
 	"waybill/internal/fault"
@@ -229,6 +230,28 @@ func TestReceiptIsWrittenAndOwedAfterACrash(t *testing.T) {
 	}
 }
 
+// A receipt tells of what others can see: a crash right after it takes nothing back.
+func TestAReceiptIsOfWhatIsCommitted(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1))
+	s.Changes(died(2))
+	receipts := 0
+	s.config.Store = &exchangetest.Faulty{Store: s.Store, Fail: func(op exchangetest.Op, name string) error {
+		if _, batch, ok := schemas.ParseReceiptName(name); ok && op == exchangetest.Publish {
+			receipts++
+			if got, want := s.value(`SELECT batch FROM morgue.checkpoint`), fmt.Sprint(batch); got != want {
+				t.Errorf("a receipt for batch %s, and the checkpoint is at %s", want, got)
+			}
+		}
+		return nil
+	}}
+	s.load()
+	if receipts != 1 {
+		t.Errorf("%d receipts, want 1", receipts)
+	}
+}
+
 func TestHistoricDeathsHaveNoEffects(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -412,6 +435,7 @@ func TestWhatIsWrongOnTheStoreIsRefusedByName(t *testing.T) {
 		pending bool // not yet at first, poison after the grace time
 	}{
 		"flipped byte":  {func(s *site) { s.Part = flip; s.Changes(died(2)) }, fault.Poison, exchange.ErrDamaged, false},
+		"zeroed part":   {func(s *site) { s.Part = func(d []byte) []byte { return make([]byte, len(d)) }; s.Changes(died(2)) }, fault.Poison, exchange.ErrDamaged, false},
 		"part missing":  {func(s *site) { s.Part = func([]byte) []byte { return nil }; s.Changes(died(2)) }, fault.NotYet, nil, true},
 		"part short":    {func(s *site) { s.Part = func(d []byte) []byte { return d[:len(d)-9] }; s.Changes(died(2)) }, fault.NotYet, nil, true},
 		"batch missing": {func(s *site) { s.Changes(died(2)); s.Changes(died(3)); s.remove(schemas.ManifestName(2, 0)) }, fault.NotYet, nil, true},
