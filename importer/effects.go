@@ -38,15 +38,19 @@ func (l *load) reconcile(ctx context.Context) error {
 	return l.brake(ctx)
 }
 
-// applyFailed classes an error of apply.sql: what looks like a missing table or right is, here,
-// the consumer's own.
 func (l *load) applyFailed(err error) error {
-	subject := "apply.sql of " + l.consumer.Name
+	return l.consumer.failed("apply.sql", err, "correct apply.sql or the consumer's tables; nothing of the batch was applied")
+}
+
+// failed classes an error of the consumer's own SQL: what looks like a missing table or right is, here,
+// its fault.
+func (c *Consumer) failed(file string, err error, hint string) error {
+	subject := file + " of " + c.Name
 	failure := fault.Database("run", subject, err)
 	if fault.ClassOf(failure) == fault.Transient {
 		return failure
 	}
-	return fault.New(fault.Poison, "run", subject, errors.Unwrap(failure), "correct apply.sql or the consumer's tables; nothing of the batch was applied")
+	return fault.New(fault.Poison, "run", subject, errors.Unwrap(failure), hint)
 }
 
 func (l *load) countEffects(ctx context.Context) error {

@@ -177,10 +177,11 @@ func (w *witness) everythingDiffers() {
 func (w *witness) sqlThatFails() {
 	w.Helper()
 	w.service("careless", "import: {consumer: ./careless}", nil)
-	w.write(block{file: "careless/consumer.yaml", text: "name: careless\nevents: [died, merged, death_retracted]\neffects: {noted: {brake: false, description: noted}}\n"})
+	w.write(block{file: "careless/consumer.yaml", text: "name: careless\nevents: [died, merged, death_retracted]\neffects: {noted: {brake: false, description: noted}}\nchecks: {noted: noted}\n"})
 	w.write(block{file: "careless/migrations/00001_tables.sql", text: "-- +goose Up\n" +
 		"CREATE TABLE short (name text CHECK (length(name) < 1));\nCREATE TABLE few (name text UNIQUE);\nCREATE TABLE known (name text NOT NULL, id uuid REFERENCES patient);\n"})
 	w.write(block{file: "careless/apply.sql", text: "SELECT 1"})
+	w.write(block{file: "careless/reconcile.sql", text: "SELECT 'noted', patient_id FROM patient"})
 	w.watch(0, nil, "migrate", "careless")
 	for _, sql := range []string{
 		`SELECT family_name::integer FROM patient`,
@@ -194,6 +195,20 @@ func (w *witness) sqlThatFails() {
 		w.write(block{file: "careless/apply.sql", text: sql})
 		w.watch(3, nil, "import", "careless")
 	}
+	w.write(block{file: "careless/apply.sql", text: "SELECT 1"})
+	w.watch(0, nil, "import", "careless")
+	for _, sql := range []string{
+		`SELECT family_name::integer::text, patient_id FROM patient`,
+		`SELECT family_name, patient_id FROM patient`,
+		`SELECT 'noted', family_name FROM patient`,
+		`SELECT 'noted', family_name, patient_id FROM patient`,
+		`SELECT patient_id FROM patient WHERE family_name <> '` + w.name() + `'`,
+	} {
+		w.write(block{file: "careless/reconcile.sql", text: sql})
+		w.watch(3, nil, "reconcile", "careless")
+		w.watch(3, nil, "reconcile", "careless", "--json")
+	}
+	w.write(block{file: "careless/reconcile.sql", text: `SELECT 'noted', patient_id FROM patient`})
 	w.exec("patients", `UPDATE patients.patient SET family_name = family_name || '-' || given_name WHERE given_name IS NOT NULL`)
 	w.exec("patients", `ALTER TABLE patients.outbox DISABLE TRIGGER USER`)
 	w.exec("patients", `ALTER TABLE patients.outbox ALTER COLUMN birth_date TYPE text`)
