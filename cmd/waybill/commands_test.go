@@ -36,6 +36,9 @@ func TestADayAtTheCommandLine(t *testing.T) {
 	s.says(s.do("batches"), "died 3, registered 6", "death_retracted 1, died 1")
 	s.says(s.do("verify"), "3 batches up to 2", "11 rows", "all as published")
 	s.says(s.do("trace", patient(1).String()), "death_retracted", "voided", "restored", "case ", "appointment "+appointment(1).String())
+	if out := s.do("trace", patient(99).String()); strings.Count(out, "unknown here") != 3 {
+		t.Errorf("nobody knows this patient, and trace says\n%s", out)
+	}
 	s.says(s.do("rerun", "import", "morgue", "--batch", "0..2"), "BATCH")
 	s.says(s.do("export", "--snapshot"), "snapshot")
 	s.says(s.do("import", "morgue"), "snapshot")

@@ -19,7 +19,7 @@ type traceCommand struct {
 // traceAnswer is what the configured services know of one patient.
 type traceAnswer struct {
 	Patient   string                 `json:"patient"`
-	Events    []exporter.TracedEvent `json:"events,omitempty"`
+	Events    []exporter.TracedEvent `json:"events,omitzero"` // nil where the source is not configured
 	Consumers []importer.Trace       `json:"consumers,omitempty"`
 }
 
@@ -47,7 +47,8 @@ func (a *traceAnswer) add(ctx context.Context, party *config) error {
 		return err
 	}
 	if party.Export != nil {
-		a.Events, err = exporter.ReadTrace(ctx, url, a.Patient)
+		events, err := exporter.ReadTrace(ctx, url, a.Patient)
+		a.Events = append([]exporter.TracedEvent{}, events...)
 		return err
 	}
 	trace, err := importer.ReadTrace(ctx, url, party.consumer, a.Patient)
@@ -66,6 +67,9 @@ func (env *environment) printTrace(a traceAnswer) error {
 			batch = fmt.Sprint(*e.Batch)
 		}
 		events.row(e.Version, e.Event, e.DeathNo, e.RecordedAt.UTC().Format("2006-01-02 15:04:05Z"), batch)
+	}
+	if a.Events != nil && len(a.Events) == 0 {
+		events.row("-", "unknown here", "-", "-", "-")
 	}
 	known := env.table("CONSUMER", "VERSION", "STATUS", "DEATH")
 	done := env.table("CONSUMER", "BATCH", "EFFECT", "DEATH", "SUBJECT", "AT")
