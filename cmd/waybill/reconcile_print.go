@@ -89,10 +89,13 @@ func equation(r *reconcile.Report) string {
 			terms = append(terms, fmt.Sprintf("log %s dead %s %s %s", count(c.LogDead), sign(c.LogDead == c.Dead), c.Consumer, count(c.Dead)))
 		}
 	}
-	if len(r.Findings) == 0 {
+	switch n := int64(len(r.Findings)); {
+	case n > 0:
+		terms = append(terms, plural(n, "difference", "differences"))
+	case r.Log == nil && len(r.Consumers) == 0:
+		terms = append(terms, "counted, and compared with nothing")
+	default:
 		terms = append(terms, "no differences")
-	} else {
-		terms = append(terms, plural(int64(len(r.Findings)), "difference", "differences"))
 	}
 	return strings.Join(terms, "; ")
 }

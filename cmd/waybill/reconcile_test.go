@@ -319,6 +319,7 @@ func TestWhatCannotBeComparedIsRefused(t *testing.T) {
 	}
 	s.fails(2, []string{"no file to list them in", "--out"}, "reconcile", "--ids")
 	s.fails(2, []string{"no such file", "a folder that this user may write"}, "reconcile", "--out", filepath.Join(half, "..", "missing", "half"))
+	s.says(s.do("reconcile", "--batch", "1", "--side", "source"), "compared with nothing")
 	s.do("reconcile", "--batch", "1", "--out", half)
 	s.fails(2, []string{"batches 1..1"}, "reconcile", "--batch", "2", "--against", half)
 	s.fails(2, []string{"not a time"}, "reconcile", "--since", "Martinmas")
