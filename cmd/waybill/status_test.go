@@ -21,14 +21,12 @@ func TestStatusWithoutAStore(t *testing.T) {
 	s.place.URL, s.place.Password = "ftps://nobody@127.0.0.1:1/exchange", "none"
 	s.configure("patients", "export: {}")
 	s.die(4)
-	for range 2 {
-		s.fails(4, []string{"refused"}, "export")
-	}
+	s.fails(4, []string{"refused"}, "export")
 	r := s.run(nil, "status")
 	if r.code != 4 {
 		t.Errorf("status exits with %d, want 4", r.code)
 	}
-	s.says(r.stdout, "1/?", "no store", "12 failures since", "breaker closed", "morgue        1/1")
+	s.says(r.stdout, "1/?", "no store", "6 failures since", "breaker closed", "morgue        1/1")
 
 	s.place = right
 	s.configure("patients", "export: {}")
