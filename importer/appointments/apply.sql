@@ -64,27 +64,36 @@ SELECT above FROM ended
 UNION
 SELECT above FROM climb WHERE patient_id NOT IN (SELECT patient_id FROM ended);
 
--- The death of a record is that of the last dead one in its chain.
+-- The death of a record is that of the last dead one in its chain. A historic death, which has no
+-- effects, does not stand for one that has.
 INSERT INTO member (patient_id, person, death_of)
-WITH RECURSIVE family (patient_id, person, death_of) AS (
-    SELECT e.patient_id, e.patient_id, CASE WHEN p.death_status IN ('informal', 'formal') THEN e.patient_id END
-    FROM person e LEFT JOIN patient p USING (patient_id)
+WITH RECURSIVE family (patient_id, person, acting, historic) AS (
+    SELECT e.patient_id, e.patient_id, CASE WHEN d.acts THEN e.patient_id END, CASE WHEN NOT d.acts THEN e.patient_id END
+    FROM person e LEFT JOIN dead d USING (patient_id)
     UNION ALL
-    SELECT p.patient_id, f.person, coalesce(f.death_of, CASE WHEN p.death_status IN ('informal', 'formal') THEN p.patient_id END)
-    FROM family f JOIN patient p ON p.merged_into = f.patient_id
+    SELECT p.patient_id, f.person,
+           coalesce(f.acting, CASE WHEN d.acts THEN p.patient_id END), coalesce(f.historic, CASE WHEN NOT d.acts THEN p.patient_id END)
+    FROM family f JOIN patient p ON p.merged_into = f.patient_id LEFT JOIN dead d ON d.patient_id = p.patient_id
     WHERE NOT EXISTS (SELECT FROM person e WHERE e.patient_id = p.patient_id)
+),
+dead AS NOT MATERIALIZED (
+    SELECT p.patient_id, NOT coalesce(n.historic, false) AS acts
+    FROM patient p LEFT JOIN notice n USING (patient_id, death_no)
+    WHERE p.death_status IN ('informal', 'formal')
 )
-SELECT patient_id, person, death_of FROM family;
+SELECT patient_id, person, coalesce(acting, historic) FROM family;
 
 INSERT INTO concerned (patient_id, death_of, death_no, death_earliest, acting, conflict)
 SELECT m.patient_id, m.death_of, d.death_no, d.death_earliest,
-       it.acts AND (m.death_of = m.person OR s.patient_id IS NULL),
-       it.acts AND m.death_of = m.patient_id AND m.death_of <> m.person
+       it.acts AND (it.person_dead OR s.patient_id IS NULL),
+       it.acts AND m.death_of = m.patient_id AND NOT it.person_dead
 FROM member m
 LEFT JOIN patient s ON s.patient_id = m.person
 LEFT JOIN patient d ON d.patient_id = m.death_of
 LEFT JOIN notice n ON (n.patient_id, n.death_no) = (d.patient_id, d.death_no)
-CROSS JOIN LATERAL (SELECT m.death_of IS NOT NULL AND NOT coalesce(n.historic, false) AS acts) AS it;
+CROSS JOIN LATERAL (
+    SELECT m.death_of IS NOT NULL AND NOT coalesce(n.historic, false) AS acts,
+           coalesce(s.death_status IN ('informal', 'formal'), false) AS person_dead) AS it;
 
 -- From here on no write to these records' appointments commits unseen: whoever made one is waited
 -- for here, and whoever makes one waits there and then learns of the death.
@@ -114,14 +123,17 @@ resolved AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'resolved', patient_id, death_no, 'worklist ' || id FROM resolved;
 
--- The live appointments of the dead, save those that a person has had before them on account of
--- this death, or of one that it succeeds by a merge.
+-- The live appointments of the dead, save those that a person has before them, or has dealt with, on
+-- account of this death or of one that it succeeds by a merge. What was settled here and is live again,
+-- because its death was restated after all, was a person's and is theirs once more.
 INSERT INTO pending (appointment_id, record_id, death_of, death_no, cutoff, verdict)
 SELECT a.id, a.patient_id, k.death_of, k.death_no, it.cutoff,
        CASE WHEN a.starts_at < it.cutoff THEN 'missed'
             WHEN a.status = 'arrived' THEN 'arrived'
             WHEN EXISTS (SELECT FROM cancellation c
-                         WHERE c.appointment_id = a.id AND c.restored_at IS NULL AND c.handed_over_at IS NULL) THEN 'booked again'
+                         WHERE c.appointment_id = a.id AND c.restored_at IS NULL AND c.handed_over_at IS NULL)
+              OR EXISTS (SELECT FROM worklist l JOIN patient p ON (p.patient_id, p.death_no) = (l.patient_id, l.death_no)
+                         WHERE l.appointment_id = a.id AND l.reason <> 'not_restored' AND p.death_status IN ('informal', 'formal')) THEN 'booked again'
             ELSE 'cancel' END
 FROM concerned k
 JOIN vital v USING (patient_id)
@@ -133,7 +145,7 @@ WHERE k.acting AND NOT kind.post_mortem
   AND (a.status = 'booked' OR a.status = 'arrived' AND a.starts_at >= it.cutoff)
   AND NOT EXISTS (
       SELECT FROM worklist l JOIN patient p ON (p.patient_id, p.death_no) = (l.patient_id, l.death_no)
-      WHERE l.appointment_id = a.id AND p.death_status IN ('informal', 'formal'));
+      WHERE l.appointment_id = a.id AND l.resolved_by IS DISTINCT FROM 'waybill' AND p.death_status IN ('informal', 'formal'));
 
 WITH due AS MATERIALIZED (
     SELECT a.id, p.death_of, p.death_no
@@ -156,14 +168,16 @@ SELECT 'cancelled', death_of, death_no, 'appointment ' || id FROM cancelled;
 
 -- What is still live is a person's.
 WITH listed AS (
-    INSERT INTO worklist (reason, detail, appointment_id, patient_id, death_no, raised_at)
+    INSERT INTO worklist AS l (reason, detail, appointment_id, patient_id, death_no, raised_at)
     SELECT CASE WHEN p.verdict = 'missed' THEN 'missed' ELSE 'not_cancelled' END,
            CASE p.verdict WHEN 'missed' THEN NULL WHEN 'cancel' THEN 'in use' ELSE p.verdict END,
            a.id, p.death_of, p.death_no, run.now
     FROM run, pending p JOIN appointment a ON (a.id, a.patient_id) = (p.appointment_id, p.record_id)
     WHERE a.status IN ('booked', 'arrived')
     ORDER BY a.id
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (appointment_id, patient_id, death_no, reason) WHERE appointment_id IS NOT NULL
+    DO UPDATE SET detail = excluded.detail, raised_at = excluded.raised_at, resolved_at = NULL, resolved_by = NULL
+    WHERE l.resolved_by = 'waybill'
     RETURNING reason, patient_id, death_no, appointment_id)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT reason, patient_id, death_no, 'appointment ' || appointment_id FROM listed;

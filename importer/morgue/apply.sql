@@ -60,27 +60,34 @@ SELECT above FROM ended
 UNION
 SELECT above FROM climb WHERE patient_id NOT IN (SELECT patient_id FROM ended);
 
--- The death of a record is that of the last dead one in its chain.
+-- The death of a record is that of the last dead one in its chain. A historic death, which has no
+-- effects, does not stand for one that has.
 INSERT INTO member (patient_id, person, death_of)
-WITH RECURSIVE family (patient_id, person, death_of) AS (
-    SELECT e.patient_id, e.patient_id, CASE WHEN p.death_status IN ('informal', 'formal') THEN e.patient_id END
-    FROM person e LEFT JOIN patient p USING (patient_id)
+WITH RECURSIVE family (patient_id, person, acting, historic) AS (
+    SELECT e.patient_id, e.patient_id, CASE WHEN d.acts THEN e.patient_id END, CASE WHEN NOT d.acts THEN e.patient_id END
+    FROM person e LEFT JOIN dead d USING (patient_id)
     UNION ALL
-    SELECT p.patient_id, f.person, coalesce(f.death_of, CASE WHEN p.death_status IN ('informal', 'formal') THEN p.patient_id END)
-    FROM family f JOIN patient p ON p.merged_into = f.patient_id
+    SELECT p.patient_id, f.person,
+           coalesce(f.acting, CASE WHEN d.acts THEN p.patient_id END), coalesce(f.historic, CASE WHEN NOT d.acts THEN p.patient_id END)
+    FROM family f JOIN patient p ON p.merged_into = f.patient_id LEFT JOIN dead d ON d.patient_id = p.patient_id
     WHERE NOT EXISTS (SELECT FROM person e WHERE e.patient_id = p.patient_id)
+),
+dead AS NOT MATERIALIZED (
+    SELECT p.patient_id, NOT coalesce(n.historic, false) AS acts
+    FROM patient p LEFT JOIN notice n USING (patient_id, death_no)
+    WHERE p.death_status IN ('informal', 'formal')
 )
-SELECT patient_id, person, death_of FROM family;
+SELECT patient_id, person, coalesce(acting, historic) FROM family;
 
 INSERT INTO concerned (patient_id, death_no, death_of, verdict, conflict, stated)
 SELECT p.patient_id, p.death_no, m.death_of,
        CASE WHEN NOT it.dead THEN 'void'
             WHEN it.historic THEN 'leave'
             WHEN m.death_of <> p.patient_id THEN 'merged'
-            WHEN m.person = p.patient_id THEN 'open'
+            WHEN it.person_dead THEN 'open'
             WHEN s.patient_id IS NULL THEN 'keep'
             ELSE 'leave' END,
-       it.dead AND m.death_of = p.patient_id AND m.person <> p.patient_id AND NOT it.historic,
+       it.dead AND m.death_of = p.patient_id AND NOT it.person_dead AND NOT it.historic,
        CASE WHEN it.dead THEN to_jsonb(identity) END
 FROM member m
 JOIN patient p USING (patient_id)
@@ -89,6 +96,7 @@ LEFT JOIN patient d ON d.patient_id = m.death_of
 LEFT JOIN notice n ON (n.patient_id, n.death_no) = (d.patient_id, d.death_no)
 CROSS JOIN LATERAL (
     SELECT p.death_status IN ('informal', 'formal') AS dead,
+           coalesce(s.death_status IN ('informal', 'formal'), false) AS person_dead,
            coalesce(n.historic, false) AS historic) AS it
 CROSS JOIN LATERAL (
     SELECT p.family_name, p.given_name, p.birth_date, p.sex, p.identifiers,

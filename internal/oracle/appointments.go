@@ -111,15 +111,12 @@ func (d *desk) did(kind string, death Death) { d.done = append(d.done, Effect{ki
 func (d *desk) learn(p Patient) {
 	was := d.vitals[p]
 	standing, whose := d.standing(p)
-	if standing == living || standing == contested {
+	if standing == living {
 		d.vitals[p] = vital{}
 		return
 	}
 	e := d.Known[whose]
 	now := vital{dead: true, death: e.Death(), known: d.Now}
-	if whose == p {
-		now.known = d.Notices[e.Death()].At
-	}
 	if was.dead {
 		now.known = was.known
 	}
@@ -133,9 +130,6 @@ func (d *desk) learn(p Patient) {
 // cancelAll takes care of a dead record's appointments.
 func (d *desk) cancelAll(p Patient) {
 	v := d.vitals[p]
-	if d.Notices[v.death].Historic {
-		return
-	}
 	cutoff := max(v.from, v.known)
 	for _, n := range d.appointmentsOf(p) {
 		a := d.Calendar[n]
@@ -170,8 +164,14 @@ func (d *desk) listed(n int, p Patient) bool {
 	return false
 }
 
-// bookedAgain reports whether the appointment was cancelled for this person's death before.
+// bookedAgain reports whether the appointment was cancelled for this person's death before, or was on
+// the worklist for it: a person has booked it who knew.
 func (d *desk) bookedAgain(n int, p Patient) bool {
+	for item := range d.Worklist {
+		if item.Appointment == n && item.Reason != "not_restored" && d.samePerson(item.Patient, p) && d.stands(item.Death) {
+			return true
+		}
+	}
 	return slices.ContainsFunc(d.cancelled, func(c cancellation) bool {
 		return c.appointment == n && !c.over && d.samePerson(c.death.Patient, p) && d.stands(c.death)
 	})
@@ -219,7 +219,7 @@ func (d *desk) whyNot(a *Appointment, c *cancellation) string {
 func (d *desk) conflict(p Patient) {
 	e := d.Known[p]
 	standing, whose := d.standing(p)
-	if (standing == unconfirmed || standing == contested) && whose == p && !d.Notices[e.Death()].Historic {
+	if (standing == unconfirmed || standing == contested) && whose == p {
 		d.list("merge_conflict", "", 0, e.Death())
 	}
 }
@@ -227,15 +227,11 @@ func (d *desk) conflict(p Patient) {
 // settle resolves what the patients service has settled since.
 func (d *desk) settle(records []Patient) {
 	for item, outcome := range d.Worklist {
-		if outcome.Resolved != "" || !slices.Contains(records, item.Patient) {
+		if outcome.Resolved != "" || item.Reason == "not_restored" || !slices.Contains(records, item.Patient) {
 			continue
 		}
 		over := !d.stands(item.Death)
-		switch item.Reason {
-		case "not_restored":
-			over = !over
-		case "merge_conflict":
-			standing, whose := d.standing(item.Patient)
+		if standing, whose := d.standing(item.Patient); item.Reason == "merge_conflict" {
 			over = over || standing == dead || whose != item.Patient
 		}
 		if over {

@@ -30,6 +30,21 @@ func (w *world) agree(consumer string) {
 	}
 }
 
+// agreeOnEvents holds the patients service's outbox against the model.
+func (w *world) agreeOnEvents() {
+	w.Helper()
+	var want []string
+	for _, e := range w.registry.Outbox {
+		want = append(want, line(e.Patient, e.Version, e.Kind, e.Baseline, e.DeathNo, some(int(e.Into)), told(e.Identity, e.Fate)))
+	}
+	got := w.rows("patients", `SELECT #patient_id, version, event, baseline::text, death_no, #merged_into,`+facts+`FROM outbox`)
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		w.Fatalf("events (-model +database):\n%s", diff)
+	}
+}
+
 // agreeOnTheLog holds the files on the store against the model.
 func (w *world) agreeOnTheLog() {
 	w.Helper()
@@ -133,7 +148,7 @@ var (
 
 func modelOf(c *Consumer) (lines []string) {
 	for p, e := range c.Known {
-		lines = append(lines, line("patient", p, e.Kind, e.Baseline, e.Generation, e.Version, e.DeathNo, some(int(e.Into)), facts_(e.Identity, e.Fate)))
+		lines = append(lines, line("patient", p, e.Kind, e.Baseline, e.Generation, e.Version, e.DeathNo, some(int(e.Into)), told(e.Identity, e.Fate)))
 	}
 	for d, n := range c.Notices {
 		lines = append(lines, line("notice", d.Patient, d.No, n.At, n.Historic))
@@ -164,7 +179,7 @@ func some(n int) string {
 	return fmt.Sprint(n)
 }
 
-func facts_(i Identity, f Fate) string {
+func told(i Identity, f Fate) string {
 	p := []any{"", "", ""}
 	if f.Period != (Period{}) {
 		p = []any{f.Period.From, f.Period.To, f.Period.Precision}
@@ -174,7 +189,7 @@ func facts_(i Identity, f Fate) string {
 
 func casesOf(m *Morgue) (lines []string) {
 	for d, c := range m.Cases {
-		lines = append(lines, line("case", d.Patient, d.No, c.State, c.NoticedAt, c.Touched, c.VoidedBy, c.VoidReason, facts_(c.Identity, c.Fate)))
+		lines = append(lines, line("case", d.Patient, d.No, c.State, c.NoticedAt, c.Touched, c.VoidedBy, c.VoidReason, told(c.Identity, c.Fate)))
 	}
 	for _, a := range m.Alerts {
 		lines = append(lines, line("alert", a.Kind, a.Patient, a.No, a.Resolved))

@@ -1,5 +1,7 @@
 package oracle
 
+import "slices"
+
 // Batch is a numbered set of events.
 type Batch struct {
 	Number     int
@@ -16,9 +18,9 @@ func (l *Log) Export(r *Registry) {
 	if len(l.Batches) == 0 {
 		l.append("genesis", r.generation, nil)
 	}
-	if len(r.pending) > 0 {
-		l.append("changes", r.generation, r.pending)
-		r.pending = nil
+	if pending := r.Outbox[r.exported:]; len(pending) > 0 {
+		l.append("changes", r.generation, pending)
+		r.exported = len(r.Outbox)
 	}
 }
 
@@ -31,22 +33,24 @@ func (l *Log) Snapshot(r *Registry) {
 // NewGeneration goes on from a database that was restored or replaced.
 func (l *Log) NewGeneration(r *Registry) {
 	r.generation = l.Batches[len(l.Batches)-1].Generation + 1
-	r.pending = nil
+	r.exported = len(r.Outbox)
 	l.snapshot(r)
 }
 
 func (l *Log) snapshot(r *Registry) {
 	var events []Event
 	for _, p := range r.Patients() {
-		e := r.last[p].found()
-		e.Generation = r.generation
-		events = append(events, e)
+		events = append(events, r.last[p].found())
 	}
 	l.append("snapshot", r.generation, events)
 }
 
 func (l *Log) append(kind string, generation int, events []Event) {
-	l.Batches = append(l.Batches, Batch{len(l.Batches), kind, generation, events})
+	b := Batch{len(l.Batches), kind, generation, slices.Clone(events)}
+	for i := range b.Events {
+		b.Events[i].Generation = generation
+	}
+	l.Batches = append(l.Batches, b)
 }
 
 // newestSnapshot returns the number of the last snapshot, or 0: where a new consumer begins.

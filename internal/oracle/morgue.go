@@ -74,12 +74,24 @@ func (m *Morgue) Apply(run Run) []Effect {
 	for _, p := range records {
 		d.reviewDeath(p)
 	}
-	for _, death := range slices.SortedFunc(maps.Keys(m.Cases), compareDeaths) {
+	for _, death := range m.deaths() {
 		if slices.Contains(records, death.Patient) && d.Known[death.Patient].dying() != death {
 			d.retracted(death)
 		}
 	}
 	return d.done
+}
+
+// deaths returns those that there is a case or an alert for, in order.
+func (m *Morgue) deaths() []Death {
+	found := map[Death]bool{}
+	for death := range m.Cases {
+		found[death] = true
+	}
+	for _, a := range m.Alerts {
+		found[a.Death] = true
+	}
+	return slices.SortedFunc(maps.Keys(found), compareDeaths)
 }
 
 func compareDeaths(a, b Death) int {
@@ -103,22 +115,23 @@ func (d *duty) did(kind string, death Death) { d.done = append(d.done, Effect{ki
 func (d *duty) reviewDeath(p Patient) {
 	e := d.Known[p]
 	death := e.dying()
-	if !e.Dead() || d.Notices[death].Historic {
+	if !d.acts(p) {
 		return
 	}
 	c := d.Cases[death]
 	standing, whose := d.standing(p)
 	merged := whose != p
-	d.restated(e, c)
-	d.alert("identity", death, false)
-	d.alert("merge_conflict", death, !merged && standing != dead)
-	d.alert("merged_in_custody", death, merged && c.inCustody())
+	d.conflict(death, !merged && standing != dead)
+	if merged && c.inCustody() {
+		d.alert("merged_in_custody", death)
+	}
 	switch {
 	case merged || d.bodyElsewhere(p):
 		d.void(death, "merged")
 	case standing != contested:
 		d.open(e, c)
 	}
+	d.restated(e, c)
 }
 
 // bodyElsewhere reports whether the body is in custody under a record merged into this one.
@@ -145,7 +158,6 @@ func (d *duty) open(e Event, c *Case) {
 	case c.State == "void" && c.VoidedBy == waybill:
 		c.State, c.VoidedBy, c.VoidReason = "expected", "", ""
 		d.did("reopened", e.Death())
-		d.restated(e, c)
 	}
 }
 
@@ -157,7 +169,7 @@ func (d *duty) restated(e Event, c *Case) {
 	before := *c
 	relied := c.inCustody() || c.Touched
 	if relied && e.Identity != c.stated {
-		d.alert("identity_changed", e.Death(), true)
+		d.alert("identity_changed", e.Death())
 	}
 	d.takeFacts(e, c)
 	if c.Identity != before.Identity || c.Fate != before.Fate {
@@ -184,9 +196,10 @@ func (d *duty) retracted(death Death) {
 		return
 	}
 	d.void(death, "retracted")
-	d.alert("identity", death, d.Cases[death].inCustody())
-	d.alert("merge_conflict", death, false)
-	d.alert("merged_in_custody", death, false)
+	d.conflict(death, false)
+	if d.Cases[death].inCustody() {
+		d.alert("identity", death)
+	}
 }
 
 func (d *duty) void(death Death, reason string) {
@@ -198,27 +211,28 @@ func (d *duty) void(death Death, reason string) {
 	d.did("voided", death)
 }
 
-// alert raises an alert that is called for, unless it is open or a person has settled it; and settles
-// one that is not.
-func (d *duty) alert(kind string, death Death, calledFor bool) {
-	settled := false
-	for i := range d.Alerts {
-		a := &d.Alerts[i]
-		if a.Kind != kind || a.Death != death {
-			continue
-		}
-		if a.Resolved == "" && calledFor {
-			return
-		}
-		if a.Resolved == "" {
-			a.Resolved = waybill
+// alert raises an alert, unless it is open or a person has settled it.
+func (d *duty) alert(kind string, death Death) {
+	if slices.ContainsFunc(d.Alerts, func(a Alert) bool {
+		return a.Kind == kind && a.Death == death && (a.Resolved == "" || a.Resolved == person && kind != "identity_changed")
+	}) {
+		return
+	}
+	d.Alerts = append(d.Alerts, Alert{kind, death, ""})
+	d.did(kind, death)
+}
+
+// conflict raises the alert that a dead record was merged into one not known to be dead, or settles it.
+func (d *duty) conflict(death Death, is bool) {
+	if is {
+		d.alert("merge_conflict", death)
+		return
+	}
+	for i, a := range d.Alerts {
+		if a == (Alert{"merge_conflict", death, ""}) {
+			d.Alerts[i].Resolved = waybill
 			d.did("resolved", death)
 		}
-		settled = settled || a.Resolved == person && kind != "identity_changed"
-	}
-	if calledFor && !settled {
-		d.Alerts = append(d.Alerts, Alert{kind, death, ""})
-		d.did(kind, death)
 	}
 }
 

@@ -58,7 +58,7 @@ type Event struct {
 	Kind       string
 	Baseline   bool
 	Patient    Patient
-	Generation int
+	Generation int // from the batch that holds it
 	Version    int
 	State
 }

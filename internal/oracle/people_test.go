@@ -43,6 +43,7 @@ func (w *world) commit(changes ...change) {
 	if err != nil {
 		w.Fatal(err)
 	}
+	w.agreeOnEvents()
 }
 
 func id(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
@@ -114,6 +115,7 @@ func decide(p Patient, f Fate) change {
 func write(p Patient, f Fate) change {
 	c := decide(p, f)
 	c.said = fmt.Sprintf("write(%d, %#v)", p, f)
+	c.model = func(r *Registry) { r.Write(p, f) }
 	c.sql = func(do execute) {
 		from, to, precision := period(f.Period)
 		do(`UPDATE patients.patient SET death_status = $2, death_earliest = $3, death_latest = $4, death_precision = $5 WHERE id = $1`,

@@ -24,28 +24,46 @@ type standing int
 
 const (
 	living      standing = iota
-	dead                 // and the person's death is known
+	dead                 // and so is the person
 	unconfirmed          // dead, but merged into a record that was not heard of
 	contested            // dead, but merged into a record that is known to be alive
+	historic             // dead, long since
 )
 
 // standing returns a person's vital status as one of their records has it, and the record whose death
-// it is: the dead one nearest to the end of the merges.
-func (k Known) standing(p Patient) (standing, Patient) {
-	chain := k.chain(p)
+// it is: the dead one nearest to the end of the merges. A historic death does not stand for another.
+func (r Run) standing(p Patient) (standing, Patient) {
+	chain := r.chain(p)
 	end := chain[len(chain)-1]
-	for _, r := range slices.Backward(chain) {
-		switch _, heard := k[end]; {
-		case !k[r].Dead():
-		case r == end:
-			return dead, r
-		case heard:
-			return contested, r
-		default:
-			return unconfirmed, r
+	_, heard := r.Known[end]
+	whose := r.last(chain, r.acts)
+	switch {
+	case whose == 0:
+		if whose = r.last(chain, func(p Patient) bool { return r.Known[p].Dead() }); whose == 0 {
+			return living, 0
+		}
+		return historic, whose
+	case r.Known[end].Dead():
+		return dead, whose
+	case heard:
+		return contested, whose
+	}
+	return unconfirmed, whose
+}
+
+// acts reports whether a record is dead by a death that has effects.
+func (r Run) acts(p Patient) bool {
+	e := r.Known[p]
+	return e.Dead() && !r.Notices[e.Death()].Historic
+}
+
+func (Run) last(chain []Patient, is func(Patient) bool) Patient {
+	for _, p := range slices.Backward(chain) {
+		if is(p) {
+			return p
 		}
 	}
-	return living, 0
+	return 0
 }
 
 // persons returns all records of those whom these records belong to, in order.

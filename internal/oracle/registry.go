@@ -5,11 +5,13 @@ import (
 	"slices"
 )
 
-// Registry is the patients service: its records and the events that no batch holds yet.
+// Registry is the patients service: its records, and their changes as events.
 type Registry struct {
+	Outbox []Event
+
 	records    map[Patient]State
 	last       map[Patient]Event
-	pending    []Event
+	exported   int // of the outbox
 	generation int
 }
 
@@ -20,7 +22,7 @@ func NewRegistry() *Registry {
 
 // Clone is a backup.
 func (r *Registry) Clone() *Registry {
-	return &Registry{maps.Clone(r.records), maps.Clone(r.last), slices.Clone(r.pending), r.generation}
+	return &Registry{slices.Clone(r.Outbox), maps.Clone(r.records), maps.Clone(r.last), r.exported, r.generation}
 }
 
 // Patients returns those that are registered, in order.
@@ -65,6 +67,14 @@ func (r *Registry) Decide(p Patient, fate Fate) {
 	}
 }
 
+// Write is Decide by a program that writes the record and knows nothing of merges; to write what is
+// there says nothing.
+func (r *Registry) Write(p Patient, fate Fate) {
+	if r.records[p].Fate != fate {
+		r.Decide(p, fate)
+	}
+}
+
 // Merge retires a record into another and reports whether that is possible: once, and in no circle.
 func (r *Registry) Merge(retired, into Patient) bool {
 	s := r.records[retired]
@@ -89,8 +99,8 @@ func (r *Registry) Commit() {
 		}
 		r.records[p] = now
 		for i, kind := range kinds {
-			e := Event{kind, found, p, r.generation, was.Version + i + 1, now}
-			r.pending = append(r.pending, e)
+			e := Event{Kind: kind, Baseline: found, Patient: p, Version: was.Version + i + 1, State: now}
+			r.Outbox = append(r.Outbox, e)
 			r.last[p] = e
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,7 +33,8 @@ const began = 10 * Hour
 
 func at(m Minute) time.Time { return base.Add(time.Duration(m) * time.Minute) }
 
-// hospital is what all histories share: empty databases to copy, and a server.
+// hospital is what all histories share: a patients service's empty database to copy, and the
+// consumers', which each history empties.
 type hospital struct {
 	testing.TB
 	templates map[string]string
@@ -143,12 +145,26 @@ func (h *hospital) newWorld(t tester) *world {
 	if w.store, err = dir.Open(filepath.Join(w.folder, schemas.Stream)); err != nil {
 		t.Fatal(err)
 	}
-	for name, template := range h.templates {
-		w.urls[name] = w.adopt(h.copy(template))
+	w.urls = maps.Clone(h.templates)
+	w.urls["patients"] = w.adopt(h.copy(h.templates["patients"]))
+	for name := range w.urls {
 		w.connect(name)
+	}
+	for name := range w.model {
+		w.empty(name)
 	}
 	w.export()
 	return w
+}
+
+// empty takes all rows from a consumer's database but those that its migrations put there.
+func (w *world) empty(consumer string) {
+	var tables string
+	if err := w.conns[consumer].QueryRow(w.ctx, `SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables
+		WHERE schemaname = $1 AND tablename NOT LIKE '%migration%' AND tablename <> 'kind'`, consumer).Scan(&tables); err != nil {
+		w.Fatal(err)
+	}
+	w.exec(consumer, "TRUNCATE "+tables+" RESTART IDENTITY")
 }
 
 func (w *world) adopt(url string) string {
