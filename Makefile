@@ -5,7 +5,7 @@ VERSITYGW     := v1.8.0
 GOBIN         := $(shell go env GOPATH)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-stores fuzz lint build postgres servers duckdb bench-quick clean
+.PHONY: help demo test test-stores fuzz mutants lint build postgres servers duckdb bench-quick clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ fuzz: ## Fuzz every parser of what comes from outside, each for FUZZTIME=30s
 	@for package in $$(go list ./...); do for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 	 out=$$(go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),30s) $$package 2>&1) || { echo "$$out"; exit 1; }; \
 	 echo "$$target: $$(echo "$$out" | tail -1)"; done; done
+
+mutants: postgres ## Plant known mistakes in copies of the code, and see that tests notice each
+	@go run ./internal/mutants $(MUTANTS)
 
 lint: $(GOBIN)/golangci-lint ## Hold the code against the rules, those for imports among them
 	$(GOBIN)/golangci-lint run ./...

@@ -1,0 +1,72 @@
+// Command mutants plants mistakes that people really make into copies of this code, one at a time,
+// and runs the tests that are to notice. It prints what noticed each, and fails if one survives.
+//
+// The code itself knows nothing of this: a mutant is a file in planted/, its changed sources reach
+// the compiler as an overlay. Run it from the module's root; arguments name the mutants to plant.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+)
+
+func main() {
+	verbose := flag.Bool("v", false, "print what the tests say of each mutant")
+	flag.Parse()
+	if err := run(flag.Args(), *verbose); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(names []string, verbose bool) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	root, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	mutants, err := load(files)
+	if err != nil {
+		return err
+	}
+	if mutants, err = choose(mutants, names); err != nil {
+		return err
+	}
+	started := time.Now()
+	s := suite{root: root}
+	if err := s.sound(ctx, mutants); err != nil {
+		return err
+	}
+	verdicts, err := s.plantEach(ctx, mutants, verbose)
+	printTable(os.Stdout, verdicts)
+	fmt.Printf("\n%d mutants in %s, the same tests on the code as it is included.\n", len(verdicts), time.Since(started).Round(time.Second))
+	return err
+}
+
+// plantEach returns the verdicts on all mutants, and as an error the mutants that survived or
+// could not be judged.
+func (s suite) plantEach(ctx context.Context, mutants []*mutant, verbose bool) (verdicts []verdict, failed error) {
+	for _, m := range mutants {
+		v, err := s.judge(ctx, m)
+		if ctx.Err() != nil {
+			return verdicts, ctx.Err()
+		}
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", m.Name, err))
+			fmt.Fprintf(os.Stderr, "%-44s %v\n", m.Name, err)
+			continue
+		}
+		verdicts = append(verdicts, v)
+		fmt.Fprintf(os.Stderr, "%-44s caught by %s after %s\n", m.Name, v.test, v.after.Round(100*time.Millisecond))
+		if verbose {
+			fmt.Fprintln(os.Stderr, v.said)
+		}
+	}
+	return verdicts, failed
+}

@@ -1,0 +1,18 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+func printTable(w io.Writer, verdicts []verdict) {
+	fmt.Fprintln(w, "| mutant | the mistake | caught by | after |")
+	fmt.Fprintln(w, "|---|---|---|---:|")
+	for _, v := range verdicts {
+		fmt.Fprintf(w, "| %s | %s | %s `%s` | %.2f s |\n",
+			v.title(), v.Mistake, strings.TrimPrefix(v.Tests.Package, "./"), v.test, v.after.Seconds())
+	}
+}
+
+func (m *mutant) title() string { return strings.ReplaceAll(m.Name, "-", " ") }
