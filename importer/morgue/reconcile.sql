@@ -13,14 +13,17 @@ retired (person, patient_id) AS (
     UNION
     SELECT r.person, p.patient_id FROM retired r JOIN patient p ON p.merged_into = r.patient_id
 ),
-found (kind, patient_id, death_no, effects) AS (
-    -- One person, one body: it may be in custody, or was, under a retired record.
-    SELECT 'no_case', d.patient_id, d.death_no, ARRAY['opened', 'reopened'] FROM dead d
-    WHERE NOT EXISTS (SELECT FROM case_file c WHERE (c.patient_id, c.death_no) = (d.patient_id, d.death_no))
-      AND NOT EXISTS (SELECT FROM retired r JOIN case_file c USING (patient_id)
+-- One person, one body: it may be in custody, or was, under a retired record.
+awaited AS (
+    SELECT patient_id, death_no FROM dead d
+    WHERE NOT EXISTS (SELECT FROM retired r JOIN case_file c USING (patient_id)
                       WHERE r.person = d.patient_id AND c.state IN ('received', 'released'))
+),
+found (kind, patient_id, death_no, effects) AS (
+    SELECT 'no_case', d.patient_id, d.death_no, ARRAY['opened', 'reopened'] FROM awaited d
+    WHERE NOT EXISTS (SELECT FROM case_file c WHERE (c.patient_id, c.death_no) = (d.patient_id, d.death_no))
     UNION ALL
-    SELECT 'void_case', d.patient_id, d.death_no, ARRAY['reopened'] FROM dead d JOIN case_file c USING (patient_id, death_no)
+    SELECT 'void_case', d.patient_id, d.death_no, ARRAY['reopened'] FROM awaited d JOIN case_file c USING (patient_id, death_no)
     WHERE c.state = 'void' AND c.voided_by = 'waybill' AND c.void_reason = 'retracted'
       AND EXISTS (SELECT FROM patient p WHERE p.patient_id = d.patient_id AND p.merged_into IS NULL)
     UNION ALL

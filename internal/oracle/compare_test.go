@@ -2,9 +2,11 @@ package oracle_test
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -27,6 +29,24 @@ func (w *world) agree(consumer string) {
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
 		w.Fatalf("%s (-model +database):\n%s", consumer, diff)
+	}
+}
+
+// reconciled demands that the consumer's own check of what an import leaves behind finds nobody.
+func (w *world) reconciled(consumer string) {
+	w.Helper()
+	query, err := fs.ReadFile(w.files[consumer], "reconcile.sql")
+	if err != nil {
+		w.Fatal(err)
+	}
+	now := fmt.Sprintf("timestamptz '%s'", at(w.now).Format(time.RFC3339))
+	rows, err := w.conns[consumer].Query(w.ctx, strings.ReplaceAll(string(query), "now()", now), pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		w.Fatal(err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct{ Kind, Patient string }])
+	if err != nil || len(found) > 0 {
+		w.Fatalf("reconcile %s: %v %v", consumer, found, err)
 	}
 }
 

@@ -117,7 +117,7 @@ func (w *world) void(d Death) {
 	w.Helper()
 	w.said("w.void(%#v)", d)
 	w.morgue().Void(d)
-	w.exec("morgue", `UPDATE case_file SET state = 'void', voided_by = 'person'`+caseOf, uuid(d.Patient), d.No)
+	w.exec("morgue", `UPDATE case_file SET state = 'void', voided_by = 'person', void_reason = NULL`+caseOf, uuid(d.Patient), d.No)
 }
 
 func (w *world) reopen(d Death) {

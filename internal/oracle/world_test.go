@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -121,12 +122,13 @@ type world struct {
 	urls      map[string]string
 	conns     map[string]*pgx.Conn
 	consumers map[string]*importer.Consumer
+	files     map[string]fs.FS
 
 	backup     *Registry // and its database
 	backupURL  string
 	bookings   int
 	tags       int
-	imports    int
+	held       int      // imports that a brake stopped
 	discarding []string // databases
 }
 
@@ -139,6 +141,7 @@ func (h *hospital) newWorld(t tester) *world {
 		urls:      map[string]string{},
 		conns:     map[string]*pgx.Conn{},
 		consumers: consumers(h),
+		files:     map[string]fs.FS{"morgue": morgue.Files(), "appointments": appointments.Files()},
 	}
 	w.folder = h.TempDir()
 	var err error
@@ -309,6 +312,17 @@ func (w *world) load(consumer string, o how) {
 	_, err := w.importer(consumer, o).Run(w.ctx, options)
 	w.ended(err, through)
 	w.agree(consumer)
+	if through && !o.DryRun {
+		w.reconciled(consumer)
+	}
+}
+
+// exchange is an ordinary day's run of everything.
+func (w *world) exchange() {
+	w.Helper()
+	w.export()
+	w.load("morgue", how{})
+	w.load("appointments", how{})
 }
 
 // rerun loads batches again.
@@ -323,6 +337,9 @@ func (w *world) rerun(consumer string, from, to int, reapply bool, o how) {
 
 func (w *world) ended(err error, through bool) {
 	w.Helper()
+	if !through {
+		w.held++
+	}
 	if (err == nil) != through || err != nil && fault.ClassOf(err) != fault.Held {
 		w.Fatalf("the import ended with %v; the model got through: %t", err, through)
 	}
