@@ -186,7 +186,7 @@ func (w *world) aRerun(t *rapid.T) {
 		how{Brake: rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "brake")})
 }
 
-func (w *world) aBackup(t *rapid.T) {
+func (w *world) aBackup(*rapid.T) {
 	if w.backup == nil {
 		w.backUp()
 	} else {
