@@ -81,16 +81,19 @@ func (s *session) fetchAhead(ctx context.Context, from exchange.Position) <-chan
 		defer close(batches)
 		for {
 			f := s.fetchNext(ctx, from)
+			last := f.err != nil
+			if !last {
+				from = f.entry.Position()
+			}
 			select {
-			case batches <- f:
+			case batches <- f: // the loader's from here on
 			case <-ctx.Done():
 				f.discard()
 				return
 			}
-			if f.err != nil {
+			if last {
 				return
 			}
-			from = f.entry.Position()
 		}
 	}()
 	return batches
