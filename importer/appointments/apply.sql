@@ -127,15 +127,19 @@ SELECT 'resolved', patient_id, death_no, 'worklist ' || id FROM resolved;
 -- account of this death or of one that it succeeds by a merge. What was settled here and is live again,
 -- because its death was restated after all, was a person's and is theirs once more.
 INSERT INTO pending (appointment_id, record_id, death_of, death_no, cutoff, verdict)
+WITH before_them AS NOT MATERIALIZED (
+    SELECT l.appointment_id, o.person, l.resolved_by FROM worklist l
+    JOIN patient p USING (patient_id, death_no) JOIN member o USING (patient_id)
+    WHERE p.death_status IN ('informal', 'formal') AND l.reason <> 'not_restored')
 SELECT a.id, a.patient_id, k.death_of, k.death_no, it.cutoff,
        CASE WHEN a.starts_at < it.cutoff THEN 'missed'
             WHEN a.status = 'arrived' THEN 'arrived'
-            WHEN EXISTS (SELECT FROM cancellation c
-                         WHERE c.appointment_id = a.id AND c.restored_at IS NULL AND c.handed_over_at IS NULL)
-              OR EXISTS (SELECT FROM worklist l JOIN patient p ON (p.patient_id, p.death_no) = (l.patient_id, l.death_no)
-                         WHERE l.appointment_id = a.id AND l.reason <> 'not_restored' AND p.death_status IN ('informal', 'formal')) THEN 'booked again'
+            WHEN EXISTS (SELECT FROM cancellation c JOIN member o USING (patient_id)
+                         WHERE c.appointment_id = a.id AND o.person = m.person AND c.restored_at IS NULL AND c.handed_over_at IS NULL)
+              OR EXISTS (SELECT FROM before_them b WHERE b.appointment_id = a.id AND b.person = m.person) THEN 'booked again'
             ELSE 'cancel' END
 FROM concerned k
+JOIN member m USING (patient_id)
 JOIN vital v USING (patient_id)
 CROSS JOIN LATERAL (SELECT greatest(v.death_earliest, v.known_at) AS cutoff) AS it
 JOIN appointment a USING (patient_id)
@@ -143,9 +147,8 @@ JOIN kind ON kind.code = a.kind
 WHERE k.acting AND NOT kind.post_mortem
   AND a.starts_at >= coalesce(v.death_earliest, v.known_at)
   AND (a.status = 'booked' OR a.status = 'arrived' AND a.starts_at >= it.cutoff)
-  AND NOT EXISTS (
-      SELECT FROM worklist l JOIN patient p ON (p.patient_id, p.death_no) = (l.patient_id, l.death_no)
-      WHERE l.appointment_id = a.id AND l.resolved_by IS DISTINCT FROM 'waybill' AND p.death_status IN ('informal', 'formal'));
+  AND NOT EXISTS (SELECT FROM before_them b
+                  WHERE b.appointment_id = a.id AND b.person = m.person AND b.resolved_by IS DISTINCT FROM 'waybill');
 
 WITH due AS MATERIALIZED (
     SELECT a.id, p.death_of, p.death_no

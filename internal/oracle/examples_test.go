@@ -52,6 +52,36 @@ func TestExamples(t *testing.T) {
 			[]string{"appointment 1 1 imaging 1 660 booked -", "item not_cancelled 1 1 1 booked again -"},
 		},
 		{
+			"what a person dealt with for one dead is not dealt with for another", "appointments",
+			func(w *world) {
+				w.commit(register(1, Identity{}, alive), register(2, Identity{}, alive))
+				w.commit(decide(1, today))
+				w.export()
+				w.load("appointments", how{})
+				w.book(1, false, 1, began+Hour)
+				w.deal(Item{"booked_after_death", 1, Death{1, 1}})
+				w.move(1, 2)
+				w.commit(decide(2, today))
+				w.export()
+			},
+			[]string{"appointment 1 2 imaging 1 660 cancelled pat-dec"},
+		},
+		{
+			"what was cancelled for one dead and booked again is cancelled for another", "appointments",
+			func(w *world) {
+				w.commit(register(1, Identity{}, alive), register(2, Identity{}, alive))
+				w.commit(decide(1, today))
+				w.book(1, false, 1, began+Hour)
+				w.export()
+				w.load("appointments", how{})
+				w.set(1, "booked")
+				w.move(1, 2)
+				w.commit(decide(2, today))
+				w.export()
+			},
+			[]string{"appointment 1 2 imaging 1 660 cancelled pat-dec"},
+		},
+		{
 			"a historic death voids nobody's case", "morgue",
 			func(w *world) {
 				w.commit(register(1, Identity{}, alive), register(2, Identity{}, longAgo))
