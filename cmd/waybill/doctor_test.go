@@ -3,8 +3,6 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -60,7 +58,7 @@ func TestDoctorOnASoundSite(t *testing.T) {
 	if r.code != 2 {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
-	s.says(r.stdout, "patients: store file://", "FAIL  durability", "-> turn them on", "a name that is taken stays as it is", "morgue: database", "all 5 that are needed")
+	s.says(r.stdout, "patients: store ", "FAIL  durability", "-> turn them on", "a name that is taken stays as it is", "morgue: database", "all 5 that are needed")
 	if failed := s.failures(); !slices.Equal(failed, withoutFsync) {
 		t.Errorf("%q fail, want %q", failed, withoutFsync)
 	}
@@ -86,10 +84,9 @@ func TestDoctorNamesWhatIsWrong(t *testing.T) {
 		}, ""},
 		{func(s *site) { s.urls["morgue"] += "x"; s.configure("morgue", "import: {instance: east}") }, "morgue database reach"},
 		{func(s *site) {
-			if err := os.WriteFile(filepath.Join(s.exchange(), "patient-events"), nil, 0o644); err != nil {
-				s.Fatal(err)
-			}
-		}, "patients store reach"},
+			s.place.URL = "file:///not/there"
+			s.configure("patients", "export: {}")
+		}, "patients store open"},
 	} {
 		s := newSite(t)
 		c.spoil(s)
