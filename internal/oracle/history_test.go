@@ -15,7 +15,7 @@ import (
 
 // A short run by default: -rapid.checks and -rapid.steps ask for more, -rapid.seed for the same again.
 func TestMain(m *testing.M) {
-	for name, value := range map[string]string{"rapid.checks": "10", "rapid.steps": "40"} {
+	for name, value := range map[string]string{"rapid.checks": "8", "rapid.steps": "40"} {
 		if err := flag.Set(name, value); err != nil {
 			panic(err)
 		}
@@ -74,7 +74,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		do     func(*rapid.T)
 	}{
 		"change":   {8, w.aChange},
-		"exchange": {5, func(*rapid.T) { w.exchange() }},
+		"exchange": {5, func(t *rapid.T) { w.exchange(rapid.SampledFrom([]int{0, 0, 1}).Draw(t, "brake")) }},
 		"export":   {1, func(*rapid.T) { w.export() }},
 		"import":   {3, w.anImport},
 		"rerun":    {1, w.aRerun},
@@ -186,10 +186,11 @@ func (w *world) aRerun(t *rapid.T) {
 		how{Brake: rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "brake")})
 }
 
-func (w *world) aBackup(*rapid.T) {
-	if w.backup == nil {
+func (w *world) aBackup(t *rapid.T) {
+	switch {
+	case w.backup == nil:
 		w.backUp()
-	} else {
+	case rapid.IntRange(0, 2).Draw(t, "restore") == 2:
 		w.restore()
 	}
 }
@@ -214,7 +215,7 @@ func (w *world) atTheMorgue(t *rapid.T) {
 	}
 	death := rapid.SampledFrom(deaths).Draw(t, "case")
 	c := m.Cases[death]
-	act := rapid.SampledFrom([]string{"go on", "edit", "void"}).Draw(t, "act")
+	act := rapid.SampledFrom([]string{"go on", "go on", "edit", "void"}).Draw(t, "act")
 	switch {
 	case act == "edit":
 		w.edit(death, rapid.SampledFrom([]string{"Town", "Elsewhere"}).Draw(t, "city"))

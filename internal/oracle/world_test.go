@@ -317,12 +317,13 @@ func (w *world) load(consumer string, o how) {
 	}
 }
 
-// exchange is an ordinary day's run of everything.
-func (w *world) exchange() {
+// exchange is an ordinary day's run of everything; what is held is approved the next day.
+func (w *world) exchange(brake int) {
 	w.Helper()
 	w.export()
-	w.load("morgue", how{})
-	w.load("appointments", how{})
+	for _, consumer := range []string{"morgue", "appointments"} {
+		w.load(consumer, how{Brake: brake, Approve: w.model[consumer].Held != 0})
+	}
 }
 
 // rerun loads batches again.
