@@ -33,7 +33,7 @@ func (s *site) forgeLast(change func(rows [][]byte) [][]byte) {
 		s.Fatal(err)
 	}
 	for name, data := range map[string][]byte{described.Name: data, schemas.ManifestName(m.Batch, 0): manifest} {
-		if err := os.WriteFile(filepath.Join(s.exchange(), schemas.Stream, name), data, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(s.exchange(), schemas.Stream, name), data, 0o644); err != nil {
 			s.Fatal(err)
 		}
 	}
