@@ -74,8 +74,8 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		do     func(*rapid.T)
 	}{
 		"change":   {8, w.aChange},
-		"exchange": {5, func(t *rapid.T) { w.exchange(rapid.SampledFrom([]int{0, 0, 1}).Draw(t, "brake")) }},
-		"export":   {1, func(*rapid.T) { w.export() }},
+		"exchange": {5, w.anExchange},
+		"export":   {2, func(*rapid.T) { w.export() }},
 		"import":   {3, w.anImport},
 		"rerun":    {1, w.aRerun},
 		"snapshot": {1, func(*rapid.T) { w.snapshot() }},
@@ -158,6 +158,11 @@ func (w *world) drawFate(t *rapid.T) Fate {
 
 func drawConsumer(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"morgue", "appointments"}).Draw(t, "consumer")
+}
+
+func (w *world) anExchange(t *rapid.T) {
+	brake := rapid.SampledFrom([]int{0, 0, 1}).Draw(t, "brake")
+	w.exchange(brake, rapid.SampledFrom([][]string{{"morgue", "appointments"}, {"morgue"}, {"appointments"}}).Draw(t, "consumers")...)
 }
 
 func (w *world) anImport(t *rapid.T) {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -312,16 +313,17 @@ func (w *world) load(consumer string, o how) {
 	_, err := w.importer(consumer, o).Run(w.ctx, options)
 	w.ended(err, through)
 	w.agree(consumer)
-	if through && !o.DryRun {
+	observed := slices.ContainsFunc(w.model[consumer].Ledger, func(e Entry) bool { return e.Observed })
+	if through && !o.DryRun && !observed {
 		w.reconciled(consumer)
 	}
 }
 
-// exchange is an ordinary day's run of everything; what is held is approved the next day.
-func (w *world) exchange(brake int) {
+// exchange is an ordinary day's run; what is held is approved the next day.
+func (w *world) exchange(brake int, consumers ...string) {
 	w.Helper()
 	w.export()
-	for _, consumer := range []string{"morgue", "appointments"} {
+	for _, consumer := range consumers {
 		w.load(consumer, how{Brake: brake, Approve: w.model[consumer].Held != 0})
 	}
 }
