@@ -31,7 +31,7 @@ test-stores: postgres servers duckdb ## Run the suites of exporter, importer and
 
 fuzz: ## Fuzz every parser of what comes from outside, each for FUZZTIME=30s
 	@for package in $$(go list ./...); do for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
-	 out=$$(go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),30s) $$package 2>&1) || { echo "$$out"; exit 1; }; \
+	 out=$$(go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),30s) -fuzzminimizetime 10x $$package 2>&1) || { echo "$$out"; exit 1; }; \
 	 echo "$$target: $$(echo "$$out" | tail -1)"; done; done
 
 mutants: postgres ## Plant known mistakes in copies of the code, and see that tests notice each

@@ -115,6 +115,11 @@ func readConfig(path string) (*config, error) {
 	if err != nil {
 		return nil, fault.New(fault.Usage, "read", path, errors.Unwrap(err), "`waybill init SERVICE` writes one")
 	}
+	return parseConfig(path, data)
+}
+
+// parseConfig reads and checks what is in the file path.
+func parseConfig(path string, data []byte) (*config, error) {
 	c := defaults()
 	if err := yaml.Load(data, &c, yaml.WithKnownFields()); err != nil {
 		text := goType.ReplaceAllString(err.Error(), "")

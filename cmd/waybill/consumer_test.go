@@ -130,7 +130,7 @@ func (s *site) shell(line string) string {
 	s.Helper()
 	cmd := exec.Command("sh", "-c", line)
 	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(binary())+":"+os.Getenv("PATH"))
 	for name, url := range s.urls {
 		cmd.Env = append(cmd.Env, strings.ToUpper(name)+"_DATABASE_URL="+url)
 	}

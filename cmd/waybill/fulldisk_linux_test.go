@@ -36,7 +36,7 @@ func TestFullDisk(t *testing.T) {
 		arguments = append(arguments, "--user", "--map-root-user")
 	}
 	cmd := exec.Command("unshare", append(arguments, "sh", "-c", onASmallDisk)...)
-	cmd.Env = append(os.Environ(), "EXCHANGE="+strings.TrimPrefix(s.place.URL, "file://"), "WAYBILL="+binary, "WAYBILL_CONFIG="+s.dir)
+	cmd.Env = append(os.Environ(), "EXCHANGE="+strings.TrimPrefix(s.place.URL, "file://"), "WAYBILL="+binary(), "WAYBILL_CONFIG="+s.dir)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

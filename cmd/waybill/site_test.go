@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -26,27 +27,33 @@ import (
 	"waybill/internal/servers/hosttest"
 )
 
-// binary is the real program, built with its crash points.
-var binary string
+// binary is the real program, built with its crash points when it is first asked for: those who
+// fuzz a function don't.
+var binary = sync.OnceValue(func() string {
+	path := filepath.Join(binaries(), "waybill")
+	build := exec.Command("go", "build", "-tags", "crashpoints", "-o", path, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		panic(fmt.Sprintf("build: %v\n%s", err, out))
+	}
+	return path
+})
 
-func TestMain(m *testing.M) {
+var binaries = sync.OnceValue(func() string {
 	dir, err := os.MkdirTemp("", "waybill-test-*")
 	if err != nil {
 		panic(err)
 	}
-	binary = filepath.Join(dir, "waybill")
-	build := exec.Command("go", "build", "-tags", "crashpoints", "-o", binary, ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
-		os.Exit(1)
-	}
+	return dir
+})
+
+func TestMain(m *testing.M) {
 	// Every S3 server of the tests knows the same user.
 	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": servers.S3Root.ID, "AWS_SECRET_ACCESS_KEY": servers.S3Root.Secret} {
 		if err := os.Setenv(name, value); err != nil {
 			panic(err)
 		}
 	}
-	pgtest.Main(m, hosttest.Stop, func() { os.RemoveAll(dir) })
+	pgtest.Main(m, hosttest.Stop, func() { os.RemoveAll(binaries()) })
 }
 
 // site is three services with their configurations in one folder, and nothing else in common
@@ -118,7 +125,7 @@ func (s *site) exec(service, sql string, arguments ...any) {
 
 // command returns the binary with arguments and, as environment, NAME=value pairs.
 func (s *site) command(environment []string, arguments ...string) *exec.Cmd {
-	cmd := exec.Command(binary, append([]string{"--config", s.dir}, arguments...)...)
+	cmd := exec.Command(binary(), append([]string{"--config", s.dir}, arguments...)...)
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.Dir = s.dir
 	return cmd
