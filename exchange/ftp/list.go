@@ -40,7 +40,8 @@ func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error
 			yield("", err)
 			return
 		}
-		for _, name := range names {
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) { // a server may tell one twice
 			if isBase(strings.TrimSuffix(name, "/")) && !yield(name, nil) {
 				return
 			}

@@ -35,7 +35,7 @@ var plain = map[string]string{
 	"RNFR": "350 And?", "RNTO": "250 Moved",
 }
 
-func listen(t *testing.T) net.Listener {
+func listen(t testing.TB) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -52,7 +52,7 @@ func silentServer(t *testing.T) string {
 }
 
 // serve returns a store on the script's server.
-func (s *script) serve(t *testing.T, change func(*ftp.Config)) *ftp.Store {
+func (s *script) serve(t testing.TB, change func(*ftp.Config)) *ftp.Store {
 	t.Helper()
 	l := listen(t)
 	var sessions sync.WaitGroup
