@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"waybill/internal/audit"
 	"waybill/internal/hospital"
 )
 
@@ -13,7 +14,7 @@ import (
 func liveDays(ctx context.Context, w *world, opt options, p *progress, r *report) error {
 	h := hospital.Options{Seed: opt.seed, Now: time.Now(), Patients: opt.patients, Appointments: opt.appointments, Progress: p.tick}
 	p.step(fmt.Sprintf("admitting %d patients with %d appointments", opt.patients, opt.appointments))
-	if err := hospital.Fill(ctx, w.services["patients"].conn, w.services["appointments"].conn, h); err != nil {
+	if err := hospital.Fill(ctx, w.conn["patients"], w.conn["appointments"], h); err != nil {
 		return err
 	}
 	if err := w.remember(ctx); err != nil {
@@ -45,7 +46,7 @@ func (w *world) liveDay(ctx context.Context, h hospital.Options, p *progress, r 
 			}
 		}
 	}
-	lived, err := hospital.Day(ctx, w.services["patients"].conn, h)
+	lived, err := hospital.Day(ctx, w.conn["patients"], h)
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -53,7 +54,7 @@ func (w *world) liveDay(ctx context.Context, h hospital.Options, p *progress, r 
 		return err
 	}
 	h.Progress = p.tick
-	staff, err := hospital.Staff(ctx, w.services["appointments"].conn, h)
+	staff, err := hospital.Staff(ctx, w.conn["appointments"], h)
 	if err != nil {
 		return err
 	}
@@ -65,8 +66,7 @@ func (w *world) liveDay(ctx context.Context, h hospital.Options, p *progress, r 
 }
 
 // remember notes the appointments as they are before anything happens.
-func (w *world) remember(ctx context.Context) error {
-	bookings, err := readAppointments(ctx, w.services["appointments"].conn)
-	w.before = states(bookings)
+func (w *world) remember(ctx context.Context) (err error) {
+	w.before, err = audit.Remember(ctx, w.conn["appointments"])
 	return err
 }

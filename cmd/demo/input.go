@@ -69,7 +69,7 @@ func (w *world) intake(ctx context.Context, path string) (intake.Counts, error) 
 	if err != nil {
 		return intake.Counts{}, err
 	}
-	return intake.Load(ctx, w.services["patients"].conn, source, patients.All)
+	return intake.Load(ctx, w.conn["patients"], source, patients.All)
 }
 
 // encounters loads visits as appointments of the same patients. A class of visit that the
@@ -85,7 +85,7 @@ func (w *world) encounters(ctx context.Context, path string) (int, error) {
 		return 0, err
 	}
 	n := 0
-	err = pgx.BeginFunc(ctx, w.services["appointments"].conn, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, w.conn["appointments"], func(tx pgx.Tx) error {
 		for visit, err := range visits.All {
 			if _, refused := errors.AsType[*intake.Refused](err); refused {
 				continue

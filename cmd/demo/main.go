@@ -36,13 +36,6 @@ type options struct {
 // brake lets a day's deaths pass and would stop a flood.
 func (o options) brake() int { return max(50, o.patients/5) }
 
-func (o options) actWithinText() string {
-	if o.actWithin == importer.Unlimited {
-		return "unlimited"
-	}
-	return o.actWithin.String()
-}
-
 func main() { os.Exit(demonstrate(os.Args[1:])) }
 
 // demonstrate returns the exit code.
@@ -114,18 +107,18 @@ func run(ctx context.Context, opt options) (err error) {
 	if err != nil {
 		return err
 	}
-	findings, err := verify(ctx, w, opt.actWithin)
+	findings, err := w.verify(ctx)
 	if err != nil {
 		return err
 	}
 	r.print(os.Stdout, findings)
 	if opt.keep {
-		if err := w.printAccess(os.Stdout, opt); err != nil {
+		if err := w.printAccess(os.Stdout); err != nil {
 			return err
 		}
 		<-ctx.Done()
 	}
-	if len(findings.wrong) > 0 {
+	if len(findings.Wrong) > 0 {
 		return errors.New("the verification failed")
 	}
 	return nil

@@ -14,6 +14,8 @@ import (
 
 	"waybill/exporter"
 	"waybill/importer"
+	"waybill/internal/audit"
+	"waybill/internal/site"
 )
 
 // report sums up what went over the exchange.
@@ -64,7 +66,7 @@ func (r *report) imported(s importer.Summary) {
 	}
 }
 
-func (r *report) print(out io.Writer, f *findings) {
+func (r *report) print(out io.Writer, f *audit.Findings) {
 	for _, note := range r.notes {
 		fmt.Fprintln(out, note)
 	}
@@ -72,17 +74,17 @@ func (r *report) print(out io.Writer, f *findings) {
 	fmt.Fprintln(w, "\nLOG\tBATCHES\tEVENTS\tMiB\tEVENTS/S")
 	fmt.Fprintf(w, "patient-events\t%d\t%d\t%.1f\t%s\n", r.batches, r.events, float64(r.bytes)/(1<<20), rate(r.events, r.exporting))
 	fmt.Fprintln(w, "\nEVENTS\tCOUNT")
-	for _, event := range sortedKeys(f.events) {
-		fmt.Fprintf(w, "%s\t%d\n", event, f.events[event])
+	for _, event := range sortedKeys(f.Events) {
+		fmt.Fprintf(w, "%s\t%d\n", event, f.Events[event])
 	}
 	fmt.Fprintln(w, "\nCONSUMER\tROWS\tROWS/S\tEFFECTS")
-	for _, name := range consumers {
+	for _, name := range site.Consumers() {
 		if c := r.consumers[name]; c != nil {
 			fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", name, c.rows, rate(c.rows, c.importing), counts(c.effects))
 		}
 	}
 	_ = w.Flush()
-	f.print(out)
+	f.Print(out)
 	fmt.Fprintf(out, "took %s\n", time.Since(r.began).Round(100*time.Millisecond))
 }
 

@@ -1,4 +1,7 @@
-package main
+// Package audit compares what the consumers' services did with what the patients service knows,
+// person by person. It is computed from the three databases' tables alone, in plain Go: it shares
+// nothing with the importers' SQL.
+package audit
 
 import (
 	"context"
@@ -12,12 +15,11 @@ import (
 	"waybill/importer"
 )
 
-// findings is what the verification counted, and what it found wrong. It is computed from the
-// three databases' tables alone, in plain Go: it shares nothing with the importers' SQL.
-type findings struct {
-	events map[string]int64
+// Findings is what was counted, and what was found wrong.
+type Findings struct {
+	Events map[string]int64 // at the source, by type
+	Wrong  []string
 	counts []finding
-	wrong  []string
 }
 
 type finding struct {
@@ -25,20 +27,21 @@ type finding struct {
 	count int
 }
 
-func (f *findings) print(out io.Writer) {
+// Print writes it for people.
+func (f *Findings) Print(out io.Writer) {
 	fmt.Fprintln(out, "\nverification against the source:")
 	for _, c := range f.counts {
 		fmt.Fprintf(out, "  %6d  %s\n", c.count, c.text)
 	}
 	const most = 20
-	for i, w := range f.wrong {
+	for i, w := range f.Wrong {
 		if i == most {
-			fmt.Fprintf(out, "  WRONG: and %d more\n", len(f.wrong)-most)
+			fmt.Fprintf(out, "  WRONG: and %d more\n", len(f.Wrong)-most)
 			break
 		}
 		fmt.Fprintln(out, "  WRONG:", w)
 	}
-	if len(f.wrong) == 0 {
+	if len(f.Wrong) == 0 {
 		fmt.Fprintln(out, "  nothing missing, nothing doubled, nothing else touched")
 	}
 }
@@ -68,26 +71,38 @@ func (p *person) conflicted() (dead []*record) {
 	return dead
 }
 
-func verify(ctx context.Context, w *world, actWithin time.Duration) (*findings, error) {
-	f := &findings{}
-	people, err := readSource(ctx, w.services["patients"].conn, f, actWithin)
+// Databases are connections to the three services' databases.
+type Databases struct{ Patients, Morgue, Appointments *pgx.Conn }
+
+// Options say by what the services are judged.
+type Options struct {
+	ActWithin time.Duration // the importers'
+	Before    Bookings      // the appointments as they were when it began
+	// Now is the time from which on an appointment counts as one to come.
+	Now time.Time
+}
+
+// Run compares. An error means that it could not be done.
+func Run(ctx context.Context, db Databases, opt Options) (*Findings, error) {
+	f := &Findings{Events: map[string]int64{}}
+	people, err := readSource(ctx, db.Patients, f, opt.ActWithin)
 	if err != nil {
 		return nil, err
 	}
-	m, err := readMorgue(ctx, w.services["morgue"].conn)
+	m, err := readMorgue(ctx, db.Morgue)
 	if err != nil {
 		return nil, err
 	}
-	a, err := readAppointments(ctx, w.services["appointments"].conn)
+	a, err := readAppointments(ctx, db.Appointments)
 	if err != nil {
 		return nil, err
 	}
 	f.checkMorgue(people, m)
-	f.checkAppointments(people, a, w.before)
+	f.checkAppointments(people, a, opt)
 	return f, nil
 }
 
-func readSource(ctx context.Context, conn *pgx.Conn, f *findings, actWithin time.Duration) ([]*person, error) {
+func readSource(ctx context.Context, conn *pgx.Conn, f *Findings, actWithin time.Duration) ([]*person, error) {
 	records := map[uuid.UUID]*record{}
 	rows, err := conn.Query(ctx, `
 		SELECT p.id, a.survivor_id, p.death_status IN ('informal', 'formal'), p.death_latest,
@@ -117,14 +132,13 @@ func readSource(ctx context.Context, conn *pgx.Conn, f *findings, actWithin time
 	}); err != nil {
 		return nil, err
 	}
-	f.events = map[string]int64{}
 	rows, err = conn.Query(ctx, `SELECT event, count(*) FROM patients.outbox GROUP BY event`)
 	if err != nil {
 		return nil, err
 	}
 	var event string
 	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&event, &n}, func() error { f.events[event] = n; return nil })
+	_, err = pgx.ForEachRow(rows, []any{&event, &n}, func() error { f.Events[event] = n; return nil })
 	return persons(records), err
 }
 
@@ -150,10 +164,10 @@ func persons(records map[uuid.UUID]*record) []*person {
 	return people
 }
 
-func (f *findings) count(n int, text string) { f.counts = append(f.counts, finding{text, n}) }
+func (f *Findings) count(n int, text string) { f.counts = append(f.counts, finding{text, n}) }
 
-func (f *findings) bad(format string, arguments ...any) {
-	f.wrong = append(f.wrong, fmt.Sprintf(format, arguments...))
+func (f *Findings) bad(format string, arguments ...any) {
+	f.Wrong = append(f.Wrong, fmt.Sprintf(format, arguments...))
 }
 
 // morgueState is what the morgue has of each record.
@@ -180,7 +194,7 @@ func readMorgue(ctx context.Context, conn *pgx.Conn) (morgueState, error) {
 	return m, nil
 }
 
-func (f *findings) checkMorgue(people []*person, m morgueState) {
+func (f *Findings) checkMorgue(people []*person, m morgueState) {
 	var deaths, historic, conflicts, alerts int
 	for _, p := range people {
 		open := 0

@@ -1,4 +1,4 @@
-package main
+package audit
 
 import (
 	"context"
@@ -42,16 +42,20 @@ func readAppointments(ctx context.Context, conn *pgx.Conn) ([]booking, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[booking])
 }
 
-func states(bookings []booking) map[uuid.UUID]state {
-	m := make(map[uuid.UUID]state, len(bookings))
-	for _, b := range bookings {
+// Bookings are appointments as they were at some time.
+type Bookings map[uuid.UUID]state
+
+// Remember reads the appointments as they are now.
+func Remember(ctx context.Context, appointments *pgx.Conn) (Bookings, error) {
+	found, err := readAppointments(ctx, appointments)
+	m := make(Bookings, len(found))
+	for _, b := range found {
 		m[b.ID] = state{b.Status, b.StartsAt}
 	}
-	return m
+	return m, err
 }
 
-func (f *findings) checkAppointments(people []*person, bookings []booking, before map[uuid.UUID]state) {
-	now := time.Now()
+func (f *Findings) checkAppointments(people []*person, bookings []booking, opt Options) {
 	owner := map[uuid.UUID]*person{}
 	for _, p := range people {
 		for _, r := range p.records {
@@ -60,7 +64,7 @@ func (f *findings) checkAppointments(people []*person, bookings []booking, befor
 	}
 	var cancelled, kept, listed, untouched, present int
 	for _, b := range bookings {
-		was, old := before[b.ID]
+		was, old := opt.Before[b.ID]
 		if old {
 			present++
 		}
@@ -81,7 +85,7 @@ func (f *findings) checkAppointments(people []*person, bookings []booking, befor
 			if b.cancelledForDeath() {
 				f.bad("post-mortem appointment %s was cancelled", b.ID)
 			}
-		case p.dead && !p.historic && b.Status == "booked" && b.StartsAt.After(now) && !b.Listed:
+		case p.dead && !p.historic && b.Status == "booked" && b.StartsAt.After(opt.Now) && !b.Listed:
 			f.bad("appointment %s of dead patient %s is live and on nobody's worklist", b.ID, p.id)
 		case !p.dead && len(p.conflicted()) == 0 && b.cancelledForDeath() && !b.Listed:
 			f.bad("appointment %s of living patient %s is cancelled for a death and on nobody's worklist", b.ID, p.id)
@@ -93,7 +97,7 @@ func (f *findings) checkAppointments(people []*person, bookings []booking, befor
 			}
 		}
 	}
-	if lost := len(before) - present; lost > 0 {
+	if lost := len(opt.Before) - present; lost > 0 {
 		f.bad("%d appointments are gone", lost)
 	}
 	f.count(cancelled, "appointments cancelled for a death (pat-dec)")
