@@ -1,0 +1,17 @@
+-- What each role may do in the appointments service's database. Run it as the owner of the
+-- database, after `waybill migrate appointments`; running it again does no harm. The roles are the site's:
+-- CREATE ROLE appointments_import LOGIN …; CREATE ROLE appointments_app LOGIN …
+
+DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO appointments_app', current_database()); END $$;
+DO $$ BEGIN EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO appointments_import', current_database()); END $$;
+
+-- `waybill import appointments`. apply.sql may use any table of the schema, and those that later migrations
+-- bring. All machines connect as this role: PostgreSQL hides other roles' sessions.
+GRANT USAGE ON SCHEMA appointments TO appointments_import;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA appointments TO appointments_import;
+ALTER DEFAULT PRIVILEGES IN SCHEMA appointments GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO appointments_import;
+
+-- The staff's program. Triggers run as whoever books.
+GRANT USAGE ON SCHEMA appointments TO appointments_app;
+GRANT SELECT ON appointments.kind TO appointments_app;
+GRANT SELECT, INSERT, UPDATE ON appointments.appointment, appointments.vital, appointments.worklist TO appointments_app;

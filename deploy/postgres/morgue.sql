@@ -1,0 +1,17 @@
+-- What each role may do in the morgue service's database. Run it as the owner of the
+-- database, after `waybill migrate morgue`; running it again does no harm. The roles are the site's:
+-- CREATE ROLE morgue_import LOGIN …; CREATE ROLE morgue_app LOGIN …
+
+DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO morgue_app', current_database()); END $$;
+DO $$ BEGIN EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO morgue_import', current_database()); END $$;
+
+-- `waybill import morgue`. apply.sql may use any table of the schema, and those that later migrations
+-- bring. All machines connect as this role: PostgreSQL hides other roles' sessions.
+GRANT USAGE ON SCHEMA morgue TO morgue_import;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA morgue TO morgue_import;
+ALTER DEFAULT PRIVILEGES IN SCHEMA morgue GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO morgue_import;
+
+-- The staff's program.
+GRANT USAGE ON SCHEMA morgue TO morgue_app;
+GRANT SELECT, UPDATE ON morgue.case_file, morgue.alert TO morgue_app;
+GRANT SELECT ON morgue.open_case TO morgue_app;

@@ -1,0 +1,17 @@
+-- What each role may do in the patients service's database. Run it as the owner of
+-- the database, after `waybill migrate patients`; running it again does no harm. The roles are the
+-- site's: CREATE ROLE patients_app LOGIN …; CREATE ROLE patients_export LOGIN …
+
+DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO patients_app, patients_export', current_database()); END $$;
+
+-- The service itself. It needs no right to the outbox: triggers write that as their owner.
+GRANT USAGE ON SCHEMA patients TO patients_app;
+GRANT SELECT, INSERT, UPDATE ON patients.patient TO patients_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON patients.identifier TO patients_app;
+GRANT SELECT, INSERT ON patients.alias TO patients_app;
+
+-- `waybill export`, and `status` and `trace` at the producer, which only read.
+GRANT USAGE ON SCHEMA patients, exporter TO patients_export;
+GRANT SELECT ON patients.outbox TO patients_export;
+GRANT SELECT, INSERT, UPDATE ON exporter.plan TO patients_export;
+GRANT SELECT, INSERT, UPDATE, DELETE ON exporter.store_health TO patients_export;

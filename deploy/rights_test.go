@@ -1,0 +1,203 @@
+// Package deploy holds what a site installs: it has no code but these tests, which try what can be
+// tried without the site.
+package deploy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"waybill/exchange/store"
+	"waybill/exporter"
+	"waybill/exporter/patients"
+	"waybill/importer"
+	"waybill/importer/appointments"
+	"waybill/importer/morgue"
+	"waybill/internal/pg/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// Each party does its work with the rights of postgres/*.sql, and may do nothing else.
+func TestGrantsAreEnoughAndNotMore(t *testing.T) {
+	h := newHospital(t)
+	h.may("patients", "patients_app",
+		`INSERT INTO patients.patient (id, family_name) VALUES ('00000000-0000-4000-8000-000000000001', 'A'), ('00000000-0000-4000-8000-000000000002', 'B')`,
+		`INSERT INTO patients.identifier (patient_id, authority, type, value) VALUES ('00000000-0000-4000-8000-000000000001', 'A', 'MR', '1')`,
+		`UPDATE patients.patient SET death_status = 'formal' WHERE id = '00000000-0000-4000-8000-000000000001'`,
+		`INSERT INTO patients.alias (retired_id, survivor_id) VALUES ('00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000001')`)
+	h.export()
+	for _, consumer := range []string{"morgue", "appointments"} {
+		h.load(consumer)
+	}
+	h.may("appointments", "appointments_app",
+		`INSERT INTO appointments.appointment (patient_id, resource, kind, starts_at, ends_at) VALUES ('00000000-0000-4000-8000-000000000001', 'room 1', 'consultation', now() + interval '1 day', now() + interval '25 hours')`)
+	h.may("morgue", "morgue_app", `UPDATE morgue.case_file SET status = 'received'`)
+}
+
+// Everything here must be refused for want of a right.
+func TestGrantsRefuse(t *testing.T) {
+	h := newHospital(t)
+	for _, test := range []struct{ database, role, statement string }{
+		{"patients", "patients_app", `SELECT FROM patients.outbox`},
+		{"patients", "patients_app", `DELETE FROM patients.patient`},
+		{"patients", "patients_app", `DELETE FROM patients.alias`},
+		{"patients", "patients_app", `INSERT INTO exporter.plan DEFAULT VALUES`},
+		{"patients", "patients_app", `ALTER TABLE patients.patient DISABLE TRIGGER capture`},
+		{"patients", "patients_app", `CREATE TABLE patients.mine ()`},
+		{"patients", "patients_export", `UPDATE patients.patient SET family_name = ''`},
+		{"patients", "patients_export", `SELECT FROM patients.patient`},
+		{"patients", "patients_export", `DELETE FROM patients.outbox`},
+		{"patients", "patients_export", `UPDATE patients.outbox SET version = 1`},
+		{"patients", "patients_export", `UPDATE patients.outbox SET tx = '1'`},
+		{"patients", "patients_export", `DELETE FROM exporter.plan`},
+		{"morgue", "morgue_import", `CREATE TABLE morgue.mine ()`},
+		{"morgue", "morgue_import", `TRUNCATE morgue.ledger`},
+		{"morgue", "morgue_import", `ALTER TABLE morgue.checkpoint ADD COLUMN x int`},
+		{"morgue", "morgue_app", `SELECT FROM morgue.patient`},
+		{"morgue", "morgue_app", `UPDATE morgue.checkpoint SET batch = 0`},
+		{"morgue", "morgue_app", `DELETE FROM morgue.case_file`},
+		{"appointments", "appointments_app", `UPDATE appointments.checkpoint SET batch = 0`},
+		{"appointments", "appointments_app", `DELETE FROM appointments.appointment`},
+		{"appointments", "appointments_app", `SELECT FROM appointments.ledger`},
+		{"appointments", "appointments_import", `DROP TABLE appointments.appointment`},
+	} {
+		_, err := h.connect(test.database, test.role).Exec(t.Context(), test.statement)
+		refused, ok := errors.AsType[*pgconn.PgError](err)
+		if !ok || refused.Code != "42501" { // insufficient_privilege
+			t.Errorf("%s in %s: %s: %v", test.role, test.database, test.statement, err)
+		}
+	}
+}
+
+// hospital is three services, each with the roles of its file in postgres.
+type hospital struct {
+	testing.TB
+	urls  map[string]string
+	store *store.Place
+}
+
+var roles = []string{"patients_app", "patients_export", "morgue_import", "morgue_app", "appointments_import", "appointments_app"}
+
+func newHospital(t *testing.T) *hospital {
+	t.Helper()
+	place, err := store.Open(store.Config{URL: "file://" + t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { place.Close() })
+	h := &hospital{TB: t, store: place, urls: map[string]string{}}
+	super := connect(t, pgtest.Server(t).SuperURL("postgres"))
+	for _, role := range roles {
+		exec(t, super, fmt.Sprintf(`DO $$ BEGIN CREATE ROLE %s LOGIN PASSWORD 'opensesame'; EXCEPTION WHEN duplicate_object THEN END $$`, role))
+	}
+	h.service("patients", func(ctx context.Context, url string) error {
+		return errors.Join(patients.Migrate(ctx, url), exporter.Migrate(ctx, url))
+	})
+	for _, name := range []string{"morgue", "appointments"} {
+		h.service(name, func(ctx context.Context, url string) error { return importer.Migrate(ctx, url, h.consumer(name)) })
+	}
+	return h
+}
+
+func (h *hospital) service(name string, migrate func(context.Context, string) error) {
+	h.Helper()
+	h.urls[name] = pgtest.Database(h.TB, migrate, name)
+	grants, err := os.ReadFile("postgres/" + name + ".sql")
+	if err != nil {
+		h.Fatal(err)
+	}
+	owner := connect(h.TB, h.urls[name])
+	exec(h.TB, owner, string(grants))
+	exec(h.TB, owner, string(grants)) // again does no harm
+}
+
+func (h *hospital) consumer(name string) *importer.Consumer {
+	h.Helper()
+	files := morgue.Files()
+	if name == "appointments" {
+		files = appointments.Files()
+	}
+	consumer, err := importer.LoadConsumer(files)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return consumer
+}
+
+// as returns the URL of a service's database for another role.
+func (h *hospital) as(database, role string) string {
+	h.Helper()
+	u, err := url.Parse(h.urls[database])
+	if err != nil {
+		h.Fatal(err)
+	}
+	u.User = url.UserPassword(role, "opensesame")
+	return u.String()
+}
+
+func (h *hospital) connect(database, role string) *pgx.Conn {
+	h.Helper()
+	return connect(h.TB, h.as(database, role))
+}
+
+func (h *hospital) may(database, role string, statements ...string) {
+	h.Helper()
+	conn := h.connect(database, role)
+	for _, statement := range statements {
+		if tag, err := conn.Exec(h.Context(), statement); err != nil || tag.RowsAffected() == 0 {
+			h.Fatalf("%s: %d rows, %v", statement, tag.RowsAffected(), err)
+		}
+	}
+}
+
+func (h *hospital) export() {
+	h.Helper()
+	e, err := exporter.New(exporter.Config{DatabaseURL: h.as("patients", "patients_export"), Store: h.store, Spool: h.TempDir(), Heartbeat: time.Hour})
+	if err != nil {
+		h.Fatal(err)
+	}
+	if _, err := e.Run(h.Context()); err != nil {
+		h.Fatal(err)
+	}
+	if _, err := e.Snapshot(h.Context()); err != nil {
+		h.Fatal(err)
+	}
+}
+
+func (h *hospital) load(name string) {
+	h.Helper()
+	i, err := importer.New(importer.Config{
+		DatabaseURL: h.as(name, name+"_import"), Store: h.store, Consumer: h.consumer(name), Instance: "east", Spool: h.TempDir(), Zone: time.UTC,
+	})
+	if err != nil {
+		h.Fatal(err)
+	}
+	if s, err := i.Run(h.Context(), importer.Options{}); err != nil || s.To < 1 {
+		h.Fatal(s, err)
+	}
+}
+
+func connect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+func exec(t testing.TB, conn *pgx.Conn, statement string) {
+	t.Helper()
+	if _, err := conn.Exec(t.Context(), statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
