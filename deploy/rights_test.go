@@ -39,7 +39,7 @@ func TestGrantsAreEnoughAndNotMore(t *testing.T) {
 	}
 	h.may("appointments", "appointments_app",
 		`INSERT INTO appointments.appointment (patient_id, resource, kind, starts_at, ends_at) VALUES ('00000000-0000-4000-8000-000000000001', 'room 1', 'consultation', now() + interval '1 day', now() + interval '25 hours')`)
-	h.may("morgue", "morgue_app", `UPDATE morgue.case_file SET status = 'received'`)
+	h.may("morgue", "morgue_app", `UPDATE morgue.case_file SET state = 'received', tag = 'T1'`)
 }
 
 // Everything here must be refused for want of a right.
