@@ -49,7 +49,7 @@ func (f *Findings) Print(out io.Writer) {
 // record is a patient's record as the source has it.
 type record struct {
 	id       uuid.UUID
-	survivor uuid.UUID // zero unless retired
+	survivor *record // nil unless retired
 	dead     bool
 	historic bool // dead, found so, and too long ago
 	everDied bool // an event said so, once
@@ -103,7 +103,7 @@ func Run(ctx context.Context, db Databases, opt Options) (*Findings, error) {
 }
 
 func readSource(ctx context.Context, conn *pgx.Conn, f *Findings, actWithin time.Duration) ([]*person, error) {
-	records := map[uuid.UUID]*record{}
+	records, survivors := map[uuid.UUID]*record{}, map[uuid.UUID]uuid.UUID{}
 	rows, err := conn.Query(ctx, `
 		SELECT p.id, a.survivor_id, p.death_status IN ('informal', 'formal'), p.death_latest,
 		    (SELECT bool_and(baseline) FROM patients.outbox o WHERE o.patient_id = p.id AND event = 'died'
@@ -122,7 +122,7 @@ func readSource(ctx context.Context, conn *pgx.Conn, f *Findings, actWithin time
 	if _, err := pgx.ForEachRow(rows, []any{&id, &survivor, &dead, &latest, &found, &noted, &ever}, func() error {
 		r := &record{id: id, dead: dead, everDied: ever}
 		if survivor != nil {
-			r.survivor = *survivor
+			survivors[id] = *survivor
 		}
 		if dead && found != nil && *found && actWithin != importer.Unlimited {
 			r.historic = latest == nil || latest.Before(noted.Add(-actWithin))
@@ -131,6 +131,9 @@ func readSource(ctx context.Context, conn *pgx.Conn, f *Findings, actWithin time
 		return nil
 	}); err != nil {
 		return nil, err
+	}
+	for retired, survivor := range survivors {
+		records[retired].survivor = records[survivor]
 	}
 	rows, err = conn.Query(ctx, `SELECT event, count(*) FROM patients.outbox GROUP BY event`)
 	if err != nil {
@@ -147,8 +150,8 @@ func persons(records map[uuid.UUID]*record) []*person {
 	byID := map[uuid.UUID]*person{}
 	for _, r := range records {
 		end := r
-		for end.survivor != uuid.Nil {
-			end = records[end.survivor]
+		for end.survivor != nil {
+			end = end.survivor
 		}
 		p := byID[end.id]
 		if p == nil {
@@ -194,6 +197,17 @@ func readMorgue(ctx context.Context, conn *pgx.Conn) (morgueState, error) {
 	return m, nil
 }
 
+// alerted reports whether there is an alert for a record, or for one that it was merged into: of
+// several dead in a chain the last stands for all.
+func (m morgueState) alerted(r *record) bool {
+	for ; r != nil; r = r.survivor {
+		if m.alert[r.id] > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (f *Findings) checkMorgue(people []*person, m morgueState) {
 	var deaths, historic, conflicts, alerts int
 	for _, p := range people {
@@ -217,7 +231,7 @@ func (f *Findings) checkMorgue(people []*person, m morgueState) {
 		case len(conflicted) > 0:
 			conflicts++
 			for _, r := range conflicted {
-				if !r.historic && m.alert[r.id]+m.alert[p.id] == 0 {
+				if !r.historic && !m.alerted(r) {
 					f.bad("record %s, dead, was merged into living %s without an alert", r.id, p.id)
 				}
 			}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/exchange"
+	"waybill/exporter"
+	"waybill/importer"
+	"waybill/internal/audit"
+	"waybill/internal/hospital"
+	"waybill/internal/site"
+	"waybill/internal/spool"
+	"waybill/reconcile"
+)
+
+// judge tells in the end whether everything is as it should be: source, log and consumers row by
+// row, and by the consequences for each person.
+type judge struct {
+	*site.Site
+	before audit.Bookings
+}
+
+// withConnections does something with a connection to each service's database, made anew.
+func withConnections(ctx context.Context, s *site.Site, do func(map[string]*pgx.Conn) error) error {
+	conns := map[string]*pgx.Conn{}
+	defer func() {
+		for _, conn := range conns {
+			_ = conn.Close(context.WithoutCancel(ctx))
+		}
+	}()
+	for _, name := range site.Services() {
+		conn, err := s.Services[name].Connect(ctx)
+		if err != nil {
+			return err
+		}
+		conns[name] = conn
+	}
+	return do(conns)
+}
+
+// fill makes the hospital, and remembers how its appointments were.
+func (j *judge) fill(ctx context.Context, opt hospital.Options) error {
+	return withConnections(ctx, j.Site, func(conns map[string]*pgx.Conn) (err error) {
+		if err = hospital.Fill(ctx, conns[site.Patients], conns["appointments"], opt); err == nil {
+			j.before, err = audit.Remember(ctx, conns["appointments"])
+		}
+		return err
+	})
+}
+
+// audit compares the consequences with the source. Appointments that begin before now+margin may
+// count as over where a clock was set wrong.
+func (j *judge) audit(ctx context.Context, margin time.Duration) error {
+	return withConnections(ctx, j.Site, func(conns map[string]*pgx.Conn) error {
+		found, err := audit.Run(ctx, audit.Databases{
+			Patients: conns[site.Patients], Morgue: conns["morgue"], Appointments: conns["appointments"],
+		}, audit.Options{ActWithin: j.ActWithin, Before: j.before, Now: time.Now().Add(margin)})
+		if err != nil {
+			return err
+		}
+		found.Print(os.Stdout)
+		if n := len(found.Wrong); n > 0 {
+			return fmt.Errorf("the audit found %d wrong", n)
+		}
+		return nil
+	})
+}
+
+// reconcile compares every row of source, log and consumers.
+func (j *judge) reconcile(ctx context.Context, place exchange.Store) error {
+	folder, err := spool.Open(j.Spool("judge"), "reconcile")
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	source, err := exporter.OpenSource(ctx, j.Services[site.Patients].URL)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	options := reconcile.Options{Reader: exchange.NewReader(place), Source: source, Spool: folder.Dir}
+	for _, name := range site.Consumers() {
+		consumer, err := site.Consumer(name)
+		if err != nil {
+			return err
+		}
+		side, err := importer.ReadSide(ctx, j.Services[name].URL, consumer, 0, folder.Dir)
+		if err != nil {
+			return err
+		}
+		defer side.Have.Close()
+		options.Consumers = append(options.Consumers, side)
+	}
+	if options.To, err = source.Last(ctx); err != nil {
+		return err
+	}
+	report, err := reconcile.Run(ctx, options)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("reconciled batches 0..%d: source %d events, log %d, %d differences\n", options.To, report.Source.Rows, report.Log.Rows, len(report.Findings))
+	for _, finding := range report.Findings {
+		fmt.Println("  DIFFERENT:", finding.Text)
+		err = errors.New("source, log and consumers differ")
+	}
+	return err
+}
