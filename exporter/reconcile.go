@@ -51,7 +51,7 @@ func (s *Source) Last(ctx context.Context) (last int64, err error) {
 func (s *Source) Window(ctx context.Context, since, until time.Time) (from, to int64, err error) {
 	err = s.session.conn.QueryRow(ctx, `
 		SELECT coalesce(min(batch), 0), coalesce(max(batch), -1) FROM exporter.plan
-		WHERE manifest IS NOT NULL AND window_to > $1 AND window_from < $2`, since, until).Scan(&from, &to)
+		WHERE manifest IS NOT NULL AND (window_to > $1 OR window_from >= $1) AND window_from < $2`, since, until).Scan(&from, &to)
 	return from, to, fault.Database("read", "exporter.plan", err)
 }
 

@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -121,6 +122,13 @@ func (t *Time) UnmarshalJSON(data []byte) error {
 
 // Totalled sets the manifest's totals to the sums over its parts.
 func (m *Manifest) Totalled() { m.Totals = sum(m.Parts) }
+
+// Recorded reports whether the batch may have events that were recorded from since until until.
+func (m *Manifest) Recorded(since, until time.Time) bool {
+	return slices.ContainsFunc(m.Parts, func(p Part) bool {
+		return p.RecordedFrom.Before(until) && !p.RecordedTo.Before(since)
+	})
+}
 
 func sum(parts []Part) Totals {
 	t := Totals{Events: map[string]int64{}}

@@ -201,7 +201,7 @@ func (r *reconciliation) batches(ctx context.Context) (from, to int64, err error
 	if r.options.Reader == nil {
 		return r.source.Window(ctx, r.since, r.until)
 	}
-	return reconcile.Window(ctx, r.options.Reader, last, r.since, r.until)
+	return r.options.Reader.Planned(ctx, last, r.since, r.until)
 }
 
 func (r *reconciliation) last(ctx context.Context) (int64, error) {

@@ -35,6 +35,7 @@ type State struct {
 	Family     string
 	Given      string
 	BirthDate  string
+	Recorded   time.Time // default: the end of the batch's window
 }
 
 // Producer writes a log batch by batch, as an exporter would, without a database.
@@ -54,6 +55,7 @@ type Producer struct {
 	last     *schemas.Manifest
 	lastHash string
 	snapshot *int64
+	covers   *schemas.BatchRange
 	log      string
 }
 
@@ -76,6 +78,14 @@ func (p *Producer) Snapshot(generation int64, states ...State) *schemas.Manifest
 	return p.publish(schemas.Snapshot, generation, states)
 }
 
+// Correction publishes the states as a correction of batches from to to.
+func (p *Producer) Correction(from, to int64, states ...State) *schemas.Manifest {
+	p.Helper()
+	p.covers = &schemas.BatchRange{From: from, To: to}
+	defer func() { p.covers = nil }()
+	return p.publish(schemas.Correction, p.last.Generation, states)
+}
+
 func (p *Producer) publish(kind string, generation int64, states []State) *schemas.Manifest {
 	p.Helper()
 	m := &schemas.Manifest{
@@ -88,6 +98,7 @@ func (p *Producer) publish(kind string, generation int64, states []State) *schem
 		Cursor:           schemas.Cursor{Before: "1:1:", After: "1:1:"},
 		HeartbeatSeconds: int64(p.Heartbeat.Seconds()), Previous: p.lastHash,
 		Producer: schemas.Software{Software: "waybill", Version: "test"},
+		Covers:   p.covers,
 		Parts:    []schemas.Part{},
 	}
 	if p.last != nil {
@@ -199,6 +210,9 @@ func (s State) value(column string, recorded time.Time) []byte {
 	case "revision":
 		return int32Value(s.Revision)
 	case "recorded_at":
+		if !s.Recorded.IsZero() {
+			recorded = s.Recorded
+		}
 		return timeValue(recorded)
 	case "death_no":
 		return int32Value(s.DeathNo)
