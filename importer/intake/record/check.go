@@ -1,0 +1,147 @@
+package record
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+// The bounds of the contract, which the patients service's tables hold too. They are looked at
+// here so that one record is refused, by line, and not the whole file.
+const (
+	maxText            = 200
+	maxIdentifiers     = 1000
+	maxIdentifierBytes = 128 << 10 // leaves room for the way they are written as JSON
+)
+
+var (
+	earliestDeath = time.Date(1800, 1, 1, 0, 0, 0, 0, time.UTC)
+	endOfTime     = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+	errNoKey     = errors.New("no id")
+	errBirthDate = errors.New("birth date: not YYYY, YYYY-MM or YYYY-MM-DD")
+	errDeathDate = errors.New("date of death: not within the years 1800 to 9999")
+)
+
+// Finish puts a record's identifiers in order, and says why it can't be taken, if it can't.
+func (r *Record) Finish() error {
+	if r.Act == Pass {
+		return nil
+	}
+	r.Identifiers = inOrder(r.Identifiers)
+	return r.check()
+}
+
+func inOrder(all []Identifier) []Identifier {
+	all = slices.DeleteFunc(all, func(i Identifier) bool { return i.Value == "" })
+	slices.SortFunc(all, Compare)
+	return slices.Compact(all)
+}
+
+// Compare orders identifiers as the contract has them.
+func Compare(a, b Identifier) int {
+	return cmp.Or(strings.Compare(a.Authority, b.Authority), strings.Compare(a.Type, b.Type), strings.Compare(a.Value, b.Value))
+}
+
+func (r *Record) check() error {
+	if r.Key.Value == "" {
+		return errNoKey
+	}
+	for _, text := range [...]struct{ name, value string }{
+		{"family name", r.Family.Value},
+		{"given name", r.Given.Value},
+		{"address line", r.Address.Line.Value},
+		{"city", r.Address.City.Value},
+		{"postcode", r.Address.Postcode.Value},
+		{"country", r.Address.Country.Value},
+	} {
+		if err := checkText(text.value); err != nil {
+			return Field(text.name, err)
+		}
+	}
+	if r.BirthDate.Value != "" && !IsPartialDate(r.BirthDate.Value) {
+		return errBirthDate
+	}
+	if d := r.Death; d.Precision != "" && (d.Earliest.Before(earliestDeath) || !d.Latest.Before(endOfTime)) {
+		return errDeathDate
+	}
+	return r.checkIdentifiers()
+}
+
+func (r *Record) checkIdentifiers() error {
+	bytes := 0
+	for _, i := range r.Identifiers {
+		bytes += len(i.Authority) + len(i.Type) + len(i.Value)
+		if err := i.check(); err != nil {
+			return err
+		}
+	}
+	if len(r.Identifiers) > maxIdentifiers || bytes > maxIdentifierBytes {
+		return fmt.Errorf("more than %d identifiers, or more than %d KiB of them", maxIdentifiers, maxIdentifierBytes>>10)
+	}
+	return cmp.Or(r.Key.check(), r.Retired.check())
+}
+
+func (i Identifier) check() error {
+	return Field("identifier", cmp.Or(checkText(i.Authority), checkText(i.Type), checkText(i.Value)))
+}
+
+func checkText(s string) error {
+	if len(s) > maxText && utf8.RuneCountInString(s) > maxText {
+		return fmt.Errorf("longer than %d characters", maxText)
+	}
+	if strings.IndexByte(s, 0) >= 0 {
+		return errors.New("holds a NUL character")
+	}
+	return nil
+}
+
+// Field names the field that a reason is about, if there is one.
+func Field(name string, reason error) error {
+	if reason == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", name, reason)
+}
+
+// IsPartialDate reports whether text is a year, a month or a day of the calendar, as FHIR has them.
+func IsPartialDate(text string) bool {
+	var layout string
+	switch len(text) {
+	case 4:
+		layout = "2006"
+	case 7:
+		layout = "2006-01"
+	case 10:
+		layout = time.DateOnly
+	default:
+		return false
+	}
+	_, err := time.Parse(layout, text)
+	return err == nil
+}
+
+// identities is the name space of the ids that are made here. It must never change.
+var identities = uuid.MustParse("6f1c0a0e-5b1d-5c0b-9f43-6f0c1f2a7d11")
+
+// UUID returns the patient's id that a key stands for while no identifier that is known says
+// otherwise: the key itself where it is a UUID, and for any other the same UUID whenever it is
+// met again.
+func (i Identifier) UUID() (id uuid.UUID, itself bool) {
+	if len(i.Value) == 36 {
+		if u, err := uuid.Parse(i.Value); err == nil {
+			return u, true
+		}
+	}
+	name := i.Authority + "\x00" + i.Value
+	if i.Type != "" {
+		name = i.Authority + "\x00" + i.Type + "\x00" + i.Value
+	}
+	return uuid.NewSHA1(identities, []byte(name)), false
+}
