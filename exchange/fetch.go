@@ -15,7 +15,7 @@ import (
 
 // Fetch copies a part into dst and checks its size and hash as the bytes come; it never reads
 // more than one byte beyond the announced size. What dst has after an error is worthless. A
-// part that is missing or short is [fault.NotYet] with a [Pending] cause; one that is too long,
+// part that is missing or short is [fault.NotYet] with a [Pending] cause, or [Pruned]; one that is too long,
 // or has the size and not the hash, is [ErrDamaged].
 func (r *Reader) Fetch(ctx context.Context, p schemas.Part, dst io.Writer) error {
 	ref, ok := schemas.ParsePartName(p.Name)
@@ -24,7 +24,7 @@ func (r *Reader) Fetch(ctx context.Context, p schemas.Part, dst io.Writer) error
 	}
 	file, err := r.store.Get(ctx, p.Name)
 	if errors.Is(err, ErrNotFound) {
-		return pending("fetch", &Pending{Batch: ref.Batch, Reason: NoPart, File: p.Name}, fmt.Sprintf(noPartHint, ref.Batch))
+		return r.orPruned(ctx, ref.Batch, pending("fetch", &Pending{Batch: ref.Batch, Reason: NoPart, File: p.Name}, fmt.Sprintf(noPartHint, ref.Batch)))
 	}
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ func NewReader(store ReadStore) *Reader { return &Reader{store: store} }
 // error is
 //   - [ErrNothingNew] when the log ends at after;
 //   - [fault.NotYet] with a [Pending] cause when the batch can't be read as the store stands;
-//   - [fault.Poison] when it never will: [ErrFork], [ErrForeign],
+//   - [fault.Poison] when it never will: [Pruned], [ErrFork], [ErrForeign],
 //     [schemas.ErrInvalid], [schemas.ErrUnsupported].
 //
 // The first call also compares the manifest at after with its hash: a changed one is a fork.
@@ -64,8 +64,11 @@ func (r *Reader) Next(ctx context.Context, after Position) (*Entry, error) {
 	if errors.Is(err, ErrNothingNew) && torn != nil {
 		return nil, torn // what follows would vouch for what was applied, or passed for being torn
 	}
-	if errors.Is(err, ErrNothingNew) && previous == nil && after.Batch >= 0 {
-		return nil, pending("read", &Pending{Batch: after.Batch, Reason: Purged}, purgedHint)
+	if errors.Is(err, ErrNothingNew) && previous == nil {
+		if after.Batch >= 0 {
+			err = pending("read", &Pending{Batch: after.Batch, Reason: Purged}, purgedHint)
+		}
+		return nil, r.orPruned(ctx, after.Batch+1, err)
 	}
 	if err != nil {
 		return nil, err
@@ -118,7 +121,7 @@ func (r *Reader) successor(ctx context.Context, after Position) (*Entry, error) 
 	// Both may have been published since the first look.
 	entry, err = r.Open(ctx, batch)
 	if errors.Is(err, ErrNotFound) {
-		return nil, pending("read", &Pending{Batch: batch, Reason: Gap}, fmt.Sprintf(gapHint, batch))
+		return nil, r.orPruned(ctx, batch, pending("read", &Pending{Batch: batch, Reason: Gap}, fmt.Sprintf(gapHint, batch)))
 	}
 	return entry, err
 }

@@ -54,7 +54,7 @@ func (r *Reader) Overdue(ctx context.Context, after Position) error {
 		if next, err := r.exists(ctx, schemas.ManifestName(after.Batch+1, 0)); err != nil || next {
 			return err
 		}
-		return pending("read", &Pending{Batch: after.Batch + 1, Reason: Gap}, fmt.Sprintf(gapHint, after.Batch+1))
+		return r.orPruned(ctx, after.Batch+1, pending("read", &Pending{Batch: after.Batch + 1, Reason: Gap}, fmt.Sprintf(gapHint, after.Batch+1)))
 	case newest < after.Batch:
 		return pending("read", &Pending{Batch: after.Batch, Reason: RolledBack}, rolledHint)
 	default:
@@ -64,8 +64,8 @@ func (r *Reader) Overdue(ctx context.Context, after Position) error {
 
 // Entries yields the entries of batches from to to, both included, in order, and checks that
 // each follows the one before. A negative to means the end of the log, which is found by listing,
-// so that a hole is not taken for it. An error ends it: a batch that is absent before the end is a
-// [Gap], one behind it a [fault.Usage] error with [ErrNotFound].
+// so that a hole is not taken for it. An error ends it: a batch that is absent before the end is
+// [Pruned] or a [Gap], one behind it a [fault.Usage] error with [ErrNotFound].
 func (r *Reader) Entries(ctx context.Context, from, to int64) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
 		newest, err := r.newest(ctx)
@@ -80,7 +80,7 @@ func (r *Reader) Entries(ctx context.Context, from, to int64) iter.Seq2[*Entry, 
 		for batch := from; batch <= to; batch++ {
 			entry, err := r.Open(ctx, batch)
 			if errors.Is(err, ErrNotFound) {
-				err = absent(batch, newest)
+				err = r.orPruned(ctx, batch, absent(batch, newest))
 			}
 			if err == nil {
 				err = linked(previous, entry)

@@ -51,6 +51,14 @@ func goodManifest() *schemas.Manifest {
 	return m
 }
 
+func goodFloor() *schemas.Floor {
+	return &schemas.Floor{
+		Format: schemas.Format, MinReader: 1, Stream: schemas.Stream, Log: goodManifest().Log,
+		Floor: 3, Batch: 40, Previous: schemas.Hash([]byte("batch 39")), Snapshot: 42, Manifest: schemas.Hash([]byte("manifest")),
+		PublishedAt: schemas.At(planned), Producer: schemas.Software{Software: "waybill", Version: "0.1.0"},
+	}
+}
+
 func goodReceipt() *schemas.Receipt {
 	return &schemas.Receipt{
 		Format: schemas.Format, Stream: schemas.Stream, Log: goodManifest().Log, Instance: "morgue@east",
@@ -167,6 +175,7 @@ func TestNames(t *testing.T) {
 		"log/000000001/000000001000.json":                                          schemas.ManifestName(1000, 0),
 		"log/999999999/999999999999.json":                                          schemas.ManifestName(schemas.MaxBatch, 0),
 		"receipts/morgue@east/000000000042.json":                                   schemas.ReceiptName("morgue@east", 42),
+		"floors/000000000003.json":                                                 schemas.FloorName(3),
 		"parts/type=died/date=2026-11-22/000000000042-fedcba9876543210.parquet":    schemas.PartName(schemas.Died, planned, 42, hash, 0),
 		"parts/type=mixed/date=2026-11-22/000000000042-fedcba9876543210.2.parquet": schemas.PartName(schemas.Mixed, planned, 42, hash, 2),
 	} {
@@ -223,6 +232,7 @@ func TestJSONSchemasAgreeWithTheStructs(t *testing.T) {
 	for file, v := range map[string]any{
 		"manifest.schema.json": schemas.Manifest{},
 		"receipt.schema.json":  schemas.Receipt{},
+		"floor.schema.json":    schemas.Floor{},
 	} {
 		data, err := os.ReadFile(file)
 		if err != nil {

@@ -44,6 +44,9 @@ func ReceiptName(instance string, batch int64) string {
 	return fmt.Sprintf("receipts/%s/%012d.json", instance, batch)
 }
 
+// FloorName returns the name of the n-th floor: "floors/000000000001.json".
+func FloorName(n int64) string { return fmt.Sprintf("floors/%012d.json", n) }
+
 func retrySuffix(retry int) string {
 	if retry == 0 {
 		return ""

@@ -53,6 +53,13 @@ func TestVectorsOfReceipts(t *testing.T) {
 	})
 }
 
+func TestVectorsOfFloors(t *testing.T) {
+	runVectors(t, "floors", floorVectors(t), func(data []byte) error {
+		_, err := schemas.ParseFloor(data)
+		return err
+	})
+}
+
 // runVectors compares the files with the ones made here and comes to a verdict on each.
 func runVectors(t *testing.T, folder string, vectors []vector, parse func([]byte) error) {
 	folder = filepath.Join(vectorsFolder, folder)
@@ -272,5 +279,26 @@ func receiptVectors(t *testing.T) []vector {
 		{"invalid-missing-field.json", "invalid", "manifest: is missing", edit(t, good, `"manifest": "`, `"unfest": "`)},
 		{"invalid-effects.json", "invalid", "effects", edit(t, good, `"opened": 4`, `"opened": -4`)},
 		{"unsupported-format.json", "unsupported", "format 2", edit(t, good, `"format": 1`, `"format": 2`)},
+	}
+}
+
+func floorVectors(t *testing.T) []vector {
+	good, err := goodFloor().Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []vector{
+		{"ok.json", "ok", "", good},
+		{"ok-at-its-snapshot.json", "ok", "", edit(t, good, `"snapshot": 42`, `"snapshot": 40`)},
+		{"ok-later-format.json", "ok", "", edit(t, good, `"format": 1,`, `"format": 2, "reason": "no room",`)},
+		{"torn.json", "torn", "", good[:len(good)-7]},
+		{"invalid-number-zero.json", "invalid", "floor: is out of range", edit(t, good, `"floor": 3`, `"floor": 0`)},
+		{"invalid-batch-zero.json", "invalid", "batch: is out of range", edit(t, good, `"batch": 40`, `"batch": 0`)},
+		{"invalid-snapshot-below.json", "invalid", "snapshot: is below the floor", edit(t, good, `"snapshot": 42`, `"snapshot": 39`)},
+		{"invalid-missing-field.json", "invalid", "previous: is missing", edit(t, good, `"previous": "`, `"preceding": "`)},
+		{"invalid-other-stream.json", "invalid", "stream", edit(t, good, `"stream": "patient-events"`, `"stream": "bed-events"`)},
+		{"unsupported-reader.json", "unsupported", "needs a reader of format 2", edit(t, good, `"format": 1,
+  "min_reader": 1`, `"format": 2,
+  "min_reader": 2`)},
 	}
 }

@@ -1,0 +1,110 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+// Pruned is the cause of a [fault.Poison] error: a batch lies below the floor, so it is gone for
+// good. It was the producer's to say, and is no loss: a snapshot makes up for it.
+type Pruned struct {
+	Batch int64
+	Floor *schemas.Floor
+}
+
+func (p *Pruned) Error() string {
+	return fmt.Sprintf("it was pruned on %s: the log begins at batch %d now", p.Floor.PublishedAt.UTC().Format(time.DateOnly), p.Floor.Batch)
+}
+
+const prunedHint = "begin again at snapshot %[1]d, which tells every patient's state: `waybill import SERVICE --from-snapshot %[1]d --reason TEXT`"
+
+// Floor returns the newest floor that can be read, by opening known names: nothing is listed. A
+// log that was never pruned has none: [ErrNotFound].
+func (r *Reader) Floor(ctx context.Context) (*schemas.Floor, error) {
+	newest, err := r.newestFloor(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for n := newest; n > 0; n-- {
+		data, err := readFile(ctx, r.store, schemas.FloorName(n))
+		if errors.Is(err, ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		floor, err := schemas.ParseFloor(data)
+		if errors.Is(err, schemas.ErrTorn) { // the one before still holds
+			continue
+		}
+		if err == nil && floor.Floor != n {
+			err = fmt.Errorf("%w: the floor in its place is %d", ErrForeign, floor.Floor)
+		}
+		if err != nil {
+			return nil, fault.New(fault.Poison, "read", fmt.Sprintf("floor %d", n), err, producerHint)
+		}
+		return floor, nil
+	}
+	return nil, fmt.Errorf("read the floor: %w", ErrNotFound)
+}
+
+// newestFloor returns the number of the newest floor, whole or not; 0: there is none. Floors have
+// no gaps, so a few dozen looks find one among any number.
+func (r *Reader) newestFloor(ctx context.Context) (int64, error) {
+	there, beyond := int64(0), int64(1)
+	for {
+		found, err := r.exists(ctx, schemas.FloorName(beyond))
+		if err != nil {
+			return 0, err
+		}
+		if !found {
+			break
+		}
+		there, beyond = beyond, 2*beyond
+	}
+	for there+1 < beyond {
+		middle := there + (beyond-there)/2
+		found, err := r.exists(ctx, schemas.FloorName(middle))
+		if err != nil {
+			return 0, err
+		}
+		if found {
+			there = middle
+		} else {
+			beyond = middle
+		}
+	}
+	return there, nil
+}
+
+// Begins returns the oldest batch that the log still promises: 0, or its floor's.
+func (r *Reader) Begins(ctx context.Context) (int64, error) {
+	floor, err := r.Floor(ctx)
+	if errors.Is(err, ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return floor.Batch, nil
+}
+
+// orPruned returns why a batch, or what belongs to it, is missing: that it lies below the floor,
+// or else what err says. Looking for the floor only now costs those nothing who miss nothing.
+func (r *Reader) orPruned(ctx context.Context, batch int64, err error) error {
+	floor, failed := r.Floor(ctx)
+	switch {
+	case errors.Is(failed, ErrNotFound):
+		return err
+	case failed != nil:
+		return failed
+	case batch >= floor.Batch:
+		return err
+	}
+	return poison("read", batch, &Pruned{Batch: batch, Floor: floor}, fmt.Sprintf(prunedHint, floor.Snapshot))
+}

@@ -1,0 +1,175 @@
+package exchange
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+// Below is what lies on the store of batches below one, in the order in which it may go.
+type Below struct {
+	Parts     []string // also those that no manifest names, as a crash leaves them
+	Manifests []string // by batch, with their retries
+	Receipts  []string // but each instance's newest
+}
+
+// Files returns all of it, first what goes first.
+func (b Below) Files() []string { return slices.Concat(b.Parts, b.Manifests, b.Receipts) }
+
+// Batches returns how many batches have a manifest.
+func (b Below) Batches() int64 {
+	var batches []int64
+	for _, name := range b.Manifests {
+		batch, _, _ := schemas.ParseManifestName(name)
+		batches = append(batches, batch)
+	}
+	return int64(len(slices.Compact(batches)))
+}
+
+// Below lists what lies on the store of batches below the entry's. Names tell the batch, so no file
+// is opened.
+func (r *Reader) Below(ctx context.Context, e *Entry) (b Below, err error) {
+	if b.Parts, err = r.partsBelow(ctx, e.Manifest.Batch, e.Manifest.Window.From.Time); err != nil {
+		return b, err
+	}
+	if b.Manifests, err = r.manifestsBelow(ctx, e.Manifest.Batch); err != nil {
+		return b, err
+	}
+	b.Receipts, err = r.receiptsBelow(ctx, e.Manifest.Batch)
+	return b, err
+}
+
+// partsBelow looks into the folders of days up to the one that the batch's window began on: windows
+// tile time.
+func (r *Reader) partsBelow(ctx context.Context, batch int64, until time.Time) (parts []string, err error) {
+	lastDay := "date=" + until.UTC().Format(time.DateOnly)
+	types, err := r.names(ctx, "parts")
+	if err != nil {
+		return nil, err
+	}
+	for _, event := range types {
+		folder := path.Join("parts", event)
+		days, err := r.names(ctx, folder)
+		if err != nil {
+			return nil, err
+		}
+		for _, day := range days {
+			if day = strings.TrimSuffix(day, "/"); day > lastDay {
+				break
+			}
+			names, err := r.names(ctx, path.Join(folder, day))
+			if err != nil {
+				return nil, err
+			}
+			for _, name := range names {
+				name = path.Join(folder, day, name)
+				if ref, ok := schemas.ParsePartName(name); ok && ref.Batch < batch {
+					parts = append(parts, name)
+				}
+			}
+		}
+	}
+	return parts, nil
+}
+
+func (r *Reader) manifestsBelow(ctx context.Context, batch int64) (manifests []string, err error) {
+	folders, err := r.names(ctx, "log")
+	if err != nil {
+		return nil, err
+	}
+	for _, folder := range folders {
+		if folder = path.Join("log", folder); folder > schemas.LogFolder(batch) {
+			break
+		}
+		names, err := r.names(ctx, folder)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			name = path.Join(folder, name)
+			if n, _, ok := schemas.ParseManifestName(name); ok && n < batch {
+				manifests = append(manifests, name)
+			}
+		}
+	}
+	return manifests, nil
+}
+
+func (r *Reader) receiptsBelow(ctx context.Context, batch int64) (receipts []string, err error) {
+	folders, err := r.names(ctx, "receipts")
+	if err != nil {
+		return nil, err
+	}
+	for _, folder := range folders {
+		folder = path.Join("receipts", folder)
+		newest, err := r.receipt(ctx, folder)
+		if err != nil {
+			return nil, err
+		}
+		names, err := r.names(ctx, folder)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			name = path.Join(folder, name)
+			if _, n, ok := schemas.ParseReceiptName(name); ok && n < batch && newest != nil && n < newest.Batch {
+				receipts = append(receipts, name)
+			}
+		}
+	}
+	return receipts, nil
+}
+
+// deletesAtOnce bounds the files that are deleted at a time.
+const deletesAtOnce = 4
+
+// Delete deletes files, several at a time, in about the order given. One that is gone is no error.
+// A failure is of class [fault.Usage] where the store's account may not delete.
+func Delete(ctx context.Context, store Deleter, names []string) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(deletesAtOnce)
+	for _, name := range names {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error { return store.Delete(ctx, name) })
+	}
+	return group.Wait()
+}
+
+// NextFloor returns the number that the log's next floor has. One that was torn keeps its own.
+func (r *Reader) NextFloor(ctx context.Context) (int64, error) {
+	newest, err := r.newestFloor(ctx)
+	return newest + 1, err
+}
+
+// Floor publishes a floor and reads it back. Nothing below it may go before this returns.
+func (w *Writer) Floor(ctx context.Context, floor *schemas.Floor) error {
+	data, err := floor.Encode()
+	if err != nil {
+		return err
+	}
+	name := schemas.FloorName(floor.Floor)
+	if err := w.store.Publish(ctx, name, data); err != nil && !errors.Is(err, ErrExists) {
+		return err
+	}
+	found, err := readFile(ctx, w.store, name)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(found, data) {
+		return fault.New(fault.Transient, "publish", fmt.Sprintf("floor %d", floor.Floor), errors.New("another file is in its place"),
+			"run it again, and see whether somebody else prunes this log")
+	}
+	return nil
+}
