@@ -5,7 +5,7 @@ VERSITYGW     := v1.8.0
 GOBIN         := $(shell go env GOPATH)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-stores fuzz mutants lint build postgres servers duckdb bench-quick clean
+.PHONY: help demo test test-stores fuzz mutants lint build postgres servers duckdb bench-quick image image-context test-deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,20 @@ lint: $(GOBIN)/golangci-lint ## Hold the code against the rules, those for impor
 
 build: ## Build bin/waybill, static
 	CGO_ENABLED=0 go build -trimpath -o bin/waybill ./cmd/waybill
+
+image: image-context ## Build the container images, where there is a Docker engine
+	docker build -f deploy/container/Dockerfile -t waybill:local build/image/waybill
+	docker build -f deploy/container/Dockerfile.versitygw -t waybill-versitygw:local build/image/versitygw
+
+image-context: build
+	@rm -rf build/image && mkdir -p build/image/waybill/tmp build/image/versitygw/exchange/meta build/image/versitygw/exchange/buckets/exchange
+	@cp bin/waybill /etc/ssl/certs/ca-certificates.crt build/image/waybill/
+	@CGO_ENABLED=0 GOBIN=$(CURDIR)/build/image/versitygw go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
+
+test-deploy: ## Hold what lies in deploy/ against Compose, systemd and Kubernetes' types
+	@command -v docker-compose >/dev/null && command -v systemd-analyze >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-compose systemd; } >/dev/null
+	cd deploy/check && go vet ./... && go test -count=1 ./...
 
 bench-quick: postgres ## Compare export and import with plain COPY of the same rows, in one run
 	@cd bench && go run . -quick
