@@ -27,6 +27,7 @@ import (
 // processes, and holds nothing open between calls.
 type Store struct {
 	root   string
+	suffix string // see Partial
 	link   func(root *os.Root, from, to string) error
 	sync   func(*os.File) error
 	synced sync.Map // folders whose entry in their parent this store has synced
@@ -55,6 +56,14 @@ func Open(root string) (*Store, error) {
 		return nil, fault.New(fault.Usage, "open store", above, bare(err), "mount or create "+above)
 	}
 	return &Store{root: root, link: (*os.Root).Link, sync: (*os.File).Sync}, nil
+}
+
+// Partial names files that are being written after what they become: "a.csv.partial". It is for
+// folders whose readers know that convention, with one writer at a time; it is called before the
+// store is used. Without it the names are hidden ones of the store's own.
+func (s *Store) Partial(suffix string) *Store {
+	s.suffix = suffix
+	return s
 }
 
 // Close does nothing: a Store holds nothing open.

@@ -21,7 +21,7 @@ func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader
 		return err
 	}
 	err := s.inFolder(name, func(root *os.Root) error {
-		temp, err := s.writeTemp(ctx, root, path.Dir(name), size, body)
+		temp, err := s.writeTemp(ctx, root, name, size, body)
 		if err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
 }
 
 func (s *Store) publish(ctx context.Context, root *os.Root, name string, data []byte) error {
-	temp, err := s.writeTemp(ctx, root, path.Dir(name), int64(len(data)), bytes.NewReader(data))
+	temp, err := s.writeTemp(ctx, root, name, int64(len(data)), bytes.NewReader(data))
 	if err != nil {
 		return err
 	}
@@ -88,10 +88,10 @@ func (s *Store) createExclusively(root *os.Root, name string, data []byte) error
 	return errors.Join(err, s.sync(file), file.Close())
 }
 
-// writeTemp writes exactly size bytes to a file with a reserved name in folder, syncs it and
-// returns its name. When it fails it leaves nothing.
-func (s *Store) writeTemp(ctx context.Context, root *os.Root, folder string, size int64, body io.Reader) (string, error) {
-	temp := path.Join(folder, ".waybill-"+rand.Text()+".tmp")
+// writeTemp writes exactly size bytes to a file beside the place of name, syncs it and returns its
+// name. When it fails it leaves nothing.
+func (s *Store) writeTemp(ctx context.Context, root *os.Root, name string, size int64, body io.Reader) (string, error) {
+	temp := s.temporary(root, name)
 	file, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return "", err
@@ -101,6 +101,15 @@ func (s *Store) writeTemp(ctx context.Context, root *os.Root, folder string, siz
 		return "", errors.Join(err, root.Remove(temp))
 	}
 	return temp, nil
+}
+
+// temporary returns a free name: of declared ones, only a crash can have left a file there.
+func (s *Store) temporary(root *os.Root, name string) string {
+	if s.suffix == "" {
+		return path.Join(path.Dir(name), ".waybill-"+rand.Text()+".tmp")
+	}
+	_ = root.Remove(name + s.suffix) // what can't be removed is found by who creates it
+	return name + s.suffix
 }
 
 func (s *Store) fill(ctx context.Context, file *os.File, size int64, body io.Reader) error {

@@ -54,6 +54,9 @@ type Config struct {
 	// Flat keeps all files in the folder above Root, with "+" for each "/" of their names and for
 	// the one behind Root, so that none has to be made: for servers that forbid MKD.
 	Flat bool
+	// Partial is the suffix of files that are being written, for folders whose readers know that
+	// convention and that have one writer at a time; "": hidden names of the store's own.
+	Partial string
 	// Direct uploads straight under a file's name, for servers that forbid renaming.
 	Direct bool
 	// DisableEPSV has data connections asked for by PASV alone, for firewalls that don't know EPSV.

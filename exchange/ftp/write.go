@@ -46,7 +46,7 @@ func (s *Store) write(ctx context.Context, op, name string, size int64, body io.
 // viaTemp uploads beside the file's place and renames. Whether what is left of a failure may be
 // removed is for the server to say.
 func (s *Store) viaTemp(c *conn, file string, size int64, source *source) error {
-	temp := path.Join(path.Dir(file), ".waybill-"+rand.Text()+".tmp")
+	temp := s.temporary(c, file)
 	err := s.upload(c, temp, size, source)
 	if err == nil {
 		err = c.move(temp, file)
@@ -55,6 +55,15 @@ func (s *Store) viaTemp(c *conn, file string, size int64, source *source) error 
 		_ = c.Delete(temp)
 	}
 	return err
+}
+
+// temporary returns a free name: of declared ones, only a crash can have left a file there.
+func (s *Store) temporary(c *conn, file string) string {
+	if s.config.Partial == "" {
+		return path.Join(path.Dir(file), ".waybill-"+rand.Text()+".tmp")
+	}
+	_ = c.Delete(file + s.config.Partial)
+	return file + s.config.Partial
 }
 
 // move looks at the name once more: what renaming does to a file that is there differs between

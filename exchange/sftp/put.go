@@ -21,7 +21,7 @@ func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader
 		return err
 	}
 	err := s.do(ctx, func(c *session) error {
-		temp, err := s.upload(ctx, c, path.Dir(s.at(name)), size, body)
+		temp, err := s.upload(ctx, c, s.at(name), size, body)
 		if err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
 	}
 	at := s.at(name)
 	err := s.do(ctx, func(c *session) error {
-		temp, err := s.upload(ctx, c, path.Dir(at), int64(len(data)), bytes.NewReader(data))
+		temp, err := s.upload(ctx, c, at, int64(len(data)), bytes.NewReader(data))
 		if err != nil {
 			return err
 		}
@@ -119,10 +119,10 @@ func (c *session) claimByRename(temp, at string) error {
 	return err
 }
 
-// upload writes exactly size bytes to a file with a reserved name in folder and returns its
-// name. When it fails it leaves nothing, unless the connection broke.
-func (s *Store) upload(ctx context.Context, c *session, folder string, size int64, body io.Reader) (string, error) {
-	temp := path.Join(folder, ".waybill-"+rand.Text()+".tmp")
+// upload writes exactly size bytes to a file beside the place at and returns its name. When it
+// fails it leaves nothing, unless the connection broke.
+func (s *Store) upload(ctx context.Context, c *session, at string, size int64, body io.Reader) (string, error) {
+	temp := s.temporary(c, at)
 	file, err := s.create(c, temp)
 	if err != nil {
 		return "", err
@@ -139,6 +139,15 @@ func (s *Store) upload(ctx context.Context, c *session, folder string, size int6
 		return "", err
 	}
 	return temp, nil
+}
+
+// temporary returns a free name: of declared ones, only a crash can have left a file there.
+func (s *Store) temporary(c *session, at string) string {
+	if s.cfg.Partial == "" {
+		return path.Join(path.Dir(at), ".waybill-"+rand.Text()+".tmp")
+	}
+	c.discard(at + s.cfg.Partial)
+	return at + s.cfg.Partial
 }
 
 // fill sends many packets at once. A failure can leave holes, but under a temporary name.

@@ -60,6 +60,9 @@ type Config struct {
 	// Root is the folder of the exchange: absolute, or relative to the folder that a login
 	// starts in. It is made at the first write, the one above it is not.
 	Root string
+	// Partial is the suffix of files that are being written, for folders whose readers know that
+	// convention and that have one writer at a time; "": hidden names of the store's own.
+	Partial string
 	// MaxConns bounds the connections, each of which serves one call at a time, from Get to the
 	// closing of the file; 0 means 4.
 	MaxConns int

@@ -4,12 +4,10 @@ import (
 	"errors"
 	"net"
 	"net/url"
-	"path"
 	"strings"
 
 	"waybill/exchange/ftp"
 	"waybill/internal/fault"
-	"waybill/schemas"
 )
 
 // openFTPS opens "ftps://user@host/folder": TLS by AUTH TLS, or from the first byte with
@@ -33,10 +31,13 @@ func openFTP(u *url.URL, o *options, c Config) (Driver, error) {
 
 func openAnyFTP(u *url.URL, o *options, c Config, mode ftp.TLS, port string) (Driver, error) {
 	config := ftp.Config{
-		Addr: address(u, port), User: u.User.Username(), Password: c.Secret, Root: folder(u),
+		Addr: address(u, port), User: u.User.Username(), Password: c.Secret, Root: c.under(folder(u)), Partial: c.Partial,
 		TLS: mode, CAFile: o.text("ca_file"), AllowPlaintext: c.AllowPlaintext,
 		Flat: o.flag("flat"), Direct: o.flag("direct"), DisableEPSV: o.flag("pasv"),
 		MaxConns: o.number("connections"),
+	}
+	if config.Flat && c.Partner {
+		o.fail("flat is for exchanges; a partner's files have no folders but the declared one")
 	}
 	if err := o.done(); err != nil {
 		return nil, err
@@ -51,12 +52,12 @@ func address(u *url.URL, port string) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
-// folder returns the stream's folder: below an absolute path, or, for "/~/exchange", below the
+// folder returns the folder that a URL names: an absolute path or, for "/~/exchange", one below the
 // folder where a login lands.
 func folder(u *url.URL) string {
 	root := u.Path
 	if relative, ok := strings.CutPrefix(root, "/~"); ok && (relative == "" || relative[0] == '/') {
 		root = strings.TrimPrefix(relative, "/")
 	}
-	return path.Join(root, schemas.Stream)
+	return root
 }

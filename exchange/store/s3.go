@@ -2,18 +2,16 @@ package store
 
 import (
 	"net/url"
-	"path"
 	"strconv"
 	"strings"
 
 	"waybill/exchange/s3"
-	"waybill/schemas"
 )
 
 // openS3 opens "s3://bucket/folder". Credentials are not ours to ask for: the SDK finds them.
-func openS3(u *url.URL, o *options, _ Config) (Driver, error) {
+func openS3(u *url.URL, o *options, c Config) (Driver, error) {
 	config := s3.Config{
-		Bucket: u.Host, Prefix: path.Join(strings.Trim(u.Path, "/"), schemas.Stream),
+		Bucket: u.Host, Prefix: c.under(strings.Trim(u.Path, "/")),
 		Region: o.text("region"), Endpoint: o.text("endpoint"), Profile: o.text("profile"),
 		PathStyle:  o.optionalFlag("path_style"),
 		Checksums:  s3.Checksums(o.oneOf("checksums", string(s3.WhenSupported), string(s3.WhenRequired))),

@@ -10,7 +10,7 @@ import (
 // a key is named, what decrypts it.
 func openSFTP(u *url.URL, o *options, c Config) (Driver, error) {
 	config := sftp.Config{
-		Addr: address(u, "22"), User: u.User.Username(), Root: folder(u),
+		Addr: address(u, "22"), User: u.User.Username(), Root: c.under(folder(u)), Partial: c.Partial,
 		KeyFile: o.text("key"), UseAgent: o.flag("agent"),
 		KnownHostsFile: o.text("known_hosts"), MaxConns: o.number("connections"),
 	}

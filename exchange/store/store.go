@@ -5,7 +5,8 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"path/filepath"
+	"os"
+	"path"
 	"strings"
 	"time"
 
@@ -23,7 +24,13 @@ type Config struct {
 	Secret func() (string, error)
 	// AllowPlaintext is why a site sends its files over ftp:// unencrypted; "" refuses to.
 	AllowPlaintext string
-	Policy         guard.Policy
+	// Partner says that the URL names a partner's folder, taken as it is, and not the folder above a
+	// stream's. It must be there.
+	Partner bool
+	// Partial is the suffix of a partner's files while they are written, like ".partial"; "": hidden
+	// names. On S3 files appear whole, under their own names.
+	Partial string
+	Policy  guard.Policy
 }
 
 // Driver is what every kind of store can do.
@@ -76,7 +83,7 @@ func withoutOptions(rawURL string) string {
 
 func openDriver(c Config) (Driver, error) {
 	if !strings.Contains(c.URL, "://") {
-		return openPath(c.URL)
+		return openPath(c.URL, c)
 	}
 	u, err := url.Parse(c.URL)
 	if err != nil {
@@ -102,7 +109,7 @@ func openDriver(c Config) (Driver, error) {
 	return open(u, &options{values: query}, c)
 }
 
-func openFile(u *url.URL, o *options, _ Config) (Driver, error) {
+func openFile(u *url.URL, o *options, c Config) (Driver, error) {
 	switch {
 	case u.Host != "" && u.Host != "localhost":
 		return nil, usage(u.Host + " is taken for a host; file URLs begin with three slashes")
@@ -112,14 +119,31 @@ func openFile(u *url.URL, o *options, _ Config) (Driver, error) {
 	if err := o.done(); err != nil {
 		return nil, err
 	}
-	return openPath(u.Path)
+	return openPath(u.Path, c)
 }
 
-func openPath(root string) (Driver, error) {
+func openPath(root string, c Config) (Driver, error) {
 	if root == "" {
 		return nil, usage("none is given")
 	}
-	return dir.Open(filepath.Join(root, schemas.Stream))
+	if c.Partner {
+		if info, err := os.Stat(root); err != nil || !info.IsDir() {
+			return nil, fault.New(fault.Usage, "open store", root, errors.New("no such directory"), "mount or create "+root)
+		}
+	}
+	s, err := dir.Open(c.under(root))
+	if err != nil {
+		return nil, err
+	}
+	return s.Partial(c.Partial), nil
+}
+
+// under returns where in the folder that the URL names the files lie.
+func (c *Config) under(folder string) string {
+	if c.Partner {
+		return folder
+	}
+	return path.Join(folder, schemas.Stream)
 }
 
 func usage(reason string) error {
