@@ -33,6 +33,9 @@ type Config struct {
 	// PartRows bounds the rows of one part.
 	PartRows int
 
+	// Delete, if set, is how [Exporter.Prune] deletes files.
+	Delete exchange.Deleter
+
 	// Health, if set, says how the store has been doing; a run notes it for `status`.
 	Health  func() guard.Health
 	Release string // the version of this software, for manifests
@@ -119,6 +122,8 @@ func New(config Config) (*Exporter, error) {
 type Summary struct {
 	Batches []BatchSummary `json:"batches"`
 	Running bool           `json:"running"` // another exporter is at work; this run did nothing
+	// Standing is the snapshot that still holds, so that none was published.
+	Standing *int64 `json:"standing,omitempty"`
 }
 
 // BatchSummary is one batch that the run published.
@@ -144,15 +149,16 @@ func (e *Exporter) Run(ctx context.Context) (Summary, error) {
 	return summary, err
 }
 
-// Snapshot is Run followed by a batch that holds every patient's current state. Beside another
-// exporter it fails, as do the methods below.
+// Snapshot is Run followed by a batch that holds every patient's current state, which is then read
+// back. Beside another exporter it fails, as do the methods below.
 func (e *Exporter) Snapshot(ctx context.Context) (Summary, error) {
-	return e.locked(ctx, func(s *session, ctx context.Context) error {
-		if err := s.catchUp(ctx); err != nil {
-			return err
-		}
-		return s.snapshot(ctx)
-	})
+	return e.locked(ctx, (*session).snapshot)
+}
+
+// SnapshotIfChanged is Snapshot, but where nothing has happened since the newest one, and that is
+// whole, it is Run alone: so a schedule may ask for snapshots as often as it likes.
+func (e *Exporter) SnapshotIfChanged(ctx context.Context) (Summary, error) {
+	return e.locked(ctx, (*session).snapshotIfChanged)
 }
 
 // NewGeneration goes on with a log after the producer's database was rolled back, restored

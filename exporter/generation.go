@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -15,6 +16,10 @@ import (
 
 // newGeneration plans and publishes a snapshot of this database behind whatever the log holds.
 func (s *session) newGeneration(ctx context.Context) error {
+	// It moves events to other transactions, by which pruning tells which have been exported.
+	if alone, err := s.lock(ctx, pruneKey); err != nil || !alone {
+		return cmp.Or(err, pruning("begin", "generation"))
+	}
 	end, err := s.reader.Last(ctx)
 	if errors.Is(err, exchange.ErrNotFound) {
 		return fault.New(fault.Usage, "begin", "generation", errors.New("the store holds no log"), "run `waybill export`, which begins one; if there was one, `waybill repair 0..N` writes it again from the database that published it")

@@ -17,6 +17,9 @@ import (
 // lockKey is the advisory lock that one exporter per database holds: "waybill" in ASCII.
 const lockKey = 0x77617962696c6c
 
+// pruneKey is the one of whoever prunes: exports go on beside it.
+const pruneKey = lockKey + 1
+
 const healthTable = "exporter.store_health"
 
 var errRunning = errors.New("another exporter is at work")
@@ -33,8 +36,20 @@ type session struct {
 }
 
 func (e *Exporter) open(ctx context.Context) (*session, error) {
+	s, err := e.connect(ctx, "waybill export")
+	if err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (e *Exporter) connect(ctx context.Context, name string) (*session, error) {
 	conn, err := connect.To(ctx, e.config.DatabaseURL, "patients database", map[string]string{
-		"application_name":     "waybill export",
+		"application_name":     name,
 		"synchronous_commit":   "on", // a plan that is lost after its batch was published would be a fork
 		"statement_timeout":    "0",
 		"idle_session_timeout": "0",
@@ -44,26 +59,26 @@ func (e *Exporter) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{Exporter: e, conn: conn, summary: Summary{Batches: []BatchSummary{}}, waiting: -1}
-	if err := s.prepare(ctx); err != nil {
-		s.close()
-		return nil, err
-	}
-	return s, nil
+	return &session{Exporter: e, conn: conn, summary: Summary{Batches: []BatchSummary{}}, waiting: -1}, nil
 }
 
 func (s *session) prepare(ctx context.Context) error {
-	var locked bool
-	if err := s.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(lockKey)).Scan(&locked); err != nil {
-		return fault.Database("lock", "exporter", err)
+	locked, err := s.lock(ctx, lockKey)
+	if err != nil {
+		return err
 	}
 	if !locked {
 		return fault.New(fault.Transient, "export", "patients", errRunning, "run it again when that one is through")
 	}
 	crashpoint.Here("export.1")
-	var err error
 	s.spool, err = spool.Open(s.config.Spool, "export")
 	return err
+}
+
+// lock takes one of the advisory locks, for as long as the session lives, if nobody has it.
+func (s *session) lock(ctx context.Context, key int64) (locked bool, err error) {
+	err = s.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", key).Scan(&locked)
+	return locked, fault.Database("lock", "exporter", err)
 }
 
 // noteHealth is for people: that it fails changes nothing that was done.
@@ -118,18 +133,6 @@ func (s *session) catchUp(ctx context.Context) error {
 		last = next
 	}
 	return nil
-}
-
-func (s *session) snapshot(ctx context.Context) error {
-	last, err := s.lastPlan(ctx)
-	if err != nil {
-		return err
-	}
-	next, err := s.planSnapshot(ctx, last)
-	if err != nil {
-		return err
-	}
-	return s.finish(ctx, next)
 }
 
 // resume brings the log to where the plan table says it is, beginning it if need be, and

@@ -29,6 +29,12 @@ func (m marked) Publish(ctx context.Context, name string, data []byte) error {
 	return m.Driver.Publish(ctx, name, data)
 }
 
+func (m marked) Delete(ctx context.Context, name string) error {
+	crashpoint.Call("store")
+	defer crashpoint.Call("store")
+	return m.Driver.Delete(ctx, name)
+}
+
 func (m marked) List(ctx context.Context, folder string) iter.Seq2[string, error] {
 	crashpoint.Call("store")
 	defer crashpoint.Call("store")

@@ -1,0 +1,49 @@
+-- +goose Up
+-- The floors that this database has published: everything below one was in batches once, and is
+-- not to be taken for another database's.
+CREATE TABLE exporter.floor (
+    batch        bigint PRIMARY KEY CHECK (batch BETWEEN 1 AND 999999999999), -- the oldest that stays
+    snapshot     bigint NOT NULL CHECK (snapshot >= batch),
+    published_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- prune_outbox deletes old events among the outbox's next rows behind a position, and returns how
+-- many, how many of those looked at were exported below the batch, and the last position looked
+-- at (NULL: there was none). Old is an event that went out below the batch, and whose patient has
+-- a newer one that did too: so each patient's last event stays, with which the next change is
+-- compared; and so does all that the batch and later ones, snapshots too, can be written again
+-- from. It refuses a batch behind the newest snapshot. Each call is a transaction of its own; it
+-- holds nobody up, for nobody updates events.
+-- +goose StatementBegin
+CREATE FUNCTION exporter.prune_outbox(
+    below bigint, behind bigint, number integer, dry_run boolean,
+    OUT pruned bigint, OUT exported bigint, OUT last bigint
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    before pg_snapshot;
+BEGIN
+    SELECT p.cursor_before INTO before FROM exporter.plan p WHERE p.batch = below;
+    IF before IS NULL OR NOT EXISTS (
+        SELECT FROM exporter.plan p WHERE p.batch >= below AND p.kind = 'snapshot' AND p.published_at IS NOT NULL) THEN
+        RAISE EXCEPTION 'no snapshot makes up for the events below batch %', below
+            USING ERRCODE = 'restrict_violation', HINT = 'publish one with `waybill export --snapshot`';
+    END IF;
+    WITH looked AS MATERIALIZED (
+        SELECT o.position, o.patient_id, o.version, pg_visible_in_snapshot(o.tx, before) AS exported
+        FROM patients.outbox o WHERE o.position > behind ORDER BY o.position LIMIT number),
+    old AS MATERIALIZED (
+        SELECT l.position FROM looked l
+        WHERE l.exported AND EXISTS (
+            SELECT FROM patients.outbox newer
+            WHERE newer.patient_id = l.patient_id AND newer.version > l.version AND pg_visible_in_snapshot(newer.tx, before))),
+    gone AS (
+        DELETE FROM patients.outbox o USING old WHERE o.position = old.position AND NOT dry_run)
+    SELECT (SELECT count(*) FROM old), count(*) FILTER (WHERE l.exported), max(l.position)
+    INTO pruned, exported, last FROM looked l;
+END $$;
+-- +goose StatementEnd
+REVOKE EXECUTE ON FUNCTION exporter.prune_outbox(bigint, bigint, integer, boolean) FROM PUBLIC;
+
+-- +goose Down
+DROP FUNCTION exporter.prune_outbox(bigint, bigint, integer, boolean);
+DROP TABLE exporter.floor;

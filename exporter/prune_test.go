@@ -1,0 +1,395 @@
+package exporter_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"waybill/exchange"
+	"waybill/exporter"
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+func newPruned(t *testing.T) *site {
+	s := newSite(t)
+	s.config.Delete = s.store.(exchange.Deleter)
+	return s
+}
+
+func (s *site) snapshot() {
+	s.Helper()
+	if _, err := s.exporter().Snapshot(s.Context()); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *site) prune(options exporter.PruneOptions) exporter.PruneSummary {
+	s.Helper()
+	summary, err := s.exporter().Prune(s.Context(), options)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return summary
+}
+
+// history is a log of nine batches with a snapshot at 4 and one at 7; of 30 patients ten have died,
+// and three of those live again.
+func (s *site) history() {
+	s.Helper()
+	s.export()
+	s.register(10)
+	s.export()
+	s.register(20)
+	s.export()
+	s.exec(`UPDATE patients.patient SET death_status = 'formal' WHERE id IN (SELECT id FROM patients.patient ORDER BY id LIMIT 10)`)
+	s.snapshot() // 3, 4
+	s.exec(`UPDATE patients.patient SET death_status = 'void' WHERE id IN (SELECT id FROM patients.patient WHERE death_status = 'formal' ORDER BY id LIMIT 3)`)
+	s.export()
+	s.register(1)
+	s.snapshot() // 6, 7
+	s.exec(`UPDATE patients.patient SET given_name = 'X' WHERE id = (SELECT min(id::text)::uuid FROM patients.patient)`)
+	s.export()
+}
+
+// age makes the batches up to one look that much older.
+func (s *site) age(batch int64, by time.Duration) {
+	s.Helper()
+	s.exec(`UPDATE exporter.plan SET window_from = window_from - CASE WHEN batch > $1 + 1 THEN '0' ELSE $2::interval END,
+		window_to = window_to - CASE WHEN batch > $1 THEN '0' ELSE $2::interval END`, batch, by)
+}
+
+// names lists what is on the store.
+func (s *site) names() (names []string) {
+	s.Helper()
+	var walk func(folder string)
+	walk = func(folder string) {
+		for name, err := range s.store.List(s.Context(), folder) {
+			if err != nil {
+				s.Fatal(err)
+			}
+			if path := path.Join(folder, name); strings.HasSuffix(name, "/") {
+				walk(path)
+			} else {
+				names = append(names, path)
+			}
+		}
+	}
+	walk("")
+	slices.Sort(names)
+	return names
+}
+
+func (s *site) count(sql string) (n int64) {
+	s.Helper()
+	if err := s.conn.QueryRow(s.Context(), sql).Scan(&n); err != nil {
+		s.Fatal(err)
+	}
+	return n
+}
+
+func TestPruneDeletesWhatIsOldBelowTheNewestSnapshot(t *testing.T) {
+	s := newPruned(t)
+	s.history()
+	before := s.names()
+	if got := s.prune(exporter.PruneOptions{Keep: time.Hour}); got.Floor != 0 || !slices.Equal(s.names(), before) {
+		t.Fatalf("nothing is an hour old: %+v", got)
+	}
+	s.age(4, 48*time.Hour)
+	dry := s.prune(exporter.PruneOptions{Keep: 24 * time.Hour, DryRun: true})
+	if !slices.Equal(s.names(), before) || s.count(`SELECT count(*) FROM exporter.plan`) != 9 {
+		t.Fatal("the dry run changed something")
+	}
+	// 10 patients have died in batch 3; their first events are old. In batch 5 some live again.
+	want := exporter.PruneSummary{Floor: 5, Snapshot: 7, Batches: 5, Parts: 4, Bytes: dry.Bytes, Outbox: 10, Plans: 5, Behind: []string{}, Files: dry.Files, DryRun: true}
+	if diff := cmp.Diff(want, dry); diff != "" || dry.Bytes < 1000 || len(dry.Files) != 9 {
+		t.Fatalf("dry run (-want +got): %s", diff)
+	}
+	want.DryRun, want.Files = false, nil
+	if diff := cmp.Diff(want, s.prune(exporter.PruneOptions{Keep: 24 * time.Hour})); diff != "" {
+		t.Fatalf("not what the dry run said: %s", diff)
+	}
+	after := slices.DeleteFunc(before, func(name string) bool { return slices.Contains(dry.Files, name) })
+	after = append(after, schemas.FloorName(1))
+	slices.Sort(after)
+	if diff := cmp.Diff(after, s.names()); diff != "" {
+		t.Errorf("on the store (-want +got): %s", diff)
+	}
+	if first := s.count(`SELECT min(batch) FROM exporter.plan`); first != 5 {
+		t.Errorf("the first plan is %d", first)
+	}
+	if again := s.prune(exporter.PruneOptions{Keep: 24 * time.Hour}); again.Outbox+again.Parts+again.Batches+again.Plans != 0 || again.Floor != 5 {
+		t.Errorf("again: %+v", again)
+	}
+	if more := s.prune(exporter.PruneOptions{}); more.Floor != 7 || more.Batches != 2 {
+		t.Errorf("without keeping anything: %+v", more)
+	}
+	s.register(1)
+	s.export()
+}
+
+// Whatever stays can be written again from what is left of the outbox, and the service goes on.
+func TestWhatStaysCanBeRepaired(t *testing.T) {
+	s := newPruned(t)
+	s.history()
+	s.age(4, 48*time.Hour)
+	s.prune(exporter.PruneOptions{Keep: 24 * time.Hour})
+	kept := s.names()
+	for _, name := range kept {
+		if strings.HasPrefix(name, "parts/") || strings.HasPrefix(name, "log/") && !strings.Contains(name, "005.json") {
+			s.remove(name)
+		}
+	}
+	if _, err := s.exporter().Repair(t.Context(), 5, 8); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(kept, s.names()); diff != "" {
+		t.Errorf("after the repair (-want +got): %s", diff)
+	}
+	s.exec(`UPDATE patients.patient SET address_city = 'Bern'`)
+	s.snapshot()
+	if got := s.last().Manifest.Totals.Rows; got != 31 {
+		t.Errorf("the next snapshot has %d patients of 31", got)
+	}
+}
+
+// A patient's last event stays however old it is: the next is compared with it, and snapshots are
+// made of it.
+func TestEachPatientsLastEventStays(t *testing.T) {
+	s := newPruned(t)
+	s.history()
+	s.prune(exporter.PruneOptions{})
+	if left := s.count(`SELECT count(DISTINCT patient_id) FROM patients.outbox`); left != 31 {
+		t.Errorf("%d patients of 31 are left", left)
+	}
+	var wrong int64
+	if err := s.conn.QueryRow(t.Context(), `SELECT count(*) FROM patients.state s LEFT JOIN LATERAL (
+		SELECT * FROM patients.outbox o WHERE o.patient_id = s.patient_id ORDER BY version DESC LIMIT 1) o ON true
+		WHERE o.death_status IS DISTINCT FROM s.death_status OR o.given_name IS DISTINCT FROM s.given_name`).Scan(&wrong); err != nil || wrong != 0 {
+		t.Errorf("of %d patients the last event is gone (%v)", wrong, err)
+	}
+}
+
+func TestNothingGoesWithoutAWholeSnapshot(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, s *site){
+		"damaged part": func(t *testing.T, s *site) {
+			part := s.entry(7).Manifest.Parts[0]
+			s.remove(part.Name)
+			if err := s.store.Put(t.Context(), part.Name, part.Bytes, io.LimitReader(rand.Reader, part.Bytes)); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"missing part":     func(t *testing.T, s *site) { s.remove(s.entry(7).Manifest.Parts[0].Name) },
+		"missing manifest": func(t *testing.T, s *site) { s.remove(schemas.ManifestName(7, 0)) },
+		"hole behind it":   func(t *testing.T, s *site) { s.register(1); s.export(); s.remove(schemas.ManifestName(8, 0)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newPruned(t)
+			s.history()
+			spoil(t, s)
+			before, rows := s.names(), s.count(`SELECT count(*) FROM patients.outbox`)
+			_, err := s.exporter().Prune(t.Context(), exporter.PruneOptions{})
+			if fault.ClassOf(err) != fault.Poison || fault.HintOf(err) == "" {
+				t.Errorf("%v (%v)", err, fault.ClassOf(err))
+			}
+			if diff := cmp.Diff(before, s.names()); diff != "" || rows != s.count(`SELECT count(*) FROM patients.outbox`) {
+				t.Errorf("it deleted something: %s", diff)
+			}
+		})
+	}
+	s := newPruned(t)
+	s.register(1)
+	s.export()
+	if _, err := s.exporter().Prune(t.Context(), exporter.PruneOptions{}); fault.ClassOf(err) != fault.Usage {
+		t.Errorf("without a snapshot: %v", err)
+	}
+}
+
+func (s *site) remove(name string) {
+	s.Helper()
+	if err := s.store.(exchange.Deleter).Delete(s.Context(), name); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *site) entry(batch int64) *exchange.Entry {
+	s.Helper()
+	entry, err := exchange.NewReader(s.store).Open(s.Context(), batch)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return entry
+}
+
+// watched is a store that notes what is deleted while there is no floor.
+type watched struct {
+	exchange.Deleter
+	delete func(name string) error
+}
+
+func (w watched) Delete(ctx context.Context, name string) error {
+	if err := w.delete(name); err != nil {
+		return err
+	}
+	return w.Deleter.Delete(ctx, name)
+}
+
+func TestTheFloorIsThereBeforeTheFirstFileGoes(t *testing.T) {
+	s := newPruned(t)
+	s.history()
+	reader := exchange.NewReader(s.store)
+	s.config.Delete = watched{s.config.Delete, func(name string) error {
+		if floor, err := reader.Floor(t.Context()); err != nil || floor.Batch != 7 {
+			t.Errorf("%s goes while the floor is %v: %v", name, floor, err)
+		}
+		if strings.HasPrefix(name, "log/") {
+			for _, left := range s.names() {
+				if ref, ok := schemas.ParsePartName(left); ok && ref.Batch < 7 {
+					t.Errorf("%s goes before %s", name, left)
+				}
+			}
+		}
+		return nil
+	}}
+	s.prune(exporter.PruneOptions{})
+	floor, err := reader.Floor(t.Context())
+	if err != nil || floor.Snapshot != 7 || floor.Previous != s.entry(7).Manifest.Previous || floor.Manifest != s.entry(7).Hash {
+		t.Errorf("the floor is %+v, %v", floor, err)
+	}
+}
+
+func TestAStoreThatDeletesNothing(t *testing.T) {
+	s := newPruned(t)
+	s.history()
+	s.config.Delete = watched{nil, func(name string) error {
+		return fault.New(fault.Usage, "delete", name, errors.New("access denied"), "")
+	}}
+	_, err := s.exporter().Prune(t.Context(), exporter.PruneOptions{})
+	if fault.ClassOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), "--outbox-only") || !strings.Contains(fault.HintOf(err), "below 7") {
+		t.Errorf("%v; %s", err, fault.HintOf(err))
+	}
+	before := s.names()
+	got := s.prune(exporter.PruneOptions{OutboxOnly: true})
+	if got.Outbox != 13 || got.Plans != 0 || !slices.Equal(before, s.names()) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestReceiptsSayWhoWouldBeLeftBehind(t *testing.T) {
+	s := newPruned(t)
+	s.history()
+	for instance, batch := range map[string]int64{"morgue@east": 5, "morgue@west": 6, "appointments@east": 2} {
+		r := &schemas.Receipt{
+			Format: 1, Stream: schemas.Stream, Log: s.last().Manifest.Log, Instance: instance, Events: []string{schemas.Died}, Batch: batch,
+			Manifest: s.last().Hash, Generation: 1, AppliedAt: schemas.At(time.Now()), Consumer: schemas.Software{Software: "waybill", Version: "test"},
+		}
+		if err := exchange.PublishReceipt(t.Context(), s.store, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := s.exporter().Prune(t.Context(), exporter.PruneOptions{LeaveBehind: []string{"appointments@east"}})
+	if fault.ClassOf(err) != fault.Held || !strings.Contains(err.Error(), "morgue@east has applied up to 5") || strings.Contains(err.Error(), "west") {
+		t.Errorf("%v", err)
+	}
+	if _, err := exchange.NewReader(s.store).Floor(t.Context()); !errors.Is(err, exchange.ErrNotFound) {
+		t.Errorf("there is a floor: %v", err)
+	}
+	got := s.prune(exporter.PruneOptions{LeaveBehind: []string{"appointments@east", "morgue@east"}})
+	if diff := cmp.Diff([]string{"appointments@east", "morgue@east"}, got.Behind); diff != "" || got.Floor != 7 {
+		t.Errorf("%+v: %s", got, diff)
+	}
+	// Who was left behind is not asked about again.
+	s.register(1)
+	s.snapshot()
+	if _, err := s.exporter().Prune(t.Context(), exporter.PruneOptions{LeaveBehind: []string{"morgue@west"}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// What another database published has no plan here: how old it is, nobody knows.
+func TestBatchesOfAnotherDatabaseGoByTheirAge(t *testing.T) {
+	s := newPruned(t)
+	s.history()
+	s.exec(`DELETE FROM exporter.plan WHERE batch < 4`)
+	if got := s.prune(exporter.PruneOptions{Keep: time.Hour}); got.Floor != 0 {
+		t.Errorf("%+v", got)
+	}
+	s.age(4, 48*time.Hour)
+	if got := s.prune(exporter.PruneOptions{Keep: time.Hour}); got.Floor != 5 || got.Batches != 5 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Exports go on beside a prune, and two prunes do not meet.
+func TestPruneBesideOthers(t *testing.T) {
+	s := newPruned(t)
+	s.history()
+	first := true
+	s.config.Delete = watched{s.config.Delete, func(string) error {
+		if first {
+			first = false
+			s.register(1)
+			if got := s.export(); len(got.Batches) != 1 {
+				t.Errorf("export beside it: %+v", got)
+			}
+			if got := s.prune(exporter.PruneOptions{}); !got.Running {
+				t.Errorf("another prune: %+v", got)
+			}
+			if _, err := s.exporter().NewGeneration(t.Context()); fault.ClassOf(err) != fault.Transient {
+				t.Errorf("a new generation: %v", err)
+			}
+		}
+		return nil
+	}}
+	s.prune(exporter.PruneOptions{})
+}
+
+// A prune function that is called by hand may be told nothing unlawful.
+func TestTheDatabaseRefusesToPruneWithoutASnapshot(t *testing.T) {
+	s := newPruned(t)
+	s.history()
+	for _, batch := range []int64{8, 9, -1} {
+		if _, err := s.conn.Exec(t.Context(), `SELECT exporter.prune_outbox($1, 0, 100, false)`, batch); err == nil {
+			t.Errorf("below %d it prunes", batch)
+		}
+	}
+	if _, err := s.conn.Exec(t.Context(), `SELECT exporter.prune_outbox(7, 0, 100, false)`); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASnapshotIsRepeatedOnlyForAReason(t *testing.T) {
+	s := newSite(t)
+	s.register(3)
+	ask := func() exporter.Summary {
+		t.Helper()
+		summary, err := s.exporter().SnapshotIfChanged(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return summary
+	}
+	if got := ask(); got.Standing != nil || s.last().Manifest.Kind != schemas.Snapshot {
+		t.Fatalf("the first: %+v", got)
+	}
+	at := s.last().Manifest.Batch
+	if got := ask(); got.Standing == nil || *got.Standing != at || s.last().Manifest.Batch != at {
+		t.Fatalf("nothing has changed: %+v", got)
+	}
+	s.register(1)
+	if got := ask(); got.Standing != nil || s.last().Manifest.Batch != at+2 {
+		t.Fatalf("a patient came: %+v", got)
+	}
+	s.remove(s.last().Manifest.Parts[0].Name)
+	if got := ask(); got.Standing != nil || s.last().Manifest.Batch != at+3 {
+		t.Fatalf("the last is damaged: %+v", got)
+	}
+}
