@@ -2,8 +2,15 @@ package importer
 
 import (
 	"context"
+	"database/sql"
 	"embed"
+	"errors"
+	"fmt"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"waybill/internal/fault"
 	"waybill/internal/migrate"
 	"waybill/schemas"
 )
@@ -19,5 +26,25 @@ func Migrate(ctx context.Context, databaseURL string, consumer *Consumer) error 
 	if consumer.Append == "" {
 		steps = append(steps, migrate.Statement(statementsFor(schemas.PatientEvents(), consumer).projection))
 	}
-	return migrate.Up(ctx, databaseURL, consumer.Name, append(steps, migrate.Files(consumer.files, "migration"))...)
+	steps = append(steps, migrate.Files(consumer.files, "migration"))
+	if consumer.Append != "" {
+		steps = append(steps, keyed(consumer.Append))
+	}
+	return migrate.Up(ctx, databaseURL, consumer.Name, steps...)
+}
+
+// keyed finds out whether a table can take each event once, before its second load fails.
+func keyed(table string) migrate.Step {
+	key := "(patient_id, " + orderKey + ")"
+	return func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, fmt.Sprintf("EXPLAIN INSERT INTO %s DEFAULT VALUES ON CONFLICT %s DO NOTHING", pgx.Identifier{table}.Sanitize(), key))
+		refused, ok := errors.AsType[*pgconn.PgError](err)
+		switch {
+		case ok && refused.Code == "42P01":
+			return fault.New(fault.Usage, "migrate", "table "+table, errors.New("none of the consumer's migrations makes it"), "add one, or correct `append` in consumer.yaml")
+		case ok && refused.Code == "42P10": // nothing to conflict with
+			return fault.New(fault.Usage, "migrate", "table "+table, errors.New("it has no unique key over "+key), "add one in a migration: that is how an event counts once")
+		}
+		return err
+	}
 }
