@@ -12,3 +12,15 @@ type Refused struct {
 
 // Error renders "line 7: reason".
 func (r *Refused) Error() string { return fmt.Sprintf("line %d: %s", r.Line, r.Reason) }
+
+// Malformed is an error in a file's form after which its records can't be told apart or counted:
+// nothing of the file counts.
+type Malformed struct{ Reason string }
+
+// Error returns the reason.
+func (m *Malformed) Error() string { return m.Reason }
+
+// Malformedf makes a [Malformed] of a reason; it never repeats what the file holds.
+func Malformedf(format string, args ...any) *Malformed {
+	return &Malformed{Reason: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,159 @@
+// Package charset reads text in the charset that a partner declares. Nothing is guessed, and
+// nothing is replaced in silence: every character that the charset lacks is counted.
+package charset
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+)
+
+// Charset is one declared charset. The zero Charset is UTF-8.
+type Charset struct {
+	name   string
+	single *[256]rune // of a charset of single bytes
+	utf16  unicode.BOMPolicy
+	wide   bool // UTF-16
+	endian unicode.Endianness
+}
+
+// Names are the charsets that can be declared.
+var Names = []string{"utf-8", "utf-16", "utf-16le", "utf-16be", "windows-1252", "iso-8859-1", "iso-8859-15"}
+
+// Of returns the charset of a name, in any letter case; none is UTF-8.
+func Of(name string) (Charset, error) {
+	name = strings.ToLower(name)
+	switch name {
+	case "", "utf-8":
+		return Charset{name: "utf-8"}, nil
+	case "utf-16":
+		return Charset{name: name, wide: true, utf16: unicode.ExpectBOM}, nil
+	case "utf-16le":
+		return Charset{name: name, wide: true, utf16: unicode.UseBOM, endian: unicode.LittleEndian}, nil
+	case "utf-16be":
+		return Charset{name: name, wide: true, utf16: unicode.UseBOM, endian: unicode.BigEndian}, nil
+	case "windows-1252":
+		return Charset{name: name, single: tableOf(charmap.Windows1252)}, nil
+	case "iso-8859-1":
+		return Charset{name: name, single: tableOf(charmap.ISO8859_1)}, nil
+	case "iso-8859-15":
+		return Charset{name: name, single: tableOf(charmap.ISO8859_15)}, nil
+	default:
+		return Charset{}, fmt.Errorf("unknown charset; known are %s", strings.Join(Names, ", "))
+	}
+}
+
+// tableOf returns the character of each byte. The control characters of 0x80 to 0x9F are no
+// text: they are what Windows-1252 leaves undefined, and in the ISO charsets nearly always the
+// letters of a Windows-1252 that was declared to be one of them.
+func tableOf(m *charmap.Charmap) *[256]rune {
+	var table [256]rune
+	for b := range table {
+		table[b] = m.DecodeByte(byte(b))
+		if r := table[b]; r >= 0x80 && r < 0xA0 {
+			table[b] = utf8.RuneError
+		}
+	}
+	return &table
+}
+
+// String returns the charset's name.
+func (c Charset) String() string { return c.name }
+
+// SingleBytes reports whether every character is one byte.
+func (c Charset) SingleBytes() bool { return c.single != nil }
+
+// Reader returns what text can be cut in before it is decoded: UTF-16 as UTF-8, all else as it
+// is. A UTF-16 without a byte order mark is an error, unless its byte order was declared.
+func (c Charset) Reader(r io.Reader) io.Reader {
+	if !c.wide {
+		return r
+	}
+	return transform.NewReader(r, unicode.UTF16(c.endian, c.utf16).NewDecoder())
+}
+
+// Append appends bytes that came from [Charset.Reader] as UTF-8 to dst and counts the characters
+// that are none of the charset; U+FFFD is one of those everywhere, for it says that somebody lost one before.
+func (c Charset) Append(dst, raw []byte) (text []byte, bad int) {
+	plain := ascii(raw)
+	dst = append(dst, raw[:plain]...)
+	raw = raw[plain:]
+	if len(raw) == 0 {
+		return dst, 0
+	}
+	if c.single == nil {
+		return appendUTF8(dst, raw)
+	}
+	for _, b := range raw {
+		r := c.single[b]
+		if r == utf8.RuneError {
+			bad++
+		}
+		dst = utf8.AppendRune(dst, r)
+	}
+	return dst, bad
+}
+
+// Bad counts the characters of bytes that are none of the charset.
+func (c Charset) Bad(raw []byte) (bad int) {
+	raw = raw[ascii(raw):]
+	if c.single != nil {
+		for _, b := range raw {
+			if c.single[b] == utf8.RuneError {
+				bad++
+			}
+		}
+		return bad
+	}
+	for len(raw) > 0 {
+		r, size := utf8.DecodeRune(raw)
+		if r == utf8.RuneError {
+			bad++
+		}
+		raw = raw[size:]
+	}
+	return bad
+}
+
+// Text returns bytes as UTF-8 that [Charset.Bad] found nothing wrong with.
+func (c Charset) Text(raw []byte) string {
+	if c.single == nil || ascii(raw) == len(raw) {
+		return string(raw)
+	}
+	text, _ := c.Append(make([]byte, 0, len(raw)+len(raw)/2), raw)
+	return string(text)
+}
+
+func appendUTF8(dst, raw []byte) (text []byte, bad int) {
+	for len(raw) > 0 {
+		r, size := utf8.DecodeRune(raw)
+		if r == utf8.RuneError {
+			bad++
+		}
+		dst = utf8.AppendRune(dst, r)
+		raw = raw[size:]
+	}
+	return dst, bad
+}
+
+// ascii returns how many bytes from the beginning are ASCII, looking at eight at a time.
+func ascii(raw []byte) int {
+	n := 0
+	for len(raw)-n >= 8 {
+		eight := raw[n : n+8 : n+8]
+		if (eight[0]|eight[1]|eight[2]|eight[3]|eight[4]|eight[5]|eight[6]|eight[7])&0x80 != 0 {
+			break
+		}
+		n += 8
+	}
+	if i := slices.IndexFunc(raw[n:], func(b byte) bool { return b >= utf8.RuneSelf }); i >= 0 {
+		return n + i
+	}
+	return len(raw)
+}

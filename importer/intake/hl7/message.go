@@ -1,0 +1,135 @@
+// Package hl7 reads the syntax of HL7 v2: files, batches, messages, segments, fields and escapes.
+// What a message means is not its business.
+package hl7
+
+import (
+	"bytes"
+	"crypto/sha256"
+)
+
+// Message is one message, valid until the next is read. Its segments are kept as they came, those
+// that nobody knows (Z…) too; the charset is still the sender's.
+type Message struct {
+	Line     int   // of the file, where its MSH is
+	From, To int64 // its bytes in the file
+
+	// Broken says that a line which is no segment was met, and taken for the rest of the segment before.
+	Broken bool
+
+	Separators
+	raw  []byte // the segments, each with a CR behind it
+	ends []int  // of the segments in raw, before their CR
+}
+
+// Separators are the five characters that MSH-1 and MSH-2 define; 0 where there is none.
+type Separators struct{ Field, Component, Repetition, Escape, Subcomponent byte }
+
+// Raw returns the whole message, with a CR behind each segment whatever the file has. It is valid as
+// long as the message is.
+func (m *Message) Raw() []byte { return m.raw }
+
+// Hash returns the SHA-256 of [Message.Raw].
+func (m *Message) Hash() [32]byte { return sha256.Sum256(m.raw) }
+
+// Len returns the number of segments.
+func (m *Message) Len() int { return len(m.ends) }
+
+// Segment returns the i-th segment, from 0; the first is the MSH.
+func (m *Message) Segment(i int) Segment {
+	from := 0
+	if i > 0 {
+		from = m.ends[i-1] + 1
+	}
+	return Segment{m.raw[from:m.ends[i]], &m.Separators}
+}
+
+// Segment is one segment of a message.
+type Segment struct {
+	text []byte
+	by   *Separators
+}
+
+// Name returns the segment's three letters.
+func (s Segment) Name() string { return string(s.text[:3]) }
+
+// Is reports whether the segment has the given name.
+func (s Segment) Is(name string) bool { return string(s.text[:3]) == name }
+
+// Field returns field n, counted as HL7 does: from 1, and MSH-1 is the separator itself. Fields that
+// the segment does not reach are empty.
+func (s Segment) Field(n int) Value {
+	text := s.text[3:]
+	if s.isHead() {
+		if n == 1 {
+			return Value{s.text[3:4], s.by, s.by.Component}
+		}
+		n--
+	}
+	for ; n > 0; n-- {
+		i := bytes.IndexByte(text, s.by.Field)
+		if i < 0 {
+			return Value{nil, s.by, s.by.Component}
+		}
+		text = text[i+1:]
+	}
+	if i := bytes.IndexByte(text, s.by.Field); i >= 0 {
+		text = text[:i]
+	}
+	return Value{text, s.by, s.by.Component}
+}
+
+func (s Segment) isHead() bool { return s.Is("MSH") || s.Is("BHS") || s.Is("FHS") }
+
+// Value is a field or a part of it, in the sender's charset and with its escapes.
+type Value struct {
+	text []byte
+	by   *Separators
+	next byte // the separator that divides it further
+}
+
+// Bytes returns the value as it lies.
+func (v Value) Bytes() []byte { return v.text }
+
+// Empty reports whether nothing is said: what is known stays.
+func (v Value) Empty() bool { return len(v.text) == 0 }
+
+// Deleted reports whether the value is `""`: what is known goes.
+func (v Value) Deleted() bool { return len(v.text) == 2 && v.text[0] == '"' && v.text[1] == '"' }
+
+// Repetitions calls yield with each repetition of a field.
+func (v Value) Repetitions(yield func(Value) bool) {
+	for text, more := v.text, true; more; {
+		var one []byte
+		one, text, more = cut(text, v.by.Repetition)
+		if !yield(Value{one, v.by, v.by.Component}) {
+			return
+		}
+	}
+}
+
+// First returns the first repetition.
+func (v Value) First() Value {
+	one, _, _ := cut(v.text, v.by.Repetition)
+	return Value{one, v.by, v.by.Component}
+}
+
+// Part returns part n, from 1: the component of a repetition, the sub-component of a component.
+// A value without further parts is its own first part.
+func (v Value) Part(n int) Value {
+	text, more := v.text, true
+	var one []byte
+	for ; n > 0; n-- {
+		if !more {
+			return Value{nil, v.by, v.by.Subcomponent}
+		}
+		one, text, more = cut(text, v.next)
+	}
+	return Value{one, v.by, v.by.Subcomponent}
+}
+
+func cut(text []byte, separator byte) (before, after []byte, found bool) {
+	if separator == 0 {
+		return text, nil, false
+	}
+	return bytes.Cut(text, []byte{separator})
+}
