@@ -83,7 +83,10 @@ func (c *conn) enter(folder string) error {
 	names, listErr := c.entries(above)
 	switch {
 	case slices.Contains(names, path.Base(folder)+"/"):
-		return unreadable(err)
+		if err = c.ChangeDir(folder); isRefusal(err) { // it was not made since
+			err = unreadable(err)
+		}
+		return err
 	case listErr != nil && !isRefusal(listErr):
 		return listErr
 	default: // an account may be kept from listing: then there is no telling

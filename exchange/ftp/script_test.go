@@ -167,6 +167,19 @@ func TestListingsThatCannotBeRead(t *testing.T) {
 	wantListed(t, s.serve(t, unaltered), "", "README.txt", "log/", "read")
 }
 
+// A producer may make a folder between our being refused it and our looking for it above.
+func TestAFolderThatIsMadeMeanwhileIsNoRefusal(t *testing.T) {
+	s := &script{answers: map[string]string{"CWD /log": "550 None"}}
+	listings := make(chan string, 2)
+	listings <- "drwxr-xr-x 2 u g 4096 Nov 22 05:26 log\r\n"
+	listings <- "-rw-r--r-- 1 u g 6 Nov 22 05:26 a\r\n"
+	s.data = func(w io.Writer) {
+		s.answers["CWD /log"] = "250 There"
+		io.WriteString(w, <-listings)
+	}
+	wantListed(t, s.serve(t, unaltered), "log", "a")
+}
+
 func TestFlatListingsThatCannotBeRead(t *testing.T) {
 	german := "-rw-r--r-- 1 u g 6 Dez 22 05:26 patient-events+log+a\r\n-rw-r--r-- 1 u g 6 Nov 22 05:26 patient-events+b\r\n"
 	s := &script{answers: map[string]string{
