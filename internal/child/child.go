@@ -14,9 +14,10 @@ import (
 
 // Process is a server with the processes it forked.
 type Process struct {
-	pid  int
-	end  syscall.Signal
-	gone chan struct{}
+	pid   int
+	end   syscall.Signal
+	gone  chan struct{}
+	state *os.ProcessState // once it is gone
 }
 
 // Start runs cmd, whose output must go to writers and not to files: the end of the output pipe
@@ -45,6 +46,7 @@ func Start(cmd *exec.Cmd, end syscall.Signal) (*Process, error) {
 		started <- err
 		if err == nil {
 			_ = cmd.Wait() // how a server ended is told by its log
+			p.state = cmd.ProcessState
 			close(p.gone)
 		}
 	}()
@@ -53,6 +55,12 @@ func Start(cmd *exec.Cmd, end syscall.Signal) (*Process, error) {
 
 // Gone is closed when the server and all its children have ended.
 func (p *Process) Gone() <-chan struct{} { return p.gone }
+
+// State waits until it has ended, and returns how it did.
+func (p *Process) State() *os.ProcessState {
+	<-p.gone
+	return p.state
+}
 
 // Stop asks for an orderly end and kills when ctx ends first.
 func (p *Process) Stop(ctx context.Context) error {

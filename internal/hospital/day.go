@@ -126,7 +126,7 @@ func (d *day) times(ctx context.Context, step string, n int, counter *int, chang
 
 func (d *day) register(ctx context.Context) error {
 	return d.times(ctx, "registrations", share(d.total, registeredPerMille), &d.lived.Registered, func(tx pgx.Tx, i int) error {
-		p := newPerson(d.opt.Seed, d.total+i, birthYears)
+		p := newPerson(d.opt.Seed, d.opt.Apart+d.total+i, birthYears)
 		if i%bornDeadOnceIn == 0 {
 			p.death = passing(d.r, d.opt.Now, "formal", "minute")
 		}

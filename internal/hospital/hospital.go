@@ -30,6 +30,9 @@ type Options struct {
 	// Patients and Appointments are the numbers for [Fill]: 10,000 patients and three
 	// appointments each by default.
 	Patients, Appointments int
+	// Apart is added to the serial numbers of those that [Day] registers, by which their identifiers
+	// differ: another one for each where several live side by side.
+	Apart int
 	// Progress is told of each step how much of it is done; in [Day] and [Staff] between two
 	// transactions.
 	Progress func(step string, done, total int)

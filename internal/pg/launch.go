@@ -24,6 +24,8 @@ const (
 	readyInterval = 20 * time.Millisecond
 	portAttempts  = 5
 	fastShutdown  = syscall.SIGINT // ends all sessions
+
+	immediateShutdown = syscall.SIGQUIT // also saves nothing
 )
 
 func (s *Server) dataDir() string      { return filepath.Join(s.dir, "data") }
@@ -154,6 +156,7 @@ func (s *Server) confine(cmd *exec.Cmd) {
 	if path, ok := os.LookupEnv("LD_LIBRARY_PATH"); ok {
 		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+path)
 	}
+	cmd.Env = append(cmd.Env, s.environ...)
 	s.account.Confine(cmd)
 }
 

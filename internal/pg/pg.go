@@ -35,6 +35,8 @@ type Options struct {
 	Binaries string
 	// Settings are added to the command line, over the defaults: {"fsync": "off"}.
 	Settings map[string]string
+	// Environment is added to the server's, as NAME=value.
+	Environment []string
 	// Log receives the server's log; nil discards it.
 	Log io.Writer
 	// Rand is the source of passwords; nil means crypto/rand.
@@ -48,6 +50,7 @@ type Server struct {
 	dir       string
 	temporary bool
 	settings  map[string]string
+	environ   []string
 	log       io.Writer
 	rand      io.Reader
 	port      int
@@ -60,7 +63,7 @@ type Server struct {
 // Start creates the data folder if need be and returns once the server accepts connections.
 // ctx bounds the start, not the server's life.
 func Start(ctx context.Context, opt Options) (*Server, error) {
-	s := &Server{settings: opt.Settings, log: opt.Log, rand: opt.Rand}
+	s := &Server{settings: opt.Settings, environ: opt.Environment, log: opt.Log, rand: opt.Rand}
 	if s.rand == nil {
 		s.rand = rand.Reader
 	}
@@ -169,6 +172,24 @@ func (s *Server) Kill() {
 		s.process.Kill()
 		s.process = nil
 	}
+}
+
+// StopAtOnce stops the server as `pg_ctl stop -m immediate` does: sessions are dropped and nothing
+// is written any more, so that [Server.Restart] has to recover. It returns when all its processes
+// are gone; when ctx ends first, they are killed.
+func (s *Server) StopAtOnce(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return nil
+	}
+	s.process.Signal(immediateShutdown)
+	err := s.process.Stop(ctx)
+	s.process = nil
+	if err != nil {
+		return s.failed("stop", "postgres", err)
+	}
+	return nil
 }
 
 // Restart shuts the server down if it runs, and starts it again on the same data and port.

@@ -48,9 +48,19 @@ func (e Exchange) At(host string) (Exchange, error) {
 	return Exchange{u.String(), e.Password, e.Path}, nil
 }
 
+// Addresses are 127.0.0.1, where hosts listen, and others of the loopback, where something may
+// stand in between.
+func Addresses() []string {
+	addresses := make([]string, 9)
+	for i := range addresses {
+		addresses[i] = fmt.Sprintf("127.0.0.%d", i+1)
+	}
+	return addresses
+}
+
 // StartHost starts a host of one of [Kinds] that keeps all it has in dir, which the account that
-// servers run as must be able to reach. FTP is through TLS, with a certificate for 127.0.0.1 and
-// 127.0.0.2.
+// servers run as must be able to reach. FTP is through TLS, with a certificate for [Addresses],
+// under which SSH's host key is known too.
 func StartHost(ctx context.Context, kind, dir string) (*Host, error) {
 	start, known := map[string]func(context.Context, string) (*Host, error){
 		"directory": startDirectory, "s3": startS3Host, "ftp": startFTPHost, "sftp": startSFTPHost,
@@ -106,7 +116,7 @@ func startFTPHost(ctx context.Context, dir string) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	certificate, err := ca.Issue("127.0.0.1", "127.0.0.2", "localhost")
+	certificate, err := ca.Issue(append(Addresses(), "localhost")...)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +152,7 @@ func startSFTPHost(ctx context.Context, dir string) (*Host, error) {
 		return nil, err
 	}
 	known := filepath.Join(dir, "known_hosts")
-	if err := s.writeKnownHosts(known, "127.0.0.1", "127.0.0.2"); err != nil {
+	if err := s.writeKnownHosts(known, Addresses()...); err != nil {
 		return nil, err
 	}
 	return &Host{

@@ -16,13 +16,14 @@ import (
 	"waybill/internal/fault"
 )
 
-// packages are Debian's for each server. They are unpacked into folders of their own and not
+// packages are Debian's for each server, and for a clock that can be set. They are unpacked into folders of their own and not
 // installed: two FTP servers exclude each other, and a machine that runs the tests should not
 // become a file server.
 var packages = map[string][]string{
 	"vsftpd":  {"vsftpd"},
 	"proftpd": {"proftpd-core", "proftpd-mod-crypto"},
 	"openssh": {"openssh-server"},
+	"clock":   {"libfaketime"},
 }
 
 // installation is where a server's program and libraries are: below a folder, or, when that is

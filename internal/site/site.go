@@ -34,6 +34,8 @@ type Options struct {
 	Store string // one of servers.Kinds
 	// Apart gives each service a PostgreSQL server of its own, and not only a database.
 	Apart bool
+	// Clocks gives each server a clock that can be set.
+	Clocks bool
 	// Postgres says how the servers run, but for their folders.
 	Postgres pg.Options
 	// ActWithin and Brake are the importers'.
@@ -58,6 +60,7 @@ type Site struct {
 	Services map[string]*Service
 
 	servers []*pg.Server
+	clock   *servers.Clock // the last server's
 	places  []*store.Place
 }
 
@@ -66,6 +69,7 @@ type Service struct {
 	Name   string
 	URL    string // for its own role, which reaches nothing else
 	Server *pg.Server
+	Clock  *servers.Clock // the server's; nil unless asked for
 }
 
 // Connect opens a connection as the service's application does.
@@ -104,6 +108,13 @@ func (s *Site) openService(ctx context.Context, name string) error {
 		if s.Apart {
 			opt.Dir += "-" + name
 		}
+		if s.Clocks {
+			var err error
+			if s.clock, err = servers.NewClock(opt.Dir + ".clock"); err != nil {
+				return err
+			}
+			opt.Environment = s.clock.Environment()
+		}
 		server, err := pg.Start(ctx, opt)
 		if err != nil {
 			return err
@@ -112,7 +123,7 @@ func (s *Site) openService(ctx context.Context, name string) error {
 	}
 	server := s.servers[len(s.servers)-1]
 	url, err := server.CreateService(ctx, name)
-	s.Services[name] = &Service{Name: name, URL: url, Server: server}
+	s.Services[name] = &Service{Name: name, URL: url, Server: server, Clock: s.clock}
 	return err
 }
 

@@ -47,6 +47,12 @@ func command(ctx context.Context, arguments []string) error {
 			return err
 		}
 		return endure(ctx, *opt)
+	case "faults":
+		opt := faultFlags(flags)
+		if err := flags.Parse(arguments[1:]); err != nil {
+			return err
+		}
+		return attack(ctx, *opt)
 	default:
 		return fmt.Errorf("there is no %q: say endurance or faults", arguments[0])
 	}

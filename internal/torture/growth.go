@@ -21,12 +21,12 @@ func (l limit) of(was float64) float64 { return was*(1+l.share) + l.slack }
 // limitFor allows what is not growth: a few buffers, a batch in flight, and free space in the
 // catalogs that vacuum has not yet come to.
 func limitFor(name string) limit {
-	switch {
-	case name == heap:
+	switch name {
+	case heap:
 		return limit{4 * mib, 0.25}
-	case name == goroutines || name == files || name == connections:
+	case goroutines, files, connections:
 		return limit{3, 0}
-	case name == spooled:
+	case spooled:
 		return limit{0, 0}
 	default:
 		return limit{mib / 2, 0.25}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// patience is how long a run may take, not counting the time that it was frozen, before it is
+// taken for stuck: longer than a store may keep it waiting, and again.
+const patience = 2*endless + 30*time.Second
+
+// history is what the runs came to, and which promises were broken.
+type history struct {
+	began time.Time
+	out   io.Writer
+
+	mu       sync.Mutex
+	runs     int
+	codes    map[int]int
+	shot     int // ended by our SIGKILL
+	replaced int // importers past their lease whose place another took
+	woken    int // runs that were frozen for longer than the lease, and then found themselves replaced
+	broken   []string
+}
+
+func newHistory(out io.Writer) *history {
+	return &history{began: time.Now(), out: out, codes: map[int]int{}}
+}
+
+// say prints a line with the time since the beginning.
+func (h *history) say(format string, arguments ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fmt.Fprintf(h.out, "%7.1fs  %s\n", time.Since(h.began).Seconds(), fmt.Sprintf(format, arguments...))
+}
+
+// breach notes a broken promise.
+func (h *history) breach(format string, arguments ...any) {
+	text := fmt.Sprintf(format, arguments...)
+	h.mu.Lock()
+	h.broken = append(h.broken, text)
+	h.mu.Unlock()
+	h.say("BROKEN: %s", text)
+}
+
+// failed tells whether any promise was broken.
+func (h *history) failed() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.broken) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d promises were broken; the first: %s", len(h.broken), h.broken[0])
+}
+
+// Exit codes that a run may have while things go wrong: done, given up for now, late.
+const exitDone, exitTransient, exitLate = 0, 4, 5
+
+// note takes in how a run ended.
+func (h *history) note(m *machine, r *run, state *os.ProcessState) {
+	said, slept := r.output.String(), time.Duration(r.slept.Load())
+	status := state.Sys().(syscall.WaitStatus)
+	switch {
+	case status.Signaled():
+		if !r.shot.Load() || status.Signal() != syscall.SIGKILL {
+			h.breach("a run of %s ended by %s: %s", m.name, status.Signal(), said)
+		}
+	case status.ExitStatus() != exitDone && status.ExitStatus() != exitTransient && status.ExitStatus() != exitLate:
+		h.breach("a run of %s ended with %d: %s", m.name, status.ExitStatus(), said)
+	}
+	if took := time.Since(r.began) - slept; took > patience {
+		h.breach("a run of %s took %s", m.name, took.Round(time.Second))
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.runs++
+	if status.Signaled() {
+		h.shot++
+		return
+	}
+	h.codes[status.ExitStatus()]++
+	if strings.Contains(said, "took the place") {
+		h.replaced++
+	}
+	if slept > lease && status.ExitStatus() == exitTransient {
+		h.woken++
+	}
+}
+
+func (h *history) print() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fmt.Fprintf(h.out, "%d runs: %d done, %d gave up for now, %d found the log late, %d were killed; %d frozen importers were replaced, %d woke up to give up\n",
+		h.runs, h.codes[exitDone], h.codes[exitTransient], h.codes[exitLate], h.shot, h.replaced, h.woken)
+}
