@@ -117,7 +117,7 @@ func (e *heldError) Error() string {
 func (e *heldError) fault() error {
 	hint := fmt.Sprintf("see `waybill import %s --dry-run`; if it is right, `waybill import %[1]s --approve %d --reason TEXT`", e.consumer, e.batch)
 	if e.rerun {
-		hint = "see it with --dry-run; if it is right, set `brake` higher in the configuration for this re-run"
+		hint = "see it with --dry-run; if it is right, give this re-run a --brake of its own"
 	}
 	return fault.New(fault.Held, "load", fmt.Sprintf("batch %d", e.batch), e, hint)
 }
@@ -128,9 +128,11 @@ func (l *load) brake(ctx context.Context) error {
 	if l.config.Brake == 0 {
 		return nil
 	}
-	approved, err := l.approved(ctx)
-	if err != nil || approved {
-		return err
+	if !l.mode.rerun { // what was approved is what the batch did at the time
+		approved, err := l.approved(ctx)
+		if err != nil || approved {
+			return err
+		}
 	}
 	held := &heldError{batch: l.summary.Batch, consumer: l.consumer.Name, brake: l.config.Brake, rerun: l.mode.rerun, effects: map[string]int64{}}
 	over := false

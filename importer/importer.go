@@ -183,13 +183,18 @@ type Summary struct {
 
 // BatchSummary is one batch that the run loaded.
 type BatchSummary struct {
-	Batch       int64            `json:"batch"`
-	Kind        string           `json:"kind"`
-	Rows        int64            `json:"rows"`    // events of the subscribed types
-	Changed     int64            `json:"changed"` // patients whose projected state changed
+	Batch   int64  `json:"batch"`
+	Kind    string `json:"kind"`
+	Rows    int64  `json:"rows"`    // events of the subscribed types
+	Changed int64  `json:"changed"` // patients whose projected state changed, new ones among them
+	// Of a re-run or dry run: those of the changed who were not known, and those whom the batch
+	// changed nothing of. A consumer that appends counts events.
+	Inserted    int64            `json:"inserted,omitempty"`
+	Unchanged   int64            `json:"unchanged,omitempty"`
 	Quarantined int64            `json:"quarantined"`
 	Bytes       int64            `json:"bytes"` // of the parts that were fetched
 	Effects     map[string]int64 `json:"effects"`
+	WindowFrom  time.Time        `json:"window_from"`
 	WindowTo    time.Time        `json:"window_to"` // the source's state up to here is in
 	Duration    time.Duration    `json:"duration_ns"`
 }
@@ -197,7 +202,8 @@ type BatchSummary struct {
 // Run loads everything from the checkpoint to now and returns. If another importer of this
 // consumer is at work it does nothing, which fails a run that was to note a decision.
 func (i *Importer) Run(ctx context.Context, options Options) (Summary, error) {
-	summary, err := i.leased(ctx, options, func(s *session, ctx context.Context) error {
+	a := access{dryRun: options.DryRun, tally: map[string]int64{}}
+	summary, err := i.leased(ctx, a, func(s *session, ctx context.Context) error {
 		if err := s.decide(ctx, options); err != nil {
 			return err
 		}
@@ -214,8 +220,8 @@ func (i *Importer) Run(ctx context.Context, options Options) (Summary, error) {
 }
 
 // leased does the work under the consumer's lease, or returns errRunning.
-func (i *Importer) leased(ctx context.Context, options Options, work func(*session, context.Context) error) (Summary, error) {
-	s, err := i.open(ctx, options.DryRun)
+func (i *Importer) leased(ctx context.Context, a access, work func(*session, context.Context) error) (Summary, error) {
+	s, err := i.open(ctx, a)
 	if errors.Is(err, errRunning) {
 		err = fault.New(fault.Transient, "import", i.subject(), err, "run it again when that one is through")
 	}

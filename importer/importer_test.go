@@ -112,6 +112,14 @@ func (s *site) rerun(options importer.RerunOptions) importer.Summary {
 	return summary
 }
 
+// span lists batches, both ends included.
+func span(from, to int64) (batches []int64) {
+	for batch := from; batch <= to; batch++ {
+		batches = append(batches, batch)
+	}
+	return batches
+}
+
 // value returns one value as text.
 func (s *site) value(sql string) string {
 	s.Helper()
@@ -182,9 +190,10 @@ func TestBatchesLoadOnceWhateverIsRunAgain(t *testing.T) {
 		t.Errorf("the second run loaded %+v", got.Batches)
 	}
 	// Out of order, and all again.
-	for _, r := range []importer.RerunOptions{{From: 2, To: 2}, {From: 1, To: 1}, {From: 0, To: 2}, {From: 1, To: 2, Reapply: true}} {
+	for _, r := range []importer.RerunOptions{{Batches: span(2, 2)}, {Batches: span(1, 1)}, {Batches: span(0, 2)}, {Batches: span(1, 2), Reapply: true}} {
+		r.Reason = "a test"
 		for _, b := range s.rerun(r).Batches {
-			if b.Changed != 0 && !r.Reapply || len(b.Effects) != 0 {
+			if b.Changed != 0 || len(b.Effects) != 0 {
 				t.Errorf("re-run %+v: %+v", r, b)
 			}
 		}
@@ -333,7 +342,7 @@ func TestObserveRecordsEffectsAndAppliesNone(t *testing.T) {
 		t.Errorf("%s effects recorded, want 2", got)
 	}
 	s.config.Observe = false
-	s.rerun(importer.RerunOptions{From: 1, To: 1, Reapply: true})
+	s.rerun(importer.RerunOptions{Reason: "a test", Batches: span(1, 1), Reapply: true})
 	if got := s.cases(); got != "expected 2" {
 		t.Errorf("re-applied after observing: %s", got)
 	}

@@ -50,14 +50,16 @@ func (s *session) takeLease(ctx context.Context) error {
 // evict terminates the backend of a holder past its lease, and tells whether there was one.
 func evict(ctx context.Context, tx pgx.Tx) (bool, error) {
 	var pid int32
-	var expired bool
-	err := tx.QueryRow(ctx, `SELECT lease.pid, lease.until < clock_timestamp()
-		FROM lease JOIN pg_stat_activity a ON a.pid = lease.pid AND a.backend_start = lease.backend_start`).Scan(&pid, &expired)
+	var expired, rerun bool
+	err := tx.QueryRow(ctx, `SELECT lease.pid, lease.until < clock_timestamp(), a.application_name LIKE $1
+		FROM lease JOIN pg_stat_activity a ON a.pid = lease.pid AND a.backend_start = lease.backend_start`, reruns).Scan(&pid, &expired, &rerun)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows): // nobody, or a holder whose backend is gone
 		return false, nil
 	case err != nil:
 		return false, err
+	case !expired && rerun:
+		return false, errRerunning
 	case !expired:
 		return false, errRunning
 	}

@@ -50,7 +50,7 @@ func (s *session) load(ctx context.Context, batch *fetched, mode loadMode) (err 
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	l := &load{session: s, batch: batch, tx: tx, mode: mode, started: started}
 	m := batch.manifest()
-	l.summary = BatchSummary{Batch: m.Batch, Kind: m.Kind, Bytes: batch.bytes(), Effects: map[string]int64{}, WindowTo: m.Window.To.Time}
+	l.summary = BatchSummary{Batch: m.Batch, Kind: m.Kind, Bytes: batch.bytes(), Effects: map[string]int64{}, WindowFrom: m.Window.From.Time, WindowTo: m.Window.To.Time}
 	for _, step := range l.steps() {
 		if err := step.take(ctx); err != nil {
 			return l.failed(ctx, err)
@@ -174,6 +174,9 @@ func (l *load) apply(ctx context.Context) error {
 	if l.consumer.Append != "" {
 		rows, err := l.write(ctx, l.sql.append)
 		l.summary.Changed, l.summary.Effects[effectAppended] = rows, rows
+		if l.asked() {
+			l.summary.Inserted, l.summary.Unchanged = rows, l.summary.Rows-rows
+		}
 		return err
 	}
 	if err := l.project(ctx); err != nil {
@@ -183,18 +186,28 @@ func (l *load) apply(ctx context.Context) error {
 }
 
 func (l *load) project(ctx context.Context) error {
-	if _, err := l.write(ctx, l.sql.project); err != nil {
+	if l.asked() {
+		if err := l.tx.QueryRow(ctx, foreseen).Scan(&l.summary.Inserted, &l.summary.Unchanged); err != nil {
+			return err
+		}
+	}
+	projected, err := l.write(ctx, l.sql.project)
+	if err != nil {
 		return err
 	}
-	var statements []string
+	if l.asked() {
+		l.summary.Unchanged -= projected
+	}
 	if l.batch.manifest().Kind == schemas.Snapshot {
-		statements = append(statements, vanish)
+		if _, err := l.tx.Exec(ctx, vanish); err != nil {
+			return err
+		}
+	}
+	if err := l.tx.QueryRow(ctx, `SELECT count(*) FROM changed`).Scan(&l.summary.Changed); err != nil {
+		return err
 	}
 	if l.mode.reapply {
-		statements = append(statements, `INSERT INTO changed SELECT DISTINCT patient_id FROM staging ON CONFLICT DO NOTHING`)
-	}
-	for _, sql := range append(statements, notice) {
-		if _, err := l.tx.Exec(ctx, sql); err != nil {
+		if _, err := l.tx.Exec(ctx, reapply); err != nil {
 			return err
 		}
 	}
@@ -203,8 +216,12 @@ func (l *load) project(ctx context.Context) error {
 			return err
 		}
 	}
-	return l.tx.QueryRow(ctx, `SELECT count(*) FROM changed`).Scan(&l.summary.Changed)
+	_, err = l.tx.Exec(ctx, notice)
+	return err
 }
+
+// asked reports whether a person asked for the load, and wants to know what it did not change too.
+func (l *load) asked() bool { return l.mode.rerun || l.dryRun != nil }
 
 // write runs a statement in the form that suits its table and returns the rows written. Nobody
 // else fills the table meanwhile: the checkpoint is locked.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"waybill/exchange"
 	"waybill/importer"
@@ -71,7 +72,7 @@ func TestQuarantineMakesNobodyVanish(t *testing.T) {
 	if got := s.load().Batches[0]; got.Quarantined != 1 || got.Effects["vanished"] != 0 {
 		t.Errorf("%+v, want 1 quarantined and nobody vanished", got)
 	}
-	s.rerun(importer.RerunOptions{From: 2, To: 2})
+	s.rerun(importer.RerunOptions{Reason: "a test", Batches: span(2, 2)})
 	if got := s.value(`SELECT count(*) FROM morgue.quarantine`); got != "1" {
 		t.Errorf("%s rows in quarantine after a re-run, want 1", got)
 	}
@@ -102,7 +103,7 @@ func TestARerunOfAnotherManifestIsRefused(t *testing.T) {
 	s.Changes(died(2))
 	s.load()
 	s.replaceOwn()
-	if _, err := s.again(importer.RerunOptions{From: 1, To: 1}); fault.ClassOf(err) != fault.Poison || !errors.Is(err, exchange.ErrFork) {
+	if _, err := s.again(importer.RerunOptions{Reason: "a test", Batches: span(1, 1)}); fault.ClassOf(err) != fault.Poison || !errors.Is(err, exchange.ErrFork) {
 		t.Errorf("got %v (%s), want a fork", err, fault.ClassOf(err))
 	}
 	if got := s.cases(); got != "expected 2" {
@@ -119,7 +120,7 @@ func TestTheBrakeBoundsARerun(t *testing.T) {
 	s.Changes()
 	s.load()
 	s.config.Observe, s.config.Brake = false, 2
-	options := importer.RerunOptions{From: 1, To: 2, Reapply: true}
+	options := importer.RerunOptions{Reason: "a test", Batches: span(1, 2), Reapply: true}
 	_, err := s.again(options)
 	if fault.ClassOf(err) != fault.Held || strings.Contains(fault.HintOf(err), "--approve") || fault.HintOf(err) == "" {
 		t.Errorf("got %v, next: %s; a re-run cannot be approved", err, fault.HintOf(err))
@@ -146,7 +147,7 @@ func TestADecisionBesideAnotherImporterFails(t *testing.T) {
 	decision := &importer.Decision{Batch: 1, Reason: "a bus accident", Person: "ann"}
 	s.refusedAs(fault.Transient, importer.Options{Approve: decision})
 	s.refusedAs(fault.Transient, importer.Options{Pass: decision})
-	if _, err := s.again(importer.RerunOptions{From: 0, To: 0}); fault.ClassOf(err) != fault.Transient || err == nil {
+	if _, err := s.again(importer.RerunOptions{Reason: "a test", Batches: span(0, 0), Wait: time.Millisecond}); fault.ClassOf(err) != fault.Transient || err == nil {
 		t.Errorf("a re-run beside another importer: %v", err)
 	}
 	if got := s.load(); !got.Running {

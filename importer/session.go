@@ -33,21 +33,25 @@ type session struct {
 	dryRun     pgx.Tx           // the transaction around a dry run's loads
 }
 
-func (i *Importer) open(ctx context.Context, dryRun bool) (_ *session, err error) {
-	s := &session{Importer: i, tally: map[string]int64{}}
-	s.summary = Summary{Consumer: i.consumer.Name, Batches: []BatchSummary{}, DryRun: dryRun, Observed: i.config.Observe}
+func (i *Importer) open(ctx context.Context, a access) (_ *session, err error) {
+	s := &session{Importer: i, tally: a.tally}
+	s.summary = Summary{Consumer: i.consumer.Name, Batches: []BatchSummary{}, DryRun: a.dryRun, Observed: i.config.Observe}
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
-	if s.conn, err = i.connect(ctx); err != nil {
+	name := importName
+	if a.rerun && !a.dryRun {
+		name = rerunName
+	}
+	if s.conn, err = i.connect(ctx, name); err != nil {
 		return nil, err
 	}
-	if s.renewer, err = i.connect(ctx); err != nil {
+	if s.renewer, err = i.connect(ctx, name); err != nil {
 		return nil, err
 	}
-	if err := s.takeLease(ctx); err != nil {
+	if err := s.enter(ctx, a); err != nil {
 		return nil, err
 	}
 	if _, err := s.conn.Exec(ctx, s.sql.temporary); err != nil {
@@ -60,7 +64,7 @@ func (i *Importer) open(ctx context.Context, dryRun bool) (_ *session, err error
 		return nil, err
 	}
 	s.summary.From = s.checkpoint.batch
-	if dryRun {
+	if a.dryRun {
 		if s.dryRun, err = s.conn.Begin(ctx); err != nil {
 			return nil, fault.Database("begin", "dry run", err)
 		}
@@ -68,9 +72,16 @@ func (i *Importer) open(ctx context.Context, dryRun bool) (_ *session, err error
 	return s, nil
 }
 
-func (i *Importer) connect(ctx context.Context) (*pgx.Conn, error) {
+// What connections are called in pg_stat_activity, where re-runs are told from imports.
+const (
+	importName = "waybill import "
+	rerunName  = "waybill rerun "
+	reruns     = "waybill% rerun %" // for LIKE
+)
+
+func (i *Importer) connect(ctx context.Context, name string) (*pgx.Conn, error) {
 	return connect.To(ctx, i.config.DatabaseURL, i.subject()+" database", map[string]string{
-		"application_name":                    "waybill import " + i.consumer.Name,
+		"application_name":                    name + i.consumer.Name,
 		"search_path":                         i.consumer.Name,
 		"statement_timeout":                   "0",
 		"idle_session_timeout":                "0",
@@ -108,7 +119,6 @@ func (s *session) now(ctx context.Context) (time.Time, error) {
 	return now, fault.Database("read", "clock", err)
 }
 
-// close rolls back whatever is open, gives the lease back and leaves nothing behind.
 // noteHealth is for people: that it fails changes nothing that was done.
 func (s *session) noteHealth(ctx context.Context) {
 	if s.config.Health == nil || s.dryRun != nil {
@@ -123,6 +133,7 @@ func (s *session) noteHealth(ctx context.Context) {
 
 const healthTable = "store_health"
 
+// close rolls back whatever is open, gives the lease back and leaves nothing behind.
 func (s *session) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -78,7 +78,7 @@ func TestWhatStaffWroteStaysThroughRerunsAndRetractions(t *testing.T) {
 		SELECT $1, $2, kind, resource, starts_at, ends_at FROM appointments.appointment WHERE id = $3`, slot(5), logtest.Patient(9), slot(2))
 	want := map[int]string{1: "booked", 2: "cancelled pat-dec", 3: "cancelled pat-dec", 4: "cancelled pat", 5: "booked"}
 	for _, reapply := range []bool{false, true} {
-		if got := c.rerun(importer.RerunOptions{From: 0, To: 1, Reapply: reapply}).Batches; len(got[1].Effects) != 0 {
+		if got := c.rerun(importer.RerunOptions{Reason: "a test", Batches: span(0, 1), Reapply: reapply}).Batches; len(got[1].Effects) != 0 {
 			t.Errorf("re-run (reapply %v) after staff: effects %v", reapply, got[1].Effects)
 		}
 		if diff := cmp.Diff(want, c.state()); diff != "" {

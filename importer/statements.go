@@ -66,10 +66,12 @@ func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
 
 // project takes the newest state of each patient in the batch; onConflict, where it is strictly
 // newer than what is there. It is sorted, so that neighbours in the index are written together.
+// A batch of an earlier generation, re-run, tells nothing new of anybody: the snapshot that opened
+// the present one was complete, and whoever is not known since then was not in it.
 func project(columns, onConflict string) string {
 	return fmt.Sprintf(`
 		WITH newest AS (
-		    SELECT DISTINCT ON (patient_id) * FROM staging
+		    SELECT DISTINCT ON (patient_id) * FROM staging WHERE generation >= (SELECT generation FROM checkpoint)
 		    ORDER BY patient_id, generation DESC, version DESC, revision DESC),
 		projected AS (
 		    INSERT INTO patient AS p (%[1]s) SELECT %[1]s FROM newest ORDER BY patient_id %[2]s
@@ -82,6 +84,15 @@ func appendTo(table, columns, onConflict string) string {
 		INSERT INTO %[1]s (%[2]s) SELECT DISTINCT ON (patient_id, %[3]s) %[2]s FROM staging
 		ORDER BY patient_id, %[3]s %[4]s`, table, columns, orderKey, onConflict)
 }
+
+// foreseen counts, before they are projected, the batch's patients who are not known, and all of them.
+const foreseen = `
+	SELECT count(*) FILTER (WHERE p.patient_id IS NULL AND of_now), count(*)
+	FROM (SELECT patient_id, bool_or(generation >= (SELECT generation FROM checkpoint)) AS of_now FROM staging GROUP BY patient_id) s
+	LEFT JOIN patient p USING (patient_id)`
+
+// reapply has the effects of all the batch's patients reconciled.
+const reapply = `INSERT INTO changed SELECT DISTINCT patient_id FROM staging JOIN patient USING (patient_id) ON CONFLICT DO NOTHING`
 
 // vanish is for snapshots. One is complete for every event type, so whoever is known from an
 // earlier generation and does not occur in it, not even as a bad row, is, at the source, no longer

@@ -39,7 +39,7 @@ func TestADayAtTheCommandLine(t *testing.T) {
 	if out := s.do("trace", patient(99).String()); strings.Count(out, "unknown here") != 3 {
 		t.Errorf("nobody knows this patient, and trace says\n%s", out)
 	}
-	s.says(s.do("rerun", "import", "morgue", "--batch", "0..2"), "BATCH")
+	s.says(s.do("rerun", "import", "morgue", "--batch", "0..2", "--reason", "a test"), "BATCH")
 	s.says(s.do("export", "--snapshot"), "snapshot")
 	s.says(s.do("import", "morgue"), "snapshot")
 	s.says(s.do("repair", "1"), "changes")
@@ -50,7 +50,7 @@ func TestEveryTableIsAvailableAsJSON(t *testing.T) {
 	s := newSite(t)
 	s.firstDay()
 	for _, command := range [][]string{
-		{"export"}, {"import", "morgue"}, {"status"}, {"batches"}, {"verify"}, {"trace", patient(0).String()}, {"rerun", "import", "morgue", "--batch", "1"},
+		{"export"}, {"import", "morgue"}, {"status"}, {"batches"}, {"verify"}, {"trace", patient(0).String()}, {"rerun", "import", "morgue", "--batch", "1", "--reason", "a test"},
 	} {
 		if out := s.do(append([]string{"--json"}, command...)...); !json.Valid([]byte(out)) {
 			t.Errorf("waybill --json %v printed\n%s", command, out)

@@ -86,16 +86,22 @@ func parseDuration(text string) (time.Duration, error) {
 type brake int
 
 func (b *brake) UnmarshalYAML(node *yaml.Node) error {
-	if node.Value == "off" {
-		*b = 0
-		return nil
+	parsed, err := parseBrake(node.Value)
+	if err == nil {
+		*b = *parsed
 	}
-	n, err := strconv.Atoi(node.Value)
+	return err
+}
+
+func parseBrake(text string) (*brake, error) {
+	if text == "off" {
+		return new(brake(0)), nil
+	}
+	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return fmt.Errorf("brake %q is neither a number of at least 1 nor off", node.Value)
+		return nil, fmt.Errorf("brake %q is neither a number of at least 1 nor off", text)
 	}
-	*b = brake(n)
-	return nil
+	return new(brake(n)), nil
 }
 
 // defaultBrake is in force unless a file sets another or turns it off.

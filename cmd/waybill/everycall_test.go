@@ -106,7 +106,7 @@ var scenarios = map[string]scenario{
 	"rerun": {func(w *twins) {
 		w.exportedDay()
 		w.do("import", "morgue")
-	}, nothing, always("rerun", "import", "morgue", "--batch", "1", "--reapply"), []string{"import", "morgue"}},
+	}, nothing, always("rerun", "import", "morgue", "--batch", "1", "--reapply", "--reason", "a test"), []string{"import", "morgue"}},
 	"approval": {(*twins).brake, func(w *twins) {
 		w.exportedDay()
 		w.both(func(s *site) { s.fails(6, nil, "import", "morgue") })

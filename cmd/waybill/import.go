@@ -41,37 +41,6 @@ func (c *importCommand) Run(ctx context.Context, env *environment) error {
 	return errors.Join(env.printImport(summary, err != nil), err)
 }
 
-type rerunCommand struct {
-	Import rerunImportCommand `cmd:"" help:"Load a consumer's batches again; what is not newer changes nothing."`
-}
-
-type rerunImportCommand struct {
-	Consumer string `arg:"" help:"The importing service."`
-	Batch    string `required:"" placeholder:"A..B" help:"The batches, both included."`
-	DryRun   bool   `help:"Show what would change, and change nothing."`
-	Reapply  bool   `help:"Reconcile the effects of all these batches' patients, as after apply.sql was fixed."`
-	Reason   string `placeholder:"TEXT" help:"Why; kept in the ledger."`
-}
-
-func (c *rerunImportCommand) Run(ctx context.Context, env *environment) error {
-	party, err := env.importing(c.Consumer)
-	if err != nil {
-		return err
-	}
-	from, to, err := batchRange(c.Batch)
-	if err != nil {
-		return err
-	}
-	i, err := party.importer(env)
-	if err != nil {
-		return err
-	}
-	summary, err := i.Rerun(ctx, importer.RerunOptions{
-		From: from, To: to, DryRun: c.DryRun, Reapply: c.Reapply, Reason: c.Reason, Person: person(),
-	})
-	return errors.Join(env.printImport(summary, err != nil), err)
-}
-
 // batchRange parses "41..57" or "41".
 func batchRange(text string) (from, to int64, err error) {
 	first, last, isRange := strings.Cut(text, "..")

@@ -160,8 +160,8 @@ func TestStatesThatWereAlteredAreNamed(t *testing.T) {
 
 	// As docs/reconcile.md says to mend it.
 	s.exec("morgue", `DELETE FROM morgue.patient WHERE patient_id IN ($1, $2)`, patient(2), patient(4))
-	s.do("rerun", "import", "morgue", "--batch", "1")
-	s.do("rerun", "import", "appointments", "--batch", "2")
+	s.do("rerun", "import", "morgue", "--batch", "1", "--reason", "mended")
+	s.do("rerun", "import", "appointments", "--batch", "2", "--reason", "mended")
 	s.reconciled(0)
 }
 
@@ -197,8 +197,8 @@ func TestPeoplesWorkIsNoDifference(t *testing.T) {
 	s.reconciled(0)
 	s.configure("morgue", "import: {}")
 	s.configure("appointments", "import: {}")
-	s.do("rerun", "import", "morgue", "--batch", "0..1", "--reapply")
-	s.do("rerun", "import", "appointments", "--batch", "0..1", "--reapply")
+	s.do("rerun", "import", "morgue", "--batch", "0..1", "--reapply", "--reason", "going live")
+	s.do("rerun", "import", "appointments", "--batch", "0..1", "--reapply", "--reason", "going live")
 	s.exec("morgue", `UPDATE morgue.case_file SET state = 'void' WHERE patient_id = $1`, patient(0))
 	s.exec("appointments", `UPDATE appointments.appointment SET status = 'booked' WHERE patient_id = $1`, patient(1))
 	s.reconciled(0)

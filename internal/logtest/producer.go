@@ -138,6 +138,17 @@ func sealed(body string) []byte {
 	return []byte(body + `"sha256":"` + schemas.Hash([]byte(body)) + `"}` + "\n")
 }
 
+// Restore puts back a batch's part, of these states, which its publication had left out.
+func (p *Producer) Restore(m *schemas.Manifest, states ...State) {
+	p.Helper()
+	now := p.Now
+	defer func() { p.Now = now }()
+	p.Now = m.Window.To.Time
+	if made := p.part(m, states); made.Name != m.Parts[0].Name {
+		p.Fatalf("restored %s, not %s", made.Name, m.Parts[0].Name)
+	}
+}
+
 func (p *Producer) part(m *schemas.Manifest, states []State) schemas.Part {
 	p.Helper()
 	var file bytes.Buffer

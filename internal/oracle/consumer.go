@@ -51,7 +51,8 @@ type Consumer struct {
 	Notices    map[Death]Notice
 	Ledger     []Entry
 
-	approved map[int]bool
+	generation int // of the last batch applied
+	approved   map[int]bool
 }
 
 // NewConsumer returns one that has loaded nothing.
@@ -113,9 +114,12 @@ func (c *Consumer) load(b Batch, bounds Bounds, spent map[string]int, rerun, rea
 	next := c.Clone()
 	events := subscribed(b)
 	changed, effects := next.project(b, events)
+	projected := len(changed)
 	if reapply {
 		for _, e := range events {
-			changed[e.Patient] = true
+			if _, known := next.Known[e.Patient]; known {
+				changed[e.Patient] = true
+			}
 		}
 	}
 	run := Run{Known: next.Known, Now: bounds.Now, Notices: next.Notices, Changed: slices.Sorted(maps.Keys(changed))}
@@ -125,10 +129,10 @@ func (c *Consumer) load(b Batch, bounds Bounds, spent map[string]int, rerun, rea
 		acting = acting.Clone()
 	}
 	effects = append(effects, acting.Apply(run)...)
-	if bounds.Brake > 0 && !bounds.Observe && !c.approved[b.Number] && c.brake(effects, spent, bounds.Brake) {
+	if bounds.Brake > 0 && !bounds.Observe && (rerun || !c.approved[b.Number]) && c.brake(effects, spent, bounds.Brake) {
 		return false
 	}
-	entry := Entry{Batch: b.Number, Rows: len(events), Changed: len(changed), Effects: effects, Observed: bounds.Observe}
+	entry := Entry{Batch: b.Number, Rows: len(events), Changed: projected, Effects: effects, Observed: bounds.Observe}
 	if rerun {
 		entry.Rerun = 1
 		for _, e := range c.Ledger {
@@ -138,6 +142,9 @@ func (c *Consumer) load(b Batch, bounds Bounds, spent map[string]int, rerun, rea
 		}
 	}
 	next.Ledger = append(next.Ledger, entry)
+	if !rerun {
+		next.generation = b.Generation
+	}
 	*c = *next
 	return true
 }
@@ -153,6 +160,9 @@ func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, e
 	named := map[Patient]bool{}
 	for _, e := range events {
 		named[e.Patient] = true
+		if e.Generation < c.generation {
+			continue // re-run; what a generation forgot it brings back no more
+		}
 		if known, ok := c.Known[e.Patient]; !ok || e.newer(known) {
 			c.Known[e.Patient] = e
 			changed[e.Patient] = true

@@ -186,7 +186,7 @@ func (w *world) aRerun(t *rapid.T) {
 	if last < 0 {
 		t.Skip()
 	}
-	from := rapid.IntRange(0, last).Draw(t, "from")
+	from := rapid.IntRange(w.model[consumer].Ledger[0].Batch, last).Draw(t, "from")
 	w.rerun(consumer, from, rapid.IntRange(from, last).Draw(t, "to"), rapid.Bool().Draw(t, "reapply"),
 		how{Brake: rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "brake")})
 }

@@ -333,9 +333,16 @@ func (w *world) rerun(consumer string, from, to int, reapply bool, o how) {
 	w.Helper()
 	w.said("w.rerun(%q, %d, %d, %t, %#v)", consumer, from, to, reapply, o)
 	through := w.model[consumer].Rerun(w.log.Batches[from:to+1], o.bounds(w.now), reapply)
-	_, err := w.importer(consumer, o).Rerun(w.ctx, importer.RerunOptions{From: int64(from), To: int64(to), Reapply: reapply, Reason: "a test"})
+	_, err := w.importer(consumer, o).Rerun(w.ctx, importer.RerunOptions{Batches: span(from, to), Reapply: reapply, Reason: "a test"})
 	w.ended(err, through)
 	w.agree(consumer)
+}
+
+func span(from, to int) (batches []int64) {
+	for batch := from; batch <= to; batch++ {
+		batches = append(batches, int64(batch))
+	}
+	return batches
 }
 
 func (w *world) ended(err error, through bool) {
