@@ -158,6 +158,8 @@ type Options struct {
 	Approve *Decision
 	// Pass leaves a poison batch behind, if a later batch of the verified chain covers it.
 	Pass *Decision
+	// FromSnapshot goes on from that snapshot, if the batch that is next is gone for good.
+	FromSnapshot *Decision
 }
 
 // Decision is a person's word on one batch.
@@ -213,7 +215,7 @@ func (i *Importer) Run(ctx context.Context, options Options) (Summary, error) {
 		}
 		return err
 	})
-	if errors.Is(err, errRunning) && options.Approve == nil && options.Pass == nil {
+	if errors.Is(err, errRunning) && options.Approve == nil && options.Pass == nil && options.FromSnapshot == nil {
 		summary.Running, err = true, nil
 	}
 	return summary, err

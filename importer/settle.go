@@ -74,5 +74,8 @@ func (s *session) decide(ctx context.Context, options Options) error {
 	if options.Pass != nil {
 		return s.pass(ctx, *options.Pass)
 	}
+	if options.FromSnapshot != nil {
+		return s.restart(ctx, *options.FromSnapshot)
+	}
 	return nil
 }

@@ -1,0 +1,90 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"waybill/internal/fault"
+)
+
+// PruneOptions say how much goes.
+type PruneOptions struct {
+	Keep   time.Duration // records younger than this stay
+	DryRun bool          // count, and change nothing
+}
+
+// PruneSummary is what one prune deleted, or would delete: rows.
+type PruneSummary struct {
+	Consumer   string `json:"consumer"`
+	Ledger     int64  `json:"ledger"`
+	Effects    int64  `json:"effects"`
+	Quarantine int64  `json:"quarantine"`
+	DryRun     bool   `json:"dry_run"`
+	Running    bool   `json:"running"` // an importer is at work; this did nothing
+}
+
+// Prune deletes old records of what was done: rows of ledger, effect log and quarantine. What the
+// consumer goes by stays: checkpoint, projection, notices, approvals and its own tables.
+func (i *Importer) Prune(ctx context.Context, options PruneOptions) (PruneSummary, error) {
+	summary := PruneSummary{Consumer: i.consumer.Name, DryRun: options.DryRun}
+	_, err := i.leased(ctx, access{dryRun: options.DryRun}, func(s *session, ctx context.Context) error {
+		for _, p := range []struct {
+			table, key, old string
+			rows            *int64
+		}{
+			{"quarantine", "(id)", oldQuarantine, &summary.Quarantine}, // before the ledger, which tells of snapshots
+			{"effect_log", "(id)", oldEffects, &summary.Effects},
+			{"ledger", "(batch, rerun)", oldLedger, &summary.Ledger},
+		} {
+			rows, err := s.prune(ctx, p.table, p.key, p.old, options.Keep)
+			if err != nil {
+				return fault.Database("prune", p.table+" of "+i.consumer.Name, err)
+			}
+			*p.rows = rows
+		}
+		return nil
+	})
+	if errors.Is(err, errRunning) {
+		summary.Running, err = true, nil
+	}
+	return summary, err
+}
+
+// What is old, by the key of its table, with $1 as the time to keep.
+const (
+	// The last row says what the checkpoint applied, those behind the last receipt are summed up in
+	// the next. No hole is left, which would look like a batch that was left out.
+	oldLedger = `SELECT l.batch, l.rerun FROM ledger l, checkpoint c
+		WHERE l.applied_at < clock_timestamp() - $1::interval AND l.batch < c.batch AND l.batch <= c.receipt
+		  AND NOT EXISTS (SELECT FROM ledger young WHERE young.batch < l.batch AND young.rerun = 0
+		                  AND young.applied_at >= clock_timestamp() - $1::interval)`
+	// What was done about one death goes as a whole, or what is left would tell a half. What was only
+	// observed stays: reconcile.sql excuses by it what was never applied.
+	oldEffects = `SELECT e.id FROM effect_log e JOIN (
+		    SELECT patient_id, death_no FROM effect_log GROUP BY patient_id, death_no
+		    HAVING max(at) < clock_timestamp() - $1::interval AND NOT bool_or(observed)) done
+		ON e.patient_id IS NOT DISTINCT FROM done.patient_id AND e.death_no IS NOT DISTINCT FROM done.death_no`
+	// A row set aside may be all that tells of a patient, until a snapshot has told everything.
+	oldQuarantine = `SELECT q.id FROM quarantine q
+		WHERE q.at < clock_timestamp() - $1::interval
+		  AND EXISTS (SELECT FROM ledger l WHERE l.batch > q.batch AND l.kind = 'snapshot')`
+)
+
+// pruneRows is how many rows one transaction deletes.
+const pruneRows = 10_000
+
+// prune deletes what the query old finds, a portion to a transaction, and returns how many rows.
+func (s *session) prune(ctx context.Context, table, key, old string, keep time.Duration) (rows int64, err error) {
+	for {
+		tag, err := s.database().Exec(ctx, fmt.Sprintf(`DELETE FROM %s WHERE %s IN (%s LIMIT %d)`, table, key, old, pruneRows), keep)
+		if err != nil {
+			return rows, err
+		}
+		rows += tag.RowsAffected()
+		if tag.RowsAffected() < pruneRows {
+			return rows, nil
+		}
+	}
+}
