@@ -46,6 +46,12 @@ func (s *Source) Last(ctx context.Context) (last int64, err error) {
 	return last, fault.Database("read", "exporter.plan", err)
 }
 
+// Begins returns the oldest batch that was not pruned.
+func (s *Source) Begins(ctx context.Context) (batch int64, err error) {
+	err = s.session.conn.QueryRow(ctx, `SELECT coalesce(max(batch), 0) FROM exporter.floor`).Scan(&batch)
+	return batch, fault.Database("read", "exporter.floor", err)
+}
+
 // Window returns the first and the last of the batches whose windows overlap the time from since
 // until until.
 func (s *Source) Window(ctx context.Context, since, until time.Time) (from, to int64, err error) {
@@ -99,6 +105,13 @@ func (s *Source) unplanned(ctx context.Context, batch int64) (reconcile.Publishe
 	err := s.session.conn.QueryRow(ctx, `SELECT batch FROM exporter.plan ORDER BY batch LIMIT 1`).Scan(&first)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return reconcile.Published{}, fault.Database("read", "exporter.plan", err)
+	}
+	begins, failed := s.Begins(ctx)
+	if failed != nil {
+		return reconcile.Published{}, failed
+	}
+	if batch < begins {
+		return reconcile.Published{Uncountable: "it was pruned"}, nil
 	}
 	if err == nil && batch < first {
 		return reconcile.Published{Uncountable: "another database published it"}, nil

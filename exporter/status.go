@@ -59,7 +59,8 @@ type TracedEvent struct {
 	DeathNo    int32     `json:"death_no"`
 	Baseline   bool      `json:"baseline"`
 	RecordedAt time.Time `json:"recorded_at"`
-	Batch      *int64    `json:"batch"` // nil: in none yet
+	Batch      *int64    `json:"batch"`            // nil: in none yet, or in one that was pruned
+	Pruned     *int64    `json:"pruned,omitempty"` // it went out in a batch below this one
 }
 
 // ReadTrace returns the events of one patient, given by UUID, and the batches they went out in.
@@ -70,9 +71,13 @@ func ReadTrace(ctx context.Context, databaseURL, patient string) ([]TracedEvent,
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	rows, err := conn.Query(ctx, `
-		SELECT version, event, death_no, baseline, recorded_at,
-		    (SELECT min(batch) FROM exporter.plan WHERE kind <> 'genesis' AND published_at IS NOT NULL AND pg_visible_in_snapshot(tx, cursor_after))
-		FROM patients.outbox WHERE patient_id = $1 ORDER BY version`, patient)
+		SELECT version, event, death_no, baseline, recorded_at, CASE WHEN gone.batch IS NULL THEN
+		    (SELECT min(batch) FROM exporter.plan WHERE kind <> 'genesis' AND published_at IS NOT NULL AND pg_visible_in_snapshot(tx, cursor_after)) END,
+		    gone.batch
+		FROM patients.outbox LEFT JOIN LATERAL (
+		    SELECT f.batch FROM exporter.floor f JOIN exporter.plan p USING (batch)
+		    WHERE pg_visible_in_snapshot(tx, p.cursor_before) ORDER BY f.batch DESC LIMIT 1) AS gone ON true
+		WHERE patient_id = $1 ORDER BY version`, patient)
 	if err != nil {
 		return nil, fault.Database("trace", "outbox", err)
 	}

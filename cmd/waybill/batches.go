@@ -29,8 +29,12 @@ func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	begins, err := reader.Begins(ctx)
+	if err != nil {
+		return err
+	}
 	var rows []batchRow
-	for entry, err := range reader.Entries(ctx, max(0, last.Manifest.Batch-int64(c.Last)+1), last.Manifest.Batch) {
+	for entry, err := range reader.Entries(ctx, max(begins, last.Manifest.Batch-int64(c.Last)+1), last.Manifest.Batch) {
 		if err != nil {
 			return err
 		}

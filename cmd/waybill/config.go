@@ -31,6 +31,7 @@ type config struct {
 	AllowPlaintext    string        `yaml:"allow_plaintext"`
 	Spool             string        `yaml:"spool"`
 	Zone              string        `yaml:"zone"`
+	Retention         duration      `yaml:"retention"`
 	Export            *exportConfig `yaml:"export"`
 	Import            *importConfig `yaml:"import"`
 
@@ -167,6 +168,9 @@ func (c *config) check(data []byte) (err error) {
 		return at("store", "name the place where the files lie")
 	case c.StorePassword != "" && c.StorePasswordFile != "":
 		return at("store_password", "give either store_password or store_password_file")
+	}
+	if c.Retention < 0 {
+		return at("retention", "a duration; without one nothing is pruned")
 	}
 	if c.zone, err = time.LoadLocation(c.Zone); err != nil || c.Zone == "Local" { // PostgreSQL knows no Local
 		return at("zone", "unknown zone "+c.Zone)

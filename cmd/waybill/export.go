@@ -15,7 +15,8 @@ import (
 
 type exportCommand struct {
 	Service       string `arg:"" optional:"" default:"patients" help:"The exporting service."`
-	Snapshot      bool   `xor:"kind" help:"Append every patient's current state as well."`
+	Snapshot      bool   `xor:"kind" help:"Append every patient's current state as well, unless the newest snapshot still holds."`
+	Always        bool   `help:"With --snapshot: also where nothing has changed since the last one."`
 	NewGeneration bool   `xor:"kind" help:"Go on after this database was rolled back, restored or replaced: begin a generation with a snapshot."`
 }
 
@@ -26,8 +27,10 @@ func (c *exportCommand) Run(ctx context.Context, env *environment) error {
 	}
 	run := e.Run
 	switch {
-	case c.Snapshot:
+	case c.Snapshot && c.Always:
 		run = e.Snapshot
+	case c.Snapshot:
+		run = e.SnapshotIfChanged
 	case c.NewGeneration:
 		run = e.NewGeneration
 	}
@@ -75,6 +78,8 @@ func (env *environment) printExport(s exporter.Summary, failed bool) error {
 		return nil // the error says all
 	case s.Running:
 		fmt.Fprintln(env.out, "another exporter is at work; nothing done")
+	case s.Standing != nil:
+		fmt.Fprintf(env.out, "nothing has changed since snapshot %d, and it is whole\n", *s.Standing)
 	case len(s.Batches) == 0:
 		fmt.Fprintln(env.out, "nothing new")
 	}

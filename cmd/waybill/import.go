@@ -13,11 +13,12 @@ import (
 )
 
 type importCommand struct {
-	Consumer string `arg:"" help:"The importing service: morgue, appointments, or one of the site's own."`
-	DryRun   bool   `help:"Show what one run would do, and do nothing."`
-	Approve  *int64 `xor:"decision" placeholder:"N" help:"Let held batch N be applied."`
-	Pass     *int64 `xor:"decision" placeholder:"N" help:"Leave poison batch N behind, if a later snapshot or correction covers it."`
-	Reason   string `placeholder:"TEXT" help:"Why; kept in the ledger. Needed with --approve and --pass."`
+	Consumer     string `arg:"" help:"The importing service: morgue, appointments, or one of the site's own."`
+	DryRun       bool   `help:"Show what one run would do, and do nothing."`
+	Approve      *int64 `xor:"decision" placeholder:"N" help:"Let held batch N be applied."`
+	Pass         *int64 `xor:"decision" placeholder:"N" help:"Leave poison batch N behind, if a later snapshot or correction covers it."`
+	FromSnapshot *int64 `xor:"decision" placeholder:"N" help:"Go on from snapshot N, if the next batch was pruned or is gone for good."`
+	Reason       string `placeholder:"TEXT" help:"Why; kept in the ledger. Needed with --approve, --pass and --from-snapshot."`
 }
 
 func (c *importCommand) Run(ctx context.Context, env *environment) error {
@@ -35,6 +36,9 @@ func (c *importCommand) Run(ctx context.Context, env *environment) error {
 	}
 	if c.Pass != nil {
 		options.Pass = &importer.Decision{Batch: *c.Pass, Reason: c.Reason, Person: person()}
+	}
+	if c.FromSnapshot != nil {
+		options.FromSnapshot = &importer.Decision{Batch: *c.FromSnapshot, Reason: c.Reason, Person: person()}
 	}
 	summary, err := i.Run(ctx, options)
 	env.idle = summary.Running

@@ -43,6 +43,7 @@ type commands struct {
 	Import    importCommand    `cmd:"" help:"Load everything from the checkpoint to now."`
 	Rerun     rerunCommand     `cmd:"" help:"Load batches again."`
 	Repair    repairCommand    `cmd:"" help:"Put the lost or damaged files of a published batch on the store again."`
+	Prune     pruneCommand     `cmd:"" help:"Delete what is old: log, outbox and plans below the newest snapshot; a consumer's records."`
 	Status    statusCommand    `cmd:"" help:"Show how far everybody is."`
 	Batches   batchesCommand   `cmd:"" help:"List the newest batches of the log."`
 	Verify    verifyCommand    `cmd:"" help:"Read log and parts again: chain, hashes, counts."`

@@ -179,7 +179,7 @@ func (c *config) exporter(env *environment, progress func(done, total int64)) (*
 		return nil, err
 	}
 	return exporter.New(exporter.Config{
-		DatabaseURL: url, Store: env.measured(c, place), Spool: c.Spool,
+		DatabaseURL: url, Store: env.measured(c, place), Delete: place, Spool: c.Spool,
 		Heartbeat: time.Duration(c.Export.Heartbeat), BatchEvents: c.Export.BatchEvents,
 		Release: release(), Log: env.log, Progress: progress, Health: place.Health,
 		Published: func(b exporter.BatchSummary) { env.metrics.Published(c.Service, b) },

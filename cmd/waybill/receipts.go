@@ -13,7 +13,8 @@ import (
 // receipt is how far a consumer says it is, and since when it should have said more.
 type receipt struct {
 	*schemas.Receipt
-	Behind      int64      `json:"behind"` // batches
+	Behind      int64      `json:"behind"`           // batches
+	Pruned      bool       `json:"pruned,omitempty"` // what it needs next is below the floor
 	SilentSince *time.Time `json:"silent_since,omitempty"`
 }
 
@@ -25,9 +26,13 @@ func readReceipts(ctx context.Context, reader *exchange.Reader, logEnd int64, no
 	if err != nil {
 		return nil, err
 	}
+	begins, err := reader.Begins(ctx)
+	if err != nil {
+		return nil, err
+	}
 	list := make([]receipt, len(found))
 	for i, r := range found {
-		list[i] = receipt{Receipt: r, Behind: max(0, logEnd-r.Batch)}
+		list[i] = receipt{Receipt: r, Behind: max(0, logEnd-r.Batch), Pruned: r.Batch+1 < begins}
 		if list[i].Behind == 0 {
 			continue
 		}
@@ -54,6 +59,8 @@ func receiptsOf(list []receipt) []*schemas.Receipt {
 func (r receipt) print(t *table, row *serviceStatus) {
 	state := "current"
 	switch {
+	case r.Pruned:
+		state = "below the floor: it must begin again at a snapshot"
 	case r.SilentSince != nil:
 		state = "silent since " + when(*r.SilentSince, row.zone)
 	case r.Behind > 0:

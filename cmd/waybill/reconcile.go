@@ -189,19 +189,35 @@ func (r *reconciliation) batches(ctx context.Context) (from, to int64, err error
 	if err != nil {
 		return 0, 0, err
 	}
+	begins, err := r.begins(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
 	if r.Batch != "" {
-		if from, to, err = batchRange(r.Batch); err == nil && to > last {
+		if from, to, err = batchRange(r.Batch); err == nil && from < begins {
+			err = fault.New(fault.Usage, "read", fmt.Sprintf("batch %d", from), fmt.Errorf("it was pruned: the log begins at batch %d", begins), "`waybill batches` lists the log")
+		} else if err == nil && to > last {
 			err = fault.New(fault.Usage, "read", fmt.Sprintf("batch %d", to), fmt.Errorf("the log ends at batch %d", last), "`waybill batches` lists the log")
 		}
 		return from, to, err
 	}
 	if r.Since == "" && r.Until == "" {
-		return 0, last, nil
+		return begins, last, nil
 	}
 	if r.options.Reader == nil {
-		return r.source.Window(ctx, r.since, r.until)
+		from, to, err = r.source.Window(ctx, r.since, r.until)
+	} else {
+		from, to, err = r.options.Reader.Planned(ctx, last, r.since, r.until)
 	}
-	return r.options.Reader.Planned(ctx, last, r.since, r.until)
+	return max(from, begins), to, err
+}
+
+// begins returns the oldest batch that was not pruned.
+func (r *reconciliation) begins(ctx context.Context) (int64, error) {
+	if r.options.Reader == nil {
+		return r.source.Begins(ctx)
+	}
+	return r.options.Reader.Begins(ctx)
 }
 
 func (r *reconciliation) last(ctx context.Context) (int64, error) {

@@ -183,6 +183,7 @@ func (row *serviceStatus) judgeImport(ctx context.Context, party *config, reader
 	s := row.Import
 	behind := row.LogEnd - s.Batch
 	switch grace := cmp.Or(time.Duration(party.Import.Grace), importer.DefaultGrace); {
+	case !s.AppliedAt.IsZero() && row.pruned(ctx, reader, s.Batch+1):
 	case s.Held != nil && *s.Held == s.Batch+1:
 		row.set("HELD", fault.Held, fmt.Sprintf("brake at batch %d: %s; `waybill import %s --approve %d --reason TEXT`", *s.Held, effects(s.HeldEffects), s.Consumer, *s.Held))
 	case s.Pending != nil:
@@ -193,7 +194,7 @@ func (row *serviceStatus) judgeImport(ctx context.Context, party *config, reader
 		row.set(state, class, fmt.Sprintf("batch %d: %s, for %s; the grace is %s", *s.Pending, s.PendingWhy, ago(waited), grace))
 	case s.Batch < 0:
 		row.set("new", 0, fmt.Sprintf("nothing loaded yet; run `waybill import %s`", s.Consumer))
-	case lost(ctx, reader, s.Batch):
+	case lost(ctx, reader, s.Batch) && lost(ctx, reader, s.Batch+1):
 		row.set("broken", fault.Poison, fmt.Sprintf("batch %d was applied, and the store ends at %d: is it the right one?", s.Batch, row.LogEnd))
 	case behind > 0:
 		row.set("behind", 0, fmt.Sprintf("lag %s, %s", plural(behind, "batch", "batches"), ago(last.Manifest.Window.To.Sub(s.WindowTo))))
@@ -203,6 +204,17 @@ func (row *serviceStatus) judgeImport(ctx context.Context, party *config, reader
 	if s.Quarantined > 0 {
 		row.addDetail(plural(s.Quarantined, "row", "rows") + " in quarantine")
 	}
+}
+
+// pruned reports whether the batch that a consumer needs next lies below the log's floor.
+func (row *serviceStatus) pruned(ctx context.Context, reader *exchange.Reader, next int64) bool {
+	floor, err := reader.Floor(ctx)
+	if err != nil || next >= floor.Batch {
+		return false
+	}
+	row.set("broken", fault.Poison, fmt.Sprintf("batch %d was pruned, and the log begins at %d: `waybill import %s --from-snapshot %d --reason TEXT`",
+		next, floor.Batch, row.Import.Consumer, floor.Snapshot))
+	return true
 }
 
 func (row *serviceStatus) set(state string, class fault.Class, detail string) {

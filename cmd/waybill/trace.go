@@ -66,6 +66,9 @@ func (env *environment) printTrace(a traceAnswer) error {
 		if e.Batch != nil {
 			batch = fmt.Sprint(*e.Batch)
 		}
+		if e.Pruned != nil {
+			batch = fmt.Sprintf("below %d, pruned", *e.Pruned)
+		}
 		events.row(e.Version, e.Event, e.DeathNo, e.RecordedAt.UTC().Format("2006-01-02 15:04:05Z"), batch)
 	}
 	if a.Events != nil && len(a.Events) == 0 {

@@ -9,13 +9,14 @@ import (
 )
 
 type verifyCommand struct {
-	From int64 `default:"0" help:"The first batch."`
+	From int64 `default:"-1" help:"The first batch (default: the oldest that was not pruned)."`
 	To   int64 `default:"-1" help:"The last batch (default: the log's end)."`
 }
 
 // verifyAnswer sums up what was read.
 type verifyAnswer struct {
 	Batches int64 `json:"batches"`
+	First   int64 `json:"first"`
 	Parts   int64 `json:"parts"`
 	Rows    int64 `json:"rows"`
 	Bytes   int64 `json:"bytes"`
@@ -32,8 +33,19 @@ func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
 		return fault.New(fault.Transient, "open", "spool", err, "")
 	}
 	defer os.RemoveAll(spool)
-	answer := verifyAnswer{Last: c.From - 1}
-	for entry, err := range reader.Entries(ctx, c.From, c.To) {
+	begins, err := reader.Begins(ctx)
+	if err != nil {
+		return err
+	}
+	from := c.From
+	if from < 0 {
+		from = begins
+	}
+	if from < begins {
+		return fault.New(fault.Usage, "verify", fmt.Sprintf("batch %d", from), fmt.Errorf("it was pruned: the log begins at batch %d", begins), "leave out --from")
+	}
+	answer := verifyAnswer{First: from, Last: from - 1}
+	for entry, err := range reader.Entries(ctx, from, c.To) {
 		if err != nil {
 			return err
 		}
@@ -49,7 +61,15 @@ func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
 	if env.json {
 		return env.printJSON(answer)
 	}
-	fmt.Fprintf(env.out, "%s batches up to %d: chain, %s parts (%s), %s rows: all as published\n",
-		count(answer.Batches), answer.Last, count(answer.Parts), size(answer.Bytes), count(answer.Rows))
+	fmt.Fprintf(env.out, "%s batches%s up to %d: chain, %s parts (%s), %s rows: all as published\n",
+		count(answer.Batches), above(answer.First), answer.Last, count(answer.Parts), size(answer.Bytes), count(answer.Rows))
 	return nil
+}
+
+// above tells from where a log was read that does not begin with its genesis.
+func above(first int64) string {
+	if first == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" from %d", first)
 }

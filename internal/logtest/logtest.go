@@ -28,9 +28,14 @@ type Event struct {
 
 // Events returns every event of the log in the order of batches and, within each, of parts.
 func Events(ctx context.Context, store exchange.ReadStore) ([]Event, error) {
+	return EventsFrom(ctx, store, 0)
+}
+
+// EventsFrom is Events of the batches from one on.
+func EventsFrom(ctx context.Context, store exchange.ReadStore, batch int64) ([]Event, error) {
 	reader := exchange.NewReader(store)
 	var events []Event
-	for entry, err := range reader.Entries(ctx, 0, -1) {
+	for entry, err := range reader.Entries(ctx, batch, -1) {
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"waybill/exporter"
+	"waybill/importer"
+	"waybill/internal/fault"
+)
+
+type pruneCommand struct {
+	Service     string   `arg:"" optional:"" default:"patients" help:"The service whose records grow old."`
+	Keep        string   `placeholder:"DURATION" help:"How far back to keep (default: the setting retention): 30d; or 0 for no longer than must be."`
+	DryRun      bool     `help:"Show what would be deleted, and delete nothing."`
+	OutboxOnly  bool     `help:"At the producer: prune the outbox and leave the store as it is, with no floor."`
+	LeaveBehind []string `placeholder:"INSTANCE" help:"At the producer: go on although this consumer, like morgue@east, has not applied what goes."`
+}
+
+func (c *pruneCommand) Run(ctx context.Context, env *environment) error {
+	party, err := env.config(c.Service)
+	if err != nil {
+		return err
+	}
+	keep, err := party.retention(c.Keep)
+	if err != nil {
+		return err
+	}
+	if party.Export != nil {
+		return c.exporting(ctx, env, party, keep)
+	}
+	if c.OutboxOnly || len(c.LeaveBehind) > 0 {
+		return fault.New(fault.Usage, "prune", c.Service, errors.New("--outbox-only and --leave-behind are the producer's"), "")
+	}
+	i, err := party.importer(env)
+	if err != nil {
+		return err
+	}
+	summary, err := i.Prune(ctx, importer.PruneOptions{Keep: keep, DryRun: c.DryRun})
+	env.idle = summary.Running
+	if err != nil {
+		return err
+	}
+	return env.printConsumerPrune(summary)
+}
+
+func (c *pruneCommand) exporting(ctx context.Context, env *environment, party *config, keep time.Duration) error {
+	e, err := party.exporter(env, nil)
+	if err != nil {
+		return err
+	}
+	summary, err := e.Prune(ctx, exporter.PruneOptions{Keep: keep, DryRun: c.DryRun, OutboxOnly: c.OutboxOnly, LeaveBehind: c.LeaveBehind})
+	env.idle = summary.Running
+	if err != nil {
+		return err
+	}
+	return env.printPrune(summary)
+}
+
+// retention is how far back a party keeps its records. There is no default: what goes is gone.
+func (c *config) retention(flag string) (time.Duration, error) {
+	switch {
+	case flag == "0":
+		return 0, nil
+	case flag != "":
+		keep, err := parseDuration(flag)
+		if err != nil {
+			return 0, fault.New(fault.Usage, "read", "--keep", err, "")
+		}
+		return keep, nil
+	case c.Retention == 0:
+		return 0, fault.New(fault.Usage, "prune", c.Service, errors.New("nothing says how far back to keep"), "add --keep 90d, or `retention: 90d` to "+c.path)
+	}
+	return time.Duration(c.Retention), nil
+}
+
+func (env *environment) printPrune(s exporter.PruneSummary) error {
+	if env.json {
+		return env.printJSON(s)
+	}
+	switch {
+	case s.Running:
+		fmt.Fprintln(env.out, "another prune is at work; nothing done")
+		return nil
+	case s.Floor == 0:
+		fmt.Fprintln(env.out, "nothing is old enough")
+		return nil
+	case s.DryRun:
+		fmt.Fprintf(env.out, "dry run: this would be deleted, and has not been; snapshot %d makes up for it\n", s.Snapshot)
+	default:
+		fmt.Fprintf(env.out, "the log begins at batch %d; snapshot %d makes up for what is below\n", s.Floor, s.Snapshot)
+	}
+	t := env.table("BELOW", "BATCHES", "PARTS", "SIZE", "RECEIPTS", "OUTBOX ROWS", "PLANS")
+	t.row(s.Floor, count(s.Batches), count(s.Parts), size(s.Bytes), count(s.Receipts), count(s.Outbox), count(s.Plans))
+	err := t.print()
+	if len(s.Behind) > 0 {
+		fmt.Fprintf(env.out, "below it, as their receipts say: %s\n", strings.Join(s.Behind, ", "))
+	}
+	if s.Note != "" {
+		fmt.Fprintln(env.out, s.Note)
+	}
+	return err
+}
+
+func (env *environment) printConsumerPrune(s importer.PruneSummary) error {
+	if env.json {
+		return env.printJSON(s)
+	}
+	if s.Running {
+		fmt.Fprintf(env.out, "another importer of %s is at work; nothing done\n", s.Consumer)
+		return nil
+	}
+	if s.DryRun {
+		fmt.Fprintln(env.out, "dry run: this would be deleted, and has not been")
+	}
+	t := env.table("CONSUMER", "LEDGER", "EFFECT LOG", "QUARANTINE")
+	t.row(s.Consumer, count(s.Ledger), count(s.Effects), count(s.Quarantine))
+	return t.print()
+}
