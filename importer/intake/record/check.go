@@ -24,9 +24,11 @@ var (
 	earliestDeath = time.Date(1800, 1, 1, 0, 0, 0, 0, time.UTC)
 	endOfTime     = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-	errNoKey     = errors.New("no id")
-	errBirthDate = errors.New("birth date: not YYYY, YYYY-MM or YYYY-MM-DD")
-	errDeathDate = errors.New("date of death: not within the years 1800 to 9999")
+	errNoKey       = errors.New("no id")
+	errPlaceholder = errors.New("the id is an NHS number of one repeated digit")
+	errItself      = errors.New("a record that is merged into itself")
+	errBirthDate   = errors.New("birth date: not YYYY, YYYY-MM or YYYY-MM-DD")
+	errDeathDate   = errors.New("date of death: not within the years 1800 to 9999")
 )
 
 // Finish puts a record's identifiers in order, and says why it can't be taken, if it can't.
@@ -34,6 +36,7 @@ func (r *Record) Finish() error {
 	if r.Act == Pass {
 		return nil
 	}
+	r.takeNHS()
 	r.Identifiers = inOrder(r.Identifiers)
 	return r.check()
 }
@@ -50,8 +53,13 @@ func Compare(a, b Identifier) int {
 }
 
 func (r *Record) check() error {
-	if r.Key.Value == "" {
+	switch {
+	case r.Key.Value == "":
 		return errNoKey
+	case r.Key.isNHS() && isRepeated(r.Key.Value):
+		return errPlaceholder
+	case r.Key == r.Retired:
+		return errItself
 	}
 	for _, text := range [...]struct{ name, value string }{
 		{"family name", r.Family.Value},
@@ -98,6 +106,12 @@ func checkText(s string) error {
 	}
 	if strings.IndexByte(s, 0) >= 0 {
 		return errors.New("holds a NUL character")
+	}
+	if !utf8.ValidString(s) {
+		return errors.New("not UTF-8")
+	}
+	if strings.ContainsRune(s, utf8.RuneError) {
+		return errors.New("holds the mark of a lost character (U+FFFD)")
 	}
 	return nil
 }
