@@ -21,8 +21,10 @@ type Capabilities struct {
 	NativePublish bool
 	// Overwrites: Put replaces what is there. Otherwise it returns [exchange.ErrExists].
 	Overwrites bool
-	// KeepsFiles: the account may not delete, so that nothing is tested of it.
+	// KeepsFiles: the account may not delete or move, so that nothing is tested of it.
 	KeepsFiles bool
+	// Flat: there are no folders on the server, so that nothing is tested of partners' ones.
+	Flat bool
 }
 
 // Place is an empty store, and a way into it for other programs.
@@ -56,8 +58,9 @@ func Run(t *testing.T, caps Capabilities, open func(t *testing.T) Place) {
 		{"list", s.list},
 		{"cancel", s.cancel},
 		{"delete", s.delete},
+		{"drop", s.drop},
 	} {
-		if group.name == "delete" && caps.KeepsFiles {
+		if caps.KeepsFiles && (group.name == "delete" || group.name == "drop") || caps.Flat && group.name == "drop" {
 			continue
 		}
 		t.Run(group.name, group.run)

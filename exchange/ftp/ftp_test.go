@@ -179,7 +179,7 @@ func TestConformance(t *testing.T) {
 		{"vsftpd, explicit TLS", vsftpd, exchangetest.Capabilities{}, unchanged},
 		{"vsftpd, plaintext", vsftpdBare, exchangetest.Capabilities{}, unchanged},
 		{"ProFTPD, explicit TLS", proftpd, exchangetest.Capabilities{}, unchanged},
-		{"vsftpd, flat", vsftpdBare, exchangetest.Capabilities{}, func(c *ftp.Config) { c.Flat = true }},
+		{"vsftpd, flat", vsftpdBare, exchangetest.Capabilities{Flat: true}, func(c *ftp.Config) { c.Flat = true }},
 		{"vsftpd, upload only", dropBox, exchangetest.Capabilities{KeepsFiles: true}, func(c *ftp.Config) { c.Direct = true }},
 	} {
 		t.Run(test.name, func(t *testing.T) {

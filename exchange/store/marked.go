@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 
+	"waybill/exchange"
 	"waybill/internal/crashpoint"
 )
 
@@ -39,4 +40,16 @@ func (m marked) List(ctx context.Context, folder string) iter.Seq2[string, error
 	crashpoint.Call("store")
 	defer crashpoint.Call("store")
 	return m.Driver.List(ctx, folder)
+}
+
+func (m marked) Survey(ctx context.Context, folder string) ([]exchange.Found, error) {
+	crashpoint.Call("store")
+	defer crashpoint.Call("store")
+	return m.Driver.Survey(ctx, folder)
+}
+
+func (m marked) Move(ctx context.Context, from, to string) error {
+	crashpoint.Call("store")
+	defer crashpoint.Call("store")
+	return m.Driver.Move(ctx, from, to)
 }

@@ -39,11 +39,18 @@ type Driver interface {
 	exchange.Deleter
 	exchange.Inspector
 	exchange.Dater
+	dropFolder
 	Close() error
 }
 
+// dropFolder is what files that partners leave need beside [exchange.Store].
+type dropFolder interface {
+	Survey(ctx context.Context, folder string) ([]exchange.Found, error)
+	Move(ctx context.Context, from, to string) error
+}
+
 // Place is an open store, rooted at the stream's folder. What is read, written and listed goes
-// through a guard; deleting and inspecting, which only people ask for, do not.
+// through a guard. Deleting, moving, surveying and inspecting do not: who asks for them asks again.
 type Place struct {
 	*guard.Store
 	driver Driver
@@ -63,6 +70,14 @@ func Open(c Config) (*Place, error) {
 
 // Delete implements [exchange.Deleter].
 func (p *Place) Delete(ctx context.Context, name string) error { return p.driver.Delete(ctx, name) }
+
+// Survey returns the files of a folder with their sizes, under whatever names they have.
+func (p *Place) Survey(ctx context.Context, folder string) ([]exchange.Found, error) {
+	return p.driver.Survey(ctx, folder)
+}
+
+// Move gives a file another name, which must be free.
+func (p *Place) Move(ctx context.Context, from, to string) error { return p.driver.Move(ctx, from, to) }
 
 // Inspect implements [exchange.Inspector].
 func (p *Place) Inspect(ctx context.Context) ([]exchange.Fact, error) { return p.driver.Inspect(ctx) }
