@@ -34,10 +34,12 @@ type config struct {
 	Retention         duration      `yaml:"retention"`
 	Export            *exportConfig `yaml:"export"`
 	Import            *importConfig `yaml:"import"`
+	Jobs              jobsConfig    `yaml:"jobs"`
 
 	path     string
 	zone     *time.Location
 	consumer *importer.Consumer // of an importing party
+	plans    []plan             // what `run` runs
 }
 
 type exportConfig struct {
@@ -174,6 +176,9 @@ func (c *config) check(data []byte) (err error) {
 	}
 	if c.zone, err = time.LoadLocation(c.Zone); err != nil || c.Zone == "Local" { // PostgreSQL knows no Local
 		return at("zone", "unknown zone "+c.Zone)
+	}
+	if c.plans, err = c.checkJobs(); err != nil {
+		return err
 	}
 	if c.Import != nil {
 		return c.checkImport(at)

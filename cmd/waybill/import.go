@@ -82,10 +82,15 @@ func person() string {
 	return "unknown"
 }
 
-func (env *environment) printImport(s importer.Summary, failed bool) error {
+// receiptOwed tells of a receipt that could not be written.
+func (env *environment) receiptOwed(s importer.Summary) {
 	if s.ReceiptOwed != nil {
 		env.log.Warn("the receipt is owed, and will be written by a later run", "reason", s.ReceiptOwed.Error())
 	}
+}
+
+func (env *environment) printImport(s importer.Summary, failed bool) error {
+	env.receiptOwed(s)
 	if env.json {
 		return env.printJSON(s)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"waybill/exchange/guard"
+	"waybill/importer"
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
 	"waybill/internal/observe"
@@ -41,6 +42,8 @@ type commands struct {
 	Migrate   migrateCommand   `cmd:"" help:"Bring the databases' tables up to date."`
 	Export    exportCommand    `cmd:"" help:"Publish everything from the last batch to now."`
 	Import    importCommand    `cmd:"" help:"Load everything from the checkpoint to now."`
+	Run       runCommand       `cmd:"" help:"Run a service's jobs on their schedules, on this machine among others."`
+	Jobs      jobsCommand      `cmd:"" help:"See the jobs that run; have one run, pause or cancel it."`
 	Rerun     rerunCommand     `cmd:"" help:"Load batches again."`
 	Repair    repairCommand    `cmd:"" help:"Put the lost or damaged files of a published batch on the store again."`
 	Prune     pruneCommand     `cmd:"" help:"Delete what is old: log, outbox and plans below the newest snapshot; a consumer's records."`
@@ -118,6 +121,7 @@ type environment struct {
 	idle    bool         // another run was at work
 	policy  guard.Policy // how patient stores are; the zero value is the default
 	opened  []io.Closer
+	loaded  func(importer.BatchSummary) // if set, is told of each batch that was loaded
 }
 
 // close says goodbye to the stores. That this fails changes nothing that was done.

@@ -7,6 +7,7 @@ import (
 	"waybill/exporter"
 	"waybill/exporter/patients"
 	"waybill/importer"
+	"waybill/jobs"
 )
 
 type migrateCommand struct {
@@ -30,6 +31,9 @@ func (c *migrateCommand) Run(ctx context.Context, env *environment) error {
 func (c *config) migrate(ctx context.Context) error {
 	url, err := c.databaseURL()
 	if err != nil {
+		return err
+	}
+	if err := jobs.Migrate(ctx, url); err != nil {
 		return err
 	}
 	if c.Import != nil {

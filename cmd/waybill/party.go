@@ -200,6 +200,11 @@ func (c *config) importer(env *environment) (*importer.Importer, error) {
 		Grace: time.Duration(c.Import.Grace), Lease: time.Duration(c.Import.Lease), ActWithin: time.Duration(c.Import.ActWithin),
 		Brake: int(*c.Import.Brake), Observe: c.Import.Mode == "observe", QuarantineRows: c.Import.QuarantineRows,
 		MaxPartBytes: c.Import.MaxPartMiB << 20, Zone: c.zone, Log: env.log, Release: release(), Health: place.Health,
-		Loaded: func(b importer.BatchSummary) { env.metrics.Loaded(c.Service, c.Import.Mode == "observe", b) },
+		Loaded: func(b importer.BatchSummary) {
+			env.metrics.Loaded(c.Service, c.Import.Mode == "observe", b)
+			if env.loaded != nil {
+				env.loaded(b)
+			}
+		},
 	})
 }

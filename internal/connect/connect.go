@@ -34,9 +34,10 @@ func Config(databaseURL string, settings map[string]string) (*pgx.ConnConfig, er
 }
 
 // To opens a connection with those settings. The subject names the database in errors. Where ctx
-// carries a trace, the connection's statements become spans.
+// carries a trace, the connection's statements become spans; where it carries a mark, the connection
+// does.
 func To(ctx context.Context, databaseURL, subject string, settings map[string]string) (*pgx.Conn, error) {
-	config, err := Config(databaseURL, settings)
+	config, err := Config(databaseURL, marked(ctx, settings))
 	if err != nil {
 		return nil, err
 	}

@@ -29,12 +29,16 @@ var outcomes = []string{done, busy, "transient", "not_yet", "poison", "held", "u
 // Metrics are those of one command, which is the label `command` of each.
 type Metrics struct {
 	registry *prometheus.Registry
+	release  string
+	others   *others // of commands that this one runs
 	now      func() time.Time
 	runs     runMetrics
 	exports  exportMetrics
 	imports  importMetrics
 	stores   storeMetrics
 	services serviceMetrics
+
+	deliveries deliveryMetrics
 }
 
 type runMetrics struct {
@@ -67,9 +71,9 @@ func New(command, release string, now func() time.Time) *Metrics {
 	f.gauge("waybill_build_info", "The release that ran; always 1.", "version", "goversion").
 		WithLabelValues(release, runtime.Version()).Set(1)
 	return &Metrics{
-		registry: registry, now: now,
+		registry: registry, now: now, release: release, others: &others{},
 		runs: newRunMetrics(f), exports: newExportMetrics(f), imports: newImportMetrics(f),
-		stores: newStoreMetrics(f), services: newServiceMetrics(f),
+		stores: newStoreMetrics(f), services: newServiceMetrics(f), deliveries: newDeliveryMetrics(f),
 	}
 }
 

@@ -40,7 +40,7 @@ func CheckFile(path string) error {
 // WriteFile leaves the metrics in a textfile, whole or not at all. They go on from what the run
 // before left there, see [goOn].
 func (m *Metrics) WriteFile(path string) error {
-	now, err := m.registry.Gather()
+	now, err := m.gatherers().Gather()
 	if err != nil {
 		return fault.New(fault.Transient, "gather", "metrics", err, "")
 	}

@@ -1,0 +1,359 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"waybill/internal/fault"
+	"waybill/jobs"
+)
+
+type jobsCommand struct {
+	List    jobsListCommand    `cmd:"" default:"withargs" help:"Show the jobs: schedule, next run, how the last one ended."`
+	History jobsHistoryCommand `cmd:"" help:"List the newest runs, and what people decided."`
+	Run     jobsRunCommand     `cmd:"" help:"Have a job run now."`
+	Pause   jobsPauseCommand   `cmd:"" help:"Keep a job from running, on every machine."`
+	Resume  jobsResumeCommand  `cmd:"" help:"End a pause."`
+	Cancel  jobsCancelCommand  `cmd:"" help:"Break off what a job has at work, and drop what waits. Its schedule goes on."`
+}
+
+// desk opens the desk of one service.
+func (c *config) desk(ctx context.Context) (*jobs.Desk, error) {
+	url, err := c.databaseURL()
+	if err != nil {
+		return nil, err
+	}
+	return jobs.OpenDesk(ctx, url)
+}
+
+type jobsListCommand struct {
+	Service string `arg:"" optional:"" help:"One service (default: every service that has a configuration)."`
+}
+
+// jobRow is one job as it is shown.
+type jobRow struct {
+	Service  string     `json:"service"`
+	Schedule string     `json:"schedule"` // "": only when asked for
+	Zone     string     `json:"zone"`
+	Next     *time.Time `json:"next_run,omitempty"`
+	Lag      float64    `json:"lag_seconds,omitempty"` // since the last run began that ended well
+	jobs.State
+}
+
+// serviceJobs are one service's jobs as they are shown.
+type serviceJobs struct {
+	Service string    `json:"service"`
+	Leader  string    `json:"leader,omitempty"`
+	Now     time.Time `json:"now"`
+	Jobs    []jobRow  `json:"jobs"`
+
+	zone *time.Location
+}
+
+func (c *jobsListCommand) Run(ctx context.Context, env *environment) error {
+	parties, err := env.configs(c.Service)
+	if err != nil {
+		return err
+	}
+	services := []serviceJobs{}
+	for _, party := range parties {
+		s, err := party.readJobs(ctx)
+		if err != nil {
+			return err
+		}
+		services = append(services, s)
+	}
+	if env.json {
+		return env.printJSON(services)
+	}
+	return env.printJobs(services)
+}
+
+func (c *config) readJobs(ctx context.Context) (serviceJobs, error) {
+	desk, err := c.desk(ctx)
+	if err != nil {
+		return serviceJobs{}, err
+	}
+	defer desk.Close()
+	overview, err := desk.Overview(ctx)
+	if err != nil {
+		return serviceJobs{}, err
+	}
+	states := map[string]jobs.State{}
+	for _, state := range overview.Jobs {
+		states[state.Job] = state
+	}
+	s := serviceJobs{Service: c.Service, Leader: overview.Leader, Now: overview.Now, zone: c.zone}
+	for _, p := range c.plans {
+		row := jobRow{Service: c.Service, Schedule: p.schedule.String(), Zone: c.zone.String(), State: states[p.name]}
+		row.Job = p.name
+		if p.schedule.String() != "" && row.TickedAt != nil && row.PausedAt == nil {
+			next := p.schedule.Next(*row.TickedAt)
+			row.Next = &next
+		}
+		if row.Covered != nil {
+			row.Lag = overview.Now.Sub(*row.Covered).Seconds()
+		}
+		s.Jobs = append(s.Jobs, row)
+	}
+	return s, nil
+}
+
+func (env *environment) printJobs(services []serviceJobs) error {
+	t := env.table("SERVICE", "JOB", "SCHEDULE", "NEXT RUN", "STATE", "LAST RUN", "RESULT", "TOOK", "LAG", "")
+	idle := ""
+	for _, s := range services {
+		for _, row := range s.Jobs {
+			row.print(t, s)
+		}
+		if s.Leader == "" {
+			idle += fmt.Sprintf("no machine ticks for %s: is `waybill run %s` at work?\n", s.Service, s.Service)
+		}
+	}
+	if err := t.print(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprint(env.out, idle)
+	return err
+}
+
+func (row jobRow) print(t *table, s serviceJobs) {
+	schedule, next, last, result, span, lag := "when asked", "-", "-", "-", "", ""
+	if row.Schedule != "" {
+		schedule = row.Schedule
+	}
+	if row.Next != nil {
+		if next = when(*row.Next, s.zone); !row.Next.After(s.Now) {
+			next = "due"
+		}
+	}
+	detail := ""
+	if row.Last != nil {
+		last, span = when(*row.Last.FinishedAt, s.zone), took(row.Last.Took())
+		result, detail = resultOf(*row.Last)
+	}
+	if row.Covered != nil {
+		lag = ago(s.Now.Sub(*row.Covered))
+	}
+	t.row(row.Service, row.Job, schedule, next, row.state(s.zone), last, result, span, lag, detail)
+}
+
+// state is what the job does now.
+func (row jobRow) state(zone *time.Location) string {
+	state := "idle"
+	if len(row.Open) > 0 {
+		run := row.Open[0]
+		state = "waits"
+		if run.StartedAt != nil {
+			state = strings.TrimSpace("runs " + progressOf(run))
+		}
+	}
+	if row.PausedAt != nil {
+		state = strings.TrimPrefix(state+", ", "idle, ") + fmt.Sprintf("paused by %s since %s: %s", row.PausedBy, when(*row.PausedAt, zone), row.PausedWhy)
+	}
+	return state
+}
+
+// progressOf is "3/10", as far as it is known.
+func progressOf(run jobs.RunOf) string {
+	switch {
+	case run.Total > 0:
+		return count(run.Done) + "/" + count(run.Total)
+	case run.Done > 0:
+		return count(run.Done)
+	default:
+		return ""
+	}
+}
+
+// resultOf is how a run ended, in a word, and what there is to say of it.
+func resultOf(run jobs.RunOf) (result, detail string) {
+	result, detail = run.Outcome, run.Message
+	if run.Outcome == jobs.Failed {
+		result = run.Class
+	}
+	if run.Hint != "" {
+		detail += "; next: " + run.Hint
+	}
+	return result, detail
+}
+
+type jobsHistoryCommand struct {
+	Service string `arg:"" optional:"" help:"One service (default: every service that has a configuration)."`
+	Job     string `placeholder:"JOB" help:"Of this job only."`
+	Last    int    `default:"20" placeholder:"N" help:"How many runs (default: ${default})."`
+}
+
+// serviceHistory is one service's answer.
+type serviceHistory struct {
+	Service   string            `json:"service"`
+	Runs      []jobs.RunOf      `json:"runs"`
+	Decisions []jobs.DecisionOf `json:"decisions"`
+}
+
+func (c *jobsHistoryCommand) Run(ctx context.Context, env *environment) error {
+	if c.Last < 1 {
+		return fault.New(fault.Usage, "list", "runs", errors.New("--last is under 1"), "")
+	}
+	parties, err := env.configs(c.Service)
+	if err != nil {
+		return err
+	}
+	services := []serviceHistory{}
+	runs := env.table("SERVICE", "RUN", "JOB", "BECAUSE", "STARTED", "TOOK", "MACHINE", "RESULT", "")
+	decisions := env.table("SERVICE", "AT", "JOB", "DECISION", "BY", "REASON")
+	for _, party := range parties {
+		h, err := party.history(ctx, c.Job, c.Last)
+		if err != nil {
+			return err
+		}
+		services = append(services, h)
+		for _, run := range h.Runs {
+			printRun(runs, party, run)
+		}
+		for _, d := range h.Decisions {
+			decisions.row(party.Service, when(d.At, party.zone), d.Job, d.Decision, d.Person, d.Reason)
+		}
+	}
+	if env.json {
+		return env.printJSON(services)
+	}
+	return printTables(runs, decisions)
+}
+
+func (c *config) history(ctx context.Context, job string, most int) (serviceHistory, error) {
+	desk, err := c.desk(ctx)
+	if err != nil {
+		return serviceHistory{}, err
+	}
+	defer desk.Close()
+	runs, decisions, err := desk.History(ctx, job, most)
+	return serviceHistory{c.Service, runs, decisions}, err
+}
+
+func printRun(t *table, party *config, run jobs.RunOf) {
+	started := "-"
+	if run.StartedAt != nil {
+		started = when(*run.StartedAt, party.zone)
+	}
+	because := run.Cause
+	if run.Person != "" {
+		because += " " + run.Person
+	}
+	result, detail := resultOf(run)
+	t.row(party.Service, run.ID, strings.Join(append([]string{run.Job}, run.Arguments...), " "), because, started, took(run.Took()), run.Machine, result, detail)
+}
+
+// jobFlags name a job, and why something is decided about it.
+type jobFlags struct {
+	Job     string `arg:"" help:"The job: export, snapshot, import, …"`
+	Service string `arg:"" optional:"" help:"Its service, if several that are configured here have such a job."`
+}
+
+// at does something at the desk of the one service that has the job.
+func (f jobFlags) at(ctx context.Context, env *environment, do func(*jobs.Desk) error) error {
+	party, err := f.party(env)
+	if err != nil {
+		return err
+	}
+	desk, err := party.desk(ctx)
+	if err != nil {
+		return err
+	}
+	defer desk.Close()
+	return do(desk)
+}
+
+func (f jobFlags) party(env *environment) (*config, error) {
+	parties, err := env.configs(f.Service)
+	if err != nil {
+		return nil, err
+	}
+	var found []*config
+	var names []string
+	for _, party := range parties {
+		for _, p := range party.plans {
+			if p.name == f.Job {
+				found = append(found, party)
+				names = append(names, party.Service)
+			}
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return nil, fault.New(fault.Usage, "find", "job "+f.Job, errors.New("no service that is configured here has it"), "`waybill jobs` lists them")
+	default:
+		return nil, fault.New(fault.Usage, "find", "job "+f.Job, fmt.Errorf("%s have it", strings.Join(names, " and ")), "name the service behind it")
+	}
+}
+
+type jobsRunCommand struct {
+	jobFlags
+	Reason string `placeholder:"TEXT" help:"Why; kept in the history."`
+}
+
+func (c *jobsRunCommand) Run(ctx context.Context, env *environment) error {
+	return c.at(ctx, env, func(desk *jobs.Desk) error {
+		run, err := desk.Enqueue(ctx, c.Job, nil, jobs.Order{Person: person(), Reason: c.Reason})
+		if err != nil {
+			return err
+		}
+		return env.answer(map[string]any{"job": c.Job, "run": run}, "run %d of %s waits for a machine", run, c.Job)
+	})
+}
+
+type jobsPauseCommand struct {
+	jobFlags
+	Reason string `required:"" placeholder:"TEXT" help:"Why; shown to whoever asks, and kept in the history."`
+}
+
+func (c *jobsPauseCommand) Run(ctx context.Context, env *environment) error {
+	return c.at(ctx, env, func(desk *jobs.Desk) error {
+		if err := desk.Pause(ctx, c.Job, jobs.Order{Person: person(), Reason: c.Reason}); err != nil {
+			return err
+		}
+		return env.answer(map[string]any{"job": c.Job, "paused": true}, "%s is paused; what is at work goes on to its end", c.Job)
+	})
+}
+
+type jobsResumeCommand struct {
+	jobFlags
+	Reason string `placeholder:"TEXT" help:"Why; kept in the history."`
+}
+
+func (c *jobsResumeCommand) Run(ctx context.Context, env *environment) error {
+	return c.at(ctx, env, func(desk *jobs.Desk) error {
+		if err := desk.Resume(ctx, c.Job, jobs.Order{Person: person(), Reason: c.Reason}); err != nil {
+			return err
+		}
+		return env.answer(map[string]any{"job": c.Job, "paused": false}, "%s goes on with its schedule", c.Job)
+	})
+}
+
+type jobsCancelCommand struct {
+	jobFlags
+	Reason string `required:"" placeholder:"TEXT" help:"Why; kept in the history."`
+}
+
+func (c *jobsCancelCommand) Run(ctx context.Context, env *environment) error {
+	return c.at(ctx, env, func(desk *jobs.Desk) error {
+		if err := desk.Cancel(ctx, c.Job, jobs.Order{Person: person(), Reason: c.Reason}); err != nil {
+			return err
+		}
+		return env.answer(map[string]any{"job": c.Job, "cancelled": true}, "%s is being broken off; its schedule goes on", c.Job)
+	})
+}
+
+// answer prints a sentence, or JSON.
+func (env *environment) answer(object map[string]any, format string, arguments ...any) error {
+	if env.json {
+		return env.printJSON(object)
+	}
+	_, err := fmt.Fprintf(env.out, format+"\n", arguments...)
+	return err
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"waybill/jobs"
+)
+
+// jobsConfig is the section `jobs:`, by the names of jobs.
+type jobsConfig map[string]jobConfig
+
+// jobConfig is a schedule, or off; or that and a timeout.
+type jobConfig struct {
+	Schedule string   `yaml:"schedule"`
+	Timeout  duration `yaml:"timeout"`
+
+	line int
+}
+
+// UnmarshalYAML takes the short form too: `export: "*/5 * * * *"`.
+func (j *jobConfig) UnmarshalYAML(node *yaml.Node) error {
+	type settings jobConfig
+	var err error
+	if node.Kind == yaml.ScalarNode {
+		j.Schedule = node.Value
+	} else {
+		err = node.Load((*settings)(j), yaml.WithKnownFields())
+	}
+	j.line = node.Line
+	return err
+}
+
+// work is what a job of a party does, and what holds for it where the file says nothing.
+type work struct {
+	name     string
+	schedule string // "": off
+	timeout  time.Duration
+	do       func(context.Context, *environment, *config, jobs.Task) (jobs.Result, error)
+	asked    bool // only people ask for it
+}
+
+// works are all jobs that the party can have.
+func (c *config) works() []work {
+	if c.Export != nil {
+		return []work{
+			{name: "export", schedule: "*/5 * * * *", timeout: time.Hour, do: runExport},
+			{name: "snapshot", timeout: 6 * time.Hour, do: runSnapshot},
+		}
+	}
+	return []work{
+		{name: "import", schedule: "*/5 * * * *", timeout: time.Hour, do: runImport},
+	}
+}
+
+// plan is a work with the party's schedule and timeout.
+type plan struct {
+	work
+	schedule jobs.Schedule // the zero value: only when asked for
+	timeout  time.Duration
+}
+
+// checkJobs returns the party's jobs. Errors name the line.
+func (c *config) checkJobs() (plans []plan, err error) {
+	var names []string
+	for _, w := range c.works() {
+		names = append(names, w.name)
+		p, err := w.plan(c.Jobs[w.name], c.zone)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: jobs: %s: %w", c.Jobs[w.name].line, w.name, err)
+		}
+		plans = append(plans, p)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("line %d: jobs: %s: this service has no such job; there are %s", c.Jobs[name].line, name, strings.Join(names, ", "))
+		}
+	}
+	return plans, nil
+}
+
+func (w work) plan(settings jobConfig, zone *time.Location) (p plan, err error) {
+	p = plan{work: w, timeout: cmp.Or(time.Duration(settings.Timeout), w.timeout)}
+	if p.timeout < time.Second {
+		return plan{}, errors.New("timeout: at least 1s, and not unlimited: what hangs would never be given up")
+	}
+	spec := cmp.Or(settings.Schedule, w.schedule)
+	if w.asked && settings.Schedule != "" {
+		return plan{}, errors.New("schedule: it runs only when it is asked for")
+	}
+	if spec == "" || spec == "off" {
+		return p, nil
+	}
+	if p.schedule, err = jobs.ParseSchedule(spec, zone); err != nil {
+		return plan{}, fmt.Errorf("schedule %q: %w", spec, err)
+	}
+	return p, nil
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"waybill/exchange"
+	"waybill/exporter"
+	"waybill/importer"
+	"waybill/internal/fault"
+	"waybill/internal/span"
+	"waybill/jobs"
+)
+
+type runCommand struct {
+	Service    string        `arg:"" help:"The service whose jobs run."`
+	StopWithin time.Duration `default:"30s" help:"How long runs may go on after SIGTERM; then they are handed back."`
+	Lease      time.Duration `default:"30s" help:"A machine that is silent for longer is given up, and its run taken over."`
+}
+
+func (c *runCommand) Run(ctx context.Context, env *environment) error {
+	party, err := env.config(c.Service)
+	if err != nil {
+		return err
+	}
+	if c.StopWithin < 0 || c.Lease < time.Second {
+		return fault.New(fault.Usage, "run", c.Service, errors.New("--stop-within is negative, or --lease under 1s"), "")
+	}
+	list := make([]jobs.Job, len(party.plans))
+	for i, p := range party.plans {
+		list[i] = jobs.Job{Name: p.name, Schedule: p.schedule, Timeout: p.timeout, Run: env.performing(party, p.work)}
+	}
+	return jobs.Run(ctx, jobs.Config{
+		DatabaseURL: party.databaseURL, Jobs: list, Lease: c.Lease, StopWithin: c.StopWithin, Log: env.log,
+	})
+}
+
+// performing returns what does a party's work. Each run has an environment of its own, so that
+// secrets are read anew and what it opens is closed, and is measured and traced as the command
+// of that name would be.
+func (env *environment) performing(party *config, w work) func(context.Context, jobs.Task) (jobs.Result, error) {
+	return func(ctx context.Context, task jobs.Task) (result jobs.Result, err error) {
+		own := *env
+		own.opened, own.metrics, own.log = nil, env.metrics.Of(w.name), env.log.With("job", w.name)
+		defer own.close()
+		started, returned := time.Now(), false
+		ctx, running := trace.SpanFromContext(ctx).TracerProvider().Tracer("waybill").
+			Start(ctx, "waybill "+w.name, trace.WithNewRoot(), trace.WithAttributes(span.Service.String(party.Service)))
+		defer func() {
+			failure := err
+			if !returned {
+				failure = fault.New(fault.Poison, "run", w.name, errors.New("it panicked"), "")
+			}
+			span.End(running, failure)
+			own.metrics.Ran(party.Service, started, result.Busy, failure)
+		}()
+		result, err = w.do(ctx, &own, party, task)
+		returned = true
+		return result, err
+	}
+}
+
+func runExport(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
+	e, err := party.exporter(env, task.Report)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	summary, err := e.Run(ctx)
+	return exported(summary), err
+}
+
+func runSnapshot(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
+	e, err := party.exporter(env, task.Report)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	summary, err := e.Snapshot(ctx)
+	return exported(summary), err
+}
+
+func exported(s exporter.Summary) jobs.Result {
+	var events int64
+	for _, b := range s.Batches {
+		events += b.Events
+	}
+	return jobs.Result{Busy: s.Running, Idle: len(s.Batches) == 0, Text: batchesOf(len(s.Batches), events)}
+}
+
+func runImport(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
+	place, err := party.openStore(env)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	env.loaded = reportLoaded(ctx, exchange.NewReader(place), task.Report)
+	i, err := party.importer(env)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	summary, err := i.Run(ctx, importer.Options{})
+	env.receiptOwed(summary)
+	return imported(summary), err
+}
+
+// reportLoaded reports the batches that were loaded, and once it is more than one, of how many. The
+// log is listed for that only then: mostly there is but one.
+func reportLoaded(ctx context.Context, log *exchange.Reader, report func(done, total int64)) func(importer.BatchSummary) {
+	var done, total int64
+	return func(b importer.BatchSummary) {
+		if done++; done == 2 {
+			if last, err := log.Last(ctx); err == nil {
+				total = done + last.Manifest.Batch - b.Batch
+			}
+		}
+		report(done, total)
+	}
+}
+
+func imported(s importer.Summary) jobs.Result {
+	var events int64
+	counts := map[string]int64{}
+	for _, b := range s.Batches {
+		events += b.Rows
+		for kind, n := range b.Effects {
+			counts[kind] += n
+		}
+	}
+	text := batchesOf(len(s.Batches), events)
+	if did := effects(counts); did != "" {
+		text += ", " + did
+	}
+	return jobs.Result{Busy: s.Running, Idle: len(s.Batches) == 0, Text: text}
+}
+
+func batchesOf(batches int, events int64) string {
+	if batches == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s, %s", plural(int64(batches), "batch", "batches"), plural(events, "event", "events"))
+}

@@ -1,0 +1,647 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/connect"
+	"waybill/internal/fault"
+	"waybill/internal/pg/pgtest"
+)
+
+// machineVariable has this binary be a machine that runs jobs on the database that it names, until
+// it is killed or told to stop.
+const machineVariable = "WAYBILL_TEST_MACHINE"
+
+func TestMain(m *testing.M) {
+	if url := os.Getenv(machineVariable); url != "" {
+		os.Exit(beMachine(url))
+	}
+	pgtest.Main(m)
+}
+
+func beMachine(url string) int {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	schedule, err := ParseSchedule("@every 1s", time.UTC)
+	if err == nil {
+		err = Run(ctx, Config{
+			DatabaseURL: func() (string, error) { return url, nil }, Lease: 2 * time.Second, StopWithin: time.Second, Log: log,
+			Jobs: []Job{
+				{Name: "copy", Schedule: schedule, Timeout: time.Minute, Run: copyAll(url)},
+				{Name: "freeze", Timeout: time.Minute, Run: hang(url, freeze)},
+				{Name: "hang", Timeout: time.Minute, Run: hang(url, func(ctx context.Context) { <-ctx.Done() })},
+				{Name: "die", Timeout: time.Minute, Run: func(context.Context, Task) (Result, error) {
+					return Result{}, syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				}},
+			},
+		})
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+// alone returns a connection that would notice if it were one of two at work.
+func alone(ctx context.Context, url string) (*pgx.Conn, error) {
+	conn, err := connect.To(ctx, url, "test", map[string]string{"application_name": "waybill test"})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Exec(ctx, `INSERT INTO twice SELECT 1 WHERE NOT pg_try_advisory_lock(1)`); err != nil {
+		return nil, errors.Join(err, conn.Close(ctx))
+	}
+	return conn, nil
+}
+
+// copyAll brings the table copied up to date with the table original: from its checkpoint to now,
+// a few rows per transaction.
+func copyAll(url string) func(context.Context, Task) (Result, error) {
+	return func(ctx context.Context, task Task) (Result, error) {
+		conn, err := alone(ctx, url)
+		if err != nil {
+			return Result{}, fault.Database("connect", "test", err)
+		}
+		defer conn.Close(context.WithoutCancel(ctx))
+		var done int64
+		for {
+			tag, err := conn.Exec(ctx, `
+				WITH moved AS (INSERT INTO copied SELECT n FROM original WHERE n > (SELECT n FROM checkpoint) ORDER BY n LIMIT 7 RETURNING n)
+				UPDATE checkpoint SET n = (SELECT max(n) FROM moved) WHERE EXISTS (SELECT FROM moved)`)
+			if err != nil {
+				return Result{}, fault.Database("copy", "test", err)
+			}
+			if tag.RowsAffected() == 0 {
+				return Result{Idle: done == 0, Text: fmt.Sprintf("%d batches", done)}, nil
+			}
+			done++
+			task.Report(done, 0)
+		}
+	}
+}
+
+// hang holds what a machine holds that hangs in the middle of its work, the first time.
+func hang(url string, how func(context.Context)) func(context.Context, Task) (Result, error) {
+	return func(ctx context.Context, _ Task) (Result, error) {
+		conn, err := alone(ctx, url)
+		if err != nil {
+			return Result{}, err
+		}
+		defer conn.Close(context.WithoutCancel(ctx))
+		var first bool
+		if err := conn.QueryRow(ctx, `INSERT INTO hung VALUES (pg_backend_pid()) RETURNING (SELECT count(*) = 0 FROM hung)`).Scan(&first); err != nil || !first {
+			return Result{Text: "went on"}, err
+		}
+		how(ctx)
+		_, err = conn.Exec(context.WithoutCancel(ctx), `INSERT INTO twice VALUES (2)`) // when it wakes up
+		return Result{}, err
+	}
+}
+
+func freeze(context.Context) { _ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) }
+
+// party is a database with jobs, and the machines that run them.
+type party struct {
+	*testing.T
+	url  string
+	conn *pgx.Conn
+	desk *Desk
+}
+
+func newParty(t *testing.T) *party {
+	t.Helper()
+	return newPartyAt(t, pgtest.Database(t, prepare, "jobs"))
+}
+
+func prepare(ctx context.Context, url string) error {
+	if err := Migrate(ctx, url); err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, `
+		CREATE TABLE original (n int); CREATE TABLE copied (n int PRIMARY KEY); CREATE TABLE checkpoint (n int); INSERT INTO checkpoint VALUES (0);
+		CREATE TABLE twice (n int); CREATE TABLE hung (pid int)`)
+	return err
+}
+
+func newPartyAt(t *testing.T, url string) *party {
+	t.Helper()
+	p := &party{T: t, url: url}
+	p.connect()
+	return p
+}
+
+func (p *party) connect() {
+	p.Helper()
+	var err error
+	if p.conn, err = pgx.Connect(p.Context(), p.url); err != nil {
+		p.Fatal(err)
+	}
+	if p.desk, err = OpenDesk(p.Context(), p.url); err != nil {
+		p.Fatal(err)
+	}
+	conn, desk := p.conn, p.desk
+	p.Cleanup(func() { conn.Close(context.Background()); desk.Close() })
+}
+
+// run runs jobs in this process, and returns how to stop them in an orderly way.
+func (p *party) run(config Config, jobs ...Job) (stop func()) {
+	p.Helper()
+	config.DatabaseURL = func() (string, error) { return p.url, nil }
+	config.Jobs = jobs
+	config.Log = slog.New(slog.NewTextHandler(p.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	for i := range config.Jobs {
+		if config.Jobs[i].Timeout == 0 {
+			config.Jobs[i].Timeout = time.Minute
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, config) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			p.Errorf("an orderly stop ended with: %v", err)
+		}
+	})
+	p.Cleanup(stop)
+	return stop
+}
+
+// machine starts a process that runs the jobs of beMachine.
+func (p *party) machine() *exec.Cmd {
+	p.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), machineVariable+"="+p.url)
+	cmd.Stderr = p.Output()
+	if err := cmd.Start(); err != nil {
+		p.Fatal(err)
+	}
+	p.Cleanup(func() { _ = cmd.Process.Kill(); _, _ = cmd.Process.Wait() })
+	return cmd
+}
+
+func (p *party) exec(sql string, arguments ...any) {
+	p.Helper()
+	if _, err := p.conn.Exec(p.Context(), sql, arguments...); err != nil {
+		p.Fatal(err)
+	}
+}
+
+// until waits until a condition holds.
+func (p *party) until(condition string, arguments ...any) {
+	p.Helper()
+	deadline := time.Now().Add(40 * time.Second)
+	for holds := false; !holds; {
+		if err := p.conn.QueryRow(p.Context(), `SELECT coalesce((`+condition+`), false), pg_sleep(0.02)`, arguments...).Scan(&holds, nil); err != nil {
+			p.Fatal(err)
+		}
+		if !holds && time.Now().After(deadline) {
+			p.Fatalf("this never came to hold: %s\n%s", condition, p.history())
+		}
+	}
+}
+
+func (p *party) ask(job string, arguments ...string) (run int64) {
+	p.Helper()
+	run, err := p.desk.Enqueue(p.Context(), job, arguments, Order{"anna", "a test"})
+	if err != nil {
+		p.Fatal(err)
+	}
+	return run
+}
+
+// ended waits for a run's end, and returns it.
+func (p *party) ended(run int64) RunOf {
+	p.Helper()
+	p.until(`SELECT finished_at IS NOT NULL FROM jobs.run WHERE id = $1`, run)
+	runs, _, err := p.desk.History(p.Context(), "", 1000)
+	if err != nil {
+		p.Fatal(err)
+	}
+	for _, r := range runs {
+		if r.ID == run {
+			return r
+		}
+	}
+	p.Fatalf("run %d is not in the history", run)
+	return RunOf{}
+}
+
+func (p *party) history() string {
+	runs, decisions, err := p.desk.History(p.Context(), "", 100)
+	if err != nil {
+		return err.Error()
+	}
+	overview, err := p.desk.Overview(p.Context())
+	return fmt.Sprintf("%+v\n%+v\n%+v %v", runs, decisions, overview, err)
+}
+
+// sound checks what must hold whatever happened: nothing was at work twice, nothing is missing or
+// there twice, and nothing is stuck.
+func (p *party) sound() {
+	p.Helper()
+	p.until(`SELECT NOT EXISTS (SELECT FROM original WHERE n NOT IN (SELECT n FROM copied))`)
+	var twice, surplus int
+	if err := p.conn.QueryRow(p.Context(), `SELECT (SELECT count(*) FROM twice), (SELECT count(*) FROM copied) - (SELECT count(*) FROM original)`).Scan(&twice, &surplus); err != nil {
+		p.Fatal(err)
+	}
+	if twice != 0 || surplus != 0 {
+		p.Errorf("%d times two were at work, %d rows too many\n%s", twice, surplus, p.history())
+	}
+}
+
+func TestARunDoesWhatItIsAskedAndTheHistoryTells(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	var got Task
+	p.run(Config{}, Job{Name: "again", Run: func(_ context.Context, task Task) (Result, error) {
+		got = task
+		task.Report(3, 7)
+		return Result{Text: "3 things"}, nil
+	}})
+	r := p.ended(p.ask("again", "--batch", "4"))
+	got.Report = nil
+	if diff := cmp.Diff(Task{Arguments: []string{"--batch", "4"}, Person: "anna", Reason: "a test"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if r.Outcome != Done || r.Message != "3 things" || r.Person != "anna" || r.Reason != "a test" || r.Done != 3 || r.Total != 7 || r.Cause != byPerson {
+		t.Errorf("%+v", r)
+	}
+	_, decisions, err := p.desk.History(t.Context(), "again", 10)
+	if err != nil || len(decisions) != 1 || decisions[0].Decision != "run" || decisions[0].Person != "anna" {
+		t.Errorf("%+v %v", decisions, err)
+	}
+}
+
+// A transient failure is tried again with growing pauses, until it passes; the others wait for the
+// schedule.
+func TestOnlyWhatPassesIsTriedAgainBeforeTheNextTick(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	rarely := schedule(t, "@every 1h", time.UTC)
+	var flaky, poison atomic.Int32
+	p.run(Config{},
+		Job{Name: "flaky", Schedule: rarely, Run: func(context.Context, Task) (Result, error) {
+			if flaky.Add(1) < 3 {
+				return Result{}, fault.New(fault.Transient, "reach", "store", errors.New("no route"), "look at the line")
+			}
+			return Result{Text: "got through"}, nil
+		}},
+		Job{Name: "poison", Schedule: rarely, Run: func(context.Context, Task) (Result, error) {
+			poison.Add(1)
+			return Result{}, fault.New(fault.Poison, "read", "batch 5", errors.New("damaged"), "repair it")
+		}})
+	first := p.ended(p.ask("flaky"))
+	if first.Outcome != Failed || first.Class != "transient" || first.Message != "reach store: no route" || first.Hint != "look at the line" {
+		t.Errorf("%+v", first)
+	}
+	p.ended(p.ask("poison"))
+	p.until(`SELECT count(*) = 3 FROM jobs.run WHERE job = 'flaky' AND finished_at IS NOT NULL`)
+	p.until(`SELECT failures = 0 AND retry_at IS NULL FROM jobs.job WHERE name = 'flaky'`)
+	var outcomes, causes []string
+	if err := p.conn.QueryRow(t.Context(), `SELECT array_agg(outcome ORDER BY id), array_agg(cause ORDER BY id) FROM jobs.run WHERE job = 'flaky'`).Scan(&outcomes, &causes); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{Failed, Failed, Done}, outcomes) + cmp.Diff([]string{byPerson, byRetry, byRetry}, causes); diff != "" {
+		t.Error(diff)
+	}
+	if n := poison.Load(); n != 1 {
+		t.Errorf("a poisoned job ran %d times within its interval", n)
+	}
+}
+
+func TestBackoffGrowsAndIsBounded(t *testing.T) {
+	t.Parallel()
+	last := time.Duration(0)
+	for failures := 1; failures < 200; failures++ {
+		b := backoff(failures)
+		if b < last || b < time.Second || b > longestBackoff {
+			t.Fatalf("after %d failures %s, before %s", failures, b, last)
+		}
+		last = b
+	}
+}
+
+// What is thrown may be of a patient, so only its type is told.
+func TestAPanicIsAFailureThatTellsNoValues(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	p.run(Config{}, Job{Name: "throws", Run: func(_ context.Context, task Task) (Result, error) {
+		if task.Arguments[0] == "value" {
+			panic("Zanzibarović")
+		}
+		return Result{Text: task.Arguments[7]}, nil
+	}})
+	r := p.ended(p.ask("throws", "value"))
+	if r.Outcome != Failed || r.Class != "poison" || !strings.Contains(r.Message, "panicked with a string") || strings.Contains(r.Message, "Zanzi") {
+		t.Errorf("%+v", r)
+	}
+	if r = p.ended(p.ask("throws", "index")); !strings.Contains(r.Message, "index out of range") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestAPausedJobRunsNowhereUntilItIsResumed(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	var ran atomic.Int32
+	job := Job{Name: "ticks", Schedule: schedule(t, "@every 1s", time.UTC), Run: func(context.Context, Task) (Result, error) {
+		ran.Add(1)
+		return Result{Idle: true}, nil
+	}}
+	p.run(Config{}, job)
+	p.until(`SELECT count(*) > 1 FROM jobs.run WHERE outcome = 'nothing'`)
+	if err := p.desk.Pause(t.Context(), "ticks", Order{"anna", "the store moves"}); err != nil {
+		t.Fatal(err)
+	}
+	p.until(`SELECT NOT EXISTS (SELECT FROM jobs.run WHERE finished_at IS NULL)`)
+	before := ran.Load()
+	p.run(Config{}, job) // another machine obeys too
+	if _, err := p.desk.Enqueue(t.Context(), "ticks", nil, Order{"ben", ""}); fault.ClassOf(err) != fault.Usage {
+		t.Errorf("a paused job was asked for: %v", err)
+	}
+	p.exec(`SELECT pg_sleep(2.5)`)
+	if ran.Load() != before {
+		t.Error("a paused job ran")
+	}
+	overview, err := p.desk.Overview(t.Context())
+	if err != nil || len(overview.Jobs) != 1 || overview.Jobs[0].PausedBy != "anna" || overview.Jobs[0].PausedWhy != "the store moves" {
+		t.Errorf("%+v %v", overview, err)
+	}
+	if err := p.desk.Resume(t.Context(), "ticks", Order{"ben", ""}); err != nil {
+		t.Fatal(err)
+	}
+	p.until(`SELECT count(*) > $1 FROM jobs.run WHERE outcome = 'nothing'`, before)
+	if err := p.desk.Resume(t.Context(), "ticks", Order{"ben", ""}); fault.ClassOf(err) != fault.Usage {
+		t.Errorf("it was resumed twice: %v", err)
+	}
+}
+
+func TestCancelBreaksARunOffAndDropsWhatWaits(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	p.run(Config{}, Job{Name: "long", Run: func(ctx context.Context, task Task) (Result, error) {
+		task.Report(1, 2)
+		<-ctx.Done()
+		return Result{}, ctx.Err()
+	}})
+	working, waiting := p.ask("long", "1"), p.ask("long", "2")
+	p.until(`SELECT started_at IS NOT NULL AND done = 1 AND total = 2 FROM jobs.run WHERE id = $1`, working) // seen from another terminal
+	if err := p.desk.Cancel(t.Context(), "long", Order{"ben", "wrong window"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range []int64{working, waiting} {
+		if r := p.ended(run); r.Outcome != Cancelled || r.Message != "cancelled by ben" {
+			t.Errorf("%+v", r)
+		}
+	}
+	if err := p.desk.Cancel(t.Context(), "long", Order{"ben", "again"}); fault.ClassOf(err) != fault.Usage {
+		t.Errorf("nothing was cancelled: %v", err)
+	}
+}
+
+func TestARunThatTakesTooLongIsBrokenOff(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	p.run(Config{}, Job{Name: "slow", Timeout: time.Second, Run: func(ctx context.Context, _ Task) (Result, error) {
+		<-ctx.Done()
+		return Result{}, ctx.Err()
+	}})
+	if r := p.ended(p.ask("slow")); r.Outcome != Failed || r.Class != "transient" || !strings.Contains(r.Message, "timeout of 1s") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What runs when a machine is stopped ends, or goes on elsewhere.
+func TestAStoppedMachineFinishesOrHandsBack(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	begun := make(chan bool, 2)
+	work := func(ctx context.Context, task Task) (Result, error) {
+		begun <- true
+		if task.Arguments[0] == "short" {
+			p.exec(`SELECT pg_sleep(0.5)`)
+			return Result{Text: "finished"}, nil
+		}
+		<-ctx.Done()
+		return Result{}, ctx.Err()
+	}
+	stop := p.run(Config{StopWithin: 5 * time.Second}, Job{Name: "short", Run: work})
+	short := p.ask("short", "short")
+	<-begun
+	stop()
+	if r := p.ended(short); r.Outcome != Done || r.Message != "finished" {
+		t.Errorf("%+v", r)
+	}
+	stop = p.run(Config{StopWithin: time.Millisecond}, Job{Name: "long", Run: work})
+	long := p.ask("long", "long")
+	<-begun
+	stop()
+	if r := p.ended(long); r.Outcome != HandedBack {
+		t.Errorf("%+v", r)
+	}
+	p.run(Config{}, Job{Name: "long", Run: func(_ context.Context, task Task) (Result, error) {
+		return Result{Text: "went on with " + task.Arguments[0]}, nil
+	}})
+	p.until(`SELECT outcome = 'done' AND message = 'went on with long' AND person = 'anna' FROM jobs.run WHERE job = 'long' AND cause = 'handed back'`)
+}
+
+// Two of a job may be asked for at once, and three machines be there: one is at work at a time.
+func TestNoJobRunsTwiceAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	var at, most, ran atomic.Int32
+	job := Job{Name: "alone", Run: func(context.Context, Task) (Result, error) {
+		if n := at.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		defer at.Add(-1)
+		ran.Add(1)
+		return Result{}, nil
+	}}
+	for i := range 4 {
+		p.ask("alone", fmt.Sprint(i))
+	}
+	for range 3 {
+		p.run(Config{}, job, Job{Name: "other", Run: job.Run})
+	}
+	p.until(`SELECT count(*) = 4 FROM jobs.run WHERE finished_at IS NOT NULL`)
+	if most.Load() != 1 || ran.Load() != 4 {
+		t.Errorf("%d at the same time, %d in all", most.Load(), ran.Load())
+	}
+}
+
+// Missed ticks, doubled ticks, a clock that stands, jumps by years and goes back: everything is
+// copied, once.
+func TestWhateverTheClockDoesNothingIsLeftOutOrDoneTwice(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	var clock atomic.Int64
+	clock.Store(time.Date(2026, 3, 29, 0, 58, 0, 0, time.UTC).Unix())
+	config := Config{Now: func() time.Time { return time.Unix(clock.Load(), 0) }}
+	job := Job{Name: "copy", Schedule: schedule(t, "*/5 * * * *", zone(t, "Europe/Vienna")), Run: copyAll(p.url)}
+	p.run(config, job)
+	p.run(config, job)
+	n := 0
+	for _, jump := range []time.Duration{
+		5 * time.Minute, time.Hour, 5 * time.Minute, -2 * time.Hour, 5 * time.Minute, 20 * 365 * 24 * time.Hour, -20 * 365 * 24 * time.Hour, 5 * time.Minute,
+	} {
+		n++
+		p.exec(`INSERT INTO original SELECT generate_series($1 * 100, $1 * 100 + 9)`, n)
+		clock.Add(int64(jump / time.Second))
+		if jump > 0 {
+			p.until(`SELECT EXISTS (SELECT FROM copied WHERE n = $1 * 100 + 9)`, n)
+		} else { // the clock is taken as it is; the next tick comes within an interval
+			p.until(`SELECT ticked_at = to_timestamp($1) FROM jobs.job`, clock.Load())
+		}
+	}
+	p.sound()
+}
+
+// A machine is killed in the middle of its work: another takes over at once, however long the lease
+// and the timeout are.
+func TestAKilledMachinesRunIsTakenOverAtOnce(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	killed := p.machine()
+	run := p.ask("hang")
+	p.until(`SELECT EXISTS (SELECT FROM hung)`)
+	if err := killed.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := killed.Process.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	p.exec(`UPDATE jobs.run SET until = 'infinity' WHERE id = $1`, run)
+	p.machine()
+	if r := p.ended(run); r.Outcome != Lost || !strings.Contains(r.Message, "killed or cut off") {
+		t.Errorf("%+v", r)
+	}
+	p.until(`SELECT message = 'went on' AND attempt = 2 AND person = 'anna' FROM jobs.run WHERE job = 'hang' AND cause = 'taken over'`)
+	p.sound()
+}
+
+// A machine freezes in the middle of its work, with connections open and locks held: past its lease
+// another ends these and takes over; when the frozen one wakes up it changes nothing.
+func TestAFrozenMachineIsReplacedAndHarmless(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	frozen := p.machine()
+	run := p.ask("freeze")
+	p.until(`SELECT EXISTS (SELECT FROM hung)`)
+	p.machine()
+	if r := p.ended(run); r.Outcome != Lost || !strings.Contains(r.Message, "silent for longer than the lease") {
+		t.Errorf("%+v", r)
+	}
+	p.until(`SELECT message = 'went on' FROM jobs.run WHERE job = 'freeze' AND cause = 'taken over'`)
+	if err := frozen.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	p.exec(`INSERT INTO original SELECT generate_series(1, 100)`)
+	p.sound() // both machines go on
+	if r := p.ended(run); r.Outcome != Lost {
+		t.Errorf("the frozen machine woke up and wrote: %+v", r)
+	}
+}
+
+// A run that kills its machine does not kill one after the other for ever.
+func TestARunThatKillsMachinesIsGivenUp(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	p.ask("die")
+	for range mostAttempts {
+		dying := p.machine()
+		if _, err := dying.Process.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.machine()
+	p.until(`SELECT count(*) = 3 AND bool_or(hint LIKE '3 machines in a row%') FROM jobs.run WHERE job = 'die' AND outcome = 'lost'`)
+	p.until(`SELECT NOT EXISTS (SELECT FROM jobs.run WHERE job = 'die' AND finished_at IS NULL)`)
+}
+
+// A machine that dies between taking a delivery and claiming its run leaves nothing that waits for
+// ever.
+func TestADeliveryThatCameToNothingIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	run := p.ask("late")
+	p.exec(`UPDATE jobs.river_job SET state = 'running', attempted_at = now(), attempt = 1, attempted_by = '{nobody}'`)
+	p.exec(`UPDATE jobs.run SET delivered_at = delivered_at - interval '16 s'`)
+	p.run(Config{}, Job{Name: "late", Run: func(context.Context, Task) (Result, error) { return Result{}, nil }})
+	p.ended(run)
+	p.until(`SELECT NOT EXISTS (SELECT FROM jobs.river_job WHERE state NOT IN ('completed'))`)
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	p.exec(`INSERT INTO jobs.run (job, cause, finished_at, outcome)
+		SELECT 'busy', 'tick', clock_timestamp() - n * interval '1 min', CASE WHEN n % 2 = 0 THEN 'nothing' ELSE 'done' END FROM generate_series(1, 25000) n`)
+	p.exec(`INSERT INTO jobs.run (job, cause, finished_at, outcome) VALUES ('rare', 'tick', '2001-01-01', 'done'), ('rare', 'tick', '2001-01-02', 'nothing')`)
+	p.run(Config{}, Job{Name: "busy", Run: copyAll(p.url)})
+	p.until(`SELECT count(*) <= 10000 FROM jobs.run WHERE job = 'busy'`)
+	p.until(`SELECT count(*) BETWEEN 700 AND 720 FROM jobs.run WHERE job = 'busy' AND outcome = 'nothing'`) // of the last day
+	p.until(`SELECT count(*) = 1 FROM jobs.run WHERE job = 'rare'`)                                         // the last one stays
+}
+
+// Machines are killed one after the other, and PostgreSQL with them, while there is always something
+// to do.
+func TestMachinesAreKilledWhileTheyWork(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	machines := []*exec.Cmd{p.machine(), p.machine(), p.machine()}
+	for i := range 8 {
+		p.exec(`INSERT INTO original SELECT generate_series($1 * 1000, $1 * 1000 + 200)`, i+1)
+		p.exec(`SELECT pg_sleep(0.5)`)
+		_ = machines[i%3].Process.Kill()
+		machines[i%3] = p.machine()
+	}
+	p.sound()
+	p.until(`SELECT NOT EXISTS (SELECT FROM jobs.run WHERE finished_at IS NULL AND queued_at < clock_timestamp() - interval '3 s')`)
+	p.until(`SELECT NOT EXISTS (SELECT FROM jobs.river_job WHERE state = 'running' AND attempted_at < clock_timestamp() - interval '3 s')`)
+}
+
+func TestMigratingTwiceAndTogetherChangesNothing(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t, nil, "bare")
+	var group sync.WaitGroup
+	for range 3 {
+		group.Go(func() {
+			if err := Migrate(t.Context(), url); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWithoutTablesTheHintSaysHowToMakeThem(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t, nil, "bare")
+	config := Config{DatabaseURL: func() (string, error) { return url, nil }, Jobs: []Job{{Name: "any", Timeout: time.Minute, Run: copyAll(url)}}}
+	if err := Run(t.Context(), config); fault.ClassOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), "waybill migrate") {
+		t.Errorf("%v (%s): %s", err, fault.ClassOf(err), fault.HintOf(err))
+	}
+}

@@ -1,0 +1,108 @@
+package jobs
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+)
+
+// leaderHooks have the machine that the queue elects tick, for as long as it leads.
+func leaderHooks(r *runner) []rivertype.Hook {
+	lead := func(ctx context.Context, _ *rivertype.HookPeriodicJobsStartParams) error {
+		r.config.Log.Info("leading", "machine", r.machine)
+		r.background.Go(func() { r.every(ctx, time.Second, r.tick) })
+		r.background.Go(func() { r.every(ctx, time.Hour, r.trim) })
+		return nil
+	}
+	return []rivertype.Hook{river.HookPeriodicJobsStartFunc(lead)}
+}
+
+// clockwork is what is remembered of a job's ticks.
+type clockwork struct {
+	Name     string
+	TickedAt time.Time
+	RetryAt  *time.Time
+	Paused   bool
+}
+
+// tick asks for a run of each job whose time has come.
+func (r *runner) tick(ctx context.Context) error {
+	rows, err := r.pool.Query(ctx, `SELECT name, ticked_at, retry_at, paused_at IS NOT NULL FROM jobs.job`)
+	if err != nil {
+		return err
+	}
+	states, err := pgx.CollectRows(rows, pgx.RowToStructByPos[clockwork])
+	if err != nil {
+		return err
+	}
+	now, err := r.now(ctx)
+	if err != nil {
+		return err
+	}
+	for _, state := range states {
+		if job, known := r.jobs[state.Name]; known && job.scheduled() && !state.Paused {
+			if err := r.tickOne(ctx, job, state, now); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tickOne moves a job's clockwork on, and asks for a run where one is due. Whoever else leads, or
+// believes so, finds it moved.
+func (r *runner) tickOne(ctx context.Context, job Job, state clockwork, now time.Time) error {
+	due, from := job.Schedule.decide(state.TickedAt, now)
+	cause := byTick
+	if !due && state.retries(now) {
+		due, cause = true, byRetry
+	}
+	if !due && from.Equal(state.TickedAt) {
+		return nil
+	}
+	return pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		moved, err := tx.Exec(ctx, `
+			UPDATE jobs.job SET ticked_at = $3, retry_at = NULL
+			WHERE name = $1 AND ticked_at = $2 AND retry_at IS NOT DISTINCT FROM $4 AND paused_at IS NULL`,
+			state.Name, state.TickedAt, from, state.RetryAt)
+		if err != nil || moved.RowsAffected() == 0 || !due {
+			return err
+		}
+		_, err = r.askUnlessOpen(ctx, tx, request{job: state.Name, cause: cause})
+		return err
+	})
+}
+
+// retries tells whether a run that failed for a passing reason is to be tried again. A time that
+// is further off than any back-off was noted by a clock that was set back since.
+func (c clockwork) retries(now time.Time) bool {
+	return c.RetryAt != nil && (!c.RetryAt.After(now) || c.RetryAt.After(now.Add(longestBackoff+setBack)))
+}
+
+const longestBackoff = 5 * time.Minute
+
+// backoff is how long to wait after so many failures in a row, the first of which is 1. A tick of
+// the schedule comes in between.
+func backoff(failures int) time.Duration {
+	return min(time.Second<<min(failures-1, 16), longestBackoff)
+}
+
+// trim forgets runs: a day after those that did nothing, three months after the others, and all
+// but the last ten thousand of each job.
+func (r *runner) trim(ctx context.Context) error {
+	_, err := r.pool.Exec(ctx, `
+		DELETE FROM jobs.run WHERE id IN (
+			SELECT id FROM (
+				SELECT id, outcome, finished_at, row_number() OVER (PARTITION BY job ORDER BY finished_at DESC) AS newest
+				FROM jobs.run WHERE finished_at IS NOT NULL) ended
+			WHERE newest > 10000
+			   OR newest > 1 AND finished_at < clock_timestamp() - CASE WHEN outcome IN ('nothing', 'busy') THEN interval '1 day' ELSE interval '90 days' END)`)
+	if err != nil {
+		return err
+	}
+	_, err = r.pool.Exec(ctx, `DELETE FROM jobs.decision WHERE at < clock_timestamp() - interval '1 year'`)
+	return err
+}

@@ -1,0 +1,62 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+
+	"waybill/internal/fault"
+	"waybill/internal/migrate"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// schema holds the queue's tables and ours, in the party's own database.
+const schema = "jobs"
+
+// Migrate brings the tables of a party's jobs up to date, in the schema `jobs` of its database.
+// Several may call it at once; running it again changes nothing.
+func Migrate(ctx context.Context, databaseURL string) error {
+	return migrate.Up(ctx, databaseURL, schema, queueTables(databaseURL), migrate.Files(migrations, "migration"))
+}
+
+// queueTables makes River's own tables.
+func queueTables(databaseURL string) migrate.Step {
+	return func(ctx context.Context, db *sql.DB) error {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close() }()
+		tx, err := conn.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }()
+		const key = 0x6a6f6273 // "jobs"
+		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(key)); err != nil {
+			return err
+		}
+		return migrateQueue(ctx, databaseURL)
+	}
+}
+
+func migrateQueue(ctx context.Context, databaseURL string) error {
+	pool, err := pgxpool.New(ctx, databaseURL)
+	if err != nil {
+		return fault.Database("connect", "database", err)
+	}
+	defer pool.Close()
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Schema: schema, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return fault.New(fault.Usage, "read", "the queue's migrations", err, "")
+	}
+	_, err = migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
+	return err
+}

@@ -1,0 +1,163 @@
+package jobs
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"waybill/internal/fault"
+)
+
+// runner is one machine's share in a party's jobs.
+type runner struct {
+	queue
+	config     Config
+	jobs       map[string]Job
+	names      []string
+	pool       *pgxpool.Pool
+	machine    string
+	background sync.WaitGroup
+}
+
+// Run runs jobs until ctx ends, on this machine among others. It returns nil after an orderly
+// stop: runs that do not end within Config.StopWithin are handed back to other machines, or to
+// the next start.
+func Run(ctx context.Context, config Config) error {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return err
+	}
+	pool, err := newPool(context.WithoutCancel(ctx), config.DatabaseURL)
+	if err != nil {
+		return fault.Database("connect", "jobs", err)
+	}
+	defer pool.Close()
+	r := &runner{config: config, jobs: map[string]Job{}, pool: pool, machine: machine()}
+	for _, job := range config.Jobs {
+		r.jobs[job.Name] = job
+		r.names = append(r.names, job.Name)
+	}
+	if r.client, err = r.newClient(); err != nil {
+		return fault.New(fault.Usage, "run", "jobs", err, "")
+	}
+	if err := r.register(ctx); err != nil {
+		return fault.Database("register", "jobs", err)
+	}
+	return r.run(ctx)
+}
+
+func (r *runner) run(ctx context.Context) error {
+	if err := r.client.Start(ctx); err != nil {
+		return fault.Database("start", "jobs", err)
+	}
+	r.config.Log.Info("running jobs", "machine", r.machine, "jobs", r.names)
+	r.background.Go(func() { r.every(ctx, time.Second, r.tend) })
+	defer r.background.Wait()
+	<-ctx.Done()
+	const toEnd = 15 * time.Second // for what was broken off
+	select {
+	case <-r.client.Stopped():
+		r.config.Log.Info("stopped", "machine", r.machine)
+		return nil
+	case <-time.After(r.config.StopWithin + toEnd):
+		return fault.New(fault.Transient, "stop", "jobs", errors.New("a run does not end"), "its machine is given up; another one takes it over")
+	}
+}
+
+func (r *runner) newClient() (*river.Client[pgx.Tx], error) {
+	workers := river.NewWorkers()
+	if err := river.AddWorkerSafely(workers, &worker{runner: r}); err != nil {
+		return nil, err
+	}
+	const history = time.Hour // ours is in the table run
+	longest := r.longest()
+	return river.NewClient(riverpgxv5.New(r.pool), &river.Config{
+		ID:                          r.machine + ":" + rand.Text()[:6],
+		Schema:                      schema,
+		Workers:                     workers,
+		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: len(r.config.Jobs)}},
+		Hooks:                       leaderHooks(r),
+		Logger:                      slog.New(quiet{r.config.Log.Handler()}),
+		SoftStopTimeout:             max(r.config.StopWithin, time.Millisecond),
+		JobTimeout:                  longest,
+		RescueStuckJobsAfter:        longest + time.Minute,
+		CompletedJobRetentionPeriod: history,
+		CancelledJobRetentionPeriod: history,
+		DiscardedJobRetentionPeriod: history,
+		ReindexerSchedule:           river.NeverSchedule(), // it takes an owner's rights, and the tables are small
+	})
+}
+
+// longest is beyond what any run may take: runs keep to their timeouts by themselves.
+func (r *runner) longest() time.Duration {
+	longest := time.Duration(0)
+	for _, job := range r.config.Jobs {
+		longest = max(longest, job.Timeout)
+	}
+	return longest + time.Minute
+}
+
+// register makes the jobs known. The first tick of a new one is the schedule's next.
+func (r *runner) register(ctx context.Context) error {
+	now, err := r.now(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = r.pool.Exec(ctx, `INSERT INTO jobs.job (name, ticked_at) SELECT unnest($1::text[]), $2 ON CONFLICT DO NOTHING`, r.names, now)
+	return err
+}
+
+// now is what the schedules' clock shows.
+func (r *runner) now(ctx context.Context) (now time.Time, err error) {
+	if r.config.Now != nil {
+		return r.config.Now().Truncate(time.Microsecond), nil // as the database keeps it
+	}
+	err = r.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now)
+	return now, err
+}
+
+// every does something again and again until ctx ends. What fails is tried again; of failures in
+// a row the first is logged.
+func (r *runner) every(ctx context.Context, interval time.Duration, do func(context.Context) error) {
+	failing := false
+	for {
+		err := do(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !failing {
+			r.config.Log.Warn(fault.Database("see to", "jobs", err).Error())
+		}
+		failing = err != nil
+		if !pause(ctx, interval) {
+			return
+		}
+	}
+}
+
+// pause waits, and tells whether it was not cut short.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// quiet passes the queue's errors on, and no more: what it says of runs is said here.
+type quiet struct{ slog.Handler }
+
+func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelError && q.Handler.Enabled(ctx, level)
+}

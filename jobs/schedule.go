@@ -1,0 +1,154 @@
+package jobs
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+)
+
+// Schedule says when a job ticks: at an interval, or when the clocks on the walls of a zone show
+// certain times.
+type Schedule struct {
+	spec  string
+	every cron.Schedule // nil where there are times
+	times *cron.SpecSchedule
+	zone  *time.Location
+}
+
+// ParseSchedule reads a cron spec of five fields, @hourly and its kin, or "@every 10s", in a zone
+// that the prefix "CRON_TZ=Europe/Vienna " overrides. It refuses what can never fire.
+func ParseSchedule(spec string, zone *time.Location) (Schedule, error) {
+	bare, zone, err := cutZone(strings.TrimSpace(spec), zone)
+	if err != nil {
+		return Schedule{}, err
+	}
+	s := Schedule{spec: strings.TrimSpace(spec), zone: zone}
+	if every, ok := strings.CutPrefix(bare, "@every "); ok {
+		s.every, err = parseEvery(strings.TrimSpace(every))
+		return s, err
+	}
+	if s.times, err = parseTimes(bare); err != nil {
+		return Schedule{}, err
+	}
+	if s.times.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
+		return Schedule{}, errors.New("it would never fire: no such day comes")
+	}
+	return s, nil
+}
+
+// cutZone takes the prefix off by which a spec names its own zone. The parser panics on some.
+func cutZone(spec string, zone *time.Location) (string, *time.Location, error) {
+	for _, prefix := range []string{"CRON_TZ=", "TZ="} {
+		rest, ok := strings.CutPrefix(spec, prefix)
+		if !ok {
+			continue
+		}
+		name, bare, _ := strings.Cut(rest, " ")
+		own, err := time.LoadLocation(name)
+		if err != nil || name == "" || name == "Local" {
+			return "", nil, fmt.Errorf("unknown zone %q; write %sEurope/Vienna and the schedule behind it", name, prefix)
+		}
+		bare = strings.TrimSpace(bare)
+		if strings.Contains(bare, "TZ=") {
+			return "", nil, errors.New("it names two zones")
+		}
+		return bare, own, nil
+	}
+	return spec, zone, nil
+}
+
+func parseEvery(text string) (cron.Schedule, error) {
+	interval, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%q is not an interval like 10s or 1h30m", text)
+	case interval < time.Second || interval%time.Second != 0:
+		return nil, errors.New("an interval is of whole seconds, and at least 1s")
+	case interval > 366*24*time.Hour:
+		return nil, errors.New("an interval is at most a year")
+	}
+	return cron.Every(interval), nil
+}
+
+// parseTimes reads the fields as if there were no zones.
+func parseTimes(bare string) (times *cron.SpecSchedule, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%q is no schedule", bare)
+		}
+	}()
+	if bare == "" {
+		return nil, errors.New("it is empty; write five fields, like */5 * * * *")
+	}
+	schedule, err := cron.ParseStandard(bare)
+	if err != nil {
+		return nil, fmt.Errorf("%w; write minute, hour, day of month, month and day of week (0 to 6, Sunday is 0), like 0 3 * * 0", err)
+	}
+	times, ok := schedule.(*cron.SpecSchedule)
+	if !ok {
+		return nil, fmt.Errorf("%q is no schedule", bare)
+	}
+	times.Location = time.UTC
+	return times, nil
+}
+
+// String returns the schedule as it was written.
+func (s Schedule) String() string { return s.spec }
+
+// Next returns the first tick after a time. A time of day that a change of clocks leaves out comes
+// at the change; one that comes twice ticks twice. It goes from change to change: the cron
+// library's own way through them loses whole days where they are of half an hour.
+func (s Schedule) Next(after time.Time) time.Time {
+	if s.every != nil {
+		return s.every.Next(after)
+	}
+	at := after.In(s.zone)
+	tick := s.nextOnWall(onWall(at))
+	for {
+		_, change := at.ZoneBounds()
+		if change.IsZero() || tick.Sub(onWall(at)) < change.Sub(at) {
+			return at.Add(tick.Sub(onWall(at)))
+		}
+		at = change
+		if !tick.After(onWall(at)) {
+			return at // left out, or just then
+		}
+		tick = s.nextOnWall(onWall(at).Add(-time.Nanosecond)) // clocks may have been put back
+	}
+}
+
+// nextOnWall returns what the clocks will show at the next tick.
+func (s Schedule) nextOnWall(shown time.Time) time.Time {
+	for {
+		tick := s.times.Next(shown)
+		if !tick.IsZero() {
+			return tick
+		}
+		shown = shown.AddDate(4, 0, 0) // it looks five years ahead, and leap days can be eight years apart
+	}
+}
+
+// onWall returns what clocks on the wall show at t, as a time in UTC.
+func onWall(t time.Time) time.Time {
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+}
+
+// setBack is how far a clock must be behind the last tick to have been set back, and not adjusted.
+const setBack = time.Minute
+
+// decide tells whether a job that ticked last is to tick now, and from when its next tick counts.
+// However many ticks were missed, one makes up for them. A clock that was set back is taken as it
+// is: waiting for the last tick's time to come again could take years.
+func (s Schedule) decide(last, now time.Time) (tick bool, from time.Time) {
+	switch {
+	case now.Before(last.Add(-setBack)):
+		return false, now
+	case s.Next(last).After(now):
+		return false, last
+	default:
+		return true, now
+	}
+}

@@ -1,0 +1,141 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/connect"
+)
+
+// tend sees to what machines that are gone left behind. Every machine does, whoever leads.
+func (r *runner) tend(ctx context.Context) error {
+	for {
+		found, err := r.takeOver(ctx)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error { return r.redeliver(ctx, tx, "", forgotten) })
+		}
+	}
+}
+
+// orphan is a run whose machine is gone.
+type orphan struct {
+	ID        int64
+	Job       string
+	Arguments []string
+	Attempt   int
+	Person    string
+	Reason    string
+	Machine   string
+	Delivery  *int64
+	Alive     bool // its connection stands, and its lease has run out
+}
+
+// takeOver ends one run whose machine was killed, cut off or frozen, and asks for another in its
+// place. It tells whether there was one.
+func (r *runner) takeOver(ctx context.Context) (found bool, err error) {
+	err = pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			SELECT id, job, arguments, attempt, coalesce(person, ''), coalesce(reason, ''), machine, delivery,
+				EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = run.pid AND a.backend_start = run.backend_start) AS alive
+			FROM jobs.run
+			WHERE started_at IS NOT NULL AND finished_at IS NULL AND (until < clock_timestamp()
+				OR NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = run.pid AND a.backend_start = run.backend_start))
+			ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`)
+		if err != nil {
+			return err
+		}
+		lost, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[orphan])
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		found = true
+		return r.bury(ctx, tx, lost)
+	})
+	return found, err
+}
+
+// mostAttempts bounds how many machines in a row one run may take with it.
+const mostAttempts = 3
+
+func (r *runner) bury(ctx context.Context, tx pgx.Tx, lost orphan) error {
+	if err := endConnections(ctx, tx, lost.ID); err != nil {
+		return err
+	}
+	why := fmt.Sprintf("its machine %s was killed or cut off", lost.Machine)
+	if lost.Alive {
+		why = fmt.Sprintf("its machine %s was silent for longer than the lease", lost.Machine)
+	}
+	hint := ""
+	if lost.Attempt >= mostAttempts {
+		hint = fmt.Sprintf("%d machines in a row were lost under it: see to their memory and their logs; the schedule goes on, what a person asked for is to be asked for again", lost.Attempt)
+	}
+	if _, err := tx.Exec(ctx, `UPDATE jobs.run SET finished_at = clock_timestamp(), outcome = 'lost', message = $2, hint = nullif($3, '') WHERE id = $1`, lost.ID, why, hint); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM jobs.river_job WHERE id = $1`, lost.Delivery); err != nil {
+		return err
+	}
+	r.config.Log.Warn("took a run over", "job", lost.Job, "run", lost.ID, "why", why)
+	if hint != "" {
+		return nil
+	}
+	_, err := r.ask(ctx, tx, request{
+		job: lost.Job, arguments: lost.Arguments, cause: byTakeOver, attempt: lost.Attempt + 1, person: lost.Person, reason: lost.Reason,
+	})
+	return err
+}
+
+// endConnections ends whatever a run has open in this database, so that a frozen machine that
+// wakes up holds nothing and can commit nothing.
+func endConnections(ctx context.Context, tx pgx.Tx, run int64) error {
+	const waitMilliseconds = 10_000
+	var all bool
+	err := tx.QueryRow(ctx, `
+		SELECT coalesce(bool_and(pg_terminate_backend(pid, $2)), true) FROM pg_stat_activity
+		WHERE datname = current_database() AND usename = current_user AND application_name LIKE $1`,
+		connect.Marked(run), waitMilliseconds).Scan(&all)
+	if err == nil && !all {
+		err = errors.New("the connections of a machine that is gone do not end")
+	}
+	return err
+}
+
+// forgotten is how long a delivery may be under way without its run having begun.
+const forgotten = 15 * time.Second
+
+// redeliver sends those runs out again, of one job or of all (""), whose deliveries came to nothing
+// so long ago: the machine died before it began, or another run of the job was at work.
+func (r *runner) redeliver(ctx context.Context, tx pgx.Tx, job string, ago time.Duration) error {
+	rows, err := tx.Query(ctx, `
+		SELECT id FROM jobs.run
+		WHERE started_at IS NULL AND finished_at IS NULL AND ($1 = '' OR job = $1)
+		  AND (delivered_at < clock_timestamp() - $2::interval OR delivered_at > clock_timestamp() + interval '1 min')
+		  AND NOT EXISTS (SELECT FROM jobs.river_job q WHERE q.id = delivery AND q.state = 'available')
+		FOR UPDATE SKIP LOCKED`, job, ago)
+	if err != nil {
+		return err
+	}
+	runs, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		if _, err := tx.Exec(ctx, `DELETE FROM jobs.river_job WHERE id = (SELECT delivery FROM jobs.run WHERE id = $1)`, run); err != nil {
+			return err
+		}
+		if err := r.deliver(ctx, tx, run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
