@@ -44,6 +44,7 @@ type commands struct {
 	Import    importCommand    `cmd:"" help:"Load everything from the checkpoint to now."`
 	Run       runCommand       `cmd:"" help:"Run a service's jobs on their schedules, on this machine among others."`
 	Jobs      jobsCommand      `cmd:"" help:"See the jobs that run; have one run, pause or cancel it."`
+	Deliver   deliverCommand   `cmd:"" help:"Write what is new in the log into a partner's files."`
 	Rerun     rerunCommand     `cmd:"" help:"Load batches again."`
 	Repair    repairCommand    `cmd:"" help:"Put the lost or damaged files of a published batch on the store again."`
 	Prune     pruneCommand     `cmd:"" help:"Delete what is old: log, outbox and plans below the newest snapshot; a consumer's records."`

@@ -11,19 +11,31 @@ import (
 )
 
 type migrateCommand struct {
-	Service string `arg:"" optional:"" help:"One service (default: every service that has a configuration)."`
+	Service string `arg:"" optional:"" help:"One service, or one partner (default: every one that has a configuration)."`
 }
 
 func (c *migrateCommand) Run(ctx context.Context, env *environment) error {
-	parties, err := env.configs(c.Service)
+	partners, err := env.deliveries(c.Service)
 	if err != nil {
 		return err
+	}
+	var parties []*config
+	if c.Service == "" || len(partners) == 0 {
+		if parties, err = env.configs(c.Service); err != nil {
+			return err
+		}
 	}
 	for _, party := range parties {
 		if err := party.migrate(ctx); err != nil {
 			return err
 		}
 		fmt.Fprintf(env.out, "%s: tables are up to date\n", party.Service)
+	}
+	for _, p := range partners {
+		if err := p.migrate(ctx, env); err != nil {
+			return err
+		}
+		fmt.Fprintf(env.out, "%s: tables are up to date\n", p.Partner)
 	}
 	return nil
 }

@@ -37,6 +37,8 @@ type Metrics struct {
 	imports  importMetrics
 	stores   storeMetrics
 	services serviceMetrics
+
+	deliveries deliveryMetrics
 }
 
 type runMetrics struct {
@@ -71,7 +73,7 @@ func New(command, release string, now func() time.Time) *Metrics {
 	return &Metrics{
 		registry: registry, now: now, release: release, others: &others{},
 		runs: newRunMetrics(f), exports: newExportMetrics(f), imports: newImportMetrics(f),
-		stores: newStoreMetrics(f), services: newServiceMetrics(f),
+		stores: newStoreMetrics(f), services: newServiceMetrics(f), deliveries: newDeliveryMetrics(f),
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"waybill/exchange/dir"
 	"waybill/exchange/guard"
 	"waybill/exporter"
+	"waybill/exporter/delivery"
 	"waybill/importer"
 	"waybill/internal/fault"
 	"waybill/internal/observe"
@@ -68,6 +69,7 @@ func everything(t *testing.T) string {
 	m.Ran("morgue", at, false, nil)
 	m.Published("patients", exporter.BatchSummary{Kind: schemas.Changes, ByType: map[string]int64{schemas.Died: 3}, WindowTo: at})
 	m.Loaded("morgue", true, importer.BatchSummary{Kind: schemas.Changes, Effects: map[string]int64{"opened": 3}, WindowTo: at})
+	m.Delivered("gp_link", delivery.FileSummary{Rows: 3, Replaced: 1})
 	m.Service("morgue", "HELD", 3)
 	m.Exporting("patients", exporter.Status{Waiting: 2, Oldest: &at, WindowTo: at})
 	m.Importing("morgue", importer.Status{

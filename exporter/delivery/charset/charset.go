@@ -1,0 +1,220 @@
+// Package charset writes text in a partner's charset. Characters that it lacks, or that a format
+// can't carry, are handled by a declared rule and counted: none is lost in silence.
+package charset
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/unicode/norm"
+)
+
+// Rule says what becomes of a character that can't be written.
+type Rule string
+
+// The rules.
+const (
+	Refuse        Rule = "refuse"        // the file is not written
+	Replace       Rule = "replace"       // by the replacement
+	Transliterate Rule = "transliterate" // by a table; what that lacks is replaced if there is a replacement, else refused
+)
+
+// Config declares a charset and what becomes of characters that can't be written.
+type Config struct {
+	Name        string // one of [Names]
+	Rule        Rule
+	Replacement string            // one or more characters, or ""
+	Table       map[string]string // of single characters, before the built-in table
+	// Forbidden, if set, are characters that the format can't carry: line ends in fixed width.
+	Forbidden func(rune) bool
+}
+
+var single = map[string]*charmap.Charmap{
+	"windows-1252": charmap.Windows1252, "iso-8859-1": charmap.ISO8859_1, "iso-8859-15": charmap.ISO8859_15,
+}
+
+// Names returns the charsets that can be written.
+func Names() []string {
+	return append(slices.Sorted(maps.Keys(single)), "utf-16be", "utf-16le", "utf-8")
+}
+
+// Encoder writes text. It is for one goroutine.
+type Encoder struct {
+	config Config
+	table  map[rune]string
+	count  Count
+}
+
+// Count is how many characters could not be written as they are.
+type Count struct {
+	Replaced       int64 `json:"replaced"`
+	Transliterated int64 `json:"transliterated"`
+	Refused        int64 `json:"refused"`
+}
+
+// New checks the configuration.
+func New(c Config) (*Encoder, error) {
+	e := &Encoder{config: c, table: map[rune]string{}}
+	if !slices.Contains(Names(), c.Name) {
+		return nil, fmt.Errorf("charset %q is none of %s", c.Name, strings.Join(Names(), ", "))
+	}
+	if c.Rule == Replace && c.Replacement == "" {
+		return nil, errors.New("replacing needs a replacement")
+	}
+	if at := e.firstLacking(c.Replacement); at != 0 {
+		return nil, errors.New("the replacement can't be written either")
+	}
+	for from, to := range c.Table {
+		r, size := utf8.DecodeRuneInString(from)
+		if size != len(from) || from == "" {
+			return nil, errors.New("the table has something else than one character on a left side")
+		}
+		if e.firstLacking(to) != 0 {
+			return nil, errors.New("the table has a right side that can't be written either")
+		}
+		e.table[r] = to
+	}
+	return e, nil
+}
+
+// Count returns what was counted since the encoder was made.
+func (e *Encoder) Count() Count { return e.count }
+
+// Carry returns text as it can be written: the rule applied to each character that can't.
+func (e *Encoder) Carry(text string) string {
+	if e.firstLacking(text) == 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if e.can(r) {
+			b.WriteRune(r)
+			continue
+		}
+		b.WriteString(e.instead(r))
+	}
+	return b.String()
+}
+
+// firstLacking returns the first character that can't be written, or 0. NUL never can.
+func (e *Encoder) firstLacking(text string) rune {
+	for _, r := range text {
+		if !e.can(r) {
+			return max(r, 1)
+		}
+	}
+	return 0
+}
+
+func (e *Encoder) can(r rune) bool {
+	if r == 0 || e.config.Forbidden != nil && e.config.Forbidden(r) {
+		return false
+	}
+	page, one := single[e.config.Name]
+	if !one {
+		return true
+	}
+	_, ok := page.EncodeRune(r)
+	return ok
+}
+
+func (e *Encoder) instead(r rune) string {
+	if e.config.Rule == Transliterate {
+		if to, ok := e.transliteration(r); ok {
+			e.count.Transliterated++
+			return to
+		}
+	}
+	if e.config.Rule == Refuse || e.config.Replacement == "" {
+		e.count.Refused++
+		return ""
+	}
+	e.count.Replaced++
+	return e.config.Replacement
+}
+
+// transliteration returns what the declared table, the built-in one or the letter without its marks
+// give, if that can be written.
+func (e *Encoder) transliteration(r rune) (string, bool) {
+	if to, ok := e.table[r]; ok {
+		return to, true
+	}
+	to, ok := builtIn[r]
+	if !ok {
+		to = bare(r)
+		ok = to != string(r) && to != ""
+	}
+	return to, ok && e.firstLacking(to) == 0
+}
+
+// bare returns a letter without its marks.
+func bare(r rune) string {
+	return strings.Map(func(part rune) rune {
+		if norm.NFD.PropertiesString(string(part)).CCC() != 0 {
+			return -1
+		}
+		return part
+	}, norm.NFD.String(string(r)))
+}
+
+// builtIn is for characters that are no letter with marks.
+var builtIn = map[rune]string{
+	'ß': "ss", 'ẞ': "SS", 'æ': "ae", 'Æ': "AE", 'œ': "oe", 'Œ': "OE", 'ø': "o", 'Ø': "O", 'ł': "l", 'Ł': "L",
+	'đ': "d", 'Đ': "D", 'ð': "d", 'Ð': "D", 'þ': "th", 'Þ': "Th", 'ħ': "h", 'Ħ': "H", 'ı': "i", 'ŋ': "n", 'Ŋ': "N",
+	'ŧ': "t", 'Ŧ': "T", 'ĸ': "k", 'ſ': "s", 'ŉ': "'n", 'ə': "e", 'Ə': "E",
+	'‘': "'", '’': "'", '‚': "'", '‛': "'", 'ʼ': "'", 'ʻ': "'", '′': "'", '“': "\"", '”': "\"", '„': "\"", '″': "\"",
+	'‐': "-", '‑': "-", '‒': "-", '–': "-", '—': "-", '−': "-", '…': "...", '€': "EUR", '•': "*", '™': "(TM)",
+	'\u00a0': " ", '\u2007': " ", '\u2009': " ", '\u202f': " ", '\t': " ", '\n': " ", '\r': " ", '\v': " ", '\f': " ",
+	'\u0085': " ", '\u2028': " ", '\u2029': " ",
+}
+
+// BOM returns what a file begins with.
+func (e *Encoder) BOM() []byte {
+	switch e.config.Name {
+	case "utf-16le":
+		return []byte{0xff, 0xfe}
+	case "utf-16be":
+		return []byte{0xfe, 0xff}
+	}
+	return nil
+}
+
+// ErrForeign is text that was to be written as it is, and can't.
+var ErrForeign = errors.New("a character is not in the charset")
+
+// Append appends text that has been through Carry, or that is the format's own.
+func (e *Encoder) Append(to []byte, text string) ([]byte, error) {
+	page, one := single[e.config.Name]
+	for _, r := range text {
+		switch {
+		case one:
+			b, ok := page.EncodeRune(r)
+			if !ok {
+				return nil, ErrForeign
+			}
+			to = append(to, b)
+		case e.config.Name == "utf-8":
+			to = utf8.AppendRune(to, r)
+		default:
+			to = e.appendUTF16(to, r)
+		}
+	}
+	return to, nil
+}
+
+func (e *Encoder) appendUTF16(to []byte, r rune) []byte {
+	for _, unit := range utf16.AppendRune(nil, r) {
+		if e.config.Name == "utf-16le" {
+			to = append(to, byte(unit), byte(unit>>8))
+		} else {
+			to = append(to, byte(unit>>8), byte(unit))
+		}
+	}
+	return to
+}

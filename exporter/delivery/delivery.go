@@ -1,0 +1,152 @@
+// Package delivery turns the log into a partner's files: their layout, charset, naming and
+// trigger-file convention are configuration.
+//
+// It is a consumer whose effect is a queue of rows, see [Files], and a writer that makes the queue into
+// files: planned first, to the byte, in the delivering party's own database, then written. A crash
+// anywhere is mended by running again. The algorithm and its crash table are in docs/delivery.md.
+package delivery
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"waybill/exchange"
+	"waybill/internal/fault"
+)
+
+//go:embed consumer.yaml apply.sql migrations/*.sql
+var files embed.FS
+
+// Files returns the consumer's folder: consumer.yaml, apply.sql and migrations/. Each partner has a
+// consumer of its own, named by [Schema].
+func Files() fs.FS { return files }
+
+// Schema returns the name of a partner's consumer, which is that of the schema of its tables.
+func Schema(partner string) string { return "delivery_" + partner }
+
+// Store is what a delivery needs of the partner's folder.
+type Store interface {
+	exchange.Getter
+	exchange.Publisher
+	exchange.Deleter
+}
+
+// Config says what is delivered, to whom and where.
+type Config struct {
+	Partner     string
+	DatabaseURL string    // of the delivering party
+	Store       Store     // the partner's folder
+	Settings    *Settings // checked
+	Zone        *time.Location
+	Log         *slog.Logger
+	// Delivered, if set, is told of each file that was delivered.
+	Delivered func(FileSummary)
+}
+
+// Delivery writes one partner's files.
+type Delivery struct {
+	config Config
+	names  names
+}
+
+// New checks the configuration; it does no I/O.
+func New(config Config) (*Delivery, error) {
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	if config.Delivered == nil {
+		config.Delivered = func(FileSummary) {}
+	}
+	if config.Zone == nil {
+		config.Zone = time.UTC
+	}
+	if config.Partner == "" || config.DatabaseURL == "" || config.Settings == nil {
+		return nil, fault.New(fault.Usage, "deliver", "configuration", errors.New("partner, database or settings are missing"), "")
+	}
+	names, err := config.Settings.names()
+	if err != nil {
+		return nil, fault.New(fault.Usage, "deliver", config.Partner, err, "")
+	}
+	return &Delivery{config: config, names: names}, nil
+}
+
+// Summary is what one run did.
+type Summary struct {
+	Partner string        `json:"partner"`
+	Files   []FileSummary `json:"files"`
+	Running bool          `json:"running"` // another run is at work; this one did nothing
+	DryRun  bool          `json:"dry_run"`
+}
+
+// FileSummary is one file.
+type FileSummary struct {
+	Number         int64         `json:"number"`
+	Name           string        `json:"name"`
+	Rows           int64         `json:"rows"`
+	Unsaid         int64         `json:"unsaid"` // events that the format can't say
+	Bytes          int64         `json:"bytes"`
+	SHA256         string        `json:"sha256"`
+	Replaced       int64         `json:"replaced"`       // characters that the charset lacks
+	Transliterated int64         `json:"transliterated"` // and of which the table had others
+	Cut            int64         `json:"cut"`            // values cut to their column's width
+	Resumed        bool          `json:"resumed"`        // planned by an earlier run that did not finish
+	Duration       time.Duration `json:"duration_ns"`
+}
+
+// Run writes everything that is queued, and returns. If another run for this partner is at work it
+// does nothing.
+func (d *Delivery) Run(ctx context.Context) (Summary, error) {
+	return d.locked(ctx, func(s *session) error {
+		if err := errors.Join(s.begin(ctx), s.resume(ctx)); err != nil {
+			return err
+		}
+		for {
+			p, err := s.plan(ctx)
+			if err != nil || p == nil {
+				return errors.Join(err, s.prune(ctx))
+			}
+			if err := s.insert(ctx, p); err != nil {
+				return err
+			}
+			if err := s.finish(ctx, p); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// Preview shows the next file and gives its bytes to show, without planning or writing it. One that an
+// earlier run has planned is shown as it will be written.
+func (d *Delivery) Preview(ctx context.Context, show func(name string, data []byte) error) (Summary, error) {
+	summary, err := d.locked(ctx, func(s *session) error {
+		p, err := s.unfinished(ctx)
+		if err == nil && p == nil {
+			p, err = s.plan(ctx)
+		}
+		if err != nil || p == nil {
+			return err
+		}
+		s.summary.Files = append(s.summary.Files, p.summary())
+		if err := show(p.name, p.content); err != nil || p.trigger == nil {
+			return err
+		}
+		return show(*p.trigger, p.triggerText)
+	})
+	summary.DryRun = true
+	return summary, err
+}
+
+// Resend writes a file that was delivered once more, the same bytes under the same name. It fails if
+// they can't be made again: the settings have changed, or its rows are gone from the queue.
+func (d *Delivery) Resend(ctx context.Context, number int64) (Summary, error) {
+	return d.locked(ctx, func(s *session) error {
+		if err := s.resume(ctx); err != nil {
+			return err
+		}
+		return s.resend(ctx, number)
+	})
+}

@@ -1,0 +1,161 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"waybill/exchange"
+	"waybill/internal/crashpoint"
+	"waybill/internal/fault"
+)
+
+// resume finishes what an earlier run did not.
+func (s *session) resume(ctx context.Context) error {
+	p, err := s.unfinished(ctx)
+	if err != nil || p == nil {
+		return err
+	}
+	s.config.Log.Warn("resuming a file that an earlier run did not finish", "file", p.number, "placed", p.placed)
+	return s.finish(ctx, p)
+}
+
+// finish takes a plan from wherever an earlier run left it to delivered: the file, a mark that it is
+// there, the trigger, the mark that all is done.
+func (s *session) finish(ctx context.Context, p *plan) error {
+	started := time.Now()
+	if !p.placed {
+		if err := s.place(ctx, p.name, p.content); err != nil {
+			return err
+		}
+		crashpoint.Here("deliver.3")
+		if err := s.mark(ctx, p, `placed_at = clock_timestamp()`); err != nil {
+			return err
+		}
+		crashpoint.Here("deliver.4")
+	}
+	if p.trigger != nil {
+		if err := s.place(ctx, *p.trigger, p.triggerText); err != nil {
+			return err
+		}
+		crashpoint.Here("deliver.5")
+	}
+	if err := s.mark(ctx, p, `delivered_at = clock_timestamp(), content = NULL`); err != nil {
+		return err
+	}
+	crashpoint.Here("deliver.6")
+	s.report(p, time.Since(started))
+	return nil
+}
+
+func (s *session) mark(ctx context.Context, p *plan, set string) error {
+	_, err := s.conn.Exec(ctx, `UPDATE file SET `+set+` WHERE number = $1`, p.number)
+	return fault.Database("mark", fileName(p), err)
+}
+
+// tries bounds how often a name that is taken is looked at: its file may come and go.
+const tries = 3
+
+// place sees that a file lies in the partner's folder, whole. What a crash left of it is replaced;
+// what is another's stays, and stops the delivery.
+func (s *session) place(ctx context.Context, name string, data []byte) error {
+	for range tries {
+		err := s.config.Store.Publish(ctx, name, data)
+		if !errors.Is(err, exchange.ErrExists) {
+			return err
+		}
+		switch there, err := s.compare(ctx, name, data); {
+		case errors.Is(err, exchange.ErrNotFound): // it has been taken since
+		case err != nil:
+			return err
+		case there == same:
+			return nil
+		case there == other:
+			return fault.New(fault.Poison, "write", name, errors.New("another file has the name"),
+				"see whose it is, and move it away: the partner may not have fetched what a number stood for when it was given last")
+		default: // torn
+			if err := s.config.Store.Delete(ctx, name); err != nil {
+				return fault.New(fault.ClassOf(err), "remove what is left of", name, err, "have it removed: it is the beginning of a file that a broken connection left")
+			}
+		}
+	}
+	return fault.New(fault.Transient, "write", name, fmt.Errorf("the name was taken and free again %d times", tries), "")
+}
+
+// What lies under a name, beside a file.
+type likeness int
+
+const (
+	same likeness = iota
+	torn          // the file's beginning
+	other
+)
+
+func (s *session) compare(ctx context.Context, name string, data []byte) (likeness, error) {
+	r, err := s.config.Store.Get(ctx, name)
+	if err != nil {
+		return other, err
+	}
+	defer r.Close()
+	there, err := io.ReadAll(io.LimitReader(r, int64(len(data))+1))
+	switch {
+	case err != nil:
+		return other, err
+	case bytes.Equal(there, data):
+		return same, nil
+	case bytes.HasPrefix(data, there):
+		return torn, nil
+	default:
+		return other, nil
+	}
+}
+
+func (p *plan) summary() FileSummary {
+	return FileSummary{
+		Number: p.number, Name: p.name, Rows: p.rows, Unsaid: p.unsaid, Bytes: p.bytes, SHA256: p.sha256,
+		Replaced: p.replaced, Transliterated: p.translit, Cut: p.cut, Resumed: p.resumed,
+	}
+}
+
+func (s *session) report(p *plan, took time.Duration) {
+	f := p.summary()
+	f.Duration = took
+	s.summary.Files = append(s.summary.Files, f)
+	s.config.Delivered(f)
+	if f.Replaced+f.Cut > 0 {
+		s.config.Log.Warn("values were changed for the partner", "file", f.Number, "replaced", f.Replaced, "cut", f.Cut)
+	}
+	s.config.Log.Info("delivered", "file", f.Number, "rows", f.Rows, "unsaid", f.Unsaid, "bytes", f.Bytes,
+		"transliterated", f.Transliterated, "resumed", f.Resumed, "duration", f.Duration)
+}
+
+func (s *session) resend(ctx context.Context, number int64) error {
+	p, err := s.read(ctx, `WHERE number = $1`, number)
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		return fault.New(fault.Usage, "send again", fmt.Sprintf("file %d", number), errors.New("there is no such file"), "`waybill status` shows the last")
+	}
+	again := *p
+	if err := s.fill(ctx, &again, span{after: p.after, to: p.to, origin: p.origin}); err != nil {
+		return err
+	}
+	if again.sha256 != p.sha256 || again.name != p.name {
+		return fault.New(fault.Poison, "send again", fileName(p), errors.New("it would not be the same file"),
+			"the partner's settings or this release have changed since, or its rows were deleted after keep_days")
+	}
+	if err := s.place(ctx, again.name, again.content); err != nil {
+		return err
+	}
+	if p.trigger != nil {
+		if err := s.place(ctx, *p.trigger, p.triggerText); err != nil {
+			return err
+		}
+	}
+	s.report(&again, 0)
+	return nil
+}

@@ -1,0 +1,56 @@
+package record
+
+import "slices"
+
+// Personal are the fields that a partner sees only if they are allowed. Identifiers are allowed by
+// kind, apart from these.
+var Personal = []string{
+	"family_name", "given_name", "birth_date", "sex", "address_line", "address_city", "address_postcode", "address_country",
+}
+
+// Kind is a kind of identifier; an empty Type is any of the authority's, and an Authority of "*" any.
+type Kind struct {
+	Authority string `yaml:"authority"`
+	Type      string `yaml:"type"`
+}
+
+func (k Kind) holds(i Identifier) bool {
+	return (k.Authority == "*" || k.Authority == i.Authority) && (k.Type == "" || k.Type == i.Type)
+}
+
+// Allowed are the personal fields and the identifiers that a partner may see.
+type Allowed struct {
+	Fields      []string
+	Identifiers []Kind
+}
+
+// Has reports whether a field is allowed.
+func (a *Allowed) Has(field string) bool { return slices.Contains(a.Fields, field) }
+
+// Kind reports whether identifiers of a kind may occur.
+func (a *Allowed) Kind(k Kind) bool {
+	return slices.ContainsFunc(a.Identifiers, func(allowed Kind) bool { return allowed.holds(Identifier{Authority: k.Authority, Type: k.Type}) })
+}
+
+// Strip removes from an event what the partner may not see.
+func (a *Allowed) Strip(e *Event) {
+	a.strip(&e.Person)
+	if e.Survivor != nil {
+		a.strip(e.Survivor)
+	}
+}
+
+func (a *Allowed) strip(p *Person) {
+	p.Identifiers = slices.DeleteFunc(p.Identifiers, func(i Identifier) bool {
+		return !slices.ContainsFunc(a.Identifiers, func(k Kind) bool { return k.holds(i) })
+	})
+	for field, text := range map[string]*string{
+		"family_name": &p.Family, "given_name": &p.Given, "birth_date": &p.BirthDate, "sex": &p.Sex,
+		"address_line": &p.Address.Line, "address_city": &p.Address.City,
+		"address_postcode": &p.Address.Postcode, "address_country": &p.Address.Country,
+	} {
+		if !a.Has(field) {
+			*text = ""
+		}
+	}
+}

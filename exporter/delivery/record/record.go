@@ -1,0 +1,87 @@
+// Package record is what a delivery's formats are given: one event of one patient, stripped of
+// whatever the partner may not see.
+package record
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+
+	"waybill/schemas"
+)
+
+// Event is a row of a delivery's queue, with the contract's columns. A text that is NULL there is
+// empty here, and a merged_into that is NULL is [uuid.Nil].
+type Event struct {
+	Position   int64 // in the queue
+	Type       string
+	Baseline   bool
+	Patient    uuid.UUID
+	Generation int32
+	Version    int64
+	Revision   int32
+	RecordedAt time.Time
+	DeathNo    int32
+	Status     string // death_status
+	Death      Period
+	MergedInto uuid.UUID
+	Person
+	// Survivor is who the patient was merged into, as far as the queue has told of them; nil: it
+	// hasn't, or the patient is not merged.
+	Survivor *Person
+}
+
+// Person is what is personal of a patient.
+type Person struct {
+	Identifiers []Identifier
+	Family      string
+	Given       string
+	BirthDate   string // YYYY, YYYY-MM or YYYY-MM-DD
+	Sex         string // male, female, other, unknown
+	Address     Address
+}
+
+// Address is a postal address.
+type Address struct{ Line, City, Postcode, Country string }
+
+// Identifier is one of a patient's.
+type Identifier struct {
+	Authority string `json:"authority"`
+	Type      string `json:"type"`
+	Value     string `json:"value"`
+}
+
+// Period is when a death lies: [Earliest, Latest), known to the Precision (year, month, day or
+// minute). The zero Period is no date.
+type Period struct {
+	Earliest, Latest time.Time
+	Precision        string
+}
+
+// Dead reports whether the patient is.
+func (e *Event) Dead() bool { return e.Status == "informal" || e.Status == "formal" }
+
+// Revived reports whether the patient is alive after a death was taken back, or declared void.
+func (e *Event) Revived() bool { return !e.Dead() && (e.DeathNo > 0 || e.Status == "void") }
+
+// Retired reports whether the record was merged into another.
+func (e *Event) Retired() bool { return e.MergedInto != uuid.Nil }
+
+// Merge reports whether the event is that merge.
+func (e *Event) Merge() bool { return e.Type == schemas.Merged }
+
+// At returns the day and minute that stand for the period in a zone, of which the precision tells how
+// much is known. It is the period's middle: whatever zone its ends were reckoned in, that lies in the
+// same year, month or day.
+func (p Period) At(zone *time.Location) time.Time {
+	if p.Precision == "minute" {
+		return p.Earliest.In(zone)
+	}
+	return p.Earliest.Add(p.Latest.Sub(p.Earliest) / 2).In(zone)
+}
+
+// ParseIdentifiers reads the contract's column.
+func ParseIdentifiers(text []byte) (list []Identifier, err error) {
+	return list, json.Unmarshal(text, &list)
+}
