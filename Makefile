@@ -5,7 +5,7 @@ VERSITYGW     := v1.8.0
 GOBIN         := $(shell go env GOPATH)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-stores fuzz mutants lint build postgres servers duckdb bench-quick image image-context test-deploy clean
+.PHONY: help demo test test-stores fuzz mutants torture endurance lint build postgres servers duckdb bench-quick image image-context test-deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ fuzz: ## Fuzz every parser of what comes from outside, each for FUZZTIME=30s
 
 mutants: postgres ## Plant known mistakes in copies of the code, and see that tests notice each
 	@go run ./internal/mutants $(MUTANTS)
+
+torture: postgres servers ## Kill, freeze and cut off real processes for TORTURE_SECONDS=600, by SEED=, over STORE=s3|ftp|sftp|all
+	@go run ./internal/torture faults -seconds $(or $(TORTURE_SECONDS),600) $(if $(SEED),-seed $(SEED)) $(if $(STORE),-store $(STORE))
+
+endurance: postgres $(if $(filter-out directory,$(STORE)),servers) ## Run a small batch a second for ENDURANCE_SECONDS=3600, and see that nothing grows
+	@go run ./internal/torture endurance -seconds $(or $(ENDURANCE_SECONDS),3600) $(if $(SEED),-seed $(SEED)) $(if $(STORE),-store $(STORE))
 
 lint: $(GOBIN)/golangci-lint ## Hold the code against the rules, those for imports among them
 	$(GOBIN)/golangci-lint run ./...

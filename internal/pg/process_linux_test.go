@@ -72,26 +72,44 @@ func TestStopLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestKillThenRestartKeepsWhatWasCommitted(t *testing.T) {
-	dir := serverDir(t)
-	server := start(t, pg.Options{Dir: dir, Settings: fast()})
-	conn := connect(t, server.SuperURL("postgres"))
-	if _, err := conn.Exec(t.Context(), "CREATE TABLE kept AS SELECT 1 AS n"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Exec(t.Context(), "BEGIN; INSERT INTO kept VALUES (2)"); err != nil {
-		t.Fatal(err)
-	}
-	keepBusy(t, server)
-	within(t, 20*time.Second, server.Kill)
-	if n := processesIn(t, dir); n != 0 {
-		t.Fatalf("%d processes survived", n)
-	}
-	if err := server.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if got := ask[int](t, connect(t, server.SuperURL("postgres")), "SELECT count(*) FROM kept"); got != 1 {
-		t.Errorf("%d rows, want the committed one", got)
+func TestWhatWasCommittedOutlivesAViolentEnd(t *testing.T) {
+	for name, end := range map[string]func(*pg.Server, context.Context) error{
+		"killed":          func(s *pg.Server, _ context.Context) error { s.Kill(); return nil },
+		"stopped at once": (*pg.Server).StopAtOnce,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := serverDir(t)
+			var log strings.Builder
+			server := start(t, pg.Options{Dir: dir, Settings: fast(), Log: &log})
+			conn := connect(t, server.SuperURL("postgres"))
+			if _, err := conn.Exec(t.Context(), "CREATE TABLE kept AS SELECT 1 AS n"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := conn.Exec(t.Context(), "BEGIN; INSERT INTO kept VALUES (2)"); err != nil {
+				t.Fatal(err)
+			}
+			keepBusy(t, server)
+			within(t, 20*time.Second, func() {
+				if err := end(server, t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+			if n := processesIn(t, dir); n != 0 {
+				t.Fatalf("%d processes survived", n)
+			}
+			if err := server.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := ask[int](t, connect(t, server.SuperURL("postgres")), "SELECT count(*) FROM kept"); got != 1 {
+				t.Errorf("%d rows, want the committed one", got)
+			}
+			if err := server.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(log.String(), "automatic recovery in progress") {
+				t.Error("the server had nothing to recover")
+			}
+		})
 	}
 }
 

@@ -94,13 +94,17 @@ func (d *delays) committed(ctx context.Context, conn *pgx.Conn, until int64, add
 func summary(of map[string][]time.Duration) string {
 	var texts []string
 	for _, consumer := range site.Consumers() {
-		sorted := slices.Sorted(slices.Values(of[consumer]))
-		if len(sorted) == 0 {
-			texts = append(texts, consumer+" (none)")
-			continue
-		}
-		at := func(percent int) time.Duration { return sorted[(len(sorted)-1)*percent/100].Round(time.Millisecond) }
-		texts = append(texts, fmt.Sprintf("%s p50 %s p99 %s max %s", consumer, at(50), at(99), at(100)))
+		texts = append(texts, fmt.Sprintf("%s p50 %s p99 %s max %s", consumer,
+			percentile(of[consumer], 50), percentile(of[consumer], 99), percentile(of[consumer], 100)))
 	}
 	return strings.Join(texts, ", ")
+}
+
+// percentile is 0 of none.
+func percentile(of []time.Duration, percent int) time.Duration {
+	if len(of) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(of))
+	return sorted[(len(sorted)-1)*percent/100].Round(time.Millisecond)
 }

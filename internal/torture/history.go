@@ -1,10 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -24,6 +24,8 @@ type history struct {
 	codes    map[int]int
 	shot     int // ended by our SIGKILL
 	replaced int // importers past their lease whose place another took
+	frozen   int // runs that were halted in the middle
+	took     []time.Duration
 	woken    int // runs that were frozen for longer than the lease, and then found themselves replaced
 	broken   []string
 }
@@ -84,7 +86,12 @@ func (h *history) note(m *machine, r *run, state *os.ProcessState) {
 		return
 	}
 	h.codes[status.ExitStatus()]++
-	if strings.Contains(said, "took the place") {
+	if slept > 0 {
+		h.frozen++
+	} else {
+		h.took = append(h.took, time.Since(r.began))
+	}
+	if bytes.Contains(r.all.Bytes(), []byte("took the place")) {
 		h.replaced++
 	}
 	if slept > lease && status.ExitStatus() == exitTransient {
@@ -95,6 +102,6 @@ func (h *history) note(m *machine, r *run, state *os.ProcessState) {
 func (h *history) print() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	fmt.Fprintf(h.out, "%d runs: %d done, %d gave up for now, %d found the log late, %d were killed; %d frozen importers were replaced, %d woke up to give up\n",
-		h.runs, h.codes[exitDone], h.codes[exitTransient], h.codes[exitLate], h.shot, h.replaced, h.woken)
+	fmt.Fprintf(h.out, "%d runs: %d done, %d gave up for now, %d found the log late, %d were killed, %d frozen, of which %d woke up to give up; %d frozen importers were replaced; a run took %s (median)\n",
+		h.runs, h.codes[exitDone], h.codes[exitTransient], h.codes[exitLate], h.shot, h.frozen, h.woken, h.replaced, percentile(h.took, 50))
 }

@@ -78,7 +78,9 @@ func takeOver(ctx context.Context, conn *pgx.Conn, opt hospital.Options) error {
 func (l *life) note(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.days++
+	if err == nil {
+		l.days++
+	}
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
 		l.refused[refused.Code]++
 	}
@@ -89,7 +91,7 @@ func (l *life) note(err error) {
 func (l *life) unexpected() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fmt.Printf("%d days of people's work; refused, by SQLSTATE: %v\n", l.days, l.refused)
+	fmt.Printf("%d whole days of people's work; refused, by SQLSTATE: %v\n", l.days, l.refused)
 	for _, code := range slices.Sorted(maps.Keys(l.refused)) {
 		if !strings.HasPrefix(code, "57") && !strings.HasPrefix(code, "40") && !strings.HasPrefix(code, "23") {
 			return fmt.Errorf("a service refused a change with SQLSTATE %s", code)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -48,9 +49,19 @@ type machine struct {
 type run struct {
 	*child.Process
 	began  time.Time
-	output *child.Tail
+	output *child.Tail // its end
+	all    bytes.Buffer
 	shot   atomic.Bool  // its end by SIGKILL is our doing
 	slept  atomic.Int64 // for how long it was frozen
+}
+
+func (r *run) ended() bool {
+	select {
+	case <-r.Gone():
+		return true
+	default:
+		return false
+	}
 }
 
 // newMachine lays the lines, which begin at address, and writes the configuration.
@@ -140,7 +151,8 @@ func (m *machine) command() []string {
 
 func (m *machine) start() (*run, error) {
 	cmd := exec.Command(m.binary, append([]string{"--config", m.dir}, m.command()...)...)
-	r := &run{began: time.Now(), output: child.NewTail(nil)}
+	r := &run{began: time.Now()}
+	r.output = child.NewTail(&r.all)
 	cmd.Stdout, cmd.Stderr = r.output, r.output
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -48,7 +48,7 @@ func (w *world) befall(ctx context.Context, m mishap) error {
 func (w *world) freeze(ctx context.Context, machine *machine, m mishap) {
 	_ = w.alone("process "+machine.name, func() error {
 		r := machine.next(m.after)
-		if r == nil {
+		if r == nil || r.ended() {
 			return nil
 		}
 		began := time.Now()

@@ -31,10 +31,7 @@ func (w *world) settled(wait func() error) error {
 	case <-timer.C:
 	}
 	for _, m := range w.machines {
-		r := m.current()
-		select {
-		case <-r.Gone():
-		default:
+		if r := m.current(); !r.ended() {
 			w.history.breach("a run of %s is stuck", m.name)
 			r.Signal(syscall.SIGQUIT) // it says where
 		}
