@@ -1,0 +1,261 @@
+// Package drop judges the folder in which a partner leaves files: which are his, which are
+// complete, and in which order they are to be taken. It does no I/O.
+package drop
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"waybill/exchange"
+)
+
+// Rules are what a partner's folder is judged by.
+type Rules struct {
+	Pattern   Pattern
+	Ready     Ready
+	Temporary []string // suffixes of files that are being written
+	Order     string
+	Sequence  Sequence // where Order is BySequence
+	Hold      bool     // a number that is missing holds those behind it up
+}
+
+// Orders in which files are taken.
+const (
+	BySequence = "sequence"
+	ByName     = "name"
+	Unordered  = "none"
+)
+
+// TemporarySuffixes are those of files being written that are common among senders.
+var TemporarySuffixes = []string{".tmp", ".temp", ".part", ".partial", ".filepart", ".writing"}
+
+// State is what a file of the folder is.
+type State string
+
+const (
+	Due       State = "ready"
+	Waiting   State = "not ready"
+	Held      State = "held"      // ready, and behind a number that is missing
+	Known     State = "known"     // decided before
+	Orphan    State = "orphan"    // a trigger or control file without data
+	Unusable  State = "unusable"  // a name that no store can be asked for
+	Companion State = "companion" // a trigger or control file, and not its data
+	Temporary State = "temporary" // being written, under a name that says so
+	Foreign   State = "foreign"   // not of the partner's pattern
+)
+
+// Sighting is what earlier polls saw of a file that has not been decided.
+type Sighting struct {
+	Name     string
+	Size     int64
+	Modified time.Time
+	Polls    int       // in a row, with this size and time
+	First    time.Time // when it was first seen, by our clock
+	Since    time.Time // since when it has this size and time, by our clock
+}
+
+// File is a file of the folder and what is to be done with it.
+type File struct {
+	exchange.Found
+	State     State
+	Why       string // of any state but Due
+	Companion string // the file that shows that this one is complete; "": none
+	Number    int64  // -1: names have none
+	Ordinal   int64  // see [Sequence]; -1: none
+	Sighting  Sighting
+}
+
+// Past is what is remembered of a folder.
+type Past struct {
+	Decided  func(exchange.Found) bool // whether this very file, by name, size and time, was decided
+	Seen     map[string]Sighting
+	Next     int64 // the ordinal that is expected
+	Numbered bool  // Next is known; else the lowest number in the folder is the first one
+	Now      time.Time
+}
+
+// Look judges everything in a folder. Files that are to be taken come first, in that order.
+func (r *Rules) Look(found []exchange.Found, past Past) []File {
+	names := make(map[string]bool, len(found))
+	for _, f := range found {
+		names[f.Name] = true
+	}
+	files := make([]File, 0, len(found))
+	for _, f := range found {
+		file := r.classify(f, names)
+		if file.State == Due || file.State == Orphan || file.State == Unusable {
+			file.Sighting = sight(f, past)
+		}
+		if file.State == Due {
+			file = r.judge(file, names, past)
+		}
+		files = append(files, file)
+	}
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
+	if r.Order == BySequence {
+		r.number(files, past)
+		r.queue(files, past)
+	}
+	slices.SortStableFunc(files, func(a, b File) int { return cmp.Compare(rank(a), rank(b)) })
+	return files
+}
+
+func rank(f File) int {
+	if f.State == Due {
+		return 0
+	}
+	return 1
+}
+
+// classify tells by names alone what a file is.
+func (r *Rules) classify(f exchange.Found, names map[string]bool) File {
+	file := File{Found: f, State: Due, Number: -1, Ordinal: -1}
+	as := func(s State, why string) File {
+		file.State, file.Why = s, why
+		return file
+	}
+	if r.isTemporary(f.Name) {
+		return as(Temporary, "its name says that it is being written")
+	}
+	switch is, there := r.announces(f.Name, names); {
+	case is && there:
+		return as(Companion, "")
+	case is:
+		return as(Orphan, "the data that it announces is not there")
+	}
+	number, fits := r.Pattern.Match(f.Name)
+	switch {
+	case !fits:
+		return as(Foreign, "its name does not fit the pattern")
+	case exchange.CheckName(f.Name) != nil:
+		return as(Unusable, "its name has other letters than A-Z a-z 0-9 = . _ @ -, or too many of them")
+	case r.Order == BySequence && !r.Sequence.Fits(number):
+		return as(Foreign, "its number is none of the sequence's")
+	}
+	file.Number, file.Companion = number, r.Ready.companionOf(f.Name)
+	return file
+}
+
+func (r *Rules) isTemporary(name string) bool {
+	return slices.ContainsFunc(r.Temporary, func(suffix string) bool {
+		return len(name) > len(suffix) && strings.EqualFold(name[len(name)-len(suffix):], suffix)
+	})
+}
+
+// announces reports whether a name is that of a trigger or control file, and whether the data that
+// it stands beside is there.
+func (r *Rules) announces(name string, names map[string]bool) (is, there bool) {
+	pattern := r.Ready.Trigger
+	if r.Ready.Mesh != nil {
+		pattern = meshControl
+	}
+	if pattern == "" {
+		return false, false
+	}
+	before, after, whole := strings.Cut(pattern, "{name}")
+	if !whole {
+		before, after, _ = strings.Cut(pattern, "{stem}")
+	}
+	if len(name) <= len(before)+len(after) || !strings.HasPrefix(name, before) || !strings.HasSuffix(name, after) {
+		return false, false
+	}
+	middle := name[len(before) : len(name)-len(after)]
+	if whole {
+		return r.fits(middle), names[middle]
+	}
+	if extension := r.Pattern.extension(); extension != "" {
+		return r.fits(middle + extension), names[middle+extension]
+	}
+	for other := range names {
+		if other != name && stem(other) == middle && r.fits(other) {
+			return true, true
+		}
+	}
+	return r.fits(name), false // the extension of its data is not known
+}
+
+func (r *Rules) fits(name string) bool {
+	_, fits := r.Pattern.Match(name)
+	return fits
+}
+
+// sight is the sighting that this poll makes.
+func sight(f exchange.Found, past Past) Sighting {
+	before, seen := past.Seen[f.Name]
+	now := Sighting{Name: f.Name, Size: f.Size, Modified: f.Modified, Polls: 1, First: past.Now, Since: past.Now}
+	if seen {
+		now.First = before.First
+	}
+	if seen && before.Size == f.Size && SameTime(before.Modified, f.Modified) {
+		now.Polls, now.Since = before.Polls+1, before.Since
+	}
+	return now
+}
+
+// SameTime compares times as exactly as databases keep them.
+func SameTime(a, b time.Time) bool {
+	return a.IsZero() && b.IsZero() || a.Truncate(time.Microsecond).Equal(b.Truncate(time.Microsecond))
+}
+
+// judge tells whether data is complete.
+func (r *Rules) judge(file File, names map[string]bool, past Past) File {
+	seen := file.Sighting
+	switch {
+	case past.Decided(file.Found):
+		file.State, file.Why = Known, "it was decided before"
+	case file.Companion != "" && !names[file.Companion]:
+		file.State, file.Why = Waiting, "there is no "+file.Companion
+	case seen.Polls < r.Ready.Unchanged:
+		file.State, file.Why = Waiting, fmt.Sprintf("seen unchanged at %d of %d polls", seen.Polls, r.Ready.Unchanged)
+	case past.Now.Sub(seen.Since) < r.Ready.Age:
+		file.State, file.Why = Waiting, fmt.Sprintf("unchanged for %s of %s", past.Now.Sub(seen.Since).Round(time.Second), r.Ready.Age)
+	}
+	return file
+}
+
+// number gives every file of the sequence its ordinal, and sorts by it.
+func (r *Rules) number(files []File, past Past) {
+	next := past.Next
+	if !past.Numbered {
+		lowest := int64(-1)
+		for _, f := range files {
+			if f.State != Known && f.Number >= 0 && (lowest < 0 || f.Number < lowest) {
+				lowest = f.Number
+			}
+		}
+		if lowest >= 0 {
+			next = lowest - r.Sequence.First
+		}
+	}
+	for i := range files {
+		if files[i].Number >= 0 && files[i].State != Known {
+			files[i].Ordinal = r.Sequence.Ordinal(files[i].Number, next)
+		}
+	}
+	slices.SortStableFunc(files, func(a, b File) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
+}
+
+// queue holds up what is behind a number that is missing, or that is there and not ready.
+func (r *Rules) queue(files []File, past Past) {
+	next, begun := past.Next, past.Numbered
+	blocked := ""
+	for i := range files {
+		f := &files[i]
+		if f.Ordinal < 0 || begun && f.Ordinal < next {
+			continue
+		}
+		if begun && f.Ordinal > next && r.Hold && blocked == "" {
+			blocked = fmt.Sprintf("number %d is missing", r.Sequence.Number(next))
+		}
+		switch {
+		case f.State == Due && blocked != "":
+			f.State, f.Why = Held, blocked
+		case f.State == Waiting && blocked == "":
+			blocked = fmt.Sprintf("number %d is there and not ready", f.Number)
+		}
+		next, begun = f.Ordinal+1, true
+	}
+}
