@@ -47,7 +47,11 @@ func (r *Reader) Recorded(ctx context.Context, last int64, since, until time.Tim
 
 // search returns the first batch whose window is past something, or the one behind the last.
 func (r *Reader) search(ctx context.Context, last int64, past func(schemas.Window) bool) (int64, error) {
-	low, high := int64(0), last+1
+	low, err := r.Begins(ctx) // below it there may be nothing for long
+	if err != nil {
+		return 0, err
+	}
+	high := max(low, last+1)
 	for low < high {
 		middle := low + (high-low)/2
 		entry, err := r.present(ctx, middle, last)

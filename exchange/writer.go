@@ -55,6 +55,34 @@ func (w *Writer) Part(ctx context.Context, event string, date time.Time, batch i
 		fmt.Errorf("%d torn uploads are in its place", maxRetry+1), "delete them from the store, and see why uploads break off")
 }
 
+// Restore puts a published part back under its own name. One that is whole there is left alone. Where
+// the store can't overwrite, what is damaged is deleted first, if the account may; until the part is
+// there again, readers take it for one that has not come yet.
+func (w *Writer) Restore(ctx context.Context, p schemas.Part, file io.ReaderAt, store Deleter) error {
+	put := func() error { return w.store.Put(ctx, p.Name, p.Bytes, io.NewSectionReader(file, 0, p.Bytes)) }
+	err := put()
+	if !errors.Is(err, ErrExists) {
+		return err
+	}
+	if same, err := w.holds(ctx, p.Name, p.Bytes, p.SHA256); same || err != nil {
+		return err
+	}
+	if store == nil {
+		return stuck(p.Name, err)
+	}
+	if err := store.Delete(ctx, p.Name); fault.ClassOf(err) == fault.Usage {
+		return stuck(p.Name, err)
+	} else if err != nil {
+		return err
+	}
+	return put()
+}
+
+func stuck(name string, err error) error {
+	return fault.New(fault.Usage, "restore", name, fmt.Errorf("it is damaged, and may be neither overwritten nor deleted: %w", err),
+		"delete it on the server, or with an account that may, and repair again; or publish `waybill export --snapshot`, and have the consumers pass the batch")
+}
+
 func (w *Writer) holds(ctx context.Context, name string, size int64, sha256hex string) (bool, error) {
 	file, err := w.store.Get(ctx, name)
 	if err != nil {

@@ -31,27 +31,50 @@ const (
 // query returns the SELECT of a plan's events, with the contract's columns in order. Generation
 // and revision are the batch's, so the outbox does not hold them.
 func (s *session) query(p *plan) string {
+	kind, before, after := p.content()
 	columns := make([]string, len(s.contract.Columns))
 	for i, c := range s.contract.Columns {
 		columns[i] = c.Name
 		switch {
 		case c.Name == "generation":
-			columns[i] = fmt.Sprintf("%d::integer", p.generation)
+			columns[i] = fmt.Sprintf("%d::integer AS generation", p.generation)
 		case c.Name == "revision":
-			columns[i] = "0"
-		case p.kind == schemas.Snapshot && c.Name == "baseline":
-			columns[i] = "true"
-		case p.kind == schemas.Snapshot && c.Name == "event":
-			columns[i] = stateEvent
+			columns[i] = fmt.Sprintf("%d::integer AS revision", p.revision)
+		case kind == schemas.Snapshot && c.Name == "baseline":
+			columns[i] = "true AS baseline"
+		case kind == schemas.Snapshot && c.Name == "event":
+			columns[i] = stateEvent + " AS event"
 		}
 	}
 	list := strings.Join(columns, ", ")
-	if p.kind == schemas.Snapshot {
+	if kind == schemas.Snapshot {
 		return fmt.Sprintf(`SELECT %s FROM (SELECT DISTINCT ON (patient_id) * FROM patients.outbox
-			WHERE pg_visible_in_snapshot(tx, %s) ORDER BY patient_id, version DESC) newest ORDER BY patient_id`,
-			list, literal(p.cursorAfter))
+			WHERE pg_visible_in_snapshot(tx, %s) ORDER BY patient_id, version DESC) o WHERE %s ORDER BY patient_id`,
+			list, literal(after), p.stated())
 	}
-	return fmt.Sprintf(`SELECT %s FROM patients.outbox WHERE %s ORDER BY position`, list, between(p.cursorBefore, p.cursorAfter))
+	return fmt.Sprintf(`SELECT %s FROM patients.outbox o WHERE %s AND %s ORDER BY position`, list, between(before, after), p.stated())
+}
+
+// content returns whose events the batch has: as changes or as states, between which cursors.
+func (p *plan) content() (kind, before, after string) {
+	if p.covers == nil {
+		return p.kind, p.cursorBefore, p.cursorAfter
+	}
+	return *p.coveredKind, *p.coveredBefore, *p.coveredAfter
+}
+
+// forgotten reports whether the plans are gone that say what a correction states again.
+func (p *plan) forgotten() bool {
+	return p.covers != nil && (p.coveredKind == nil || p.coveredBefore == nil || p.coveredAfter == nil)
+}
+
+// stated is the SQL condition for what the batch states of events o. A correction states nothing
+// again of a patient who was erased since.
+func (p *plan) stated() string {
+	if p.covers == nil {
+		return "true"
+	}
+	return "(o.event = 'erased' OR NOT EXISTS (SELECT FROM patients.outbox e WHERE e.patient_id = o.patient_id AND e.event = 'erased'))"
 }
 
 // stateEvent types a snapshot's event by the state it reports, so that a consumer of deaths
@@ -63,11 +86,22 @@ const stateEvent = `CASE
 	WHEN death_no > 0 OR death_status = 'void' THEN 'death_retracted'
 	ELSE 'registered' END`
 
-// batchWriter sorts a batch's tuples into parts and uploads those that are full.
+// keeper does with a part what it was made for, and returns its name. The file is gone afterwards.
+type keeper func(ctx context.Context, event string, file *os.File, size int64, sha256hex string) (name string, err error)
+
+// upload returns the keeper that puts parts of the plan's batch on the store.
+func (s *session) upload(p *plan) keeper {
+	return func(ctx context.Context, event string, file *os.File, size int64, sum string) (string, error) {
+		return s.writer.Part(ctx, event, p.date(), p.batch, file, size, sum)
+	}
+}
+
+// batchWriter sorts a batch's tuples into parts and has those that are full kept.
 type batchWriter struct {
 	*session
 	ctx  context.Context
 	plan *plan
+	keep keeper
 
 	head  [][]byte             // the first tuples, until there are too many for one mixed part
 	open  map[string]*openPart // by event type or Mixed
@@ -76,9 +110,9 @@ type batchWriter struct {
 	bytes int // of all tuples
 }
 
-// writeParts streams the plan's events from PostgreSQL into parts on the store.
-func (s *session) writeParts(ctx context.Context, p *plan) ([]schemas.Part, error) {
-	b := &batchWriter{session: s, ctx: ctx, plan: p, open: map[string]*openPart{}}
+// writeParts streams the plan's events from PostgreSQL into parts.
+func (s *session) writeParts(ctx context.Context, p *plan, keep keeper) ([]schemas.Part, error) {
+	b := &batchWriter{session: s, ctx: ctx, plan: p, keep: keep, open: map[string]*openPart{}}
 	defer b.discard()
 	splitter := part.NewTupleSplitter(b.add)
 	if _, err := s.conn.PgConn().CopyTo(ctx, splitter, "COPY ("+s.query(p)+") TO STDOUT (FORMAT binary)"); err != nil {
@@ -134,7 +168,7 @@ func (b *batchWriter) write(event, tuple []byte) error {
 	}
 	o.bytes += len(tuple)
 	if o.encoder.Rows() >= int64(b.config.PartRows) || o.bytes >= partBytes {
-		return b.upload(o)
+		return b.end(o)
 	}
 	return nil
 }
@@ -168,7 +202,7 @@ func (b *batchWriter) finish() error {
 	}
 	for _, event := range append([]string{schemas.Mixed}, b.contract.Events()...) {
 		if o := b.open[event]; o != nil {
-			if err := b.upload(o); err != nil {
+			if err := b.end(o); err != nil {
 				return err
 			}
 		}
@@ -195,8 +229,8 @@ func (b *batchWriter) begin(event string) (*openPart, error) {
 	return o, nil
 }
 
-// upload completes a part, puts it on the store and notes it for the manifest.
-func (b *batchWriter) upload(o *openPart) (err error) {
+// end completes a part, has it kept and notes it for the manifest.
+func (b *batchWriter) end(o *openPart) (err error) {
 	ctx, part := span.Start(b.ctx, "part", span.Event.String(o.event))
 	defer func() { span.End(part, err) }()
 	delete(b.open, o.event)
@@ -209,7 +243,7 @@ func (b *batchWriter) upload(o *openPart) (err error) {
 		return fault.New(fault.Transient, "spool", o.event, err, "")
 	}
 	sum := hex.EncodeToString(o.hash.Sum(nil))
-	name, err := b.writer.Part(ctx, o.event, b.date(), b.plan.batch, o.file, size, sum)
+	name, err := b.keep(ctx, o.event, o.file, size, sum)
 	if err != nil {
 		return err
 	}
@@ -224,7 +258,7 @@ func (b *batchWriter) upload(o *openPart) (err error) {
 }
 
 // date is the folder of the batch's parts: the UTC day on which its window ends.
-func (b *batchWriter) date() time.Time { return b.plan.windowTo.UTC() }
+func (p *plan) date() time.Time { return p.windowTo.UTC() }
 
 func (b *batchWriter) discard() {
 	for _, o := range b.open {

@@ -32,6 +32,12 @@ type plan struct {
 	manifest     []byte
 	hash         *string
 	published    bool
+	covers       *schemas.BatchRange // of a correction
+	revision     int32
+	rerun        *int64 // that asked for the correction
+	// What a correction states again: the covered batches' kind and cursors; nil when their plans
+	// are gone.
+	coveredKind, coveredBefore, coveredAfter *string
 
 	resumed bool
 	last    bool // the run's target is reached with this batch: nothing waits behind it
@@ -45,15 +51,23 @@ type identity struct {
 
 const planColumns = `batch, plan_id, log_id, kind, generation, cursor_before::text, cursor_after::text,
 	window_from, window_to, snapshot, previous, system_identifier, database_oid,
-	manifest, manifest_sha256, published_at IS NOT NULL`
+	manifest, manifest_sha256, published_at IS NOT NULL, covers_from, covers_to, revision, rerun,
+	(SELECT c.kind FROM exporter.plan c WHERE c.batch = plan.covers_from),
+	(SELECT c.cursor_before::text FROM exporter.plan c WHERE c.batch = plan.covers_from),
+	(SELECT c.cursor_after::text FROM exporter.plan c WHERE c.batch = plan.covers_to)`
 
 func scanPlan(row pgx.Row) (*plan, error) {
 	p := new(plan)
+	var from, to *int64
 	err := row.Scan(&p.batch, &p.id, &p.log, &p.kind, &p.generation, &p.cursorBefore, &p.cursorAfter,
 		&p.windowFrom, &p.windowTo, &p.snapshot, &p.previous, &p.identity.system, &p.identity.database,
-		&p.manifest, &p.hash, &p.published)
+		&p.manifest, &p.hash, &p.published, &from, &to, &p.revision, &p.rerun,
+		&p.coveredKind, &p.coveredBefore, &p.coveredAfter)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
+	}
+	if from != nil && to != nil {
+		p.covers = &schemas.BatchRange{From: *from, To: *to}
 	}
 	return p, err
 }
@@ -71,14 +85,19 @@ func (s *session) insert(ctx context.Context, p *plan) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	var from, to *int64
+	if p.covers != nil {
+		from, to = &p.covers.From, &p.covers.To
+	}
 	row := s.conn.QueryRow(ctx, `
 		INSERT INTO exporter.plan (batch, plan_id, log_id, kind, generation, cursor_before, cursor_after,
-			window_from, window_to, snapshot, previous, system_identifier, database_oid)
+			window_from, window_to, snapshot, previous, system_identifier, database_oid, covers_from, covers_to, revision, rerun)
 		VALUES ($1, gen_random_uuid(), $2, $3, $4, $5::text::pg_snapshot, $6::text::pg_snapshot,
-			coalesce($7, clock_timestamp()), greatest($7, clock_timestamp()), $8, $9, $10, $11)
+			coalesce($7, clock_timestamp()), greatest($7, clock_timestamp()), $8, $9, $10, $11, $12, $13, $14, $15)
 		RETURNING `+planColumns,
 		p.batch, p.log, p.kind, p.generation, p.cursorBefore, p.cursorAfter,
-		nullTime(p.windowFrom), p.snapshot, p.previous, id.system, id.database)
+		nullTime(p.windowFrom), p.snapshot, p.previous, id.system, id.database,
+		from, to, p.revision, p.rerun)
 	inserted, err := scanPlan(row)
 	if err != nil {
 		return nil, fault.Database("plan", batchName(p.batch), err)

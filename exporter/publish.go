@@ -53,7 +53,7 @@ func (p *plan) traceparent() string {
 // describe writes the batch's parts and stores the manifest. From here on the batch has one
 // manifest, to the byte, whoever publishes it.
 func (s *session) describe(ctx context.Context, p *plan) error {
-	parts, err := s.writeParts(ctx, p)
+	parts, err := s.writeParts(ctx, p, s.upload(p))
 	if err != nil {
 		return err
 	}
@@ -84,6 +84,7 @@ func (s *session) manifest(p *plan, parts []schemas.Part) *schemas.Manifest {
 		Generation: int64(p.generation), Batch: p.batch, Kind: p.kind, Plan: p.id.String(),
 		Window:           schemas.Window{From: schemas.At(p.windowFrom), To: schemas.At(p.windowTo)},
 		Cursor:           schemas.Cursor{Before: p.cursorBefore, After: p.cursorAfter},
+		Covers:           p.covers,
 		Snapshot:         p.snapshot,
 		HeartbeatSeconds: int64(s.config.Heartbeat.Seconds()),
 		Producer:         schemas.Software{Software: "waybill", Version: s.config.Release},

@@ -23,6 +23,7 @@ type Event struct {
 	Patient    uuid.UUID
 	Generation int32
 	Version    int64
+	Revision   int32
 	DeathNo    int32
 }
 
@@ -70,6 +71,7 @@ func partEvents(ctx context.Context, reader *exchange.Reader, p schemas.Part) ([
 			Patient:    uuid.UUID(f[contract.Index("patient_id")]),
 			Generation: int32(binary.BigEndian.Uint32(f[contract.Index("generation")])),
 			Version:    int64(binary.BigEndian.Uint64(f[contract.Index("version")])),
+			Revision:   int32(binary.BigEndian.Uint32(f[contract.Index("revision")])),
 			DeathNo:    int32(binary.BigEndian.Uint32(f[contract.Index("death_no")])),
 		})
 		return nil

@@ -1,0 +1,143 @@
+package exporter
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/fault"
+	"waybill/schemas"
+	"waybill/schemas/part"
+)
+
+// Difference counts the events of one type in one part, against the outbox.
+type Difference struct {
+	Part    string           `json:"part,omitempty"` // "": in none
+	Event   string           `json:"event"`
+	Same    int64            `json:"same"`
+	Altered int64            `json:"altered"`           // that have another content in the outbox
+	Columns map[string]int64 `json:"columns,omitempty"` // of them, by the columns that differ
+	Missing int64            `json:"missing"`           // that the outbox has and no part does
+	Lacking int64            `json:"lacking"`           // that the outbox no longer has
+	Erased  int64            `json:"erased"`            // that differ because their patients were erased
+}
+
+// compare holds the rows of parts against those that the plan selects from the outbox now, by patient
+// and version. It does so in PostgreSQL, which has room for a batch of any size.
+func (s *session) compare(ctx context.Context, p *plan, parts []schemas.Part) (found []Difference, err error) {
+	err = pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, s.publishedTable()); err != nil {
+			return err
+		}
+		for i, part := range parts {
+			if err := s.loadPart(ctx, tx, i, part); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.Exec(ctx, `ANALYZE published`); err != nil {
+			return err
+		}
+		found, err = s.differences(ctx, tx, p, parts)
+		return err
+	})
+	return found, fault.Database("compare", batchName(p.batch), err)
+}
+
+func (s *session) publishedTable() string {
+	definitions := []string{"part integer"}
+	for _, c := range s.contract.Columns {
+		definitions = append(definitions, c.Name+" "+c.SQLType())
+	}
+	return "CREATE TEMP TABLE published (" + strings.Join(definitions, ", ") + ") ON COMMIT DROP"
+}
+
+// loadPart copies a part's rows into the table. The part's number is its column's default.
+func (s *session) loadPart(ctx context.Context, tx pgx.Tx, number int, p schemas.Part) error {
+	if _, err := tx.Exec(ctx, fmt.Sprintf(`ALTER TABLE published ALTER part SET DEFAULT %d`, number)); err != nil {
+		return err
+	}
+	file, err := os.Create(filepath.Join(s.spool.Dir, "published"))
+	if err != nil {
+		return fault.New(fault.Transient, "spool", p.Name, err, "")
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	if err := s.reader.Fetch(ctx, p, file); err != nil {
+		return err
+	}
+	stream := part.NewStream(s.contract, part.Options{}, part.File{ReaderAt: file, Size: p.Bytes, Meta: p})
+	defer stream.Close()
+	_, err = tx.Conn().PgConn().CopyFrom(ctx, stream, "COPY published ("+strings.Join(s.contract.ColumnNames(), ", ")+") FROM STDIN (FORMAT binary)")
+	return err
+}
+
+// compared are the columns of an event's content: all but those that name it.
+func (s *session) compared() []string {
+	return slices.DeleteFunc(s.contract.ColumnNames(), func(c string) bool { return c == "patient_id" || c == "version" })
+}
+
+func (s *session) differences(ctx context.Context, tx pgx.Tx, p *plan, parts []schemas.Part) ([]Difference, error) {
+	columns := s.compared()
+	rows, err := tx.Query(ctx, differencesQuery(s.query(p), columns))
+	if err != nil {
+		return nil, err
+	}
+	var found []Difference
+	var number *int
+	var d Difference
+	var byColumn []int64
+	_, err = pgx.ForEachRow(rows, []any{&number, &d.Event, &d.Same, &d.Altered, &d.Missing, &d.Lacking, &d.Erased, &byColumn}, func() error {
+		next := d
+		if number != nil {
+			next.Part = parts[*number].Name
+		}
+		for i, n := range byColumn {
+			if n > 0 && next.Altered > 0 {
+				if next.Columns == nil {
+					next.Columns = map[string]int64{}
+				}
+				next.Columns[columns[i]] = n
+			}
+		}
+		found = append(found, next)
+		return nil
+	})
+	return found, err
+}
+
+// differencesQuery counts by part and event type. What differs for patients who were erased is
+// told apart: it is no difference that anybody should mend.
+func differencesQuery(recorded string, columns []string) string {
+	list := func(table string) string { return table + "." + strings.Join(columns, ", "+table+".") }
+	byColumn := make([]string, len(columns))
+	for i, c := range columns {
+		byColumn[i] = fmt.Sprintf("count(*) FILTER (WHERE altered AND p_%[1]s IS DISTINCT FROM r_%[1]s)", c)
+	}
+	aliased := func(table string) string {
+		names := make([]string, len(columns))
+		for i, c := range columns {
+			names[i] = fmt.Sprintf("%[1]s.%[2]s AS %[1]s_%[2]s", table, c)
+		}
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf(`
+		WITH recorded AS MATERIALIZED (%s),
+		matched AS (
+		    SELECT p.part, coalesce(p.event, r.event) AS event, p.patient_id IS NULL AS missing, r.patient_id IS NULL AS lacking,
+		           (%s) IS DISTINCT FROM (%s) AS differs, coalesce(p.patient_id, r.patient_id) AS patient_id, %s, %s
+		    FROM published p FULL JOIN recorded r ON r.patient_id = p.patient_id AND r.version = p.version),
+		judged AS (
+		    SELECT *, differs AND NOT erased AND NOT missing AND NOT lacking AS altered
+		    FROM (SELECT *, differs AND EXISTS (SELECT FROM patients.outbox o WHERE o.patient_id = matched.patient_id AND o.event = 'erased') AS erased
+		          FROM matched) m)
+		SELECT part, event, count(*) FILTER (WHERE NOT differs), count(*) FILTER (WHERE altered),
+		       count(*) FILTER (WHERE missing AND NOT erased), count(*) FILTER (WHERE lacking AND NOT erased),
+		       count(*) FILTER (WHERE erased AND NOT missing), ARRAY[%s]
+		FROM judged GROUP BY part, event ORDER BY part NULLS LAST, event`,
+		recorded, list("p"), list("r"), aliased("p"), aliased("r"), strings.Join(byColumn, ", "))
+}
