@@ -7,6 +7,7 @@
 package exporter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -176,6 +177,9 @@ func (e *Exporter) locked(ctx context.Context, work func(*session, context.Conte
 	}
 	defer s.close()
 	err = work(s, ctx)
+	if fault.ClassOf(err) == fault.Poison {
+		err = cmp.Or(s.confirmLock(ctx), err)
+	}
 	s.noteHealth(ctx)
 	return s.summary, err
 }

@@ -81,6 +81,12 @@ func (s *session) lock(ctx context.Context, key int64) (locked bool, err error) 
 	return locked, fault.Database("lock", "exporter", err)
 }
 
+// confirmLock fails if the connection has ended, and the lock with it. A run that was frozen
+// meanwhile has been replaced, perhaps, and takes what its successor did for somebody else's.
+func (s *session) confirmLock(ctx context.Context) error {
+	return fault.Database("keep lock of", "exporter", s.conn.Ping(ctx))
+}
+
 // noteHealth is for people: that it fails changes nothing that was done.
 func (s *session) noteHealth(ctx context.Context) {
 	if s.config.Health == nil {
