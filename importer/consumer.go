@@ -21,7 +21,7 @@ import (
 type Consumer struct {
 	Name        string            `yaml:"name"` // also the PostgreSQL schema that holds its tables
 	Description string            `yaml:"description"`
-	Events      []string          `yaml:"events"`  // the event types it subscribes to
+	Events      []string          `yaml:"events"`  // the event types it subscribes to; and erased, always
 	Effects     map[string]Effect `yaml:"effects"` // every kind that apply.sql may record
 	Append      string            `yaml:"append"`  // the table that takes the events as they are
 	Checks      map[string]string `yaml:"checks"`  // every kind that reconcile.sql may find, and what it is
@@ -42,6 +42,7 @@ const (
 	effectHistoric = "historic" // a death too old to act on
 	effectVanished = "vanished" // a patient that a new generation of the source no longer has
 	effectAppended = "appended" // an event stored by an appending consumer
+	effectErased   = "erased"   // a patient of whom nothing but the id is left
 )
 
 var identifierPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,40}$`)
@@ -68,6 +69,7 @@ func LoadConsumer(files fs.FS) (*Consumer, error) {
 	if err := c.validate(); err != nil {
 		return nil, fault.New(fault.Usage, "check", "consumer.yaml", err, "")
 	}
+	c.Events = withErased(c.Events)
 	return c, nil
 }
 

@@ -61,7 +61,7 @@ func (l *load) countEffects(ctx context.Context) error {
 	var kind string
 	var count int64
 	_, err = pgx.ForEachRow(rows, []any{&kind, &count}, func() error {
-		if _, declared := l.consumer.Effects[kind]; !declared && kind != effectHistoric && kind != effectVanished {
+		if _, declared := l.consumer.Effects[kind]; !declared && kind != effectHistoric && kind != effectVanished && kind != effectErased {
 			return fault.New(fault.Poison, "run", "apply.sql of "+l.consumer.Name, fmt.Errorf("effect %q is not declared", kind), "list it under effects in consumer.yaml")
 		}
 		l.summary.Effects[kind] = count

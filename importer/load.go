@@ -171,13 +171,19 @@ func (l *load) lock(ctx context.Context) error {
 
 // apply takes the new states into the projection and lets the consumer act on what changed.
 func (l *load) apply(ctx context.Context) error {
+	if err := l.blank(ctx); err != nil {
+		return err
+	}
 	if l.consumer.Append != "" {
 		rows, err := l.write(ctx, l.sql.append)
 		l.summary.Changed, l.summary.Effects[effectAppended] = rows, rows
 		if l.asked() {
 			l.summary.Inserted, l.summary.Unchanged = rows, l.summary.Rows-rows
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return l.forget(ctx)
 	}
 	if err := l.project(ctx); err != nil {
 		return err
@@ -205,6 +211,11 @@ func (l *load) project(ctx context.Context) error {
 	}
 	if err := l.tx.QueryRow(ctx, `SELECT count(*) FROM changed`).Scan(&l.summary.Changed); err != nil {
 		return err
+	}
+	if l.batch.manifest().Totals.Events[schemas.Erased] > 0 {
+		if _, err := l.tx.Exec(ctx, erasedEffects); err != nil {
+			return err
+		}
 	}
 	if l.mode.reapply {
 		if _, err := l.tx.Exec(ctx, reapply); err != nil {

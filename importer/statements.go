@@ -16,6 +16,7 @@ type statements struct {
 	copy       string
 	project    write // staging → patient, changed
 	append     write // staging → the consumer's table
+	erasures   erasures
 }
 
 // write is a statement in two forms: for a table that may hold what comes, and for an empty one,
@@ -52,7 +53,8 @@ func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
 			table: "patient",
 			merge: project(columns, fmt.Sprintf(`
 			    ON CONFLICT (patient_id) DO UPDATE SET (%s) = ROW (%s)
-			    WHERE (excluded.generation, excluded.version, excluded.revision) > (p.generation, p.version, p.revision)`,
+			    WHERE p.event <> 'erased' AND (excluded.event = 'erased'
+			        OR (excluded.generation, excluded.version, excluded.revision) > (p.generation, p.version, p.revision))`,
 				columns, strings.Join(incoming, ", "))),
 			fill: project(columns, ""),
 		},
@@ -61,18 +63,20 @@ func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
 			merge: appendTo(appended, columns, "ON CONFLICT (patient_id, "+orderKey+") DO NOTHING"),
 			fill:  appendTo(appended, columns, ""),
 		},
+		erasures: erasuresFor(contract, appended),
 	}
 }
 
 // project takes the newest state of each patient in the batch; onConflict, where it is strictly
-// newer than what is there. It is sorted, so that neighbours in the index are written together.
+// newer than what is there: of the erased nothing is. It is sorted, so that neighbours in the index
+// are written together.
 // A batch of an earlier generation, re-run, tells nothing new of anybody: the snapshot that opened
 // the present one was complete, and whoever is not known since then was not in it.
 func project(columns, onConflict string) string {
 	return fmt.Sprintf(`
 		WITH newest AS (
 		    SELECT DISTINCT ON (patient_id) * FROM staging WHERE generation >= (SELECT generation FROM checkpoint)
-		    ORDER BY patient_id, generation DESC, version DESC, revision DESC),
+		    ORDER BY patient_id, event = 'erased' DESC, generation DESC, version DESC, revision DESC),
 		projected AS (
 		    INSERT INTO patient AS p (%[1]s) SELECT %[1]s FROM newest ORDER BY patient_id %[2]s
 		    RETURNING patient_id)
@@ -102,7 +106,7 @@ const vanish = `
 	    UPDATE patient p SET (generation, version, revision, baseline, event, death_status, death_earliest, death_latest, death_precision, merged_into)
 	        = (run.generation, 0, 0, true, 'death_retracted', 'none', NULL, NULL, NULL, NULL)
 	    FROM run
-	    WHERE p.generation < run.generation
+	    WHERE p.generation < run.generation AND p.event <> 'erased'
 	      AND NOT EXISTS (SELECT FROM staging s WHERE s.patient_id = p.patient_id)
 	      AND NOT EXISTS (SELECT FROM quarantine q WHERE q.batch = run.batch AND q.patient_id = p.patient_id)
 	    RETURNING p.patient_id, p.death_no),

@@ -88,12 +88,14 @@ SELECT m.patient_id, m.death_of, d.death_no, d.death_earliest,
        it.acts AND (it.person_dead OR s.patient_id IS NULL),
        it.acts AND m.death_of = m.patient_id AND NOT it.person_dead
 FROM member m
+LEFT JOIN patient p USING (patient_id)
 LEFT JOIN patient s ON s.patient_id = m.person
 LEFT JOIN patient d ON d.patient_id = m.death_of
 LEFT JOIN notice n ON (n.patient_id, n.death_no) = (d.patient_id, d.death_no)
 CROSS JOIN LATERAL (
     SELECT m.death_of IS NOT NULL AND NOT coalesce(n.historic, false) AS acts,
-           coalesce(s.death_status IN ('informal', 'formal'), false) AS person_dead) AS it;
+           coalesce(s.death_status IN ('informal', 'formal'), false) AS person_dead) AS it
+WHERE p.event IS DISTINCT FROM 'erased';
 
 -- From here on no write to these records' appointments commits unseen: whoever made one is waited
 -- for here, and whoever makes one waits there and then learns of the death.
@@ -107,6 +109,19 @@ ON CONFLICT (patient_id) DO UPDATE
 SET dead = excluded.dead, death_of = excluded.death_of, death_no = excluded.death_no, death_earliest = excluded.death_earliest,
     known_at = CASE WHEN excluded.dead THEN coalesce(v.known_at, excluded.known_at) END
 WHERE (v.death_of, v.death_no, v.death_earliest) IS DISTINCT FROM (excluded.death_of, excluded.death_no, excluded.death_earliest);
+
+-- The erased are neither dead nor alive: their appointments hold ids alone and stay as they are, and
+-- nothing that was cancelled for them comes back.
+WITH forgotten AS (
+    UPDATE vital v SET dead = false, death_of = NULL, death_no = NULL, death_earliest = NULL, known_at = NULL
+    FROM changed JOIN patient p USING (patient_id)
+    WHERE p.event = 'erased' AND v.patient_id = p.patient_id AND v.dead
+    RETURNING v.patient_id)
+INSERT INTO effect (kind, patient_id) SELECT 'forgotten', patient_id FROM forgotten;
+
+UPDATE cancellation c SET handed_over_at = run.now
+FROM run, changed JOIN patient p USING (patient_id)
+WHERE p.event = 'erased' AND c.record_id = p.patient_id AND c.restored_at IS NULL AND c.handed_over_at IS NULL;
 
 -- Items whose death no longer stands.
 WITH over AS MATERIALIZED (

@@ -100,11 +100,16 @@ CROSS JOIN LATERAL (
            coalesce(n.historic, false) AS historic) AS it
 CROSS JOIN LATERAL (
     SELECT p.family_name, p.given_name, p.birth_date, p.sex, p.identifiers,
-           p.address_line, p.address_city, p.address_postcode, p.address_country) AS identity;
+           p.address_line, p.address_city, p.address_postcode, p.address_country) AS identity
+WHERE p.event <> 'erased';
 
 -- From here on each statement sees what staff had committed when the lock was granted.
 SELECT count(*) FROM (
-    SELECT FROM case_file WHERE patient_id IN (SELECT patient_id FROM concerned) ORDER BY id FOR UPDATE) AS locked;
+    SELECT FROM case_file WHERE patient_id IN (
+        SELECT patient_id FROM concerned
+        UNION ALL
+        SELECT patient_id FROM changed JOIN patient p USING (patient_id) WHERE p.event = 'erased')
+    ORDER BY id FOR UPDATE) AS locked;
 
 -- One person, one body: where it is already in custody, or was, under a retired record, the case
 -- of the death that counts expects nobody.
@@ -223,10 +228,38 @@ raised AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
 
+-- Nothing is expected of the erased any more, and what is known of them goes, with trigger
+-- forget_erased, but while a body is in custody: a person must look.
+WITH forgotten AS (
+    UPDATE case_file c
+    SET state = CASE WHEN c.state = 'expected' THEN 'void' ELSE c.state END,
+        voided_at = CASE WHEN c.state = 'expected' THEN run.now ELSE c.voided_at END,
+        voided_by = CASE WHEN c.state = 'expected' THEN 'waybill' ELSE c.voided_by END,
+        void_reason = CASE WHEN c.state = 'expected' THEN 'erased' ELSE c.void_reason END
+    FROM changed JOIN patient p USING (patient_id), run
+    WHERE p.event = 'erased' AND c.patient_id = p.patient_id AND c.state <> 'received' AND c.stated <> '{}'
+    RETURNING c.id, c.patient_id, c.death_no)
+INSERT INTO effect (kind, patient_id, death_no, subject)
+SELECT 'forgotten', patient_id, death_no, 'case ' || id FROM forgotten;
+
+WITH raised AS (
+    INSERT INTO alert (kind, patient_id, death_no, case_id, raised_at)
+    SELECT 'erased_in_custody', c.patient_id, c.death_no, c.id, run.now
+    FROM run, changed JOIN patient p USING (patient_id) JOIN case_file c USING (patient_id)
+    WHERE p.event = 'erased' AND c.state = 'received'
+      AND NOT EXISTS (SELECT FROM alert a WHERE (a.kind, a.case_id) = ('erased_in_custody', c.id))
+    ORDER BY c.id
+    RETURNING id, kind, patient_id, death_no)
+INSERT INTO effect (kind, patient_id, death_no, subject)
+SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
+
 -- A conflict is settled when the retired record or its survivor has changed.
 WITH resolved AS (
     UPDATE alert a SET resolved_at = run.now, resolved_by = 'waybill'
-    FROM concerned k, run
+    FROM run, (
+        SELECT patient_id, death_no, conflict FROM concerned
+        UNION ALL
+        SELECT patient_id, 0, false FROM changed JOIN patient p USING (patient_id) WHERE p.event = 'erased') k
     WHERE a.patient_id = k.patient_id AND a.kind = 'merge_conflict' AND a.resolved_at IS NULL
       AND NOT (k.conflict AND a.death_no = k.death_no)
     RETURNING a.id, a.patient_id, a.death_no)

@@ -27,7 +27,7 @@ found (kind, patient_id, death_no, effects) AS (
     WHERE c.state = 'void' AND c.voided_by = 'waybill' AND c.void_reason = 'retracted'
       AND EXISTS (SELECT FROM patient p WHERE p.patient_id = d.patient_id AND p.merged_into IS NULL)
     UNION ALL
-    SELECT 'case_of_life', c.patient_id, c.death_no, ARRAY['voided'] FROM case_file c JOIN patient p USING (patient_id)
+    SELECT 'case_of_life', c.patient_id, c.death_no, ARRAY['voided', 'forgotten'] FROM case_file c JOIN patient p USING (patient_id)
     WHERE c.state = 'expected' AND c.voided_at IS NULL
       AND (p.death_status NOT IN ('informal', 'formal') AND p.merged_into IS NULL OR c.death_no <> p.death_no)
 )

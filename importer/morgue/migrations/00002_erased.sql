@@ -1,0 +1,35 @@
+-- +goose Up
+-- Of an erased patient the case keeps what is the morgue's own: custody, tag, times. While a body is
+-- in custody it keeps all: by what else would one know whose it is?
+ALTER TABLE alert DROP CONSTRAINT alert_kind_check, ADD CONSTRAINT alert_kind_check
+    CHECK (kind IN ('identity', 'identity_changed', 'merged_in_custody', 'merge_conflict', 'erased_in_custody'));
+
+-- Fires after case_file_touched: that nothing is left was no person's edit.
+-- +goose StatementBegin
+CREATE FUNCTION forget_erased() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF NEW.state IN ('released', 'void') AND EXISTS (SELECT FROM patient p WHERE p.patient_id = NEW.patient_id AND p.event = 'erased') THEN
+        NEW.family_name := NULL;
+        NEW.given_name := NULL;
+        NEW.birth_date := NULL;
+        NEW.sex := NULL;
+        NEW.identifiers := '[]';
+        NEW.address_line := NULL;
+        NEW.address_city := NULL;
+        NEW.address_postcode := NULL;
+        NEW.address_country := NULL;
+        NEW.stated := '{}';
+        NEW.death_status := 'none';
+        NEW.death_earliest := NULL;
+        NEW.death_latest := NULL;
+        NEW.death_precision := NULL;
+    END IF;
+    RETURN NEW;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER forget_erased BEFORE UPDATE ON case_file FOR EACH ROW EXECUTE FUNCTION forget_erased();
+
+-- +goose Down
+DROP TRIGGER forget_erased ON case_file;
+DROP FUNCTION forget_erased;
