@@ -77,7 +77,8 @@ func (s *session) events(ctx context.Context, of span, seen int64) iter.Seq2[*re
 			SELECT q.position, q.event, q.baseline, q.patient_id, q.generation, q.version, q.revision, q.recorded_at,
 			    q.death_no, q.death_status, q.death_earliest, q.death_latest, coalesce(q.death_precision, ''),
 			    coalesce(q.merged_into, '00000000-0000-0000-0000-000000000000'), `+person("q")+`,
-			    survivor.patient_id IS NOT NULL, `+person("survivor")+`
+			    survivor.patient_id IS NOT NULL, coalesce(survivor.death_no, 0), coalesce(survivor.death_status, ''),
+			    survivor.death_earliest, survivor.death_latest, coalesce(survivor.death_precision, ''), `+person("survivor")+`
 			FROM (SELECT * FROM queue q WHERE `+wanted+states+`) q
 			LEFT JOIN LATERAL (
 			    SELECT * FROM queue k WHERE k.patient_id = q.merged_into AND k.position <= $5
@@ -110,28 +111,33 @@ func person(table string) (columns string) {
 }
 
 func scanEvent(row pgx.Row) (*record.Event, error) {
-	e, survivor := new(record.Event), new(record.Person)
+	e, survivor := new(record.Event), new(record.Event)
 	var known bool
-	var earliest, latest *time.Time
+	var dates [4]*time.Time
 	var identifiers, others []byte
 	into := []any{
 		&e.Position, &e.Type, &e.Baseline, &e.Patient, &e.Generation, &e.Version, &e.Revision, &e.RecordedAt,
-		&e.DeathNo, &e.Status, &earliest, &latest, &e.Death.Precision, &e.MergedInto, &identifiers,
+		&e.DeathNo, &e.Status, &dates[0], &dates[1], &e.Death.Precision, &e.MergedInto, &identifiers,
 	}
-	into = append(append(into, texts(&e.Person)...), &known, &others)
-	if err := row.Scan(append(into, texts(survivor)...)...); err != nil {
+	into = append(into, texts(&e.Person)...)
+	into = append(into, &known, &survivor.DeathNo, &survivor.Status, &dates[2], &dates[3], &survivor.Death.Precision, &others)
+	if err := row.Scan(append(into, texts(&survivor.Person)...)...); err != nil {
 		return nil, err
 	}
-	if earliest != nil {
+	err := complete(e, dates[0], dates[1], identifiers)
+	if err == nil && known {
+		e.Survivor = survivor
+		err = complete(survivor, dates[2], dates[3], others)
+	}
+	return e, err
+}
+
+func complete(e *record.Event, earliest, latest *time.Time, identifiers []byte) (err error) {
+	if earliest != nil && latest != nil {
 		e.Death.Earliest, e.Death.Latest = *earliest, *latest
 	}
-	var err error
-	if e.Identifiers, err = record.ParseIdentifiers(identifiers); err != nil || !known {
-		return e, err
-	}
-	e.Survivor = survivor
-	survivor.Identifiers, err = record.ParseIdentifiers(others)
-	return e, err
+	e.Identifiers, err = record.ParseIdentifiers(identifiers)
+	return err
 }
 
 // texts are where the columns go that [record.Personal] names, in its order.

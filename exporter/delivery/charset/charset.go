@@ -102,7 +102,7 @@ func (e *Encoder) Carry(text string) string {
 	return b.String()
 }
 
-// firstLacking returns the first character that can't be written, or 0. NUL never can.
+// firstLacking returns the first character that can't be written, or 0.
 func (e *Encoder) firstLacking(text string) rune {
 	for _, r := range text {
 		if !e.can(r) {
@@ -113,7 +113,7 @@ func (e *Encoder) firstLacking(text string) rune {
 }
 
 func (e *Encoder) can(r rune) bool {
-	if r == 0 || e.config.Forbidden != nil && e.config.Forbidden(r) {
+	if unwritable(r) || e.config.Forbidden != nil && e.config.Forbidden(r) {
 		return false
 	}
 	page, one := single[e.config.Name]
@@ -122,6 +122,12 @@ func (e *Encoder) can(r rune) bool {
 	}
 	_, ok := page.EncodeRune(r)
 	return ok
+}
+
+// unwritable are characters that readers take for damage, or for a mark of the file's: NUL, the
+// control characters beyond ASCII, a byte order mark, and what stands for a character that was lost.
+func unwritable(r rune) bool {
+	return r == 0 || r >= 0x80 && r < 0xa0 || r == 0xfeff || r == utf8.RuneError
 }
 
 func (e *Encoder) instead(r rune) string {

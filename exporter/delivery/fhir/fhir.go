@@ -88,7 +88,7 @@ func (w *Writer) Event(to []byte, e *record.Event, _ pattern.Values, _ *charset.
 
 func (w *Writer) patient(e *record.Event) *patient {
 	p := &patient{
-		ResourceType: "Patient", ID: e.Patient.String(), Active: !e.Retired(), Gender: e.Sex, BirthDate: e.BirthDate,
+		ResourceType: "Patient", ID: e.Patient.String(), Active: !e.Merged(), Gender: e.Sex, BirthDate: e.BirthDate,
 		Meta: meta{fmt.Sprintf("%d.%d.%d", e.Generation, e.Version, e.Revision), e.RecordedAt.In(w.Zone).Format("2006-01-02T15:04:05.000-07:00")},
 	}
 	p.deceased(e, w.Zone)
@@ -101,7 +101,7 @@ func (w *Writer) patient(e *record.Event) *patient {
 	if a := e.Address; a != (record.Address{}) {
 		p.Address = []address{{Line: some(a.Line), City: a.City, PostalCode: a.Postcode, Country: a.Country}}
 	}
-	if e.Retired() {
+	if e.Merged() {
 		p.Link = []link{{reference{"Patient/" + e.MergedInto.String()}, "replaced-by"}}
 	}
 	return p

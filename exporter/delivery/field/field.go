@@ -115,15 +115,14 @@ func (c *Column) identifier(allowed *record.Allowed) (Text, error) {
 	}
 	kind := record.Allowed{Identifiers: []record.Kind{*c.Identifier}}
 	return func(e *record.Event, _ Place) (string, error) {
-		person := &e.Person
 		if c.Survivor {
-			person = e.Survivor
+			e = e.Survivor
 		}
-		if person == nil {
+		if e == nil {
 			return "", nil
 		}
 		var values []string
-		for _, i := range person.Identifiers {
+		for _, i := range e.Identifiers {
 			if kind.Kind(record.Kind{Authority: i.Authority, Type: i.Type}) {
 				values = append(values, i.Value)
 			}
@@ -142,7 +141,7 @@ func (c *Column) dated() bool {
 func (c *Column) date() (Text, error) {
 	text := c.Date
 	if text == "" {
-		text = map[string]string{"birth_date": "yyyy-mm-dd", "death_date": "yyyy-mm-ddTHH:MM"}[c.Field]
+		text = map[string]string{"birth_date": "yyyy-mm-dd", "death_date": "yyyy-mm-ddTHH:MMZZ"}[c.Field]
 	}
 	if text == "" {
 		text = "yyyy-mm-ddTHH:MM:SSZZ"
@@ -200,7 +199,8 @@ var plain = map[string]func(*record.Event, Place) string{
 	"death_no":         func(e *record.Event, _ Place) string { return strconv.FormatInt(int64(e.DeathNo), 10) },
 	"death_status":     func(e *record.Event, _ Place) string { return e.Status },
 	"death_precision":  func(e *record.Event, _ Place) string { return e.Death.Precision },
-	"dead":             func(e *record.Event, _ Place) string { return yesNo(e.Dead()) },
+	"dead":             func(e *record.Event, _ Place) string { return dead(e) },
+	"retired":          func(e *record.Event, _ Place) string { return id(e.Retired) },
 	"merged_into":      func(e *record.Event, _ Place) string { return id(e.MergedInto) },
 	"family_name":      func(e *record.Event, _ Place) string { return e.Family },
 	"given_name":       func(e *record.Event, _ Place) string { return e.Given },
@@ -223,6 +223,14 @@ func yesNo(is bool) string {
 		return "yes"
 	}
 	return "no"
+}
+
+// dead is empty of a survivor of whom nothing is known.
+func dead(e *record.Event) string {
+	if e.Status == "" {
+		return ""
+	}
+	return yesNo(e.Dead())
 }
 
 func id(of uuid.UUID) string {

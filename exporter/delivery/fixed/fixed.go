@@ -22,6 +22,7 @@ type Config struct {
 	First   string   `yaml:"first"`    // a record before the events, as a pattern: "H{sequence:6}{yyyy}{mm}{dd}"
 	Last    string   `yaml:"last"`     // one after them: "T{rows:8}"
 	Columns []Column `yaml:"columns"`
+	Merges  string   `yaml:"merges"` // as in CSV: retired (default) or survivor
 }
 
 // Column is one of the layout's, side by side in the order declared.
@@ -58,6 +59,9 @@ func New(c Config, allowed *record.Allowed, zone *time.Location, encoder *charse
 	}
 	if len(c.Columns) == 0 {
 		return nil, setting.Errorf("columns", "name at least one")
+	}
+	if !slices.Contains([]string{"", "retired", "survivor"}, c.Merges) {
+		return nil, setting.Errorf("merges", "either retired or survivor")
 	}
 	w.config.Columns = slices.Clone(c.Columns)
 	for i := range w.config.Columns {
@@ -155,6 +159,12 @@ func (w *Writer) declared(to []byte, p pattern.Pattern, text string, v pattern.V
 
 // Event appends an event's record.
 func (w *Writer) Event(to []byte, e *record.Event, v pattern.Values, carry *charset.Encoder) ([]byte, error) {
+	if w.config.Merges == "survivor" {
+		if e.Afterlife() {
+			return to, nil
+		}
+		e = e.AsSurvivor()
+	}
 	at := field.Place{Sequence: v.Sequence, Row: v.Rows, Zone: w.zone}
 	for i := range w.config.Columns {
 		value, err := w.texts[i](e, at)

@@ -165,7 +165,7 @@ var ErrNobody = fmt.Errorf("a message would have no identifier of its patient")
 // Event appends an event's message, or nothing for what HL7 can't say: what happens to a record
 // after it was merged into another.
 func (w *Writer) Event(to []byte, e *record.Event, v pattern.Values, carry *charset.Encoder) ([]byte, error) {
-	if e.Retired() && !e.Merge() {
+	if e.Afterlife() {
 		return to, nil
 	}
 	m := message{w, e, carry}

@@ -123,7 +123,7 @@ func (m message) deathTime() string {
 func (m message) merge(to []byte, retired string) ([]byte, error) {
 	survivor := m.event.Survivor
 	if survivor == nil {
-		survivor = &record.Person{}
+		survivor = new(record.Event)
 	}
 	going := m.identifiers(m.event.MergedInto.String(), survivor.Identifiers)
 	if going == "" {

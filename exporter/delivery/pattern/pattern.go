@@ -161,4 +161,4 @@ func Stem(name string) string {
 }
 
 // goLayout are the tokens of dates.
-var goLayout = map[string]string{"yyyy": "2006", "yy": "06", "mm": "01", "dd": "02", "HH": "15", "MM": "04", "SS": "05", "ZZ": "-0700"}
+var goLayout = map[string]string{"yyyy": "2006", "yy": "06", "mm": "01", "dd": "02", "HH": "15", "MM": "04", "SS": "05", "ZZ": "-07:00"}

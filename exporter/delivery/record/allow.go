@@ -36,7 +36,7 @@ func (a *Allowed) Kind(k Kind) bool {
 func (a *Allowed) Strip(e *Event) {
 	a.strip(&e.Person)
 	if e.Survivor != nil {
-		a.strip(e.Survivor)
+		a.strip(&e.Survivor.Person)
 	}
 }
 

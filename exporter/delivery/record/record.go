@@ -27,9 +27,11 @@ type Event struct {
 	Death      Period
 	MergedInto uuid.UUID
 	Person
-	// Survivor is who the patient was merged into, as far as the queue has told of them; nil: it
-	// hasn't, or the patient is not merged.
-	Survivor *Person
+	// Survivor is whom the patient was merged into, in the last state that the queue has of them; nil:
+	// it has none, or the patient is not merged.
+	Survivor *Event
+	// Retired is the record that a merge retired, of events that are told as their survivor's.
+	Retired uuid.UUID
 }
 
 // Person is what is personal of a patient.
@@ -65,8 +67,27 @@ func (e *Event) Dead() bool { return e.Status == "informal" || e.Status == "form
 // Revived reports whether the patient is alive after a death was taken back, or declared void.
 func (e *Event) Revived() bool { return !e.Dead() && (e.DeathNo > 0 || e.Status == "void") }
 
-// Retired reports whether the record was merged into another.
-func (e *Event) Retired() bool { return e.MergedInto != uuid.Nil }
+// Merged reports whether the record was merged into another.
+func (e *Event) Merged() bool { return e.MergedInto != uuid.Nil }
+
+// Afterlife reports whether the event is of a record that was merged into another before.
+func (e *Event) Afterlife() bool { return e.Merged() && !e.Merge() }
+
+// AsSurvivor returns a merge as an event of who goes on, in the state last known; of other events,
+// the event itself.
+func (e *Event) AsSurvivor() *Event {
+	if !e.Merge() {
+		return e
+	}
+	s := new(Event)
+	if e.Survivor != nil {
+		*s = *e.Survivor
+	}
+	s.Position, s.Type, s.Baseline, s.RecordedAt = e.Position, e.Type, e.Baseline, e.RecordedAt
+	s.Generation, s.Version, s.Revision = e.Generation, e.Version, e.Revision
+	s.Patient, s.Retired = e.MergedInto, e.Patient
+	return s
+}
 
 // Merge reports whether the event is that merge.
 func (e *Event) Merge() bool { return e.Type == schemas.Merged }

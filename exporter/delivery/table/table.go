@@ -24,6 +24,9 @@ type Config struct {
 	First      string   `yaml:"first"`       // a record before that, as a pattern
 	Last       string   `yaml:"last"`        // a record at the end: "T;{rows}"
 	Columns    []Column `yaml:"columns"`
+	// Merges says whose a merge's record is: retired (default), with merged_into, or survivor, with
+	// retired. What happens to a retired record later is then left out.
+	Merges string `yaml:"merges"`
 }
 
 // Column is one of the table's.
@@ -73,6 +76,8 @@ func New(c Config, allowed *record.Allowed, zone *time.Location) (*Writer, error
 		return nil, setting.Errorf("line_end", "one of crlf, lf, cr")
 	case len(c.Columns) == 0:
 		return nil, setting.Errorf("columns", "name at least one")
+	case !slices.Contains([]string{"", "retired", "survivor"}, c.Merges):
+		return nil, setting.Errorf("merges", "either retired or survivor")
 	}
 	var err error
 	if w.first, err = pattern.Parse(c.First, pattern.Heading); err != nil {
@@ -151,6 +156,12 @@ func (w *Writer) declared(to []byte, p pattern.Pattern, text string, v pattern.V
 
 // Event appends an event's record.
 func (w *Writer) Event(to []byte, e *record.Event, v pattern.Values, carry *charset.Encoder) ([]byte, error) {
+	if w.config.Merges == "survivor" {
+		if e.Afterlife() {
+			return to, nil
+		}
+		e = e.AsSurvivor()
+	}
 	at := field.Place{Sequence: v.Sequence, Row: v.Rows, Zone: w.zone}
 	for i, text := range w.texts {
 		value, err := text(e, at)
