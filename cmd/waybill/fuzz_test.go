@@ -18,6 +18,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Add([]byte("service: patients\ndatabase: x\nstore: y\nexport: {heartbeat: 1h, batch_events: 10}\n"))
 	f.Add([]byte("service: morgue\ndatabase: x\nstore: y\nimport: {act_within: unlimited, brake: off, lease: 30d}\n"))
+	f.Add([]byte("service: patients\ndatabase: x\nstore: y\nzone: Europe/Berlin\nexport: {}\njobs: {export: '*/5 * * * *', snapshot: {schedule: '@every 1h', timeout: 2h}}\n"))
 	f.Add([]byte("import: &a [*a]\n"))
 	f.Add([]byte("a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nexport: *c\n"))
 	base := f.TempDir()
