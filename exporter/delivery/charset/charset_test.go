@@ -49,7 +49,7 @@ func TestRules(t *testing.T) {
 // Letters lose their marks where nothing better is known; what is damage already is never passed on.
 func TestTransliteration(t *testing.T) {
 	for text, want := range map[string]string{
-		"Dvořák": "Dvor\xe1k", "Nguyễn": "Nguy\xean", "Ğ": "G", "ẞ": "SS", "ﬁ": "", "中": "", "\ufffd\x00\u0085": " ", "a\u0301": "a", "€": "EUR", "Ő": "O",
+		"Dvořák": "Dvor\xe1k", "Nguyễn": "Nguyen", "Ğ": "G", "ẞ": "SS", "ﬁ": "", "中": "", "\ufffd\x00\u0085": " ", "a\u0301": "a", "€": "EUR", "Ő": "O",
 	} {
 		e, err := charset.New(charset.Config{Name: "iso-8859-1", Rule: charset.Transliterate})
 		if err != nil {

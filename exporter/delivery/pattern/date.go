@@ -2,6 +2,7 @@ package pattern
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -45,30 +46,42 @@ func next(text string) piece {
 	return piece{text: text[:1]}
 }
 
-// Format writes what is known of t.
+// Format writes what is known of t: the tokens that are, each with the text before it if another
+// was written.
 func (l Layout) Format(t time.Time, precision string) string {
 	var b strings.Builder
+	before, written := "", false
 	for i, p := range l.pieces {
 		switch {
 		case p.token == "":
-			if l.kept(i, -1, precision) && l.kept(i, 1, precision) {
-				b.WriteString(p.text)
-			}
+			before += p.text
+			continue
 		case needs[p.token] <= rank[precision]:
+			if written || l.first(i) {
+				b.WriteString(before)
+			}
 			b.WriteString(t.Format(goLayout[p.token]))
+			written = true
 		}
+		before = ""
+	}
+	if last := l.pieces[len(l.pieces)-1]; last.token == "" && l.finest() <= rank[precision] {
+		b.WriteString(before)
 	}
 	return b.String()
 }
 
-// kept reports whether the token nearest to a literal on one side is written; there may be none.
-func (l Layout) kept(i, step int, precision string) bool {
-	for i += step; i >= 0 && i < len(l.pieces); i += step {
-		if token := l.pieces[i].token; token != "" {
-			return needs[token] <= rank[precision]
-		}
+// first reports whether the i-th piece is the first token.
+func (l Layout) first(i int) bool {
+	return !slices.ContainsFunc(l.pieces[:i], func(p piece) bool { return p.token != "" })
+}
+
+// finest returns what the most exact token needs.
+func (l Layout) finest() (finest int) {
+	for _, p := range l.pieces {
+		finest = max(finest, needs[p.token])
 	}
-	return true
+	return finest
 }
 
 // Partial returns what a date of the contract (YYYY, YYYY-MM, YYYY-MM-DD) says, and how precisely.
