@@ -3,10 +3,12 @@ package importer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
 )
 
@@ -21,6 +23,10 @@ type backend struct {
 // that whatever it had open is rolled back before anything is loaded here.
 func (s *session) takeLease(ctx context.Context) error {
 	err := pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+		// One that is frozen in here has no lease yet, and must not keep others from theirs.
+		if _, err := tx.Exec(ctx, `SELECT set_config('idle_in_transaction_session_timeout', $1, true)`, fmt.Sprint(s.config.Lease.Milliseconds())); err != nil {
+			return err
+		}
 		if err := tx.QueryRow(ctx, `SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()`).
 			Scan(&s.backend.pid, &s.backend.started); err != nil {
 			return err
@@ -28,6 +34,7 @@ func (s *session) takeLease(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, `LOCK TABLE lease IN EXCLUSIVE MODE`); err != nil {
 			return err
 		}
+		crashpoint.Here("import.lease")
 		evicted, err := evict(ctx, tx)
 		if err != nil {
 			return err

@@ -136,14 +136,22 @@ func (s *site) noDebris() {
 	}
 }
 
-// An importer that is frozen in the middle of a COPY, for longer than its lease, is replaced; when
-// it wakes up it changes nothing and says so.
+// An importer that is frozen for longer than its lease, in the middle of a COPY or while it takes
+// the lease, is replaced; when it wakes up it changes nothing and says so.
 func TestAFrozenImporterIsReplacedAndHarmless(t *testing.T) {
-	t.Parallel()
+	for _, point := range []string{"import.4-copy", "import.lease"} {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			freezeAt(t, point)
+		})
+	}
+}
+
+func freezeAt(t *testing.T, point string) {
 	s := newSite(t)
 	s.firstDay()
 	s.do("export")
-	frozen := s.command([]string{"WAYBILL_STOP_AT=import.4-copy"}, "import", "morgue")
+	frozen := s.command([]string{"WAYBILL_STOP_AT=" + point}, "import", "morgue")
 	if err := frozen.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -28,9 +28,20 @@ func Config(databaseURL string, settings map[string]string) (*pgx.ConnConfig, er
 		}
 		return crashpoint.Conn(conn, "db"), nil
 	}
+	keepAlive(config.RuntimeParams)
 	config.RuntimeParams["timezone"] = "UTC"
 	maps.Copy(config.RuntimeParams, settings)
 	return config, nil
+}
+
+// keepAlive has the server find out within two minutes that this machine is gone, and give up the
+// locks that another waits for. Most systems would take two hours. What the URL says stands.
+func keepAlive(params map[string]string) {
+	for name, seconds := range map[string]string{"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10"} {
+		if _, set := params[name]; !set {
+			params[name] = seconds
+		}
+	}
 }
 
 // To opens a connection with those settings. The subject names the database in errors. Where ctx

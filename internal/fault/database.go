@@ -52,6 +52,8 @@ func classOfDatabase(err error) (Class, string) {
 		return Usage, "create the database, or correct its URL"
 	case "3F000", "42P01":
 		return Usage, "run `waybill migrate` with this configuration"
+	case "25P03": // idle in a transaction for longer than the server allows
+		return Transient, ""
 	case "55P03":
 		return Transient, "another session holds a lock; run again"
 	}
