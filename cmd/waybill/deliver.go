@@ -7,11 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"waybill/exchange"
 	"waybill/exporter/delivery"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/schemas"
 )
 
 type deliverCommand struct {
@@ -94,6 +96,9 @@ func (p *partner) consumer() (*importer.Consumer, error) {
 		return nil, err
 	}
 	c.Name, c.Events = delivery.Schema(p.Partner), p.Deliver.Events
+	if !slices.Contains(c.Events, schemas.Erased) { // which is taken from the queue, whoever is told
+		c.Events = append(slices.Clone(c.Events), schemas.Erased)
+	}
 	return c, nil
 }
 

@@ -1,3 +1,7 @@
+-- Of the erased nothing is left but that they were; of whom the partner is told by id.
+DELETE FROM queue q USING changed JOIN patient p USING (patient_id)
+WHERE q.patient_id = p.patient_id AND p.event = 'erased' AND q.event <> 'erased';
+
 -- Queues the batch's events that are newer than what was queued of their patient, so that a batch
 -- loaded twice, a snapshot or a correction of old news adds nothing, and no patient goes back to an
 -- older state. Patients are in the order of what was recorded, and each one's events in their own. In a
@@ -13,7 +17,8 @@ WITH told AS (
     LEFT JOIN LATERAL (
         SELECT * FROM queue q WHERE q.patient_id = s.patient_id
         ORDER BY q.generation DESC, q.version DESC, q.revision DESC LIMIT 1) last ON true
-    WHERE last.patient_id IS NULL
+    WHERE (s.event = 'erased' OR NOT EXISTS (SELECT FROM patient p WHERE p.patient_id = s.patient_id AND p.event = 'erased'))
+      AND (last.patient_id IS NULL
        OR (s.generation, s.version, s.revision) > (last.generation, last.version, last.revision)
           -- A snapshot restates what is known: types that are not subscribed to move the version alone.
           AND NOT (s.baseline
@@ -21,7 +26,7 @@ WITH told AS (
                    s.family_name, s.given_name, s.birth_date, s.sex, s.address_line, s.address_city, s.address_postcode, s.address_country)
               IS NOT DISTINCT FROM
                   (last.death_no, last.death_status, last.death_earliest, last.death_latest, last.death_precision, last.merged_into, last.identifiers,
-                   last.family_name, last.given_name, last.birth_date, last.sex, last.address_line, last.address_city, last.address_postcode, last.address_country))
+                   last.family_name, last.given_name, last.birth_date, last.sex, last.address_line, last.address_city, last.address_postcode, last.address_country)))
     ORDER BY run.kind = 'snapshot' AND s.event = 'merged', s.turn, s.patient_id, s.generation, s.version, s.revision
     ON CONFLICT DO NOTHING
     RETURNING event, baseline, patient_id, death_no)

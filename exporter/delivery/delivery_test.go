@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,7 +99,7 @@ func (s *site) consumer() *importer.Consumer {
 	if err != nil {
 		s.Fatal(err)
 	}
-	c.Name, c.Events = delivery.Schema("gp"), s.settings.Events
+	c.Name, c.Events = delivery.Schema("gp"), append(slices.Clone(s.settings.Events), "erased")
 	return c
 }
 
@@ -246,6 +247,31 @@ func TestVanishedPatientsAreToldAlive(t *testing.T) {
 	known.Generation, known.Baseline = 2, true
 	s.Snapshot(2, known)
 	s.same(s.deliver(), map[string]string{"P01.csv": s.files()["P01.csv"], "P02.csv": head + "death_retracted;" + id(1) + ";0;;Family 1;\nT;1\n"})
+}
+
+// Of the erased nothing stays in the queue, nothing more is told, and partners who ask for it are
+// told that they are.
+func TestTheErasedAreForgotten(t *testing.T) {
+	for text, want := range map[string]int{csv: 1, csv + "events: [registered, died, death_retracted, erased]\n": 2} {
+		s := newSite(t, text)
+		s.tell(alive(1, 1), dead(1, 2))
+		s.deliver()
+		s.tell(back(1, 3), logtest.State{Event: "erased", Patient: logtest.Patient(1), Version: 4})
+		files := s.deliver()
+		if len(files) != want || strings.Contains(files["P02.csv"], "retracted") {
+			t.Errorf("%d files, want %d: %q", len(files), want, files["P02.csv"])
+		}
+		if want == 2 && !strings.Contains(files["P02.csv"], "erased;"+id(1)+";;;;\n") {
+			t.Errorf("the erasure is told as %q", files["P02.csv"])
+		}
+		s.queued(1)
+		later := back(1, 5)
+		later.Baseline = true
+		s.Snapshot(1, later)
+		if files := s.deliver(); len(files) != want {
+			t.Errorf("after the erasure: %v", files)
+		}
+	}
 }
 
 func TestStatesOnly(t *testing.T) {

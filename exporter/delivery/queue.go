@@ -10,6 +10,7 @@ import (
 
 	"waybill/exporter/delivery/record"
 	"waybill/internal/fault"
+	"waybill/schemas"
 )
 
 // cursor is how far the queue has been made into files.
@@ -123,6 +124,9 @@ func scanEvent(row pgx.Row) (*record.Event, error) {
 	into = append(into, &known, &survivor.DeathNo, &survivor.Status, &dates[2], &dates[3], &survivor.Death.Precision, &others)
 	if err := row.Scan(append(into, texts(&survivor.Person)...)...); err != nil {
 		return nil, err
+	}
+	if e.Type == schemas.Erased {
+		e.Status = "" // of the erased nothing is said, also not that they live
 	}
 	err := complete(e, dates[0], dates[1], identifiers)
 	if err == nil && known {

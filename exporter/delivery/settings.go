@@ -26,7 +26,7 @@ type Settings struct {
 	Fixed  *fixed.Config `yaml:"fixed"`
 	HL7    *hl7.Config   `yaml:"hl7"`
 
-	Events      []string      `yaml:"events"`      // types that the partner is told of; default all
+	Events      []string      `yaml:"events"`      // types that the partner is told of; default all but erased
 	Allow       []string      `yaml:"allow"`       // personal fields that the partner may see; default none
 	Identifiers []record.Kind `yaml:"identifiers"` // kinds of identifiers that the partner may see; default none
 	Send        string        `yaml:"send"`        // changes (default): each in order; states: a patient's last, per file
@@ -91,7 +91,7 @@ func (s *Settings) defaults() {
 		s.Brake = new(DefaultBrake)
 	}
 	if len(s.Events) == 0 {
-		s.Events = slices.DeleteFunc(schemas.PatientEvents().Events(), func(e string) bool { return e == schemas.Erased })
+		s.Events = slices.DeleteFunc(slices.Clone(schemas.PatientEvents().Events()), func(e string) bool { return e == schemas.Erased })
 	}
 }
 
@@ -164,7 +164,7 @@ func (s *Settings) checkChoices() error {
 func (s *Settings) checkContent() error {
 	known := schemas.PatientEvents().Events()
 	for i, e := range s.Events {
-		if !slices.Contains(known, e) || e == schemas.Erased {
+		if !slices.Contains(known, e) {
 			return setting.At("events", i, fmt.Errorf("the contract has no %q", e))
 		}
 	}

@@ -32,7 +32,7 @@ func TestWhatCantBeSet(t *testing.T) {
 		"format: hl7\nname: '{sequence}'\nsequence: {start: 0, first: 5}":                                   "",
 		"format: hl7\nname: '{sequence}'\nsequence: {start: 4, first: 5}":                                   "sequence.start",
 		"format: hl7\nname: '{sequence}'\nevents: [died]":                                                   "events",
-		"format: hl7\nname: '{sequence}'\nevents: [erased]":                                                 "events.0",
+		"format: hl7\nname: '{sequence}'\nevents: [born]":                                                   "events.0",
 		"format: hl7\nname: '{sequence}'\nallow: [given_name, death_date]":                                  "allow.1",
 		"format: hl7\nname: '{sequence}'\nidentifiers: [{type: MR}]":                                        "identifiers.0",
 		"format: hl7\nname: '{sequence}'\nhl7: {version: '3'}":                                              "hl7.version",
@@ -113,6 +113,7 @@ func hospital() (all []*record.Event) {
 	event(2, "updated", 2, func(e *record.Event) { e.Family = `""` })
 	event(3, "merged", 2, func(e *record.Event) { e.MergedInto, e.Survivor = uuid.UUID{15: 1}, all[3] })
 	event(3, "updated", 3, func(e *record.Event) { e.MergedInto = uuid.UUID{15: 1} })
+	event(2, "erased", 3, func(e *record.Event) { e.Status, e.Person = "", record.Person{} })
 	return all
 }
 

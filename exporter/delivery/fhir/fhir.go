@@ -10,6 +10,7 @@ import (
 	"waybill/exporter/delivery/charset"
 	"waybill/exporter/delivery/pattern"
 	"waybill/exporter/delivery/record"
+	"waybill/schemas"
 )
 
 // Writer writes the resources of files.
@@ -77,8 +78,12 @@ func (w *Writer) Begin(to []byte, _ pattern.Values) ([]byte, error) { return to,
 // End appends nothing.
 func (w *Writer) End(to []byte, _ pattern.Values) ([]byte, error) { return to, nil }
 
-// Event appends an event's resource. JSON can carry every character.
+// Event appends an event's resource; there is none that says that a patient was erased. JSON can
+// carry every character.
 func (w *Writer) Event(to []byte, e *record.Event, _ pattern.Values, _ *charset.Encoder) ([]byte, error) {
+	if e.Type == schemas.Erased {
+		return to, nil
+	}
 	var line bytes.Buffer
 	encoder := json.NewEncoder(&line)
 	encoder.SetEscapeHTML(false)

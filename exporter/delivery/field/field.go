@@ -225,7 +225,7 @@ func yesNo(is bool) string {
 	return "no"
 }
 
-// dead is empty of a survivor of whom nothing is known.
+// dead is empty of the erased, and of a survivor of whom nothing is known.
 func dead(e *record.Event) string {
 	if e.Status == "" {
 		return ""

@@ -1,7 +1,8 @@
 // Package hl7 writes HL7 v2 messages: one ADT message per event, in batches with totals.
 //
 // An event's whole state is told each time: PID-30 and PID-29 of the dead, and of those whose death
-// was taken back; other patients' are left empty, which means unchanged. A merge is an A40.
+// was taken back; other patients' are left empty, which means unchanged. A merge is an A40, an erasure
+// an A29.
 package hl7
 
 import (
@@ -61,7 +62,7 @@ var (
 	versions   = []string{"2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8"}
 	ends       = map[string]string{"": "\r", "cr": "\r", "lf": "\n", "crlf": "\r\n"}
 	charsets   = map[string]string{"utf-8": "UNICODE UTF-8", "iso-8859-1": "8859/1", "iso-8859-15": "8859/15"}
-	structures = map[string]string{"A08": "ADT_A01", "A31": "ADT_A05", "A40": "ADT_A39"}
+	structures = map[string]string{"A08": "ADT_A01", "A31": "ADT_A05", "A40": "ADT_A39", "A29": "ADT_A21"}
 )
 
 func (c *Config) defaults(charset string) {
@@ -173,15 +174,14 @@ func (w *Writer) Event(to []byte, e *record.Event, v pattern.Values, carry *char
 	if retired == "" {
 		return nil, ErrNobody
 	}
-	trigger := w.config.Trigger
-	if e.Merge() {
-		trigger = "A40"
+	switch e.Type {
+	case schemas.Merged:
+		return m.merge(w.header(to, "A40", e, v.At), retired)
+	case schemas.Erased:
+		to = w.segment(w.header(to, "A29", e, v.At), "PID", "1", "", retired)
+	default:
+		to = m.pid(w.header(to, w.config.Trigger, e, v.At), retired, &e.Person, m.deathTime(), m.deathIndicator())
 	}
-	to = w.header(to, trigger, e, v.At)
-	if e.Merge() {
-		return m.merge(to, retired)
-	}
-	to = m.pid(to, retired, &e.Person, m.deathTime(), m.deathIndicator())
 	return w.segment(to, "PV1", "1", "N"), nil
 }
 
