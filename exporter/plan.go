@@ -78,6 +78,19 @@ func (s *session) lastPlan(ctx context.Context) (*plan, error) {
 	return p, fault.Database("read", "exporter.plan", err)
 }
 
+// correctionOf returns the newest correction that covers the batch, or what a correction covers; nil
+// if there is none.
+func (s *session) correctionOf(ctx context.Context, p *plan) (*plan, error) {
+	covers := schemas.BatchRange{From: p.batch, To: p.batch}
+	if p.covers != nil {
+		covers = *p.covers
+	}
+	correction, err := scanPlan(s.conn.QueryRow(ctx, `SELECT `+planColumns+` FROM exporter.plan
+		WHERE kind = 'correction' AND covers_from <= $1 AND covers_to >= $2 AND batch > $3 ORDER BY batch DESC LIMIT 1`,
+		covers.From, covers.To, p.batch))
+	return correction, fault.Database("read", "exporter.plan", err)
+}
+
 // insert commits the plan: from here on the batch's content is fixed. The window ends now by
 // the database's clock, but never before it begins.
 func (s *session) insert(ctx context.Context, p *plan) (*plan, error) {

@@ -3,6 +3,7 @@ package exporter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -83,11 +84,26 @@ func (s *Source) Batch(ctx context.Context, batch int64, add func(tuple []byte) 
 	if err != nil {
 		return published, fault.New(fault.Poison, "read", "stored manifest of "+batchName(batch), err, "")
 	}
+	if published.Uncountable, err = s.elsewhere(ctx, p); err != nil || published.Uncountable != "" {
+		return published, err
+	}
 	published.Events = m.Totals.Rows
 	if m.Totals.Rows == 0 && m.Kind == schemas.Genesis {
 		return published, nil
 	}
 	return published, s.copy(ctx, p, add)
+}
+
+// elsewhere says why a batch is not held against the outbox, if it is not.
+func (s *Source) elsewhere(ctx context.Context, p *plan) (string, error) {
+	if p.forgotten() {
+		return "the plans of the batches that it corrects were pruned", nil
+	}
+	correction, err := s.session.correctionOf(ctx, p)
+	if err != nil || correction == nil || !correction.published {
+		return "", err
+	}
+	return fmt.Sprintf("batch %d corrects it, and is compared in its place", correction.batch), nil
 }
 
 func (s *Source) copy(ctx context.Context, p *plan, add func(tuple []byte) error) error {

@@ -59,9 +59,22 @@ func (s *session) publishedPlan(ctx context.Context, batch int64) (*plan, error)
 		return nil, fault.Database("read", "exporter.plan", err)
 	}
 	if p == nil {
-		return nil, fault.New(fault.Usage, "look up", batchName(batch), errors.New("this database has not published it"), "`waybill batches` lists the log")
+		return nil, s.notPublished(ctx, batch)
 	}
 	return p, nil
+}
+
+// notPublished tells a batch that was pruned from one that this database never had.
+func (s *session) notPublished(ctx context.Context, batch int64) error {
+	var floor int64
+	if err := s.conn.QueryRow(ctx, `SELECT coalesce(max(batch), 0) FROM exporter.floor`).Scan(&floor); err != nil {
+		return fault.Database("read", "exporter.floor", err)
+	}
+	cause := errors.New("this database has not published it")
+	if batch < floor {
+		cause = fmt.Errorf("it was pruned: the log begins at batch %d", floor)
+	}
+	return fault.New(fault.Usage, "look up", batchName(batch), cause, "`waybill batches` lists the log")
 }
 
 // putBack writes a batch's lost files once more, the manifest last. Of a batch that was checked, that
@@ -103,7 +116,7 @@ func (s *session) makesAgain(ctx context.Context, c *Checked, lost []schemas.Par
 	}
 	for _, p := range lost {
 		if !c.makes(p) {
-			return notAgain(c.Batch, p.Name)
+			return s.whyNotAgain(ctx, c.plan, p.Name)
 		}
 	}
 	return nil

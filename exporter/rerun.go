@@ -150,19 +150,6 @@ func (r *rerun) look(ctx context.Context, batch int64) error {
 	return r.look(ctx, correction.batch)
 }
 
-// correctionOf returns the newest correction that covers the batch, or what a correction covers; nil
-// if there is none.
-func (r *rerun) correctionOf(ctx context.Context, p *plan) (*plan, error) {
-	covers := schemas.BatchRange{From: p.batch, To: p.batch}
-	if p.covers != nil {
-		covers = *p.covers
-	}
-	correction, err := scanPlan(r.conn.QueryRow(ctx, `SELECT `+planColumns+` FROM exporter.plan
-		WHERE kind = 'correction' AND covers_from <= $1 AND covers_to >= $2 AND batch > $3 ORDER BY batch DESC LIMIT 1`,
-		covers.From, covers.To, p.batch))
-	return correction, fault.Database("read", "exporter.plan", err)
-}
-
 // decide says what is to be done about a batch, or why nothing can be.
 func (r *rerun) decide(c *Checked) {
 	lost := c.irreparable()

@@ -49,6 +49,8 @@ func (r *run) checkLedgers(b *Batch) {
 		switch {
 		case entry == nil && !c.skipped(b.Batch):
 			find(Unknown, "its ledger has no row of it, and the checkpoint is behind it")
+		case b.Batch == c.Checkpoint && c.Manifest != "" && c.Manifest != b.Manifest && (entry == nil || entry.Passed || entry.Manifest == b.Manifest):
+			find(Manifest, "its checkpoint names another one")
 		case entry == nil || entry.Passed:
 		case entry.Manifest != b.Manifest:
 			find(Manifest, "the manifest that it applied is another one")

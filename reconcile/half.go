@@ -72,6 +72,7 @@ type Consumer struct {
 	Events     []string  `json:"events"`           // the types it subscribes to
 	Append     bool      `json:"append,omitempty"` // it keeps every event, and not states
 	Checkpoint int64     `json:"checkpoint"`       // the last batch applied; -1: none
+	Manifest   string    `json:"manifest"`         // its hash, as the checkpoint has it
 	From       int64     `json:"from"`             // states are compared from this batch on
 	Whole      bool      `json:"whole"`            // and of all patients, since nothing was loaded before
 	Ledger     []Applied `json:"ledger"`           // from that batch on

@@ -39,14 +39,23 @@ func (c *exportCommand) Run(ctx context.Context, env *environment) error {
 	return errors.Join(env.printExport(summary, err != nil), err)
 }
 
-// exporter returns the exporter of a service that exports.
-func (env *environment) exporter(service string, progress func(done, total int64)) (*exporter.Exporter, error) {
+// exporting returns the configuration of a service that exports.
+func (env *environment) exporting(service string) (*config, error) {
 	party, err := env.config(service)
 	if err != nil {
 		return nil, err
 	}
 	if party.Export == nil {
 		return nil, fault.New(fault.Usage, "export", service, errors.New("its configuration has no export settings"), "`waybill import "+service+"`?")
+	}
+	return party, nil
+}
+
+// exporter returns the exporter of a service that exports.
+func (env *environment) exporter(service string, progress func(done, total int64)) (*exporter.Exporter, error) {
+	party, err := env.exporting(service)
+	if err != nil {
+		return nil, err
 	}
 	return party.exporter(env, progress)
 }

@@ -14,6 +14,7 @@ import (
 
 type rerunCommand struct {
 	Import rerunImportCommand `cmd:"" help:"Load a consumer's batches again; what is not newer changes nothing."`
+	Export rerunExportCommand `cmd:"" help:"Hold published batches against the outbox: put back what is lost, and correct what differs if told to."`
 }
 
 // selection names batches, by number or by time.
@@ -28,8 +29,7 @@ type chooser interface {
 	Choose(ctx context.Context, since, until time.Time, recorded bool) ([]int64, error)
 }
 
-// batches returns the batches that were asked for, in order. A period is told on standard error as
-// it was understood.
+// batches returns the batches that were asked for, in order. A period is told as it was understood.
 func (s selection) batches(ctx context.Context, env *environment, zone *time.Location, from chooser) ([]int64, error) {
 	if s.Batch != "" {
 		if s.By != "planned" {
@@ -60,11 +60,16 @@ func batchList(text string) ([]int64, error) {
 	if to-from >= maxBatches {
 		return nil, fault.New(fault.Usage, "read", "batches "+text, fmt.Errorf("more than %d", maxBatches), "choose fewer")
 	}
-	list := make([]int64, 0, to-from+1)
+	return between(from, to), nil
+}
+
+// between lists batches, both ends included.
+func between(from, to int64) []int64 {
+	batches := make([]int64, 0, to-from+1)
 	for batch := from; batch <= to; batch++ {
-		list = append(list, batch)
+		batches = append(batches, batch)
 	}
-	return list, nil
+	return batches
 }
 
 // ranges writes batches as "batches 3..5, 9".

@@ -64,3 +64,14 @@ func (s *site) one(service, query string) (value string) {
 	}
 	return value
 }
+
+// A checkpoint that names another manifest than the ledger is of another log, or was set by hand.
+func TestACheckpointThatNamesAnotherManifestIsNamed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.firstDay()
+	s.exchangeAll()
+	s.reconciled(0)
+	s.exec("morgue", `UPDATE morgue.checkpoint SET hash = repeat('0', 64)`)
+	s.finds([]string{"morgue manifest 1"})
+}

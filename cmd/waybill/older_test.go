@@ -1,0 +1,188 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"waybill/exporter"
+	"waybill/internal/logtest"
+)
+
+// mistakes are what a release had wrong that was in use before this one: names were written in
+// capitals, and deaths that were taken back were left out.
+var mistakes = map[string]string{
+	`		case c.Name == "revision":`:                             "\t\tcase c.Name == \"family_name\":\n\t\t\tcolumns[i] = \"upper(family_name)\"\n\t\tcase c.Name == \"revision\":",
+	`FROM patients.outbox o WHERE %s AND %s ORDER BY position`: `FROM patients.outbox o WHERE %s AND %s AND event <> 'death_retracted' ORDER BY position`,
+}
+
+// olderRelease is the real program as it was with those mistakes.
+var olderRelease = sync.OnceValue(func() string {
+	source, err := filepath.Abs("../../exporter/batch.go")
+	if err != nil {
+		panic(err)
+	}
+	text, err := os.ReadFile(source)
+	if err != nil {
+		panic(err)
+	}
+	for right, wrong := range mistakes {
+		if bytes.Count(text, []byte(right)) != 1 {
+			panic("the code has moved on; see to the mistake in " + right)
+		}
+		text = bytes.Replace(text, []byte(right), []byte(wrong), 1)
+	}
+	replaced, overlay := filepath.Join(binaries(), "batch.go"), filepath.Join(binaries(), "overlay.json")
+	table, err := json.Marshal(map[string]map[string]string{"Replace": {source: replaced}})
+	if err != nil {
+		panic(err)
+	}
+	path := filepath.Join(binaries(), "waybill-older")
+	for file, data := range map[string][]byte{replaced: text, overlay: table} {
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			panic(err)
+		}
+	}
+	build := exec.Command("go", "build", "-tags", "crashpoints", "-overlay", overlay, "-o", path, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		panic(string(out))
+	}
+	return path
+})
+
+// older runs the older release, which must succeed.
+func (s *site) older(arguments ...string) {
+	s.Helper()
+	cmd := s.command(nil, arguments...)
+	cmd.Path = olderRelease()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.Fatalf("older release %v: %v\n%s", arguments, err, out)
+	}
+}
+
+// olderDays are two days that the older release exported and the consumers loaded.
+func (s *site) olderDays() {
+	s.Helper()
+	for _, day := range []func(){s.firstDay, s.secondDay} {
+		day()
+		s.older("export")
+		s.do("import", "morgue")
+		s.do("import", "appointments")
+	}
+}
+
+// outcome is what the consumers' people see. A void case keeps the name that it was opened with.
+func (s *site) outcome() []string {
+	s.Helper()
+	var seen []string
+	for _, row := range s.rows() {
+		for _, kind := range []string{"morgue case ", "morgue patient ", "appointments appointment "} {
+			if strings.HasPrefix(row, kind) {
+				open, _, _ := strings.Cut(row, " void")
+				seen = append(seen, open)
+			}
+		}
+	}
+	return seen
+}
+
+// What an older release exported wrongly is found, corrected in the log without rewriting it, and
+// mended at the consumers, effects included, as if it had never been wrong.
+func TestWhatAnOlderReleaseExportedWronglyIsCorrected(t *testing.T) {
+	t.Parallel()
+	s, right := newSite(t), newSite(t).twoDays()
+	s.olderDays()
+	if cmp.Equal(right.outcome(), s.outcome()) {
+		t.Fatal("the older release did nothing wrong")
+	}
+	s.reconciled(3)
+
+	r := s.run(nil, "rerun", "export", "--window", "today", "--dry-run")
+	if r.code != 3 {
+		t.Errorf("a dry run of what is wrong: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	s.says(r.stdout, "planned from ", ": batches 0..2\n", "dry run: nothing was changed", "as published  same\n", "as published  differs: 9 altered\n",
+		"as published  differs: 1 altered, 1 left out\n", "in none", "family_name 6\n", "family_name 3\n")
+	s.says(r.stderr, "2 batches stay as they should not be", "--correct")
+	s.says(s.do("rerun", "export", "--batch", "0..2", "--dry-run", "--correct"), "CORRECTION  OF ", "to come     batches 1..2  1         11\n")
+	s.fails(3, []string{"--correct"}, "rerun", "export", "--batch", "0..2", "--reason", "an audit")
+	s.fails(2, []string{"no reason given"}, "rerun", "export", "--batch", "0..2", "--correct")
+	if got := len(s.events()); got != 10 {
+		t.Errorf("%d events in the log, want 10: nothing was to be corrected yet", got)
+	}
+
+	s.says(s.do("rerun", "export", "patients", "--window", "today", "--correct", "--reason", "release 0.1 wrote capitals"), "batches 1..2  1         11\n")
+	s.do("import", "morgue")
+	s.do("import", "appointments")
+	if diff := cmp.Diff(right.outcome(), s.outcome()); diff != "" {
+		t.Errorf("corrected, and otherwise than if it had never been wrong:\n%s", diff)
+	}
+	report := s.reconciled(0)
+	if len(report.Uncounted) != 2 || !strings.Contains(report.Uncounted[0].Reason, "batch 3 corrects it") {
+		t.Errorf("not counted: %+v", report.Uncounted)
+	}
+	s.do("verify")
+	s.says(s.do("rerun", "export", "--batch", "0..2", "--correct", "--reason", "again"), "corrected by batch 3", "as published  same\n")
+
+	before := s.outcome()
+	for _, consumer := range []string{"morgue", "appointments"} {
+		s.says(s.do("rerun", "import", consumer, "--batch", "0..3", "--reapply", "--reason", "all again"), "3      correction")
+	}
+	if diff := cmp.Diff(before, s.outcome()); diff != "" {
+		t.Errorf("a re-run of all changed:\n%s", diff)
+	}
+	if got := s.one("patients", `SELECT concat_ws(' ', reason, person <> '', corrected) FROM exporter.rerun`); got != "release 0.1 wrote capitals t {[1,3)}" {
+		t.Errorf("noted %q", got)
+	}
+}
+
+// A consumer that had not got to a batch that can't be mended leaves it behind for its correction.
+func TestACorrectionMakesUpForABatchThatIsPassed(t *testing.T) {
+	t.Parallel()
+	s, right := newSite(t), newSite(t).twoDays()
+	s.firstDay()
+	s.older("export")
+	s.do("import", "morgue")
+	s.secondDay()
+	s.older("export")
+	s.damagePart(2)
+	s.fails(3, []string{"damaged"}, "import", "morgue")
+	s.fails(3, []string{"does not come out again", "rerun export --batch 2"}, "repair", "2")
+	s.fails(3, []string{"no later snapshot or correction"}, "import", "morgue", "--pass", "2", "--reason", "x")
+	s.says(s.do("rerun", "export", "--batch", "1..2", "--correct", "--reason", "damaged"), "1 lost", "batches 1..2  1         11\n")
+	s.do("import", "morgue", "--pass", "2", "--reason", "damaged; batch 3 corrects it")
+	s.fails(3, []string{"damaged"}, "import", "appointments")
+	s.do("import", "appointments", "--pass", "2", "--reason", "damaged; batch 3 corrects it")
+	if diff := cmp.Diff(right.outcome(), s.outcome()); diff != "" {
+		t.Errorf("otherwise than if it had never been wrong:\n%s", diff)
+	}
+	if events, err := logtest.Events(t.Context(), s.place.Open(s)); err == nil {
+		t.Errorf("the damaged batch was mended after all: %d events", len(events))
+	}
+}
+
+// What the outbox no longer has is answered from the log itself.
+func TestARerunOfAnExportAfterPruning(t *testing.T) {
+	t.Parallel()
+	s := newSite(t).twoDays()
+	s.do("export", "--snapshot")
+	s.do("prune", "--keep", "0", "--outbox-only")
+	var summary exporter.RerunSummary
+	if err := json.Unmarshal([]byte(s.do("--json", "rerun", "export", "--batch", "1..3", "--correct", "--reason", "an audit")), &summary); err != nil {
+		t.Fatal(err)
+	}
+	if got := summary.Batches; len(got) != 3 || got[0].Outbox != exporter.Lacks || got[2].Outbox != exporter.Same || len(summary.Corrections) != 0 {
+		t.Errorf("found %+v", got)
+	}
+	s.damagePart(1)
+	s.fails(3, []string{"the outbox no longer has all of its events"}, "rerun", "export", "--batch", "1", "--reason", "an audit")
+	s.do("prune", "--keep", "0", "--leave-behind", "morgue@east", "--leave-behind", "appointments@east")
+	s.fails(2, []string{"it was pruned: the log begins at batch 3"}, "rerun", "export", "--batch", "1", "--dry-run")
+}
