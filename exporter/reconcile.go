@@ -135,6 +135,19 @@ func (s *Source) unplanned(ctx context.Context, batch int64) (reconcile.Publishe
 	return reconcile.Published{}, nil
 }
 
+// Erased returns the patients that were erased, with the version of the event that says so.
+func (s *Source) Erased(ctx context.Context) (map[uuid.UUID]int64, error) {
+	rows, err := s.session.conn.Query(ctx, `SELECT patient_id, version FROM patients.erasure`)
+	if err != nil {
+		return nil, fault.Database("read", "patients.erasure", err)
+	}
+	erased := map[uuid.UUID]int64{}
+	var patient uuid.UUID
+	var version int64
+	_, err = pgx.ForEachRow(rows, []any{&patient, &version}, func() error { erased[patient] = version; return nil })
+	return erased, fault.Database("read", "patients.erasure", err)
+}
+
 // Newest returns the newest version that the outbox has of each of these patients.
 func (s *Source) Newest(ctx context.Context, patients []uuid.UUID) (map[uuid.UUID]int64, error) {
 	rows, err := s.session.conn.Query(ctx, `SELECT patient_id, max(version) FROM patients.outbox WHERE patient_id = ANY ($1) GROUP BY patient_id`, patients)

@@ -49,6 +49,10 @@ func (r *run) compare(ctx context.Context, here, other side) error {
 		r.uncounted(other.Batch, fmt.Sprintf("the source no longer has %d of its events, by its own account", other.Lacking))
 		return nil
 	}
+	if other.Erased > 0 && other.again == nil {
+		r.uncounted(other.Batch, fmt.Sprintf("the source has erased the patients of %d of its events since", other.Erased))
+		return nil
+	}
 	mine, exact, err := here.rows(ctx, differing)
 	if err != nil {
 		return err
@@ -130,6 +134,7 @@ func (r *run) differences(ctx context.Context, here, other side, mine, theirs []
 			lacking = append(lacking, *a)
 		case a == nil:
 			onlyThere.add(b.patient)
+		case a.sum != b.sum && a.order.version < r.erased[a.patient]: // it went out before it was erased
 		case a.sum != b.sum:
 			unequal.add(a.patient)
 		}

@@ -103,6 +103,7 @@ type stateRun struct {
 	found    *Tally // what the consumer has of it
 	findings map[string]map[int64]*Finding
 	at       map[string]int64 // the batch of the newest state of each patient that a check names; -1: not known
+	erased   map[uuid.UUID]bool
 	report   ConsumerReport
 }
 
@@ -117,6 +118,7 @@ func (s *stateRun) states() error {
 		if err != nil {
 			return err
 		}
+		s.erased = erasedIn(want, is)
 		if s.c.Append {
 			merge(distinct(want), distinct(is), state.compare, s.pair)
 		} else {
@@ -166,6 +168,9 @@ func (s *stateRun) have() (load func(i int) ([]state, error), named bool) {
 // pair takes what the log says of a patient and what the consumer has; either may be nil. An
 // importer that took a patient back has left version 0.
 func (s *stateRun) pair(want, is *state) {
+	if s.pairErased(want, is) {
+		return
+	}
 	if want != nil {
 		if s.noteCheck(want); s.c.vanished(*want) {
 			if is != nil && is.order.version != 0 {
@@ -196,6 +201,19 @@ func (s *stateRun) pair(want, is *state) {
 	case is.sum != want.sum:
 		s.differs(Altered, "not the same here as in the log", want.batch, want.patient)
 	}
+}
+
+// pairErased takes what there is of erased patients: an event or state more, and nothing in it.
+func (s *stateRun) pairErased(want, is *state) bool {
+	switch {
+	case want != nil && !s.erased[want.patient], want == nil && !s.erased[is.patient]:
+		return false
+	case is == nil:
+		s.differs(Missing, "in the log and not here", want.batch, want.patient)
+	case want != nil && want.erased && !is.erased:
+		s.differs(Stale, "still known here, and erased at the source", want.batch, want.patient)
+	}
+	return true
 }
 
 func (s *stateRun) count(is *state) {
@@ -260,7 +278,7 @@ func (s *stateRun) suspect(suspected suspects) error {
 			return err
 		}
 		for _, w := range newest(want) {
-			if suspected.has(w.patient) && !s.c.vanished(w) {
+			if suspected.has(w.patient) && !w.erased && !s.c.vanished(w) {
 				f.add(w.patient)
 			}
 		}

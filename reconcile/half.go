@@ -37,6 +37,9 @@ type Batch struct {
 	Uncountable string `json:"uncountable,omitempty"`
 	// Lacking is how many of the events that it published the source no longer has.
 	Lacking int64 `json:"lacking,omitempty"`
+	// Erased is how many of the events are of patients erased since: the source has no more of them
+	// than their ids.
+	Erased int64 `json:"erased,omitempty"`
 
 	types []string // those that were counted; nil: all
 }

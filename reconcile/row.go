@@ -28,6 +28,7 @@ type row struct {
 	patient uuid.UUID
 	order   order
 	dead    bool
+	erased  bool
 	whole   uint64 // the hash of all columns
 	state   uint64 // of all but event and baseline, which tell how a state came and not what it is
 }
@@ -75,9 +76,10 @@ func (s *scanner) scan(tuple []byte) (row, error) {
 			version:    int64(binary.BigEndian.Uint64(version)),
 			revision:   int32(binary.BigEndian.Uint32(revision)),
 		},
-		dead:  status == "informal" || status == "formal",
-		whole: digest(tuple[2:]),
-		state: digest(s.without("event", "baseline")),
+		dead:   status == "informal" || status == "formal",
+		erased: known == schemas.Erased,
+		whole:  digest(tuple[2:]),
+		state:  digest(s.without("event", "baseline")),
 	}, nil
 }
 

@@ -25,6 +25,9 @@ type Source interface {
 	// Batch hands on every event that the database still has of a batch, as tuples of a binary
 	// COPY, and returns what it knows of the batch itself.
 	Batch(ctx context.Context, batch int64, add func(tuple []byte) error) (Published, error)
+	// Erased returns every patient that was erased, with the version of the event that says so:
+	// earlier events of theirs are blank.
+	Erased(ctx context.Context) (map[uuid.UUID]int64, error)
 	// Newest returns the newest version it has of each of these patients.
 	Newest(ctx context.Context, patients []uuid.UUID) (map[uuid.UUID]int64, error)
 }
@@ -57,13 +60,14 @@ type run struct {
 	subscribed []string // the types that any of the consumers wants
 	types      []string // that are read of the batches asked for; nil: all
 	report     *Report
+	erased     map[uuid.UUID]int64 // at the source
 }
 
 // Run compares and returns what it found. An error means that it could not be done; differences are
 // in the report.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	r := &run{Options: o, report: &Report{From: o.From, To: o.To, Findings: []Finding{}}}
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -95,7 +99,7 @@ func number(batch *int64) int64 {
 	return *batch
 }
 
-func (r *run) prepare() (err error) {
+func (r *run) prepare(ctx context.Context) (err error) {
 	if r.Half != nil {
 		r.Half.From, r.Half.To, r.Half.Consumers = r.From, r.To, r.Consumers
 	}
@@ -108,6 +112,9 @@ func (r *run) prepare() (err error) {
 	}
 	if r.Source != nil {
 		r.report.Source = &Side{Events: map[string]int64{}}
+		if r.erased, err = r.Source.Erased(ctx); err != nil {
+			return err
+		}
 	}
 	if r.Reader == nil {
 		return nil
@@ -272,6 +279,9 @@ func (r *run) readSource(ctx context.Context, number int64) (*Batch, error) {
 		row, err := scanner.scan(tuple)
 		if err == nil {
 			b.add(row, r.List)
+		}
+		if row.order.version < r.erased[row.patient] {
+			b.Erased++
 		}
 		return err
 	})

@@ -23,7 +23,14 @@ type state struct {
 	batch   int64 // that brought it; -1 where that is not known
 	sum     uint64
 	dead    bool
+	erased  bool
 }
+
+// flags of a state in its file.
+const (
+	isDead byte = 1 << iota
+	isErased
+)
 
 func (s state) compare(t state) int {
 	return cmp.Or(bytes.Compare(s.patient[:], t.patient[:]), s.order.compare(t.order))
@@ -91,11 +98,14 @@ func (s *States) add(r row, batch int64) error {
 	s.record = binary.BigEndian.AppendUint32(s.record, uint32(r.order.revision))
 	s.record = binary.BigEndian.AppendUint64(s.record, uint64(batch))
 	s.record = binary.BigEndian.AppendUint64(s.record, r.state)
-	dead := byte(0)
+	var flags byte
 	if r.dead {
-		dead = 1
+		flags |= isDead
 	}
-	if _, err := s.writers[share(r.patient)].Write(append(s.record, dead)); err != nil {
+	if r.erased {
+		flags |= isErased
+	}
+	if _, err := s.writers[share(r.patient)].Write(append(s.record, flags)); err != nil {
 		return spoolFault(err)
 	}
 	return nil
@@ -128,13 +138,14 @@ func decode(b []byte) state {
 			version:    int64(binary.BigEndian.Uint64(b[20:])),
 			revision:   int32(binary.BigEndian.Uint32(b[28:])),
 		},
-		batch: int64(binary.BigEndian.Uint64(b[32:])),
-		sum:   binary.BigEndian.Uint64(b[40:]),
-		dead:  b[48] == 1,
+		batch:  int64(binary.BigEndian.Uint64(b[32:])),
+		sum:    binary.BigEndian.Uint64(b[40:]),
+		dead:   b[48]&isDead != 0,
+		erased: b[48]&isErased != 0,
 	}
 }
 
-// newest leaves each patient's newest state; of equal ones, the first.
+// newest leaves each patient's newest state; of equal ones, the first. Nothing is newer than an erasure.
 func newest(states []state) []state {
 	kept := states[:0]
 	for _, s := range states {
@@ -142,11 +153,26 @@ func newest(states []state) []state {
 		switch {
 		case last < 0 || kept[last].patient != s.patient:
 			kept = append(kept, s)
-		case s.order.compare(kept[last].order) > 0:
+		case kept[last].erased:
+		case s.erased || s.order.compare(kept[last].order) > 0:
 			kept[last] = s
 		}
 	}
 	return kept
+}
+
+// erasedIn returns the patients of whom a state says that they were erased.
+func erasedIn(states ...[]state) map[uuid.UUID]bool {
+	var erased map[uuid.UUID]bool
+	for _, s := range slices.Concat(states...) {
+		if s.erased {
+			if erased == nil {
+				erased = map[uuid.UUID]bool{}
+			}
+			erased[s.patient] = true
+		}
+	}
+	return erased
 }
 
 // distinct leaves one state per patient and order, the first.

@@ -31,17 +31,17 @@ func TestAPrunedLogAtTheCommandLine(t *testing.T) {
 	s.fails(2, []string{"how far back", "retention: 90d"}, "prune")
 	s.fails(2, []string{"--keep"}, "prune", "--keep", "yesterday")
 	s.says(s.do("prune", "--keep", "1h"), "nothing is old enough")
-	s.says(s.do("prune", "--keep", "0", "--dry-run"), "dry run", "snapshot 3", "3        3        2", "appointments@east")
+	s.says(s.do("prune", "--keep", "0", "--dry-run"), "dry run", "snapshot 3", "3      3        2", "appointments@east")
 	s.fails(6, []string{"appointments@east has applied up to 1", "--leave-behind appointments@east"}, "prune", "--keep", "0")
 	s.says(s.do("prune", "--keep", "0", "--leave-behind", "appointments@east"), "the log begins at batch 3", "appointments@east")
-	s.says(s.do("prune", "--keep", "0"), "3        0        0")
+	s.says(s.do("prune", "--keep", "0"), "3      0        0")
 
 	s.says(s.do("batches"), "3      snapshot", "4      changes")
 	s.says(s.do("verify"), "2 batches from 3 up to 4", "all as published")
 	s.fails(2, []string{"it was pruned: the log begins at batch 3"}, "verify", "--from", "1")
 	s.fails(2, []string{"pruned"}, "reconcile", "--batch", "1..2")
 	s.says(s.do("trace", patient(0).String()), "below 3, pruned")
-	s.says(s.do("trace", patient(6).String()), "registered", "4 ")
+	s.says(s.do("trace", patient(6).String()), "registered", "Z  4")
 	s.fails(3, []string{"read batch 2", "it was pruned", "begins at batch 3", "waybill import appointments --from-snapshot 3 --reason TEXT"}, "import", "appointments")
 	r := s.run(nil, "status")
 	if r.code != 3 {
@@ -49,8 +49,8 @@ func TestAPrunedLogAtTheCommandLine(t *testing.T) {
 	}
 	s.says(r.stdout, "batch 2 was pruned, and the log begins at 3: `waybill import appointments --from-snapshot 3 --reason TEXT`",
 		"below the floor: it must begin again at a snapshot", "morgue        3/4    ")
-	s.says(s.do("import", "appointments", "--from-snapshot", "3", "--reason", "was switched off", "--dry-run"), "dry run", "cancelled 1", "restored 1")
-	s.says(s.do("import", "appointments", "--from-snapshot", "3", "--reason", "was switched off"), "snapshot", "cancelled 1", "restored 1")
+	s.says(s.do("import", "appointments", "--from-snapshot", "3", "--reason", "was switched off", "--dry-run"), "dry run", "historic 1, restored 1")
+	s.says(s.do("import", "appointments", "--from-snapshot", "3", "--reason", "was switched off"), "snapshot", "historic 1, restored 1")
 	s.do("import", "morgue")
 	s.says(s.do("status"), "appointments  4/4", "morgue        4/4")
 	s.says(s.do("reconcile"), "no differences")
