@@ -38,23 +38,26 @@ type commands struct {
 	Log    string     `enum:"error,warn,info,debug" default:"warn" help:"Log what is at least this important, to standard error (${enum})."`
 	Watch  watchFlags `embed:""`
 
-	Init      initCommand      `cmd:"" help:"Write a commented configuration file for a service."`
-	Migrate   migrateCommand   `cmd:"" help:"Bring the databases' tables up to date."`
-	Export    exportCommand    `cmd:"" help:"Publish everything from the last batch to now."`
-	Import    importCommand    `cmd:"" help:"Load everything from the checkpoint to now."`
-	Run       runCommand       `cmd:"" help:"Run a service's jobs on their schedules, on this machine among others."`
-	Jobs      jobsCommand      `cmd:"" help:"See the jobs that run; have one run, pause or cancel it."`
-	Deliver   deliverCommand   `cmd:"" help:"Write what is new in the log into a partner's files."`
-	Rerun     rerunCommand     `cmd:"" help:"Load batches again."`
-	Repair    repairCommand    `cmd:"" help:"Put the lost or damaged files of a published batch on the store again."`
-	Prune     pruneCommand     `cmd:"" help:"Delete what is old: log, outbox and plans below the newest snapshot; a consumer's records."`
-	Status    statusCommand    `cmd:"" help:"Show how far everybody is."`
-	Batches   batchesCommand   `cmd:"" help:"List the newest batches of the log."`
-	Verify    verifyCommand    `cmd:"" help:"Read log and parts again: chain, hashes, counts."`
-	Doctor    doctorCommand    `cmd:"" help:"Try everything that the store and the databases will be asked for."`
-	Reconcile reconcileCommand `cmd:"" help:"Compare what the source recorded, the log holds and the consumers made of it."`
-	Trace     traceCommand     `cmd:"" help:"Follow one patient from the outbox to the consumers' effects."`
-	Version   versionCommand   `cmd:"" help:"Print the release."`
+	Init       initCommand       `cmd:"" help:"Write a commented configuration file for a service."`
+	Migrate    migrateCommand    `cmd:"" help:"Bring the databases' tables up to date."`
+	Export     exportCommand     `cmd:"" help:"Publish everything from the last batch to now."`
+	Import     importCommand     `cmd:"" help:"Load everything from the checkpoint to now."`
+	Run        runCommand        `cmd:"" help:"Run a service's jobs on their schedules, on this machine among others."`
+	Jobs       jobsCommand       `cmd:"" help:"See the jobs that run; have one run, pause or cancel it."`
+	Deliver    deliverCommand    `cmd:"" help:"Write what is new in the log into a partner's files."`
+	Intake     intakeCommand     `cmd:"" help:"Take in the files that a partner has left."`
+	Quarantine quarantineCommand `cmd:"" help:"See and decide what was set aside of partners' files."`
+	Partner    partnerCommand    `cmd:"" help:"See the partners, and hold their files here against their folders."`
+	Rerun      rerunCommand      `cmd:"" help:"Load batches again."`
+	Repair     repairCommand     `cmd:"" help:"Put the lost or damaged files of a published batch on the store again."`
+	Prune      pruneCommand      `cmd:"" help:"Delete what is old: log, outbox and plans below the newest snapshot; a consumer's records."`
+	Status     statusCommand     `cmd:"" help:"Show how far everybody is."`
+	Batches    batchesCommand    `cmd:"" help:"List the newest batches of the log."`
+	Verify     verifyCommand     `cmd:"" help:"Read log and parts again: chain, hashes, counts."`
+	Doctor     doctorCommand     `cmd:"" help:"Try everything that the store and the databases will be asked for."`
+	Reconcile  reconcileCommand  `cmd:"" help:"Compare what the source recorded, the log holds and the consumers made of it."`
+	Trace      traceCommand      `cmd:"" help:"Follow one patient from the outbox to the consumers' effects."`
+	Version    versionCommand    `cmd:"" help:"Print the release."`
 }
 
 func main() {

@@ -7,6 +7,7 @@ import (
 	"waybill/exporter"
 	"waybill/exporter/patients"
 	"waybill/importer"
+	"waybill/importer/intake/register"
 	"waybill/jobs"
 )
 
@@ -52,6 +53,9 @@ func (c *config) migrate(ctx context.Context) error {
 		return importer.Migrate(ctx, url, c.consumer)
 	}
 	if err := patients.Migrate(ctx, url); err != nil {
+		return err
+	}
+	if err := register.Migrate(ctx, url); err != nil {
 		return err
 	}
 	return exporter.Migrate(ctx, url)

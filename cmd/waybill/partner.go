@@ -14,6 +14,7 @@ import (
 
 	"waybill/exchange/store"
 	"waybill/exporter/delivery"
+	"waybill/importer/intake/inbox"
 	"waybill/internal/fault"
 	"waybill/internal/setting"
 )
@@ -39,6 +40,7 @@ type partner struct {
 	AllowPlaintext    string `yaml:"allow_plaintext"`
 
 	Deliver *delivery.Settings `yaml:"deliver"`
+	Intake  *inbox.Settings    `yaml:"intake"`
 
 	path string
 	zone *time.Location // nil: the service's
@@ -64,12 +66,13 @@ func readPartner(path string) (*partner, error) {
 
 func (p *partner) check() (err error) {
 	own := p.Database != "" || p.DatabaseFile != "" || p.Log != ""
+	logless := p.Deliver != nil && p.Log == ""
 	switch {
 	case p.Partner+".yaml" != filepath.Base(p.path) || !partnerName.MatchString(p.Partner):
 		return setting.Errorf("partner", "it is the file's name without .yaml: small letters, digits and _, 31 at most")
 	case (p.Service != "") == own:
 		return setting.Errorf("service", "name the service whose database and log are used, or give database and log")
-	case own && ((p.Database == "") == (p.DatabaseFile == "") || p.Log == ""):
+	case own && ((p.Database == "") == (p.DatabaseFile == "") || logless):
 		return setting.Errorf("database", "give either database or database_file, and log")
 	case p.LogPassword != "" && p.LogPasswordFile != "":
 		return setting.Errorf("log_password", "give either log_password or log_password_file")
@@ -77,13 +80,16 @@ func (p *partner) check() (err error) {
 		return setting.Errorf("store", "name the partner's folder")
 	case p.StorePassword != "" && p.StorePasswordFile != "":
 		return setting.Errorf("store_password", "give either store_password or store_password_file")
-	case p.Deliver == nil:
-		return setting.Errorf("deliver", "there must be `deliver:` settings")
+	case (p.Deliver == nil) == (p.Intake == nil):
+		return setting.Errorf("deliver", "there must be either `deliver:` or `intake:` settings")
 	}
 	if p.Zone != "" {
 		if p.zone, err = time.LoadLocation(p.Zone); err != nil || p.Zone == "Local" {
 			return setting.Errorf("zone", "unknown zone %s", p.Zone)
 		}
+	}
+	if p.Intake != nil {
+		return setting.In("intake", p.Intake.Check(p.Partner, p.Zone))
 	}
 	return setting.In("deliver", p.Deliver.Check())
 }

@@ -177,6 +177,12 @@ func (r *Rules) announces(name string, names map[string]bool) (is, there bool) {
 	return r.fits(name), false // the extension of its data is not known
 }
 
+// Takes reports whether a name is one of the partner's data, finished or not.
+func (r *Rules) Takes(name string) bool {
+	is, _ := r.announces(name, nil)
+	return !r.isTemporary(name) && !is && r.fits(name)
+}
+
 func (r *Rules) fits(name string) bool {
 	_, fits := r.Pattern.Match(name)
 	return fits

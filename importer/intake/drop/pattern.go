@@ -15,6 +15,7 @@ type Pattern struct {
 	whole    *regexp.Regexp
 	sequence int // the group that holds the number; 0: none
 	dated    bool
+	sample   string
 }
 
 const sequenceToken = "sequence"
@@ -24,6 +25,8 @@ var dateTokens = map[string]string{
 	"yyyy": `[12][0-9]{3}`, "yy": `[0-9]{2}`, "mm": `(?:0[1-9]|1[0-2])`, "dd": `(?:0[1-9]|[12][0-9]|3[01])`,
 	"HH": `(?:[01][0-9]|2[0-3])`, "MM": `[0-5][0-9]`, "SS": `(?:[0-5][0-9]|60)`,
 }
+
+var dateSamples = map[string]string{"yyyy": "2026", "yy": "26", "mm": "03", "dd": "01", "HH": "12", "MM": "00", "SS": "00"}
 
 // ParsePattern reads a pattern for the files of a partner.
 func ParsePattern(text, partner string) (Pattern, error) {
@@ -41,6 +44,7 @@ func ParsePattern(text, partner string) (Pattern, error) {
 			return p, errors.New("a } stands without its {")
 		}
 		expression.WriteString(strings.ReplaceAll(regexp.QuoteMeta(literal), `\*`, `.*`))
+		p.sample += strings.ReplaceAll(literal, "*", "x")
 		if !found {
 			break
 		}
@@ -68,17 +72,21 @@ func (p *Pattern) token(token, partner string) (string, error) {
 			return "", errors.New("there is more than one {sequence}")
 		}
 		if !sized {
+			p.sample += "1"
 			return `([0-9]{1,18})`, nil
 		}
 		digits, err := strconv.Atoi(width)
 		if err != nil || digits < 1 || digits > 18 {
 			return "", errors.New("{sequence:N} has 1 to 18 digits")
 		}
+		p.sample += fmt.Sprintf("%0*d", digits, 1)
 		return fmt.Sprintf(`([0-9]{%d})`, digits), nil
 	case token == "partner":
+		p.sample += partner
 		return regexp.QuoteMeta(partner), nil
 	case dateTokens[token] != "":
 		p.dated = true
+		p.sample += dateSamples[token]
 		return dateTokens[token], nil
 	}
 	return "", fmt.Errorf("there is no token {%s}; there are {sequence}, {partner}, {yyyy} {yy} {mm} {dd} {HH} {MM} {SS}, and * for anything", token)
@@ -102,6 +110,9 @@ func (p Pattern) Match(name string) (sequence int64, ok bool) {
 	sequence, err := strconv.ParseInt(found[p.sequence], 10, 64)
 	return sequence, err == nil
 }
+
+// Sample returns a name that fits.
+func (p Pattern) Sample() string { return p.sample }
 
 // extension is what all names end in, from the last dot; "": they may differ in it.
 func (p Pattern) extension() string {

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"waybill/exchange"
+	"waybill/exchange/store"
+	"waybill/importer/intake/inbox"
+	"waybill/internal/fault"
+)
+
+type intakeCommand struct {
+	Partner string `arg:"" help:"The partner, who has a file of that name in the folder partners."`
+	File    string `arg:"" optional:"" help:"With --dry-run: a file of this machine to try, in place of those in the partner's folder."`
+	DryRun  bool   `xor:"what" help:"Show record by record what would change, and change nothing."`
+	Pass    *int64 `xor:"what" placeholder:"N" help:"Go on behind number N, which will not come."`
+	Reason  string `placeholder:"TEXT" help:"Why; kept in the register. Needed with --pass."`
+}
+
+func (c *intakeCommand) Run(ctx context.Context, env *environment) error {
+	if c.File != "" && !c.DryRun {
+		return fault.New(fault.Usage, "take in", c.Partner, errors.New("a file of this machine can only be tried"), "give --dry-run, or put it into the partner's folder")
+	}
+	in, err := env.inbox(c.Partner)
+	if err != nil {
+		return err
+	}
+	if c.Pass != nil {
+		if err := in.Pass(ctx, *c.Pass, inbox.Decision{Person: person(), Reason: c.Reason}); err != nil {
+			return err
+		}
+		return env.answer(map[string]any{"partner": c.Partner, "passed": *c.Pass}, "number %d is passed; the next run goes on behind it", *c.Pass)
+	}
+	if c.DryRun {
+		summary, err := in.Try(ctx, c.File)
+		return errors.Join(env.printTrial(summary), err)
+	}
+	summary, err := in.Run(ctx)
+	env.idle = summary.Running
+	return errors.Join(env.printIntake(summary, err != nil), err)
+}
+
+// inbox is what takes in the files of the partner of that name.
+func (env *environment) inbox(name string) (*inbox.Inbox, error) {
+	p, err := env.partner(name)
+	if err != nil {
+		return nil, err
+	}
+	return p.inbox(env)
+}
+
+func (p *partner) inbox(env *environment) (*inbox.Inbox, error) {
+	if p.Intake == nil {
+		return nil, fault.New(fault.Usage, "take in", p.Partner, errors.New("its file has no intake settings"), "`waybill deliver`?")
+	}
+	party, err := p.party(env)
+	if err != nil {
+		return nil, err
+	}
+	url, err := party.databaseURL()
+	if err != nil {
+		return nil, err
+	}
+	place, err := p.openFolder(env, "")
+	if err != nil {
+		return nil, err
+	}
+	p.Intake.Format.Zone = cmp.Or(p.Intake.Format.Zone, party.zone.String())
+	return inbox.New(inbox.Config{
+		Partner: p.Partner, Settings: p.Intake, DatabaseURL: url, Folder: partnerFolder{place}, Spool: party.Spool, Log: env.log,
+	}), nil
+}
+
+// partnerFolder reads each file in one piece: what breaks off is not gone on with, because partners'
+// files may change under their names.
+type partnerFolder struct{ *store.Place }
+
+// Get implements [exchange.Getter].
+func (f partnerFolder) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	return f.Unguarded().Get(ctx, name)
+}
+
+var _ exchange.Getter = partnerFolder{}
+
+func (env *environment) printIntake(s inbox.Summary, failed bool) error {
+	if env.json {
+		return env.printJSON(s)
+	}
+	switch {
+	case s.Running:
+		fmt.Fprintf(env.out, "another intake of %s is at work; nothing done\n", s.Partner)
+	case len(s.Files) == 0 && !failed:
+		fmt.Fprintln(env.out, "nothing new")
+	}
+	if err := env.filesTaken(s).print(); err != nil {
+		return err
+	}
+	env.printReasons(s)
+	return env.printWaiting(s)
+}
+
+func (env *environment) filesTaken(s inbox.Summary) *table {
+	t := env.table("FILE", "STATUS", "RECORDS", "NEW", "CHANGED", "UNCHANGED", "STALE", "PASSED", "DUPLICATES", "QUARANTINED", "TOOK")
+	for _, f := range s.Files {
+		c := f.Counts
+		t.row(f.Name, f.Status, count(c.Records), count(c.Inserted), count(c.Changed), count(c.Unchanged), count(c.Stale),
+			count(c.Passed), count(c.Duplicates), count(c.Quarantined), took(f.Duration))
+	}
+	return t
+}
+
+func (env *environment) printReasons(s inbox.Summary) {
+	for _, f := range s.Files {
+		if f.Reason != "" {
+			fmt.Fprintf(env.out, "%s: %s\n", f.Name, f.Reason)
+		}
+		for _, w := range f.Warnings {
+			fmt.Fprintf(env.out, "%s: warning: %s\n", f.Name, w)
+		}
+	}
+}
+
+func (env *environment) printWaiting(s inbox.Summary) error {
+	t := env.table("WAITS", "STATE", "BECAUSE")
+	for _, w := range s.Waiting {
+		t.row(quoted(w.Name), w.State, w.Why)
+	}
+	return t.print()
+}
+
+// quoted makes a name of the partner's fit for a terminal.
+func quoted(name string) string {
+	if exchange.CheckName(name) != nil {
+		return fmt.Sprintf("%.200q", name)
+	}
+	return name
+}
+
+func (env *environment) printTrial(s inbox.Summary) error {
+	if env.json {
+		return env.printJSON(s)
+	}
+	if s.Running {
+		fmt.Fprintf(env.out, "an intake of %s is at work; nothing tried\n", s.Partner)
+		return nil
+	}
+	fmt.Fprintln(env.out, "dry run: this would happen, and has not")
+	for _, f := range s.Files {
+		t := env.table("LINE", "CONTROL ID", "OUTCOME", "PATIENT", "EVENTS", "BECAUSE")
+		for _, r := range f.Records {
+			id := ""
+			if r.Patient != uuid.Nil {
+				id = r.Patient.String()
+			}
+			t.row(r.Line, r.Control, r.Outcome, id, strings.Join(r.Events, ", "), r.Reason)
+		}
+		if err := t.print(); err != nil {
+			return err
+		}
+	}
+	if err := env.filesTaken(s).print(); err != nil {
+		return err
+	}
+	env.printReasons(s)
+	return env.printWaiting(s)
+}

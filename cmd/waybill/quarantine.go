@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"waybill/importer/intake/inbox"
+	"waybill/importer/intake/register"
+)
+
+type quarantineCommand struct {
+	List    quarantineListCommand    `cmd:"" help:"List what was set aside of a partner's files: places and reasons."`
+	Show    quarantineShowCommand    `cmd:"" help:"Print one record as the partner sent it. It is about a patient."`
+	Release quarantineReleaseCommand `cmd:"" help:"Try records again, or have whole files read again by the next run."`
+	Discard quarantineDiscardCommand `cmd:"" help:"Leave records or files behind; they stay in the register."`
+}
+
+type quarantineListCommand struct {
+	Partner string `arg:"" help:"The partner."`
+	All     bool   `help:"Also what was released or discarded."`
+}
+
+func (c *quarantineListCommand) Run(ctx context.Context, env *environment) error {
+	in, err := env.inbox(c.Partner)
+	if err != nil {
+		return err
+	}
+	items, err := in.Quarantine(ctx, c.All)
+	if err != nil {
+		return err
+	}
+	if env.json {
+		return env.printJSON(append([]register.Item{}, items...))
+	}
+	if len(items) == 0 {
+		_, err := fmt.Fprintln(env.out, "nothing is set aside")
+		return err
+	}
+	t := env.table("ID", "FILE", "LINE", "BYTES", "CONTROL ID", "STATUS", "REASON")
+	for _, i := range items {
+		line, bytes := "(all)", ""
+		if i.Record {
+			line, bytes = fmt.Sprint(*i.Line), fmt.Sprintf("%d-%d", *i.From, *i.To)
+		}
+		status := i.Status
+		if i.Person != nil {
+			status = fmt.Sprintf("%s by %s: %s", i.Status, *i.Person, *i.Why)
+		}
+		t.row(i.ID, i.FileName, line, bytes, i.Control, status, i.Reason)
+	}
+	return t.print()
+}
+
+type quarantineShowCommand struct {
+	Partner string `arg:"" help:"The partner."`
+	ID      int64  `arg:"" help:"The item's number, from the list."`
+}
+
+func (c *quarantineShowCommand) Run(ctx context.Context, env *environment) error {
+	in, err := env.inbox(c.Partner)
+	if err != nil {
+		return err
+	}
+	item, err := in.Show(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	if env.json {
+		return env.printJSON(struct {
+			register.Item
+			Raw []byte `json:"raw"` // Base64: its charset is the partner's
+		}{item, item.Raw})
+	}
+	_, err = env.out.Write(item.Raw)
+	return err
+}
+
+// itemFlags name items, and why something is decided about them.
+type itemFlags struct {
+	Partner string  `arg:"" help:"The partner."`
+	IDs     []int64 `arg:"" name:"id" help:"The items' numbers, from the list."`
+	Reason  string  `required:"" placeholder:"TEXT" help:"Why; kept in the register."`
+}
+
+type quarantineReleaseCommand struct{ itemFlags }
+
+func (c *quarantineReleaseCommand) Run(ctx context.Context, env *environment) error {
+	in, err := env.inbox(c.Partner)
+	if err != nil {
+		return err
+	}
+	released, err := in.Release(ctx, c.IDs, inbox.Decision{Person: person(), Reason: c.Reason})
+	return errors.Join(env.printReleased(released), err)
+}
+
+func (env *environment) printReleased(list []inbox.Released) error {
+	if env.json {
+		return env.printJSON(append([]inbox.Released{}, list...))
+	}
+	t := env.table("ID", "OUTCOME", "BECAUSE")
+	for _, r := range list {
+		t.row(r.ID, r.Outcome, r.Reason)
+	}
+	return t.print()
+}
+
+type quarantineDiscardCommand struct{ itemFlags }
+
+func (c *quarantineDiscardCommand) Run(ctx context.Context, env *environment) error {
+	in, err := env.inbox(c.Partner)
+	if err != nil {
+		return err
+	}
+	if err := in.Discard(ctx, c.IDs, inbox.Decision{Person: person(), Reason: c.Reason}); err != nil {
+		return err
+	}
+	return env.answer(map[string]any{"partner": c.Partner, "discarded": c.IDs}, "discarded %s", plural(int64(len(c.IDs)), "item", "items"))
+}
