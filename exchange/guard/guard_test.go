@@ -358,3 +358,44 @@ func TestAPipeIsUploadedOnce(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A file that is opened at the moment at which its caller loses interest belongs to nobody: it would
+// keep its connection, and a store waits for those when it is closed.
+func TestAFileOpenedTooLateIsClosed(t *testing.T) {
+	s, _ := open(t)
+	if err := s.Put(t.Context(), "a", 1, strings.NewReader("a")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	late := &lateStore{Store: s, cancel: cancel}
+	if file, err := guard.New(late, quick, time.Now).Get(ctx, "a"); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, %v", file, err)
+	}
+	if late.open != 0 {
+		t.Error("the file is open still")
+	}
+}
+
+// lateStore has its caller's context cancelled while a file is opened.
+type lateStore struct {
+	exchange.Store
+	cancel context.CancelFunc
+	open   int
+}
+
+func (s *lateStore) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	file, err := s.Store.Get(ctx, name)
+	s.open++
+	s.cancel()
+	return &lateFile{file, s}, err
+}
+
+type lateFile struct {
+	io.ReadCloser
+	store *lateStore
+}
+
+func (f *lateFile) Close() error {
+	f.store.open--
+	return f.ReadCloser.Close()
+}

@@ -107,6 +107,7 @@ func (s *patient) List(ctx context.Context, folder string) iter.Seq2[string, err
 func (s *patient) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	f := &resumedFile{ctx: ctx, store: s, name: name}
 	if err := s.attempt(ctx, "get", name, f.open); err != nil {
+		_ = f.Close() // it may be open: one who was cancelled meanwhile hears of nothing else
 		return nil, err
 	}
 	return f, nil
