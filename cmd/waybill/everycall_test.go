@@ -111,6 +111,7 @@ var scenarios = map[string]scenario{
 		w.exportedDay()
 		w.both(func(s *site) { s.fails(6, nil, "import", "morgue") })
 	}, (*twins).approval, []string{"import", "morgue"}},
+	"deliver": {(*twins).partners, (*twins).exportedDay, always("deliver", "gp"), nil},
 }
 
 func (w *twins) brake() {
@@ -212,5 +213,8 @@ func (w *twins) equal(after string) {
 	}
 	if diff := cmp.Diff(w.calm.rows(), w.killed.rows()); diff != "" {
 		w.Fatalf("the consumers differ after a crash at %s:\n%s", after, diff)
+	}
+	if diff := cmp.Diff(w.calm.delivered(), w.killed.delivered()); diff != "" {
+		w.Fatalf("the partner's files differ after a crash at %s:\n%s", after, diff)
 	}
 }

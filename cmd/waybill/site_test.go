@@ -64,6 +64,8 @@ type site struct {
 	place hosttest.Exchange
 	urls  map[string]string
 	conn  map[string]*pgx.Conn
+
+	partners []*partner
 }
 
 func newSite(t testing.TB) *site {

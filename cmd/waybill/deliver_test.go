@@ -1,0 +1,189 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"waybill/internal/servers/hosttest"
+)
+
+// partner is somebody who gets files from a site.
+type partner struct {
+	*site
+	name  string
+	place hosttest.Exchange
+}
+
+// partner makes a partner's file and tables, in the database of the morgue.
+func (s *site) partner(name, deliver string) *partner {
+	s.Helper()
+	p := &partner{s, name, hosttest.New(s.TB)}
+	p.configure(deliver)
+	s.says(s.do("migrate", name), name+": tables are up to date")
+	s.partners = append(s.partners, p)
+	return p
+}
+
+// delivered are the files of all partners.
+func (s *site) delivered() []map[string]string {
+	s.Helper()
+	var all []map[string]string
+	for _, p := range s.partners {
+		all = append(all, p.files())
+	}
+	return all
+}
+
+func (w *twins) partners() { w.both(func(s *site) { s.partner("gp", gpCSV) }) }
+
+func (p *partner) configure(deliver string) {
+	p.Helper()
+	p.configureAs("service: morgue\n", deliver)
+}
+
+func (p *partner) configureAs(party, deliver string) {
+	p.Helper()
+	text := "partner: " + p.name + "\n" + party + p.place.Settings() + "deliver:\n"
+	for line := range strings.Lines(deliver) {
+		text += "  " + line
+	}
+	p.write(block{file: "partners/" + p.name + ".yaml", text: text})
+}
+
+// files are what lies in the partner's folder: text by name.
+func (p *partner) files() map[string]string {
+	p.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(p.place.Path, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		name, _ := filepath.Rel(p.place.Path, path)
+		found[name] = string(data)
+		return err
+	})
+	if err != nil {
+		p.Fatal(err)
+	}
+	return found
+}
+
+const gpCSV = `format: csv
+allow: [family_name, given_name]
+folder: IN
+name: "P{sequence:4}.csv"
+partial: .partial
+trigger: {name: "{name}.done", content: "{rows} {sha256}"}
+max_rows: 3
+brake: 0
+csv:
+  last: "T,{rows}"
+  columns: [{field: event}, {field: patient_id}, {field: dead}, {field: given_name}, {field: merged_into}]
+`
+
+func TestDeliveriesAtTheCommandLine(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	gp := s.partner("gp", gpCSV)
+	s.firstDay()
+	s.do("export")
+	out := t.TempDir()
+	s.says(s.do("deliver", "gp", "--dry-run", "--out", out), "queued 9 events of 2 batches", "dry run", "IN/P0001.csv")
+	if len(gp.files()) != 0 {
+		t.Errorf("a dry run wrote %v", gp.files())
+	}
+	shown, err := os.ReadFile(filepath.Join(out, "P0001.csv"))
+	s.says(s.do("deliver", "gp"), "IN/P0001.csv", "IN/P0003.csv")
+	files := gp.files()
+	if err != nil || files["IN/P0001.csv"] != string(shown) || len(files) != 6 {
+		t.Errorf("the dry run showed %q (%v), and there are %d files", shown, err, len(files))
+	}
+	s.says(files["IN/P0003.csv"], "died,"+patient(2).String()+",yes,Given2,\r\n", "T,3\r\n")
+	s.says(s.do("deliver", "gp"), "nothing to deliver")
+	if out := s.do("deliver", "gp", "--json"); !json.Valid([]byte(out)) {
+		t.Errorf("JSON: %s", out)
+	}
+	s.do("deliver", "gp", "--resend", "1")
+	if diff := cmp.Diff(files, gp.files()); diff != "" {
+		t.Error(diff)
+	}
+	s.fails(2, []string{"no such file"}, "deliver", "gp", "--resend", "9")
+	s.fails(2, []string{"partners/nobody.yaml"}, "deliver", "nobody")
+	s.fails(2, []string{"--out is for --dry-run"}, "deliver", "gp", "--out", out)
+	gp.configure(strings.Replace(gpCSV, "{field: event}", "{field: sex}", 1))
+	s.fails(2, []string{"line ", "csv.columns.0.field", "sex is personal"}, "deliver", "gp")
+}
+
+// The brake is that of imports, and says how it is released.
+func TestADeliveryIsHeld(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	gp := s.partner("gp", strings.Replace(gpCSV, "brake: 0", "brake: 2", 1))
+	s.firstDay()
+	s.do("export")
+	s.fails(6, []string{"held: 3 death", "waybill deliver gp --approve"}, "deliver", "gp")
+	s.says(s.do("deliver", "gp", "--approve", "1", "--reason", "an accident"), "queued 9 events")
+	if len(gp.files()) != 6 {
+		t.Errorf("files: %v", gp.files())
+	}
+}
+
+// A partner's file may name database and log by itself.
+func TestAPartnerWithoutAService(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	gp := &partner{s, "gp", hosttest.New(t)}
+	log := strings.NewReplacer("store:", "log:", "store_password:", "log_password:").Replace(s.place.Settings())
+	gp.configureAs("database: "+s.urls["morgue"]+"\n"+log+"zone: Europe/Berlin\n", gpCSV)
+	s.do("migrate", "gp")
+	s.firstDay()
+	s.do("export")
+	s.do("deliver", "gp")
+	if len(gp.files()) != 6 {
+		t.Errorf("files: %v", gp.files())
+	}
+}
+
+// Kill -9 between all the steps; the next run goes on, and the partner sees no difference.
+func TestADeliveryKilledAnywhere(t *testing.T) {
+	t.Parallel()
+	calm := newSite(t)
+	want := calm.partner("gp", gpCSV)
+	live := func(s *site, deliver func()) {
+		s.firstDay()
+		s.do("export")
+		deliver()
+		s.secondDay()
+		s.do("export")
+		deliver()
+		s.do("deliver", "gp")
+	}
+	live(calm, func() { calm.do("deliver", "gp") })
+	for n := range 6 {
+		point := fmt.Sprintf("deliver.%d", n+1)
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			gp := s.partner("gp", gpCSV)
+			live(s, func() {
+				if r := s.run([]string{"WAYBILL_KILL_AT=" + point}, "deliver", "gp"); r.signal != syscall.SIGKILL {
+					t.Fatalf("not killed: exit %d\n%s", r.code, r.stderr)
+				}
+				s.awaitBackends()
+				s.do("deliver", "gp")
+			})
+			if diff := cmp.Diff(want.files(), gp.files()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
