@@ -155,7 +155,7 @@ func (w *world) live(ctx context.Context, length time.Duration, mishaps []mishap
 	stop()
 	w.mend()
 	lived.Wait()
-	return errors.Join(err, w.settled(all.Wait))
+	return errors.Join(err, all.Wait())
 }
 
 // suffer has the mishaps happen at their time, whatever else is going on, and waits until their

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// patience is how long a run may take, not counting the time that it was frozen, before it is
-// taken for stuck: longer than a store may keep it waiting, and again.
+// patience is how long a run may take before it is taken for stuck: longer than it may be frozen,
+// and then be kept waiting by a store.
 const patience = 2*endless + 30*time.Second
 
 // history is what the runs came to, and which promises were broken.
@@ -68,15 +68,14 @@ func (h *history) note(m *machine, r *run, state *os.ProcessState) {
 	said, slept := r.output.String(), time.Duration(r.slept.Load())
 	status := state.Sys().(syscall.WaitStatus)
 	switch {
+	case r.stuck.Load():
+		h.breach("a run of %s was stuck; where, is in %s", m.name, kept(r))
 	case status.Signaled():
 		if !r.shot.Load() || status.Signal() != syscall.SIGKILL {
 			h.breach("a run of %s ended by %s: %s", m.name, status.Signal(), said)
 		}
 	case status.ExitStatus() != exitDone && status.ExitStatus() != exitTransient && status.ExitStatus() != exitLate:
 		h.breach("a run of %s ended with %d: %s", m.name, status.ExitStatus(), said)
-	}
-	if took := time.Since(r.began) - slept; took > patience {
-		h.breach("a run of %s took %s", m.name, took.Round(time.Second))
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -97,6 +96,18 @@ func (h *history) note(m *machine, r *run, state *os.ProcessState) {
 	if slept > lease && status.ExitStatus() == exitTransient {
 		h.woken++
 	}
+}
+
+// kept writes what a run said into a file that stays.
+func kept(r *run) string {
+	file, err := os.CreateTemp("", "waybill-stuck-*.txt")
+	if err == nil {
+		_, err = file.Write(r.all.Bytes())
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return file.Name()
 }
 
 func (h *history) print() {

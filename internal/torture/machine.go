@@ -53,6 +53,7 @@ type run struct {
 	all    bytes.Buffer
 	shot   atomic.Bool  // its end by SIGKILL is our doing
 	slept  atomic.Int64 // for how long it was frozen
+	stuck  atomic.Bool
 }
 
 func (r *run) ended() bool {
@@ -135,10 +136,20 @@ func (m *machine) work(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m.history.note(m, r, r.State())
+		m.finish(r)
 		sleep(ctx, 400*time.Millisecond)
 	}
 	return nil
+}
+
+// finish waits for a run's end. One that is stuck is made to say where, and ended.
+func (m *machine) finish(r *run) {
+	stuck := time.AfterFunc(patience, func() {
+		r.stuck.Store(true)
+		r.Signal(syscall.SIGQUIT)
+	})
+	defer stuck.Stop()
+	m.history.note(m, r, r.State())
 }
 
 // command is what this machine has to do.
@@ -185,13 +196,6 @@ func (m *machine) next(after time.Duration) *run {
 	case <-r.Gone():
 	}
 	return r
-}
-
-// current returns the run that is or was the last.
-func (m *machine) current() *run {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.running
 }
 
 // mend heals the lines.

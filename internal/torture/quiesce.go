@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,26 +17,6 @@ import (
 
 // calm is how long it may take, once nothing goes wrong any more, until everybody has everything.
 const calm = 2 * time.Minute
-
-// settled waits until every machine's last run has ended, and tells which are stuck.
-func (w *world) settled(wait func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- wait() }()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case err := <-done:
-		return err
-	case <-timer.C:
-	}
-	for _, m := range w.machines {
-		if r := m.current(); !r.ended() {
-			w.history.breach("a run of %s is stuck", m.name)
-			r.Signal(syscall.SIGQUIT) // it says where
-		}
-	}
-	return <-done
-}
 
 // quiesce has everybody come to the end of the log, and then compares everything with everything.
 func (w *world) quiesce(ctx context.Context, j *judge) error {
@@ -67,7 +46,7 @@ func (w *world) catchUp(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			m.history.note(m, r, r.State())
+			m.finish(r)
 		}
 		behind, err := w.behind(ctx)
 		if err != nil {
