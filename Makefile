@@ -22,11 +22,9 @@ test: postgres servers duckdb ## Run every test, with the race detector but for 
 	go test -race -count=1 -timeout 20m ./...
 	go test -count=1 -run 'TestATransactionOfAMillionRows' ./cmd/waybill
 
-# FTP can't overwrite, so that `repair` of a damaged part is refused there: docs/ftp.md.
 test-stores: postgres servers duckdb ## Run the suites of exporter, importer and command line on S3, FTP and SFTP
 	@for store in s3 ftp sftp; do echo "on $$store:"; \
-	 if [ $$store = ftp ]; then repair='|AreLostOrDamagedAreNamed|ExitCodesTell|ThatWasPassed'; else repair=; fi; \
-	 WAYBILL_TEST_STORE=$$store go test -count=1 -timeout 20m -skip 'Million|BadLine|OutlivesACut|FullDisk|Flat|EveryCall|Nowhere'"$$repair" \
+	 WAYBILL_TEST_STORE=$$store go test -count=1 -timeout 20m -skip 'Million|BadLine|OutlivesACut|FullDisk|Flat|EveryCall|Nowhere' \
 	 ./exporter ./importer ./cmd/waybill || exit 1; done
 
 fuzz: ## Fuzz every parser of what comes from outside, each for FUZZTIME=30s

@@ -63,7 +63,8 @@ type Store interface {
 	Lister
 }
 
-// Deleter removes a file; one that is not there is no error. Only `prune` and `doctor` delete:
+// Deleter removes a file; one that is not there is no error. Only `prune` and `doctor` delete, and
+// `repair` what is damaged and can't be overwritten:
 // a site need not grant the right to anybody else.
 type Deleter interface {
 	Delete(ctx context.Context, name string) error

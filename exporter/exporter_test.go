@@ -43,9 +43,10 @@ func newSite(t testing.TB) *site {
 	return siteAt(t, pgtest.Database(t, migrate, "patients"), hosttest.New(t))
 }
 
-func siteAt(t testing.TB, url string, exchange hosttest.Exchange) *site {
-	s := &site{TB: t, url: url, root: exchange.Path, store: exchange.Open(t)}
+func siteAt(t testing.TB, url string, place hosttest.Exchange) *site {
+	s := &site{TB: t, url: url, root: place.Path, store: place.Open(t)}
 	s.config = exporter.Config{DatabaseURL: url, Store: s.store, Spool: t.TempDir(), Heartbeat: time.Hour}
+	s.config.Delete, _ = s.store.(exchange.Deleter)
 	s.conn = s.connect()
 	return s
 }
