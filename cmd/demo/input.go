@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,6 +13,8 @@ import (
 
 	"waybill/importer"
 	"waybill/importer/intake"
+	"waybill/importer/intake/encounter"
+	"waybill/importer/intake/record"
 	"waybill/internal/fault"
 )
 
@@ -65,11 +68,20 @@ func (w *world) intake(ctx context.Context, path string) (intake.Counts, error) 
 	}
 	defer file.Close()
 	source := filepath.Base(path)
-	patients, err := intake.Patients(source, file, intake.Options{Source: source})
+	info, err := file.Stat()
+	if err != nil {
+		return intake.Counts{}, fault.New(fault.Transient, "read", "INPUT", err, "")
+	}
+	whole := io.NewSectionReader(file, 0, info.Size())
+	format, err := intake.Detect(source, whole)
 	if err != nil {
 		return intake.Counts{}, err
 	}
-	return intake.Load(ctx, w.conn["patients"], source, patients.All)
+	patients, err := format.Open(source, source, whole)
+	if err != nil {
+		return intake.Counts{}, err
+	}
+	return intake.Load(ctx, w.conn["patients"], source, patients.All())
 }
 
 // encounters loads visits as appointments of the same patients. A class of visit that the
@@ -80,14 +92,12 @@ func (w *world) encounters(ctx context.Context, path string) (int, error) {
 		return 0, fault.New(fault.Usage, "read", "APPOINTMENTS", err, "")
 	}
 	defer file.Close()
-	visits, err := intake.Encounters(filepath.Base(path), file, intake.Options{Source: filepath.Base(path), Now: time.Now()})
-	if err != nil {
-		return 0, err
-	}
+	name := filepath.Base(path)
+	visits := encounter.Read(name, file, encounter.Site{Site: record.Site{Source: name}, Now: time.Now()})
 	n := 0
 	err = pgx.BeginFunc(ctx, w.conn["appointments"], func(tx pgx.Tx) error {
-		for visit, err := range visits.All {
-			if _, refused := errors.AsType[*intake.Refused](err); refused {
+		for visit, err := range visits {
+			if _, refused := errors.AsType[*record.Refused](err); refused {
 				continue
 			}
 			if err != nil {
@@ -103,7 +113,7 @@ func (w *world) encounters(ctx context.Context, path string) (int, error) {
 	return n, err
 }
 
-func book(ctx context.Context, tx pgx.Tx, e intake.Encounter) error {
+func book(ctx context.Context, tx pgx.Tx, e encounter.Encounter) error {
 	ends := e.End
 	if ends.IsZero() {
 		ends = e.Start

@@ -3,65 +3,61 @@ package intake
 import (
 	"bytes"
 	"errors"
-	"strings"
+	"io"
 
+	"waybill/importer/intake/fhir"
+	"waybill/importer/intake/mapping"
+	"waybill/importer/intake/record"
+	"waybill/importer/intake/table"
 	"waybill/internal/fault"
 )
 
-func patientFormats() []format[Patient] {
-	return []format[Patient]{
-		{name: "FHIR NDJSON", knows: isNDJSON, start: fhirPatients},
-		{name: "Synthea CSV", knows: isCSVOf(patientColumns), start: syntheaPatients},
-	}
+// Synthea returns the format of patients.csv as the generator Synthea writes it. Its numbers are given
+// the authorities and types that its FHIR export gives them, so that both exports of one population
+// name the same identifiers.
+func Synthea() *Format {
+	return &Format{Kind: "csv", CSV: &table.Layout{
+		Multiline: 100,
+		Map: mapping.Map{
+			Key:       mapping.Identifier{Column: "Id", None: true},
+			Family:    mapping.Columns{"LAST"},
+			Given:     mapping.Columns{"FIRST", "MIDDLE"},
+			BirthDate: mapping.Date{Column: "BIRTHDATE"},
+			Sex:       mapping.Code{Column: "GENDER", Values: map[string]string{"M": "male", "F": "female", "O": "other", "U": "unknown"}},
+			Address:   mapping.Address{Line: mapping.Columns{"ADDRESS"}, City: "CITY", Postcode: "ZIP"},
+			Death:     mapping.Death{Date: mapping.Date{Column: "DEATHDATE"}, As: record.Formal},
+			Complete:  true,
+			Identifiers: []mapping.Identifier{
+				{Column: "Id", Authority: "https://github.com/synthetichealth/synthea"},
+				{Column: "Id", Authority: "http://hospital.smarthealthit.org", Type: "MR"},
+				{Column: "SSN", Authority: "http://hl7.org/fhir/sid/us-ssn", Type: "SS"},
+				{Column: "DRIVERS", Authority: "urn:oid:2.16.840.1.113883.4.3.25", Type: "DL"},
+				{Column: "PASSPORT", Authority: "http://standardhealthrecord.org/fhir/StructureDefinition/passportNumber", Type: "PPN"},
+			},
+			Optional: []string{"MIDDLE", "ADDRESS", "CITY", "ZIP", "SSN", "DRIVERS", "PASSPORT"},
+		},
+	}}
 }
 
-func encounterFormats() []format[Encounter] {
-	return []format[Encounter]{
-		{name: "FHIR NDJSON", knows: isNDJSON, start: fhirEncounters},
-		{name: "Synthea CSV", knows: isCSVOf(encounterColumns), start: syntheaEncounters},
+// Detect returns the format of a file of patients that a generator made: FHIR as NDJSON, a Bundle or
+// a single resource, or Synthea's CSV. Partners' formats are declared; name is for errors.
+func Detect(name string, file Source) (*Format, error) {
+	head := make([]byte, 64<<10)
+	n, err := file.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, unread(name, err)
 	}
-}
-
-// checkHead refuses what is no text that intake reads, by what it is, and drops a byte order mark.
-func checkHead(name string, head []byte) ([]byte, error) {
-	head = bytes.TrimPrefix(head, byteOrderMark)
-	if len(bytes.TrimSpace(head)) == 0 {
+	head = bytes.TrimSpace(bytes.TrimPrefix(head[:n], []byte("\xef\xbb\xbf")))
+	synthea := Synthea()
+	switch {
+	case len(head) == 0:
 		return nil, fault.New(fault.Poison, "read", name, errors.New("the file is empty"),
 			"ask the sender: a file without records still has a first line, or should not be sent")
+	case bytes.HasPrefix(head, []byte("{")):
+		return &Format{Kind: "fhir", FHIR: &fhir.Options{}}, nil
+	case synthea.CSV.Knows(head):
+		return synthea, nil
+	default:
+		return nil, fault.New(fault.Poison, "read", name, errors.New("the file is in no known format"), "known are FHIR and Synthea's CSV")
 	}
-	for prefix, kind := range map[string]string{
-		"\x1f\x8b": "gzip", "PK\x03\x04": "zip", "\x28\xb5\x2f\xfd": "zstd",
-		"\xff\xfe": "UTF-16", "\xfe\xff": "UTF-16",
-	} {
-		if bytes.HasPrefix(head, []byte(prefix)) {
-			return nil, fault.New(fault.Poison, "read", name, errors.New("the file is "+kind), "unpack or convert it to UTF-8 text first")
-		}
-	}
-	return head, nil
-}
-
-// isNDJSON knows a file whose first line begins an object and goes on; one that only opens it
-// belongs to a single object laid out for people.
-func isNDJSON(head []byte) bool {
-	_, line, _ := splitLine(bytes.TrimSpace(head), true)
-	return bytes.HasPrefix(line, []byte("{")) && len(bytes.TrimSpace(line)) > 1
-}
-
-// isCSVOf knows a CSV file by its header: it holds most of the columns that such a file must
-// have. The missing ones are then named by the format itself, which is better than "unknown".
-func isCSVOf(columns []string) func(head []byte) bool {
-	return func(head []byte) bool {
-		_, line, _ := splitLine(bytes.TrimLeft(head, "\r\n"), true)
-		header := headerOf(strings.Split(string(line), ","))
-		return 2*len(header.missing(columns)) < len(columns)
-	}
-}
-
-func unknown[T any](name string, formats []format[T]) error {
-	known := make([]string, len(formats))
-	for i, f := range formats {
-		known[i] = f.name
-	}
-	return fault.New(fault.Poison, "read", name, errors.New("the file is in no known format"),
-		"known are "+strings.Join(known, " and "))
 }

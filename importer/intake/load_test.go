@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -16,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"waybill/exporter/patients"
+	"waybill/importer/intake/record"
 	"waybill/internal/fault"
 	"waybill/internal/pg/pgtest"
 )
@@ -33,14 +32,10 @@ func service(t testing.TB) *pgx.Conn {
 	return conn
 }
 
-// load opens a file and loads it, and gives the reasons only where they are of interest.
-func load(t testing.TB, conn *pgx.Conn, r io.Reader) Counts {
+// load opens a file in the format that its content shows, and loads it.
+func load(t testing.TB, conn *pgx.Conn, text string) Counts {
 	t.Helper()
-	opened, err := Patients("test", r, testOptions(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	counts, err := Load(t.Context(), conn, "ward", opened.All)
+	counts, err := Load(t.Context(), conn, "ward", open(t, text).All())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,9 +70,9 @@ func events(t testing.TB, conn *pgx.Conn) []string {
 
 func TestLoadingAFile(t *testing.T) {
 	conn := service(t)
-	counts := load(t, conn, openFixture(t, "patients.ndjson"))
+	counts := load(t, conn, fixture(t, "patients.ndjson"))
 	expectCounts(t, counts, Counts{Read: 8, Dead: 3, Inserted: 5, Refused: 3})
-	expect(t, counts.Reasons[0], Refused{5, "Observation, not Patient"})
+	expect(t, counts.Reasons[0], record.Refused{Where: record.Where{Line: 5, From: counts.Reasons[0].From, To: counts.Reasons[0].To}, Reason: "Observation, not Patient"})
 	first := []string{
 		"Marsh died v1 baseline", "Quill died v1 baseline", "Reed registered v1",
 		"- died v1 baseline", "- registered v1",
@@ -90,7 +85,7 @@ func TestLoadingAFile(t *testing.T) {
 	expect(t, column(t, conn, "SELECT row(patient_id, authority, type, value)::text FROM patients.identifier"),
 		[]string{"(0a1b2c3d-0000-4000-8000-000000000001,http://mrn.example.org,MR,000017)"})
 
-	again := load(t, conn, openFixture(t, "patients.ndjson"))
+	again := load(t, conn, fixture(t, "patients.ndjson"))
 	expectCounts(t, again, Counts{Read: 8, Dead: 3, Unchanged: 5, Refused: 3})
 	expect(t, events(t, conn), first)
 	expect(t, column(t, conn, "SELECT count(*)::text FROM patients.intake_row"), []string{"0"})
@@ -101,7 +96,7 @@ func patientLine(fields string) string {
 }
 
 func TestWhatALaterFileSaysOfADeath(t *testing.T) {
-	dead, informally := `,"deceasedDateTime":"2024-05-06"`, `,"deceasedDateTime":"2024-05",`+extensions(notification("1"))
+	dead, informally := `,"deceasedDateTime":"2024-05-06"`, `,"deceasedDateTime":"2024-05",`+notification("1")
 	for name, c := range map[string]struct {
 		file   string
 		want   []string
@@ -109,15 +104,15 @@ func TestWhatALaterFileSaysOfADeath(t *testing.T) {
 	}{
 		"nothing":                  {patientLine(""), nil, "formal"},
 		"that there was none":      {patientLine(`,"deceasedBoolean":false`), []string{"Quill death_retracted v2"}, "none"},
-		"that it is void":          {patientLine("," + extensions(notification("U"))), []string{"Quill death_retracted v2"}, "void"},
+		"that it is void":          {patientLine("," + notification("U")), []string{"Quill death_retracted v2"}, "void"},
 		"less, and informally":     {patientLine(informally), nil, "formal"},
 		"another date":             {patientLine(`,"deceasedDateTime":"2024-05-07"`), []string{"Quill death_corrected v2"}, "formal"},
 		"none, then another death": {patientLine(`,"deceasedBoolean":false`) + patientLine(dead), nil, "formal"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := service(t)
-			load(t, conn, strings.NewReader(patientLine(dead)))
-			load(t, conn, strings.NewReader(c.file))
+			load(t, conn, patientLine(dead))
+			load(t, conn, c.file)
 			expect(t, events(t, conn), append([]string{"Quill died v1 baseline"}, c.want...))
 			expect(t, column(t, conn, "SELECT death_status FROM patients.patient"), []string{c.status})
 		})
@@ -127,11 +122,11 @@ func TestWhatALaterFileSaysOfADeath(t *testing.T) {
 func TestTheSameIDOfTwoSourcesIsTwoPatients(t *testing.T) {
 	conn := service(t)
 	for _, source := range []string{"ward", "clinic"} {
-		opened, err := Patients("test", strings.NewReader(patientLine("")), Options{Source: source})
+		opened, err := (&Format{Kind: "fhir"}).Open("test", source, strings.NewReader(patientLine("")))
 		if err != nil {
 			t.Fatal(err)
 		}
-		counts, err := Load(t.Context(), conn, source, opened.All)
+		counts, err := Load(t.Context(), conn, source, opened.All())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,34 +137,24 @@ func TestTheSameIDOfTwoSourcesIsTwoPatients(t *testing.T) {
 func TestAnIdentifierStaysWithItsPatient(t *testing.T) {
 	conn := service(t)
 	const identifier = `"identifier":[{"system":"a","value":"1"}]`
-	counts := load(t, conn, strings.NewReader(`{"resourceType":"Patient","id":"1",`+identifier+`}`+"\n"+`{"resourceType":"Patient","id":"2",`+identifier+`}`))
+	counts := load(t, conn, (`{"resourceType":"Patient","id":"1",` + identifier + `}` + "\n" + `{"resourceType":"Patient","id":"2",` + identifier + `}`))
 	expectCounts(t, counts, Counts{Read: 2, Inserted: 2, Conflicts: 1})
 }
 
 // A file that ends in the middle of a record that can't be told from the next leaves nothing.
 func TestAFileThatBreaksLoadsNothing(t *testing.T) {
-	lost := errors.New("connection lost")
 	for name, c := range map[string]struct {
-		patients func() iter.Seq2[Patient, error]
-		class    fault.Class
+		records iter.Seq2[record.Record, error]
+		class   fault.Class
 	}{
-		"open quote": {func() iter.Seq2[Patient, error] {
-			text := "Id,BIRTHDATE,DEATHDATE,FIRST,LAST,GENDER\n1,1950,,Ada,Quill,F\n2,1950,,\"Tom,Reed,M\n"
-			opened, err := Patients("test", strings.NewReader(text), testOptions(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return opened.All
-		}, fault.Poison},
-		"lost connection": {func() iter.Seq2[Patient, error] {
-			return func(yield func(Patient, error) bool) {
-				_ = yield(Patient{ID: id("0a1b2c3d-0000-4000-8000-000000000001")}, nil) && yield(Patient{}, unread("test", lost))
-			}
+		"half a Bundle": {open(t, "{\n\"resourceType\":\"Bundle\",\"entry\":[{\"resource\":"+patientLine("")+"},").All(), fault.Poison},
+		"lost connection": {func(yield func(record.Record, error) bool) {
+			_ = yield(record.Record{Key: record.Identifier{Value: "1"}}, nil) && yield(record.Record{}, unread("test", errors.New("lost")))
 		}, fault.Transient},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := service(t)
-			counts, err := Load(t.Context(), conn, "ward", c.patients())
+			counts, err := Load(t.Context(), conn, "ward", c.records)
 			if err == nil || fault.ClassOf(err) != c.class || !strings.HasPrefix(err.Error(), "read test: ") {
 				t.Fatalf("%v of class %s", err, fault.ClassOf(err))
 			}
@@ -194,11 +179,11 @@ func TestTwoLoadsOfOneFileAtOnceCountOnce(t *testing.T) {
 				return err
 			}
 			defer conn.Close(context.Background())
-			opened, err := Patients("test", strings.NewReader(file.String()), Options{Source: "ward"})
+			opened, err := (&Format{Kind: "fhir"}).Open("test", "ward", strings.NewReader(file.String()))
 			if err != nil {
 				return err
 			}
-			both[i], err = Load(t.Context(), conn, "ward", opened.All)
+			both[i], err = Load(t.Context(), conn, "ward", opened.All())
 			return err
 		})
 	}
@@ -220,11 +205,7 @@ func TestRowsThatSomebodyElseStagedStopTheLoad(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "INSERT INTO patients.intake_row (source, seq, id) VALUES ('ward', 99, gen_random_uuid())"); err != nil {
 		t.Fatal(err)
 	}
-	opened, err := Patients("test", strings.NewReader(patientLine("")), testOptions(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = Load(t.Context(), conn, "ward", opened.All)
+	_, err := Load(t.Context(), conn, "ward", open(t, patientLine("")).All())
 	expect(t, fmt.Sprint(err), "load ward: 1 rows were staged and 2 taken in")
 	expect(t, fault.ClassOf(err), fault.Poison)
 	expect(t, column(t, conn, "SELECT count(*)::text FROM patients.patient"), []string{"0"})
@@ -236,7 +217,7 @@ func TestADatabaseThatIsNotMigratedIsNamedAsSuch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	_, err = Load(t.Context(), conn, "ward", func(func(Patient, error) bool) {})
+	_, err = Load(t.Context(), conn, "ward", func(func(record.Record, error) bool) {})
 	if fault.ClassOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), "waybill migrate") {
 		t.Fatalf("%v: %s", err, fault.HintOf(err))
 	}
@@ -244,7 +225,7 @@ func TestADatabaseThatIsNotMigratedIsNamedAsSuch(t *testing.T) {
 
 func TestOnlyTheFirstReasonsAreKept(t *testing.T) {
 	conn := service(t)
-	counts := load(t, conn, strings.NewReader(strings.Repeat(`{"resourceType":"Group"}`+"\n", 150)))
+	counts := load(t, conn, strings.Repeat(`{"resourceType":"Group"}`+"\n", 150))
 	expectCounts(t, counts, Counts{Read: 150, Refused: 150})
 	expect(t, len(counts.Reasons), maxReasons)
 	expect(t, counts.Reasons[99].Line, 100)
@@ -258,43 +239,19 @@ func TestLoadingSamples(t *testing.T) {
 	} {
 		t.Run(file, func(t *testing.T) {
 			conn := service(t)
-			expectCounts(t, load(t, conn, openSample(t, file)), want)
+			expectCounts(t, load(t, conn, string(sample(t, file))), want)
 			died := []string{fmt.Sprintf("died %d", want.Dead), fmt.Sprintf("registered %d", want.Inserted-want.Dead)}
 			const byType = "SELECT event || ' ' || count(*) FROM patients.outbox GROUP BY event ORDER BY event"
 			expect(t, column(t, conn, byType), died)
 			want.Unchanged, want.Inserted = want.Inserted, 0
-			expectCounts(t, load(t, conn, openSample(t, file)), want)
+			expectCounts(t, load(t, conn, string(sample(t, file))), want)
 			expect(t, column(t, conn, byType), died)
 		})
 	}
 }
 
-// A file far larger than the memory that reading it may take.
-func TestMemoryDoesNotGrowWithTheFile(t *testing.T) {
-	const records, most = 40_000, 8 << 20
-	line := patientLine(`,"text":{"div":"` + strings.Repeat("narrative ", 200) + `"}`)
-	file := io.LimitReader(repeating(line), int64(records*len(line)))
-	opened, err := Patients("test", file, testOptions(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	var before, now runtime.MemStats
-	for _, err := range opened.All {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n++; n%10_000 != 0 {
-			continue
-		}
-		runtime.GC()
-		runtime.ReadMemStats(&now)
-		if before.HeapAlloc == 0 {
-			before = now
-		}
-		if now.HeapAlloc > before.HeapAlloc+most {
-			t.Fatalf("the heap grew from %d to %d bytes within %d records", before.HeapAlloc, now.HeapAlloc, n)
-		}
-	}
-	expect(t, n, records)
+// notification is the UK's extension with a status.
+func notification(code string) string {
+	return fmt.Sprintf(`"extension":[{"url":"https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-DeathNotificationStatus",`+
+		`"extension":[{"url":"deathNotificationStatus","valueCodeableConcept":{"coding":[{"code":%q}]}}]}]`, code)
 }

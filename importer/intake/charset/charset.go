@@ -66,8 +66,11 @@ func tableOf(m *charmap.Charmap) *[256]rune {
 // String returns the charset's name.
 func (c Charset) String() string { return c.name }
 
-// SingleBytes reports whether every character is one byte.
-func (c Charset) SingleBytes() bool { return c.single != nil }
+// Wide reports whether characters are wider than a byte: nothing can be cut before it is decoded.
+func (c Charset) Wide() bool { return c.wide }
+
+// ErrNoMark says that a UTF-16 has no byte order mark.
+var ErrNoMark = unicode.ErrMissingBOM
 
 // Reader returns what text can be cut in before it is decoded: UTF-16 as UTF-8, all else as it
 // is. A UTF-16 without a byte order mark is an error, unless its byte order was declared.

@@ -124,23 +124,6 @@ func Field(name string, reason error) error {
 	return fmt.Errorf("%s: %w", name, reason)
 }
 
-// IsPartialDate reports whether text is a year, a month or a day of the calendar, as FHIR has them.
-func IsPartialDate(text string) bool {
-	var layout string
-	switch len(text) {
-	case 4:
-		layout = "2006"
-	case 7:
-		layout = "2006-01"
-	case 10:
-		layout = time.DateOnly
-	default:
-		return false
-	}
-	_, err := time.Parse(layout, text)
-	return err == nil
-}
-
 // identities is the name space of the ids that are made here. It must never change.
 var identities = uuid.MustParse("6f1c0a0e-5b1d-5c0b-9f43-6f0c1f2a7d11")
 

@@ -1,8 +1,11 @@
-package intake
+package record
 
 import (
+	"errors"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestPeriodsAreThoseOfTheSitesZone(t *testing.T) {
@@ -20,7 +23,7 @@ func TestPeriodsAreThoseOfTheSitesZone(t *testing.T) {
 		"2024-05-06T07:08:09":       {at("2024-05-06T05:08:00Z"), at("2024-05-06T05:09:00Z"), "minute"},
 		"2024-12-06T07:08":          {at("2024-12-06T06:08:00Z"), at("2024-12-06T06:09:00Z"), "minute"},
 	} {
-		got, err := periodOf(text, berlin(t))
+		got, err := PeriodOf(text, berlin(t))
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
@@ -29,7 +32,7 @@ func TestPeriodsAreThoseOfTheSitesZone(t *testing.T) {
 }
 
 func TestPeriodsWithoutAnOffsetDependOnTheZone(t *testing.T) {
-	got, err := periodOf("2024-05-06", time.FixedZone("", -5*3600))
+	got, err := PeriodOf("2024-05-06", time.FixedZone("", -5*3600))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +44,7 @@ func TestWhatIsNoDate(t *testing.T) {
 		"", "24", "2024-13", "2024-00", "2024-02-30", "2023-02-29", "2024-1-1", "20240506", "06.05.2024", "05/06/2024",
 		"2024-05-06T", "2024-05-06 07:08:09Z", "2024-05-06T25:00:00Z", "2024-05-06T07:61:00Z", "2024-05-06T07Z", "2024-05-06T07:08:09+0200", "yesterday!",
 	} {
-		if p, err := periodOf(text, time.UTC); err == nil {
+		if p, err := PeriodOf(text, time.UTC); err == nil {
 			t.Errorf("%q is taken as %v", text, p)
 		}
 	}
@@ -55,10 +58,10 @@ func TestDaysTileAndBeginOnTheirDate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		end := startOf(time.Date(2011, 1, 1, 0, 0, 0, 0, time.UTC), zone)
+		end := StartOf(time.Date(2011, 1, 1, 0, 0, 0, 0, time.UTC), zone)
 		for day := range 3 * 365 {
 			date := time.Date(2011, 1, 1+day, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
-			p, err := periodOf(date, zone)
+			p, err := PeriodOf(date, zone)
 			if date == skipped[name] {
 				if err == nil {
 					t.Errorf("%s: %s is taken as %v", name, date, p)
@@ -74,4 +77,52 @@ func TestDaysTileAndBeginOnTheirDate(t *testing.T) {
 			end = p.Latest
 		}
 	}
+}
+
+func at(text string) time.Time {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+func berlin(t testing.TB) *time.Location {
+	t.Helper()
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return zone
+}
+
+func expect(t testing.TB, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// Every text that is a date names a period that is not empty and holds its own first instant.
+func FuzzPeriod(f *testing.F) {
+	for _, text := range []string{"2024", "2024-05", "2024-05-06", "2024-05-06T07:08:09+02:00", "2011-12-30", "0001", "9999-12-31T23:59:60Z"} {
+		f.Add(text)
+	}
+	zone, err := time.LoadLocation("America/Sao_Paulo")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := PeriodOf(text, zone)
+		if err != nil {
+			if !errors.Is(err, ErrISO) {
+				t.Errorf("%q: %v", text, err)
+			}
+			return
+		}
+		first, err := InstantOf(text, zone)
+		if err != nil || first.Before(p.Earliest) || !first.Before(p.Latest) {
+			t.Errorf("%q: %v %v not in %v", text, first, err, p)
+		}
+	})
 }
