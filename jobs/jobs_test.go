@@ -562,6 +562,24 @@ func TestAFrozenMachineIsReplacedAndHarmless(t *testing.T) {
 	}
 }
 
+// The machine that ticks is killed: another ticks long before the leader's term has run out.
+func TestALeaderThatIsGoneIsReplacedAtOnce(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	leader := p.machine()
+	p.until(`SELECT EXISTS (SELECT FROM jobs.run WHERE outcome = 'nothing')`)
+	p.machine()
+	if err := leader.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := leader.Process.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	p.exec(`UPDATE jobs.river_leader SET expires_at = 'infinity'`)
+	p.exec(`INSERT INTO original SELECT generate_series(1, 10)`)
+	p.sound()
+}
+
 // A run that kills its machine does not kill one after the other for ever.
 func TestARunThatKillsMachinesIsGivenUp(t *testing.T) {
 	t.Parallel()

@@ -77,14 +77,14 @@ func (q queue) deliver(ctx context.Context, tx pgx.Tx, run int64) error {
 }
 
 // newPool returns connections to the database, whose URL is asked for anew for each.
-func newPool(ctx context.Context, databaseURL func() (string, error)) (*pgxpool.Pool, error) {
+func newPool(ctx context.Context, databaseURL func() (string, error), name string) (*pgxpool.Pool, error) {
 	fresh := func() (*pgx.ConnConfig, error) {
 		url, err := databaseURL()
 		if err != nil {
 			return nil, err
 		}
 		return connect.Config(url, map[string]string{
-			"application_name": "waybill run", "statement_timeout": "0", "idle_session_timeout": "0",
+			"application_name": name, "statement_timeout": "0", "idle_session_timeout": "0",
 		})
 	}
 	first, err := fresh()

@@ -24,6 +24,7 @@ type runner struct {
 	names      []string
 	pool       *pgxpool.Pool
 	machine    string
+	suffix     string // tells this runner from all others
 	background sync.WaitGroup
 }
 
@@ -35,12 +36,12 @@ func Run(ctx context.Context, config Config) error {
 	if err := config.validate(); err != nil {
 		return err
 	}
-	pool, err := newPool(context.WithoutCancel(ctx), config.DatabaseURL)
-	if err != nil {
+	r := &runner{config: config, jobs: map[string]Job{}, machine: machine(), suffix: rand.Text()[:8]}
+	var err error
+	if r.pool, err = newPool(context.WithoutCancel(ctx), config.DatabaseURL, poolName+r.suffix); err != nil {
 		return fault.Database("connect", "jobs", err)
 	}
-	defer pool.Close()
-	r := &runner{config: config, jobs: map[string]Job{}, pool: pool, machine: machine()}
+	defer r.pool.Close()
 	for _, job := range config.Jobs {
 		r.jobs[job.Name] = job
 		r.names = append(r.names, job.Name)
@@ -48,13 +49,23 @@ func Run(ctx context.Context, config Config) error {
 	if r.client, err = r.newClient(); err != nil {
 		return fault.New(fault.Usage, "run", "jobs", err, "")
 	}
+	err = r.run(ctx)
+	if ctx.Err() != nil && !errors.Is(err, errHangs) {
+		return nil // stopped while it was starting
+	}
+	return err
+}
+
+// poolName and a runner's suffix are the application_name of its connections, by which others see
+// whether it lives.
+const poolName = "waybill run "
+
+var errHangs = errors.New("a run does not end")
+
+func (r *runner) run(ctx context.Context) error {
 	if err := r.register(ctx); err != nil {
 		return fault.Database("register", "jobs", err)
 	}
-	return r.run(ctx)
-}
-
-func (r *runner) run(ctx context.Context) error {
 	if err := r.client.Start(ctx); err != nil {
 		return fault.Database("start", "jobs", err)
 	}
@@ -68,7 +79,7 @@ func (r *runner) run(ctx context.Context) error {
 		r.config.Log.Info("stopped", "machine", r.machine)
 		return nil
 	case <-time.After(r.config.StopWithin + toEnd):
-		return fault.New(fault.Transient, "stop", "jobs", errors.New("a run does not end"), "its machine is given up; another one takes it over")
+		return fault.New(fault.Transient, "stop", "jobs", errHangs, "its machine is given up; another one takes it over")
 	}
 }
 
@@ -80,7 +91,7 @@ func (r *runner) newClient() (*river.Client[pgx.Tx], error) {
 	const history = time.Hour // ours is in the table run
 	longest := r.longest()
 	return river.NewClient(riverpgxv5.New(r.pool), &river.Config{
-		ID:                          r.machine + ":" + rand.Text()[:6],
+		ID:                          r.machine + ":" + r.suffix,
 		Schema:                      schema,
 		Workers:                     workers,
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: len(r.config.Jobs)}},
