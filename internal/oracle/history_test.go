@@ -57,6 +57,7 @@ func (n tally) add(w *world) {
 		n["detail "+outcome.Detail]++
 	}
 	n["held"] += w.held
+	n["actions"] += w.acted
 	n["generations"] += w.log.Batches[len(w.log.Batches)-1].Generation - 1
 }
 
@@ -66,6 +67,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		return func(t *rapid.T) {
 			w.tester = t
 			do(t)
+			w.acted++
 		}
 	}
 	actions := map[string]func(*rapid.T){}

@@ -129,7 +129,8 @@ type world struct {
 	backupURL  string
 	bookings   int
 	tags       int
-	held       int      // imports that a brake stopped
+	held       int // imports that a brake stopped
+	acted      int
 	discarding []string // databases
 }
 
