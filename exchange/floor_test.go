@@ -204,4 +204,3 @@ func TestDeleteStopsAtARefusal(t *testing.T) {
 type refusing struct{ refuse func() error }
 
 func (r refusing) Delete(context.Context, string) error { return r.refuse() }
-

@@ -295,7 +295,7 @@ func (p *prune) publishFloor(ctx context.Context) error {
 	if err := p.conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
 		return fault.Database("read", "clock", err)
 	}
-	p.config.Log.Warn("raising the floor", "batch", p.floor.Manifest.Batch, "snapshot", p.snapshot.Manifest.Batch)
+	p.config.Log.Info("raising the floor", "batch", p.floor.Manifest.Batch, "snapshot", p.snapshot.Manifest.Batch)
 	return p.writer.Floor(ctx, &schemas.Floor{
 		Format: schemas.Format, MinReader: 1, Stream: schemas.Stream, Log: p.floor.Manifest.Log, Floor: number,
 		Batch: p.floor.Manifest.Batch, Previous: p.floor.Manifest.Previous,

@@ -79,7 +79,7 @@ func (s *session) ended(ctx context.Context, err error) error {
 // they are.
 func (s *session) onItsWay(ctx context.Context, err error) error {
 	if p, ok := errors.AsType[*exchange.Pruned](err); ok {
-		return fault.New(fault.Poison, "read", fmt.Sprintf("batch %d", p.Batch), err, fmt.Sprintf(
+		return fault.New(fault.Poison, "read", fmt.Sprintf("batch %d", p.Batch), p, fmt.Sprintf(
 			"begin again at snapshot %[1]d, which tells every patient's state: `waybill import %[2]s --from-snapshot %[1]d --reason TEXT`", p.Floor.Snapshot, s.consumer.Name))
 	}
 	if p, ok := errors.AsType[*exchange.Pending](err); ok && fault.ClassOf(err) == fault.NotYet {

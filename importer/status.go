@@ -78,7 +78,7 @@ type Trace struct {
 	Generation  int64          `json:"generation"`
 	Version     int64          `json:"version"`
 	DeathNo     int32          `json:"death_no"`
-	DeathStatus string         `json:"death_status"`
+	DeathStatus string         `json:"death_status"` // or erased
 	MergedInto  *string        `json:"merged_into,omitempty"`
 	Effects     []TracedEffect `json:"effects"`
 }
@@ -102,7 +102,7 @@ func ReadTrace(ctx context.Context, databaseURL string, consumer *Consumer, pati
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if consumer.Append == "" {
-		err = conn.QueryRow(ctx, `SELECT generation, version, death_no, death_status, merged_into::text FROM patient WHERE patient_id = $1`, patient).
+		err = conn.QueryRow(ctx, `SELECT generation, version, death_no, CASE event WHEN 'erased' THEN event ELSE death_status END, merged_into::text FROM patient WHERE patient_id = $1`, patient).
 			Scan(&t.Generation, &t.Version, &t.DeathNo, &t.DeathStatus, &t.MergedInto)
 		t.Known = err == nil
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) {

@@ -107,6 +107,12 @@ var scenarios = map[string]scenario{
 		w.exportedDay()
 		w.do("import", "morgue")
 	}, nothing, always("rerun", "import", "morgue", "--batch", "1", "--reapply", "--reason", "a test"), []string{"import", "morgue"}},
+	"prune": {nothing, func(w *twins) {
+		w.exportedDay()
+		w.do("export", "--snapshot")
+		w.do("import", "morgue")
+		w.do("import", "appointments")
+	}, always("prune", "--keep", "0"), nil},
 	"approval": {(*twins).brake, func(w *twins) {
 		w.exportedDay()
 		w.both(func(s *site) { s.fails(6, nil, "import", "morgue") })
@@ -210,6 +216,9 @@ func (w *twins) equal(after string) {
 	w.Helper()
 	if diff := cmp.Diff(w.calm.events(), w.killed.events()); diff != "" {
 		w.Fatalf("the log differs after a crash at %s:\n%s", after, diff)
+	}
+	if diff := cmp.Diff(w.calm.kept(), w.killed.kept()); diff != "" {
+		w.Fatalf("what is kept differs after a crash at %s:\n%s", after, diff)
 	}
 	if diff := cmp.Diff(w.calm.rows(), w.killed.rows()); diff != "" {
 		w.Fatalf("the consumers differ after a crash at %s:\n%s", after, diff)

@@ -2,13 +2,13 @@ package main_test
 
 import (
 	"fmt"
+	"path"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"waybill/exchange"
-	"waybill/internal/logtest"
 )
 
 // A year at the command line: old batches go, a consumer that was away begins again at the snapshot,
@@ -121,29 +121,40 @@ func TestAPruneKilledAnywhereIsFinishedByTheNext(t *testing.T) {
 	}
 }
 
-// left counts what a prune leaves: files by kind, events, plans, and rows of the outbox.
-func (s *site) left() []string {
+// left is the log, and what is kept of the rest.
+func (s *site) left() []string { return append(s.events(), s.kept()...) }
+
+// kept is the manifests and floors on the store, and how many parts, events and plans there are.
+func (s *site) kept() (lines []string) {
 	s.Helper()
-	store := s.place.Open(s)
-	events, err := logtest.EventsFrom(s.Context(), store, 3)
-	if err != nil {
-		s.Fatal(err)
-	}
-	var lines []string
-	for _, e := range events {
-		lines = append(lines, fmt.Sprintf("%d %s %s %d", e.Batch, e.Event, e.Patient, e.Version))
-	}
-	oldest, err := exchange.NewReader(store).Open(s.Context(), 3)
-	if err != nil {
-		s.Fatal(err)
-	}
-	below, err := exchange.NewReader(store).Below(s.Context(), oldest)
-	if err != nil {
-		s.Fatal(err)
-	}
+	parts := 0
+	s.walk("", func(name string) {
+		switch folder, _, _ := strings.Cut(name, "/"); folder {
+		case "parts":
+			parts++
+		case "log", "floors":
+			lines = append(lines, name)
+		}
+	})
+	slices.Sort(lines)
 	var rows, plans int
 	if err := s.conn["patients"].QueryRow(s.Context(), `SELECT (SELECT count(*) FROM patients.outbox), (SELECT count(*) FROM exporter.plan)`).Scan(&rows, &plans); err != nil {
 		s.Fatal(err)
 	}
-	return append(lines, fmt.Sprint(len(below.Parts), " parts and ", len(below.Manifests), " manifests below, ", rows, " rows, ", plans, " plans"))
+	return append(lines, fmt.Sprintf("%d parts, %d events, %d plans", parts, rows, plans))
+}
+
+// walk calls f for every file on the store.
+func (s *site) walk(folder string, f func(name string)) {
+	s.Helper()
+	for name, err := range s.place.Open(s).List(s.Context(), folder) {
+		if err != nil {
+			s.Fatal(err)
+		}
+		if name = path.Join(folder, name); strings.HasSuffix(path.Base(name), ".json") || strings.HasSuffix(name, ".parquet") {
+			f(name)
+		} else {
+			s.walk(name, f)
+		}
+	}
 }

@@ -61,8 +61,8 @@ func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
 	if env.json {
 		return env.printJSON(answer)
 	}
-	fmt.Fprintf(env.out, "%s batches%s up to %d: chain, %s parts (%s), %s rows: all as published\n",
-		count(answer.Batches), above(answer.First), answer.Last, count(answer.Parts), size(answer.Bytes), count(answer.Rows))
+	fmt.Fprintf(env.out, "%s%s up to %d: chain, %s parts (%s), %s rows: all as published\n",
+		plural(answer.Batches, "batch", "batches"), above(answer.First), answer.Last, count(answer.Parts), size(answer.Bytes), count(answer.Rows))
 	return nil
 }
 

@@ -27,16 +27,16 @@ type Event struct {
 	DeathNo    int32
 }
 
-// Events returns every event of the log in the order of batches and, within each, of parts.
+// Events returns every event of the log, from its floor on, in the order of batches and, within each,
+// of parts.
 func Events(ctx context.Context, store exchange.ReadStore) ([]Event, error) {
-	return EventsFrom(ctx, store, 0)
-}
-
-// EventsFrom is Events of the batches from one on.
-func EventsFrom(ctx context.Context, store exchange.ReadStore, batch int64) ([]Event, error) {
 	reader := exchange.NewReader(store)
+	begins, err := reader.Begins(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var events []Event
-	for entry, err := range reader.Entries(ctx, batch, -1) {
+	for entry, err := range reader.Entries(ctx, begins, -1) {
 		if err != nil {
 			return nil, err
 		}
