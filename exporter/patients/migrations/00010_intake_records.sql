@@ -60,6 +60,7 @@ CREATE TABLE patients.intake_told (
     death_earliest   timestamptz,
     death_latest     timestamptz,
     death_precision  text,
+    death_undated    boolean NOT NULL DEFAULT false,
     death_sequence   bigint,
     death_event      timestamptz,
     death_sent       timestamptz,
@@ -128,9 +129,8 @@ BEGIN
 
     -- What was said last is noted before the rows lose it.
     INSERT INTO patients.intake_told AS t (
-        source, patient_id, order_sequence, order_event, order_sent, death_status, death_earliest, death_latest,
-        death_precision, death_sequence, death_event, death_sent)
-    SELECT r.source, r.id, r.order_sequence, r.order_event, r.order_sent, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        source, patient_id, order_sequence, order_event, order_sent)
+    SELECT r.source, r.id, r.order_sequence, r.order_event, r.order_sent
     FROM patients.intake_row r
     WHERE r.source = intake_news.source AND r.turn = intake_news.turn AND r.outcome <> 'stale'
       AND (r.death_by_change AND r.death_status IS NOT NULL OR num_nonnulls(r.order_sequence, r.order_event, r.order_sent) > 0)
@@ -147,8 +147,8 @@ BEGIN
         FROM patients.intake_told t
         WHERE r.source = intake_news.source AND r.turn = intake_news.turn AND r.death_by_change
           AND t.source = r.source AND t.patient_id = r.id AND r.death_status IS NOT NULL
-          AND ((t.death_status, t.death_earliest, t.death_latest, t.death_precision)
-                   IS NOT DISTINCT FROM (r.death_status, r.death_earliest, r.death_latest, r.death_precision)
+          AND ((t.death_status, t.death_earliest, t.death_latest, t.death_precision, t.death_undated)
+                   IS NOT DISTINCT FROM (r.death_status, r.death_earliest, r.death_latest, r.death_precision, r.death_undated)
                OR intake_older(r.order_sequence, r.order_event, r.order_sent, t.death_sequence, t.death_event, t.death_sent))
         RETURNING r.id, r.order_sequence, r.order_event, r.order_sent)
     UPDATE patients.intake_told t
@@ -159,7 +159,7 @@ BEGIN
 
     UPDATE patients.intake_told t
     SET death_status = r.death_status, death_earliest = r.death_earliest, death_latest = r.death_latest,
-        death_precision = r.death_precision,
+        death_precision = r.death_precision, death_undated = r.death_undated,
         death_sequence = r.order_sequence, death_event = r.order_event, death_sent = r.order_sent
     FROM patients.intake_row r
     WHERE r.source = intake_news.source AND r.turn = intake_news.turn AND r.death_by_change AND r.death_status IS NOT NULL
@@ -413,20 +413,18 @@ END $$;
 -- intake_one takes in a row that has to do with a merge or a change of key, or comes before or
 -- after one: what its keys mean depends on the rows before it.
 -- +goose StatementBegin
-CREATE FUNCTION patients.intake_one(source text, seq bigint, turn integer) RETURNS bigint
+CREATE FUNCTION patients.intake_one(source text, turn integer) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    one       patients.intake_row;
     staged    patients.intake_row;
     dispute   text;
     conflicts bigint;
 BEGIN
     UPDATE patients.intake_row r
-    SET turn = intake_one.turn,
-        id = patients.intake_id(r.key_authority, r.key_type, r.key_value, r.id, r.key_is_id),
+    SET id = patients.intake_id(r.key_authority, r.key_type, r.key_value, r.id, r.key_is_id),
         retired_id = patients.intake_id(r.retired_authority, r.retired_type, r.retired_value, r.retired_id, r.retired_is_id)
-    WHERE r.source = intake_one.source AND r.turn = 0 AND r.seq = intake_one.seq
+    WHERE r.source = intake_one.source AND r.turn = intake_one.turn
     RETURNING * INTO staged;
     IF staged.act = 'rekey' THEN
         dispute := patients.intake_rekey(staged);
@@ -461,8 +459,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     turns     integer;
+    alone     integer; -- rows that make turns of their own, behind the others
     conflicts bigint := 0;
-    one       record;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('patients.intake ' || intake_apply.source, 0));
     -- A clock that is ahead would make all that comes later look old.
@@ -496,15 +494,20 @@ BEGIN
           FROM patients.intake_row o WHERE o.source = intake_apply.source AND o.turn = 1) n
     WHERE r.source = intake_apply.source AND r.turn = 1 AND r.id = n.id AND r.seq = n.seq AND n.turn > 1;
     turns := (SELECT coalesce(max(r.turn), 0) FROM patients.intake_row r WHERE r.source = intake_apply.source);
+    UPDATE patients.intake_row r SET turn = n.turn
+    FROM (SELECT o.id, o.seq, turns + row_number() OVER (
+              ORDER BY o.order_sequence NULLS FIRST, o.order_event NULLS FIRST, o.order_sent NULLS FIRST, o.seq) AS turn
+          FROM patients.intake_row o WHERE o.source = intake_apply.source AND o.turn = 0) n
+    WHERE r.source = intake_apply.source AND r.turn = 0 AND r.id = n.id AND r.seq = n.seq;
+    GET DIAGNOSTICS alone = ROW_COUNT;
+    IF turns + alone > 1 THEN
+        ANALYZE patients.intake_row; -- else each of many small turns looks through all of the rows
+    END IF;
     FOR turn IN 1 .. turns LOOP
         conflicts := conflicts + patients.intake_turn(intake_apply.source, turn);
     END LOOP;
-    FOR one IN
-        SELECT r.seq FROM patients.intake_row r WHERE r.source = intake_apply.source AND r.turn = 0
-        ORDER BY r.order_sequence NULLS FIRST, r.order_event NULLS FIRST, r.order_sent NULLS FIRST, r.seq
-    LOOP
-        turns := turns + 1;
-        conflicts := conflicts + patients.intake_one(intake_apply.source, one.seq, turns);
+    FOR turn IN turns + 1 .. turns + alone LOOP
+        conflicts := conflicts + patients.intake_one(intake_apply.source, turn);
     END LOOP;
     RETURN conflicts;
 END $$;
