@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -155,6 +157,8 @@ func (in *Inbox) open(ctx context.Context) (done func(), err error) {
 		return nil, err
 	}
 	return func() {
+		// The end of the session would do too, a moment later than the next command may come.
+		_ = register.Unlock(context.WithoutCancel(ctx), in.conn)
 		_ = in.conn.Close(context.WithoutCancel(ctx))
 		in.spool.Close()
 	}, nil
@@ -266,6 +270,7 @@ func (in *Inbox) waiting(files []drop.File, decided []FileResult) (list []Waitin
 			})
 		}
 	}
+	slices.SortStableFunc(list, func(a, b Waiting) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 

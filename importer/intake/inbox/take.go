@@ -99,7 +99,7 @@ func (in *Inbox) takeIn(ctx context.Context, tx pgx.Tx, entry register.File, got
 	}
 	result.Status, result.Reason = before.status, before.reason
 	if before.known != nil {
-		return register.Resent(ctx, tx, before.known.ID, entry)
+		return register.Resent(ctx, tx, in.Partner, before.known.ID, entry)
 	}
 	entry.Status, entry.Reason, entry.MovesTo = before.status, before.reason, in.doneFolder()
 	if before.status == register.Skipped {
@@ -206,8 +206,15 @@ func (in *Inbox) enter(ctx context.Context, tx pgx.Tx, entry register.File, resu
 // and where numbers hold each other up, it stays the one that is expected.
 func (in *Inbox) number(ctx context.Context, tx pgx.Tx, entry register.File, result *FileResult) error {
 	refused := entry.Status == register.Refused
-	if entry.Ordinal < 0 || refused && in.Settings.rules.Hold {
+	if entry.Ordinal < 0 {
 		return nil
+	}
+	if refused && in.Settings.rules.Hold {
+		if in.state.Begun {
+			return nil
+		}
+		first := in.expected(entry.Ordinal)
+		return register.Expect(ctx, tx, in.Partner, first, first, first)
 	}
 	if in.state.Begun && entry.Ordinal < in.state.Next {
 		if refused {

@@ -78,6 +78,9 @@ func Newest(ctx context.Context, db DB, partner string) (id int64, err error) {
 
 // Enter decides a file, or decides one anew that was refused, and returns its id.
 func Enter(ctx context.Context, db DB, partner string, f File) (id int64, err error) {
+	if err := unsee(ctx, db, partner, f.Name); err != nil {
+		return 0, err
+	}
 	var reason any
 	if f.Status != Taken {
 		reason = f.Reason
@@ -94,9 +97,18 @@ func Enter(ctx context.Context, db DB, partner string, f File) (id int64, err er
 }
 
 // Resent notes that a decided file is there again.
-func Resent(ctx context.Context, db DB, id int64, f File) error {
+func Resent(ctx context.Context, db DB, partner string, id int64, f File) error {
+	if err := unsee(ctx, db, partner, f.Name); err != nil {
+		return err
+	}
 	_, err := db.Exec(ctx, `UPDATE intake.file SET resent = resent + 1, modified = $2, moved_at = NULL, companion = nullif($3, '') WHERE id = $1`,
 		id, orNil(f.Modified), f.Companion)
+	return err
+}
+
+// unsee forgets that an undecided file was seen: it is decided now.
+func unsee(ctx context.Context, db DB, partner, name string) error {
+	_, err := db.Exec(ctx, `DELETE FROM intake.sighting WHERE partner = $1 AND name = $2`, partner, name)
 	return err
 }
 

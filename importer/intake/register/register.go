@@ -26,6 +26,12 @@ func Lock(ctx context.Context, conn *pgx.Conn, partner string) (locked bool, err
 	return locked, err
 }
 
+// Unlock lets others take in a partner's files before this session has ended.
+func Unlock(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SELECT pg_advisory_unlock_all()`)
+	return err
+}
+
 // Partner is where a partner's numbering stands.
 type Partner struct {
 	Next    int64
@@ -119,13 +125,14 @@ func Polled(ctx context.Context, conn *pgx.Conn, partner string, files []drop.Fi
 	})
 }
 
-// Decided returns how to tell the files that were decided, among those found.
+// Decided returns how to tell the files that were decided and left, among those found: one that lies
+// where another was moved away is new.
 func Decided(ctx context.Context, db DB, partner string, found []exchange.Found) (func(exchange.Found) bool, error) {
 	names := make([]string, len(found))
 	for i, f := range found {
 		names[i] = f.Name
 	}
-	rows, err := db.Query(ctx, `SELECT name, bytes, modified FROM intake.file WHERE partner = $1 AND name = ANY($2) AND NOT again`, partner, names)
+	rows, err := db.Query(ctx, `SELECT name, bytes, modified FROM intake.file WHERE partner = $1 AND name = ANY($2) AND NOT again AND (moves_to IS NULL OR moved_at IS NULL)`, partner, names)
 	if err != nil {
 		return nil, err
 	}
