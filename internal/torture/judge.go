@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exchange"
@@ -14,6 +15,7 @@ import (
 	"waybill/importer"
 	"waybill/internal/audit"
 	"waybill/internal/hospital"
+	"waybill/internal/logtest"
 	"waybill/internal/site"
 	"waybill/internal/spool"
 	"waybill/reconcile"
@@ -70,6 +72,50 @@ func (j *judge) audit(ctx context.Context, margin time.Duration) error {
 		}
 		return nil
 	})
+}
+
+// once demands that the log has every event of the outbox once. It asks neither plans nor cursors, by
+// which reconcile tells what belongs to a batch.
+func (j *judge) once(ctx context.Context, place exchange.Store) error {
+	type event struct {
+		patient uuid.UUID
+		version int64
+	}
+	logged, err := logtest.Events(ctx, place)
+	if err != nil {
+		return err
+	}
+	times := map[event]int{}
+	for _, e := range logged {
+		times[event{e.Patient, e.Version}]++
+	}
+	var all, lost, doubled int
+	err = withConnections(ctx, j.Site, func(conns map[string]*pgx.Conn) error {
+		rows, err := conns[site.Patients].Query(ctx, `SELECT patient_id, version FROM patients.outbox`)
+		if err != nil {
+			return err
+		}
+		var e event
+		_, err = pgx.ForEachRow(rows, []any{&e.patient, &e.version}, func() error {
+			all++
+			switch n := times[e]; {
+			case n == 0:
+				lost++
+			case n > 1:
+				doubled++
+			}
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nof %d events in the outbox, the log has lost %d and doubled %d\n", all, lost, doubled)
+	if lost+doubled > 0 || len(logged) != all {
+		return fmt.Errorf("the log has %d events of %d", len(logged), all)
+	}
+	return nil
 }
 
 // reconcile compares every row of source, log and consumers.

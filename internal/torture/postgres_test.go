@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -59,10 +60,7 @@ func TestPostgreSQLDiesUnderLoad(t *testing.T) {
 	if err := e.runAll(t.Context(), runs); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.reconcile(t.Context(), place); err != nil {
-		t.Error(err)
-	}
-	if err := j.audit(t.Context(), 0); err != nil {
+	if err := errors.Join(j.once(t.Context(), place), j.reconcile(t.Context(), place), j.audit(t.Context(), 0)); err != nil {
 		t.Error(err)
 	}
 }

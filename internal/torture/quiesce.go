@@ -32,7 +32,11 @@ func (w *world) quiesce(ctx context.Context, j *judge) error {
 			failed = append(failed, fmt.Errorf("waybill %s ended with %d", command, code))
 		}
 	}
-	failed = append(failed, j.audit(ctx, longest+time.Minute), w.noDebris())
+	place, err := w.Place()
+	if err != nil {
+		return err
+	}
+	failed = append(failed, j.once(ctx, place), j.audit(ctx, longest+time.Minute), w.noDebris())
 	return errors.Join(failed...)
 }
 
