@@ -56,7 +56,7 @@ func (s *site) history() {
 	s.export()
 	s.register(1)
 	s.snapshot() // 6, 7
-	s.exec(`UPDATE patients.patient SET given_name = 'X' WHERE id = (SELECT min(id::text)::uuid FROM patients.patient)`)
+	s.exec(`UPDATE patients.patient SET given_name = 'X' WHERE death_status = 'formal'`)
 	s.export()
 }
 
