@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -116,7 +115,7 @@ func (f format) parse(text string, unknown []string) (parts, error) {
 func parseWay(way []token, text string, unknown []string) (p parts, ok bool) {
 	for _, t := range way {
 		if t.part == "" {
-			if !strings.HasPrefix(strings.ToLower(text), t.text) {
+			if len(text) < len(t.text) || !strings.EqualFold(text[:len(t.text)], t.text) {
 				return p, false
 			}
 			text = text[len(t.text):]
@@ -154,28 +153,42 @@ func (p *parts) set(part, text string, unknown []string) bool {
 		p.month = slices.Index(months, strings.ToLower(text)) + 1
 		return p.month > 0
 	}
-	n, err := strconv.ParseUint(text, 10, 16)
-	if slices.Contains(unknown, text) {
-		n, err = 0, nil
-	}
-	if err != nil {
-		return false
+	n := 0
+	if !slices.Contains(unknown, text) {
+		var ok bool
+		if n, ok = number(text); !ok {
+			return false
+		}
 	}
 	switch part {
 	case "yyyy":
-		p.year = int(n)
+		p.year = n
 	case "mm":
-		p.month = int(n)
+		p.month = n
 	case "dd":
-		p.day = int(n)
+		p.day = n
 	case "hh":
-		p.hour = int(n)
+		p.hour = n
 	case "mi":
-		p.minute, p.timed = int(n), true
+		p.minute, p.timed = n, true
 	default:
-		p.second = int(n)
+		p.second = n
 	}
 	return p.month <= 12 && p.day <= 31 && p.hour <= 23 && p.minute <= 59 && p.second <= 60
+}
+
+// number reads a part's digits.
+func number(text string) (n int, ok bool) {
+	if text == "" || len(text) > 4 {
+		return 0, false
+	}
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return 0, false
+		}
+		n = 10*n + int(text[i]-'0')
+	}
+	return n, true
 }
 
 // parseTime adds a time of day, hhmm or hh:mi with or without seconds.
@@ -212,15 +225,26 @@ func (p parts) period(zone *time.Location) (record.Period, error) {
 
 // text returns the date as FHIR writes it, as exactly as it is known.
 func (p parts) text() (string, error) {
-	text := fmt.Sprintf("%04d", p.year)
-	if p.month > 0 {
-		text += fmt.Sprintf("-%02d", p.month)
-		if p.day > 0 {
-			text += fmt.Sprintf("-%02d", p.day)
-		}
-	}
-	if !record.IsPartialDate(text) {
+	text := p.append(make([]byte, 0, 10))
+	if !record.IsPartialDate(string(text)) {
 		return "", errDate
 	}
-	return text, nil
+	return string(text), nil
+}
+
+func (p parts) append(text []byte) []byte {
+	two := func(n int) { text = append(text, byte('0'+n/10%10), byte('0'+n%10)) }
+	two(p.year / 100)
+	two(p.year % 100)
+	if p.month == 0 {
+		return text
+	}
+	text = append(text, '-')
+	two(p.month)
+	if p.day == 0 {
+		return text
+	}
+	text = append(text, '-')
+	two(p.day)
+	return text
 }

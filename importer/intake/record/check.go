@@ -101,19 +101,30 @@ func (i Identifier) check() error {
 }
 
 func checkText(s string) error {
-	if len(s) > maxText && utf8.RuneCountInString(s) > maxText {
+	if len(s) <= maxText && isPlain(s) {
+		return nil
+	}
+	switch {
+	case utf8.RuneCountInString(s) > maxText:
 		return fmt.Errorf("longer than %d characters", maxText)
-	}
-	if strings.IndexByte(s, 0) >= 0 {
+	case strings.IndexByte(s, 0) >= 0:
 		return errors.New("holds a NUL character")
-	}
-	if !utf8.ValidString(s) {
+	case !utf8.ValidString(s):
 		return errors.New("not UTF-8")
-	}
-	if strings.ContainsRune(s, utf8.RuneError) {
+	case strings.ContainsRune(s, utf8.RuneError):
 		return errors.New("holds the mark of a lost character (U+FFFD)")
 	}
 	return nil
+}
+
+// isPlain reports whether text is ASCII without NUL, as most is.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] == 0 || s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // Field names the field that a reason is about, if there is one.

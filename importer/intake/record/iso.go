@@ -67,6 +67,31 @@ func parseISO(layout, text, precision string, zone *time.Location) (time.Time, s
 
 // IsPartialDate reports whether text is a year, a month or a day of the calendar, as FHIR has them.
 func IsPartialDate(text string) bool {
-	_, precision, err := readISO(text, time.UTC)
-	return err == nil && precision != Minute
+	part := func(from, to int) int {
+		n := 0
+		for _, c := range []byte(text[from:to]) {
+			if c < '0' || c > '9' {
+				return -1
+			}
+			n = 10*n + int(c-'0')
+		}
+		return n
+	}
+	switch len(text) {
+	case 4:
+		return part(0, 4) >= 0
+	case 7:
+		return text[4] == '-' && part(0, 4) >= 0 && isDay(part(0, 4), part(5, 7), 1)
+	case 10:
+		return text[4] == '-' && text[7] == '-' && part(0, 4) >= 0 && isDay(part(0, 4), part(5, 7), part(8, 10))
+	}
+	return false
+}
+
+// isDay reports whether the calendar has a day.
+func isDay(year, month, day int) bool {
+	if month < 1 || month > 12 || day < 1 {
+		return false
+	}
+	return day <= 28 || day == midnight(year, month, day).Day()
 }

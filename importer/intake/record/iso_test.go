@@ -113,6 +113,9 @@ func FuzzPeriod(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		if _, precision, err := readISO(text, time.UTC); IsPartialDate(text) != (err == nil && precision != Minute) {
+			t.Errorf("%q is a partial date: %t", text, IsPartialDate(text))
+		}
 		p, err := PeriodOf(text, zone)
 		if err != nil {
 			if !errors.Is(err, ErrISO) {
