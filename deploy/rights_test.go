@@ -41,6 +41,12 @@ func TestGrantsAreEnoughAndNotMore(t *testing.T) {
 	h.may("appointments", "appointments_app",
 		`INSERT INTO appointments.appointment (patient_id, resource, kind, starts_at, ends_at) VALUES ('00000000-0000-4000-8000-000000000001', 'room 1', 'consultation', now() + interval '1 day', now() + interval '25 hours')`)
 	h.may("morgue", "morgue_app", `UPDATE morgue.case_file SET state = 'received', tag = 'T1'`)
+	h.prune()
+	h.may("patients", "patients_privacy", `SELECT patients.erase_patient('00000000-0000-4000-8000-000000000001')`)
+	h.export((*exporter.Exporter).Run)
+	h.load("morgue")
+	h.load("appointments")
+	h.may("morgue", "morgue_app", `UPDATE morgue.case_file SET state = 'released'`)
 }
 
 // Everything here must be refused for want of a right.
@@ -59,6 +65,14 @@ func TestGrantsRefuse(t *testing.T) {
 		{"patients", "patients_export", `UPDATE patients.outbox SET version = 1`},
 		{"patients", "patients_export", `UPDATE patients.outbox SET tx = '1'`},
 		{"patients", "patients_export", `DELETE FROM exporter.plan`},
+		{"patients", "patients_export", `SELECT exporter.prune_outbox(1, 0, 1, false)`},
+		{"patients", "patients_app", `SELECT patients.erase_patient('00000000-0000-4000-8000-000000000001')`},
+		{"patients", "patients_prune", `SELECT FROM patients.outbox`},
+		{"patients", "patients_prune", `DELETE FROM patients.outbox`},
+		{"patients", "patients_prune", `UPDATE exporter.plan SET kind = 'snapshot'`},
+		{"patients", "patients_prune", `SELECT patients.erase_patient('00000000-0000-4000-8000-000000000001')`},
+		{"patients", "patients_privacy", `SELECT FROM patients.patient`},
+		{"patients", "patients_privacy", `DELETE FROM patients.erasure`},
 		{"morgue", "morgue_import", `CREATE TABLE morgue.mine ()`},
 		{"morgue", "morgue_import", `TRUNCATE morgue.ledger`},
 		{"morgue", "morgue_import", `ALTER TABLE morgue.checkpoint ADD COLUMN x int`},
@@ -85,7 +99,7 @@ type hospital struct {
 	store *store.Place
 }
 
-var roles = []string{"patients_app", "patients_export", "morgue_import", "morgue_app", "appointments_import", "appointments_app"}
+var roles = []string{"patients_app", "patients_export", "patients_prune", "patients_privacy", "morgue_import", "morgue_app", "appointments_import", "appointments_app"}
 
 func newHospital(t *testing.T) *hospital {
 	t.Helper()
@@ -111,13 +125,19 @@ func newHospital(t *testing.T) *hospital {
 func (h *hospital) service(name string, migrate func(context.Context, string) error) {
 	h.Helper()
 	h.urls[name] = pgtest.Database(h.TB, migrate, name)
-	grants, err := os.ReadFile("postgres/" + name + ".sql")
-	if err != nil {
-		h.Fatal(err)
+	files := []string{name}
+	if name == "patients" {
+		files = append(files, "patients-prune", "patients-erase")
 	}
 	owner := connect(h.TB, h.urls[name])
-	exec(h.TB, owner, string(grants))
-	exec(h.TB, owner, string(grants)) // again does no harm
+	for _, file := range files {
+		grants, err := os.ReadFile("postgres/" + file + ".sql")
+		if err != nil {
+			h.Fatal(err)
+		}
+		exec(h.TB, owner, string(grants))
+		exec(h.TB, owner, string(grants)) // again does no harm
+	}
 }
 
 func (h *hospital) consumer(name string) *importer.Consumer {
@@ -166,6 +186,17 @@ func (h *hospital) export(export func(*exporter.Exporter, context.Context) (expo
 		h.Fatal(err)
 	}
 	if s, err := export(e, h.Context()); err != nil || len(s.Batches) == 0 {
+		h.Fatal(s, err)
+	}
+}
+
+func (h *hospital) prune() {
+	h.Helper()
+	e, err := exporter.New(exporter.Config{DatabaseURL: h.as("patients", "patients_prune"), Store: h.store, Delete: h.store, Spool: h.TempDir()})
+	if err != nil {
+		h.Fatal(err)
+	}
+	if s, err := e.Prune(h.Context(), exporter.PruneOptions{}); err != nil || s.Batches == 0 || s.Plans == 0 {
 		h.Fatal(s, err)
 	}
 }

@@ -12,6 +12,6 @@ GRANT SELECT, INSERT ON patients.alias TO patients_app;
 
 -- `waybill export`, and `status` and `trace` at the producer, which only read.
 GRANT USAGE ON SCHEMA patients, exporter TO patients_export;
-GRANT SELECT ON patients.outbox TO patients_export;
+GRANT SELECT ON patients.outbox, patients.erasure, exporter.floor TO patients_export;
 GRANT SELECT, INSERT, UPDATE ON exporter.plan TO patients_export;
 GRANT SELECT, INSERT, UPDATE, DELETE ON exporter.store_health TO patients_export;

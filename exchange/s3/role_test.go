@@ -72,10 +72,10 @@ func TestRolesCanDoTheirWorkAndNoMore(t *testing.T) {
 		{
 			"prune",
 			func(s *s3.Store) []func(context.Context) error {
-				return []func(context.Context) error{remove(s, part), remove(s, foreign)}
+				return []func(context.Context) error{publish(s, "floors/000000000001.json"), remove(s, part), remove(s, foreign)}
 			},
 			func(s *s3.Store) []func(context.Context) error {
-				return []func(context.Context) error{put(s, part), publish(s, "log/000000000/000000000003.json"), remove(s, "README.txt")}
+				return []func(context.Context) error{put(s, part), publish(s, "log/000000000/000000000003.json"), remove(s, "README.txt"), remove(s, "floors/000000000001.json")}
 			},
 		},
 		{

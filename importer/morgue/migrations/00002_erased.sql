@@ -4,10 +4,11 @@
 ALTER TABLE alert DROP CONSTRAINT alert_kind_check, ADD CONSTRAINT alert_kind_check
     CHECK (kind IN ('identity', 'identity_changed', 'merged_in_custody', 'merge_conflict', 'erased_in_custody'));
 
--- Fires after case_file_touched: that nothing is left was no person's edit.
+-- Fires after case_file_touched: that nothing is left was no person's edit. As its owner: staff
+-- need no right to the projection.
 -- +goose StatementBegin
 CREATE FUNCTION forget_erased() RETURNS trigger
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     IF NEW.state IN ('released', 'void') AND EXISTS (SELECT FROM patient p WHERE p.patient_id = NEW.patient_id AND p.event = 'erased') THEN
         NEW.family_name := NULL;
