@@ -113,6 +113,12 @@ var scenarios = map[string]scenario{
 		w.do("import", "morgue")
 		w.do("import", "appointments")
 	}, always("prune", "--keep", "0"), nil},
+	"correction": {nothing, func(w *twins) {
+		w.exportedDay()
+		w.both(func(s *site) {
+			s.exec("patients", `UPDATE patients.outbox SET sex = 'other' WHERE patient_id = $1`, patient(4*(w.days-1)))
+		})
+	}, always("rerun", "export", "--window", "2020-01-01/P100Y", "--correct", "--reason", "a test"), []string{"export"}},
 	"approval": {(*twins).brake, func(w *twins) {
 		w.exportedDay()
 		w.both(func(s *site) { s.fails(6, nil, "import", "morgue") })

@@ -3,11 +3,13 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -185,4 +187,31 @@ func TestARerunOfAnExportAfterPruning(t *testing.T) {
 	s.fails(3, []string{"the outbox no longer has all of its events"}, "rerun", "export", "--batch", "1", "--reason", "an audit")
 	s.do("prune", "--keep", "0", "--leave-behind", "morgue@east", "--leave-behind", "appointments@east")
 	s.fails(2, []string{"it was pruned: the log begins at batch 3"}, "rerun", "export", "--batch", "1", "--dry-run")
+}
+
+// Kill -9 between the steps of a correction; ask again; there is one, and one only.
+func TestACorrectionThatIsKilledIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.firstDay()
+	s.do("export")
+	correct := []string{"rerun", "export", "--batch", "1", "--correct", "--reason", "a test"}
+	for i, point := range []string{"rerun.1", "export.2", "export.3", "export.4", "export.5", "export.6"} {
+		s.exec("patients", `UPDATE patients.outbox SET sex = 'other' WHERE patient_id = $1`, patient(i))
+		if r := s.run([]string{"WAYBILL_KILL_AT=" + point}, correct...); r.signal != syscall.SIGKILL {
+			t.Fatalf("not killed at %s: exit %d\n%s%s", point, r.code, r.stdout, r.stderr)
+		}
+		s.awaitBackends()
+		s.do(correct...)
+		newest := 2 + i
+		if got := s.one("patients", `SELECT string_agg(concat_ws('.', batch, revision), ' ' ORDER BY batch DESC) FROM exporter.plan WHERE kind = 'correction'`); !strings.HasPrefix(got, fmt.Sprintf("%d.%d", newest, i+1)) {
+			t.Errorf("killed at %s: corrections %s, want %d of them", point, got, i+1)
+		}
+		s.says(s.do(correct...), fmt.Sprintf("corrected by batch %d\n", newest), "as published  same\n")
+	}
+	s.exchangeAll()
+	if got := s.one("morgue", `SELECT concat_ws(' ', count(*), min(revision), count(*) FILTER (WHERE sex = 'other')) FROM morgue.patient`); got != "3 6 3" {
+		t.Errorf("the morgue has %s", got)
+	}
+	s.reconciled(0)
 }

@@ -89,6 +89,7 @@ func TestPatientsAppearNowhereButInTheParts(t *testing.T) {
 	w.aBadDay(options)
 	w.sqlThatFails()
 	w.rowsThatBreakTheContract()
+	w.deliveries()
 	w.everyOtherCommand()
 	w.gather()
 
@@ -168,6 +169,12 @@ func (w *witness) everythingDiffers() {
 		w.watch(3, nil, append([]string{"reconcile", "morgue", "appointments", "--against", source, "--out", consumers + "-ids"}, ids...)...)
 	}
 	w.watch(2, nil, "reconcile", "--since", w.name())
+	window := []string{"rerun", "export", "--window", "2020-01-01/P100Y"}
+	w.watch(3, nil, append(window, "--dry-run")...)
+	w.watch(0, nil, append(window, "--dry-run", "--correct", "--json")...)
+	w.watch(0, nil, append(window, "--correct", "--reason", w.name())...)
+	w.watch(2, nil, "rerun", "import", "morgue", "--window", w.name())
+	w.watch(-1, nil, "rerun", "import", "morgue", "--window", "today", "--reason", w.name())
 	w.watch(-1, nil, "doctor")
 	w.watch(-1, nil, "doctor", "--json")
 }

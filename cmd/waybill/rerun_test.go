@@ -24,7 +24,7 @@ func TestARerunOfAWindowSaysWhichBatchesItChose(t *testing.T) {
 	}
 
 	s.fails(2, []string{"there is none in that time: batches 0..2 were applied here, of 20"}, "rerun", "import", "morgue", "--window", "2020-01-01", "--dry-run")
-	s.fails(2, []string{`\"soon\": \"soon\" is no time; write yesterday`}, "rerun", "import", "morgue", "--window", "soon", "--dry-run")
+	s.fails(2, []string{"is no time; write yesterday"}, "rerun", "import", "morgue", "--window", "soon", "--dry-run")
 	s.fails(2, []string{"--by is about --window"}, "rerun", "import", "morgue", "--batch", "1", "--by", "recorded", "--dry-run")
 	s.fails(2, []string{"--batch", "--window"}, "rerun", "import", "morgue", "--dry-run")
 	s.fails(2, []string{"--batch", "--window"}, "rerun", "import", "morgue", "--batch", "1", "--window", "today", "--dry-run")

@@ -18,7 +18,7 @@ var durationForm = regexp.MustCompile(`^P(?:(\d{1,4})Y)?(?:(\d{1,4})M)?(?:(\d{1,
 func readDuration(text string) (d duration, err error) {
 	groups := durationForm.FindStringSubmatch(text)
 	if groups == nil || text[len(text)-1] == 'T' || text == "P" {
-		return d, fmt.Errorf("%q is no duration like P1D, PT1H or P1DT12H", text)
+		return d, fmt.Errorf("%s is no duration like P1D, PT1H or P1DT12H", named(text))
 	}
 	var n [8]int
 	for i, digits := range groups {

@@ -29,9 +29,20 @@ func Parse(text string, now time.Time) (Period, error) {
 		err = fmt.Errorf("it ends at %s, which is not after its beginning", p.To.Format(time.RFC3339))
 	}
 	if err != nil {
-		return Period{}, fmt.Errorf("%q: %w; write %s", text, err, Examples)
+		return Period{}, fmt.Errorf("%s: %w; write %s", named(text), err, Examples)
 	}
 	return p, nil
+}
+
+var timeLike = regexp.MustCompile(`^(\d|P[\dT])[0-9TZPYMWDHS:+./-]*$`)
+
+// named repeats what was written only if it looks like a time: anything else may be a name that is not
+// ours to print.
+func named(text string) string {
+	if timeLike.MatchString(text) {
+		return text
+	}
+	return "what is given"
 }
 
 func parse(text string, now time.Time) (Period, error) {
@@ -103,7 +114,7 @@ var momentUnits = []struct{ layout, unit string }{
 func readMoment(text string, zone *time.Location) (m moment, err error) {
 	groups := momentForm.FindStringSubmatch(text)
 	if groups == nil {
-		return m, fmt.Errorf("%q is no time", text)
+		return m, fmt.Errorf("%s is no time", named(text))
 	}
 	suffix := groups[5]
 	local := strings.TrimSuffix(text, suffix)
@@ -119,7 +130,7 @@ func readMoment(text string, zone *time.Location) (m moment, err error) {
 	if suffix != "" {
 		offset, err := time.Parse("Z07:00", suffix)
 		if err != nil || m.unit == "P1D" {
-			return m, fmt.Errorf("%q is no time", text)
+			return m, fmt.Errorf("%s is no time", named(text))
 		}
 		_, seconds := offset.Zone()
 		m.offset, m.wall = true, m.wall.Add(-time.Duration(seconds)*time.Second)

@@ -109,6 +109,17 @@ func TestWhatIsNoPeriodIsRefusedWithAnExample(t *testing.T) {
 	}
 }
 
+// What was written may be a name, in the wrong place.
+func TestOnlyTimesAreRepeated(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{"Smyth": false, "2026-02-30": true, "P1X": false, "2026-13-01/PT1H": true, "SMYTH": false, "2026-11-21/Smyth": false} {
+		_, err := period.Parse(text, time.Now())
+		if err == nil || strings.Contains(err.Error(), text) != want || strings.Contains(err.Error(), "Smyth") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 // Whatever is read is a period, and the same anywhere when it names its offsets.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"yesterday", "2026-11-21", "2026-10-25T02", "2026-11-21T10/PT1H", "P1M/2026-11-21T10:00:00Z", "2026-11-21T10:00:00Z/2026-11-21T12:30:00+05:45"} {
