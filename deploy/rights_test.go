@@ -38,6 +38,7 @@ func TestGrantsAreEnoughAndNotMore(t *testing.T) {
 		h.load("morgue")
 		h.load("appointments")
 	}
+	h.correct()
 	h.may("appointments", "appointments_app",
 		`INSERT INTO appointments.appointment (patient_id, resource, kind, starts_at, ends_at) VALUES ('00000000-0000-4000-8000-000000000001', 'room 1', 'consultation', now() + interval '1 day', now() + interval '25 hours')`)
 	h.may("morgue", "morgue_app", `UPDATE morgue.case_file SET state = 'received', tag = 'T1'`)
@@ -186,6 +187,20 @@ func (h *hospital) export(export func(*exporter.Exporter, context.Context) (expo
 		h.Fatal(err)
 	}
 	if s, err := export(e, h.Context()); err != nil || len(s.Batches) == 0 {
+		h.Fatal(s, err)
+	}
+}
+
+// correct has what an owner mended in the outbox stated again.
+func (h *hospital) correct() {
+	h.Helper()
+	exec(h.TB, connect(h.TB, h.urls["patients"]), `UPDATE patients.outbox SET sex = 'other'`)
+	e, err := exporter.New(exporter.Config{DatabaseURL: h.as("patients", "patients_export"), Store: h.store, Spool: h.TempDir()})
+	if err != nil {
+		h.Fatal(err)
+	}
+	s, err := e.Rerun(h.Context(), exporter.RerunOptions{Batches: []int64{1}, Correct: true, Reason: "a test", Person: "ann"})
+	if err != nil || len(s.Corrections) != 1 {
 		h.Fatal(s, err)
 	}
 }

@@ -14,4 +14,7 @@ GRANT SELECT, INSERT ON patients.alias TO patients_app;
 GRANT USAGE ON SCHEMA patients, exporter TO patients_export;
 GRANT SELECT ON patients.outbox, patients.erasure, exporter.floor TO patients_export;
 GRANT SELECT, INSERT, UPDATE ON exporter.plan TO patients_export;
+-- For `rerun export`: it compares in a temporary table, and says who asked for a correction.
+DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO patients_export', current_database()); END $$;
+GRANT SELECT, INSERT ON exporter.rerun TO patients_export;
 GRANT SELECT, INSERT, UPDATE, DELETE ON exporter.store_health TO patients_export;
