@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -103,7 +104,7 @@ func ended(held context.Context, job Job, result Result, err error) ending {
 	case err == nil && result.Idle:
 		return ending{outcome: Nothing, message: result.Text}
 	case err == nil:
-		return ending{outcome: Done, message: result.Text}
+		return ending{outcome: Done, message: shorten(result.Text)}
 	case cancelled:
 		return ending{outcome: Cancelled, message: "cancelled by " + order.person}
 	case errors.Is(err, errTimeout):
@@ -114,7 +115,7 @@ func ended(held context.Context, job Job, result Result, err error) ending {
 	case cause != nil && !errors.Is(cause, errTakenOver) && !isFault(cause):
 		return ending{outcome: HandedBack, message: "its machine was stopped"}
 	default:
-		return ending{outcome: Failed, class: fault.ClassOf(err), message: shorten(err.Error()), hint: fault.HintOf(err)}
+		return ending{outcome: Failed, class: fault.ClassOf(err), message: shorten(strings.TrimSpace(err.Error() + "\n" + result.Text)), hint: fault.HintOf(err)}
 	}
 }
 
@@ -124,11 +125,11 @@ func isFault(err error) bool {
 }
 
 func shorten(text string) string {
-	const most = 1000
+	const most = 16_000
 	if len(text) <= most {
 		return text
 	}
-	return text[:most] + "…"
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // finish notes the end, and what follows from it.

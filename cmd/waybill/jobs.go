@@ -172,6 +172,12 @@ func progressOf(run jobs.RunOf) string {
 // resultOf is how a run ended, in a word, and what there is to say of it.
 func resultOf(run jobs.RunOf) (result, detail string) {
 	result, detail = run.Outcome, run.Message
+	if first, _, more := strings.Cut(detail, "\n"); more {
+		detail = fmt.Sprintf("%s … (--run %d)", first, run.ID)
+		if run.Outcome == jobs.Done {
+			detail = fmt.Sprintf("(--run %d)", run.ID)
+		}
+	}
 	if run.Outcome == jobs.Failed {
 		result = run.Class
 	}
@@ -185,6 +191,7 @@ type jobsHistoryCommand struct {
 	Service string `arg:"" optional:"" help:"One service (default: every service that has a configuration)."`
 	Job     string `placeholder:"JOB" help:"Of this job only."`
 	Last    int    `default:"20" placeholder:"N" help:"How many runs (default: ${default})."`
+	Number  int64  `name:"run" placeholder:"N" help:"Only this run, with all that it has to say."`
 }
 
 // serviceHistory is one service's answer.
@@ -202,8 +209,11 @@ func (c *jobsHistoryCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	if c.Number > 0 {
+		return c.one(ctx, env, parties)
+	}
 	services := []serviceHistory{}
-	runs := env.table("SERVICE", "RUN", "JOB", "BECAUSE", "STARTED", "TOOK", "MACHINE", "RESULT", "")
+	runs := env.table(runHead...)
 	decisions := env.table("SERVICE", "AT", "JOB", "DECISION", "BY", "REASON")
 	for _, party := range parties {
 		h, err := party.history(ctx, c.Job, c.Last)
@@ -224,6 +234,34 @@ func (c *jobsHistoryCommand) Run(ctx context.Context, env *environment) error {
 	return printTables(runs, decisions)
 }
 
+// one shows one run.
+func (c *jobsHistoryCommand) one(ctx context.Context, env *environment, parties []*config) error {
+	if len(parties) > 1 {
+		return fault.New(fault.Usage, "find", fmt.Sprintf("run %d", c.Number), errors.New("each service has runs of its own"), "name the service")
+	}
+	desk, err := parties[0].desk(ctx)
+	if err != nil {
+		return err
+	}
+	defer desk.Close()
+	run, err := desk.Run(ctx, c.Number)
+	if err != nil {
+		return err
+	}
+	if env.json {
+		return env.printJSON(run)
+	}
+	message := run.Message
+	run.Message = ""
+	t := env.table(runHead...)
+	printRun(t, parties[0], run)
+	if err := t.print(); err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(env.out, strings.TrimSpace(message)+"\n")
+	return err
+}
+
 func (c *config) history(ctx context.Context, job string, most int) (serviceHistory, error) {
 	desk, err := c.desk(ctx)
 	if err != nil {
@@ -234,6 +272,8 @@ func (c *config) history(ctx context.Context, job string, most int) (serviceHist
 	return serviceHistory{c.Service, runs, decisions}, err
 }
 
+var runHead = []string{"SERVICE", "RUN", "JOB", "BECAUSE", "STARTED", "TOOK", "MACHINE", "RESULT", ""}
+
 func printRun(t *table, party *config, run jobs.RunOf) {
 	started := "-"
 	if run.StartedAt != nil {
@@ -242,6 +282,9 @@ func printRun(t *table, party *config, run jobs.RunOf) {
 	because := run.Cause
 	if run.Person != "" {
 		because += " " + run.Person
+	}
+	if run.Outcome == "" {
+		run.Outcome = "open"
 	}
 	result, detail := resultOf(run)
 	t.row(party.Service, run.ID, strings.Join(append([]string{run.Job}, run.Arguments...), " "), because, started, took(run.Took()), run.Machine, result, detail)

@@ -159,8 +159,10 @@ func (env *environment) config(service string) (*config, error) {
 	if len(list) > 1 {
 		return nil, fault.New(fault.Usage, "find", "configuration", fmt.Errorf("both %s and %s are for service %s", list[0].path, list[1].path, service), "name one with --config")
 	}
-	env.service = service
-	env.log = env.log.With("service", service)
+	if env.service != service {
+		env.service = service
+		env.log = env.log.With("service", service)
+	}
 	return list[0], nil
 }
 

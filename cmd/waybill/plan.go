@@ -50,15 +50,32 @@ type work struct {
 
 // works are all jobs that the party can have.
 func (c *config) works() []work {
+	list := []work{{name: "import", schedule: "*/5 * * * *", timeout: time.Hour, do: runImport}}
 	if c.Export != nil {
-		return []work{
+		list = []work{
 			{name: "export", schedule: "*/5 * * * *", timeout: time.Hour, do: runExport},
 			{name: "snapshot", timeout: 6 * time.Hour, do: runSnapshot},
 		}
 	}
-	return []work{
-		{name: "import", schedule: "*/5 * * * *", timeout: time.Hour, do: runImport},
+	list = append(list,
+		work{name: "prune", timeout: time.Hour, do: runPrune},
+		work{name: "rerun", timeout: 6 * time.Hour, do: runRerun, asked: true})
+	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
+		list = append(list, c.partnerWorks(name)...)
 	}
+	return list
+}
+
+// partnerWorks is the work of a job "deliver PARTNER" or "intake PARTNER".
+func (c *config) partnerWorks(name string) []work {
+	verb, partner, _ := strings.Cut(name, " ")
+	do := map[string]func(context.Context, *environment, string) (jobs.Result, error){"deliver": runDeliver, "intake": runIntake}[verb]
+	if do == nil || partner == "" {
+		return nil
+	}
+	return []work{{name: name, timeout: time.Hour, do: func(ctx context.Context, env *environment, _ *config, _ jobs.Task) (jobs.Result, error) {
+		return do(ctx, env, partner)
+	}}}
 }
 
 // plan is a work with the party's schedule and timeout.
@@ -81,10 +98,20 @@ func (c *config) checkJobs() (plans []plan, err error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("line %d: jobs: %s: this service has no such job; there are %s", c.Jobs[name].line, name, strings.Join(names, ", "))
+			return nil, fmt.Errorf("line %d: jobs: %s: this service has no such job; there are %s, and `deliver PARTNER` and `intake PARTNER`", c.Jobs[name].line, name, strings.Join(names, ", "))
 		}
 	}
-	return plans, nil
+	return plans, c.checkPrune(plans)
+}
+
+// checkPrune refuses a schedule for what has nothing to go by.
+func (c *config) checkPrune(plans []plan) error {
+	for _, p := range plans {
+		if p.name == "prune" && p.schedule.String() != "" && c.Retention == 0 {
+			return fmt.Errorf("line %d: jobs: prune: there is no `retention:` that says how far back to keep", c.Jobs[p.name].line)
+		}
+	}
+	return nil
 }
 
 func (w work) plan(settings jobConfig, zone *time.Location) (p plan, err error) {
@@ -93,11 +120,11 @@ func (w work) plan(settings jobConfig, zone *time.Location) (p plan, err error) 
 		return plan{}, errors.New("timeout: at least 1s, and not unlimited: what hangs would never be given up")
 	}
 	spec := cmp.Or(settings.Schedule, w.schedule)
-	if w.asked && settings.Schedule != "" {
-		return plan{}, errors.New("schedule: it runs only when it is asked for")
-	}
 	if spec == "" || spec == "off" {
 		return p, nil
+	}
+	if w.asked {
+		return plan{}, errors.New("schedule: it runs only when it is asked for")
 	}
 	if p.schedule, err = jobs.ParseSchedule(spec, zone); err != nil {
 		return plan{}, fmt.Errorf("schedule %q: %w", spec, err)

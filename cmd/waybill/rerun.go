@@ -101,10 +101,32 @@ type rerunImportCommand struct {
 	Brake   string        `placeholder:"N" help:"A brake for this re-run, in place of the configured one: a number, or off."`
 	Reason  string        `placeholder:"TEXT" help:"Why; kept in the ledger. Needed but for a dry run."`
 	Wait    time.Duration `default:"5m" help:"How long to wait for another importer to be through (${default})."`
+	enqueueFlag
 }
 
 func (c *rerunImportCommand) Run(ctx context.Context, env *environment) error {
+	if c.Enqueue {
+		return c.enqueue(ctx, env)
+	}
 	return c.run(ctx, env, person())
+}
+
+func (c *rerunImportCommand) enqueue(ctx context.Context, env *environment) error {
+	party, err := env.importing(c.Consumer)
+	if err != nil {
+		return err
+	}
+	arguments := []string{"import", c.Consumer, "--wait", c.Wait.String()}
+	if c.Reapply {
+		arguments = append(arguments, "--reapply")
+	}
+	if c.Brake != "" {
+		if _, err := parseBrake(c.Brake); err != nil {
+			return fault.New(fault.Usage, "read", "--brake", err, "")
+		}
+		arguments = append(arguments, "--brake", c.Brake)
+	}
+	return env.enqueue(ctx, party, c.selection, c.DryRun, c.Reason, arguments...)
 }
 
 // run is for whoever asked, who may be somebody else than runs it.

@@ -17,10 +17,26 @@ type rerunExportCommand struct {
 	Correct bool          `help:"Append a batch that states again, in a higher revision, what the outbox has otherwise than was published."`
 	Reason  string        `placeholder:"TEXT" help:"Why; kept in exporter.rerun. Needed but for a dry run."`
 	Wait    time.Duration `default:"5m" help:"How long to wait for another exporter to be through (${default})."`
+	enqueueFlag
 }
 
 func (c *rerunExportCommand) Run(ctx context.Context, env *environment) error {
+	if c.Enqueue {
+		return c.enqueue(ctx, env)
+	}
 	return c.run(ctx, env, person())
+}
+
+func (c *rerunExportCommand) enqueue(ctx context.Context, env *environment) error {
+	party, err := env.exporting(c.Service)
+	if err != nil {
+		return err
+	}
+	arguments := []string{"export", c.Service, "--wait", c.Wait.String()}
+	if c.Correct {
+		arguments = append(arguments, "--correct")
+	}
+	return env.enqueue(ctx, party, c.selection, c.DryRun, c.Reason, arguments...)
 }
 
 // run is for whoever asked, who may be somebody else than runs it.

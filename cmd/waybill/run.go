@@ -3,14 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
-	"waybill/exchange"
-	"waybill/exporter"
-	"waybill/importer"
 	"waybill/internal/fault"
 	"waybill/internal/span"
 	"waybill/jobs"
@@ -62,82 +58,4 @@ func (env *environment) performing(party *config, w work) func(context.Context, 
 		returned = true
 		return result, err
 	}
-}
-
-func runExport(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
-	e, err := party.exporter(env, task.Report)
-	if err != nil {
-		return jobs.Result{}, err
-	}
-	summary, err := e.Run(ctx)
-	return exported(summary), err
-}
-
-func runSnapshot(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
-	e, err := party.exporter(env, task.Report)
-	if err != nil {
-		return jobs.Result{}, err
-	}
-	summary, err := e.Snapshot(ctx)
-	return exported(summary), err
-}
-
-func exported(s exporter.Summary) jobs.Result {
-	var events int64
-	for _, b := range s.Batches {
-		events += b.Events
-	}
-	return jobs.Result{Busy: s.Running, Idle: len(s.Batches) == 0, Text: batchesOf(len(s.Batches), events)}
-}
-
-func runImport(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
-	place, err := party.openStore(env)
-	if err != nil {
-		return jobs.Result{}, err
-	}
-	env.loaded = reportLoaded(ctx, exchange.NewReader(place), task.Report)
-	i, err := party.importer(env)
-	if err != nil {
-		return jobs.Result{}, err
-	}
-	summary, err := i.Run(ctx, importer.Options{})
-	env.receiptOwed(summary)
-	return imported(summary), err
-}
-
-// reportLoaded reports the batches that were loaded, and once it is more than one, of how many. The
-// log is listed for that only then: mostly there is but one.
-func reportLoaded(ctx context.Context, log *exchange.Reader, report func(done, total int64)) func(importer.BatchSummary) {
-	var done, total int64
-	return func(b importer.BatchSummary) {
-		if done++; done == 2 {
-			if last, err := log.Last(ctx); err == nil {
-				total = done + last.Manifest.Batch - b.Batch
-			}
-		}
-		report(done, total)
-	}
-}
-
-func imported(s importer.Summary) jobs.Result {
-	var events int64
-	counts := map[string]int64{}
-	for _, b := range s.Batches {
-		events += b.Rows
-		for kind, n := range b.Effects {
-			counts[kind] += n
-		}
-	}
-	text := batchesOf(len(s.Batches), events)
-	if did := effects(counts); did != "" {
-		text += ", " + did
-	}
-	return jobs.Result{Busy: s.Running, Idle: len(s.Batches) == 0, Text: text}
-}
-
-func batchesOf(batches int, events int64) string {
-	if batches == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%s, %s", plural(int64(batches), "batch", "batches"), plural(events, "event", "events"))
 }

@@ -1,0 +1,135 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"waybill/jobs"
+)
+
+func TestJobsThatCannotBeMeantAreRefusedWithTheLine(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for section, says := range map[string]string{
+		"jobs:\n  export: '0 0 31 2 *'":                 "it would never fire",
+		"jobs:\n  export: {schedule: 'TZ=0'}":           "unknown zone",
+		"jobs:\n  export: '* * * *'":                    "expected exactly 5 fields",
+		"jobs:\n  import: '*/5 * * * *'":                "line 7: jobs: import: this service has no such job; there are export, snapshot, prune, rerun",
+		"jobs:\n  export: {timeout: unlimited}":         "line 7: jobs: export: timeout",
+		"jobs:\n  export: {schedule: off, often: true}": "often",
+		"jobs:\n  rerun: '*/5 * * * *'":                 "it runs only when it is asked for",
+		"jobs:\n  prune: '0 4 * * *'":                   "line 7: jobs: prune: there is no `retention:`",
+	} {
+		s.configure("patients", "export: {}\n"+section)
+		s.fails(2, []string{says}, "jobs", "patients")
+	}
+}
+
+// shown is what `waybill jobs --json` says of one service's job.
+func (s *site) shown(service, job string) (row struct {
+	jobs.State
+	Schedule string     `json:"schedule"`
+	Next     *time.Time `json:"next_run"`
+},
+) {
+	s.Helper()
+	var services []struct{ Jobs []json.RawMessage }
+	if err := json.Unmarshal([]byte(s.do("jobs", service, "--json")), &services); err != nil {
+		s.Fatal(err)
+	}
+	for _, data := range services[0].Jobs {
+		if err := json.Unmarshal(data, &row); err != nil {
+			s.Fatal(err)
+		}
+		if row.Job == job {
+			return row
+		}
+	}
+	s.Fatalf("%s has no job %s", service, job)
+	return row
+}
+
+// ended waits until a run has, and returns all that the history says of it.
+func (s *site) ended(service string, run int64) string {
+	s.Helper()
+	for open := true; open; {
+		if err := s.conn[service].QueryRow(s.Context(), `SELECT finished_at IS NULL, pg_sleep(0.05) FROM jobs.run WHERE id = $1`, run).Scan(&open, nil); err != nil {
+			s.Fatal(err)
+		}
+	}
+	return s.do("jobs", "history", service, "--run", fmt.Sprint(run))
+}
+
+// asked enqueues something, and returns the run's number.
+func (s *site) asked(arguments ...string) int64 {
+	s.Helper()
+	var answer struct{ Run int64 }
+	if err := json.Unmarshal([]byte(s.do(append(arguments, "--json")...)), &answer); err != nil || answer.Run == 0 {
+		s.Fatalf("%v: %v %v", arguments, answer, err)
+	}
+	return answer.Run
+}
+
+func TestPeopleSeeToJobs(t *testing.T) {
+	t.Parallel()
+	r := &running{site: newSite(t), machines: map[string][]*machine{}}
+	r.fails(2, []string{"waybill migrate"}, "jobs") // no tables yet
+	r.do("migrate")
+	r.says(r.do("jobs"), "no machine ticks for morgue: is `waybill run morgue` at work?")
+	r.firstDay()
+	r.start("patients")
+	r.start("morgue")
+
+	exported := r.ended("patients", r.asked("jobs", "run", "export", "--reason", "at once"))
+	r.says(exported, "done", "batches, 9 events", "person")
+	r.says(r.ended("morgue", r.asked("jobs", "run", "import", "morgue")), "opened 3")
+	r.fails(2, []string{"appointments and morgue have it", "name the service"}, "jobs", "run", "import")
+	r.fails(2, []string{"no service that is configured here has it"}, "jobs", "run", "dance")
+	r.fails(2, []string{"missing flags: --reason"}, "jobs", "pause", "export")
+
+	r.says(r.do("jobs", "pause", "export", "--reason", "the store moves"), "paused")
+	r.says(r.do("jobs", "patients"), "paused by", "the store moves")
+	r.fails(2, []string{"it is paused", "waybill jobs resume export"}, "jobs", "run", "export")
+	if row := r.shown("patients", "export"); row.PausedWhy != "the store moves" || row.Next != nil || row.Last.Outcome != jobs.Done {
+		t.Errorf("%+v", row)
+	}
+	r.says(r.do("jobs", "resume", "export"), "goes on")
+	if row := r.shown("patients", "export"); row.PausedAt != nil || row.Next == nil || row.Schedule != "*/5 * * * *" {
+		t.Errorf("%+v", row)
+	}
+	r.fails(2, []string{"neither runs nor waits"}, "jobs", "cancel", "export", "--reason", "why not")
+	r.says(r.do("jobs", "history", "patients"), "pause", "resume", "the store moves", "at once")
+	r.stop()
+}
+
+// A re-run that is handed over runs as the person who asked, and its answer is kept.
+func TestARerunIsDoneByAMachine(t *testing.T) {
+	t.Parallel()
+	r := &running{site: newSite(t), machines: map[string][]*machine{}}
+	r.do("migrate")
+	r.firstDay()
+	r.exchangeAll()
+	r.fails(2, []string{"there is no reason"}, "rerun", "import", "morgue", "--batch", "0..1", "--enqueue")
+	r.fails(2, []string{"not a range"}, "rerun", "import", "morgue", "--batch", "x", "--reason", "a try", "--enqueue")
+	r.start("morgue")
+	r.start("patients")
+	t.Run("import", func(t *testing.T) {
+		answer := r.ended("morgue", r.asked("rerun", "import", "morgue", "--batch", "0..1", "--reapply", "--reason", "a try", "--enqueue"))
+		r.says(answer, "done", "BATCH", "UNCHANGED")
+		var person, reason string
+		if err := r.conn["morgue"].QueryRow(t.Context(), `SELECT person, reason FROM jobs.run WHERE job = 'rerun'`).Scan(&person, &reason); err != nil || person == "" || reason != "a try" {
+			t.Errorf("%q %q %v", person, reason, err)
+		}
+	})
+	t.Run("export", func(t *testing.T) {
+		answer := r.ended("patients", r.asked("rerun", "export", "--window", "today", "--dry-run", "--enqueue"))
+		r.says(answer, "done", "as published", "planned from")
+	})
+	if history := r.do("jobs", "history", "morgue"); strings.Contains(history, "UNCHANGED") {
+		t.Errorf("a table within the table:\n%s", history)
+	}
+	r.stop()
+}

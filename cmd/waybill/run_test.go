@@ -1,0 +1,411 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/pg"
+	"waybill/internal/pg/pgtest"
+	"waybill/internal/servers/hosttest"
+)
+
+// everySecond are the settings of a service whose jobs run all the time.
+const everySecond = "\njobs: {%s: '@every 1s'}"
+
+// running is a site whose services' jobs run, each on several machines, on a PostgreSQL of its own.
+type running struct {
+	*site
+	server   *pg.Server
+	mu       sync.Mutex
+	machines map[string][]*machine // by service
+	killed   int
+}
+
+// machine is one `waybill run`.
+type machine struct {
+	cmd *exec.Cmd
+	log *bytes.Buffer
+}
+
+var jobOf = map[string]string{"patients": "export", "morgue": "import", "appointments": "import"}
+
+func newRunning(t *testing.T, machines int) *running {
+	t.Helper()
+	server, err := pg.Start(t.Context(), pg.Options{Settings: pgtest.Fast()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := server.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	s := &site{TB: t, dir: t.TempDir(), place: hosttest.New(t), urls: map[string]string{}, conn: map[string]*pgx.Conn{}}
+	r := &running{site: s, server: server, machines: map[string][]*machine{}}
+	for service, job := range jobOf {
+		if r.urls[service], err = server.CreateService(t.Context(), service); err != nil {
+			t.Fatal(err)
+		}
+		settings := fmt.Sprintf(everySecond, job)
+		if service == "patients" {
+			r.configure(service, "export: {heartbeat: 1h, batch_events: 100}"+settings)
+		} else {
+			r.configure(service, "import: {instance: east, lease: 2s, brake: off}"+settings)
+		}
+	}
+	r.do("migrate")
+	r.reconnect()
+	for service := range jobOf {
+		for range machines {
+			r.start(service)
+		}
+	}
+	return r
+}
+
+func (r *running) reconnect() {
+	r.Helper()
+	for service, url := range r.urls {
+		conn, err := pgx.Connect(r.Context(), url)
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.Cleanup(func() { conn.Close(context.Background()) })
+		r.conn[service] = conn
+	}
+}
+
+// start adds a machine.
+func (r *running) start(service string, environment ...string) *machine {
+	r.Helper()
+	m := &machine{cmd: r.command(environment, "--log", "info", "run", service, "--lease", "2s", "--stop-within", "5s"), log: &bytes.Buffer{}}
+	m.cmd.Stderr = m.log
+	if err := m.cmd.Start(); err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(func() { _ = m.cmd.Process.Kill(); _ = m.cmd.Wait() })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.machines[service] = append(r.machines[service], m)
+	return m
+}
+
+// killLeaders kills the machine that ticks for each service, or another if none does, and starts
+// one in its place.
+func (r *running) killLeaders() {
+	r.Helper()
+	for service := range jobOf {
+		leader := ""
+		if conn, err := pgx.Connect(r.Context(), r.urls[service]); err == nil { // PostgreSQL may be down
+			_ = conn.QueryRow(r.Context(), `SELECT split_part(leader_id, ':', 2) FROM jobs.river_leader WHERE expires_at > now()`).Scan(&leader)
+			conn.Close(r.Context())
+		}
+		pid, _ := strconv.Atoi(leader)
+		r.replace(service, pid)
+	}
+}
+
+func (r *running) replace(service string, pid int) {
+	r.Helper()
+	machines := r.machines[service]
+	victim := r.killed % len(machines)
+	for i, m := range machines {
+		if m.cmd.Process.Pid == pid {
+			victim = i
+		}
+	}
+	m := machines[victim]
+	r.machines[service] = append(machines[:victim:victim], machines[victim+1:]...)
+	if err := m.cmd.Process.Kill(); err != nil {
+		r.Errorf("kill: %v\n%s", err, m.log)
+	}
+	_ = m.cmd.Wait()
+	r.killed++
+	r.start(service)
+}
+
+// liveOn has people be admitted, die and come back to life, until ctx ends; and somebody types
+// exports and imports beside it all. Databases may be gone meanwhile.
+func (r *running) liveOn(ctx context.Context) (wait func() (admitted int)) {
+	var group sync.WaitGroup
+	admitted := 0
+	group.Go(func() {
+		for ctx.Err() == nil {
+			if r.admitted(ctx, admitted) {
+				admitted++
+			}
+		}
+	})
+	group.Go(func() {
+		for ctx.Err() == nil {
+			for _, arguments := range [][]string{{"export"}, {"import", "morgue"}, {"import", "appointments"}} {
+				if result := r.site.run(nil, arguments...); result.code != 0 && result.code != 4 && result.code != 2 {
+					r.Errorf("waybill %v beside it: exit %d\n%s", arguments, result.code, result.stderr)
+				}
+			}
+		}
+	})
+	return func() int { group.Wait(); return admitted }
+}
+
+// admitted tells whether person n was; that may have to be tried again.
+func (r *running) admitted(ctx context.Context, n int) bool {
+	for service, statements := range map[string][]string{
+		"appointments": {fmt.Sprintf(`INSERT INTO appointments.appointment (id, patient_id, kind, resource, starts_at, ends_at)
+			VALUES ('%s', '%s', 'consultation', 'room %d', '2999-01-01 10:00+00', '2999-01-01 10:15+00') ON CONFLICT DO NOTHING`, appointment(n), patient(n), n)},
+		"patients": {
+			fmt.Sprintf(`INSERT INTO patients.patient (id, family_name) VALUES ('%s', 'Test') ON CONFLICT DO NOTHING`, patient(n)),
+			fmt.Sprintf(`UPDATE patients.patient SET death_status = 'formal' WHERE id = '%s' AND %d %% 3 > 0`, patient(n), n),
+			fmt.Sprintf(`UPDATE patients.patient SET death_status = 'none' WHERE id = '%s' AND %d %% 3 > 1`, patient(n), n),
+		},
+	} {
+		conn, err := pgx.Connect(ctx, r.urls[service])
+		if err != nil {
+			return false
+		}
+		defer conn.Close(context.WithoutCancel(ctx))
+		for _, statement := range statements {
+			if _, err := conn.Exec(ctx, statement); err != nil {
+				return false
+			}
+		}
+		if _, err := conn.Exec(ctx, `SELECT pg_sleep(0.02)`); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// wait lets real time go by, by a clock that is not PostgreSQL's.
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// agreed waits until source, log and consumers say the same.
+func (r *running) agreed() {
+	r.Helper()
+	deadline := time.Now().Add(90 * time.Second)
+	for {
+		result := r.site.run(nil, "reconcile")
+		if result.code == 0 && strings.Contains(r.do("status", "--json"), `"state": "ok"`) {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.Fatalf("they never came to agree: exit %d\n%s%s\n%s", result.code, result.stdout, result.stderr, r.site.run(nil, "jobs").stdout)
+		}
+		wait(r.Context(), 500*time.Millisecond)
+	}
+}
+
+// unstuck checks that nothing is left at work or waiting but what is young.
+func (r *running) unstuck() {
+	r.Helper()
+	for service := range jobOf {
+		var stuck int
+		for range 2 { // what was young is not now
+			if err := r.conn[service].QueryRow(r.Context(), `
+				SELECT (SELECT count(*) FROM jobs.run WHERE finished_at IS NULL AND queued_at < clock_timestamp() - interval '20 s')
+				     + (SELECT count(*) FROM jobs.river_job WHERE state = 'running' AND attempted_at < clock_timestamp() - interval '20 s')
+				     + (SELECT count(*) FROM jobs.river_job WHERE state IN ('retryable', 'scheduled', 'pending', 'discarded'))`).Scan(&stuck); err != nil {
+				r.Fatal(err)
+			}
+		}
+		if stuck > 0 {
+			r.Errorf("%s: %d runs or deliveries are stuck\n%s", service, stuck, r.do("jobs", "history", service))
+		}
+	}
+}
+
+// stop ends all machines as an operator does.
+func (r *running) stop() {
+	r.Helper()
+	for service, machines := range r.machines {
+		for _, m := range machines {
+			if err := m.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				r.Error(err)
+			}
+		}
+		for _, m := range machines {
+			if err := m.cmd.Wait(); err != nil {
+				r.Errorf("run %s ended with %v\n%s", service, err, m.log)
+			}
+		}
+	}
+	r.machines = map[string][]*machine{}
+}
+
+// Three machines per party; those that tick are killed one after the other while people live and
+// die, PostgreSQL is restarted, a password changed, and the store is gone for a while: in the end
+// all agree, and nothing is stuck. WAYBILL_KILL_SECONDS makes it longer.
+func TestMachinesAreKilledWhileEventsFlow(t *testing.T) {
+	t.Parallel()
+	seconds, err := strconv.Atoi(os.Getenv("WAYBILL_KILL_SECONDS"))
+	if err != nil {
+		seconds = 12
+	}
+	r := newRunning(t, 3)
+	end := time.Now().Add(time.Duration(seconds) * time.Second)
+	ctx, stop := context.WithCancel(t.Context())
+	admitted := r.liveOn(ctx)
+	for round := 0; time.Now().Before(end); round++ {
+		switch round % 6 {
+		case 1:
+			r.loseStore(2 * time.Second)
+		case 3:
+			r.restart()
+		}
+		wait(t.Context(), 3*time.Second)
+		r.killLeaders()
+	}
+	stop()
+	n := admitted()
+	r.reconnect()
+	r.agreed()
+	r.unstuck()
+	var events int64
+	if err := r.conn["patients"].QueryRow(t.Context(), `SELECT count(*) FROM patients.outbox`).Scan(&events); err != nil {
+		t.Fatal(err)
+	}
+	if n < 5 || r.killed < 3 || events < int64(n) {
+		t.Errorf("%d people, %d events, %d machines killed: too few to tell", n, events, r.killed)
+	}
+	for service, job := range jobOf {
+		var ended int
+		if err := r.conn[service].QueryRow(t.Context(), `SELECT count(*) FROM jobs.run WHERE job = $1 AND outcome IN ('done', 'nothing', 'busy')`, job).Scan(&ended); err != nil {
+			t.Fatal(err)
+		}
+		if ended < 3 {
+			t.Errorf("%s: only %d runs ended well\n%s", service, ended, r.do("jobs", "history", service))
+		}
+	}
+	t.Logf("%d people, %d events, %d machines killed\n%s", n, events, r.killed, r.do("jobs"))
+	r.stop()
+}
+
+// loseStore takes the exchange away for a while.
+func (r *running) loseStore(d time.Duration) {
+	r.Helper()
+	gone := r.place.Path + ".gone"
+	if err := os.Rename(r.place.Path, gone); err != nil {
+		r.Fatal(err)
+	}
+	wait(r.Context(), d)
+	_ = os.RemoveAll(r.place.Path) // somebody may have begun it anew
+	if err := os.Rename(gone, r.place.Path); err != nil {
+		r.Fatal(err)
+	}
+}
+
+func (r *running) restart() {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
+	defer cancel()
+	if err := r.server.Restart(ctx); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// A machine is frozen in the middle of an export, which holds the exporter's lock. Another ends what
+// it holds, and goes on; the frozen one wakes up and harms nothing.
+func TestAFrozenExportIsTakenOver(t *testing.T) {
+	t.Parallel()
+	r := newRunning(t, 0)
+	frozen := r.start("patients", "WAYBILL_STOP_AT=export.3")
+	r.admitOne(0)
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(frozen.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("it did not stop: %v %v", err, status)
+	}
+	r.start("patients")
+	r.start("morgue")
+	r.start("appointments")
+	r.agreed()
+	if history := r.do("jobs", "history", "patients"); !strings.Contains(history, "was silent for longer than the lease") {
+		t.Errorf("nothing was taken over:\n%s", history)
+	}
+	if err := frozen.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	r.die(0)
+	r.agreed()
+	r.stop()
+}
+
+// A secret that is changed while machines run is taken up by them.
+func TestRunningMachinesTakeUpANewPassword(t *testing.T) {
+	t.Parallel()
+	r := newRunning(t, 0)
+	secret := filepath.Join(r.dir, "secret")
+	write := func(url string) {
+		t.Helper()
+		if err := os.WriteFile(secret, []byte(url+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(r.urls["patients"])
+	settings := strings.Replace(r.read(filepath.Join(r.dir, "patients.yaml")), "database: "+r.urls["patients"], "database_file: "+secret, 1)
+	if err := os.WriteFile(filepath.Join(r.dir, "patients.yaml"), []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.start("patients")
+	r.admitOne(0)
+	r.exported(1)
+	url, err := r.server.CreateService(t.Context(), "patients")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.urls["patients"] = url
+	write(url)
+	r.restart() // no connection stands any more
+	r.reconnect()
+	r.admitOne(1)
+	r.exported(2)
+	r.stop()
+}
+
+// exported waits until so many events are in batches.
+func (r *running) exported(events int) {
+	r.Helper()
+	deadline := time.Now().Add(40 * time.Second)
+	for {
+		var status []struct {
+			Export *struct {
+				Waiting int `json:"waiting"`
+			} `json:"export"`
+		}
+		if err := json.Unmarshal([]byte(r.site.run(nil, "status", "--json").stdout), &status); err != nil {
+			r.Fatal(err)
+		}
+		var recorded int
+		if err := r.conn["patients"].QueryRow(r.Context(), `SELECT count(*) FROM patients.outbox`).Scan(&recorded); err != nil {
+			r.Fatal(err)
+		}
+		for _, s := range status {
+			if s.Export != nil && s.Export.Waiting == 0 && recorded == events {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			r.Fatalf("%d events never came to be exported\n%s", events, r.do("jobs", "history", "patients"))
+		}
+		wait(r.Context(), 200*time.Millisecond)
+	}
+}

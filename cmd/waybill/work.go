@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"waybill/exchange"
+	"waybill/exporter"
+	"waybill/importer"
+	"waybill/internal/fault"
+	"waybill/jobs"
+)
+
+func runExport(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
+	e, err := party.exporter(env, task.Report)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	summary, err := e.Run(ctx)
+	return exported(summary), err
+}
+
+func runSnapshot(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
+	e, err := party.exporter(env, task.Report)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	summary, err := e.SnapshotIfChanged(ctx)
+	return exported(summary), err
+}
+
+func exported(s exporter.Summary) jobs.Result {
+	var events int64
+	for _, b := range s.Batches {
+		events += b.Events
+	}
+	return jobs.Result{Busy: s.Running, Idle: len(s.Batches) == 0, Text: batchesOf(len(s.Batches), events)}
+}
+
+func runImport(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
+	place, err := party.openStore(env)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	env.loaded = reportLoaded(ctx, exchange.NewReader(place), task.Report)
+	i, err := party.importer(env)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	summary, err := i.Run(ctx, importer.Options{})
+	env.receiptOwed(summary)
+	return imported(summary), err
+}
+
+// reportLoaded reports the batches that were loaded, and once it is more than one, of how many. The
+// log is listed for that only then: mostly there is but one.
+func reportLoaded(ctx context.Context, log *exchange.Reader, report func(done, total int64)) func(importer.BatchSummary) {
+	var done, total int64
+	return func(b importer.BatchSummary) {
+		if done++; done == 2 {
+			if last, err := log.Last(ctx); err == nil {
+				total = done + last.Manifest.Batch - b.Batch
+			}
+		}
+		report(done, total)
+	}
+}
+
+func imported(s importer.Summary) jobs.Result {
+	var events int64
+	counts := map[string]int64{}
+	for _, b := range s.Batches {
+		events += b.Rows
+		for kind, n := range b.Effects {
+			counts[kind] += n
+		}
+	}
+	text := batchesOf(len(s.Batches), events)
+	if did := effects(counts); did != "" {
+		text += ", " + did
+	}
+	return jobs.Result{Busy: s.Running, Idle: len(s.Batches) == 0, Text: text}
+}
+
+func batchesOf(batches int, events int64) string {
+	if batches == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s, %s", plural(int64(batches), "batch", "batches"), plural(events, "event", "events"))
+}
+
+func runPrune(ctx context.Context, env *environment, party *config, _ jobs.Task) (jobs.Result, error) {
+	keep, err := party.retention("")
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	if party.Import != nil {
+		return runConsumerPrune(ctx, env, party, importer.PruneOptions{Keep: keep})
+	}
+	e, err := party.exporter(env, nil)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	s, err := e.Prune(ctx, exporter.PruneOptions{Keep: keep})
+	text := fmt.Sprintf("the log begins at batch %d; %s, %s, %s deleted", s.Floor,
+		plural(s.Batches, "batch", "batches"), plural(s.Parts, "part", "parts"), plural(s.Outbox, "outbox row", "outbox rows"))
+	return jobs.Result{Busy: s.Running, Idle: s.Floor == 0, Text: text}, err
+}
+
+func runConsumerPrune(ctx context.Context, env *environment, party *config, options importer.PruneOptions) (jobs.Result, error) {
+	i, err := party.importer(env)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	s, err := i.Prune(ctx, options)
+	rows := s.Ledger + s.Effects + s.Quarantine
+	return jobs.Result{Busy: s.Running, Idle: rows == 0, Text: plural(rows, "row", "rows") + " deleted"}, err
+}
+
+// runDeliver delivers to the partner that the job's name names.
+func runDeliver(ctx context.Context, env *environment, name string) (jobs.Result, error) {
+	p, err := env.partner(name)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	d, err := p.delivery(env)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	_, followErr := (&deliverCommand{Partner: name}).follow(ctx, env, p)
+	summary, err := d.Run(ctx) // what is queued goes out whatever the log's store is like
+	return filesOf(len(summary.Files), summary.Running), errors.Join(err, followErr)
+}
+
+// runIntake takes in the files of the partner that the job's name names.
+func runIntake(ctx context.Context, env *environment, name string) (jobs.Result, error) {
+	in, err := env.inbox(name)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	summary, err := in.Run(ctx)
+	return filesOf(len(summary.Files), summary.Running), err
+}
+
+func filesOf(files int, busy bool) jobs.Result {
+	return jobs.Result{Busy: busy, Idle: files == 0, Text: plural(int64(files), "file", "files")}
+}
+
+// runRerun runs the command that somebody enqueued, in that person's name. What it prints is the
+// result.
+func runRerun(ctx context.Context, env *environment, _ *config, task jobs.Task) (jobs.Result, error) {
+	var c rerunCommand
+	parser, err := kong.New(&c, kong.Exit(func(int) {}))
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	command, err := parser.Parse(append(task.Arguments, "--reason", task.Reason))
+	if err != nil {
+		return jobs.Result{}, fault.New(fault.Usage, "read", "the enqueued command", err, "")
+	}
+	var text bytes.Buffer
+	env.out, env.json = &text, false
+	if strings.HasPrefix(command.Command(), "import") {
+		err = c.Import.run(ctx, env, task.Person)
+	} else {
+		err = c.Export.run(ctx, env, task.Person)
+	}
+	return jobs.Result{Text: strings.TrimSpace(text.String())}, err
+}

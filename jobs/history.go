@@ -1,0 +1,170 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/fault"
+)
+
+// RunOf is a run as it waits, is at work or ended.
+type RunOf struct {
+	ID         int64      `json:"id"`
+	Job        string     `json:"job"`
+	Arguments  []string   `json:"arguments,omitempty"`
+	Cause      string     `json:"cause"` // tick, retry, person, taken over, handed back
+	Person     string     `json:"person,omitempty"`
+	Reason     string     `json:"reason,omitempty"`
+	QueuedAt   time.Time  `json:"queued_at"`
+	Machine    string     `json:"machine,omitempty"`
+	StartedAt  *time.Time `json:"started_at,omitempty"`
+	FinishedAt *time.Time `json:"finished_at,omitempty"`
+	Done       int64      `json:"done"`
+	Total      int64      `json:"total"` // 0: not known
+	Outcome    string     `json:"outcome,omitempty"`
+	Class      string     `json:"class,omitempty"`
+	Message    string     `json:"message,omitempty"`
+	Hint       string     `json:"hint,omitempty"`
+}
+
+// Took is how long a run that ended was at work.
+func (r RunOf) Took() time.Duration {
+	if r.StartedAt == nil || r.FinishedAt == nil {
+		return 0
+	}
+	return r.FinishedAt.Sub(*r.StartedAt)
+}
+
+const runColumns = `id, job, arguments, cause, coalesce(person, ''), coalesce(reason, ''), queued_at, coalesce(machine, ''), started_at, finished_at,
+	coalesce(done, 0), coalesce(total, 0), coalesce(outcome, ''), coalesce(class, ''), coalesce(message, ''), coalesce(hint, '')`
+
+// State is what is known of one job.
+type State struct {
+	Job       string     `json:"job"`
+	TickedAt  *time.Time `json:"ticked_at,omitempty"` // the next tick counts from here
+	RetryAt   *time.Time `json:"retry_at,omitempty"`
+	PausedAt  *time.Time `json:"paused_at,omitempty"`
+	PausedBy  string     `json:"paused_by,omitempty"`
+	PausedWhy string     `json:"paused_why,omitempty"`
+	Open      []RunOf    `json:"open"`           // at work, then waiting
+	Last      *RunOf     `json:"last,omitempty"` // the last that ended
+	// Covered is when the last run began that ended well: what was there by then is done.
+	Covered *time.Time `json:"covered,omitempty"`
+}
+
+// Overview is a party's jobs at one time.
+type Overview struct {
+	Now    time.Time `json:"now"`
+	Leader string    `json:"leader,omitempty"` // the machine that ticks; "" when none does
+	Jobs   []State   `json:"jobs"`
+}
+
+// Overview returns the jobs in the order of their names: those that machines or people have named
+// so far.
+func (d *Desk) Overview(ctx context.Context) (o Overview, err error) {
+	err = pgx.BeginTxFunc(ctx, d.conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		const leader = `SELECT clock_timestamp(), coalesce((SELECT regexp_replace(leader_id, ':[^:]*$', '') FROM jobs.river_leader WHERE expires_at > clock_timestamp()), '')`
+		if err := tx.QueryRow(ctx, leader).Scan(&o.Now, &o.Leader); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `
+			SELECT name, ticked_at, retry_at, paused_at, coalesce(paused_by, ''), coalesce(paused_why, ''),
+				(SELECT max(started_at) FROM jobs.run WHERE job = name AND outcome IN ('done', 'nothing'))
+			FROM (SELECT name FROM jobs.job UNION SELECT job FROM jobs.run) names LEFT JOIN jobs.job USING (name) ORDER BY name`)
+		if err != nil {
+			return err
+		}
+		o.Jobs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s State, err error) {
+			err = row.Scan(&s.Job, &s.TickedAt, &s.RetryAt, &s.PausedAt, &s.PausedBy, &s.PausedWhy, &s.Covered)
+			return s, err
+		})
+		if err != nil {
+			return err
+		}
+		return readRuns(ctx, tx, o.Jobs)
+	})
+	return o, fault.Database("read", "jobs", err)
+}
+
+func readRuns(ctx context.Context, tx pgx.Tx, states []State) error {
+	runs, err := collectRuns(ctx, tx, `
+		SELECT `+runColumns+` FROM jobs.run WHERE finished_at IS NULL
+		UNION ALL SELECT `+runColumns+` FROM jobs.run WHERE id IN (SELECT DISTINCT ON (job) id FROM jobs.run WHERE finished_at IS NOT NULL ORDER BY job, finished_at DESC)
+		ORDER BY started_at NULLS LAST, id`)
+	if err != nil {
+		return err
+	}
+	for i := range states {
+		state := &states[i]
+		state.Open = []RunOf{}
+		for _, run := range runs {
+			switch {
+			case run.Job != state.Job:
+			case run.FinishedAt == nil:
+				state.Open = append(state.Open, run)
+			default:
+				state.Last = &run
+			}
+		}
+	}
+	return nil
+}
+
+func collectRuns(ctx context.Context, tx interface {
+	Query(ctx context.Context, sql string, arguments ...any) (pgx.Rows, error)
+}, sql string, arguments ...any,
+) ([]RunOf, error) {
+	rows, err := tx.Query(ctx, sql, arguments...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[RunOf])
+}
+
+// DecisionOf is what a person decided.
+type DecisionOf struct {
+	At       time.Time `json:"at"`
+	Job      string    `json:"job"`
+	Decision string    `json:"decision"` // pause, resume, cancel, run
+	Person   string    `json:"person"`
+	Reason   string    `json:"reason"`
+}
+
+// History returns the newest runs that ended, of one job or of all (""), the newest last, and what
+// people decided since the oldest of them.
+func (d *Desk) History(ctx context.Context, job string, most int) ([]RunOf, []DecisionOf, error) {
+	runs, err := collectRuns(ctx, d.conn, `SELECT `+runColumns+` FROM jobs.run WHERE finished_at IS NOT NULL AND ($1 = '' OR job = $1)
+		ORDER BY finished_at DESC LIMIT $2`, job, most)
+	if err != nil {
+		return nil, nil, fault.Database("read", "jobs", err)
+	}
+	slices.Reverse(runs)
+	var since *time.Time
+	if len(runs) == most && most > 0 {
+		since = runs[0].FinishedAt
+	}
+	rows, err := d.conn.Query(ctx, `SELECT at, job, decision, person, reason FROM jobs.decision
+		WHERE ($1 = '' OR job = $1) AND ($2::timestamptz IS NULL OR at >= $2) ORDER BY id`, job, since)
+	if err != nil {
+		return nil, nil, fault.Database("read", "jobs", err)
+	}
+	decisions, err := pgx.CollectRows(rows, pgx.RowToStructByPos[DecisionOf])
+	return runs, decisions, fault.Database("read", "jobs", err)
+}
+
+// Run returns one run.
+func (d *Desk) Run(ctx context.Context, number int64) (RunOf, error) {
+	runs, err := collectRuns(ctx, d.conn, `SELECT `+runColumns+` FROM jobs.run WHERE id = $1`, number)
+	if err != nil {
+		return RunOf{}, fault.Database("read", "jobs", err)
+	}
+	if len(runs) == 0 {
+		return RunOf{}, fault.New(fault.Usage, "find", fmt.Sprintf("run %d", number), errors.New("there is no such run, or it is forgotten"), "`waybill jobs history` lists the newest")
+	}
+	return runs[0], nil
+}
