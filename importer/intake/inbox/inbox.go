@@ -172,11 +172,9 @@ func (in *Inbox) look(ctx context.Context) ([]drop.File, error) {
 	if err != nil {
 		return nil, in.unlisted(err)
 	}
-	past := drop.Past{Next: in.state.Next, Numbered: in.state.Begun, Now: in.state.Now}
 	in.now = in.state.Now
-	if start := in.Settings.Sequence.Start; start != nil && !in.state.Begun {
-		past.Next, past.Numbered = *start-in.Settings.Sequence.First, true
-	}
+	past := drop.Past{Now: in.now}
+	past.Next, past.Numbered = in.next()
 	if past.Seen, err = register.Seen(ctx, in.db(), in.Partner); err != nil {
 		return nil, in.failed(err)
 	}
@@ -223,8 +221,8 @@ func (in *Inbox) takeAll(ctx context.Context, files []drop.File, s *Summary) err
 			in.tell(*result)
 			in.finish(ctx)
 		}
-		stuck := f.Ordinal >= 0 && (!in.state.Begun || f.Ordinal >= in.state.Next)
-		if stuck && (result == nil || in.Settings.rules.Hold) {
+		next, known := in.next()
+		if stuck := f.Ordinal >= 0 && (!known || f.Ordinal >= next); stuck && (result == nil || in.Settings.rules.Hold) {
 			holdBehind(files[i+1:], f.Number, why)
 		}
 	}

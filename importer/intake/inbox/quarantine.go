@@ -122,17 +122,15 @@ func (in *Inbox) Pass(ctx context.Context, number int64, d Decision) error {
 	}
 	return in.alone(ctx, true, func() error {
 		return in.failed(pgx.BeginFunc(ctx, in.conn, func(tx pgx.Tx) error {
-			state, err := register.Open(ctx, tx, in.Partner)
-			if err != nil {
+			var err error
+			if in.state, err = register.Open(ctx, tx, in.Partner); err != nil {
 				return err
 			}
-			if start := in.Settings.Sequence.Start; !state.Begun && start != nil {
-				state.Next, state.Begun = *start-rules.Sequence.First, true
-			}
-			if !state.Begun || rules.Sequence.Number(state.Next) != number {
+			next, known := in.next()
+			if !known || rules.Sequence.Number(next) != number {
 				return fault.New(fault.Usage, "pass", fmt.Sprint("number ", number), errors.New("it is not the one that is waited for"), "`waybill partner check "+in.Partner+"` shows it")
 			}
-			if err := register.Expect(ctx, tx, in.Partner, state.Next, state.Next+1, state.Next+1); err != nil {
+			if err := register.Expect(ctx, tx, in.Partner, next, next+1, next+1); err != nil {
 				return err
 			}
 			return register.Decide(ctx, tx, in.Partner, fmt.Sprint("pass number ", number), d.Person, d.Reason)

@@ -160,7 +160,7 @@ func (in *Inbox) sentAgain(alike []register.File, entry register.File) string {
 			return "its number was taken before, as " + a.Name
 		}
 	}
-	if entry.Ordinal >= 0 && in.state.Begun && entry.Ordinal < in.state.Next && !slices.Contains(in.state.Missing, entry.Ordinal) {
+	if next, known := in.next(); entry.Ordinal >= 0 && known && entry.Ordinal < next && !slices.Contains(in.state.Missing, entry.Ordinal) {
 		return "its number lies before those that were taken"
 	}
 	return ""
@@ -216,7 +216,7 @@ func (in *Inbox) number(ctx context.Context, tx pgx.Tx, entry register.File, res
 		first := in.expected(entry.Ordinal)
 		return register.Expect(ctx, tx, in.Partner, first, first, first)
 	}
-	if in.state.Begun && entry.Ordinal < in.state.Next {
+	if next, known := in.next(); known && entry.Ordinal < next {
 		if refused {
 			return nil
 		}
@@ -233,13 +233,18 @@ func (in *Inbox) number(ctx context.Context, tx pgx.Tx, entry register.File, res
 	return register.Expect(ctx, tx, in.Partner, from, entry.Ordinal, next)
 }
 
-// expected is the ordinal that should come next; of a partner's first file, its own.
+// next is the ordinal that should come next; false: the partner's first file tells.
+func (in *Inbox) next() (int64, bool) {
+	if start := in.Settings.Sequence.Start; start != nil && !in.state.Begun {
+		return *start - in.Settings.Sequence.First, true
+	}
+	return in.state.Next, in.state.Begun
+}
+
+// expected is what should come next; of a partner's first file, its own ordinal.
 func (in *Inbox) expected(ordinal int64) int64 {
-	switch start := in.Settings.Sequence.Start; {
-	case in.state.Begun:
-		return in.state.Next
-	case start != nil:
-		return min(*start-in.Settings.Sequence.First, ordinal)
+	if next, known := in.next(); known {
+		return min(next, ordinal)
 	}
 	return ordinal
 }

@@ -96,7 +96,8 @@ func (in *Inbox) tryFile(ctx context.Context, path string, s *Summary) error {
 	}
 	f := &drop.File{Found: exchange.Found{Name: filepath.Base(path), Size: info.Size()}, State: drop.Due, Number: -1, Ordinal: -1}
 	if number, fits := in.Settings.rules.Pattern.Match(f.Name); fits && in.Settings.Order == drop.BySequence {
-		f.Number, f.Ordinal = number, in.Settings.rules.Sequence.Ordinal(number, in.state.Next)
+		next, _ := in.next()
+		f.Number, f.Ordinal = number, in.Settings.rules.Sequence.Ordinal(number, next)
 	}
 	result, err := in.decide(ctx, f, got)
 	if err == nil {
