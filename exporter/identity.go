@@ -51,7 +51,7 @@ func (s *session) checkLog(ctx context.Context, last *plan) error {
 	switch {
 	case errors.Is(err, exchange.ErrNotFound):
 		return fault.New(fault.Poison, "check", "log", fmt.Errorf("%s was published and is not on the store", batchName(last.batch)),
-			fmt.Sprintf("restore the store's files, or write them again from this database: `waybill repair 0..%d`", last.batch))
+			fmt.Sprintf("restore the store's files, or write them again from this database: `waybill repair %d..%d`", s.firstPlan(ctx), last.batch))
 	case err != nil:
 		return err
 	case entry.Hash != *last.hash:
@@ -59,6 +59,12 @@ func (s *session) checkLog(ctx context.Context, last *plan) error {
 			"see whether a second database writes this log; "+newGenerationHint)
 	}
 	return s.checkAhead(ctx, last)
+}
+
+// firstPlan returns the oldest batch that this database can write again: 0, where nothing was pruned.
+func (s *session) firstPlan(ctx context.Context) (batch int64) {
+	_ = s.conn.QueryRow(ctx, `SELECT min(batch) FROM exporter.plan`).Scan(&batch)
+	return batch
 }
 
 func (s *session) checkAhead(ctx context.Context, last *plan) error {
