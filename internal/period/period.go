@@ -28,10 +28,13 @@ func Parse(text string, now time.Time) (Period, error) {
 	if err == nil && !p.From.Before(p.To) {
 		err = fmt.Errorf("it ends at %s, which is not after its beginning", p.To.Format(time.RFC3339))
 	}
-	if err != nil {
-		return Period{}, fmt.Errorf("%s: %w; write %s", named(text), err, Examples)
+	if err == nil {
+		return p, nil
 	}
-	return p, nil
+	if !strings.HasPrefix(err.Error(), named(text)) {
+		err = fmt.Errorf("%s: %w", named(text), err)
+	}
+	return Period{}, fmt.Errorf("%w; write %s", err, Examples)
 }
 
 var timeLike = regexp.MustCompile(`^(\d|P[\dT])[0-9TZPYMWDHS:+./-]*$`)
