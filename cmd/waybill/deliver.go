@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"waybill/exchange"
 	"waybill/exporter/delivery"
@@ -39,13 +40,13 @@ func (c *deliverCommand) Run(ctx context.Context, env *environment) error {
 	}
 	if c.Resend != nil {
 		summary, err := d.Resend(ctx, *c.Resend)
-		return errors.Join(env.printDelivery(summary), err)
+		return errors.Join(env.printDelivery(summary, err != nil), err)
 	}
 	// What is queued goes out whatever the log's store is like.
 	queued, followErr := c.follow(ctx, env, p)
 	summary, err := c.deliver(ctx, d)
 	env.idle = summary.Running
-	return errors.Join(env.printDelivered(queued, summary), err, followErr)
+	return errors.Join(env.printDelivered(queued, summary, err != nil || followErr != nil), err, followErr)
 }
 
 func (c *deliverCommand) deliver(ctx context.Context, d *delivery.Delivery) (delivery.Summary, error) {
@@ -103,6 +104,15 @@ func (p *partner) consumer() (*importer.Consumer, error) {
 }
 
 func (p *partner) importer(env *environment) (*importer.Importer, error) {
+	c, err := p.follower(env)
+	if err != nil {
+		return nil, err
+	}
+	return c.importer(env)
+}
+
+// follower is the configuration of the partner's consumer.
+func (p *partner) follower(env *environment) (*config, error) {
 	c, err := p.party(env)
 	if err != nil {
 		return nil, err
@@ -114,8 +124,8 @@ func (p *partner) importer(env *environment) (*importer.Importer, error) {
 	if c.Import != nil { // of the service: grace, lease and the like are the machine's and the log's, not the morgue's
 		settings.Instance, settings.Grace, settings.Lease, settings.MaxPartMiB = c.Import.Instance, c.Import.Grace, c.Import.Lease, c.Import.MaxPartMiB
 	}
-	c.Import = &settings
-	return c.importer(env)
+	c.Export, c.Import = nil, &settings
+	return c, nil
 }
 
 func (p *partner) delivery(env *environment) (*delivery.Delivery, error) {
@@ -164,7 +174,7 @@ type deliverySummary struct {
 	delivery.Summary
 }
 
-func (env *environment) printDelivered(queued importer.Summary, s delivery.Summary) error {
+func (env *environment) printDelivered(queued importer.Summary, s delivery.Summary, failed bool) error {
 	if env.json {
 		return env.printJSON(deliverySummary{queued, s})
 	}
@@ -177,16 +187,17 @@ func (env *environment) printDelivered(queued importer.Summary, s delivery.Summa
 	if n := len(queued.Batches); n > 0 {
 		fmt.Fprintf(env.out, "queued %s of %s\n", plural(events, "event", "events"), plural(int64(n), "batch", "batches"))
 	}
-	return env.printDelivery(s)
+	return env.printDelivery(s, failed)
 }
 
-func (env *environment) printDelivery(s delivery.Summary) error {
+func (env *environment) printDelivery(s delivery.Summary, failed bool) error {
 	if env.json {
 		return env.printJSON(s)
 	}
 	switch {
 	case s.Running:
 		fmt.Fprintf(env.out, "another delivery to %s is at work; nothing written\n", s.Partner)
+	case len(s.Files) == 0 && failed: // the error says all
 	case len(s.Files) == 0:
 		fmt.Fprintln(env.out, "nothing to deliver")
 	case s.DryRun:
@@ -204,4 +215,42 @@ func deliveryNotes(f delivery.FileSummary) string {
 	return effects(map[string]int64{
 		"characters replaced": f.Replaced, "characters transliterated": f.Transliterated, "values cut": f.Cut, "events that the format can't say": f.Unsaid,
 	})
+}
+
+// status is the partner's row: how far the queue follows the log, and the files the queue.
+func (p *partner) status(ctx context.Context, env *environment) *serviceStatus {
+	party, err := p.follower(env)
+	if err != nil {
+		row := &serviceStatus{Service: p.Partner, LogEnd: -1, zone: time.UTC}
+		row.fail(err)
+		return row
+	}
+	row := statusOf(ctx, env, party)
+	d, err := p.delivery(env)
+	if err == nil && row.Import != nil {
+		var status delivery.Status
+		if status, err = d.ReadStatus(ctx); err == nil {
+			row.Delivery = &status
+			row.judgeDelivery(status)
+		}
+	}
+	if err != nil {
+		row.fail(err)
+	}
+	return row
+}
+
+func (row *serviceStatus) judgeDelivery(s delivery.Status) {
+	if s.Held != "" && row.State == "ok" {
+		row.set("HELD", fault.Held, s.Held)
+	}
+	if s.Waiting > 0 {
+		row.addDetail(plural(s.Waiting, "event is", "events are") + " in no file yet")
+	}
+	if s.Unfinished != "" {
+		row.addDetail(s.Unfinished + " is not there yet")
+	}
+	if s.LastFile != "" {
+		row.addDetail("last file " + s.LastFile + " at " + when(*s.LastAt, row.zone))
+	}
 }

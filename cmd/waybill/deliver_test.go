@@ -108,6 +108,7 @@ func TestDeliveriesAtTheCommandLine(t *testing.T) {
 		t.Errorf("the dry run showed %q (%v), and there are %d files", shown, err, len(files))
 	}
 	s.says(files["IN/P0003.csv"], "died,"+patient(2).String()+",yes,Given2,\r\n", "T,3\r\n")
+	s.says(s.do("status"), "gp            1/1", "last file IN/P0003.csv at ")
 	s.says(s.do("deliver", "gp"), "nothing to deliver")
 	if out := s.do("deliver", "gp", "--json"); !json.Valid([]byte(out)) {
 		t.Errorf("JSON: %s", out)
@@ -185,5 +186,41 @@ func TestADeliveryKilledAnywhere(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// deliveries tell partners of patients, some of whose values can't be written, and say nothing of
+// them elsewhere: not in names, triggers, errors, logs or metrics.
+func (w *witness) deliveries() {
+	w.Helper()
+	const settings = "format: fixed\nallow: [family_name, given_name, birth_date, address_line]\nidentifiers: [{authority: \"*\"}]\n" +
+		"name: \"{sequence}_{yyyy}{mm}{dd}.txt\"\ntrigger: {name: \"{stem}.ctl\", content: \"{name} {rows} {sha256}\"}\nbrake: 0\ncharset: iso-8859-1\n" +
+		"fixed: {columns: [{field: patient_id, width: 36}, {field: family_name, width: 4}, {field: given_name, width: 40}, {field: birth_date, width: 10}, {identifier: {authority: \"*\"}, width: 20}]}\n"
+	gp := &partner{w.site, "gp", hosttest.New(w.TB)}
+	configure := func(settings string) { gp.configureAs("service: appointments\n", settings) }
+	configure(settings)
+	w.do("migrate", "gp")
+	w.watch(6, nil, "deliver", "gp")
+	w.watch(6, nil, "deliver", "gp", "--json")
+	w.watch(-1, nil, "status")
+	willing := strings.NewReplacer("width: 4}", "width: 4, too_long: cut}", "width: 20}", "join: \" \", width: 200}", "charset:", "unencodable: replace\nreplacement: \"?\"\ncharset:").Replace(settings)
+	configure(willing)
+	w.watch(0, nil, "deliver", "gp", "--dry-run")
+	w.watch(-1, []string{"WAYBILL_KILL_AT=deliver.3"}, "deliver", "gp")
+	w.watch(0, nil, "deliver", "gp")
+	w.watch(0, nil, "deliver", "gp", "--resend", "1", "--json")
+	w.watch(2, nil, "deliver", w.name())
+	configure(strings.Replace(willing, "width: 4,", "width: 5,", 1))
+	w.watch(3, nil, "deliver", "gp", "--resend", "1")
+	w.seen["deliver /metrics"] = w.scraped("deliver", "gp")
+	files := gp.files()
+	if len(files) < 2 {
+		w.Errorf("files: %v", sorted(files))
+	}
+	for name, text := range files {
+		w.seen["the name of "+name] = name
+		if strings.HasSuffix(name, ".ctl") {
+			w.seen["the trigger "+name] = text
+		}
 	}
 }

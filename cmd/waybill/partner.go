@@ -96,6 +96,9 @@ func (p *partner) check() (err error) {
 
 // partner returns the file of that name.
 func (env *environment) partner(name string) (*partner, error) {
+	if !partnerName.MatchString(name) { // which is not repeated: who knows what it is
+		return nil, fault.New(fault.Usage, "find", "partner", errors.New("that is no partner's name"), "docs/delivery.md shows a partner's file")
+	}
 	list, err := env.partners()
 	if err != nil {
 		return nil, err

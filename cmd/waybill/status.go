@@ -10,6 +10,7 @@ import (
 
 	"waybill/exchange"
 	"waybill/exporter"
+	"waybill/exporter/delivery"
 	"waybill/importer"
 	"waybill/internal/fault"
 	"waybill/internal/health"
@@ -27,6 +28,7 @@ type serviceStatus struct {
 	Export   *exporter.Status `json:"export,omitempty"`
 	Import   *importer.Status `json:"import,omitempty"`
 	Receipts []receipt        `json:"receipts,omitempty"`
+	Delivery *delivery.Status `json:"delivery,omitempty"` // of a partner
 
 	class fault.Class
 	zone  *time.Location
@@ -40,14 +42,19 @@ func (c *statusCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	partners, err := env.deliveries("")
+	if err != nil {
+		return err
+	}
 	env.policy.Attempts = 2 // a person waits for the answer
 	var rows []*serviceStatus
 	for _, party := range parties {
-		row := &serviceStatus{Service: party.Service, State: "ok", LogEnd: -1, zone: party.zone}
-		if err := row.fill(ctx, env, party); err != nil {
-			row.fail(err)
-		}
-		row.ailing(row.noted())
+		row := statusOf(ctx, env, party)
+		row.measure(env.metrics)
+		rows = append(rows, row)
+	}
+	for _, p := range partners {
+		row := p.status(ctx, env)
 		row.measure(env.metrics)
 		rows = append(rows, row)
 	}
@@ -55,6 +62,15 @@ func (c *statusCommand) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	return worst(rows)
+}
+
+func statusOf(ctx context.Context, env *environment, party *config) *serviceStatus {
+	row := &serviceStatus{Service: party.Service, State: "ok", LogEnd: -1, zone: party.zone}
+	if err := row.fill(ctx, env, party); err != nil {
+		row.fail(err)
+	}
+	row.ailing(row.noted())
+	return row
 }
 
 func (row *serviceStatus) fill(ctx context.Context, env *environment, party *config) error {

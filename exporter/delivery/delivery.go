@@ -106,8 +106,11 @@ func (d *Delivery) Run(ctx context.Context) (Summary, error) {
 		}
 		for {
 			p, err := s.plan(ctx)
-			if err != nil || p == nil {
-				return errors.Join(err, s.prune(ctx))
+			if err != nil {
+				return s.noteHeld(ctx, err)
+			}
+			if p == nil {
+				return s.prune(ctx)
 			}
 			if err := s.insert(ctx, p); err != nil {
 				return err

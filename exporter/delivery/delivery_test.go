@@ -362,6 +362,9 @@ func TestUnencodable(t *testing.T) {
 		t.Fatalf("with characters that it lacks: %v", err)
 	}
 	s.same(s.files(), map[string]string{})
+	if status, err := s.delivery().ReadStatus(t.Context()); err != nil || status.Waiting != 2 || !strings.Contains(status.Held, id(1)) || status.Since == nil {
+		t.Errorf("the status is %+v (%v)", status, err)
+	}
 	s.configure(csv + "charset: windows-1252\nunencodable: transliterate\nreplacement: \"?\"\n")
 	summary, err := s.delivery().Run(t.Context())
 	if err != nil || summary.Files[0].Replaced != 1 || summary.Files[0].Transliterated != 1 {
@@ -369,6 +372,9 @@ func TestUnencodable(t *testing.T) {
 	}
 	if got := s.files()["P01.csv"]; !strings.Contains(got, ";Lukasz ?;") || !strings.Contains(got, "Family 2") {
 		t.Errorf("the file is %q", got)
+	}
+	if status, err := s.delivery().ReadStatus(t.Context()); err != nil || status.Waiting != 0 || status.Held != "" || status.LastFile != "P01.csv" || status.LastAt == nil {
+		t.Errorf("then the status is %+v (%v)", status, err)
 	}
 }
 
@@ -487,6 +493,54 @@ func TestFailingStore(t *testing.T) {
 			s.same(s.files(), map[string]string{"P01.csv": head + "registered;" + id(1) + ";0;;Family 1;\nT;1\n", "P01.csv.done": "1"})
 		})
 	}
+}
+
+// A trigger never lies there without the file that it speaks of.
+func TestTheTriggerComesLast(t *testing.T) {
+	s := newSite(t, csv+`trigger: {name: "{name}.done"}`)
+	s.tell(alive(1, 1))
+	s.follow()
+	plain := s.store.(*dir.Store)
+	s.store = deletable{&exchangetest.Faulty{Store: plain, Fail: func(op exchangetest.Op, name string) error {
+		if op == exchangetest.Publish && name == "P01.csv" {
+			return fault.New(fault.Transient, "do", "it", errors.New("no"), "")
+		}
+		return nil
+	}}, plain}
+	if _, err := s.delivery().Run(t.Context()); fault.ClassOf(err) != fault.Transient {
+		t.Error(err)
+	}
+	s.same(s.files(), map[string]string{})
+}
+
+// A run that fails after a file was written leaves a number that stands for it, whatever has been
+// queued since.
+func TestANumberStandsForOneContent(t *testing.T) {
+	s := newSite(t, csv)
+	s.tell(alive(1, 1))
+	s.follow()
+	plain := s.store.(*dir.Store)
+	ctx, cancel := context.WithCancel(t.Context())
+	s.store = deletable{&exchangetest.Faulty{Store: after{plain, cancel}}, plain}
+	if _, err := s.delivery().Run(ctx); err == nil {
+		t.Error("the run did not fail")
+	}
+	s.store = plain
+	s.tell(alive(2, 1))
+	s.same(s.deliver(), map[string]string{
+		"P01.csv": head + "registered;" + id(1) + ";0;;Family 1;\nT;1\n", "P02.csv": head + "registered;" + id(2) + ";0;;Family 2;\nT;1\n",
+	})
+}
+
+// after calls do once a file was published.
+type after struct {
+	exchange.Store
+	do func()
+}
+
+func (a after) Publish(ctx context.Context, name string, data []byte) error {
+	defer a.do()
+	return a.Store.Publish(ctx, name, data)
 }
 
 type deletable struct {

@@ -178,7 +178,7 @@ type execer interface {
 }
 
 func (s *session) moveCursor(ctx context.Context, on execer, p *plan) error {
-	_, err := on.Exec(ctx, `INSERT INTO cursor ("to", origin) VALUES ($1, $2) ON CONFLICT (one) DO UPDATE SET "to" = excluded."to"`, p.to, p.origin)
+	_, err := on.Exec(ctx, `INSERT INTO cursor ("to", origin) VALUES ($1, $2) ON CONFLICT (one) DO UPDATE SET "to" = excluded."to", held = NULL, since = NULL`, p.to, p.origin)
 	return fault.Database("move", "cursor", err)
 }
 

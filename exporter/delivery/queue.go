@@ -13,6 +13,15 @@ import (
 	"waybill/schemas"
 )
 
+// noteHeld notes a file that awaits a person, for `status`.
+func (s *session) noteHeld(ctx context.Context, err error) error {
+	if fault.ClassOf(err) != fault.Held {
+		return err
+	}
+	_, noting := s.conn.Exec(ctx, `UPDATE cursor SET held = $1, since = coalesce(since, clock_timestamp())`, err.Error())
+	return errors.Join(err, fault.Database("hold", "cursor", noting))
+}
+
 // cursor is how far the queue has been made into files.
 type cursor struct{ to, origin int64 }
 

@@ -141,7 +141,11 @@ func (f *file) held(partner string) error {
 	if more := len(f.refusals) - len(list); more > 0 {
 		list = append(list, fmt.Sprintf("and %d more", more))
 	}
-	cause := fmt.Errorf("held: %d events can't be written (%s)", len(f.refusals), strings.Join(list, "; "))
+	events := "events"
+	if len(f.refusals) == 1 {
+		events = "event"
+	}
+	cause := fmt.Errorf("held: %d %s can't be written (%s)", len(f.refusals), events, strings.Join(list, "; "))
 	return fault.New(fault.Held, "write", "file for "+partner, cause,
 		"choose what becomes of such values in the partner's file (unencodable, transliterations, map, too_long), and run again; `--dry-run` shows what that gives")
 }

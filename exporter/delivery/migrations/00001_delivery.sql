@@ -37,7 +37,9 @@ CREATE TABLE cursor (
     one    boolean PRIMARY KEY DEFAULT true CHECK (one),
     "to"   bigint NOT NULL,          -- the last position that a file covers, or passed over
     origin bigint NOT NULL,          -- baseline rows up to here were found at the start, and are not sent
-    pruned bigint NOT NULL DEFAULT 0 -- rows up to here were looked at by pruning
+    pruned bigint NOT NULL DEFAULT 0, -- rows up to here were looked at by pruning
+    held   text,                     -- why the next file awaits a person; ids, no values
+    since  timestamptz
 );
 
 -- One row per file. What is committed here fixes the file, to the byte, before it is written.
