@@ -3,9 +3,11 @@
 package deploy_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"testing"
@@ -21,6 +23,7 @@ import (
 	"waybill/importer/appointments"
 	"waybill/importer/morgue"
 	"waybill/internal/pg/pgtest"
+	"waybill/jobs"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -48,6 +51,8 @@ func TestGrantsAreEnoughAndNotMore(t *testing.T) {
 	h.load("morgue")
 	h.load("appointments")
 	h.may("morgue", "morgue_app", `UPDATE morgue.case_file SET state = 'released'`)
+	h.run("patients", "patients_export")
+	h.run("morgue", "morgue_import")
 }
 
 // Everything here must be refused for want of a right.
@@ -125,7 +130,9 @@ func newHospital(t *testing.T) *hospital {
 
 func (h *hospital) service(name string, migrate func(context.Context, string) error) {
 	h.Helper()
-	h.urls[name] = pgtest.Database(h.TB, migrate, name)
+	h.urls[name] = pgtest.Database(h.TB, func(ctx context.Context, url string) error {
+		return errors.Join(jobs.Migrate(ctx, url), migrate(ctx, url))
+	}, name)
 	files := []string{name}
 	if name == "patients" {
 		files = append(files, "patients-prune", "patients-erase")
@@ -226,6 +233,30 @@ func (h *hospital) load(name string) {
 	}
 	if s, err := i.Run(h.Context(), importer.Options{}); err != nil || s.To < 1 {
 		h.Fatal(s, err)
+	}
+}
+
+// run has jobs run as a role, leader and all, until one did.
+func (h *hospital) run(name, role string) {
+	h.Helper()
+	ctx, cancel := context.WithTimeout(h.Context(), time.Minute)
+	defer cancel()
+	schedule, err := jobs.ParseSchedule("@every 1s", time.UTC)
+	if err != nil {
+		h.Fatal(err)
+	}
+	var said bytes.Buffer
+	ran := false
+	err = jobs.Run(ctx, jobs.Config{
+		DatabaseURL: func() (string, error) { return h.as(name, role), nil }, Log: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Jobs: []jobs.Job{{Name: "any", Schedule: schedule, Timeout: time.Minute, Run: func(context.Context, jobs.Task) (jobs.Result, error) {
+			ran = true
+			cancel()
+			return jobs.Result{}, nil
+		}}},
+	})
+	if err != nil || !ran || said.Len() > 0 {
+		h.Errorf("run as %s: ran %t, %v\n%s", role, ran, err, said.String())
 	}
 }
 

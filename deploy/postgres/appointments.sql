@@ -15,3 +15,8 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA appointments GRANT SELECT, INSERT, UPDATE, DE
 GRANT USAGE ON SCHEMA appointments TO appointments_app;
 GRANT SELECT ON appointments.kind TO appointments_app;
 GRANT SELECT, INSERT, UPDATE ON appointments.appointment, appointments.vital, appointments.worklist TO appointments_app;
+
+-- `waybill run appointments` and `waybill jobs`.
+GRANT USAGE ON SCHEMA jobs TO appointments_import;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA jobs TO appointments_import;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA jobs TO appointments_import;

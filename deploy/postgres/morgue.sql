@@ -15,3 +15,8 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA morgue GRANT SELECT, INSERT, UPDATE, DELETE O
 GRANT USAGE ON SCHEMA morgue TO morgue_app;
 GRANT SELECT, UPDATE ON morgue.case_file, morgue.alert TO morgue_app;
 GRANT SELECT ON morgue.open_case TO morgue_app;
+
+-- `waybill run morgue` and `waybill jobs`.
+GRANT USAGE ON SCHEMA jobs TO morgue_import;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA jobs TO morgue_import;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA jobs TO morgue_import;

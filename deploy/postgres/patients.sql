@@ -18,3 +18,8 @@ GRANT SELECT, INSERT, UPDATE ON exporter.plan TO patients_export;
 DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO patients_export', current_database()); END $$;
 GRANT SELECT, INSERT ON exporter.rerun TO patients_export;
 GRANT SELECT, INSERT, UPDATE, DELETE ON exporter.store_health TO patients_export;
+
+-- `waybill run patients` and `waybill jobs`.
+GRANT USAGE ON SCHEMA jobs TO patients_export;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA jobs TO patients_export;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA jobs TO patients_export;
