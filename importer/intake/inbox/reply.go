@@ -128,7 +128,7 @@ func (in *Inbox) ackFile(ctx context.Context, r register.Reply) (*os.File, error
 // kind. A file that was refused has none, and says why.
 func writeAcks(w io.Writer, f register.Verdict, tally map[string]int64, messages func(func(register.Message, error) bool)) error {
 	at := f.At.UTC().Format("20060102150405+0000")
-	fmt.Fprintf(w, "FHS|^~\\&|WAYBILL|||||%s\rBHS|^~\\&|WAYBILL||||%s||||%d\r", hl7(f.Name), at, f.ID)
+	fmt.Fprintf(w, "FHS|^~\\&|WAYBILL||||%s||%s\rBHS|^~\\&|WAYBILL||||%s||||%d\r", at, hl7(f.Name), at, f.ID)
 	for m, err := range messages {
 		if err != nil {
 			return err
