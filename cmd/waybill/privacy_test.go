@@ -87,9 +87,11 @@ func TestPatientsAppearNowhereButInTheParts(t *testing.T) {
 	}
 	w.anOrdinaryDay(options)
 	w.aBadDay(options)
+	w.oldRecordsGo()
 	w.sqlThatFails()
 	w.rowsThatBreakTheContract()
 	w.deliveries()
+	w.jobs()
 	w.everyOtherCommand()
 	w.gather()
 
@@ -177,6 +179,27 @@ func (w *witness) everythingDiffers() {
 	w.watch(-1, nil, "rerun", "import", "morgue", "--window", "today", "--reason", w.name())
 	w.watch(-1, nil, "doctor")
 	w.watch(-1, nil, "doctor", "--json")
+}
+
+// oldRecordsGo prunes everything, leaves a consumer behind, and erases a patient.
+func (w *witness) oldRecordsGo() {
+	w.Helper()
+	w.watch(0, nil, "export", "--snapshot", "--always")
+	w.exec("patients", `SELECT patients.erase_patient(id) FROM patients.patient WHERE death_status = 'formal' AND family_name IS NOT NULL ORDER BY id LIMIT 1`)
+	w.watch(0, nil, "export", "--snapshot")
+	w.watch(2, nil, "prune", "--keep", w.name())
+	w.watch(0, nil, "prune", "--keep", "0", "--dry-run", "--json")
+	w.watch(6, nil, "prune", "--keep", "0")
+	w.watch(6, nil, "prune", "--keep", "0", "--leave-behind", w.name())
+	w.watch(0, nil, "prune", "--keep", "0", "--leave-behind", "appointments@east", "--leave-behind", "morgue@east", "--log", "debug")
+	w.watch(3, nil, "import", "appointments")
+	w.watch(3, nil, "status")
+	snapshot := w.value(`SELECT max(batch)::text FROM exporter.plan WHERE kind = 'snapshot'`)
+	w.watch(0, nil, "import", "appointments", "--from-snapshot", snapshot, "--reason", w.name(), "--dry-run")
+	w.watch(0, nil, "import", "appointments", "--from-snapshot", snapshot, "--reason", w.name())
+	w.watch(-1, nil, "reconcile", "appointments")
+	w.watch(0, nil, "prune", "appointments", "--keep", "0")
+	w.watch(2, nil, "repair", "1")
 }
 
 // sqlThatFails runs a consumer whose statements fail in the ways in which PostgreSQL quotes the row

@@ -68,7 +68,7 @@ func (c *config) retention(flag string) (time.Duration, error) {
 	case flag != "":
 		keep, err := parseDuration(flag)
 		if err != nil {
-			return 0, fault.New(fault.Usage, "read", "--keep", err, "")
+			return 0, fault.New(fault.Usage, "read", "--keep", errors.New("not a duration"), "write 30d, 12h, or 0 for no longer than must be")
 		}
 		return keep, nil
 	case c.Retention == 0:
