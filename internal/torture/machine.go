@@ -40,6 +40,7 @@ type machine struct {
 	history         *history
 
 	mu      sync.Mutex
+	runs    int
 	running *run
 	started *sync.Cond
 	over    bool // nothing more is started
@@ -152,21 +153,29 @@ func (m *machine) finish(r *run) {
 	m.history.note(m, r, r.State())
 }
 
-// command is what this machine has to do.
+// snapshotOnceIn is how many runs of an exporter there are to one that appends a snapshot.
+const snapshotOnceIn = 20
+
+// command is what this machine has to do next.
 func (m *machine) command() []string {
-	if m.service == site.Patients {
+	m.runs++
+	switch {
+	case m.service != site.Patients:
+		return []string{"import", m.service}
+	case m.runs%snapshotOnceIn == 0:
+		return []string{"export", "--snapshot"}
+	default:
 		return []string{"export"}
 	}
-	return []string{"import", m.service}
 }
 
 func (m *machine) start() (*run, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	cmd := exec.Command(m.binary, append([]string{"--config", m.dir}, m.command()...)...)
 	r := &run{began: time.Now()}
 	r.output = child.NewTail(&r.all)
 	cmd.Stdout, cmd.Stderr = r.output, r.output
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	var err error
 	if r.Process, err = child.Start(cmd, syscall.SIGKILL); err != nil {
 		return nil, err
