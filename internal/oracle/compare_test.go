@@ -71,7 +71,7 @@ func (w *world) agreeOnTheLog() {
 	var want, got []string
 	for _, b := range w.log.Batches {
 		for _, e := range b.Events {
-			want = append(want, line(b.Number, e.Kind, e.Baseline, uuid(e.Patient), e.Generation, e.Version, e.DeathNo))
+			want = append(want, line(b.Number, e.Kind, e.Baseline, uuid(e.Patient), e.Generation, e.Version, e.Revision, e.DeathNo))
 		}
 	}
 	events, err := logtest.Events(w.ctx, w.store)
@@ -79,7 +79,7 @@ func (w *world) agreeOnTheLog() {
 		w.Fatal(err)
 	}
 	for _, e := range events {
-		got = append(got, line(e.Batch, e.Event, e.Baseline, e.Patient, e.Generation, e.Version, e.DeathNo))
+		got = append(got, line(e.Batch, e.Event, e.Baseline, e.Patient, e.Generation, e.Version, e.Revision, e.DeathNo))
 	}
 	slices.Sort(want)
 	slices.Sort(got)
@@ -149,7 +149,7 @@ const (
 // What is compared, as SQL and as the model has it.
 var (
 	common = []string{
-		`SELECT 'patient', #patient_id, event, baseline::text, generation, version, death_no, #merged_into,` + facts + `FROM patient`,
+		`SELECT 'patient', #patient_id, event, baseline::text, generation, version, revision, death_no, #merged_into,` + facts + `FROM patient`,
 		`SELECT 'notice', #patient_id, death_no, @noticed_at, historic::text FROM notice`,
 		`SELECT 'ledger', batch, rerun, rows, changed, observed::text,
 			(SELECT string_agg(key || '=' || value, ',' ORDER BY key) FROM jsonb_each_text(effects)) FROM ledger`,
@@ -168,7 +168,7 @@ var (
 
 func modelOf(c *Consumer) (lines []string) {
 	for p, e := range c.Known {
-		lines = append(lines, line("patient", p, e.Kind, e.Baseline, e.Generation, e.Version, e.DeathNo, some(int(e.Into)), told(e.Identity, e.Fate)))
+		lines = append(lines, line("patient", p, e.Kind, e.Baseline, e.Generation, e.Version, e.Revision, e.DeathNo, some(int(e.Into)), told(e.Identity, e.Fate)))
 	}
 	for d, n := range c.Notices {
 		lines = append(lines, line("notice", d.Patient, d.No, n.At, n.Historic))

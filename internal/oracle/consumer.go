@@ -170,7 +170,7 @@ func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, e
 	}
 	for p, e := range c.Known {
 		if b.Kind == "snapshot" && e.Generation < b.Generation && !named[p] {
-			e.Kind, e.Baseline, e.Generation, e.Version = "death_retracted", true, b.Generation, 0
+			e.Kind, e.Baseline, e.Generation, e.Version, e.Revision = "death_retracted", true, b.Generation, 0, 0
 			e.Fate, e.Into = Fate{Status: "none"}, 0
 			c.Known[p] = e
 			changed[p] = true

@@ -56,6 +56,9 @@ func (n tally) add(w *world) {
 	for _, outcome := range w.clinic().Worklist {
 		n["detail "+outcome.Detail]++
 	}
+	for _, b := range w.log.Batches {
+		n[b.Kind]++
+	}
 	n["held"] += w.held
 	n["actions"] += w.acted
 	n["generations"] += w.log.Batches[len(w.log.Batches)-1].Generation - 1
@@ -81,6 +84,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"import":   {3, w.anImport},
 		"rerun":    {1, w.aRerun},
 		"snapshot": {1, func(*rapid.T) { w.snapshot() }},
+		"mend":     {1, w.aCorrection},
 		"backup":   {1, w.aBackup},
 		"time":     {1, func(t *rapid.T) { w.pass(rapid.SampledFrom([]Minute{Hour, 5, Day, 31 * Day}).Draw(t, "time")) }},
 		"morgue":   {4, w.atTheMorgue},
@@ -191,6 +195,14 @@ func (w *world) aRerun(t *rapid.T) {
 	from := rapid.IntRange(w.model[consumer].Ledger[0].Batch, last).Draw(t, "from")
 	w.rerun(consumer, from, rapid.IntRange(from, last).Draw(t, "to"), rapid.Bool().Draw(t, "reapply"),
 		how{Brake: rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "brake")})
+}
+
+func (w *world) aCorrection(t *rapid.T) {
+	past := w.registry.Past()
+	if len(past) == 0 {
+		t.Skip()
+	}
+	w.correct(rapid.SampledFrom(past).Draw(t, "event"), rapid.SampledFrom([]string{"Mended", "Amended"}).Draw(t, "name"))
 }
 
 func (w *world) aBackup(t *rapid.T) {

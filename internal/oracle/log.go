@@ -5,9 +5,11 @@ import "slices"
 // Batch is a numbered set of events.
 type Batch struct {
 	Number     int
-	Kind       string // genesis changes snapshot
+	Kind       string // genesis changes snapshot correction
 	Generation int
 	Events     []Event
+	From, To   int // the batches that a correction covers
+	Revision   int // of its events
 }
 
 // Log is what lies on the store.
@@ -46,7 +48,7 @@ func (l *Log) snapshot(r *Registry) {
 }
 
 func (l *Log) append(kind string, generation int, events []Event) {
-	b := Batch{len(l.Batches), kind, generation, slices.Clone(events)}
+	b := Batch{Number: len(l.Batches), Kind: kind, Generation: generation, Events: slices.Clone(events)}
 	for i := range b.Events {
 		b.Events[i].Generation = generation
 	}
@@ -61,4 +63,59 @@ func (l *Log) newestSnapshot() (number int) {
 		}
 	}
 	return number
+}
+
+// Correct states again what the present generation's batches have otherwise than the outbox. Adjacent
+// batches of changes share a correction.
+func (l *Log) Correct(r *Registry) {
+	var corrections []Batch
+	for _, b := range l.Batches {
+		if b.Generation != r.generation || b.Kind == "genesis" || l.superseded(b) {
+			continue
+		}
+		events, differs := b.mended(r)
+		if !differs {
+			continue
+		}
+		next := Batch{Kind: b.Kind, Events: events, From: b.Number, To: b.Number, Revision: b.Revision + 1}
+		if b.Kind == "correction" {
+			next.From, next.To = b.From, b.To
+		}
+		if n := len(corrections) - 1; n >= 0 && next.Kind == "changes" && corrections[n].Kind == "changes" && corrections[n].To+1 == next.From {
+			corrections[n].To, corrections[n].Events = next.To, append(corrections[n].Events, next.Events...)
+			continue
+		}
+		corrections = append(corrections, next)
+	}
+	for _, c := range corrections {
+		for i := range c.Events {
+			c.Events[i].Revision = c.Revision
+		}
+		c.Number, c.Kind, c.Generation = len(l.Batches), "correction", r.generation
+		l.Batches = append(l.Batches, c)
+	}
+}
+
+// superseded reports whether a later batch states the batch's events again.
+func (l *Log) superseded(b Batch) bool {
+	from, to := b.Number, b.Number
+	if b.Kind == "correction" {
+		from, to = b.From, b.To
+	}
+	return slices.ContainsFunc(l.Batches[b.Number+1:], func(c Batch) bool {
+		return c.Kind == "correction" && c.From <= from && to <= c.To
+	})
+}
+
+// mended returns the batch's events as the outbox has them, and whether any is another.
+func (b Batch) mended(r *Registry) (events []Event, differs bool) {
+	events = slices.Clone(b.Events)
+	for i, e := range events {
+		for _, o := range r.Outbox {
+			if o.Patient == e.Patient && o.Version == e.Version && o.Identity != e.Identity {
+				events[i].Identity, differs = o.Identity, true
+			}
+		}
+	}
+	return events, differs
 }

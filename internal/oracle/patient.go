@@ -60,6 +60,7 @@ type Event struct {
 	Patient    Patient
 	Generation int // from the batch that holds it
 	Version    int
+	Revision   int // 0, but in a correction
 	State
 }
 
@@ -68,7 +69,10 @@ func (e Event) newer(than Event) bool {
 	if e.Generation != than.Generation {
 		return e.Generation > than.Generation
 	}
-	return e.Version > than.Version
+	if e.Version != than.Version {
+		return e.Version > than.Version
+	}
+	return e.Revision > than.Revision
 }
 
 // Death returns the patient's last death.

@@ -106,6 +106,20 @@ func (r *Registry) Commit() {
 	}
 }
 
+// Mend gives an event in the outbox another name, as somebody does who knows it to be wrong there.
+func (r *Registry) Mend(event int, family string) { r.Outbox[event].Family = family }
+
+// Past are the events in the outbox that are not their patients' last: with those the next change
+// is compared.
+func (r *Registry) Past() (events []int) {
+	for i, e := range r.Outbox {
+		if r.last[e.Patient].Version > e.Version {
+			events = append(events, i)
+		}
+	}
+	return events
+}
+
 // between names what lies between two states.
 func between(was State, known bool, now State) (kinds []string) {
 	if now.Into != 0 && was.Into == 0 {

@@ -249,6 +249,23 @@ func (w *world) snapshot() {
 	}
 }
 
+// correct mends an event in the outbox and has the log corrected.
+func (w *world) correct(event int, family string) {
+	w.Helper()
+	w.said("w.correct(%d, %q)", event, family)
+	w.export()
+	e := w.registry.Outbox[event]
+	w.exec("patients", `UPDATE patients.outbox SET family_name = $3 WHERE patient_id = $1 AND version = $2`, uuid(e.Patient), e.Version, family)
+	w.registry.Mend(event, family)
+	last := w.log.Batches[len(w.log.Batches)-1]
+	first := slices.IndexFunc(w.log.Batches, func(b Batch) bool { return b.Generation == last.Generation })
+	w.log.Correct(w.registry)
+	if _, err := w.exporter().Rerun(w.ctx, exporter.RerunOptions{Batches: span(first, last.Number), Correct: true, Reason: "a test"}); err != nil {
+		w.Fatal(err)
+	}
+	w.agreeOnTheLog()
+}
+
 // backUp keeps the patients service's database as it is.
 func (w *world) backUp() {
 	w.Helper()
