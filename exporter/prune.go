@@ -113,7 +113,7 @@ func (p *prune) run(ctx context.Context) error {
 
 // choose finds the newest snapshot and, not behind it, the oldest batch that stays.
 func (p *prune) choose(ctx context.Context) error {
-	last, err := p.lastPlan(ctx)
+	last, err := p.lastPublished(ctx)
 	if err != nil {
 		return err
 	}
@@ -144,13 +144,21 @@ func (p *prune) choose(ctx context.Context) error {
 	return nil
 }
 
+// lastPublished returns the newest plan whose batch is out: an export may be at work on the next.
+func (p *prune) lastPublished(ctx context.Context) (*plan, error) {
+	last, err := scanPlan(p.conn.QueryRow(ctx, `SELECT `+planColumns+` FROM exporter.plan WHERE published_at IS NOT NULL ORDER BY batch DESC LIMIT 1`))
+	return last, fault.Database("read", "exporter.plan", err)
+}
+
 // oldest returns the first batch whose window ended within Keep. Windows tile time, so what is
 // before it is older. Where not even its own beginning is as old, that is for the database to say
-// that published what is before it: 0.
+// that published what is before it: 0. What a correction that is not finished yet will state again
+// stays too.
 func (p *prune) oldest(ctx context.Context) (batch int64, err error) {
 	var known bool
 	err = p.conn.QueryRow(ctx, `SELECT batch, window_from <= clock_timestamp() - $1::interval FROM exporter.plan
-		WHERE window_to > clock_timestamp() - $1::interval ORDER BY batch LIMIT 1`, p.options.Keep).Scan(&batch, &known)
+		WHERE window_to > clock_timestamp() - $1::interval
+		   OR batch >= (SELECT covers_from FROM exporter.plan WHERE published_at IS NULL) ORDER BY batch LIMIT 1`, p.options.Keep).Scan(&batch, &known)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return p.summary.Snapshot, nil

@@ -346,10 +346,45 @@ func TestPruneBesideOthers(t *testing.T) {
 			if _, err := s.exporter().NewGeneration(t.Context()); fault.ClassOf(err) != fault.Transient {
 				t.Errorf("a new generation: %v", err)
 			}
+			if _, err := s.rerun(exporter.RerunOptions{Batches: span(1, 2), Correct: true}); fault.ClassOf(err) != fault.Transient {
+				t.Errorf("a correction: %v", err)
+			}
 		}
 		return nil
 	}}
 	s.prune(exporter.PruneOptions{})
+}
+
+// A batch that was planned and is not out yet takes its content from the outbox; and a snapshot that is
+// not out makes up for nothing.
+func TestPruneLeavesWhatAnUnfinishedBatchNeeds(t *testing.T) {
+	for name, unfinished := range map[string]struct {
+		begin         func(s *site) error
+		floor, events int64
+	}{
+		"snapshot": {func(s *site) error { _, err := s.exporter().Snapshot(t.Context()); return err }, 7, 31},
+		"correction": {func(s *site) error {
+			s.exec(`UPDATE patients.outbox SET sex = 'other' WHERE version = 1`)
+			_, err := s.rerun(exporter.RerunOptions{Batches: span(1, 2), Correct: true})
+			return err
+		}, 1, 30},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newPruned(t)
+			s.history()
+			s.config.Store = failing(s.store, "parts/")
+			if err := unfinished.begin(s); err == nil {
+				t.Fatal("it was finished")
+			}
+			s.config.Store = s.store
+			if got := s.prune(exporter.PruneOptions{}); got.Floor != unfinished.floor {
+				t.Errorf("%+v", got)
+			}
+			if got := s.export(); len(got.Batches) == 0 || !got.Batches[0].Resumed || got.Batches[0].Events != unfinished.events {
+				t.Errorf("then: %+v", got)
+			}
+		})
+	}
 }
 
 // A prune function that is called by hand may be told nothing unlawful.

@@ -92,6 +92,11 @@ type rerun struct {
 }
 
 func (r *rerun) run(ctx context.Context) (err error) {
+	if r.options.Correct && !r.options.DryRun { // pruning would take away what is to be stated again
+		if alone, err := r.lock(ctx, pruneKey); err != nil || !alone {
+			return cmp.Or(err, pruning("re-run", "export"))
+		}
+	}
 	if r.last, err = r.lastPlan(ctx); err != nil {
 		return err
 	}
