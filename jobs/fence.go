@@ -29,7 +29,7 @@ type fence struct {
 }
 
 // claim takes a run that waits, or returns nil: somebody has it, or one of the same job; or it is
-// of a job that this machine does not know.
+// of a job that is paused, or that this machine does not know.
 func (r *runner) claim(ctx context.Context, run int64) (*fence, error) {
 	url, err := r.config.DatabaseURL()
 	if err != nil {
@@ -57,6 +57,7 @@ func (f *fence) take(ctx context.Context, r *runner) (bool, error) {
 			pid = a.pid, backend_start = a.backend_start
 		FROM pg_stat_activity a
 		WHERE a.pid = pg_backend_pid() AND id = $1 AND started_at IS NULL AND finished_at IS NULL AND job = ANY ($4)
+			AND NOT EXISTS (SELECT FROM jobs.job j WHERE j.name = run.job AND j.paused_at IS NOT NULL)
 		RETURNING job, arguments, coalesce(person, ''), coalesce(reason, ''), attempt`, f.run, r.machine, f.lease, r.names).
 		Scan(&name, &f.task.Arguments, &f.task.Person, &f.task.Reason, &f.attempt)
 	const uniqueViolation = "23505"

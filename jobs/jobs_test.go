@@ -395,6 +395,52 @@ func TestAPausedJobRunsNowhereUntilItIsResumed(t *testing.T) {
 	}
 }
 
+// lost notes a run whose machine is gone.
+func (p *party) lost(job, canceller string) (run int64) {
+	p.Helper()
+	err := p.conn.QueryRow(p.Context(), `
+		INSERT INTO jobs.run (job, cause, machine, started_at, pid, backend_start, until, cancelled_by)
+		VALUES ($1, 'person', 'gone', now(), 1, '2001-01-01', now(), nullif($2, '')) RETURNING id`, job, canceller).Scan(&run)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return run
+}
+
+// Of a paused job nothing begins, also not what a lost machine left behind; that goes on when the pause ends.
+func TestWhatAPausedJobsMachineLeftBehindWaits(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	if err := p.desk.Pause(t.Context(), "long", Order{"anna", "the store moves"}); err != nil {
+		t.Fatal(err)
+	}
+	p.lost("long", "")
+	var ran atomic.Int32
+	p.run(Config{}, Job{Name: "long", Run: func(context.Context, Task) (Result, error) { ran.Add(1); return Result{}, nil }})
+	p.until(`SELECT EXISTS (SELECT FROM jobs.river_job q JOIN jobs.run ON delivery = q.id WHERE cause = 'taken over' AND q.state = 'completed')`)
+	p.exec(`UPDATE jobs.run SET delivered_at = delivered_at - interval '16 s' WHERE finished_at IS NULL`)
+	p.exec(`SELECT pg_sleep(1.5)`)
+	if ran.Load() != 0 {
+		t.Error("a paused job ran")
+	}
+	if err := p.desk.Resume(t.Context(), "long", Order{"anna", ""}); err != nil {
+		t.Fatal(err)
+	}
+	p.until(`SELECT EXISTS (SELECT FROM jobs.run WHERE cause = 'taken over' AND outcome = 'done')`)
+}
+
+// Whoever cancels a run whose machine is gone does not get another one.
+func TestACancelledRunIsNotTakenOver(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	run := p.lost("long", "ben")
+	p.run(Config{}, Job{Name: "long", Run: func(context.Context, Task) (Result, error) { return Result{}, nil }})
+	if r := p.ended(run); r.Outcome != Cancelled || !strings.Contains(r.Message, "cancelled by ben") {
+		t.Errorf("%+v", r)
+	}
+	p.until(`SELECT count(*) = 1 FROM jobs.run`)
+}
+
 func TestCancelBreaksARunOffAndDropsWhatWaits(t *testing.T) {
 	t.Parallel()
 	p := newParty(t)

@@ -56,15 +56,16 @@ type orphan struct {
 	Reason    string
 	Machine   string
 	Delivery  *int64
+	Canceller *string
 	Alive     bool // its connection stands, and its lease has run out
 }
 
 // takeOver ends one run whose machine was killed, cut off or frozen, and asks for another in its
-// place. It tells whether there was one.
+// place, unless somebody has cancelled it. It tells whether there was one.
 func (r *runner) takeOver(ctx context.Context) (found bool, err error) {
 	err = pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
-			SELECT id, job, arguments, attempt, coalesce(person, ''), coalesce(reason, ''), machine, delivery,
+			SELECT id, job, arguments, attempt, coalesce(person, ''), coalesce(reason, ''), machine, delivery, cancelled_by,
 				EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = run.pid AND a.backend_start = run.backend_start) AS alive
 			FROM jobs.run
 			WHERE started_at IS NOT NULL AND finished_at IS NULL AND (until < clock_timestamp()
@@ -97,18 +98,21 @@ func (r *runner) bury(ctx context.Context, tx pgx.Tx, lost orphan) error {
 	if lost.Alive {
 		why = fmt.Sprintf("its machine %s was silent for longer than the lease", lost.Machine)
 	}
-	hint := ""
-	if lost.Attempt >= mostAttempts {
+	outcome, hint := Lost, ""
+	switch {
+	case lost.Canceller != nil:
+		outcome, why = Cancelled, (&orderError{*lost.Canceller}).Error()+"; "+why
+	case lost.Attempt >= mostAttempts:
 		hint = fmt.Sprintf("%d machines in a row were lost under it: see to their memory and their logs; the schedule goes on, what a person asked for is to be asked for again", lost.Attempt)
 	}
-	if _, err := tx.Exec(ctx, `UPDATE jobs.run SET finished_at = clock_timestamp(), outcome = 'lost', message = $2, hint = nullif($3, '') WHERE id = $1`, lost.ID, why, hint); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE jobs.run SET finished_at = clock_timestamp(), outcome = $2, message = $3, hint = nullif($4, '') WHERE id = $1`, lost.ID, outcome, why, hint); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, `DELETE FROM jobs.river_job WHERE id = $1`, lost.Delivery); err != nil {
 		return err
 	}
 	r.config.Log.Warn("took a run over", "job", lost.Job, "run", lost.ID, "why", why)
-	if hint != "" {
+	if hint != "" || outcome == Cancelled {
 		return nil
 	}
 	_, err := r.ask(ctx, tx, request{
@@ -143,6 +147,7 @@ func (r *runner) redeliver(ctx context.Context, tx pgx.Tx, job string, ago time.
 		WHERE started_at IS NULL AND finished_at IS NULL AND ($1 = '' OR job = $1)
 		  AND (delivered_at < clock_timestamp() - $2::interval OR delivered_at > clock_timestamp() + interval '1 min')
 		  AND NOT EXISTS (SELECT FROM jobs.river_job q WHERE q.id = delivery AND q.state = 'available')
+		  AND NOT EXISTS (SELECT FROM jobs.job j WHERE j.name = run.job AND j.paused_at IS NOT NULL)
 		FOR UPDATE SKIP LOCKED`, job, ago)
 	if err != nil {
 		return err

@@ -162,13 +162,18 @@ func (r *runner) note(ctx context.Context, tx pgx.Tx, f *fence, e ending) (bool,
 	if e.class != 0 {
 		class = e.class.String()
 	}
-	tag, err := tx.Exec(ctx, `
+	var cancelled bool
+	err := tx.QueryRow(ctx, `
 		UPDATE jobs.run SET finished_at = clock_timestamp(), outcome = $2, class = nullif($3, ''), message = nullif($4, ''), hint = nullif($5, ''), done = $6, total = $7
-		WHERE id = $1 AND finished_at IS NULL`, f.run, e.outcome, class, e.message, e.hint, f.done.Load(), f.total.Load())
-	if err != nil || tag.RowsAffected() == 0 {
+		WHERE id = $1 AND finished_at IS NULL RETURNING cancelled_by IS NOT NULL`,
+		f.run, e.outcome, class, e.message, e.hint, f.done.Load(), f.total.Load()).Scan(&cancelled)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
 		return false, err
 	}
-	if e.outcome == HandedBack {
+	if e.outcome == HandedBack && !cancelled {
 		_, err := r.ask(ctx, tx, f.again(byHandedBack, f.attempt))
 		return true, err
 	}
