@@ -28,6 +28,8 @@ type Checked struct {
 	CorrectedBy *int64 `json:"corrected_by,omitempty"`
 	// Differences are by part and event type, where there are any.
 	Differences []Difference `json:"differences,omitempty"`
+	// Erased is how many of the events differ because their patients were erased since.
+	Erased int64 `json:"erased,omitempty"`
 	// What was done about it; of a dry run, what would be.
 	Repaired  bool `json:"repaired,omitempty"`
 	Corrected bool `json:"corrected,omitempty"`
@@ -145,7 +147,7 @@ func (c *Checked) compared() string {
 	for _, d := range c.Differences {
 		lacking += d.Lacking
 		differing += d.Altered + d.Missing
-		made += d.Erased
+		made, c.Erased = made+d.Erased, c.Erased+d.Erased
 	}
 	switch {
 	case lacking > 0, made < c.Events:

@@ -116,7 +116,7 @@ func (s *session) makesAgain(ctx context.Context, c *Checked, lost []schemas.Par
 	}
 	for _, p := range lost {
 		if !c.makes(p) {
-			return notAgain(c.Batch, p.Name)
+			return s.whyNotAgain(ctx, c.plan, p.Name)
 		}
 	}
 	return nil

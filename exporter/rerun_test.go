@@ -343,15 +343,18 @@ func TestAnErasedPatientIsNotStatedAgain(t *testing.T) {
 	s := newSite(t)
 	patients := s.batches(1)
 	s.exec(`UPDATE patients.outbox SET sex = 'male' WHERE patient_id = $1`, patients[1])
-	s.exec(`INSERT INTO patients.outbox (event, baseline, patient_id, version, recorded_at, death_no, death_status, identifiers)
-		VALUES ('erased', false, $1, 2, now(), 0, 'none', '[]')`, patients[0])
-	s.exec(`UPDATE patients.outbox SET family_name = NULL WHERE patient_id = $1`, patients[0])
+	s.exec(`SELECT patients.erase_patient($1)`, patients[0])
 	s.export()
 	if got := s.found(exporter.RerunOptions{Batches: span(1, 2), Correct: true}); got != "1 differs; 2 same; batch 3 corrects 1..1 in revision 1 with 1" {
 		t.Errorf("re-run: %s", got)
 	}
 	if got := s.revisions(patients[0]); got != "1: registered 1.0, 2: erased 2.0" {
 		t.Errorf("the erased patient: %s", got)
+	}
+	s.exec(`SELECT patients.erase_patient($1)`, patients[1])
+	summary, err := s.rerun(exporter.RerunOptions{Batches: span(1, 1)})
+	if err != nil || told(summary) != "1 corrected by 3; 3 same events" || summary.Batches[1].Erased != 1 {
+		t.Errorf("a correction whose patient was erased: %s %v", told(summary), err)
 	}
 }
 

@@ -129,6 +129,8 @@ func outbox(c *exporter.Checked) string {
 	switch {
 	case c.CorrectedBy != nil:
 		return fmt.Sprintf("corrected by batch %d", *c.CorrectedBy)
+	case c.Outbox == exporter.SameEvents && c.Erased > 0:
+		return fmt.Sprintf("same, but for %s of patients erased since", plural(c.Erased, "event", "events"))
 	case c.Outbox == exporter.SameEvents:
 		return "same events, in other bytes"
 	case len(terms) > 0:
