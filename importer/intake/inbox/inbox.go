@@ -148,6 +148,7 @@ func (in *Inbox) Run(ctx context.Context) (s Summary, err error) {
 
 // open connects, and makes the folder for files being read.
 func (in *Inbox) open(ctx context.Context) (done func(), err error) {
+	in.trouble = nil
 	if in.spool, err = spool.Open(in.Spool, "intake-"+in.Partner); err != nil {
 		return nil, err
 	}

@@ -163,7 +163,7 @@ func writeAck(w io.Writer, f register.Verdict, at string, m register.Message) {
 	if m.Text != "" {
 		fmt.Fprintf(w, "|%s", hl7(m.Text))
 	}
-	fmt.Fprint(w, "\r")
+	fmt.Fprintf(w, "\r")
 }
 
 // hl7 escapes text of our own.

@@ -52,7 +52,10 @@ func (in *Inbox) Try(ctx context.Context, path string) (s Summary, err error) {
 	if in.trial, err = in.conn.Begin(ctx); err != nil {
 		return s, in.failed(err)
 	}
-	defer func() { _ = in.trial.Rollback(context.WithoutCancel(ctx)) }()
+	defer func() {
+		_ = in.trial.Rollback(context.WithoutCancel(ctx))
+		in.trial = nil
+	}()
 	if in.state, err = register.Open(ctx, in.trial, in.Partner); err != nil {
 		return s, in.failed(err)
 	}

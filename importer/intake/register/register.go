@@ -2,7 +2,6 @@ package register
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -166,12 +165,4 @@ func orNil(t time.Time) any {
 		return nil
 	}
 	return t
-}
-
-// none turns the absence of a row into no error.
-func none(err error) error {
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil
-	}
-	return err
 }
