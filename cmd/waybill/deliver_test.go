@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -63,6 +64,9 @@ func (p *partner) files() map[string]string {
 	p.Helper()
 	found := map[string]string{}
 	err := filepath.WalkDir(p.place.Path, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) { // a bucket has no folders, and so none that are empty
+			return nil
+		}
 		if err != nil || entry.IsDir() {
 			return err
 		}
