@@ -52,11 +52,11 @@ var partnerName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
 func readPartner(path string) (*partner, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fault.New(fault.Usage, "read", path, errors.Unwrap(err), "docs/delivery.md shows one")
+		return nil, fault.New(fault.Usage, "read", path, errors.Unwrap(err), "docs/legacy.md and docs/delivery.md show some")
 	}
 	p := &partner{path: path}
 	if err := yaml.Load(data, p, yaml.WithKnownFields()); err != nil {
-		return nil, fault.New(fault.Usage, "read", path, errors.New(goType.ReplaceAllString(err.Error(), "")), "docs/delivery.md lists the settings")
+		return nil, fault.New(fault.Usage, "read", path, errors.New(goType.ReplaceAllString(err.Error(), "")), "docs/legacy.md and docs/delivery.md list the settings")
 	}
 	if err := p.check(); err != nil {
 		return nil, fault.New(fault.Usage, "check", path, setting.WithLine(err, data), "")
@@ -111,7 +111,7 @@ func (env *environment) partner(name string) (*partner, error) {
 		}
 	}
 	return nil, fault.New(fault.Usage, "find", "partner "+name, fmt.Errorf("there is no %s/%s.yaml beside the configuration in %s", partnersFolder, name, strings.Join(env.paths, ", ")),
-		"docs/delivery.md shows one")
+		"docs/legacy.md and docs/delivery.md show some")
 }
 
 // partners returns all of them.
