@@ -28,7 +28,8 @@ func (r *Reader) Last(ctx context.Context) (*Entry, error) {
 	return nil, fault.New(fault.NotYet, "read", "log", fmt.Errorf("%w: it is empty", ErrNotFound), emptyHint)
 }
 
-// Snapshot returns the newest snapshot, by listing the log. A log without one is [ErrNotFound].
+// Snapshot returns the newest snapshot, by listing the log. A log without one is [ErrNotFound]; one that
+// is to be there and is not, as on a mirror that lags, is [fault.NotYet].
 func (r *Reader) Snapshot(ctx context.Context) (*Entry, error) {
 	last, err := r.Last(ctx)
 	if err != nil {
@@ -37,7 +38,12 @@ func (r *Reader) Snapshot(ctx context.Context) (*Entry, error) {
 	if last.Manifest.Snapshot == nil {
 		return nil, fmt.Errorf("read the newest snapshot: %w", ErrNotFound)
 	}
-	return r.Open(ctx, *last.Manifest.Snapshot)
+	snapshot := *last.Manifest.Snapshot
+	entry, err := r.Open(ctx, snapshot)
+	if errors.Is(err, ErrNotFound) {
+		return nil, pending("read", &Pending{Batch: snapshot, Reason: Gap}, fmt.Sprintf(gapHint, snapshot))
+	}
+	return entry, err
 }
 
 // Overdue lists the log, which a follower does when [ErrNothingNew] has lasted too long. It

@@ -56,6 +56,12 @@ func TestSnapshotIsTheOneTheLastEntryNames(t *testing.T) {
 	if err != nil || next.Position() != log.at(3) {
 		t.Errorf("%v, want batch 3", err)
 	}
+	// One that is not there yet is not none: all deaths since the genesis would be news.
+	log.remove(schemas.ManifestName(3, 0))
+	_, err = exchange.NewReader(log.store).Snapshot(t.Context())
+	if errors.Is(err, exchange.ErrNotFound) || fault.ClassOf(err) != fault.NotYet {
+		t.Errorf("%v, want %v", err, fault.NotYet)
+	}
 }
 
 func TestOverdueTellsAGapFromTheEnd(t *testing.T) {

@@ -94,6 +94,35 @@ func TestAConsumerBelowTheFloorBeginsAgainAtTheSnapshot(t *testing.T) {
 	s.load()
 }
 
+// What was pruned can't be loaded again, and trying again helps nobody.
+func TestAPrunedBatchIsNotRerun(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1))             // 1
+	s.Snapshot(1, found(1, start)) // 2
+	s.Changes(died(2))             // 3
+	s.load()
+	s.pruneBelow(2, 2)
+	again := func(batch int64) error {
+		i, err := importer.New(s.config)
+		if err == nil {
+			_, err = i.Rerun(t.Context(), importer.RerunOptions{Batches: []int64{batch}, Reason: "a test", Person: "ann"})
+		}
+		return err
+	}
+	if err := again(2); err != nil {
+		t.Error(err)
+	}
+	if err := s.Store.(exchange.Deleter).Delete(t.Context(), schemas.ManifestName(3, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for batch, class := range map[int64]fault.Class{1: fault.Usage, 3: fault.Poison} {
+		if err := again(batch); fault.ClassOf(err) != class || fault.HintOf(err) == "" {
+			t.Errorf("batch %d: %v (%v)", batch, err, fault.ClassOf(err))
+		}
+	}
+}
+
 // A generation that began and went while nobody looked is taken as the truth too.
 func TestTheSnapshotMayBeOfALaterGeneration(t *testing.T) {
 	t.Parallel()

@@ -100,6 +100,9 @@ func (s *session) appliedAll(ctx context.Context, batches []int64) error {
 
 func (s *session) again(ctx context.Context, batch int64, options RerunOptions) error {
 	entry, err := s.reader.Open(ctx, batch)
+	if errors.Is(err, exchange.ErrNotFound) {
+		err = s.gone(ctx, batch)
+	}
 	if err != nil {
 		return err
 	}
@@ -112,6 +115,20 @@ func (s *session) again(ctx context.Context, batch int64, options RerunOptions) 
 	}
 	defer f.discard()
 	return s.load(ctx, f, loadMode{rerun: true, reapply: options.Reapply, reason: options.Reason, person: options.Person})
+}
+
+// gone says why a batch that was there is not any more.
+func (s *session) gone(ctx context.Context, batch int64) error {
+	begins, err := s.reader.Begins(ctx)
+	switch {
+	case err != nil:
+		return err
+	case batch < begins:
+		return fault.New(fault.Usage, "re-run", fmt.Sprintf("batch %d", batch), fmt.Errorf("it was pruned: the log begins at batch %d now", begins),
+			"choose batches from there on")
+	}
+	return fault.New(fault.Poison, "re-run", fmt.Sprintf("batch %d", batch), errors.New("it is not on the store any more"),
+		fmt.Sprintf("ask the producer to run `waybill repair %d`", batch))
 }
 
 // asApplied refuses a manifest that has taken the place of the one in the ledger.
