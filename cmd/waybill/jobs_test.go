@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -87,7 +88,7 @@ func TestPeopleSeeToJobs(t *testing.T) {
 	r.says(exported, "done", "batches, 9 events", "person")
 	r.says(r.ended("morgue", r.asked("jobs", "run", "import", "morgue")), "opened 3")
 	r.fails(2, []string{"appointments and morgue have it", "name the service"}, "jobs", "run", "import")
-	r.fails(2, []string{"no service that is configured here has it"}, "jobs", "run", "dance")
+	r.fails(2, []string{"no service that is configured here has one of that name"}, "jobs", "run", "dance")
 	r.fails(2, []string{"missing flags: --reason"}, "jobs", "pause", "export")
 
 	r.says(r.do("jobs", "pause", "export", "--reason", "the store moves"), "paused")
@@ -117,10 +118,10 @@ func TestARerunIsDoneByAMachine(t *testing.T) {
 	r.start("morgue")
 	r.start("patients")
 	t.Run("import", func(t *testing.T) {
-		answer := r.ended("morgue", r.asked("rerun", "import", "morgue", "--batch", "0..1", "--reapply", "--reason", "a try", "--enqueue"))
+		answer := r.ended("morgue", r.asked("rerun", "import", "morgue", "--batch", "0..1", "--reapply", "--reason=--a try", "--enqueue"))
 		r.says(answer, "done", "BATCH", "UNCHANGED")
 		var person, reason string
-		if err := r.conn["morgue"].QueryRow(t.Context(), `SELECT person, reason FROM jobs.run WHERE job = 'rerun'`).Scan(&person, &reason); err != nil || person == "" || reason != "a try" {
+		if err := r.conn["morgue"].QueryRow(t.Context(), `SELECT person, reason FROM jobs.run WHERE job = 'rerun'`).Scan(&person, &reason); err != nil || person == "" || reason != "--a try" {
 			t.Errorf("%q %q %v", person, reason, err)
 		}
 	})
@@ -132,4 +133,24 @@ func TestARerunIsDoneByAMachine(t *testing.T) {
 		t.Errorf("a table within the table:\n%s", history)
 	}
 	r.stop()
+}
+
+// jobs has machines run a service's job, well or badly, and looks at what they and the history say.
+func (w *witness) jobs() {
+	w.Helper()
+	r := &running{site: w.site, machines: map[string][]*machine{}}
+	for service, job := range map[string]string{"patients": "export", "appointments": "import"} {
+		m := r.start(service, append(w.collector.environment(), "WAYBILL_METRICS_FILE="+filepath.Join(w.dir, service+".prom"))...)
+		w.seen["history of "+job] = r.ended(service, r.asked("jobs", "run", job, service))
+		r.stop()
+		w.seen["run "+service] = m.log.String()
+	}
+	w.watch(2, nil, "jobs", "run", w.name())
+	w.watch(0, nil, "jobs", "pause", "export", "--reason", "a test")
+	for _, arguments := range [][]string{{"jobs"}, {"jobs", "history"}} {
+		for _, service := range []string{"patients", "appointments"} {
+			w.watch(0, nil, append(arguments, service)...)
+			w.watch(0, nil, append(arguments, service, "--json")...)
+		}
+	}
 }

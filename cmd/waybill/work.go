@@ -159,7 +159,7 @@ func runRerun(ctx context.Context, env *environment, _ *config, task jobs.Task) 
 	if err != nil {
 		return jobs.Result{}, err
 	}
-	command, err := parser.Parse(append(task.Arguments, "--reason", task.Reason))
+	command, err := parser.Parse(append(task.Arguments, "--reason="+task.Reason))
 	if err != nil {
 		return jobs.Result{}, fault.New(fault.Usage, "read", "the enqueued command", err, "")
 	}
