@@ -185,10 +185,10 @@ func count(t testing.TB, format *Format, file Source) (n int) {
 	return n
 }
 
-// Files far larger than the memory that reading them may take: 32 MiB of each format, or as many as
+// Files far larger than the memory that reading them may take: 8 MiB of each format, or as many as
 // WAYBILL_INTAKE_MIB says.
 func TestMemoryDoesNotGrowWithTheFile(t *testing.T) {
-	size, most := int64(32), uint64(8<<20)
+	size, most := int64(8), uint64(2<<20)
 	if text := os.Getenv("WAYBILL_INTAKE_MIB"); text != "" {
 		var err error
 		if size, err = strconv.ParseInt(text, 10, 64); err != nil {

@@ -97,7 +97,7 @@ func TestMembers(t *testing.T) {
 }
 
 func TestWhatIsRefused(t *testing.T) {
-	zeros := strings.Repeat("\x00", 10<<20)
+	zeros := strings.Repeat("\x00", 2<<20)
 	for name, c := range map[string]struct {
 		kind   string
 		file   []byte
