@@ -94,6 +94,25 @@ func TestAConsumerBelowTheFloorBeginsAgainAtTheSnapshot(t *testing.T) {
 	s.load()
 }
 
+// A correction of the snapshot that opens a generation does not say who is not in it.
+func TestTheOpeningOfAGenerationIsNotPassedForACorrection(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1), died(2)) // 1
+	s.load()
+	s.Snapshot(2, found(1, start)) // 2
+	s.Correction(2, 2)
+	pass := importer.Options{Pass: &importer.Decision{Batch: 2, Reason: "lost", Person: "ann"}}
+	s.refusedAs(fault.Poison, pass)
+	s.Snapshot(2, found(1, start)) // 4
+	if _, err := s.run(pass); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.cases(); got != "expected 1, void 1" {
+		t.Errorf("cases: %s", got)
+	}
+}
+
 // What was pruned can't be loaded again, and trying again helps nobody.
 func TestAPrunedBatchIsNotRerun(t *testing.T) {
 	t.Parallel()
