@@ -66,6 +66,10 @@ func (c *quarantineShowCommand) Run(ctx context.Context, env *environment) error
 	if err != nil {
 		return err
 	}
+	if item.Status != "open" && !env.json {
+		_, err = fmt.Fprintf(env.out, "item %d was %s; its bytes were deleted then\n", item.ID, item.Status)
+		return err
+	}
 	if env.json {
 		return env.printJSON(struct {
 			register.Item

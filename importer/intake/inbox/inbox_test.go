@@ -560,6 +560,7 @@ func TestReleaseAndDiscard(t *testing.T) {
 		t.Error(err)
 	}
 	d.want(`SELECT string_agg(concat_ws(' ', id, status, person, why), ', ' ORDER BY id) FROM intake.quarantine`, "1 released me corrected, 2 discarded me corrected")
+	d.want(`SELECT count(*)::text FROM intake.quarantine WHERE raw IS NOT NULL OR head IS NOT NULL`, "0") // the patient may be erased
 
 	d.settings = wrong
 	d.leave("p0002.csv", table("4;Dorn;2026-02-01", "5;Eich;2026-02-01", "6;Frei;2026-02-01"))

@@ -61,16 +61,17 @@ func SetAside(ctx context.Context, db DB, partner string, i Item) error {
 	return err
 }
 
-// Settle notes what a person decided about an item: "released" or "discarded".
+// Settle notes what a person decided about an item: "released" or "discarded". Its bytes go: nobody
+// needs them any more, and they are a patient's, who may be erased.
 func Settle(ctx context.Context, db DB, id int64, status, person, why string) error {
-	_, err := db.Exec(ctx, `UPDATE intake.quarantine SET status = $2, person = $3, why = $4, decided_at = clock_timestamp() WHERE id = $1`,
+	_, err := db.Exec(ctx, `UPDATE intake.quarantine SET status = $2, person = $3, why = $4, decided_at = clock_timestamp(), head = NULL, raw = NULL WHERE id = $1`,
 		id, status, person, why)
 	return err
 }
 
 // SettleFile settles the open items of a whole file that was refused and has now been taken.
 func SettleFile(ctx context.Context, db DB, file int64, person, why string) error {
-	_, err := db.Exec(ctx, `UPDATE intake.quarantine SET status = 'released', person = $2, why = $3, decided_at = clock_timestamp()
+	_, err := db.Exec(ctx, `UPDATE intake.quarantine SET status = 'released', person = $2, why = $3, decided_at = clock_timestamp(), head = NULL, raw = NULL
 		WHERE file = $1 AND NOT record AND status = 'open'`, file, person, why)
 	return err
 }
