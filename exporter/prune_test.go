@@ -179,22 +179,22 @@ func TestEachPatientsLastEventStays(t *testing.T) {
 }
 
 func TestNothingGoesWithoutAWholeSnapshot(t *testing.T) {
-	for name, spoil := range map[string]func(t *testing.T, s *site){
-		"damaged part": func(t *testing.T, s *site) {
+	for name, spoil := range map[string]func(*site){
+		"damaged part": func(s *site) {
 			part := s.entry(7).Manifest.Parts[0]
 			s.remove(part.Name)
 			if err := s.store.Put(t.Context(), part.Name, part.Bytes, io.LimitReader(rand.Reader, part.Bytes)); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"missing part":     func(t *testing.T, s *site) { s.remove(s.entry(7).Manifest.Parts[0].Name) },
-		"missing manifest": func(t *testing.T, s *site) { s.remove(schemas.ManifestName(7, 0)) },
-		"hole behind it":   func(t *testing.T, s *site) { s.register(1); s.export(); s.remove(schemas.ManifestName(8, 0)) },
+		"missing part":     func(s *site) { s.remove(s.entry(7).Manifest.Parts[0].Name) },
+		"missing manifest": func(s *site) { s.remove(schemas.ManifestName(7, 0)) },
+		"hole behind it":   func(s *site) { s.register(1); s.export(); s.remove(schemas.ManifestName(8, 0)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newPruned(t)
 			s.history()
-			spoil(t, s)
+			spoil(s)
 			before, rows := s.names(), s.count(`SELECT count(*) FROM patients.outbox`)
 			_, err := s.exporter().Prune(t.Context(), exporter.PruneOptions{})
 			if fault.ClassOf(err) != fault.Poison || fault.HintOf(err) == "" {

@@ -81,4 +81,4 @@ func (l *load) forget(ctx context.Context) error {
 }
 
 // erasedEffects records who was erased. The effect is information: what it undoes is the consumer's.
-const erasedEffects = `INSERT INTO effect (kind, patient_id) SELECT 'erased', patient_id FROM changed JOIN patient USING (patient_id) WHERE event = 'erased'`
+const erasedEffects = `INSERT INTO effect (kind, patient_id, death_no) SELECT 'erased', patient_id, death_no FROM changed JOIN patient USING (patient_id) WHERE event = 'erased'`

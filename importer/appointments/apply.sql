@@ -116,8 +116,8 @@ WITH forgotten AS (
     UPDATE vital v SET dead = false, death_of = NULL, death_no = NULL, death_earliest = NULL, known_at = NULL
     FROM changed JOIN patient p USING (patient_id)
     WHERE p.event = 'erased' AND v.patient_id = p.patient_id AND v.dead
-    RETURNING v.patient_id)
-INSERT INTO effect (kind, patient_id) SELECT 'forgotten', patient_id FROM forgotten;
+    RETURNING v.patient_id, p.death_no)
+INSERT INTO effect (kind, patient_id, death_no) SELECT 'forgotten', patient_id, death_no FROM forgotten;
 
 UPDATE cancellation c SET handed_over_at = run.now
 FROM run, changed JOIN patient p USING (patient_id)

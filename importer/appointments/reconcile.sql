@@ -43,6 +43,7 @@ found (kind, effect, id, patient_id) AS (
     SELECT 'lost_appointment', 'restored', a.id, a.patient_id
     FROM looked_at a JOIN person USING (id)
     WHERE a.status = 'cancelled' AND NOT EXISTS (SELECT FROM death d WHERE d.id = a.id)
+      AND NOT EXISTS (SELECT FROM patient p WHERE p.patient_id = a.patient_id AND p.event = 'erased')
 )
 SELECT kind, patient_id FROM found f
 WHERE NOT EXISTS (SELECT FROM observed o WHERE o.kind = f.effect AND o.subject = 'appointment ' || f.id)

@@ -246,7 +246,7 @@ WITH raised AS (
     INSERT INTO alert (kind, patient_id, death_no, case_id, raised_at)
     SELECT 'erased_in_custody', c.patient_id, c.death_no, c.id, run.now
     FROM run, changed JOIN patient p USING (patient_id) JOIN case_file c USING (patient_id)
-    WHERE p.event = 'erased' AND c.state = 'received'
+    WHERE p.event = 'erased' AND c.state = 'received' AND c.stated <> '{}'
       AND NOT EXISTS (SELECT FROM alert a WHERE (a.kind, a.case_id) = ('erased_in_custody', c.id))
     ORDER BY c.id
     RETURNING id, kind, patient_id, death_no)

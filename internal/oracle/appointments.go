@@ -86,7 +86,12 @@ type desk struct {
 // Apply brings calendar and worklist up to date.
 func (c *Clinic) Apply(run Run) []Effect {
 	d := &desk{Clinic: c, Run: run}
-	records := run.persons(run.Changed)
+	records := slices.DeleteFunc(run.persons(run.Changed), run.erased)
+	for _, p := range run.Changed {
+		if d.erased(p) {
+			d.forget(p)
+		}
+	}
 	for _, p := range records {
 		d.learn(p)
 	}

@@ -11,6 +11,8 @@ type Service interface {
 	Apply(Run) []Effect
 	Clone() Service
 	Braked(kind string) bool
+	// See tells it what is known, whether it acts on it or not.
+	See(Known)
 }
 
 // Run is what a service is told of a batch.
@@ -122,6 +124,7 @@ func (c *Consumer) load(b Batch, bounds Bounds, spent map[string]int, rerun, rea
 			}
 		}
 	}
+	next.See(next.Known)
 	run := Run{Known: next.Known, Now: bounds.Now, Notices: next.Notices, Changed: slices.Sorted(maps.Keys(changed))}
 	effects = append(effects, next.notice(run, events, bounds)...)
 	acting := next.Service
@@ -163,18 +166,23 @@ func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, e
 		if e.Generation < c.generation {
 			continue // re-run; what a generation forgot it brings back no more
 		}
-		if known, ok := c.Known[e.Patient]; !ok || e.newer(known) {
+		if known, ok := c.Known[e.Patient]; !ok || known.Kind != erased && (e.Kind == erased || e.newer(known)) {
 			c.Known[e.Patient] = e
 			changed[e.Patient] = true
 		}
 	}
 	for p, e := range c.Known {
-		if b.Kind == "snapshot" && e.Generation < b.Generation && !named[p] {
+		if b.Kind == "snapshot" && e.Generation < b.Generation && !named[p] && e.Kind != erased {
 			e.Kind, e.Baseline, e.Generation, e.Version, e.Revision = "death_retracted", true, b.Generation, 0, 0
 			e.Fate, e.Into = Fate{Status: "none"}, 0
 			c.Known[p] = e
 			changed[p] = true
 			effects = append(effects, Effect{"vanished", e.Death()})
+		}
+	}
+	for p := range changed {
+		if c.Known.erased(p) {
+			effects = append(effects, Effect{erased, Death{p, 0}})
 		}
 	}
 	return changed, effects

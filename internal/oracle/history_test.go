@@ -85,6 +85,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"rerun":    {1, w.aRerun},
 		"snapshot": {1, func(*rapid.T) { w.snapshot() }},
 		"mend":     {1, w.aCorrection},
+		"erase":    {1, w.anErasure},
 		"backup":   {1, w.aBackup},
 		"time":     {1, func(t *rapid.T) { w.pass(rapid.SampledFrom([]Minute{Hour, 5, Day, 31 * Day}).Draw(t, "time")) }},
 		"morgue":   {4, w.atTheMorgue},
@@ -121,6 +122,9 @@ func (w *world) drawChange(t *rapid.T, r *Registry) change {
 		return register(Patient(p), drawIdentity(t), fate)
 	}
 	patient := Patient(p)
+	if r.Erased(patient) {
+		return merge(patient, patient) // which is refused, as is everything else
+	}
 	switch rapid.SampledFrom([]string{"die", "live", "identify", "merge", "die again", "write"}).Draw(t, "what") {
 	case "live":
 		return decide(patient, Fate{Status: rapid.SampledFrom([]string{"none", "void"}).Draw(t, "status")})
@@ -203,6 +207,20 @@ func (w *world) aCorrection(t *rapid.T) {
 		t.Skip()
 	}
 	w.correct(rapid.SampledFrom(past).Draw(t, "event"), rapid.SampledFrom([]string{"Mended", "Amended"}).Draw(t, "name"))
+}
+
+// anErasure is rare, or there is nobody left to live a history.
+func (w *world) anErasure(t *rapid.T) {
+	known := w.registry.Patients()
+	if len(known) == 0 || rapid.IntRange(0, 2).Draw(t, "erase") != 2 {
+		t.Skip()
+	}
+	patient := rapid.SampledFrom(known).Draw(t, "patient")
+	changes := []change{erase(patient)}
+	if !w.registry.Erased(patient) && rapid.Bool().Draw(t, "changed before") {
+		changes = append([]change{identify(patient, drawIdentity(t))}, changes...)
+	}
+	w.commit(changes...)
 }
 
 func (w *world) aBackup(t *rapid.T) {

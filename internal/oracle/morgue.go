@@ -23,6 +23,8 @@ type Case struct {
 
 	stated Identity // as the patients service last stated it
 	kept   bool     // a person opened it again after it was void
+
+	forgotten bool // nothing is left of an erased patient
 }
 
 func (c *Case) inCustody() bool {
@@ -40,6 +42,8 @@ type Alert struct {
 type Morgue struct {
 	Cases  map[Death]*Case
 	Alerts []Alert
+
+	known Known
 }
 
 // NewMorgue returns one without cases.
@@ -47,7 +51,7 @@ func NewMorgue() *Morgue { return &Morgue{Cases: map[Death]*Case{}} }
 
 // Clone returns a copy.
 func (m *Morgue) Clone() Service {
-	clone := &Morgue{Cases: map[Death]*Case{}, Alerts: slices.Clone(m.Alerts)}
+	clone := &Morgue{Cases: map[Death]*Case{}, Alerts: slices.Clone(m.Alerts), known: m.known}
 	for death, c := range m.Cases {
 		copied := *c
 		clone.Cases[death] = &copied
@@ -57,7 +61,7 @@ func (m *Morgue) Clone() Service {
 
 // Braked tells what counts against the brake.
 func (m *Morgue) Braked(kind string) bool {
-	return slices.Contains([]string{"opened", "reopened", "voided"}, kind)
+	return slices.Contains([]string{"opened", "reopened", "voided", "forgotten"}, kind)
 }
 
 // duty is the work of one batch.
@@ -75,8 +79,13 @@ func (m *Morgue) Apply(run Run) []Effect {
 		d.reviewDeath(p)
 	}
 	for _, death := range m.deaths() {
-		if slices.Contains(records, death.Patient) && d.Known[death.Patient].dying() != death {
+		if slices.Contains(records, death.Patient) && !d.erased(death.Patient) && d.Known[death.Patient].dying() != death {
 			d.retracted(death)
+		}
+	}
+	for _, p := range run.Changed {
+		if d.erased(p) {
+			d.forget(p)
 		}
 	}
 	return d.done
@@ -244,6 +253,7 @@ func (m *Morgue) Release(death Death) bool {
 	open := slices.ContainsFunc(m.Alerts, func(a Alert) bool { return a.Death == death && a.Resolved == "" })
 	if !open {
 		m.Cases[death].State = "released"
+		m.written(death)
 	}
 	return !open
 }
@@ -253,12 +263,14 @@ func (m *Morgue) Edit(death Death, city string) {
 	c := m.Cases[death]
 	c.Touched = c.Touched || c.Identity.City != city
 	c.Identity.City = city
+	m.written(death)
 }
 
 // Void has a person close a file.
 func (m *Morgue) Void(death Death) {
 	c := m.Cases[death]
 	c.State, c.VoidedBy, c.VoidReason = "void", person, ""
+	m.written(death)
 }
 
 // Reopen has a person open a file that was void.

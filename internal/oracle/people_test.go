@@ -124,6 +124,15 @@ func write(p Patient, f Fate) change {
 	return c
 }
 
+// erase removes what is known of a person.
+func erase(p Patient) change {
+	return change{
+		fmt.Sprintf("erase(%d)", p),
+		func(r *Registry) { r.Erase(p) },
+		func(do execute) { do(`SELECT patients.erase_patient($1)`, uuid(p)) },
+	}
+}
+
 // merge retires a record; it is left out where the patients service would refuse it.
 func merge(retired, into Patient) change {
 	possible := false

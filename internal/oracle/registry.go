@@ -78,7 +78,7 @@ func (r *Registry) Write(p Patient, fate Fate) {
 // Merge retires a record into another and reports whether that is possible: once, and in no circle.
 func (r *Registry) Merge(retired, into Patient) bool {
 	s := r.records[retired]
-	if s.Into != 0 || r.Survivor(into) == retired {
+	if s.Into != 0 || r.Survivor(into) == retired || r.Erased(retired) || r.Erased(into) {
 		return false
 	}
 	s.Into = into
@@ -113,7 +113,7 @@ func (r *Registry) Mend(event int, family string) { r.Outbox[event].Family = fam
 // is compared.
 func (r *Registry) Past() (events []int) {
 	for i, e := range r.Outbox {
-		if r.last[e.Patient].Version > e.Version {
+		if r.last[e.Patient].Version > e.Version && !r.Erased(e.Patient) {
 			events = append(events, i)
 		}
 	}
@@ -151,6 +151,7 @@ func between(was State, known bool, now State) (kinds []string) {
 func (e Event) found() Event {
 	e.Baseline = true
 	switch {
+	case e.Kind == erased:
 	case e.Into != 0:
 		e.Kind = "merged"
 	case e.Dead():

@@ -1,0 +1,95 @@
+package oracle
+
+const erased = "erased"
+
+// Erase removes what is known of a person: all their records, those merged into one included, and
+// their earlier events. What the log holds it holds.
+func (r *Registry) Erase(p Patient) {
+	var records []Patient
+	for _, q := range r.Patients() {
+		if r.Survivor(q) == r.Survivor(p) && !r.Erased(q) {
+			records = append(records, q)
+		}
+	}
+	blank := State{Fate: Fate{Status: "none"}}
+	for _, q := range records {
+		r.records[q] = blank
+		for i := range r.Outbox {
+			if r.Outbox[i].Patient == q {
+				r.Outbox[i].State = blank
+			}
+		}
+		e := Event{Kind: erased, Patient: q, Version: r.last[q].Version + 1, State: blank}
+		r.Outbox = append(r.Outbox, e)
+		r.last[q] = e
+	}
+}
+
+// Erased reports whether nothing may be known of the patient.
+func (r *Registry) Erased(p Patient) bool { return r.last[p].Kind == erased }
+
+// erased reports whether a consumer has learned that.
+func (k Known) erased(p Patient) bool { return k[p].Kind == erased }
+
+// See tells the morgue what is known, which staff's program looks at.
+func (m *Morgue) See(known Known) { m.known = known }
+
+// See has nothing to tell the clinic.
+func (c *Clinic) See(Known) {}
+
+// forget has nothing expected of the erased, and blanks their cases but while a body is in custody.
+func (d *duty) forget(p Patient) {
+	for _, death := range d.deaths() {
+		if death.Patient != p {
+			continue
+		}
+		d.conflict(death, false)
+		c := d.Cases[death]
+		switch {
+		case c == nil || c.forgotten:
+		case c.State == "received":
+			d.custodyOfTheErased(death)
+		default:
+			if c.State == "expected" {
+				c.State, c.VoidedBy, c.VoidReason = "void", waybill, "erased"
+			}
+			c.blank()
+			d.did("forgotten", death)
+		}
+	}
+}
+
+func (c *Case) blank() {
+	c.Identity, c.Fate, c.stated, c.forgotten = Identity{}, Fate{Status: "none"}, Identity{}, true
+}
+
+// custodyOfTheErased raises its alert once, whoever has settled it since.
+func (d *duty) custodyOfTheErased(death Death) {
+	for _, a := range d.Alerts {
+		if a.Kind == "erased_in_custody" && a.Death == death {
+			return
+		}
+	}
+	d.Alerts = append(d.Alerts, Alert{"erased_in_custody", death, ""})
+	d.did("erased_in_custody", death)
+}
+
+// written blanks a case of the erased that staff have written, once nothing is expected any more.
+func (m *Morgue) written(death Death) {
+	if c := m.Cases[death]; m.known.erased(death.Patient) && (c.State == "void" || c.State == "released") {
+		c.blank()
+	}
+}
+
+// forget leaves the appointments of the erased as they are, for good.
+func (d *desk) forget(p Patient) {
+	if d.vitals[p].dead {
+		d.did("forgotten", Death{p, 0})
+	}
+	d.vitals[p] = vital{}
+	for i := range d.cancelled {
+		if d.cancelled[i].record == p {
+			d.cancelled[i].over = true
+		}
+	}
+}
