@@ -147,7 +147,8 @@ func (c *Checked) compared() string {
 	for _, d := range c.Differences {
 		lacking += d.Lacking
 		differing += d.Altered + d.Missing
-		made, c.Erased = made+d.Erased, c.Erased+d.Erased
+		made += d.Pruned
+		c.Erased += d.Erased
 	}
 	switch {
 	case lacking > 0, made < c.Events:

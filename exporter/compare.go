@@ -25,6 +25,7 @@ type Difference struct {
 	Missing int64            `json:"missing"`           // that the outbox has and no part does
 	Lacking int64            `json:"lacking"`           // that the outbox no longer has
 	Erased  int64            `json:"erased"`            // that differ because their patients were erased
+	Pruned  int64            `json:"-"`                 // of these, those that the outbox does not even have blanked
 }
 
 // compare holds the rows of parts against those that the plan selects from the outbox now, by patient
@@ -91,7 +92,7 @@ func (s *session) differences(ctx context.Context, tx pgx.Tx, p *plan, parts []s
 	var number *int
 	var d Difference
 	var byColumn []int64
-	_, err = pgx.ForEachRow(rows, []any{&number, &d.Event, &d.Same, &d.Altered, &d.Missing, &d.Lacking, &d.Erased, &byColumn}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&number, &d.Event, &d.Same, &d.Altered, &d.Missing, &d.Lacking, &d.Erased, &d.Pruned, &byColumn}, func() error {
 		next := d
 		if number != nil {
 			next.Part = parts[*number].Name
@@ -137,7 +138,7 @@ func differencesQuery(recorded string, columns []string) string {
 		          FROM matched) m)
 		SELECT part, event, count(*) FILTER (WHERE NOT differs), count(*) FILTER (WHERE altered),
 		       count(*) FILTER (WHERE missing AND NOT erased), count(*) FILTER (WHERE lacking AND NOT erased),
-		       count(*) FILTER (WHERE erased AND NOT missing), ARRAY[%s]
+		       count(*) FILTER (WHERE erased AND NOT missing), count(*) FILTER (WHERE erased AND lacking), ARRAY[%s]
 		FROM judged GROUP BY part, event ORDER BY part NULLS LAST, event`,
 		recorded, list("p"), list("r"), aliased("p"), aliased("r"), strings.Join(byColumn, ", "))
 }
