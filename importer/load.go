@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -120,8 +121,8 @@ func (l *load) stage(ctx context.Context) error {
 	defer stream.Close()
 	source := &source{stream: stream}
 	_, err := l.tx.Conn().PgConn().CopyFrom(ctx, source, l.sql.copy)
-	if source.err != nil {
-		return fault.New(fault.Poison, "read", l.batch.name(), source.err,
+	if cause := source.end(); cause != nil {
+		return fault.New(fault.Poison, "read", l.batch.name(), cause,
 			"ask the producer; if the batch cannot be mended, `waybill export --snapshot` there and `waybill import "+l.consumer.Name+" --pass` here leave it behind")
 	}
 	if err != nil {
@@ -250,17 +251,33 @@ func (l *load) write(ctx context.Context, w write) (int64, error) {
 }
 
 // source keeps the error that ends a stream: COPY reports it only as a text that has been to the
-// server and back.
+// server and back. And it can be ended: where the connection breaks, COPY returns while a goroutine
+// of its own still reads.
 type source struct {
+	mu     sync.Mutex
 	stream io.Reader
+	ended  bool
 	err    error
 }
 
 func (s *source) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return 0, io.ErrClosedPipe
+	}
 	n, err := s.stream.Read(p)
 	if err != nil && err != io.EOF {
 		s.err = err
 	}
 	crashpoint.Here("import.4-copy")
 	return n, err
+}
+
+// end has nobody read the stream any more, and returns the error that it ended with.
+func (s *source) end() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	return s.err
 }

@@ -1,0 +1,50 @@
+package importer_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"waybill/importer"
+	"waybill/internal/fault"
+	"waybill/internal/logtest"
+)
+
+// When PostgreSQL ends in the middle of a COPY, nobody may go on reading what the run then closes:
+// the race detector tells.
+func TestACopyThatIsCutOffIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	states := make([]logtest.State, 20_000)
+	for i := range states {
+		states[i] = logtest.State{Event: "died", Patient: uuid.New(), Version: 1, DeathNo: 1, Status: "formal"}
+	}
+	s.Changes(states...)
+	for range 4 {
+		ended := make(chan error)
+		go func() {
+			_, err := s.run(importer.Options{})
+			ended <- err
+		}()
+		for cut := false; !cut; {
+			err := s.conn.QueryRow(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_progress_copy
+				WHERE datname = current_database() AND tuples_processed > 0`).Scan(&cut)
+			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+				t.Fatal(err)
+			}
+			select {
+			case err := <-ended:
+				t.Fatalf("the run ended uncut: %v", err)
+			default:
+			}
+		}
+		if err := <-ended; err == nil || fault.ClassOf(err) != fault.Transient {
+			t.Errorf("cut off: %v (%s), want a failure that passes", err, fault.ClassOf(err))
+		}
+	}
+	if got := s.load(); len(got.Batches) == 0 || got.Batches[len(got.Batches)-1].Rows != int64(len(states)) {
+		t.Errorf("loaded %+v", got.Batches)
+	}
+}
