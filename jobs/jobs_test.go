@@ -111,7 +111,11 @@ func hang(url string, how func(context.Context)) func(context.Context, Task) (Re
 	}
 }
 
-func freeze(context.Context) { _ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) }
+// freeze stops the process. Of several threads this one may go on for a moment.
+func freeze(ctx context.Context) {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	pause(context.WithoutCancel(ctx), 500*time.Millisecond)
+}
 
 // party is a database with jobs, and the machines that run them.
 type party struct {
@@ -653,6 +657,10 @@ func TestADeliveryThatCameToNothingIsMadeAgain(t *testing.T) {
 	p.run(Config{}, Job{Name: "late", Run: func(context.Context, Task) (Result, error) { return Result{}, nil }})
 	p.ended(run)
 	p.until(`SELECT NOT EXISTS (SELECT FROM jobs.river_job WHERE state NOT IN ('completed'))`)
+	// And one that dies when its run has ended leaves no delivery that seems to be under way.
+	p.exec(`UPDATE jobs.river_job SET state = 'running', finalized_at = NULL, attempted_at = now() - interval '1 min'`)
+	p.exec(`UPDATE jobs.run SET finished_at = finished_at - interval '1 min'`)
+	p.until(`SELECT NOT EXISTS (SELECT FROM jobs.river_job)`)
 }
 
 func TestHistoryIsBounded(t *testing.T) {

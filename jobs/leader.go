@@ -9,10 +9,12 @@ import (
 	"github.com/riverqueue/river/rivertype"
 )
 
-// leaderHooks have the machine that the queue elects tick, for as long as it leads.
-func leaderHooks(r *runner) []rivertype.Hook {
+// leaderHooks have the machine that the queue elects tick, for as long as it leads and runs.
+func leaderHooks(running context.Context, r *runner) []rivertype.Hook {
 	lead := func(ctx context.Context, _ *rivertype.HookPeriodicJobsStartParams) error {
 		r.config.Log.Info("leading", "machine", r.machine)
+		ctx, stop := context.WithCancel(ctx)
+		context.AfterFunc(running, stop) // a term may begin while this machine is being stopped
 		r.background.Go(func() { r.every(ctx, time.Second, r.tick) })
 		r.background.Go(func() { r.every(ctx, time.Hour, r.trim) })
 		return nil

@@ -41,17 +41,21 @@ func Run(ctx context.Context, config Config) error {
 	if r.pool, err = newPool(context.WithoutCancel(ctx), config.DatabaseURL, poolName+r.suffix); err != nil {
 		return fault.Database("connect", "jobs", err)
 	}
-	defer r.pool.Close()
 	for _, job := range config.Jobs {
 		r.jobs[job.Name] = job
 		r.names = append(r.names, job.Name)
 	}
-	if r.client, err = r.newClient(); err != nil {
+	if r.client, err = r.newClient(ctx); err != nil {
 		return fault.New(fault.Usage, "run", "jobs", err, "")
 	}
 	err = r.run(ctx)
-	if ctx.Err() != nil && !errors.Is(err, errHangs) {
-		return nil // stopped while it was starting
+	if errors.Is(err, errHangs) {
+		return err
+	}
+	r.background.Wait()
+	r.pool.Close()
+	if ctx.Err() != nil {
+		return nil // also where it was stopped while it was starting
 	}
 	return err
 }
@@ -63,15 +67,11 @@ const poolName = "waybill run "
 var errHangs = errors.New("a run does not end")
 
 func (r *runner) run(ctx context.Context) error {
-	if err := r.register(ctx); err != nil {
-		return fault.Database("register", "jobs", err)
-	}
-	if err := r.client.Start(ctx); err != nil {
-		return fault.Database("start", "jobs", err)
+	if err := r.start(ctx); err != nil {
+		return err
 	}
 	r.config.Log.Info("running jobs", "machine", r.machine, "jobs", r.names)
 	r.background.Go(func() { r.every(ctx, time.Second, r.tend) })
-	defer r.background.Wait()
 	<-ctx.Done()
 	const toEnd = 15 * time.Second // for what was broken off
 	select {
@@ -83,7 +83,26 @@ func (r *runner) run(ctx context.Context) error {
 	}
 }
 
-func (r *runner) newClient() (*river.Client[pgx.Tx], error) {
+// start waits for a database that is not there yet, or just restarting.
+func (r *runner) start(ctx context.Context) error {
+	for waiting := false; ; waiting = true {
+		err := fault.Database("register", "jobs", r.register(ctx))
+		if err == nil {
+			err = fault.Database("start", "jobs", r.client.Start(ctx))
+		}
+		if err == nil || fault.ClassOf(err) != fault.Transient {
+			return err
+		}
+		if !waiting && ctx.Err() == nil {
+			r.config.Log.Warn("the database can't be reached; waiting for it", "error", err.Error())
+		}
+		if !pause(ctx, time.Second) {
+			return err
+		}
+	}
+}
+
+func (r *runner) newClient(ctx context.Context) (*river.Client[pgx.Tx], error) {
 	workers := river.NewWorkers()
 	if err := river.AddWorkerSafely(workers, &worker{runner: r}); err != nil {
 		return nil, err
@@ -95,7 +114,7 @@ func (r *runner) newClient() (*river.Client[pgx.Tx], error) {
 		Schema:                      schema,
 		Workers:                     workers,
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: len(r.config.Jobs)}},
-		Hooks:                       leaderHooks(r),
+		Hooks:                       leaderHooks(ctx, r),
 		Logger:                      slog.New(quiet{r.config.Log.Handler()}),
 		SoftStopTimeout:             max(r.config.StopWithin, time.Millisecond),
 		JobTimeout:                  longest,

@@ -24,7 +24,9 @@ func (r *runner) tend(ctx context.Context) error {
 			return err
 		}
 		if !found {
-			return pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error { return r.redeliver(ctx, tx, "", forgotten) })
+			return pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+				return errors.Join(r.redeliver(ctx, tx, "", forgotten), sweep(ctx, tx))
+			})
 		}
 	}
 }
@@ -165,4 +167,12 @@ func (r *runner) redeliver(ctx context.Context, tx pgx.Tx, job string, ago time.
 		}
 	}
 	return nil
+}
+
+// sweep clears deliveries away whose machine died between its run's end and theirs.
+func sweep(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `
+		DELETE FROM jobs.river_job q WHERE state = 'running' AND attempted_at < clock_timestamp() - $1::interval
+		  AND NOT EXISTS (SELECT FROM jobs.run WHERE id = (q.args->>'run')::bigint AND (finished_at IS NULL OR finished_at > clock_timestamp() - $1::interval))`, forgotten)
+	return err
 }

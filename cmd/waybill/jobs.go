@@ -329,7 +329,7 @@ func (f jobFlags) party(env *environment) (*config, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return nil, fault.New(fault.Usage, "find", "job "+f.Job, errors.New("no service that is configured here has it"), "`waybill jobs` lists them")
+		return nil, fault.New(fault.Usage, "find", "job", errors.New("no service that is configured here has one of that name"), "`waybill jobs` lists them")
 	default:
 		return nil, fault.New(fault.Usage, "find", "job "+f.Job, fmt.Errorf("%s have it", strings.Join(names, " and ")), "name the service behind it")
 	}

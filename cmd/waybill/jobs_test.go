@@ -125,7 +125,7 @@ func TestARerunIsDoneByAMachine(t *testing.T) {
 			t.Errorf("%q %q %v", person, reason, err)
 		}
 	})
-	t.Run("export", func(t *testing.T) {
+	t.Run("export", func(*testing.T) {
 		answer := r.ended("patients", r.asked("rerun", "export", "--window", "today", "--dry-run", "--enqueue"))
 		r.says(answer, "done", "as published", "planned from")
 	})

@@ -154,7 +154,7 @@ func (r *running) liveOn(ctx context.Context) (wait func() (admitted int)) {
 	group.Go(func() {
 		for ctx.Err() == nil {
 			for _, arguments := range [][]string{{"export"}, {"import", "morgue"}, {"import", "appointments"}} {
-				if result := r.site.run(nil, arguments...); result.code != 0 && result.code != 4 && result.code != 2 {
+				if result := r.run(nil, arguments...); result.code == 3 || result.code == 6 || result.code < 0 {
 					r.Errorf("waybill %v beside it: exit %d\n%s", arguments, result.code, result.stderr)
 				}
 			}
@@ -204,12 +204,12 @@ func (r *running) agreed() {
 	r.Helper()
 	deadline := time.Now().Add(90 * time.Second)
 	for {
-		result := r.site.run(nil, "reconcile")
+		result := r.run(nil, "reconcile")
 		if result.code == 0 && strings.Contains(r.do("status", "--json"), `"state": "ok"`) {
 			return
 		}
 		if time.Now().After(deadline) {
-			r.Fatalf("they never came to agree: exit %d\n%s%s\n%s", result.code, result.stdout, result.stderr, r.site.run(nil, "jobs").stdout)
+			r.Fatalf("they never came to agree: exit %d\n%s%s\n%s", result.code, result.stdout, result.stderr, r.run(nil, "jobs").stdout)
 		}
 		wait(r.Context(), 500*time.Millisecond)
 	}
@@ -220,7 +220,8 @@ func (r *running) unstuck() {
 	r.Helper()
 	for service := range jobOf {
 		var stuck int
-		for range 2 { // what was young is not now
+		deadline := time.Now().Add(40 * time.Second)
+		for stuck = 1; stuck > 0 && time.Now().Before(deadline); wait(r.Context(), time.Second) { // what was young is tidied up
 			if err := r.conn[service].QueryRow(r.Context(), `
 				SELECT (SELECT count(*) FROM jobs.run WHERE finished_at IS NULL AND queued_at < clock_timestamp() - interval '20 s')
 				     + (SELECT count(*) FROM jobs.river_job WHERE state = 'running' AND attempted_at < clock_timestamp() - interval '20 s')
@@ -391,7 +392,7 @@ func (r *running) exported(events int) {
 				Waiting int `json:"waiting"`
 			} `json:"export"`
 		}
-		if err := json.Unmarshal([]byte(r.site.run(nil, "status", "--json").stdout), &status); err != nil {
+		if err := json.Unmarshal([]byte(r.run(nil, "status", "--json").stdout), &status); err != nil {
 			r.Fatal(err)
 		}
 		var recorded int
