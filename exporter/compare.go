@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/internal/connect"
 	"waybill/internal/fault"
 	"waybill/schemas"
 	"waybill/schemas/part"
@@ -73,8 +74,7 @@ func (s *session) loadPart(ctx context.Context, tx pgx.Tx, number int, p schemas
 	}
 	stream := part.NewStream(s.contract, part.Options{}, part.File{ReaderAt: file, Size: p.Bytes, Meta: p})
 	defer stream.Close()
-	_, err = tx.Conn().PgConn().CopyFrom(ctx, stream, "COPY published ("+strings.Join(s.contract.ColumnNames(), ", ")+") FROM STDIN (FORMAT binary)")
-	return err
+	return connect.CopyFrom(ctx, tx.Conn(), stream, "COPY published ("+strings.Join(s.contract.ColumnNames(), ", ")+") FROM STDIN (FORMAT binary)")
 }
 
 // compared are the columns of an event's content: all but those that name it.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/internal/connect"
 	"waybill/internal/fault"
 )
 
@@ -79,8 +80,8 @@ func (l *load) keepRecordOnly(ctx context.Context, inner pgx.Tx) error {
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
-	conn := l.tx.Conn().PgConn()
-	if _, err := conn.CopyTo(ctx, file, `COPY effect TO STDOUT (FORMAT binary)`); err != nil {
+	conn := l.tx.Conn()
+	if _, err := conn.PgConn().CopyTo(ctx, file, `COPY effect TO STDOUT (FORMAT binary)`); err != nil {
 		return err
 	}
 	if err := inner.Rollback(ctx); err != nil {
@@ -92,8 +93,7 @@ func (l *load) keepRecordOnly(ctx context.Context, inner pgx.Tx) error {
 	if _, err := l.tx.Exec(ctx, `DELETE FROM effect`); err != nil {
 		return err
 	}
-	_, err = conn.CopyFrom(ctx, file, `COPY effect FROM STDIN (FORMAT binary)`)
-	return err
+	return connect.CopyFrom(ctx, conn, file, `COPY effect FROM STDIN (FORMAT binary)`)
 }
 
 // heldError is a batch that would have more effects in this run than the brake allows.

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/internal/connect"
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
 	"waybill/internal/span"
@@ -120,9 +120,9 @@ func (l *load) stage(ctx context.Context) error {
 	stream := part.NewStream(l.contract, part.Options{Events: l.consumer.Events, Quarantine: l.config.QuarantineRows}, l.batch.parts()...)
 	defer stream.Close()
 	source := &source{stream: stream}
-	_, err := l.tx.Conn().PgConn().CopyFrom(ctx, source, l.sql.copy)
-	if cause := source.end(); cause != nil {
-		return fault.New(fault.Poison, "read", l.batch.name(), cause,
+	err := connect.CopyFrom(ctx, l.tx.Conn(), source, l.sql.copy)
+	if source.err != nil {
+		return fault.New(fault.Poison, "read", l.batch.name(), source.err,
 			"ask the producer; if the batch cannot be mended, `waybill export --snapshot` there and `waybill import "+l.consumer.Name+" --pass` here leave it behind")
 	}
 	if err != nil {
@@ -251,33 +251,17 @@ func (l *load) write(ctx context.Context, w write) (int64, error) {
 }
 
 // source keeps the error that ends a stream: COPY reports it only as a text that has been to the
-// server and back. And it can be ended: where the connection breaks, COPY returns while a goroutine
-// of its own still reads.
+// server and back.
 type source struct {
-	mu     sync.Mutex
 	stream io.Reader
-	ended  bool
 	err    error
 }
 
 func (s *source) Read(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
-		return 0, io.ErrClosedPipe
-	}
 	n, err := s.stream.Read(p)
 	if err != nil && err != io.EOF {
 		s.err = err
 	}
 	crashpoint.Here("import.4-copy")
 	return n, err
-}
-
-// end has nobody read the stream any more, and returns the error that it ended with.
-func (s *source) end() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ended = true
-	return s.err
 }
