@@ -42,7 +42,7 @@ func (w *world) quiesce(ctx context.Context, j *judge) error {
 
 // catchUp runs each machine's command until nothing is left to do.
 func (w *world) catchUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, calm)
+	ctx, cancel := context.WithTimeoutCause(ctx, calm, errors.New("not everything had arrived two minutes after the last mishap"))
 	defer cancel()
 	for ctx.Err() == nil {
 		for _, m := range w.machines {
@@ -60,7 +60,7 @@ func (w *world) catchUp(ctx context.Context) error {
 			return nil
 		}
 	}
-	return errors.New("not everything had arrived two minutes after the last mishap")
+	return context.Cause(ctx)
 }
 
 // behind counts the events that no batch holds, and the batches that consumers have not loaded.
