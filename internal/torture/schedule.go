@@ -102,7 +102,7 @@ func insert(list []mishap, m mishap) []mishap {
 func random(r *rand.Rand, at time.Duration) mishap {
 	m := mishap{
 		at: at, kind: drawn(r), machine: r.IntN(len(crew)), service: site.Services()[r.IntN(len(site.Services()))], store: r.IntN(3) > 0,
-		after: between(r, 30*time.Millisecond, 250*time.Millisecond), bytes: r.Int64N(20_000),
+		after: between(r, 20*time.Millisecond, 150*time.Millisecond), bytes: r.Int64N(20_000),
 		lasts:  between(r, 500*time.Millisecond, 3*time.Second),
 		offset: between(r, -longest, longest).Round(time.Second),
 	}
