@@ -210,13 +210,15 @@ func (s *site) editStore(path string) {
 var (
 	spaces   = regexp.MustCompile(`[ \t]+`)
 	duration = regexp.MustCompile(`(?m) [0-9.]+(µs|ms|s)$`)
+	window   = regexp.MustCompile(`[0-9-]+ [0-9:]+Z – ([0-9-]+ )?[0-9:]+Z`)
 	fileSize = regexp.MustCompile(`[0-9.]+ (B|KiB|MiB)`)
 )
 
-// normalised leaves out what differs from run to run: durations, the sizes of compressed files,
-// and the widths of columns that hold them.
+// normalised leaves out what differs from run to run: durations and times, the sizes of
+// compressed files, and the widths of columns that hold them.
 func normalised(output string) string {
 	output = spaces.ReplaceAllString(output, " ")
 	output = duration.ReplaceAllString(output, " TOOK")
+	output = window.ReplaceAllString(output, "WINDOW")
 	return fileSize.ReplaceAllString(output, "SIZE")
 }
