@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -332,10 +333,9 @@ func TestBatchesOfAnotherDatabaseGoByTheirAge(t *testing.T) {
 func TestPruneBesideOthers(t *testing.T) {
 	s := newPruned(t)
 	s.history()
-	first := true
+	var first sync.Once // several are deleted at a time
 	s.config.Delete = watched{s.config.Delete, func(string) error {
-		if first {
-			first = false
+		first.Do(func() {
 			s.register(1)
 			if got := s.export(); len(got.Batches) != 1 {
 				t.Errorf("export beside it: %+v", got)
@@ -349,7 +349,7 @@ func TestPruneBesideOthers(t *testing.T) {
 			if _, err := s.rerun(exporter.RerunOptions{Batches: span(1, 2), Correct: true}); fault.ClassOf(err) != fault.Transient {
 				t.Errorf("a correction: %v", err)
 			}
-		}
+		})
 		return nil
 	}}
 	s.prune(exporter.PruneOptions{})
