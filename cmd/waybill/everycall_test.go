@@ -17,7 +17,7 @@ import (
 // sampled.
 const everyCall = "WAYBILL_EVERY_CALL"
 
-const sampled = 30
+const sampled = 60
 
 // twins are two sites that live the same life. In one of them a command is killed, and then run
 // until it is through; nobody may be able to tell which.
