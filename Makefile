@@ -61,6 +61,8 @@ test-deploy: ## Hold what lies in deploy/ against Compose, systemd and Kubernete
 	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-compose systemd; } >/dev/null
 	cd deploy/check && go vet ./... && go test -count=1 ./...
 
+bench: bench-quick bench-intake ## Run both of the following
+
 bench-quick: postgres ## Compare export and import with plain COPY of the same rows, in one run
 	@cd bench && go run . -quick
 
