@@ -29,7 +29,9 @@ func TestSystemd(t *testing.T) {
 	if said := complaints(t, func(unit string) string { return unit }); said != "" {
 		t.Error(said)
 	}
-	planted := complaints(t, func(unit string) string { return strings.Replace(unit, "[Service]", "[Service]\nProtectSytem=strict", 1) })
+	planted := complaints(t, func(unit string) string {
+		return strings.Replace(unit, "[Service]", "[Service]\nProtectSytem=strict", 1)
+	})
 	if !strings.Contains(planted, "ProtectSytem") {
 		t.Errorf("a misspelt setting passes: %q", planted)
 	}
