@@ -76,6 +76,9 @@ func TestDoctorNamesWhatIsWrong(t *testing.T) {
 		fails string
 	}{
 		{func(s *site) { s.exec("patients", `ALTER TABLE patients.alias DISABLE TRIGGER capture`) }, "patients database capture"},
+		{func(s *site) {
+			s.exec("patients", `ALTER TABLE patients.outbox ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY`)
+		}, "patients database row security"},
 		{func(s *site) { s.exec("morgue", `DROP SCHEMA morgue CASCADE`) }, "morgue database rights"},
 		{func(s *site) { s.loseRight("morgue", `REVOKE UPDATE ON morgue.ledger FROM %s`) }, "morgue database rights"},
 		{func(s *site) { s.loseRight("patients", `REVOKE SELECT ON patients.outbox FROM %s`) }, "patients database rights"},

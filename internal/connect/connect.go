@@ -4,17 +4,22 @@ package connect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
 )
 
-// Config returns what a URL says, with the session's time zone UTC and the settings on top. Its
-// error is of class [fault.Usage] and does not repeat the URL, which holds a password.
+// Config returns what a URL says, with the session's time zone UTC, row-level security an error in
+// place of a filter, and the settings on top. A connection is refused unless it leads straight to
+// PostgreSQL and has these settings. The error is of class [fault.Usage] and does not repeat the
+// URL, which holds a password.
 func Config(databaseURL string, settings map[string]string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(databaseURL)
 	if err != nil {
@@ -28,11 +33,41 @@ func Config(databaseURL string, settings map[string]string) (*pgx.ConnConfig, er
 		}
 		return crashpoint.Conn(conn, "db"), nil
 	}
+	asked := map[string]string{"timezone": "UTC", "row_security": "off"}
+	maps.Copy(asked, settings)
 	keepAlive(config.RuntimeParams)
-	config.RuntimeParams["timezone"] = "UTC"
-	maps.Copy(config.RuntimeParams, settings)
+	maps.Copy(config.RuntimeParams, asked)
+	config.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error { return asAsked(ctx, conn, asked) }
 	return config, nil
 }
+
+// asAsked refuses a session that a pooler stands in front of, or that lacks a setting: without its
+// search_path a run would make, or fill, tables in another schema. A pooler invents the process id
+// that it reports to its clients.
+func asAsked(ctx context.Context, conn *pgconn.PgConn, asked map[string]string) error {
+	var values []string
+	for name, value := range asked {
+		values = append(values, fmt.Sprintf("(%s, %s)", literal(name), literal(value)))
+	}
+	results, err := conn.Exec(ctx, fmt.Sprintf(`SELECT pg_backend_pid(), string_agg(name, ', ' ORDER BY name)
+		FILTER (WHERE current_setting(name) <> value) FROM (VALUES %s) AS asked (name, value)`, strings.Join(values, ", "))).ReadAll()
+	if err != nil {
+		return fault.Database("check", "session", err)
+	}
+	row := results[0].Rows[0]
+	switch {
+	case string(row[0]) != fmt.Sprint(conn.PID()):
+		err = errors.New("a pooler stands between this program and PostgreSQL")
+	case row[1] != nil:
+		err = fmt.Errorf("the session came without the settings that were asked for: %s", row[1])
+	default:
+		return nil
+	}
+	return fault.New(fault.Usage, "check", "session", err, fault.PoolerHint)
+}
+
+// literal quotes a value that holds no backslash, as no setting here does.
+func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 // keepAlive has the server find out within two minutes that this machine is gone, and give up the
 // locks that another waits for. Most systems would take two hours. What the URL says stands.
@@ -54,5 +89,8 @@ func To(ctx context.Context, databaseURL, subject string, settings map[string]st
 	}
 	config.Tracer = tracerIn(ctx)
 	conn, err := pgx.ConnectConfig(ctx, config)
+	if refused, ok := errors.AsType[*fault.Error](err); ok {
+		return nil, refused
+	}
 	return conn, fault.Database("connect", subject, err)
 }

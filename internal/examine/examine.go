@@ -32,11 +32,11 @@ type server struct {
 	FullPages  bool
 	Statement  string // statement_timeout for this role
 	IdleTx     string // idle_in_transaction_session_timeout
-	Backend    int
 	Used, Max  int
 	Now        time.Time
 	Oldest     time.Duration
 	OldestWhat string
+	Hidden     *string // tables whose rows a policy hides from this role
 }
 
 // Server returns what is true of any service's database. The clock is this machine's.
@@ -47,11 +47,12 @@ func Server(ctx context.Context, conn *pgx.Conn, clock func() time.Time) ([]exch
 		    pg_encoding_to_char(encoding), pg_is_in_recovery(), current_setting('fsync')::boolean, current_setting('full_page_writes')::boolean,
 		    coalesce((SELECT reset_val FROM pg_settings WHERE name = 'statement_timeout'), '0'),
 		    coalesce((SELECT reset_val FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'), '0'),
-		    pg_backend_pid(), (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::int, current_setting('max_connections')::int,
-		    clock_timestamp()
+		    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::int, current_setting('max_connections')::int,
+		    clock_timestamp(),
+		    (SELECT string_agg(oid::regclass::text, ', ' ORDER BY oid::regclass::text) FROM pg_class WHERE relrowsecurity AND row_security_active(oid))
 		FROM pg_database WHERE datname = current_database()`).Scan(
 		&s.Version, &s.VersionNum, &s.Database, &s.Role, &s.Encoding, &s.Recovery, &s.Fsync, &s.FullPages,
-		&s.Statement, &s.IdleTx, &s.Backend, &s.Used, &s.Max, &s.Now)
+		&s.Statement, &s.IdleTx, &s.Used, &s.Max, &s.Now, &s.Hidden)
 	if err != nil {
 		return nil, fault.Database("examine", "server", err)
 	}
@@ -59,8 +60,8 @@ func Server(ctx context.Context, conn *pgx.Conn, clock func() time.Time) ([]exch
 		return nil, err
 	}
 	return []exchange.Fact{
-		s.version(), s.role(), s.encoding(), s.durability(), s.timeouts(),
-		s.way(conn), s.connections(), s.clock(clock()), s.horizon(),
+		s.version(), s.role(), s.rowSecurity(), s.encoding(), s.durability(), s.timeouts(),
+		s.connections(), s.clock(clock()), s.horizon(),
 	}, nil
 }
 
@@ -94,6 +95,15 @@ func (s *server) role() exchange.Fact {
 	return exchange.Fact{Name: "role", Value: fmt.Sprintf("%s in database %s", s.Role, s.Database)}
 }
 
+func (s *server) rowSecurity() exchange.Fact {
+	f := exchange.Fact{Name: "row security", Value: "hides nothing from this role"}
+	if s.Hidden != nil {
+		f.Value = "hides rows of " + *s.Hidden
+		f.Advice, f.Fails = "`ALTER TABLE … DISABLE ROW LEVEL SECURITY`, or `ALTER ROLE … BYPASSRLS`: Waybill refuses to work on a part of the rows", true
+	}
+	return f
+}
+
 func (s *server) encoding() exchange.Fact {
 	f := exchange.Fact{Name: "encoding", Value: s.Encoding}
 	if s.Encoding != "UTF8" {
@@ -116,15 +126,6 @@ func (s *server) timeouts() exchange.Fact {
 	f := exchange.Fact{Name: "time-outs", Value: "none that could cut a long load"}
 	if s.Statement != "0" || s.IdleTx != "0" {
 		f.Value = fmt.Sprintf("statement_timeout %s ms, idle_in_transaction_session_timeout %s ms; exports and imports turn them off for themselves", s.Statement, s.IdleTx)
-	}
-	return f
-}
-
-// way finds a pooler: it makes up the process id that it tells its clients.
-func (s *server) way(conn *pgx.Conn) exchange.Fact {
-	f := exchange.Fact{Name: "connection", Value: "straight to PostgreSQL"}
-	if uint32(s.Backend) != conn.PgConn().PID() {
-		f.Value, f.Advice, f.Fails = "through a pooler", "name PostgreSQL itself in the database URL: locks, COPY and temporary tables need one session", true
 	}
 	return f
 }

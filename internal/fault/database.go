@@ -40,6 +40,12 @@ func (e valueError) Error() string {
 
 func (e valueError) Unwrap() error { return e.PgError }
 
+// PoolerHint is the next step where a pooler stands in front of PostgreSQL.
+const PoolerHint = "name PostgreSQL's own host and port in the database URL: leases, temporary tables and settings need a session of their own"
+
+// rowSecurity is the function of PostgreSQL that refuses what a policy would filter.
+const rowSecurity = "check_enable_rls"
+
 func classOfDatabase(err error) (Class, string) {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
@@ -47,7 +53,16 @@ func classOfDatabase(err error) (Class, string) {
 	}
 	switch pg.Code {
 	case "42501":
+		if pg.Routine == rowSecurity {
+			return Usage, "row-level security would hide rows from this role: `ALTER TABLE … DISABLE ROW LEVEL SECURITY`, or `ALTER ROLE … BYPASSRLS`"
+		}
 		return Usage, "grant the role what docs/operation.md lists for it"
+	case "25006":
+		return Transient, "this is a standby, or read-only: name the primary in the database URL, or all hosts with target_session_attrs=read-write"
+	case "08P01", "26000", "42P05": // startup parameters refused; prepared statements of somebody else
+		return Usage, PoolerHint
+	case "42703":
+		return Usage, "run `waybill migrate` with this configuration; if the column is named in an apply.sql of your own, correct it there"
 	case "3D000":
 		return Usage, "create the database, or correct its URL"
 	case "3F000", "42P01":

@@ -16,13 +16,14 @@ import (
 	"waybill/internal/fault"
 )
 
-// packages are Debian's for each server, and for a clock that can be set. They are unpacked into folders of their own and not
+// packages are Debian's for each server, for a pooler in front of PostgreSQL, and for a clock that can be set. They are unpacked into folders of their own and not
 // installed: two FTP servers exclude each other, and a machine that runs the tests should not
 // become a file server.
 var packages = map[string][]string{
 	"vsftpd":  {"vsftpd"},
 	"proftpd": {"proftpd-core", "proftpd-mod-crypto"},
 	"openssh": {"openssh-server"},
+	"pooler":  {"pgbouncer"},
 	"clock":   {"libfaketime"},
 }
 
