@@ -2,14 +2,18 @@
 -- A death is (patient_id, death_no), and there is at most one case per death. Unqualified: the
 -- search_path is the consumer's schema.
 
--- The letters of a name, lower case, without accents, spaces and punctuation. Independent of the
--- database's locale for Latin script.
+-- The letters of a name, lower case, without accents, spaces and punctuation. COLLATE "C" and the
+-- letters written out: by a database's own locale Turkish ı and i would part, and regular expressions
+-- would know other punctuation, so that two databases disagreed about who has a similar name.
 -- +goose StatementBegin
 CREATE FUNCTION name_letters(name text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN lower(replace(replace(replace(replace(translate(
-    regexp_replace(normalize(name, NFKD), '[\u0300-\u036f\u02bc\u2018\u2019[:space:][:punct:]]', '', 'g'),
-    'ØøŁłĐđÐðÆŒÞẞ', 'ooLlDdDdæœþß'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'), 'ß', 'ss'));
+    regexp_replace(normalize(name, NFKD) COLLATE "C", '[\u0300-\u036f\u02b0-\u02ff\u2000-\u206f[:space:][:punct:]]', '', 'g'),
+    'ØøŁłĐđÐðÆŒÞẞı'
+    'ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩςАБВГДЕЖЗИКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЂЄЅІЈЉЊЋЏҐ',
+    'ooLlDdDdæœþßi'
+    'αβγδεζηθικλμνξοπρστυφχψωσабвгдежзиклмнопрстуфхцчшщъыьэюяђєѕіјљњћџґ'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'), 'ß', 'ss'));
 -- +goose StatementEnd
 
 -- American Soundex of a name's letters, save that h and w always part; a name in another script
