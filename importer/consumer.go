@@ -104,4 +104,8 @@ func (c *Consumer) validate() error {
 	return nil
 }
 
-func (c *Consumer) braked(kind string) bool { return c.Effects[kind].Brake }
+// braked reports whether a kind of effect counts against the brake. That people are forgotten or known
+// no more always does: their next real death may be passed over.
+func (c *Consumer) braked(kind string) bool {
+	return kind == effectErased || kind == effectVanished || c.Effects[kind].Brake
+}

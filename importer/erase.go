@@ -70,15 +70,19 @@ func (l *load) blank(ctx context.Context) error {
 	return err
 }
 
-// forget blanks what an appending consumer has of the erased.
+// forget blanks what an appending consumer has of the erased, and counts those it had not heard of.
 func (l *load) forget(ctx context.Context) error {
-	for _, sql := range []string{l.sql.erasures.noted, l.sql.erasures.appended} {
-		if _, err := l.tx.Exec(ctx, sql); err != nil {
-			return err
-		}
+	noted, err := l.tx.Exec(ctx, l.sql.erasures.noted)
+	if err != nil {
+		return err
 	}
-	return nil
+	if noted.RowsAffected() > 0 {
+		l.summary.Effects[effectErased] = noted.RowsAffected()
+	}
+	_, err = l.tx.Exec(ctx, l.sql.erasures.appended)
+	return err
 }
 
-// erasedEffects records who was erased. The effect is information: what it undoes is the consumer's.
+// erasedEffects records who was erased, also of strangers: nothing is newer than an erasure, so a false
+// one hides every death to come. What it undoes is the consumer's.
 const erasedEffects = `INSERT INTO effect (kind, patient_id, death_no) SELECT 'erased', patient_id, death_no FROM changed JOIN patient USING (patient_id) WHERE event = 'erased'`

@@ -141,6 +141,61 @@ func TestTheBrakeBoundsErasures(t *testing.T) {
 	}
 }
 
+// One who is wrongly erased is passed over when they die, so a mass of erasures is held also where none of
+// them has a case.
+func TestTheBrakeBoundsErasuresOfStrangers(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.load()
+	s.config.Brake = 1
+	s.Changes(erased(1, 3), erased(2, 3))
+	s.refused(fault.Held, nil)
+	s.approve(1)
+	if got := s.value(`SELECT count(*) FROM morgue.patient WHERE event = 'erased'`); got != "2" {
+		t.Errorf("approved, and %s are erased", got)
+	}
+}
+
+// A generation that knows nobody any more is held also where nobody has a case.
+func TestTheBrakeBoundsWhoVanishes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(retracted(1), retracted(2))
+	s.load()
+	s.config.Brake = 1
+	s.Snapshot(2)
+	s.refused(fault.Held, nil)
+}
+
+func TestTheBrakeBoundsNewIdentities(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1), died(2), died(3), died(4))
+	s.load()
+	s.exec(`SET search_path = morgue`)
+	for _, n := range []string{"3", "4"} {
+		s.exec(`CALL receive(` + s.value(`SELECT id FROM case_file WHERE family_name = 'Family`+n+`'`) + `, 'T` + n + `', 'ann')`)
+	}
+	s.config.Brake = 1
+	for _, pair := range [][2]int{{1, 2}, {3, 4}} { // expected, and in custody
+		renamed := []logtest.State{died(pair[0]), died(pair[1])}
+		for i := range renamed {
+			renamed[i].Event, renamed[i].Version, renamed[i].Family = schemas.DeathCorrected, 3, "Other"
+		}
+		batch := s.Changes(renamed...).Batch
+		s.refused(fault.Held, nil)
+		s.approve(batch)
+	}
+}
+
+// approve approves the batch that is held.
+func (s *site) approve(batch int64) {
+	s.Helper()
+	if _, err := s.run(importer.Options{Approve: &importer.Decision{Batch: batch, Reason: "a test", Person: "ann"}}); err != nil {
+		s.Fatal(err)
+	}
+}
+
 // What was cancelled for one who is erased does not come back, and nobody's appointment is touched.
 func TestAppointmentsOfTheErasedStayAsTheyAre(t *testing.T) {
 	t.Parallel()
@@ -188,7 +243,9 @@ func TestAnAppendingConsumerForgetsTheErased(t *testing.T) {
 	s.Snapshot(1, found(2, start), retracted(1))
 	s.load() // from the snapshot on
 	s.Changes(erased(1, 4), erased(2, 3))
-	s.load()
+	s.config.Brake = 1
+	s.refusedAs(fault.Held, importer.Options{})
+	s.approve(4)
 	check := func() {
 		t.Helper()
 		if got := s.value(`SELECT count(*) FROM journal.event WHERE family_name IS NOT NULL OR death_status <> 'none' OR death_no <> 0 OR death_latest IS NOT NULL`); got != "0" {

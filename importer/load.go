@@ -184,7 +184,10 @@ func (l *load) apply(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return l.forget(ctx)
+		if err := l.forget(ctx); err != nil {
+			return err
+		}
+		return l.brake(ctx)
 	}
 	if err := l.project(ctx); err != nil {
 		return err

@@ -210,7 +210,7 @@ func (c *Consumer) notice(run Run, events []Event, bounds Bounds) (effects []Eff
 
 func (c *Consumer) brake(effects []Effect, spent map[string]int, limit int) (over bool) {
 	for _, e := range effects {
-		if c.Braked(e.Kind) {
+		if e.Kind == erased || e.Kind == "vanished" || c.Braked(e.Kind) {
 			spent[e.Kind]++
 			over = over || spent[e.Kind] > limit
 		}

@@ -61,7 +61,7 @@ func (m *Morgue) Clone() Service {
 
 // Braked tells what counts against the brake.
 func (m *Morgue) Braked(kind string) bool {
-	return slices.Contains([]string{"opened", "reopened", "voided", "forgotten"}, kind)
+	return slices.Contains([]string{"opened", "reopened", "voided", "forgotten", "updated", "identity_changed"}, kind)
 }
 
 // duty is the work of one batch.
