@@ -84,6 +84,19 @@ func (c *Contract) Major() string {
 	return major
 }
 
+// before reports whether the contract is of an earlier revision than version, which is major.minor.patch
+// or, in a manifest that is not valid, anything.
+func (c *Contract) before(version string) bool {
+	if !versionForm.MatchString(version) {
+		return false
+	}
+	numbers := func(version string) []int64 {
+		parts := strings.Split(version, ".")
+		return []int64{number(parts[0]), number(parts[1])}
+	}
+	return slices.Compare(numbers(c.Version), numbers(version)) < 0
+}
+
 // odcs is the part of an Open Data Contract Standard v3.1 file that Waybill reads.
 type odcs struct {
 	APIVersion  string `yaml:"apiVersion"`

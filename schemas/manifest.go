@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -169,8 +170,27 @@ func ParseManifest(data []byte) (*Manifest, error) {
 	if ours := PatientEvents().Major(); versionForm.MatchString(m.Contract.Version) && major != ours {
 		return nil, unsupported("contract %s %s; this release reads %s.x", m.Contract.Name, m.Contract.Version, ours)
 	}
+	if event, ok := m.laterEvent(); ok {
+		return nil, unsupported("event type %q of contract %s %s; this release reads %s", event, m.Contract.Name, m.Contract.Version, PatientEvents().Version)
+	}
 	if err := m.validate(); err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// laterEvent returns an event type that a later minor revision of the contract must have added.
+// What such an event means for a patient is unknown here, so the batch waits for a release that knows.
+func (m *Manifest) laterEvent() (string, bool) {
+	if !PatientEvents().before(m.Contract.Version) {
+		return "", false
+	}
+	for _, p := range m.Parts {
+		for _, event := range slices.Sorted(maps.Keys(p.Events)) {
+			if !slices.Contains(PatientEvents().Events(), event) && eventForm.MatchString(event) {
+				return event, true
+			}
+		}
+	}
+	return "", false
 }

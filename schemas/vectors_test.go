@@ -136,7 +136,19 @@ func manifestVectors(t *testing.T) []vector {
   "min_reader": 1`, `"format": 2,
   "min_reader": 2`)},
 		vector{"unsupported-contract.json", "unsupported", "contract patient-events 2.0.0", edit(t, good, `"1.0.0"`, `"2.0.0"`)},
+		vector{"unsupported-event-type.json", "unsupported", `event type "moved" of contract patient-events 1.1.0`, withEvent(t, good, "moved", "1.1.0")},
+		vector{"invalid-event-type-of-this-revision.json", "invalid", `"moved" is no event type`, withEvent(t, good, "moved", "1.0.9")},
 	)
+}
+
+// withEvent gives the first part's rows another event type, under another revision of the contract.
+func withEvent(t *testing.T, good []byte, event, version string) []byte {
+	t.Helper()
+	part := edit(t, good, firstPart, strings.Replace(firstPart, "type=died", "type="+event, 1))
+	for range 2 { // of the part, and of the totals
+		part = edit(t, part, `"died":`, `"`+event+`":`)
+	}
+	return edit(t, part, `"1.0.0"`, `"`+version+`"`)
 }
 
 func goodManifests(t *testing.T) []vector {
