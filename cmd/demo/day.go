@@ -65,8 +65,8 @@ func (w *world) liveDay(ctx context.Context, h hospital.Options, p *progress, r 
 	return w.exchangeAll(ctx, r)
 }
 
-// remember notes the appointments as they are before anything happens.
+// remember notes how things are before anything happens.
 func (w *world) remember(ctx context.Context) (err error) {
-	w.before, err = audit.Remember(ctx, w.conn["appointments"])
+	w.before, err = audit.Remember(ctx, w.conn["patients"], w.conn["appointments"])
 	return err
 }

@@ -23,7 +23,7 @@ type world struct {
 	conn     map[string]*pgx.Conn
 	exporter *exporter.Exporter
 	importer map[string]*importer.Importer
-	before   audit.Bookings
+	before   audit.Memory
 }
 
 // openWorld sets the brake so that a day's deaths pass and a flood would not.

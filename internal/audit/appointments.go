@@ -16,9 +16,13 @@ type booking struct {
 	Status     string
 	Reason     *string
 	StartsAt   time.Time
-	TouchedBy  *string
-	Listed     bool // on the worklist, unresolved
+	TouchedAt  *time.Time
+	Left       bool       // as a cancellation left it
+	Listed     bool       // on the worklist, unresolved
+	Settled    *time.Time // when a person last dealt with an item on it
 }
+
+func (b booking) live() bool { return b.Status == "booked" || b.Status == "arrived" }
 
 // cancelledForDeath reports whether the importer cancelled it.
 func (b booking) cancelledForDeath() bool {
@@ -33,8 +37,10 @@ type state struct {
 
 func readAppointments(ctx context.Context, conn *pgx.Conn) ([]booking, error) {
 	rows, err := conn.Query(ctx, `
-		SELECT a.id, a.patient_id, k.post_mortem, a.status, a.cancellation_reason, a.starts_at, a.touched_by,
-		    EXISTS (SELECT FROM appointments.worklist w WHERE w.appointment_id = a.id AND w.resolved_at IS NULL)
+		SELECT a.id, a.patient_id, k.post_mortem, a.status, a.cancellation_reason, a.starts_at, a.touched_at,
+		    EXISTS (SELECT FROM appointments.cancellation c WHERE c.appointment_id = a.id AND c.revision = a.revision),
+		    EXISTS (SELECT FROM appointments.worklist w WHERE w.appointment_id = a.id AND w.resolved_at IS NULL),
+		    (SELECT max(w.resolved_at) FROM appointments.worklist w WHERE w.appointment_id = a.id AND w.resolved_by <> 'waybill')
 		FROM appointments.appointment a JOIN appointments.kind k ON k.code = a.kind`)
 	if err != nil {
 		return nil, err
@@ -42,36 +48,15 @@ func readAppointments(ctx context.Context, conn *pgx.Conn) ([]booking, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[booking])
 }
 
-// Bookings are appointments as they were at some time.
-type Bookings map[uuid.UUID]state
-
-// Remember reads the appointments as they are now.
-func Remember(ctx context.Context, appointments *pgx.Conn) (Bookings, error) {
-	found, err := readAppointments(ctx, appointments)
-	m := make(Bookings, len(found))
-	for _, b := range found {
-		m[b.ID] = state{b.Status, b.StartsAt}
-	}
-	return m, err
-}
-
-func (f *Findings) checkAppointments(people []*person, bookings []booking, opt Options) {
-	owner := map[uuid.UUID]*person{}
-	for _, p := range people {
-		for _, r := range p.records {
-			owner[r.id] = p
-		}
-	}
+func (a *auditor) checkAppointments() {
 	var cancelled, kept, listed, untouched, present int
-	for _, b := range bookings {
-		was, old := opt.Before[b.ID]
+	for _, b := range a.bookings {
+		was, old := a.Before.appointments[b.ID]
 		if old {
 			present++
-		}
-		p := owner[b.Patient]
-		if p == nil {
-			f.bad("appointment %s is of nobody", b.ID)
-			continue
+			if a.owners[b.Patient] == nil {
+				a.bad("appointment %s is of nobody", b.ID)
+			}
 		}
 		if b.Listed {
 			listed++
@@ -79,38 +64,45 @@ func (f *Findings) checkAppointments(people []*person, bookings []booking, opt O
 		if b.cancelledForDeath() {
 			cancelled++
 		}
-		switch {
-		case b.PostMortem:
+		if b.PostMortem {
 			kept++
-			if b.cancelledForDeath() {
-				f.bad("post-mortem appointment %s was cancelled", b.ID)
-			}
-		case p.dead && !p.historic && b.Status == "booked" && b.StartsAt.After(opt.Now) && !b.Listed:
-			f.bad("appointment %s of dead patient %s is live and on nobody's worklist", b.ID, p.id)
-		case !p.dead && len(p.conflicted()) == 0 && b.cancelledForDeath() && !b.Listed:
-			f.bad("appointment %s of living patient %s is cancelled for a death and on nobody's worklist", b.ID, p.id)
 		}
-		if old && !p.anyEverDied() && b.TouchedBy == nil {
+		a.checkBooking(a.owner(b.Patient), b)
+		if old && b.TouchedAt == nil && !b.cancelledForDeath() {
 			untouched++
 			if was != (state{b.Status, b.StartsAt}) {
-				f.bad("appointment %s of patient %s, who never died, was changed", b.ID, p.id)
+				a.bad("appointment %s of patient %s was changed by nobody, and not for a death", b.ID, b.Patient)
 			}
 		}
 	}
-	if lost := len(opt.Before) - present; lost > 0 {
-		f.bad("%d appointments are gone", lost)
+	if lost := len(a.Before.appointments) - present; lost > 0 {
+		a.bad("%d appointments are gone", lost)
 	}
-	f.count(cancelled, "appointments cancelled for a death (pat-dec)")
-	f.count(kept, "post-mortem appointments, all kept")
-	f.count(listed, "appointments on a person's worklist")
-	f.count(untouched, "appointments of people who never died, all as they were")
+	a.count(cancelled, "appointments cancelled for a death (pat-dec)")
+	a.count(kept, "post-mortem appointments, all kept")
+	a.count(listed, "appointments on a person's worklist")
+	a.count(untouched, "appointments that no person wrote and no death cancelled, all as they were")
 }
 
-func (p *person) anyEverDied() bool {
-	for _, r := range p.records {
-		if r.everDied {
-			return true
+// checkBooking demands of an appointment what follows from its person's being dead, alive or erased.
+func (a *auditor) checkBooking(p *person, b booking) {
+	leftByUs := b.TouchedAt == nil || b.Left // no person wrote it since it was cancelled
+	switch {
+	case b.PostMortem:
+		if b.cancelledForDeath() && leftByUs {
+			a.bad("post-mortem appointment %s was cancelled", b.ID)
+		}
+	case p.erased:
+		if at, was := a.Cancelled[b.ID]; was && b.live() && (b.TouchedAt == nil || b.TouchedAt.Before(at)) {
+			a.bad("appointment %s, cancelled for a death before its patient %s was erased, is booked again", b.ID, p.id)
+		}
+	case p.dead && !p.historic:
+		if b.live() && b.StartsAt.After(a.Now) && !b.Listed && !a.since(p.id, b.Settled) {
+			a.bad("appointment %s of dead patient %s is %s and on nobody's worklist", b.ID, p.id, b.Status)
+		}
+	case !p.dead && len(p.conflicted()) == 0:
+		if b.cancelledForDeath() && leftByUs && !b.Listed && b.Settled == nil {
+			a.bad("appointment %s of living patient %s is cancelled for a death and on nobody's worklist", b.ID, p.id)
 		}
 	}
-	return false
 }

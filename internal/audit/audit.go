@@ -1,6 +1,6 @@
-// Package audit compares what the consumers' services did with what the patients service knows,
-// person by person. It is computed from the three databases' tables alone, in plain Go: it shares
-// nothing with the importers' SQL.
+// Package audit compares what the consumers' services did with the patients service's tables, person
+// by person. It asks neither outbox nor log what became of anybody, since what capture missed is in
+// neither, and it shares nothing with the importers' SQL.
 package audit
 
 import (
@@ -11,9 +11,27 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-
-	"waybill/importer"
 )
+
+// Databases are connections to the three services' databases.
+type Databases struct{ Patients, Morgue, Appointments *pgx.Conn }
+
+// Options say by what the services are judged. Only Now is required.
+type Options struct {
+	ActWithin time.Duration // the importers'
+	// Now is the time from which on an appointment counts as one to come.
+	Now    time.Time
+	Before Memory // what was there when it began
+
+	// Turned is when each record last turned dead or alive, by the services' clocks. What a person
+	// decided before was about another death or life, and is no excuse for this one.
+	Turned map[uuid.UUID]time.Time
+	// Erased are those of whose erasure the log has heard: whatever was restored since.
+	Erased []uuid.UUID
+	// Cancelled are the appointments of the erased that were cancelled for a death by then, and when
+	// that was.
+	Cancelled map[uuid.UUID]time.Time
+}
 
 // Findings is what was counted, and what was found wrong.
 type Findings struct {
@@ -31,6 +49,9 @@ type finding struct {
 func (f *Findings) Print(out io.Writer) {
 	fmt.Fprintln(out, "\nverification against the source:")
 	for _, c := range f.counts {
+		if c.count == 0 {
+			continue
+		}
 		fmt.Fprintf(out, "  %6d  %s\n", c.count, c.text)
 	}
 	const most = 20
@@ -46,201 +67,74 @@ func (f *Findings) Print(out io.Writer) {
 	}
 }
 
-// record is a patient's record as the source has it.
-type record struct {
-	id       uuid.UUID
-	survivor *record // nil unless retired
-	dead     bool
-	historic bool // dead, found so, and too long ago
-	everDied bool // an event said so, once
-}
-
-// person is a record that was not retired, and those that were merged into it.
-type person struct {
-	*record
-	records []*record
-}
-
-// conflicted returns the retired records that are dead while the person is not.
-func (p *person) conflicted() (dead []*record) {
-	for _, r := range p.records {
-		if r.id != p.id && r.dead && !p.dead {
-			dead = append(dead, r)
-		}
-	}
-	return dead
-}
-
-// Databases are connections to the three services' databases.
-type Databases struct{ Patients, Morgue, Appointments *pgx.Conn }
-
-// Options say by what the services are judged.
-type Options struct {
-	ActWithin time.Duration // the importers'
-	Before    Bookings      // the appointments as they were when it began
-	// Now is the time from which on an appointment counts as one to come.
-	Now time.Time
-}
-
-// Run compares. An error means that it could not be done.
-func Run(ctx context.Context, db Databases, opt Options) (*Findings, error) {
-	f := &Findings{Events: map[string]int64{}}
-	people, err := readSource(ctx, db.Patients, f, opt.ActWithin)
-	if err != nil {
-		return nil, err
-	}
-	m, err := readMorgue(ctx, db.Morgue)
-	if err != nil {
-		return nil, err
-	}
-	a, err := readAppointments(ctx, db.Appointments)
-	if err != nil {
-		return nil, err
-	}
-	f.checkMorgue(people, m)
-	f.checkAppointments(people, a, opt)
-	return f, nil
-}
-
-func readSource(ctx context.Context, conn *pgx.Conn, f *Findings, actWithin time.Duration) ([]*person, error) {
-	records, survivors := map[uuid.UUID]*record{}, map[uuid.UUID]uuid.UUID{}
-	rows, err := conn.Query(ctx, `
-		SELECT p.id, a.survivor_id, p.death_status IN ('informal', 'formal'), p.death_latest,
-		    (SELECT bool_and(baseline) FROM patients.outbox o WHERE o.patient_id = p.id AND event = 'died'
-		        AND death_no = (SELECT max(death_no) FROM patients.outbox o WHERE o.patient_id = p.id)),
-		    (SELECT max(recorded_at) FROM patients.outbox o WHERE o.patient_id = p.id AND event = 'died'),
-		    EXISTS (SELECT FROM patients.outbox o WHERE o.patient_id = p.id AND death_no > 0)
-		FROM patients.patient p LEFT JOIN patients.alias a ON a.retired_id = p.id`)
-	if err != nil {
-		return nil, err
-	}
-	var id uuid.UUID
-	var survivor *uuid.UUID
-	var dead, ever bool
-	var latest, noted *time.Time
-	var found *bool
-	if _, err := pgx.ForEachRow(rows, []any{&id, &survivor, &dead, &latest, &found, &noted, &ever}, func() error {
-		r := &record{id: id, dead: dead, everDied: ever}
-		if survivor != nil {
-			survivors[id] = *survivor
-		}
-		if dead && found != nil && *found && actWithin != importer.Unlimited {
-			r.historic = latest == nil || latest.Before(noted.Add(-actWithin))
-		}
-		records[id] = r
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	for retired, survivor := range survivors {
-		records[retired].survivor = records[survivor]
-	}
-	rows, err = conn.Query(ctx, `SELECT event, count(*) FROM patients.outbox GROUP BY event`)
-	if err != nil {
-		return nil, err
-	}
-	var event string
-	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&event, &n}, func() error { f.Events[event] = n; return nil })
-	return persons(records), err
-}
-
-// persons puts retired records with the one at the end of their chain.
-func persons(records map[uuid.UUID]*record) []*person {
-	byID := map[uuid.UUID]*person{}
-	for _, r := range records {
-		end := r
-		for end.survivor != nil {
-			end = end.survivor
-		}
-		p := byID[end.id]
-		if p == nil {
-			p = &person{record: end}
-			byID[end.id] = p
-		}
-		p.records = append(p.records, r)
-	}
-	people := make([]*person, 0, len(byID))
-	for _, p := range byID {
-		people = append(people, p)
-	}
-	return people
-}
-
 func (f *Findings) count(n int, text string) { f.counts = append(f.counts, finding{text, n}) }
 
 func (f *Findings) bad(format string, arguments ...any) {
 	f.Wrong = append(f.Wrong, fmt.Sprintf(format, arguments...))
 }
 
-// morgueState is what the morgue has of each record.
-type morgueState struct {
-	open  map[uuid.UUID]int // cases expected or received
-	alert map[uuid.UUID]int // open alerts
+// Memory is how things were at some time.
+type Memory struct {
+	// Found are the records that were dead already: whether their deaths have effects depends on
+	// their age.
+	Found        map[uuid.UUID]bool
+	appointments map[uuid.UUID]state
 }
 
-func readMorgue(ctx context.Context, conn *pgx.Conn) (morgueState, error) {
-	m := morgueState{open: map[uuid.UUID]int{}, alert: map[uuid.UUID]int{}}
-	for table, into := range map[string]map[uuid.UUID]int{
-		`morgue.case_file WHERE state IN ('expected', 'received')`: m.open,
-		`morgue.alert WHERE resolved_at IS NULL`:                   m.alert,
-	} {
-		rows, err := conn.Query(ctx, `SELECT patient_id FROM `+table)
-		if err != nil {
-			return m, err
-		}
-		var id uuid.UUID
-		if _, err := pgx.ForEachRow(rows, []any{&id}, func() error { into[id]++; return nil }); err != nil {
-			return m, err
-		}
+// Remember reads how things are now.
+func Remember(ctx context.Context, patients, appointments *pgx.Conn) (Memory, error) {
+	m := Memory{map[uuid.UUID]bool{}, map[uuid.UUID]state{}}
+	rows, err := patients.Query(ctx, `SELECT id FROM patients.patient WHERE death_status IN ('informal', 'formal')`)
+	if err != nil {
+		return m, err
 	}
-	return m, nil
+	var id uuid.UUID
+	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error { m.Found[id] = true; return nil }); err != nil {
+		return m, err
+	}
+	found, err := readAppointments(ctx, appointments)
+	for _, b := range found {
+		m.appointments[b.ID] = state{b.Status, b.StartsAt}
+	}
+	return m, err
 }
 
-// alerted reports whether there is an alert for a record, or for one that it was merged into: of
-// several dead in a chain the last stands for all.
-func (m morgueState) alerted(r *record) bool {
-	for ; r != nil; r = r.survivor {
-		if m.alert[r.id] > 0 {
-			return true
-		}
-	}
-	return false
+// auditor compares.
+type auditor struct {
+	Findings
+	Options
+	people   []*person
+	owners   map[uuid.UUID]*person // of each record
+	bookings []booking
+	custody  map[uuid.UUID][]body  // the morgue's cases, by record
+	alerts   map[uuid.UUID][]alert // the same
 }
 
-func (f *Findings) checkMorgue(people []*person, m morgueState) {
-	var deaths, historic, conflicts, alerts int
-	for _, p := range people {
-		open := 0
-		for _, r := range p.records {
-			open += m.open[r.id]
-			alerts += m.alert[r.id]
-		}
-		conflicted := p.conflicted()
-		switch {
-		case p.dead && !p.historic:
-			deaths++
-			if open != 1 {
-				f.bad("patient %s is dead and has %d open cases", p.id, open)
-			}
-		case p.dead:
-			historic++
-			if m.open[p.id] != 0 {
-				f.bad("patient %s died long ago and has an open case", p.id)
-			}
-		case len(conflicted) > 0:
-			conflicts++
-			for _, r := range conflicted {
-				if !r.historic && !m.alerted(r) {
-					f.bad("record %s, dead, was merged into living %s without an alert", r.id, p.id)
-				}
-			}
-		case open > 0 && m.alert[p.id] == 0:
-			f.bad("patient %s lives and has %d open cases without an alert", p.id, open)
+// Run compares. An error means that it could not be done.
+func Run(ctx context.Context, db Databases, opt Options) (*Findings, error) {
+	a := &auditor{Options: opt, Findings: Findings{Events: map[string]int64{}}}
+	if err := a.readSource(ctx, db.Patients); err != nil {
+		return nil, err
+	}
+	if err := a.readMorgue(ctx, db.Morgue); err != nil {
+		return nil, err
+	}
+	var err error
+	if a.bookings, err = readAppointments(ctx, db.Appointments); err != nil {
+		return nil, err
+	}
+	a.checkMorgue()
+	a.checkAppointments()
+	for name, conn := range map[string]*pgx.Conn{"morgue": db.Morgue, "appointments": db.Appointments} {
+		if err := a.checkErased(ctx, name, conn); err != nil {
+			return nil, err
 		}
 	}
-	f.count(deaths, "dead, each with exactly one open morgue case")
-	f.count(historic, "dead long before they were found: historic, no case")
-	f.count(conflicts, "living persons with a dead record merged into them: nothing automatic, an alert unless historic")
-	f.count(alerts, "open alerts in the morgue")
+	return &a.Findings, nil
+}
+
+// since reports whether a person's decision about a record was made after the record last turned dead
+// or alive.
+func (a *auditor) since(record uuid.UUID, decided *time.Time) bool {
+	return decided != nil && !decided.Before(a.Turned[record])
 }

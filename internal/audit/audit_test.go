@@ -3,10 +3,13 @@ package audit_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exporter"
@@ -28,50 +31,104 @@ const (
 	died     = `UPDATE patients.patient SET death_status = 'formal' WHERE id IN (` + one + `, ` + two + `);`
 	merged   = `INSERT INTO patients.alias (retired_id, survivor_id) VALUES (` + one + `, ` + two + `), (` + two + `, ` + end + `);`
 
+	named = `UPDATE patients.patient SET family_name = 'Abel';`
+	erase = `SELECT patients.erase_patient(` + one + `), patients.erase_patient(` + two + `);`
+
 	cases = `INSERT INTO morgue.case_file (patient_id, death_no, noticed_at, stated, death_status)
-		SELECT id, 1, now(), '{}', 'formal' FROM unnest(ARRAY[` + one + `, ` + two + `]::uuid[]) AS id;`
-	alert   = `INSERT INTO morgue.alert (kind, patient_id, death_no, raised_at) VALUES ('merge_conflict', ` + two + `, 1, now());`
+		SELECT id, 1, now(), '{}', 'none' FROM unnest(ARRAY[` + one + `, ` + two + `]::uuid[]) AS id;`
+	second   = `UPDATE morgue.case_file SET patient_id = ` + two + `, death_no = 2 WHERE patient_id = ` + one + `;`
+	received = `UPDATE morgue.case_file SET state = 'received', tag = id, received_at = now();`
+	voided   = `UPDATE morgue.case_file SET state = 'void', voided_by = 'a person';`
+	byUs     = `SELECT set_config('waybill.applying', 'on', false); UPDATE morgue.case_file SET state = 'void', voided_at = now(), voided_by = 'waybill';`
+	named1   = `UPDATE morgue.case_file SET state = 'void', voided_by = 'a person', family_name = 'Abel' WHERE patient_id = ` + one + `;`
+	alert    = `INSERT INTO morgue.alert (kind, patient_id, death_no, raised_at) SELECT 'identity', id, 1, now() FROM unnest(ARRAY[` + one + `, ` + two + `]::uuid[]) AS id;`
+	resolved = `UPDATE morgue.alert SET resolved_at = now(), resolved_by = 'a person';`
+	conflict = `INSERT INTO morgue.alert (kind, patient_id, death_no, raised_at) VALUES ('merge_conflict', ` + two + `, 1, now());`
+
 	booking = `INSERT INTO appointments.appointment (patient_id, kind, resource, starts_at, ends_at)
 		VALUES (` + one + `, 'consultation', 'room', '2999-01-01', '2999-01-02');`
-	cancelled = `UPDATE appointments.appointment SET status = 'cancelled', cancellation_reason = 'pat-dec';`
+	cancelled = `SELECT set_config('waybill.applying', 'on', false); UPDATE appointments.appointment SET status = 'cancelled', cancellation_reason = 'pat-dec';`
+	byPerson  = `UPDATE appointments.appointment SET status = 'cancelled', cancellation_reason = 'pat-dec';`
+	moved     = `SELECT set_config('waybill.applying', 'on', false); UPDATE appointments.appointment SET starts_at = '2998-01-01';`
+	listed    = `INSERT INTO appointments.worklist (reason, appointment_id, patient_id, death_no, raised_at)
+		SELECT 'not_cancelled', id, patient_id, 1, now() FROM appointments.appointment;`
+	dealt   = `UPDATE appointments.worklist SET resolved_at = now(), resolved_by = 'a person';`
+	settled = `UPDATE appointments.worklist SET resolved_at = now(), resolved_by = 'waybill';`
 )
 
 // Each of these is what a broken importer would leave, or what a sound one does.
 func TestWhatIsWrongIsFound(t *testing.T) {
+	now := time.Now()
+	turned := map[uuid.UUID]time.Time{}
+	for n := range 3 {
+		turned[uuid.MustParse(fmt.Sprintf("00000000-0000-4000-8000-%012d", n+1))] = now.Add(time.Hour) // after whatever people did
+	}
+	first := uuid.MustParse("00000000-0000-4000-8000-000000000001")
 	for name, test := range map[string]struct {
-		patients, morgue, appointments string
+		patients, morgue, appointments string // appointments: the first statement is what was there before
+		options                        audit.Options
 		wrong                          []string // empty: nothing is
 	}{
-		"cases of the dead":                {admitted + died, cases, booking + cancelled, nil},
-		"no cases":                         {admitted + died, "", "", []string{"is dead and has 0 open cases", "is dead and has 0 open cases"}},
-		"cases of the living":              {admitted, cases, "", []string{"lives and has 1 open cases", "lives and has 1 open cases"}},
-		"dead of one person":               {admitted + died + merged, "", "", []string{"without an alert", "without an alert"}},
-		"dead of one person, alerted":      {admitted + died + merged, alert, "", nil},
-		"a booking of the dead":            {admitted + died, cases, booking, []string{"is live and on nobody's worklist"}},
-		"a cancelled booking of the alive": {admitted, "", booking + cancelled, []string{"is cancelled for a death", "was changed"}},
+		"cases of the dead":   {admitted + died, cases, booking + cancelled, audit.Options{}, nil},
+		"no cases":            {admitted + died, "", "", audit.Options{}, []string{"has no case", "has no case"}},
+		"expected twice":      {admitted + died, cases + second, "", audit.Options{}, []string{"has no case", "expected 2 times"}},
+		"voided by a person":  {admitted + died, cases + voided, "", audit.Options{}, nil},
+		"voided by us":        {admitted + died, cases + byUs, "", audit.Options{}, []string{"has no case", "has no case"}},
+		"voided before":       {admitted + died, cases + voided, "", audit.Options{Turned: turned}, []string{"has no case", "has no case"}},
+		"received before":     {admitted + died, cases + received, "", audit.Options{Turned: turned}, []string{"has no case", "has no case"}},
+		"long dead and found": {admitted + died, "", booking, audit.Options{Before: audit.Memory{Found: map[uuid.UUID]bool{first: true}}}, []string{"has no case"}},
+
+		"cases of the living":         {admitted, cases, "", audit.Options{}, []string{"lives and is expected", "lives and is expected"}},
+		"cases of nobody":             {"", cases, "", audit.Options{}, []string{"lives and is expected", "lives and is expected"}},
+		"bodies of the living":        {admitted, cases + received, "", audit.Options{}, []string{"without an alert", "without an alert"}},
+		"asked about":                 {admitted, cases + received + alert, "", audit.Options{}, nil},
+		"asked about and answered":    {admitted, cases + received + alert + resolved, "", audit.Options{}, nil},
+		"asked about in another life": {admitted, cases + received + alert + resolved, "", audit.Options{Turned: turned}, []string{"without an alert", "without an alert"}},
+
+		"dead of one person":          {admitted + died + merged, "", "", audit.Options{}, []string{"without an alert", "without an alert"}},
+		"dead of one person, alerted": {admitted + died + merged, conflict, "", audit.Options{}, nil},
+
+		"erased":                        {admitted + named + erase, cases + voided, "", audit.Options{}, nil},
+		"erased and expected":           {admitted + named + erase, cases, "", audit.Options{}, []string{"erased and is expected", "erased and is expected"}},
+		"erased and in custody":         {admitted + named + erase, cases + received, "", audit.Options{}, []string{"without an alert", "without an alert"}},
+		"erased and known in a case":    {admitted + named + erase, cases + named1 + voided, "", audit.Options{}, []string{"erased and is known in a case"}},
+		"erased and known again":        {admitted + named, "", "", audit.Options{Erased: []uuid.UUID{first}}, []string{"known again at the source"}},
+		"erased and restored elsewhere": {"", "", "", audit.Options{Erased: []uuid.UUID{first}}, nil},
+
+		"a booking of the dead":            {admitted + died, cases, booking, audit.Options{}, []string{"is booked and on nobody's worklist"}},
+		"a listed booking":                 {admitted + died, cases, booking + listed, audit.Options{}, nil},
+		"one that a person dealt with":     {admitted + died, cases, booking + listed + dealt, audit.Options{}, nil},
+		"one dealt with for another death": {admitted + died, cases, booking + listed + dealt, audit.Options{Turned: turned}, []string{"is booked and on nobody's worklist"}},
+		"one that we settled":              {admitted + died, cases, booking + listed + settled, audit.Options{}, []string{"is booked and on nobody's worklist"}},
+		"a cancelled booking of the alive": {admitted, "", booking + cancelled, audit.Options{}, []string{"is cancelled for a death"}},
+		"one that a person cancelled":      {admitted, "", booking + byPerson, audit.Options{}, nil},
+		"a booking that nobody moved":      {admitted, "", booking + moved, audit.Options{}, []string{"was changed by nobody"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := databases(t)
 			exec(t, db.Patients, test.patients)
 			exec(t, db.Morgue, test.morgue)
-			changes := strings.SplitAfterN(test.appointments, ";", 2)
-			exec(t, db.Appointments, changes[0])
-			before, err := audit.Remember(t.Context(), db.Appointments)
-			if err != nil {
-				t.Fatal(err)
+			there, changes, _ := strings.Cut(test.appointments, ";")
+			exec(t, db.Appointments, there)
+			opt := test.options
+			opt.Now = now
+			if opt.Before.Found == nil {
+				var err error
+				if opt.Before, err = audit.Remember(t.Context(), db.Patients, db.Appointments); err != nil {
+					t.Fatal(err)
+				}
+				opt.ActWithin = importer.Unlimited
 			}
-			for _, change := range changes[1:] { // as the importer, not as a person
-				exec(t, db.Appointments, `SELECT set_config('waybill.applying', 'on', false)`)
-				exec(t, db.Appointments, change)
-			}
-			found, err := audit.Run(t.Context(), db, audit.Options{ActWithin: importer.Unlimited, Before: before, Now: time.Now()})
+			exec(t, db.Appointments, changes)
+			found, err := audit.Run(t.Context(), db, opt)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if len(found.Wrong) != len(test.wrong) {
 				t.Fatalf("found %q, want %d", found.Wrong, len(test.wrong))
 			}
+			slices.Sort(found.Wrong)
 			for i, want := range test.wrong {
 				if !strings.Contains(found.Wrong[i], want) {
 					t.Errorf("found %q, want %q", found.Wrong[i], want)

@@ -26,7 +26,7 @@ import (
 // row, and by the consequences for each person.
 type judge struct {
 	*site.Site
-	before audit.Bookings
+	before audit.Memory
 }
 
 // withConnections does something with a connection to each service's database, made anew.
@@ -47,11 +47,11 @@ func withConnections(ctx context.Context, s *site.Site, do func(map[string]*pgx.
 	return do(conns)
 }
 
-// fill makes the hospital, and remembers how its appointments were.
+// fill makes the hospital, and remembers how it was.
 func (j *judge) fill(ctx context.Context, opt hospital.Options) error {
 	return withConnections(ctx, j.Site, func(conns map[string]*pgx.Conn) (err error) {
 		if err = hospital.Fill(ctx, conns[site.Patients], conns["appointments"], opt); err == nil {
-			j.before, err = audit.Remember(ctx, conns["appointments"])
+			j.before, err = audit.Remember(ctx, conns[site.Patients], conns["appointments"])
 		}
 		return err
 	})

@@ -1,0 +1,181 @@
+package audit
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// body is a case of the morgue.
+type body struct {
+	Patient    uuid.UUID
+	State      string
+	ReceivedAt *time.Time
+	VoidedAt   *time.Time
+	VoidedBy   *string
+	Named      bool // it says something of the patient
+}
+
+// kept reports whether a person opened the case again after it was void: it is theirs.
+func (b body) kept() bool { return b.State == "expected" && b.VoidedAt != nil }
+
+func (b body) inCustody() bool { return b.State == "received" || b.State == "released" }
+
+// alert is one of the morgue.
+type alert struct {
+	Patient    uuid.UUID
+	Kind       string
+	ResolvedAt *time.Time
+	ResolvedBy *string
+}
+
+func (a *auditor) readMorgue(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, `
+		SELECT patient_id, state, received_at, voided_at, voided_by, identifiers <> '[]' OR stated <> '{}' OR death_status <> 'none'
+		    OR num_nonnulls(family_name, given_name, birth_date, sex, address_line, address_city, address_postcode, address_country) > 0
+		FROM morgue.case_file`)
+	if err != nil {
+		return err
+	}
+	bodies, err := pgx.CollectRows(rows, pgx.RowToStructByPos[body])
+	if err != nil {
+		return err
+	}
+	if rows, err = conn.Query(ctx, `SELECT patient_id, kind, resolved_at, resolved_by FROM morgue.alert`); err != nil {
+		return err
+	}
+	alerts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[alert])
+	a.custody, a.alerts = map[uuid.UUID][]body{}, map[uuid.UUID][]alert{}
+	for _, b := range bodies {
+		a.custody[b.Patient] = append(a.custody[b.Patient], b)
+		if a.owners[b.Patient] == nil {
+			stranger := a.owner(b.Patient)
+			a.owners[b.Patient], a.people = stranger, append(a.people, stranger)
+		}
+	}
+	for _, one := range alerts {
+		a.alerts[one.Patient] = append(a.alerts[one.Patient], one)
+	}
+	return err
+}
+
+// alerted reports whether an alert about a record is open, or was settled by a person since the
+// record turned dead or alive. One about a record that it was merged into stands for it: of several
+// dead in a chain the last stands for all.
+func (a *auditor) alerted(r *record) bool {
+	for to := r; to != nil; to = to.survivor {
+		for _, one := range a.alerts[to.id] {
+			if one.ResolvedAt == nil || *one.ResolvedBy != "waybill" && a.since(r.id, one.ResolvedAt) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (a *auditor) checkMorgue() {
+	var deaths, historic, conflicts, erased, open int
+	for _, p := range a.people {
+		conflicted := p.conflicted()
+		switch {
+		case p.erased:
+			erased++
+			a.checkForgotten(p)
+		case p.dead:
+			if p.historic {
+				historic++
+			} else {
+				deaths++
+			}
+			a.checkCase(p)
+		case len(conflicted) > 0:
+			conflicts++
+			for _, r := range conflicted {
+				if !r.historic && !a.alerted(r) {
+					a.bad("record %s, dead, was merged into living %s without an alert", r.id, p.id)
+				}
+			}
+		default:
+			a.checkAlive(p)
+		}
+		for _, r := range p.records {
+			for _, one := range a.alerts[r.id] {
+				if one.ResolvedAt == nil {
+					open++
+				}
+			}
+		}
+	}
+	a.count(deaths, "dead, each with one morgue case")
+	a.count(historic, "dead long before they were found: historic")
+	a.count(conflicts, "living persons with a dead record merged into them: nothing automatic, an alert unless historic")
+	a.count(erased, "erased, known nowhere")
+	a.count(open, "open alerts in the morgue")
+}
+
+// checkCase demands one case of a person who is dead, or a person's word that there is to be none.
+func (a *auditor) checkCase(p *person) {
+	var expected, decided int
+	custody, alerted := 0, false
+	for _, r := range p.records {
+		alerted = alerted || a.alerted(r)
+		for _, b := range a.custody[r.id] {
+			switch {
+			case b.State == "expected" && !b.kept():
+				expected++
+			case b.kept():
+				decided++
+			case b.inCustody():
+				if a.since(r.id, b.ReceivedAt) {
+					decided++
+				}
+				custody++
+			case *b.VoidedBy != "waybill" && a.since(r.id, b.VoidedAt):
+				decided++
+			}
+		}
+	}
+	switch {
+	case expected+decided == 0 && !p.historic:
+		a.bad("patient %s is dead and has no case", p.id)
+	case expected > 1:
+		a.bad("patient %s is dead and expected %d times", p.id, expected)
+	case expected == 1 && custody > 0 && !alerted:
+		a.bad("patient %s is dead and expected, and has a body in custody, without an alert", p.id)
+	}
+}
+
+// checkAlive demands that nobody waits for the body of a person who lives, and that somebody is asked
+// whose the body is that they have.
+func (a *auditor) checkAlive(p *person) {
+	for _, r := range p.records {
+		for _, b := range a.custody[r.id] {
+			switch {
+			case b.State == "expected" && !b.kept():
+				a.bad("patient %s lives and is expected in the morgue", r.id)
+			case b.inCustody() && b.VoidedAt == nil && !a.alerted(r):
+				a.bad("patient %s lives and has a body in custody (%s) without an alert", r.id, b.State)
+			}
+		}
+	}
+}
+
+// checkForgotten demands that nobody waits for the erased, and that a body in custody, which alone keeps
+// its name, has its alert.
+func (a *auditor) checkForgotten(p *person) {
+	for _, r := range p.records {
+		for _, b := range a.custody[r.id] {
+			switch {
+			case b.kept():
+			case b.State == "expected":
+				a.bad("patient %s was erased and is expected in the morgue", r.id)
+			case b.State == "received" && !a.alerted(r):
+				a.bad("patient %s was erased and has a body in custody without an alert", r.id)
+			case b.State != "received" && b.Named:
+				a.bad("patient %s was erased and is known in a case that is %s", r.id, b.State)
+			}
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package audit
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"waybill/importer"
+)
+
+// record is a patient's record as the source's tables have it.
+type record struct {
+	id       uuid.UUID
+	survivor *record // nil unless retired
+	dead     bool
+	historic bool // dead since long ago, or nobody knows when, and found so
+	erased   bool
+}
+
+// person is a record that was not retired, and those that were merged into it.
+type person struct {
+	*record
+	records []*record
+}
+
+// conflicted returns the retired records that are dead while the person is not.
+func (p *person) conflicted() (dead []*record) {
+	for _, r := range p.records {
+		if r.id != p.id && r.dead && !p.dead {
+			dead = append(dead, r)
+		}
+	}
+	return dead
+}
+
+func (a *auditor) readSource(ctx context.Context, conn *pgx.Conn) error {
+	records, survivors := map[uuid.UUID]*record{}, map[uuid.UUID]uuid.UUID{}
+	rows, err := conn.Query(ctx, `
+		SELECT p.id, a.survivor_id, p.death_status IN ('informal', 'formal'), coalesce(p.death_latest < $1, true),
+		    EXISTS (SELECT FROM patients.erasure e WHERE e.patient_id = p.id)
+		FROM patients.patient p LEFT JOIN patients.alias a ON a.retired_id = p.id`, a.Now.Add(-a.ActWithin))
+	if err != nil {
+		return err
+	}
+	var id uuid.UUID
+	var survivor *uuid.UUID
+	var dead, old, erased bool
+	if _, err := pgx.ForEachRow(rows, []any{&id, &survivor, &dead, &old, &erased}, func() error {
+		records[id] = &record{id: id, dead: dead, historic: dead && old && a.Before.Found[id] && a.ActWithin != importer.Unlimited, erased: erased}
+		if survivor != nil {
+			survivors[id] = *survivor
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for retired, survivor := range survivors {
+		records[retired].survivor = records[survivor]
+	}
+	a.gather(records)
+	rows, err = conn.Query(ctx, `SELECT event, count(*) FROM patients.outbox GROUP BY event`)
+	if err != nil {
+		return err
+	}
+	var event string
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&event, &n}, func() error { a.Events[event] = n; return nil })
+	return err
+}
+
+// gather puts retired records with the one at the end of their chain. Those whom the log knows to be
+// erased, and the tables don't know, are persons too.
+func (a *auditor) gather(records map[uuid.UUID]*record) {
+	for _, id := range a.Erased {
+		r := records[id]
+		switch {
+		case r == nil:
+			records[id] = &record{id: id, erased: true}
+		case !r.erased:
+			a.bad("patient %s was erased, and is known again at the source", id)
+			r.erased = true
+		}
+	}
+	a.owners = map[uuid.UUID]*person{}
+	for _, r := range records {
+		end := r
+		for end.survivor != nil {
+			end = end.survivor
+		}
+		p := a.owners[end.id]
+		if p == nil {
+			p = &person{record: end}
+			a.owners[end.id] = p
+			a.people = append(a.people, p)
+		}
+		p.records = append(p.records, r)
+		a.owners[r.id] = p
+	}
+}
+
+// owner returns the person of a record. Of a record that the source doesn't have nobody says that they are
+// dead. of a record that the source doesn't have: nobody says that they are dead.
+func (a *auditor) owner(of uuid.UUID) *person {
+	if p := a.owners[of]; p != nil {
+		return p
+	}
+	r := &record{id: of}
+	return &person{r, []*record{r}}
+}
+
+// checkErased demands that a consumer knows nothing of the erased.
+func (a *auditor) checkErased(ctx context.Context, consumer string, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, `SELECT patient_id, event <> 'erased' OR death_status <> 'none' OR identifiers <> '[]'
+		    OR num_nonnulls(family_name, given_name, birth_date, sex, address_line, address_city, address_postcode, address_country) > 0
+		FROM `+consumer+`.patient`)
+	if err != nil {
+		return err
+	}
+	var id uuid.UUID
+	var known bool
+	_, err = pgx.ForEachRow(rows, []any{&id, &known}, func() error {
+		if known && a.owner(id).erased {
+			a.bad("patient %s was erased, and %s knows them", id, consumer)
+		}
+		return nil
+	})
+	return err
+}
