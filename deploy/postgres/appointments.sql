@@ -2,6 +2,10 @@
 -- database, after `waybill migrate appointments`; running it again does no harm. The roles are the site's:
 -- CREATE ROLE appointments_import LOGIN …; CREATE ROLE appointments_app LOGIN …
 
+-- In a new database anyone may make temporary tables and call every function.
+DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$;
+REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA appointments FROM PUBLIC;
+
 DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO appointments_app', current_database()); END $$;
 DO $$ BEGIN EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO appointments_import', current_database()); END $$;
 
@@ -9,12 +13,15 @@ DO $$ BEGIN EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO appointme
 -- bring. All machines connect as this role: PostgreSQL hides other roles' sessions.
 GRANT USAGE ON SCHEMA appointments TO appointments_import;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA appointments TO appointments_import;
+GRANT EXECUTE ON ALL ROUTINES IN SCHEMA appointments TO appointments_import;
 ALTER DEFAULT PRIVILEGES IN SCHEMA appointments GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO appointments_import;
 
 -- The staff's program. Triggers run as whoever books.
 GRANT USAGE ON SCHEMA appointments TO appointments_app;
 GRANT SELECT ON appointments.kind TO appointments_app;
 GRANT SELECT, INSERT, UPDATE ON appointments.appointment, appointments.vital, appointments.worklist TO appointments_app;
+GRANT EXECUTE ON FUNCTION appointments.applying() TO appointments_app;
+GRANT EXECUTE ON PROCEDURE appointments.resolve(bigint, text) TO appointments_app;
 
 -- `waybill run appointments` and `waybill jobs`.
 GRANT USAGE ON SCHEMA jobs TO appointments_import;

@@ -2,6 +2,10 @@
 -- database, after `waybill migrate morgue`; running it again does no harm. The roles are the site's:
 -- CREATE ROLE morgue_import LOGIN …; CREATE ROLE morgue_app LOGIN …
 
+-- In a new database anyone may make temporary tables and call every function.
+DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$;
+REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA morgue FROM PUBLIC;
+
 DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO morgue_app', current_database()); END $$;
 DO $$ BEGIN EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO morgue_import', current_database()); END $$;
 
@@ -9,12 +13,15 @@ DO $$ BEGIN EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO morgue_im
 -- bring. All machines connect as this role: PostgreSQL hides other roles' sessions.
 GRANT USAGE ON SCHEMA morgue TO morgue_import;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA morgue TO morgue_import;
+GRANT EXECUTE ON ALL ROUTINES IN SCHEMA morgue TO morgue_import;
 ALTER DEFAULT PRIVILEGES IN SCHEMA morgue GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO morgue_import;
 
 -- The staff's program.
 GRANT USAGE ON SCHEMA morgue TO morgue_app;
 GRANT SELECT, UPDATE ON morgue.case_file, morgue.alert TO morgue_app;
 GRANT SELECT ON morgue.open_case TO morgue_app;
+GRANT EXECUTE ON FUNCTION morgue.applying(), morgue.name_key(text, text), morgue.name_letters(text), morgue.name_sound(text) TO morgue_app;
+GRANT EXECUTE ON PROCEDURE morgue.receive(bigint, text, text), morgue.release(bigint, text), morgue.resolve(bigint, text) TO morgue_app;
 
 -- `waybill run morgue` and `waybill jobs`.
 GRANT USAGE ON SCHEMA jobs TO morgue_import;

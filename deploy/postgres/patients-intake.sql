@@ -5,13 +5,10 @@
 DO $$ BEGIN EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO patients_intake', current_database()); END $$;
 GRANT USAGE ON SCHEMA patients, intake TO patients_intake;
 
--- It writes what partners say of patients, as the service itself does.
-GRANT SELECT, INSERT, UPDATE ON patients.patient TO patients_intake;
-GRANT SELECT, INSERT, UPDATE, DELETE ON patients.identifier TO patients_intake;
-GRANT SELECT, INSERT ON patients.alias TO patients_intake;
-GRANT SELECT ON patients.erasure TO patients_intake;
-GRANT SELECT, UPDATE ON patients.merge_turn TO patients_intake; -- merges take place one after the other
-GRANT SELECT, INSERT, UPDATE, DELETE ON patients.intake_row, patients.intake_told, patients.intake_known TO patients_intake;
+-- It parses files that anyone may have made, so it has no right to the patients: what partners say of
+-- them it stages, and the functions write it as their owner.
+GRANT SELECT, INSERT ON patients.intake_row TO patients_intake;
+GRANT EXECUTE ON FUNCTION patients.intake(text), patients.intake_apply(text), patients.intake_end(text) TO patients_intake;
 
 -- The register.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA intake TO patients_intake;

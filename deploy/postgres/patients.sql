@@ -2,6 +2,10 @@
 -- the database, after `waybill migrate patients`; running it again does no harm. The roles are the
 -- site's: CREATE ROLE patients_app LOGIN …; CREATE ROLE patients_export LOGIN …
 
+-- In a new database anyone may make temporary tables and call every function.
+DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$;
+REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA patients, exporter FROM PUBLIC;
+
 DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO patients_app, patients_export', current_database()); END $$;
 
 -- The service itself. It needs no right to the outbox: triggers write that as their owner.
@@ -9,6 +13,7 @@ GRANT USAGE ON SCHEMA patients TO patients_app;
 GRANT SELECT, INSERT, UPDATE ON patients.patient TO patients_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON patients.identifier TO patients_app;
 GRANT SELECT, INSERT ON patients.alias TO patients_app;
+GRANT EXECUTE ON FUNCTION patients.record_death(uuid, text, timestamptz, timestamptz, text), patients.survivor(uuid) TO patients_app;
 
 -- `waybill export`, and `status` and `trace` at the producer, which only read.
 GRANT USAGE ON SCHEMA patients, exporter TO patients_export;

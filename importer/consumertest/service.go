@@ -74,7 +74,7 @@ func prepare(ctx context.Context, url string, consumer *importer.Consumer, folde
 	if err != nil {
 		return err
 	}
-	config.RuntimeParams["search_path"] = consumer.Name
+	config.RuntimeParams["search_path"] = consumer.Name + ", pg_temp"
 	db := stdlib.OpenDB(*config)
 	defer db.Close()
 	migrations, err := fs.Sub(folder, "migrations")

@@ -106,5 +106,16 @@ CREATE TABLE store_health (
     last_error text NOT NULL
 );
 
+-- Whether the importer itself is writing, and not a person. Anyone can set waybill.applying, so it counts
+-- only for a role that may move the checkpoint. The body is bound to its table and functions here:
+-- no caller's search_path changes it.
+-- +goose StatementBegin
+CREATE FUNCTION applying() RETURNS boolean
+LANGUAGE sql STABLE
+RETURN current_setting('waybill.applying', true) IS NOT DISTINCT FROM 'on'
+    AND has_table_privilege(session_user, 'checkpoint'::regclass, 'UPDATE');
+-- +goose StatementEnd
+
 -- +goose Down
+DROP FUNCTION applying;
 DROP TABLE store_health, quarantine, approval, notice, effect_log, ledger, lease, checkpoint;

@@ -19,12 +19,14 @@ import (
 // A Step is one part of bringing a schema up to date. Running it again changes nothing.
 type Step func(ctx context.Context, db *sql.DB) error
 
-// Up makes the schema unless it is there, and takes the steps in it: it is the search_path.
+// Up makes the schema unless it is there, and takes the steps in it: it is the search_path. pg_temp
+// comes last, for functions made with SET search_path FROM CURRENT: it would else come first, and
+// their callers' temporary tables hide the schema's own.
 // Several may call it at once. Errors are of package fault.
 func Up(ctx context.Context, databaseURL, schema string, steps ...Step) error {
 	config, err := connect.Config(databaseURL, map[string]string{
 		"application_name": "waybill migrate",
-		"search_path":      pgx.Identifier{schema}.Sanitize(),
+		"search_path":      pgx.Identifier{schema}.Sanitize() + ", pg_temp",
 	})
 	if err != nil {
 		return err

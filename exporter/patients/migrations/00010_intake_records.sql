@@ -452,10 +452,11 @@ END $$;
 -- intake_apply takes the staged rows of a source into the service's tables and leaves them, each
 -- with its outcome; it returns how many identifiers stayed with another patient. A patient's rows
 -- apply in the source's own order, as far as it has one, and else in that of seq; deaths follow
--- the rules of record_death. Several sources may be taken in at once.
+-- the rules of record_death. Several sources may be taken in at once. As its owner: the program that
+-- reads partners' files needs no right to the patients.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_apply(source text) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     turns     integer;
@@ -517,7 +518,7 @@ END $$;
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_end(
     source text, OUT inserted bigint, OUT changed bigint, OUT unchanged bigint, OUT stale bigint, OUT merged bigint, OUT disputed bigint
-) LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH taken AS (DELETE FROM patients.intake_row r WHERE r.source = intake_end.source RETURNING r.outcome)
     SELECT count(*) FILTER (WHERE t.outcome = 'inserted'), count(*) FILTER (WHERE t.outcome = 'changed'),
            count(*) FILTER (WHERE t.outcome = 'unchanged'), count(*) FILTER (WHERE t.outcome = 'stale'),
@@ -542,3 +543,4 @@ BEGIN
     INTO inserted, changed, unchanged, stale, merged, disputed FROM patients.intake_end(intake.source) e;
 END $$;
 -- +goose StatementEnd
+REVOKE EXECUTE ON FUNCTION patients.intake_apply(text), patients.intake_end(text) FROM PUBLIC;

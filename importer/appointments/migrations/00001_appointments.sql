@@ -78,15 +78,29 @@ CREATE UNIQUE INDEX worklist_appointment ON worklist (appointment_id, patient_id
 CREATE UNIQUE INDEX worklist_conflict ON worklist (patient_id, death_no) WHERE appointment_id IS NULL;
 CREATE INDEX worklist_death ON worklist (patient_id) WHERE resolved_at IS NULL;
 
--- apply.sql says of itself that it is no person.
+-- A statement that sets touched_by names a person, be it the same as before. Only a trigger on that
+-- column can tell; it says so to mark_touched by an empty touched_at.
+-- +goose StatementBegin
+CREATE FUNCTION name_toucher() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    NEW.touched_at := NULL;
+    RETURN NEW;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER appointment_named BEFORE UPDATE OF touched_by ON appointment
+FOR EACH ROW WHEN (NOT applying()) EXECUTE FUNCTION name_toucher();
+
+-- Marks what a person writes: as the login, unless the statement names somebody else. It may not
+-- name the importer.
 -- +goose StatementBegin
 CREATE FUNCTION mark_touched() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     NEW.revision := OLD.revision + 1;
-    IF coalesce(current_setting('waybill.applying', true), '') <> 'on' THEN
+    IF NOT applying() THEN
+        NEW.touched_by := coalesce(CASE WHEN NEW.touched_at IS NULL THEN nullif(NEW.touched_by, 'waybill') END, session_user);
         NEW.touched_at := clock_timestamp();
-        NEW.touched_by := coalesce(NEW.touched_by, session_user);
     END IF;
     RETURN NEW;
 END $$;
@@ -100,9 +114,6 @@ CREATE TRIGGER appointment_touched BEFORE UPDATE ON appointment FOR EACH ROW EXE
 CREATE FUNCTION watch_the_dead() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    IF coalesce(current_setting('waybill.applying', true), '') = 'on' THEN
-        RETURN NULL;
-    END IF;
     INSERT INTO vital (patient_id) SELECT DISTINCT patient_id FROM written ORDER BY patient_id ON CONFLICT DO NOTHING;
     PERFORM FROM vital WHERE patient_id IN (SELECT patient_id FROM written) ORDER BY patient_id FOR SHARE;
     -- What a person has settled by their own write. It may come up again.
@@ -124,9 +135,9 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 CREATE TRIGGER appointment_booked AFTER INSERT ON appointment
-REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION watch_the_dead();
+REFERENCING NEW TABLE AS written FOR EACH STATEMENT WHEN (NOT applying()) EXECUTE FUNCTION watch_the_dead();
 CREATE TRIGGER appointment_changed AFTER UPDATE ON appointment
-REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION watch_the_dead();
+REFERENCING NEW TABLE AS written FOR EACH STATEMENT WHEN (NOT applying()) EXECUTE FUNCTION watch_the_dead();
 
 -- Books a cancelled appointment again if that overrides nobody. Returns 'restored', or 'settled'
 -- where a person has already acted on it, or else why it is theirs to decide. Never waits for a
@@ -185,4 +196,4 @@ END $$;
 DROP PROCEDURE resolve;
 DROP FUNCTION require_read_committed, restore;
 DROP TABLE worklist, cancellation, vital, appointment, kind;
-DROP FUNCTION watch_the_dead, mark_touched;
+DROP FUNCTION watch_the_dead, mark_touched, name_toucher;

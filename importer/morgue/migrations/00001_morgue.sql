@@ -105,32 +105,50 @@ SELECT c.*, ARRAY(
 FROM case_file c
 WHERE c.state IN ('expected', 'received');
 
--- Marks what a person writes by hand. apply.sql says of itself that it is none.
+-- A statement that sets touched_by names a person, be it the same as before. Only a trigger on that
+-- column can tell; it says so to mark_touched by an empty touched_at.
+-- +goose StatementBegin
+CREATE FUNCTION name_toucher() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    NEW.touched_at := NULL;
+    RETURN NEW;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER case_file_named BEFORE UPDATE OF touched_by ON case_file
+FOR EACH ROW WHEN (NOT applying()) EXECUTE FUNCTION name_toucher();
+
+-- Marks what a person writes by hand: as the login, unless the statement names somebody else. It may
+-- not name the importer.
 -- +goose StatementBegin
 CREATE FUNCTION mark_touched() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    IF coalesce(current_setting('waybill.applying', true), '') = 'on' THEN
-        RETURN NEW;
-    END IF;
     IF (NEW.family_name, NEW.given_name, NEW.birth_date, NEW.sex, NEW.identifiers, NEW.address_line, NEW.address_city,
         NEW.address_postcode, NEW.address_country, NEW.death_status, NEW.death_earliest, NEW.death_latest, NEW.death_precision)
        IS DISTINCT FROM
        (OLD.family_name, OLD.given_name, OLD.birth_date, OLD.sex, OLD.identifiers, OLD.address_line, OLD.address_city,
         OLD.address_postcode, OLD.address_country, OLD.death_status, OLD.death_earliest, OLD.death_latest, OLD.death_precision) THEN
+        NEW.touched_by := coalesce(CASE WHEN NEW.touched_at IS NULL THEN nullif(NEW.touched_by, 'waybill') END, session_user);
         NEW.touched_at := clock_timestamp();
-        NEW.touched_by := coalesce(NEW.touched_by, session_user);
+    ELSE
+        NEW.touched_by := OLD.touched_by;
+        NEW.touched_at := OLD.touched_at;
     END IF;
     IF NEW.state = 'void' AND OLD.state <> 'void' THEN
         NEW.voided_at := clock_timestamp();
-        NEW.voided_by := coalesce(NEW.voided_by, session_user);
+        -- What is left of an earlier void, by the importer or a person, is not said of this one.
+        NEW.voided_by := coalesce(nullif(nullif(NEW.voided_by, OLD.voided_by), 'waybill'), session_user);
+        NEW.void_reason := nullif(NEW.void_reason, OLD.void_reason);
     ELSIF OLD.state = 'void' THEN
         NEW.voided_at := OLD.voided_at;
+        NEW.voided_by := OLD.voided_by;
     END IF;
     RETURN NEW;
 END $$;
 -- +goose StatementEnd
-CREATE TRIGGER case_file_touched BEFORE UPDATE ON case_file FOR EACH ROW EXECUTE FUNCTION mark_touched();
+CREATE TRIGGER case_file_touched BEFORE UPDATE ON case_file
+FOR EACH ROW WHEN (NOT applying()) EXECUTE FUNCTION mark_touched();
 
 -- A body arrives and is tagged.
 -- +goose StatementBegin
@@ -180,4 +198,4 @@ DROP PROCEDURE release;
 DROP PROCEDURE receive;
 DROP VIEW open_case;
 DROP TABLE alert, case_file;
-DROP FUNCTION mark_touched, name_key, name_sound, name_letters;
+DROP FUNCTION mark_touched, name_toucher, name_key, name_sound, name_letters;

@@ -29,6 +29,7 @@ BEGIN
     RETURN NEW;
 END $$;
 -- +goose StatementEnd
+REVOKE EXECUTE ON FUNCTION forget_erased FROM PUBLIC;
 CREATE TRIGGER forget_erased BEFORE UPDATE ON case_file FOR EACH ROW EXECUTE FUNCTION forget_erased();
 
 -- +goose Down
