@@ -74,7 +74,7 @@ func (p *plan) stated() string {
 	if p.covers == nil {
 		return "true"
 	}
-	return "(o.event = 'erased' OR NOT EXISTS (SELECT FROM patients.outbox e WHERE e.patient_id = o.patient_id AND e.event = 'erased'))"
+	return "NOT EXISTS (SELECT FROM patients.erasure e WHERE e.patient_id = o.patient_id AND o.version < e.version)"
 }
 
 // stateEvent types a snapshot's event by the state it reports, so that a consumer of deaths

@@ -145,7 +145,8 @@ func decode(b []byte) state {
 	}
 }
 
-// newest leaves each patient's newest state; of equal ones, the first. Nothing is newer than an erasure.
+// newest leaves each patient's newest state; of equal ones, the first. Nothing is newer than an
+// erasure but another one in the same batch.
 func newest(states []state) []state {
 	kept := states[:0]
 	for _, s := range states {
@@ -153,7 +154,7 @@ func newest(states []state) []state {
 		switch {
 		case last < 0 || kept[last].patient != s.patient:
 			kept = append(kept, s)
-		case kept[last].erased:
+		case kept[last].erased && !(s.erased && s.batch == kept[last].batch):
 		case s.erased || s.order.compare(kept[last].order) > 0:
 			kept[last] = s
 		}

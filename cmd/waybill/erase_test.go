@@ -95,3 +95,65 @@ func TestTheErasedStayErasedThroughEverything(t *testing.T) {
 	forgotten("a new generation")
 	s.says(s.do("reconcile"), "no differences")
 }
+
+// An erasure is one at every consumer, however its person's last events and it fall into batches: no
+// death is taken back, no appointment booked again, nobody called to a body.
+func TestAnErasureIsNeverARetraction(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		erase func(s *site)
+	}{
+		{"in one batch", func(s *site) { s.erase(0) }},
+		{"the batch before is planned and not written", func(s *site) {
+			s.kill("export.2", "export")
+			s.erase(0)
+		}},
+		{"a back-log is cut", func(s *site) {
+			s.erase(0)
+			s.configure("patients", "export: {heartbeat: 1h, batch_events: 1}")
+		}},
+		{"the erasing transaction is open at the cursor", func(s *site) {
+			other, err := pgx.Connect(s.Context(), s.urls["patients"])
+			if err != nil {
+				s.Fatal(err)
+			}
+			defer other.Close(s.Context())
+			if _, err := other.Exec(s.Context(), `BEGIN; SELECT patients.erase_patient('`+patient(0).String()+`')`); err != nil {
+				s.Fatal(err)
+			}
+			s.kill("export.2", "export")
+			if _, err := other.Exec(s.Context(), `COMMIT`); err != nil {
+				s.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			s.firstDay()
+			s.exchangeAll()
+			s.exec("morgue", `UPDATE morgue.case_file SET state = 'received', tag = 'T1' WHERE patient_id = $1`, patient(0))
+			before := s.one("appointments", `SELECT count(*) FILTER (WHERE status = 'cancelled') || ' of ' || count(*) FROM appointments.appointment`)
+			s.exec("patients", `UPDATE patients.patient SET family_name = 'Other' WHERE id = $1`, patient(0))
+			c.erase(s)
+			s.exchangeAll()
+			if got := s.one("appointments", `SELECT count(*) FILTER (WHERE status = 'cancelled') || ' of ' || count(*) FROM appointments.appointment`); got != before || strings.HasPrefix(got, "0") {
+				t.Errorf("cancelled %s, before the erasure %s", got, before)
+			}
+			if got := s.one("morgue", `SELECT coalesce(string_agg(kind, ' '), '') FROM morgue.alert`); got != "erased_in_custody" {
+				t.Errorf("alerts: %s", got)
+			}
+			for _, service := range []string{"morgue", "appointments"} {
+				if got := s.one(service, `SELECT string_agg(kind || ' ' || n, ', ' ORDER BY kind) FROM (SELECT kind, count(*) n FROM `+service+`.effect_log WHERE batch > 1 GROUP BY kind) e`); strings.Contains(got, "retract") || strings.Contains(got, "restored") || strings.Contains(got, "identity") || !strings.Contains(got, "erased 1") {
+					t.Errorf("%s: %s", service, got)
+				}
+			}
+			s.says(s.do("reconcile"), "no differences")
+			s.do("rerun", "import", "morgue", "--batch", "1..2", "--reapply", "--reason", "a test")
+			s.do("rerun", "export", "--batch", "1..2", "--dry-run")
+			s.do("export", "--snapshot")
+			s.exchangeAll()
+			s.says(s.do("reconcile"), "no differences")
+		})
+	}
+}

@@ -18,7 +18,7 @@ func TestNothingIsLeftOfTheErased(t *testing.T) {
 	s.do(number + rename)
 	s.do("UPDATE patients.patient SET death_status = 'formal', death_earliest = '2026-01-01', death_latest = '2026-01-02', death_precision = 'day', birth_date = '1950' WHERE id = {a}")
 	s.do(erase)
-	s.wantEvents("a", "registered v1 d0, updated v2 d0, died v3 d0, erased v4 d0")
+	s.wantEvents("a", "erased v1 d0, erased v2 d0, erased v3 d0, erased v4 d0")
 	if got := one[string](s, personal); got != "("+patient("a")+",,,,,,,,,none,,,) none 0 [], none 0 [], none 0 [], none 0 []" {
 		t.Errorf("left: %s", got)
 	}
@@ -41,9 +41,9 @@ func TestAnErasureIsForTheWholePerson(t *testing.T) {
 	if n := one[int64](s, "SELECT patients.erase_patient({b})"); n != 3 {
 		t.Errorf("%d records", n)
 	}
-	s.wantEvents("a", "registered v1 d0, merged v2 d0, erased v3 d0")
-	s.wantEvents("b", "registered v1 d0, merged v2 d0, erased v3 d0")
-	s.wantEvents("c", "registered v1 d0, erased v2 d0")
+	s.wantEvents("a", "erased v1 d0, erased v2 d0, erased v3 d0")
+	s.wantEvents("b", "erased v1 d0, erased v2 d0, erased v3 d0")
+	s.wantEvents("c", "erased v1 d0, erased v2 d0")
 	s.wantEvents("d", "registered v1 d0")
 }
 
@@ -66,7 +66,7 @@ func TestTheErasedStayErased(t *testing.T) {
 	}
 	// What changes nothing is nobody's concern, and the living go on.
 	s.do("UPDATE patients.patient SET family_name = NULL; UPDATE patients.patient SET family_name = 'Baum' WHERE id = {b}")
-	s.wantEvents("a", "registered v1 d0, erased v2 d0")
+	s.wantEvents("a", "erased v1 d0, erased v2 d0")
 	s.wantEvents("b", "registered v1 d0, updated v2 d0")
 }
 
@@ -76,8 +76,8 @@ func TestErasedAndChangedInOneTransaction(t *testing.T) {
 	s.wantEvents("a", "erased v1 d0")
 	s.do("INSERT INTO patients.patient (id, family_name) VALUES ({b}, 'B'), ({c}, 'C')")
 	s.do("INSERT INTO patients.alias VALUES ({b}, {c}); SELECT patients.erase_patient({b})")
-	s.wantEvents("b", "registered v1 d0, erased v2 d0")
-	s.wantEvents("c", "registered v1 d0, erased v2 d0")
+	s.wantEvents("b", "erased v1 d0, erased v2 d0")
+	s.wantEvents("c", "erased v1 d0, erased v2 d0")
 }
 
 // A partner's file goes on naming the erased; its other rows are taken in.
@@ -90,7 +90,7 @@ func TestAFileThatNamesTheErased(t *testing.T) {
 	if got != "1 inserted, 1 changed, 1 unchanged, 0 conflicts" {
 		t.Errorf("intake: %s", got)
 	}
-	s.wantEvents("a", "registered v1 d0, erased v2 d0")
+	s.wantEvents("a", "erased v1 d0, erased v2 d0")
 	if left := one[int64](s, "SELECT count(*) FROM patients.identifier"); left != 0 {
 		t.Errorf("%d identifiers", left)
 	}
@@ -131,6 +131,6 @@ func TestChangesBesideAnErasure(t *testing.T) {
 		if err := <-changed; err == nil {
 			t.Errorf("%s: it was taken", name)
 		}
-		s.wantEvents("a", "registered v1 d0, erased v2 d0")
+		s.wantEvents("a", "erased v1 d0, erased v2 d0")
 	}
 }

@@ -16,7 +16,7 @@ func (r *Registry) Erase(p Patient) {
 		r.records[q] = blank
 		for i := range r.Outbox {
 			if r.Outbox[i].Patient == q {
-				r.Outbox[i].State = blank
+				r.Outbox[i].Kind, r.Outbox[i].Baseline, r.Outbox[i].State = erased, false, blank
 			}
 		}
 		e := Event{Kind: erased, Patient: q, Version: r.last[q].Version + 1, State: blank}

@@ -110,7 +110,7 @@ func (l *Log) superseded(b Batch) bool {
 // mended returns the batch's events as the outbox has them, and whether any is another.
 func (b Batch) mended(r *Registry) (events []Event, differs bool) {
 	// Who was erased since is not stated again.
-	events = slices.DeleteFunc(slices.Clone(b.Events), func(e Event) bool { return r.Erased(e.Patient) && e.Kind != erased })
+	events = slices.DeleteFunc(slices.Clone(b.Events), func(e Event) bool { return r.Erased(e.Patient) && e.Version < r.last[e.Patient].Version })
 	for i, e := range events {
 		for _, o := range r.Outbox {
 			if o.Patient == e.Patient && o.Version == e.Version && o.Identity != e.Identity {

@@ -13,7 +13,9 @@ ALTER TABLE patients.erasure ENABLE ALWAYS TRIGGER keep_erasure;
 -- erase_patient removes what is known of a person, and returns how many records of theirs it
 -- erased: the one given, those merged into it, and the one that it was merged into with all of
 -- its own; none, if it was erased before. Identifiers go, the row stays with its id and nothing
--- else, and so do the events. One more event, erased, tells the consumers.
+-- else, and its events become erasures: one that was not exported yet may go out in an earlier batch
+-- than the last, and blank it would read as a death taken back. One more event, erased, tells the
+-- consumers.
 -- +goose StatementBegin
 CREATE FUNCTION patients.erase_patient(patient uuid) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -46,8 +48,9 @@ BEGIN
             death_status = 'none', death_earliest = NULL, death_latest = NULL, death_precision = NULL
         WHERE p.id = record;
         UPDATE patients.outbox o
-        SET death_no = 0, death_status = 'none', death_earliest = NULL, death_latest = NULL, death_precision = NULL,
-            merged_into = NULL, identifiers = '[]', family_name = NULL, given_name = NULL, birth_date = NULL, sex = NULL,
+        SET event = 'erased', baseline = false, death_no = 0, death_status = 'none',
+            death_earliest = NULL, death_latest = NULL, death_precision = NULL, merged_into = NULL, identifiers = '[]',
+            family_name = NULL, given_name = NULL, birth_date = NULL, sex = NULL,
             address_line = NULL, address_city = NULL, address_postcode = NULL, address_country = NULL
         WHERE o.patient_id = record;
         INSERT INTO patients.outbox (event, baseline, patient_id, version, recorded_at, death_no, death_status, identifiers)
