@@ -280,11 +280,35 @@ func TestHistoricDeathsHaveNoEffects(t *testing.T) {
 	if got := s.cases(); got != "expected 2" {
 		t.Errorf("cases: %s; a correction must not open a historic death's", got)
 	}
+	corrected.Version, corrected.Earliest, corrected.Latest = 4, start.Add(-time.Hour), start // a mistyped year
+	s.Changes(corrected)
+	if got := s.load().Batches[0].Effects; fmt.Sprint(got) != "map[opened:1]" {
+		t.Errorf("effects %v of a correction that makes a historic death recent", got)
+	}
 	unlimited := follow(t, s.Producer, s.root)
 	unlimited.config.ActWithin = importer.Unlimited
 	unlimited.load()
 	if got := unlimited.cases(); got != "expected 4" {
 		t.Errorf("unlimited: %s, want expected 4", got)
+	}
+}
+
+// Registering somebody dead is seen, so that no date is no age.
+func TestRegisteredDead(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	arrival, old := died(1), died(2)
+	arrival.Version, arrival.Earliest, arrival.Latest, arrival.Precision = 1, time.Time{}, time.Time{}, ""
+	old.Version, old.Earliest, old.Latest = 1, start.AddDate(-1, 0, 0), start.AddDate(-1, 0, 1)
+	s.Changes(arrival, old)
+	if got := s.load().Batches[1].Effects; fmt.Sprint(got) != "map[historic:1 opened:1]" {
+		t.Errorf("effects %v", got)
+	}
+	certified := died(1)
+	certified.Event, certified.Version = schemas.DeathCorrected, 2
+	s.Changes(certified)
+	if got := s.load().Batches[0].Effects; fmt.Sprint(got) != "map[updated:1]" {
+		t.Errorf("effects %v of the certificate", got)
 	}
 }
 

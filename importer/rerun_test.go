@@ -247,6 +247,49 @@ func TestACorrectedDeathIsNotHistoric(t *testing.T) {
 	}
 }
 
+// Deaths that were passed over come back from the batch that saw them, and those that were historic
+// under too small an act_within by --reapply.
+func TestARerunBringsBackWhatWasHistoric(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.load()
+	s.config.Brake = 1
+	undated, aged, late := died(1), died(2), found(3, start.AddDate(0, 0, -40))
+	undated.Earliest, undated.Latest, undated.Precision = time.Time{}, time.Time{}, ""
+	aged.Earliest, aged.Latest = start.AddDate(0, 0, -40), start.AddDate(0, 0, -39)
+	s.Changes(undated, aged, late)
+	s.Now = s.Now.Add(time.Minute)
+	s.Snapshot(1, undated, aged, late)
+	if _, err := s.run(importer.Options{}); fault.ClassOf(err) != fault.Held {
+		t.Fatalf("got %v, want held", err)
+	}
+	if _, err := s.run(importer.Options{Pass: &importer.Decision{Batch: 1, Reason: "a test", Person: "me"}}); err != nil {
+		t.Fatal(err)
+	}
+	s.config.Brake = 0
+	s.load()
+	if got := s.value(`SELECT string_agg(historic::text, ' ' ORDER BY patient_id) FROM morgue.notice`); got != "true true true" {
+		t.Fatalf("after the snapshot, historic: %s", got)
+	}
+	if got := s.rerun(importer.RerunOptions{Batches: []int64{1}, DryRun: true}).Batches[0].Effects; fmt.Sprint(got) != "map[opened:2]" {
+		t.Errorf("a dry run would have the effects %v", got)
+	}
+	s.now = start.AddDate(0, 0, 1)
+	if got := s.rerun(importer.RerunOptions{Batches: []int64{1}, Reason: "passed by mistake"}).Batches[0].Effects; fmt.Sprint(got) != "map[opened:2]" {
+		t.Errorf("effects %v of the batch that saw two die", got)
+	}
+	if got := s.value(`SELECT count(*)::text FROM morgue.case_file WHERE noticed_at = '` + s.now.Format(time.RFC3339) + `'`); got != "2" {
+		t.Errorf("%s cases are noticed when the deaths began to act", got)
+	}
+	if got := s.rerun(importer.RerunOptions{Batches: []int64{2}, Reapply: true, Reason: "a test"}).Batches[0].Effects; len(got) != 0 {
+		t.Errorf("effects %v of a death that is still historic", got)
+	}
+	s.config.ActWithin = importer.Unlimited
+	if got := s.rerun(importer.RerunOptions{Batches: []int64{2}, Reapply: true, Reason: "act_within was too small"}).Batches[0].Effects; fmt.Sprint(got) != "map[opened:1]" {
+		t.Errorf("effects %v with act_within raised", got)
+	}
+}
+
 // An import waits for the end of a re-run's batch and goes before its next one; neither fails.
 func TestAnImportGoesBetweenTheBatchesOfARerun(t *testing.T) {
 	t.Parallel()

@@ -113,19 +113,24 @@ const vanish = `
 	noted AS (INSERT INTO effect (kind, patient_id, death_no) SELECT 'vanished', patient_id, death_no FROM gone)
 	INSERT INTO changed SELECT patient_id FROM gone`
 
-// notice stores, once per death, when it became known here. A death that was found and not seen
-// to happen, and that is older than act_within or of unknown date, is historic.
+// notice stores when each death became known here, and whether it is historic: longer ago than
+// act_within, though not where the batch saw a known patient die; or found, and nobody knows when. A
+// historic death that is none by what the batch says of it becomes known now.
 const notice = `
-	WITH noticed AS (
-	    INSERT INTO notice (patient_id, death_no, noticed_at, historic)
-	    SELECT p.patient_id, p.death_no, run.now,
-	           run.act_within IS NOT NULL
-	           AND (p.death_latest IS NULL OR p.death_latest < run.now - run.act_within)
-	           AND NOT EXISTS (SELECT FROM staging s WHERE s.patient_id = p.patient_id AND s.death_no = p.death_no
-	                           AND s.event = 'died' AND NOT s.baseline)
-	    FROM run, changed JOIN patient p USING (patient_id)
-	    WHERE p.death_status IN ('informal', 'formal')
-	    ORDER BY p.patient_id
-	    ON CONFLICT DO NOTHING
-	    RETURNING patient_id, death_no, historic)
+	WITH seen AS (
+	    SELECT patient_id, death_no, bool_or(version > 1) AS dying FROM staging WHERE event = 'died' AND NOT baseline GROUP BY 1, 2),
+	judged AS (
+	    SELECT p.patient_id, p.death_no, run.now, run.act_within IS NOT NULL
+	           AND CASE WHEN p.death_latest IS NULL THEN s.dying IS NULL
+	                    ELSE p.death_latest < run.now - run.act_within AND NOT coalesce(s.dying, false) END AS historic
+	    FROM run, (SELECT patient_id FROM changed UNION SELECT patient_id FROM seen) c
+	    JOIN patient p USING (patient_id) LEFT JOIN seen s USING (patient_id, death_no)
+	    WHERE p.death_status IN ('informal', 'formal')),
+	noticed AS (
+	    INSERT INTO notice AS n (patient_id, death_no, noticed_at, historic)
+	    SELECT * FROM judged ORDER BY patient_id
+	    ON CONFLICT (patient_id, death_no) DO UPDATE SET noticed_at = excluded.noticed_at, historic = false
+	    WHERE n.historic AND NOT excluded.historic
+	    RETURNING patient_id, death_no, historic),
+	acted AS (INSERT INTO changed SELECT patient_id FROM noticed WHERE NOT historic ON CONFLICT DO NOTHING)
 	INSERT INTO effect (kind, patient_id, death_no) SELECT 'historic', patient_id, death_no FROM noticed WHERE historic`

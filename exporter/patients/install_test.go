@@ -99,7 +99,7 @@ func TestPatientRegisteredBeforeTheBackfill(t *testing.T) {
 	if err := patients.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
-	s.wantEvents("a", "died v1 d1 baseline")
+	s.wantEvents("a", "died v1 d1")
 	s.wantEvents("b", "registered v1 d0")
 }
 

@@ -74,8 +74,8 @@ func TestLoadingAFile(t *testing.T) {
 	expectCounts(t, counts, Counts{Read: 8, Dead: 3, Inserted: 5, Refused: 3})
 	expect(t, counts.Reasons[0], record.Refused{Where: record.Where{Line: 5, From: counts.Reasons[0].From, To: counts.Reasons[0].To}, Reason: "Observation, not Patient"})
 	first := []string{
-		"Marsh died v1 baseline", "Quill died v1 baseline", "Reed registered v1",
-		"- died v1 baseline", "- registered v1",
+		"Marsh died v1", "Quill died v1", "Reed registered v1",
+		"- died v1", "- registered v1",
 	}
 	expect(t, events(t, conn), first)
 	expect(t, column(t, conn, `SELECT row(family_name, given_name, birth_date, sex, death_status, death_earliest AT TIME ZONE 'UTC',
@@ -113,7 +113,7 @@ func TestWhatALaterFileSaysOfADeath(t *testing.T) {
 			conn := service(t)
 			load(t, conn, patientLine(dead))
 			load(t, conn, c.file)
-			expect(t, events(t, conn), append([]string{"Quill died v1 baseline"}, c.want...))
+			expect(t, events(t, conn), append([]string{"Quill died v1"}, c.want...))
 			expect(t, column(t, conn, "SELECT death_status FROM patients.patient"), []string{c.status})
 		})
 	}

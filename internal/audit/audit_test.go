@@ -29,6 +29,7 @@ const (
 
 	admitted = `INSERT INTO patients.patient (id) VALUES (` + one + `), (` + two + `), (` + end + `);`
 	died     = `UPDATE patients.patient SET death_status = 'formal' WHERE id IN (` + one + `, ` + two + `);`
+	longAgo  = `UPDATE patients.patient SET death_earliest = '2000-01-01Z', death_latest = '2000-01-02Z', death_precision = 'day' WHERE death_status = 'formal';`
 	merged   = `INSERT INTO patients.alias (retired_id, survivor_id) VALUES (` + one + `, ` + two + `), (` + two + `, ` + end + `);`
 
 	named = `UPDATE patients.patient SET family_name = 'Abel';`
@@ -76,7 +77,7 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		"voided by us":        {admitted + died, cases + byUs, "", audit.Options{}, []string{"has no case", "has no case"}},
 		"voided before":       {admitted + died, cases + voided, "", audit.Options{Turned: turned}, []string{"has no case", "has no case"}},
 		"received before":     {admitted + died, cases + received, "", audit.Options{Turned: turned}, []string{"has no case", "has no case"}},
-		"long dead and found": {admitted + died, "", booking, audit.Options{Before: audit.Memory{Found: map[uuid.UUID]bool{first: true}}}, []string{"has no case"}},
+		"long dead and found": {admitted + died + longAgo, "", booking, audit.Options{Before: audit.Memory{Found: map[uuid.UUID]bool{first: true}}}, []string{"has no case"}},
 
 		"cases of the living":         {admitted, cases, "", audit.Options{}, []string{"lives and is expected", "lives and is expected"}},
 		"cases of nobody":             {"", cases, "", audit.Options{}, []string{"lives and is expected", "lives and is expected"}},

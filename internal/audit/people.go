@@ -14,7 +14,7 @@ type record struct {
 	id       uuid.UUID
 	survivor *record // nil unless retired
 	dead     bool
-	historic bool // dead since long ago, or nobody knows when, and found so
+	historic bool // dead since long ago, and found so
 	erased   bool
 }
 
@@ -37,7 +37,7 @@ func (p *person) conflicted() (dead []*record) {
 func (a *auditor) readSource(ctx context.Context, conn *pgx.Conn) error {
 	records, survivors := map[uuid.UUID]*record{}, map[uuid.UUID]uuid.UUID{}
 	rows, err := conn.Query(ctx, `
-		SELECT p.id, a.survivor_id, p.death_status IN ('informal', 'formal'), coalesce(p.death_latest < $1, true),
+		SELECT p.id, a.survivor_id, p.death_status IN ('informal', 'formal'), coalesce(p.death_latest < $1, false),
 		    EXISTS (SELECT FROM patients.erasure e WHERE e.patient_id = p.id)
 		FROM patients.patient p LEFT JOIN patients.alias a ON a.retired_id = p.id`, a.Now.Add(-a.ActWithin))
 	if err != nil {

@@ -39,8 +39,8 @@ func TestADayHasEverything(t *testing.T) {
 	wantSome(t, p, map[string]int{
 		"FROM day WHERE event = 'registered'":                                                                                         lived.Registered * 9 / 10,
 		"FROM day WHERE event = 'updated'":                                                                                            lived.Updated * 8 / 10,
-		"FROM day WHERE event = 'died' AND baseline":                                                                                  2,
-		"FROM day WHERE event = 'died' AND NOT baseline":                                                                              70,
+		"FROM day WHERE event = 'died' AND version = 1":                                                                               2,
+		"FROM day WHERE event = 'died' AND version > 1":                                                                               70,
 		"FROM day WHERE event = 'died' AND dead AND death_precision IS NULL":                                                          2,
 		"FROM day WHERE event = 'died' AND identifiers <> identifiers_before AND address_line <> address_before":                      10,
 		"FROM day WHERE event = 'death_corrected'":                                                                                    lived.Certified,
@@ -54,7 +54,7 @@ func TestADayHasEverything(t *testing.T) {
 	for _, precision := range []string{"year", "month", "day", "minute"} {
 		wantSome(t, p, map[string]int{fmt.Sprintf("FROM day WHERE event = 'died' AND death_precision = '%s'", precision): 1})
 	}
-	if died := ask[int](t, p, "SELECT count(*) FROM day WHERE event = 'died' AND NOT baseline"); died > lived.Died || died < lived.Died-1 {
+	if died := ask[int](t, p, "SELECT count(*) FROM day WHERE event = 'died' AND version > 1"); died > lived.Died || died < lived.Died-1 {
 		t.Errorf("%d events of %d deaths; at most one is told of somebody just told of", died, lived.Died)
 	}
 	checkMerges(t, p)

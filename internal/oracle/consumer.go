@@ -125,8 +125,8 @@ func (c *Consumer) load(b Batch, bounds Bounds, spent map[string]int, rerun, rea
 		}
 	}
 	next.See(next.Known)
+	effects = append(effects, next.notice(changed, events, bounds)...)
 	run := Run{Known: next.Known, Now: bounds.Now, Notices: next.Notices, Changed: slices.Sorted(maps.Keys(changed))}
-	effects = append(effects, next.notice(run, events, bounds)...)
 	acting := next.Service
 	if bounds.Observe {
 		acting = acting.Clone()
@@ -188,24 +188,37 @@ func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, e
 	return changed, effects
 }
 
-// notice notes the deaths that are new here. Found and not seen to happen, and ended long ago or at
-// nobody knows what time, a death is historic.
-func (c *Consumer) notice(run Run, events []Event, bounds Bounds) (effects []Effect) {
-	for _, p := range run.Changed {
-		e := c.Known[p]
-		if _, noticed := c.Notices[e.Death()]; noticed || !e.Dead() {
+// notice notes the deaths that are new here, and those that are historic no more: these patients
+// count as changed.
+func (c *Consumer) notice(changed map[Patient]bool, events []Event, bounds Bounds) (effects []Effect) {
+	for p, e := range c.Known {
+		was, noticed := c.Notices[e.Death()]
+		seen := slices.ContainsFunc(events, func(o Event) bool { return o.sees(e.Death()) })
+		if !e.Dead() || !seen && !changed[p] || noticed && !was.Historic {
 			continue
 		}
-		seen := slices.ContainsFunc(events, func(o Event) bool {
-			return o.Death() == e.Death() && o.Kind == "died" && !o.Baseline
-		})
-		old := e.Period == Period{} || e.Period.To < bounds.Now-bounds.ActWithin
-		c.Notices[e.Death()] = Notice{bounds.Now, old && !seen}
-		if old && !seen {
+		is := e.historic(events, bounds)
+		switch {
+		case !is:
+			c.Notices[e.Death()] = Notice{bounds.Now, false}
+			changed[p] = true
+		case !noticed:
+			c.Notices[e.Death()] = Notice{bounds.Now, true}
 			effects = append(effects, Effect{"historic", e.Death()})
 		}
 	}
 	return effects
+}
+
+// sees reports whether the event is a change that was seen, to dead by this death.
+func (e Event) sees(death Death) bool { return e.Death() == death && e.Kind == "died" && !e.Baseline }
+
+// historic judges a death by what a batch says of it. Of unknown date, it is if nobody saw it; of a
+// known one, if that is long ago and nobody saw a known patient die.
+func (e Event) historic(events []Event, bounds Bounds) bool {
+	return !slices.ContainsFunc(events, func(o Event) bool {
+		return o.sees(e.Death()) && (o.Version > 1 || e.Period == Period{})
+	}) && (e.Period == Period{} || e.Period.To < bounds.Now-bounds.ActWithin)
 }
 
 func (c *Consumer) brake(effects []Effect, spent map[string]int, limit int) (over bool) {

@@ -92,14 +92,13 @@ func (r *Registry) Commit() {
 		was, known := r.last[p]
 		now := r.records[p]
 		kinds := between(was.State, known, now)
-		found := !known && now.Status != "none"
 		now.DeathNo = was.DeathNo
-		if slices.Contains(kinds, "died") || found && now.Status == "void" {
+		if slices.Contains(kinds, "died") || !known && now.Status == "void" {
 			now.DeathNo++
 		}
 		r.records[p] = now
 		for i, kind := range kinds {
-			e := Event{Kind: kind, Baseline: found, Patient: p, Version: was.Version + i + 1, State: now}
+			e := Event{Kind: kind, Patient: p, Version: was.Version + i + 1, State: now}
 			r.Outbox = append(r.Outbox, e)
 			r.last[p] = e
 		}

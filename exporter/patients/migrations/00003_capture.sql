@@ -129,7 +129,7 @@ BEGIN
             family_name, given_name, birth_date, sex,
             address_line, address_city, address_postcode, address_country)
         VALUES (
-            events[i], as_found OR was.version IS NULL AND state.death_status <> 'none', patient, coalesce(was.version, 0) + i,
+            events[i], as_found, patient, coalesce(was.version, 0) + i,
             greatest(clock_timestamp(), was.recorded_at), number,
             state.death_status, state.death_earliest, state.death_latest, state.death_precision,
             state.merged_into, state.identifiers,
