@@ -259,6 +259,7 @@ func TestARerunBringsBackWhatWasHistoric(t *testing.T) {
 	aged.Earliest, aged.Latest = start.AddDate(0, 0, -40), start.AddDate(0, 0, -39)
 	s.Changes(undated, aged, late)
 	s.Now = s.Now.Add(time.Minute)
+	undated.Baseline, aged.Baseline = true, true
 	s.Snapshot(1, undated, aged, late)
 	if _, err := s.run(importer.Options{}); fault.ClassOf(err) != fault.Held {
 		t.Fatalf("got %v, want held", err)
@@ -266,11 +267,10 @@ func TestARerunBringsBackWhatWasHistoric(t *testing.T) {
 	if _, err := s.run(importer.Options{Pass: &importer.Decision{Batch: 1, Reason: "a test", Person: "me"}}); err != nil {
 		t.Fatal(err)
 	}
-	s.config.Brake = 0
-	s.load()
 	if got := s.value(`SELECT string_agg(historic::text, ' ' ORDER BY patient_id) FROM morgue.notice`); got != "true true true" {
 		t.Fatalf("after the snapshot, historic: %s", got)
 	}
+	s.config.Brake = 0
 	if got := s.rerun(importer.RerunOptions{Batches: []int64{1}, DryRun: true}).Batches[0].Effects; fmt.Sprint(got) != "map[opened:2]" {
 		t.Errorf("a dry run would have the effects %v", got)
 	}
