@@ -165,6 +165,7 @@ type Options struct {
 // Decision is a person's word on one batch.
 type Decision struct {
 	Batch  int64
+	Seen   string // how the hash of the manifest begins that they looked at; "": the one that the last run named
 	Reason string
 	Person string
 }
@@ -185,10 +186,11 @@ type Summary struct {
 
 // BatchSummary is one batch that the run loaded.
 type BatchSummary struct {
-	Batch   int64  `json:"batch"`
-	Kind    string `json:"kind"`
-	Rows    int64  `json:"rows"`    // events of the subscribed types
-	Changed int64  `json:"changed"` // patients whose projected state changed, new ones among them
+	Batch    int64  `json:"batch"`
+	Manifest string `json:"manifest"` // its hash
+	Kind     string `json:"kind"`
+	Rows     int64  `json:"rows"`    // events of the subscribed types
+	Changed  int64  `json:"changed"` // patients whose projected state changed, new ones among them
 	// Of a re-run or dry run: those of the changed who were not known, and those whom the batch
 	// changed nothing of. A consumer that appends counts events.
 	Inserted    int64            `json:"inserted,omitempty"`

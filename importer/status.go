@@ -25,7 +25,8 @@ type Status struct {
 	Running      bool             `json:"running"` // an importer is at work
 	Held         *int64           `json:"held,omitempty"`
 	HeldEffects  map[string]int64 `json:"held_effects,omitempty"`
-	Pending      *int64           `json:"pending,omitempty"` // a batch that is incomplete on the store
+	HeldHash     string           `json:"held_hash,omitempty"` // of its manifest
+	Pending      *int64           `json:"pending,omitempty"`   // a batch that is incomplete on the store
 	PendingWhy   string           `json:"pending_why,omitempty"`
 	PendingSince *time.Time       `json:"pending_since,omitempty"`
 	Quarantined  int64            `json:"quarantined"`
@@ -50,10 +51,10 @@ func ReadStatus(ctx context.Context, databaseURL string, consumer *Consumer) (St
 	var windowTo *time.Time
 	var heartbeat *time.Duration
 	err = conn.QueryRow(ctx, `
-		SELECT batch, hash, generation, window_to, heartbeat, applied_at, held_batch, held_effects,
+		SELECT batch, hash, generation, window_to, heartbeat, applied_at, held_batch, held_effects, CASE WHEN held_batch = seen_batch THEN seen_hash ELSE '' END,
 		    pending_batch, pending_why, pending_since, (SELECT count(*) FROM quarantine), clock_timestamp(),
 		    EXISTS (SELECT FROM lease JOIN pg_stat_activity a ON a.pid = lease.pid AND a.backend_start = lease.backend_start)
-		FROM checkpoint`).Scan(&s.Batch, &s.Hash, &s.Generation, &windowTo, &heartbeat, &s.AppliedAt, &s.Held, &s.HeldEffects,
+		FROM checkpoint`).Scan(&s.Batch, &s.Hash, &s.Generation, &windowTo, &heartbeat, &s.AppliedAt, &s.Held, &s.HeldEffects, &s.HeldHash,
 		&s.Pending, &why, &s.PendingSince, &s.Quarantined, &s.Now, &s.Running)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return s, nil

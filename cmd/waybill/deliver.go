@@ -22,7 +22,7 @@ type deliverCommand struct {
 	DryRun  bool   `xor:"what" help:"Take what is new into the queue and show the next file; write nothing to the partner."`
 	Out     string `placeholder:"FOLDER" help:"With --dry-run: leave that file, and its trigger, in this folder."`
 	Resend  *int64 `xor:"what" placeholder:"N" help:"Write file N once more, the same bytes under the same name."`
-	Approve *int64 `xor:"what" placeholder:"N" help:"Let held batch N be queued."`
+	Approve *seen  `xor:"what" placeholder:"N" help:"Let held batch N be queued."`
 	Reason  string `placeholder:"TEXT" help:"Why; kept in the ledger. Needed with --approve."`
 }
 
@@ -75,11 +75,7 @@ func (c *deliverCommand) follow(ctx context.Context, env *environment, p *partne
 	if err != nil {
 		return importer.Summary{}, err
 	}
-	var options importer.Options
-	if c.Approve != nil {
-		options.Approve = &importer.Decision{Batch: *c.Approve, Reason: c.Reason, Person: person()}
-	}
-	summary, err := i.Run(ctx, options)
+	summary, err := i.Run(ctx, importer.Options{Approve: c.Approve.decision(c.Reason)})
 	if summary.ReceiptOwed != nil {
 		env.log.Warn("the receipt is owed, and will be written by a later run", "reason", summary.ReceiptOwed.Error())
 	}

@@ -201,7 +201,7 @@ func (row *serviceStatus) judgeImport(ctx context.Context, party *config, reader
 	switch grace := cmp.Or(time.Duration(party.Import.Grace), importer.DefaultGrace); {
 	case !s.AppliedAt.IsZero() && row.pruned(ctx, reader, s.Batch+1):
 	case s.Held != nil && *s.Held == s.Batch+1:
-		row.set("HELD", fault.Held, fmt.Sprintf("brake at batch %d: %s; `waybill import %s --approve %d --reason TEXT`", *s.Held, effects(s.HeldEffects), s.Consumer, *s.Held))
+		row.set("HELD", fault.Held, fmt.Sprintf("brake at batch %d: %s; `waybill import %s --approve %d@%s --reason TEXT`", *s.Held, effects(s.HeldEffects), s.Consumer, *s.Held, importer.Digits(s.HeldHash)))
 	case s.Pending != nil:
 		state, class, waited := "waiting", fault.NotYet, s.Now.Sub(*s.PendingSince)
 		if waited >= grace {

@@ -17,7 +17,9 @@ CREATE TABLE checkpoint (
     pending_why   text,
     pending_since timestamptz,
     held_batch    bigint,                     -- a batch that a bound on effects stopped
-    held_effects  jsonb
+    held_effects  jsonb,
+    seen_batch    bigint,                     -- the batch that a run last named to a person, and the hash of its
+    seen_hash     text                        -- manifest, which a decision by number is about; '' if unreadable
 );
 
 -- Who may load: the backend of the importer at work. A successor past the lease terminates
@@ -75,15 +77,6 @@ CREATE TABLE notice (
     PRIMARY KEY (patient_id, death_no)
 );
 
--- A person's word that a held batch may be applied.
-CREATE TABLE approval (
-    batch       bigint PRIMARY KEY,
-    hash        text NOT NULL,
-    reason      text NOT NULL,
-    person      text NOT NULL,
-    approved_at timestamptz NOT NULL
-);
-
 -- Rows set aside; their content stays in the part.
 CREATE TABLE quarantine (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -118,4 +111,4 @@ RETURN current_setting('waybill.applying', true) IS NOT DISTINCT FROM 'on'
 
 -- +goose Down
 DROP FUNCTION applying;
-DROP TABLE store_health, quarantine, approval, notice, effect_log, ledger, lease, checkpoint;
+DROP TABLE store_health, quarantine, notice, effect_log, ledger, lease, checkpoint;
