@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"waybill/exchange"
-	"waybill/exchange/guard"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -62,10 +61,8 @@ type Config struct {
 	// Zone is the site's, for apply.sql.
 	Zone *time.Location
 	// Now is the clock; nil means the database's.
-	Now func() time.Time
-	Log *slog.Logger
-	// Health, if set, says how the store has been doing; a run notes it for `status`.
-	Health  func() guard.Health
+	Now     func() time.Time
+	Log     *slog.Logger
 	Release string // the version of this software, for receipts
 	// Loaded, if set, is told of each batch that was loaded for good: not in a dry run.
 	Loaded func(BatchSummary)
@@ -240,6 +237,5 @@ func (i *Importer) leased(ctx context.Context, a access, work func(*session, con
 		err = cause
 	}
 	s.summary.To = s.checkpoint.batch
-	s.noteHealth(ctx)
 	return s.summary, err
 }

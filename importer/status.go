@@ -9,7 +9,7 @@ import (
 
 	"waybill/internal/connect"
 	"waybill/internal/fault"
-	"waybill/internal/health"
+	"waybill/internal/lastrun"
 )
 
 // Status is what a consumer's database says of how far it is.
@@ -31,8 +31,8 @@ type Status struct {
 	PendingSince *time.Time       `json:"pending_since,omitempty"`
 	Quarantined  int64            `json:"quarantined"`
 	Now          time.Time        `json:"now"` // the database's clock
-	// Ailing is how the store looked from machines whose last run failed to use it.
-	Ailing []health.Store `json:"ailing,omitempty"`
+	// Runs are how the last import and the last prune ended.
+	Runs []lastrun.Run `json:"last_runs,omitempty"`
 }
 
 // ReadStatus returns the status of the consumer in this database. A consumer that has never
@@ -44,7 +44,7 @@ func ReadStatus(ctx context.Context, databaseURL string, consumer *Consumer) (St
 		return s, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if s.Ailing, err = health.Read(ctx, conn, healthTable); err != nil {
+	if s.Runs, err = lastrun.Read(ctx, conn, lastRuns); err != nil {
 		return s, err
 	}
 	var why *string
@@ -69,6 +69,18 @@ func ReadStatus(ctx context.Context, databaseURL string, consumer *Consumer) (St
 		s.WindowTo, s.Heartbeat = *windowTo, *heartbeat
 	}
 	return s, nil
+}
+
+const lastRuns = "last_run"
+
+// NoteRun keeps how a run ended, for [ReadStatus].
+func NoteRun(ctx context.Context, databaseURL string, consumer *Consumer, run lastrun.Run) error {
+	conn, err := connectTo(ctx, databaseURL, consumer, run.Work)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return lastrun.Note(ctx, conn, lastRuns, run)
 }
 
 // Trace is what a consumer knows of one patient and has done about them: ids and states, no

@@ -42,6 +42,13 @@ func (c *deliverCommand) Run(ctx context.Context, env *environment) error {
 		summary, err := d.Resend(ctx, *c.Resend)
 		return errors.Join(env.printDelivery(summary, err != nil), err)
 	}
+	if err := p.noteIn(env); err != nil {
+		return err
+	}
+	env.noting.wellOnly = c.Approve != nil
+	if c.DryRun {
+		env.noting.party = nil
+	}
 	// What is queued goes out whatever the log's store is like.
 	queued, followErr := c.follow(ctx, env, p)
 	summary, err := c.deliver(ctx, d)
@@ -105,6 +112,13 @@ func (p *partner) importer(env *environment) (*importer.Importer, error) {
 		return nil, err
 	}
 	return c.importer(env)
+}
+
+// noteIn has the outcome of a delivery noted with the partner's queue.
+func (p *partner) noteIn(env *environment) error {
+	party, err := p.follower(env)
+	env.noting = noting{party: party, work: "deliver"}
+	return err
 }
 
 // follower is the configuration of the partner's consumer.

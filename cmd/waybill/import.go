@@ -28,6 +28,10 @@ func (c *importCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	if !c.DryRun {
+		decided := c.Approve != nil || c.Pass != nil || c.FromSnapshot != nil
+		env.noting = noting{party: party, work: "import", wellOnly: decided}
+	}
 	i, err := party.importer(env)
 	if err != nil {
 		return err

@@ -89,14 +89,17 @@ CREATE TABLE quarantine (
     at         timestamptz NOT NULL
 );
 
--- How the store looked from the machines whose last run failed to use it.
-CREATE TABLE store_health (
-    machine    text PRIMARY KEY,
-    state      text NOT NULL CHECK (state IN ('closed', 'open', 'half-open')),
-    failures   integer NOT NULL,
-    since      timestamptz NOT NULL,
-    next_try   timestamptz,
-    last_error text NOT NULL
+-- How the last run of each kind of work ended, for `status`: also of runs that nobody watched.
+CREATE TABLE last_run (
+    work           text PRIMARY KEY,
+    machine        text NOT NULL,
+    ended_at       timestamptz NOT NULL,
+    since          timestamptz NOT NULL, -- the first of the runs ended that have all failed, or all been well
+    class          text NOT NULL CHECK (class IN ('', 'transient', 'not yet', 'poison', 'held', 'usage')),
+    error          text NOT NULL,
+    hint           text NOT NULL,
+    store_failures integer NOT NULL,
+    breaker        text NOT NULL
 );
 
 -- Whether the importer itself is writing, and not a person. Anyone can set waybill.applying, so it counts
@@ -111,4 +114,4 @@ RETURN current_setting('waybill.applying', true) IS NOT DISTINCT FROM 'on'
 
 -- +goose Down
 DROP FUNCTION applying;
-DROP TABLE store_health, quarantine, notice, effect_log, ledger, lease, checkpoint;
+DROP TABLE last_run, quarantine, notice, effect_log, ledger, lease, checkpoint;
