@@ -41,7 +41,7 @@ func (s *session) query(p *plan) string {
 		case c.Name == "revision":
 			columns[i] = fmt.Sprintf("%d::integer AS revision", p.revision)
 		case kind == schemas.Snapshot && c.Name == "baseline":
-			columns[i] = "true AS baseline"
+			columns[i] = p.found() + " AS baseline"
 		case kind == schemas.Snapshot && c.Name == "event":
 			columns[i] = stateEvent + " AS event"
 		}
@@ -53,6 +53,18 @@ func (s *session) query(p *plan) string {
 			list, literal(after), p.stated())
 	}
 	return fmt.Sprintf(`SELECT %s FROM patients.outbox o WHERE %s AND %s ORDER BY position`, list, between(before, after), p.stated())
+}
+
+// found is the SQL condition for what a snapshot states of events o as found: all, but the deaths that
+// were seen and that no batch told, as the first of a generation may have them between its cursors.
+func (p *plan) found() string {
+	_, before, after := p.content()
+	if before == after {
+		return "true"
+	}
+	return `NOT (o.death_status IN ('informal', 'formal') AND EXISTS (SELECT FROM patients.outbox d
+		WHERE d.patient_id = o.patient_id AND d.event = 'died' AND d.death_no = o.death_no AND NOT d.baseline AND NOT ` +
+		fmt.Sprintf("pg_visible_in_snapshot(d.tx, %s)))", literal(before))
 }
 
 // content returns whose events the batch has: as changes or as states, between which cursors.

@@ -33,7 +33,7 @@ type Difference struct {
 // and version. It does so in PostgreSQL, which has room for a batch of any size.
 func (s *session) compare(ctx context.Context, p *plan, parts []schemas.Part) (found []Difference, err error) {
 	err = pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, s.publishedTable()); err != nil {
+		if _, err := tx.Exec(ctx, s.publishedTable()+" ON COMMIT DROP"); err != nil {
 			return err
 		}
 		for i, part := range parts {
@@ -55,7 +55,7 @@ func (s *session) publishedTable() string {
 	for _, c := range s.contract.Columns {
 		definitions = append(definitions, c.Name+" "+c.SQLType())
 	}
-	return "CREATE TEMP TABLE published (" + strings.Join(definitions, ", ") + ") ON COMMIT DROP"
+	return "CREATE TEMP TABLE published (" + strings.Join(definitions, ", ") + ")"
 }
 
 // loadPart copies a part's rows into the table. The part's number is its column's default.

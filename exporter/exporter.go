@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"waybill/exchange"
+	"waybill/exchange/guard"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -36,6 +37,8 @@ type Config struct {
 	// Delete, if set, is how [Exporter.Prune] deletes files.
 	Delete exchange.Deleter
 
+	// Health, if set, says how the store has been doing; a run notes it for `status`.
+	Health  func() guard.Health
 	Release string // the version of this software, for manifests
 	Log     *slog.Logger
 	// Progress, if set, is told how many events have been written of those that wait.
@@ -44,16 +47,13 @@ type Config struct {
 	Published func(BatchSummary)
 }
 
-// DefaultHeartbeat is that of a configuration that names none.
-const DefaultHeartbeat = 15 * time.Minute
-
 // MaxHeartbeat is the longest that manifests may announce.
 const MaxHeartbeat = 365 * 24 * time.Hour
 
 // WithDefaults fills what was left zero.
 func (c Config) WithDefaults() Config {
 	if c.Heartbeat == 0 {
-		c.Heartbeat = DefaultHeartbeat
+		c.Heartbeat = 15 * time.Minute
 	}
 	if c.BatchEvents == 0 {
 		c.BatchEvents = 100_000
@@ -164,9 +164,10 @@ func (e *Exporter) SnapshotIfChanged(ctx context.Context) (Summary, error) {
 
 // NewGeneration goes on with a log after the producer's database was rolled back, restored
 // elsewhere or replaced: the log's next batch is a snapshot of this database under the next
-// generation, and consumers take it as the truth.
-func (e *Exporter) NewGeneration(ctx context.Context) (Summary, error) {
-	return e.locked(ctx, (*session).newGeneration)
+// generation, and consumers take it as the truth. Of the batches that this database doesn't know it
+// reads the erasures and the numbers of deaths first, save those that the caller has to do without.
+func (e *Exporter) NewGeneration(ctx context.Context, without ...int64) (Summary, error) {
+	return e.locked(ctx, func(s *session, ctx context.Context) error { return s.newGeneration(ctx, without) })
 }
 
 // locked does the work under the exporter's lock, or returns errRunning.
@@ -180,5 +181,6 @@ func (e *Exporter) locked(ctx context.Context, work func(*session, context.Conte
 	if fault.ClassOf(err) == fault.Poison {
 		err = cmp.Or(s.confirmLock(ctx), err)
 	}
+	s.noteHealth(ctx)
 	return s.summary, err
 }

@@ -164,7 +164,7 @@ func (s *site) newGeneration() {
 	}
 }
 
-// follower is a morgue that follows the exchange.
+// follower is a consumer that follows the exchange: a morgue, if nothing else is said.
 type follower struct {
 	testing.TB
 	source   *site
@@ -172,13 +172,15 @@ type follower struct {
 	importer *importer.Importer
 }
 
-func (s *site) follower() *follower {
+func (s *site) follower() *follower { return s.followerOf(morgue.Files()) }
+
+func (s *site) followerOf(folder fs.FS) *follower {
 	s.Helper()
-	consumer, err := importer.LoadConsumer(morgue.Files())
+	consumer, err := importer.LoadConsumer(folder)
 	if err != nil {
 		s.Fatal(err)
 	}
-	url := pgtest.Database(s.TB, func(ctx context.Context, url string) error { return importer.Migrate(ctx, url, consumer) }, "morgue")
+	url := pgtest.Database(s.TB, func(ctx context.Context, url string) error { return importer.Migrate(ctx, url, consumer) }, consumer.Name)
 	f := &follower{TB: s.TB, source: s}
 	if f.importer, err = importer.New(importer.Config{DatabaseURL: url, Store: s.store, Consumer: consumer, Spool: s.TempDir()}); err != nil {
 		s.Fatal(err)
@@ -187,12 +189,24 @@ func (s *site) follower() *follower {
 	return f
 }
 
-// equalsSource loads what is new and holds the morgue against the source's tables.
-func (f *follower) equalsSource() {
+func (f *follower) load() {
 	f.Helper()
 	if _, err := f.importer.Run(f.Context(), importer.Options{}); err != nil {
 		f.Fatal(err)
 	}
+}
+
+func (f *follower) exec(sql string, args ...any) {
+	f.Helper()
+	if _, err := f.conn.Exec(f.Context(), sql, args...); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// equalsSource loads what is new and holds the morgue against the source's tables.
+func (f *follower) equalsSource() {
+	f.Helper()
+	f.load()
 	const dead = `death_status IN ('informal', 'formal')`
 	want := ids(f, f.source.conn, `SELECT id FROM patients.patient WHERE `+dead)
 	if diff := cmp.Diff(want, ids(f, f.conn, `SELECT patient_id FROM morgue.case_file WHERE state IN ('expected', 'received')`)); diff != "" {
@@ -259,7 +273,7 @@ func TestAProducerRolledBackToYesterday(t *testing.T) {
 func copyRows(t testing.TB, from, to *pgx.Conn) {
 	t.Helper()
 	mustExec(t, to, `DELETE FROM patients.merge_turn`)
-	for _, table := range []string{"patients.patient", "patients.identifier", "patients.alias", "patients.merge_turn", "patients.outbox", "exporter.plan"} {
+	for _, table := range []string{"patients.patient", "patients.identifier", "patients.alias", "patients.merge_turn", "patients.lost_death", "patients.erasure", "patients.outbox", "exporter.plan"} {
 		var rows strings.Builder
 		if _, err := from.PgConn().CopyTo(t.Context(), &rows, `COPY `+table+` TO STDOUT`); err != nil {
 			t.Fatal(err)

@@ -118,7 +118,8 @@ const vanish = `
 // historic death that is none by what the batch says of it becomes known now.
 const notice = `
 	WITH seen AS (
-	    SELECT patient_id, death_no, bool_or(version > 1) AS dying FROM staging WHERE event = 'died' AND NOT baseline GROUP BY 1, 2),
+	    SELECT patient_id, death_no, bool_or(version > 1) AS dying FROM staging, run
+	    WHERE NOT baseline AND (event = 'died' OR kind = 'snapshot') GROUP BY 1, 2),
 	judged AS (
 	    SELECT p.patient_id, p.death_no, run.now, run.act_within IS NOT NULL
 	           AND CASE WHEN p.death_latest IS NULL THEN s.dying IS NULL

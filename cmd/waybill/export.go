@@ -18,20 +18,22 @@ type exportCommand struct {
 	Snapshot      bool   `xor:"kind" help:"Append every patient's current state as well, unless the newest snapshot still holds."`
 	Always        bool   `help:"With --snapshot: also where nothing has changed since the last one."`
 	NewGeneration bool   `xor:"kind" help:"Go on after this database was rolled back, restored or replaced: begin a generation with a snapshot."`
+	Without       string `placeholder:"A..B" help:"With --new-generation: do without what these batches of the lost past tell, which can't be read any more."`
 }
 
 func (c *exportCommand) Run(ctx context.Context, env *environment) error {
-	party, err := env.exporting(c.Service)
+	e, err := env.exporter(c.Service, exportProgress())
 	if err != nil {
 		return err
 	}
-	env.noting = noting{party: party, work: "export"}
-	if c.Snapshot {
-		env.noting.work = "snapshot"
-	}
-	e, err := party.exporter(env, exportProgress())
-	if err != nil {
-		return err
+	var without []int64
+	if c.Without != "" {
+		if without, err = batchList(c.Without); err == nil && !c.NewGeneration {
+			err = fault.New(fault.Usage, "export", c.Service, errors.New("--without is for --new-generation"), "")
+		}
+		if err != nil {
+			return err
+		}
 	}
 	run := e.Run
 	switch {
@@ -40,7 +42,7 @@ func (c *exportCommand) Run(ctx context.Context, env *environment) error {
 	case c.Snapshot:
 		run = e.SnapshotIfChanged
 	case c.NewGeneration:
-		run = e.NewGeneration
+		run = func(ctx context.Context) (exporter.Summary, error) { return e.NewGeneration(ctx, without...) }
 	}
 	summary, err := run(ctx)
 	env.idle = summary.Running

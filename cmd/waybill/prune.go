@@ -25,9 +25,6 @@ func (c *pruneCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	if !c.DryRun {
-		env.noting = noting{party: party, work: "prune", wellOnly: c.Keep != ""}
-	}
 	keep, err := party.retention(c.Keep)
 	if err != nil {
 		return err

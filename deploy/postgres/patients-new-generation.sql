@@ -1,4 +1,6 @@
 -- What `waybill export --new-generation` needs besides, after the database was restored or replaced.
 -- Take it away again: REVOKE in place of GRANT, FROM in place of TO.
-GRANT UPDATE (tx) ON patients.outbox TO patients_export;
+GRANT UPDATE (tx, death_no) ON patients.outbox TO patients_export;
+GRANT SELECT, INSERT, UPDATE ON patients.lost_death TO patients_export;
+GRANT EXECUTE ON FUNCTION patients.erase_again(uuid), patients.hold_capture() TO patients_export;
 GRANT DELETE ON exporter.plan TO patients_export;

@@ -161,6 +161,16 @@ func subscribed(b Batch) []Event {
 func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, effects []Effect) {
 	changed = map[Patient]bool{}
 	named := map[Patient]bool{}
+	events = slices.Clone(events)
+	slices.SortStableFunc(events, func(a, b Event) int {
+		switch {
+		case a.Kind == erased && (b.Kind != erased || a.newer(b)):
+			return -1 // the last word of the erased, of several
+		case b.Kind == erased && (a.Kind != erased || b.newer(a)):
+			return 1
+		}
+		return 0
+	})
 	for _, e := range events {
 		named[e.Patient] = true
 		if e.Generation < c.generation {

@@ -25,8 +25,26 @@ func (r *Registry) Erase(p Patient) {
 	}
 }
 
+// recall takes what a database that was restored from before must know of an event of its log: who was
+// erased, also if they are not here, and which numbers deaths had.
+func (r *Registry) recall(e Event) {
+	r.lost[e.Patient] = max(r.lost[e.Patient], e.DeathNo)
+	if _, here := r.records[e.Patient]; e.Kind != erased || r.Erased(e.Patient) {
+		return
+	} else if here {
+		r.Erase(e.Patient)
+		return
+	}
+	r.records[e.Patient] = State{Fate: Fate{Status: "none"}}
+	r.last[e.Patient] = Event{Kind: erased, Patient: e.Patient, Version: 1, State: r.records[e.Patient]}
+	r.Outbox = append(r.Outbox, r.last[e.Patient])
+}
+
 // Erased reports whether nothing may be known of the patient.
 func (r *Registry) Erased(p Patient) bool { return r.last[p].Kind == erased }
+
+// Absent reports whether it is only recalled that the patient was erased.
+func (r *Registry) Absent(p Patient) bool { return r.Erased(p) && r.last[p].Version == 1 }
 
 // erased reports whether a consumer has learned that.
 func (k Known) erased(p Patient) bool { return k[p].Kind == erased }

@@ -211,7 +211,7 @@ func (w *world) aCorrection(t *rapid.T) {
 
 // anErasure is rare, or there is nobody left to live a history.
 func (w *world) anErasure(t *rapid.T) {
-	known := w.registry.Patients()
+	known := slices.DeleteFunc(w.registry.Patients(), w.registry.Absent)
 	if len(known) == 0 || rapid.IntRange(0, 2).Draw(t, "erase") != 2 {
 		t.Skip()
 	}

@@ -32,17 +32,33 @@ func (l *Log) Snapshot(r *Registry) {
 	l.snapshot(r)
 }
 
-// NewGeneration goes on from a database that was restored or replaced.
+// NewGeneration goes on from a database that was restored or replaced, once it has recalled what the
+// log tells. A death that was seen, and that no batch told, is not one that was found.
 func (l *Log) NewGeneration(r *Registry) {
+	for _, b := range l.Batches {
+		for _, e := range b.Events {
+			r.recall(e)
+		}
+	}
 	r.generation = l.Batches[len(l.Batches)-1].Generation + 1
+	untold := slices.DeleteFunc(slices.Clone(r.Outbox[r.exported:]), l.tells)
 	r.exported = len(r.Outbox)
-	l.snapshot(r)
+	l.snapshot(r, untold...)
 }
 
-func (l *Log) snapshot(r *Registry) {
+// tells reports whether a batch has the event of a database that was restored from a backup.
+func (l *Log) tells(e Event) bool {
+	return slices.ContainsFunc(l.Batches, func(b Batch) bool {
+		return slices.ContainsFunc(b.Events, func(o Event) bool { return o.Patient == e.Patient && o.Version == e.Version })
+	})
+}
+
+func (l *Log) snapshot(r *Registry, untold ...Event) {
 	var events []Event
 	for _, p := range r.Patients() {
-		events = append(events, r.last[p].found())
+		e := r.last[p].found()
+		e.Baseline = !e.Dead() || !slices.ContainsFunc(untold, func(o Event) bool { return o.sees(e.Death()) })
+		events = append(events, e)
 	}
 	l.append("snapshot", r.generation, events)
 }

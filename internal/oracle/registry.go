@@ -11,18 +11,19 @@ type Registry struct {
 
 	records    map[Patient]State
 	last       map[Patient]Event
-	exported   int // of the outbox
+	lost       map[Patient]int // the greatest number of a death that the log tells
+	exported   int             // of the outbox
 	generation int
 }
 
 // NewRegistry returns a service without patients.
 func NewRegistry() *Registry {
-	return &Registry{records: map[Patient]State{}, last: map[Patient]Event{}, generation: 1}
+	return &Registry{records: map[Patient]State{}, last: map[Patient]Event{}, lost: map[Patient]int{}, generation: 1}
 }
 
 // Clone is a backup.
 func (r *Registry) Clone() *Registry {
-	return &Registry{slices.Clone(r.Outbox), maps.Clone(r.records), maps.Clone(r.last), r.exported, r.generation}
+	return &Registry{slices.Clone(r.Outbox), maps.Clone(r.records), maps.Clone(r.last), maps.Clone(r.lost), r.exported, r.generation}
 }
 
 // Patients returns those that are registered, in order.
@@ -94,7 +95,7 @@ func (r *Registry) Commit() {
 		kinds := between(was.State, known, now)
 		now.DeathNo = was.DeathNo
 		if slices.Contains(kinds, "died") || !known && now.Status == "void" {
-			now.DeathNo++
+			now.DeathNo = max(now.DeathNo, r.lost[p]) + 1
 		}
 		r.records[p] = now
 		for i, kind := range kinds {

@@ -71,6 +71,13 @@ CREATE TABLE patients.merge_turn (
 );
 INSERT INTO patients.merge_turn (tx) VALUES (pg_current_xact_id());
 
+-- The greatest death number of a patient that a log told, where this database was restored from
+-- before: the next death gets a greater one, so that nothing decided about the lost one is said of it.
+CREATE TABLE patients.lost_death (
+    patient_id uuid PRIMARY KEY,
+    death_no   patients.death_no NOT NULL
+);
+
 -- The contract's columns, without the two that the export adds. A patient's last row is what
 -- its next change is compared with: whoever prunes this table leaves the last one.
 CREATE TABLE patients.outbox (

@@ -116,7 +116,7 @@ BEGIN
     events := patients.events_between(was, state);
     number := coalesce(was.death_no, 0);
     IF 'died' = ANY (events) OR was.version IS NULL AND state.death_status = 'void' THEN
-        number := number + 1;
+        number := greatest(number, (SELECT l.death_no FROM patients.lost_death l WHERE l.patient_id = patient)) + 1;
     END IF;
 
     IF as_found THEN
