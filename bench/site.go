@@ -70,6 +70,9 @@ func open(ctx context.Context) (_ *site, err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
+	if err := os.Mkdir(s.path("spool"), 0o700); err != nil {
+		return nil, err
+	}
 	// The server runs as another user where this one is root: it needs to get through.
 	if err := os.Chmod(s.dir, 0o711); err != nil {
 		return nil, err

@@ -49,7 +49,7 @@ func TestIntakesGrantsAreEnough(t *testing.T) {
 	if err := owner.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM patients.patient WHERE death_status = 'informal'), (SELECT count(*) FROM patients.alias)`).Scan(&dead, &merged); err != nil || dead != 1 || merged != 1 {
 		t.Errorf("%d dead, %d merged: %v", dead, merged, err)
 	}
-	for _, statement := range []string{`SELECT family_name FROM patients.outbox`, `SELECT FROM patients.patient`, `DELETE FROM patients.patient`, `SELECT patients.intake_ids('')`, `DELETE FROM patients.alias`, `UPDATE intake.migration SET is_applied = false`} {
+	for _, statement := range []string{`SELECT family_name FROM patients.outbox`, `SELECT FROM patients.patient`, `DELETE FROM patients.patient`, `SELECT patients.intake_ids('')`, `DELETE FROM patients.alias`, `UPDATE intake.migration SET is_applied = false`, `DELETE FROM intake.decision`} {
 		if _, err := h.connect("patients", "patients_intake").Exec(t.Context(), statement); err == nil {
 			t.Errorf("it may %s", statement)
 		}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"waybill/importer"
 	"waybill/importer/appointments"
 	"waybill/importer/morgue"
+	"waybill/internal/decision"
 	"waybill/internal/pg/pgtest"
 	"waybill/jobs"
 )
@@ -42,6 +44,7 @@ func TestGrantsAreEnoughAndNotMore(t *testing.T) {
 		h.load("appointments")
 	}
 	h.correct()
+	h.rerun("morgue")
 	h.may("appointments", "appointments_app",
 		`INSERT INTO appointments.appointment (patient_id, resource, kind, starts_at, ends_at) VALUES ('00000000-0000-4000-8000-000000000001', 'room 1', 'consultation', now() + interval '1 day', now() + interval '25 hours')`)
 	h.may("morgue", "morgue_app", `UPDATE morgue.case_file SET state = 'received', tag = 'T1'`)
@@ -81,6 +84,10 @@ func TestGrantsRefuse(t *testing.T) {
 		{"patients", "patients_privacy", `DELETE FROM patients.erasure`},
 		{"morgue", "morgue_import", `CREATE TABLE morgue.mine ()`},
 		{"morgue", "morgue_import", `TRUNCATE morgue.ledger`},
+		{"morgue", "morgue_import", `UPDATE morgue.decision SET person = 'somebody else'`},
+		{"morgue", "morgue_import", `DELETE FROM morgue.decision`},
+		{"morgue", "morgue_app", `INSERT INTO morgue.decision (kind, subject, seen, reason, person, login) VALUES ('approve', '', '', 'x', '', '')`},
+		{"appointments", "appointments_import", `DELETE FROM appointments.decision`},
 		{"morgue", "morgue_import", `ALTER TABLE morgue.checkpoint ADD COLUMN x int`},
 		{"morgue", "morgue_app", `SELECT FROM morgue.patient`},
 		{"morgue", "morgue_app", `UPDATE morgue.checkpoint SET batch = 0`},
@@ -233,6 +240,21 @@ func (h *hospital) load(name string) {
 	}
 	if s, err := i.Run(h.Context(), importer.Options{}); err != nil || s.To < 1 {
 		h.Fatal(s, err)
+	}
+}
+
+// rerun notes a person's decision.
+func (h *hospital) rerun(name string) {
+	h.Helper()
+	i, err := importer.New(importer.Config{DatabaseURL: h.as(name, name+"_import"), Store: h.store, Consumer: h.consumer(name), Spool: h.TempDir()})
+	if err != nil {
+		h.Fatal(err)
+	}
+	if _, err := i.Rerun(h.Context(), importer.RerunOptions{Batches: []int64{1}, Reason: "a test", Person: "ann"}); err != nil {
+		h.Fatal(err)
+	}
+	if fact := decision.Examine(h.Context(), h.connect(name, name+"_import"), name); fact.Fails || !strings.HasPrefix(fact.Value, "1, chain whole") {
+		h.Errorf("%+v", fact)
 	}
 }
 

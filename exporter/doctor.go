@@ -31,7 +31,7 @@ func Examine(ctx context.Context, databaseURL string) ([]exchange.Fact, error) {
 		examine.Table("exporter.plan", "SELECT"),
 		examine.Table("exporter.plan", "INSERT"),
 		examine.Table("exporter.plan", "UPDATE"),
-		examine.Table("exporter.store_health", "INSERT"),
+		examine.Table("exporter.last_run", "INSERT"),
 	}))
 	for _, look := range []func(context.Context, *pgx.Conn) (exchange.Fact, error){triggers, planned} {
 		fact, err := look(ctx, conn)

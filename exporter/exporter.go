@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"waybill/exchange"
-	"waybill/exchange/guard"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -37,8 +36,6 @@ type Config struct {
 	// Delete, if set, is how [Exporter.Prune] deletes files.
 	Delete exchange.Deleter
 
-	// Health, if set, says how the store has been doing; a run notes it for `status`.
-	Health  func() guard.Health
 	Release string // the version of this software, for manifests
 	Log     *slog.Logger
 	// Progress, if set, is told how many events have been written of those that wait.
@@ -47,13 +44,16 @@ type Config struct {
 	Published func(BatchSummary)
 }
 
+// DefaultHeartbeat is that of a configuration that names none.
+const DefaultHeartbeat = 15 * time.Minute
+
 // MaxHeartbeat is the longest that manifests may announce.
 const MaxHeartbeat = 365 * 24 * time.Hour
 
 // WithDefaults fills what was left zero.
 func (c Config) WithDefaults() Config {
 	if c.Heartbeat == 0 {
-		c.Heartbeat = 15 * time.Minute
+		c.Heartbeat = DefaultHeartbeat
 	}
 	if c.BatchEvents == 0 {
 		c.BatchEvents = 100_000
@@ -181,6 +181,5 @@ func (e *Exporter) locked(ctx context.Context, work func(*session, context.Conte
 	if fault.ClassOf(err) == fault.Poison {
 		err = cmp.Or(s.confirmLock(ctx), err)
 	}
-	s.noteHealth(ctx)
 	return s.summary, err
 }

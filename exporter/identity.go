@@ -51,7 +51,7 @@ func (s *session) checkLog(ctx context.Context, last *plan) error {
 	switch {
 	case errors.Is(err, exchange.ErrNotFound):
 		return fault.New(fault.Poison, "check", "log", fmt.Errorf("%s was published and is not on the store", batchName(last.batch)),
-			fmt.Sprintf("restore the store's files, or write them again from this database: `waybill repair %d..%d`", s.firstPlan(ctx), last.batch))
+			fmt.Sprintf("see whether `store:` names the log's place, and is mounted; only if it does, restore its files, or write them again from this database: `waybill repair %d..%d`", s.firstPlan(ctx), last.batch))
 	case err != nil:
 		return err
 	case entry.Hash != *last.hash:

@@ -63,7 +63,6 @@ func (e *Exporter) Rerun(ctx context.Context, options RerunOptions) (RerunSummar
 	}
 	r.session = s
 	err = r.run(ctx)
-	s.noteHealth(ctx)
 	return r.summary, err
 }
 

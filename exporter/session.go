@@ -10,7 +10,6 @@ import (
 	"waybill/internal/connect"
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
-	"waybill/internal/health"
 	"waybill/internal/spool"
 )
 
@@ -19,8 +18,6 @@ const lockKey = 0x77617962696c6c
 
 // pruneKey is the one of whoever prunes: exports go on beside it.
 const pruneKey = lockKey + 1
-
-const healthTable = "exporter.store_health"
 
 var errRunning = errors.New("another exporter is at work")
 
@@ -85,18 +82,6 @@ func (s *session) lock(ctx context.Context, key int64) (locked bool, err error) 
 // meanwhile has been replaced, perhaps, and takes what its successor did for somebody else's.
 func (s *session) confirmLock(ctx context.Context) error {
 	return fault.Database("keep lock of", "exporter", s.conn.Ping(ctx))
-}
-
-// noteHealth is for people: that it fails changes nothing that was done.
-func (s *session) noteHealth(ctx context.Context) {
-	if s.config.Health == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := health.Note(ctx, s.conn, healthTable, s.config.Health()); err != nil {
-		s.config.Log.Debug("the store's health is not noted", "error", err)
-	}
 }
 
 func (s *session) close() {

@@ -9,21 +9,24 @@ import (
 
 	"waybill/internal/connect"
 	"waybill/internal/fault"
-	"waybill/internal/health"
+	"waybill/internal/lastrun"
 )
 
 // Status is what the patients service's database says of the log.
 type Status struct {
 	Batch      int64      `json:"batch"` // the last published; -1 before the genesis
+	Hash       string     `json:"hash"`  // of its manifest
 	Generation int32      `json:"generation"`
 	WindowTo   time.Time  `json:"window_to"`
 	Planned    *int64     `json:"planned,omitempty"` // a batch that an interrupted run left unpublished
 	Waiting    int64      `json:"waiting"`           // committed events in no batch yet
 	Oldest     *time.Time `json:"oldest,omitempty"`  // when the oldest of them was recorded
 	Now        time.Time  `json:"now"`               // the database's clock
-	// Ailing is how the store looked from machines whose last run failed to use it.
-	Ailing []health.Store `json:"ailing,omitempty"`
+	// Runs are how the last export, snapshot and prune ended.
+	Runs []lastrun.Run `json:"last_runs,omitempty"`
 }
+
+const lastRuns = "exporter.last_run"
 
 // ReadStatus returns where the exporter of this database stands.
 func ReadStatus(ctx context.Context, databaseURL string) (Status, error) {
@@ -35,13 +38,13 @@ func ReadStatus(ctx context.Context, databaseURL string) (Status, error) {
 	defer conn.Close(context.WithoutCancel(ctx))
 	cursor := "1:1:"
 	err = conn.QueryRow(ctx, `
-		SELECT p.batch, p.generation, p.window_to, p.cursor_after::text, (SELECT batch FROM exporter.plan WHERE published_at IS NULL)
+		SELECT p.batch, p.manifest_sha256, p.generation, p.window_to, p.cursor_after::text, (SELECT batch FROM exporter.plan WHERE published_at IS NULL)
 		FROM exporter.plan p WHERE p.published_at IS NOT NULL ORDER BY p.batch DESC LIMIT 1`).
-		Scan(&s.Batch, &s.Generation, &s.WindowTo, &cursor, &s.Planned)
+		Scan(&s.Batch, &s.Hash, &s.Generation, &s.WindowTo, &cursor, &s.Planned)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return s, fault.Database("read", "exporter.plan", err)
 	}
-	if s.Ailing, err = health.Read(ctx, conn, healthTable); err != nil {
+	if s.Runs, err = lastrun.Read(ctx, conn, lastRuns); err != nil {
 		return s, err
 	}
 	var now string
@@ -50,6 +53,61 @@ func ReadStatus(ctx context.Context, databaseURL string) (Status, error) {
 	}
 	err = conn.QueryRow(ctx, `SELECT count(*), min(recorded_at) FROM patients.outbox WHERE `+between(cursor, now)).Scan(&s.Waiting, &s.Oldest)
 	return s, fault.Database("count", "outbox", err)
+}
+
+// NoteRun keeps how a run ended, for [ReadStatus].
+func NoteRun(ctx context.Context, databaseURL string, run lastrun.Run) error {
+	conn, err := connectTo(ctx, databaseURL, run.Work)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return lastrun.Note(ctx, conn, lastRuns, run)
+}
+
+// Known is what this database knows of a consumer's receipt.
+type Known struct {
+	Instance string
+	Batch    int64     // of the newest receipt that was ever seen
+	Hash     string    // of that batch's manifest, as this database published it; "": it can't tell
+	SeenAt   time.Time // when that receipt was first seen
+}
+
+// Consumers notes the newest batch of each instance, and returns all that were ever seen.
+func Consumers(ctx context.Context, databaseURL string, batches map[string]int64) ([]Known, error) {
+	conn, err := connectTo(ctx, databaseURL, "status")
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	_, err = conn.Exec(ctx, `
+		INSERT INTO exporter.consumer AS c (instance, batch, seen_at) SELECT key, value::bigint, clock_timestamp() FROM jsonb_each_text($1)
+		ON CONFLICT (instance) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at WHERE c.batch <> excluded.batch`, batches)
+	if err != nil {
+		return nil, fault.Database("note", "consumers", err)
+	}
+	rows, err := conn.Query(ctx, `
+		SELECT c.instance, c.batch, coalesce(p.manifest_sha256, ''), c.seen_at
+		FROM exporter.consumer c LEFT JOIN exporter.plan p ON p.batch = c.batch AND p.published_at IS NOT NULL ORDER BY 1`)
+	if err != nil {
+		return nil, fault.Database("read", "consumers", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Known])
+	return list, fault.Database("read", "consumers", err)
+}
+
+// Forget has a consumer that is out of service not missed any more.
+func Forget(ctx context.Context, databaseURL, instance string) error {
+	conn, err := connectTo(ctx, databaseURL, "status")
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	tag, err := conn.Exec(ctx, `DELETE FROM exporter.consumer WHERE instance = $1`, instance)
+	if err == nil && tag.RowsAffected() == 0 {
+		return fault.New(fault.Usage, "forget", instance, errors.New("no receipt of it was ever seen"), "`waybill status` lists the consumers")
+	}
+	return fault.Database("forget", instance, err)
 }
 
 // TracedEvent is an event of one patient: no personal data.

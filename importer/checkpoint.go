@@ -20,7 +20,8 @@ type checkpoint struct {
 	windowTo   time.Time
 	heartbeat  time.Duration
 	receipt    int64
-	held       int64 // a batch that the brake stopped; -1: none
+	held       int64             // a batch that the brake stopped; -1: none
+	seen       exchange.Position // the manifest that a run last named to a person
 	exists     bool
 }
 
@@ -28,13 +29,20 @@ func (c checkpoint) position() exchange.Position {
 	return exchange.Position{Batch: c.batch, Hash: c.hash}
 }
 
+// name notes the manifest that a run tells a person about, for what they decide.
+func (s *session) name(ctx context.Context, at exchange.Position) error {
+	_, err := s.database().Exec(ctx, `UPDATE checkpoint SET seen_batch = $1, seen_hash = $2`, at.Batch, at.Hash)
+	return fault.Database("note", "checkpoint", err)
+}
+
 func (s *session) readCheckpoint(ctx context.Context) (checkpoint, error) {
 	c := checkpoint{batch: -1, held: -1, receipt: -1, exists: true}
 	var windowTo *time.Time
 	var heartbeat *time.Duration
 	var log *string
-	err := s.conn.QueryRow(ctx, `SELECT batch, hash, log_id::text, generation, window_to, heartbeat, receipt, coalesce(held_batch, -1) FROM checkpoint`).
-		Scan(&c.batch, &c.hash, &log, &c.generation, &windowTo, &heartbeat, &c.receipt, &c.held)
+	err := s.conn.QueryRow(ctx, `SELECT batch, hash, log_id::text, generation, window_to, heartbeat, receipt, coalesce(held_batch, -1),
+		coalesce(seen_batch, -1), coalesce(seen_hash, '') FROM checkpoint`).
+		Scan(&c.batch, &c.hash, &log, &c.generation, &windowTo, &heartbeat, &c.receipt, &c.held, &c.seen.Batch, &c.seen.Hash)
 	if errors.Is(err, pgx.ErrNoRows) {
 		c.exists = false
 		return c, nil

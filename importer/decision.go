@@ -4,15 +4,40 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exchange"
+	"waybill/internal/decision"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
 
-// approve notes that the held batch, as it is now, may be applied.
+// bind refuses a decision about another manifest than its person looked at: the one whose digits they
+// give, or else the one that the last run named.
+func (s *session) bind(what string, d Decision, now string) error {
+	seen := d.Seen
+	if seen == "" && s.checkpoint.seen.Batch == d.Batch {
+		seen = s.checkpoint.seen.Hash
+	}
+	if strings.HasPrefix(now, seen) {
+		return nil
+	}
+	return fault.New(fault.Poison, what, fmt.Sprintf("batch %d", d.Batch),
+		fmt.Errorf("%w: its manifest is %s, and what was looked at is %s", exchange.ErrFork, Digits(now), Digits(seen)),
+		fmt.Sprintf("ask the producer to run `waybill verify`; look again with --dry-run, then name what you saw: %d@%s", d.Batch, Digits(now)))
+}
+
+// Digits returns how a hash begins: what people compare.
+func Digits(hash string) string { return hash[:min(8, len(hash))] }
+
+// note keeps a decision in the database.
+func (d Decision) note(ctx context.Context, db decision.DB, s *session, kind, subject, seen string) error {
+	return decision.Note(ctx, db, s.consumer.Name, decision.Decision{Kind: kind, Subject: subject, Seen: seen, Reason: d.Reason, Person: d.Person})
+}
+
+// approve notes that the held batch, as its person saw it, may be applied.
 func (s *session) approve(ctx context.Context, d Decision) error {
 	name := fmt.Sprintf("batch %d", d.Batch)
 	if d.Reason == "" {
@@ -25,10 +50,18 @@ func (s *session) approve(ctx context.Context, d Decision) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.database().Exec(ctx, `INSERT INTO approval (batch, hash, reason, person, approved_at) VALUES ($1, $2, $3, $4, clock_timestamp())
-		ON CONFLICT (batch) DO UPDATE SET (hash, reason, person, approved_at) = (excluded.hash, excluded.reason, excluded.person, excluded.approved_at)`,
-		d.Batch, entry.Hash, d.Reason, d.Person)
+	if err := s.bind("approve", d, entry.Hash); err != nil {
+		return err
+	}
+	err = pgx.BeginFunc(ctx, s.database(), func(tx pgx.Tx) error {
+		if err := d.note(ctx, tx, s, "approve", name, entry.Hash); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `UPDATE checkpoint SET seen_batch = $1, seen_hash = $2`, d.Batch, entry.Hash)
+		return err
+	})
 	if err == nil {
+		s.checkpoint.seen = entry.Position()
 		s.config.Log.Warn("a person approved a held batch", "batch", d.Batch)
 	}
 	return fault.Database("approve", name, err)
@@ -46,10 +79,16 @@ func (s *session) pass(ctx context.Context, d Decision) error {
 		return fault.New(fault.Usage, "pass", name, fmt.Errorf("the next batch is %d", s.checkpoint.batch+1), "only the batch that stops the consumer can be passed")
 	}
 	hash, err := s.covered(ctx, d.Batch)
+	if err == nil {
+		err = s.bind("pass", d, hash)
+	}
 	if err != nil {
 		return err
 	}
 	return pgx.BeginFunc(ctx, s.database(), func(tx pgx.Tx) error {
+		if err := d.note(ctx, tx, s, "pass", name, hash); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `INSERT INTO ledger (batch, hash, kind, generation, rows, changed, passed, reason, person, started_at, applied_at)
 			VALUES ($1, $2, 'passed', $3, 0, 0, true, $4, $5, clock_timestamp(), clock_timestamp())`,
 			d.Batch, hash, s.checkpoint.generation, d.Reason, d.Person); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exchange"
+	"waybill/internal/decision"
 	"waybill/internal/examine"
 	"waybill/internal/fault"
 )
@@ -28,7 +29,7 @@ func Examine(ctx context.Context, databaseURL string, consumer *Consumer) ([]exc
 	if err != nil {
 		return nil, err
 	}
-	facts = append(facts, examine.Rights(ctx, conn, rights))
+	facts = append(facts, examine.Rights(ctx, conn, rights), decision.Examine(ctx, conn, consumer.Name))
 	s, err := ReadStatus(ctx, databaseURL, consumer)
 	if err != nil {
 		return append(facts, exchange.Fact{Name: "tables", Value: err.Error(), Advice: fault.HintOf(err), Fails: true}), nil
@@ -44,7 +45,7 @@ func tableRights(ctx context.Context, conn *pgx.Conn, consumer *Consumer) ([]exa
 		{Holds: fmt.Sprintf("has_schema_privilege('%s', 'USAGE')", consumer.Name), Grant: "USAGE on schema " + consumer.Name},
 		{Holds: "to_regclass('checkpoint') IS NOT NULL", Grant: "the tables themselves: run `waybill migrate`"},
 	}
-	rows, err := conn.Query(ctx, `SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = $1 ORDER BY 1`, consumer.Name)
+	rows, err := conn.Query(ctx, `SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = $1 AND tablename <> 'decision' ORDER BY 1`, consumer.Name)
 	if err != nil {
 		return nil, fault.Database("examine", "tables", err)
 	}
@@ -52,6 +53,7 @@ func tableRights(ctx context.Context, conn *pgx.Conn, consumer *Consumer) ([]exa
 	if err != nil {
 		return nil, fault.Database("examine", "tables", err)
 	}
+	rights = append(rights, examine.Table(consumer.Name+".decision", "SELECT"), examine.Table(consumer.Name+".decision", "INSERT"))
 	for _, table := range tables {
 		for _, privilege := range []string{"SELECT", "INSERT", "UPDATE", "DELETE"} {
 			rights = append(rights, examine.Table(table, privilege))

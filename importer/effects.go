@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/exchange"
 	"waybill/internal/connect"
 	"waybill/internal/fault"
 )
@@ -98,7 +99,7 @@ func (l *load) keepRecordOnly(ctx context.Context, inner pgx.Tx) error {
 
 // heldError is a batch that would have more effects in this run than the brake allows.
 type heldError struct {
-	batch    int64
+	at       exchange.Position
 	consumer string
 	brake    int
 	rerun    bool
@@ -115,11 +116,11 @@ func (e *heldError) Error() string {
 }
 
 func (e *heldError) fault() error {
-	hint := fmt.Sprintf("see `waybill import %s --dry-run`; if it is right, `waybill import %[1]s --approve %d --reason TEXT`", e.consumer, e.batch)
+	hint := fmt.Sprintf("see `waybill import %s --dry-run`; if it is right, `waybill import %[1]s --approve %d@%s --reason TEXT`", e.consumer, e.at.Batch, Digits(e.at.Hash))
 	if e.rerun {
 		hint = "see it with --dry-run; if it is right, give this re-run a --brake of its own"
 	}
-	return fault.New(fault.Held, "load", fmt.Sprintf("batch %d", e.batch), e, hint)
+	return fault.New(fault.Held, "load", fmt.Sprintf("batch %d", e.at.Batch), e, hint)
 }
 
 // brake holds a batch whose effects, with those of the run's earlier batches, are more than a
@@ -134,8 +135,8 @@ func (l *load) brake(ctx context.Context) error {
 			return err
 		}
 	}
-	held := &heldError{batch: l.summary.Batch, consumer: l.consumer.Name, brake: l.config.Brake, rerun: l.mode.rerun, effects: map[string]int64{}}
-	over := false
+	held := &heldError{at: l.batch.entry.Position(), consumer: l.consumer.Name, brake: l.config.Brake, rerun: l.mode.rerun, effects: map[string]int64{}}
+	over := !l.mode.rerun && l.checkpoint.held == held.at.Batch // what took the place of a held batch is held too
 	for kind, count := range l.summary.Effects {
 		if l.consumer.braked(kind) {
 			held.effects[kind] = l.tally[kind] + count
@@ -150,7 +151,7 @@ func (l *load) brake(ctx context.Context) error {
 }
 
 func (l *load) approved(ctx context.Context) (bool, error) {
-	err := l.tx.QueryRow(ctx, `SELECT reason, person FROM approval WHERE batch = $1 AND hash = $2`, l.summary.Batch, l.batch.entry.Hash).
+	err := l.tx.QueryRow(ctx, `SELECT reason, person FROM decision WHERE kind = 'approve' AND seen = $1 ORDER BY id DESC LIMIT 1`, l.batch.entry.Hash).
 		Scan(&l.mode.reason, &l.mode.person)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
@@ -168,7 +169,8 @@ func (l *load) noteHeld(ctx context.Context, held *heldError) error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.conn.Exec(ctx, `UPDATE checkpoint SET held_batch = $1, held_effects = $2 WHERE batch = $1 - 1`, held.batch, effects); err != nil {
+	if _, err := l.conn.Exec(ctx, `UPDATE checkpoint SET held_batch = $1, held_effects = $2, seen_batch = $1, seen_hash = $3 WHERE batch = $1 - 1`,
+		held.at.Batch, effects, held.at.Hash); err != nil {
 		return fault.Database("hold", l.batch.name(), err)
 	}
 	return held.fault()

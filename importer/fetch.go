@@ -131,7 +131,7 @@ func (s *session) fetchParts(ctx context.Context, entry *exchange.Entry) *fetche
 	}
 	if f.err = group.Wait(); f.err != nil {
 		f.discard()
-		return &fetched{err: f.err}
+		return &fetched{entry: entry, err: f.err}
 	}
 	return f
 }

@@ -28,12 +28,12 @@ func (s *session) follow(ctx context.Context) error {
 	defer stop()
 	for f := range batches {
 		if f.err != nil {
-			return s.ended(ctx, f.err)
+			return s.stopped(ctx, f.entry, s.ended(ctx, f.err))
 		}
 		err := s.load(ctx, f, loadMode{})
 		f.discard()
 		if err != nil {
-			return err
+			return s.stopped(ctx, f.entry, err)
 		}
 	}
 	return context.Cause(ctx)
@@ -45,15 +45,23 @@ func drain(batches <-chan *fetched) {
 	}
 }
 
+// stopped notes which manifest it is that can't be loaded, if it can be read: a person may pass it.
+func (s *session) stopped(ctx context.Context, entry *exchange.Entry, err error) error {
+	if class := fault.ClassOf(err); err == nil || entry == nil || class != fault.Poison && class != fault.NotYet {
+		return err
+	}
+	return errors.Join(err, s.name(ctx, entry.Position()))
+}
+
 // stillHeld stops at a batch that an earlier run held, until it is approved: by itself it might
 // pass under the brake that it broke together with others.
 func (s *session) stillHeld(ctx context.Context) error {
 	if s.checkpoint.held != s.checkpoint.batch+1 || s.dryRun != nil {
 		return nil
 	}
-	held := &heldError{batch: s.checkpoint.held, consumer: s.consumer.Name, brake: s.config.Brake}
+	held := &heldError{at: s.checkpoint.seen, consumer: s.consumer.Name, brake: s.config.Brake}
 	var approved bool
-	if err := s.conn.QueryRow(ctx, `SELECT held_effects, EXISTS (SELECT FROM approval WHERE batch = held_batch) FROM checkpoint`).
+	if err := s.conn.QueryRow(ctx, `SELECT held_effects, EXISTS (SELECT FROM decision WHERE kind = 'approve' AND seen = $1) FROM checkpoint`, held.at.Hash).
 		Scan(&held.effects, &approved); err != nil {
 		return fault.Database("read", "checkpoint", err)
 	}
@@ -79,8 +87,10 @@ func (s *session) ended(ctx context.Context, err error) error {
 // they are.
 func (s *session) onItsWay(ctx context.Context, err error) error {
 	if p, ok := errors.AsType[*exchange.Pruned](err); ok {
-		return fault.New(fault.Poison, "read", fmt.Sprintf("batch %d", p.Batch), p, fmt.Sprintf(
-			"begin again at snapshot %[1]d, which tells every patient's state: `waybill import %[2]s --from-snapshot %[1]d --reason TEXT`", p.Floor.Snapshot, s.consumer.Name))
+		hint := fmt.Sprintf("begin again at snapshot %[1]d, which tells every patient's state: `waybill import %[2]s --from-snapshot %[1]d@%[3]s --reason TEXT`",
+			p.Floor.Snapshot, s.consumer.Name, Digits(p.Floor.Manifest))
+		return errors.Join(fault.New(fault.Poison, "read", fmt.Sprintf("batch %d", p.Batch), p, hint),
+			s.name(ctx, exchange.Position{Batch: p.Floor.Snapshot, Hash: p.Floor.Manifest}))
 	}
 	if p, ok := errors.AsType[*exchange.Pending](err); ok && fault.ClassOf(err) == fault.NotYet {
 		return s.waitFor(ctx, p.Batch, p.Reason, err)

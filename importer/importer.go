@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"waybill/exchange"
-	"waybill/exchange/guard"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -62,10 +61,8 @@ type Config struct {
 	// Zone is the site's, for apply.sql.
 	Zone *time.Location
 	// Now is the clock; nil means the database's.
-	Now func() time.Time
-	Log *slog.Logger
-	// Health, if set, says how the store has been doing; a run notes it for `status`.
-	Health  func() guard.Health
+	Now     func() time.Time
+	Log     *slog.Logger
 	Release string // the version of this software, for receipts
 	// Loaded, if set, is told of each batch that was loaded for good: not in a dry run.
 	Loaded func(BatchSummary)
@@ -165,6 +162,7 @@ type Options struct {
 // Decision is a person's word on one batch.
 type Decision struct {
 	Batch  int64
+	Seen   string // how the hash of the manifest begins that they looked at; "": the one that the last run named
 	Reason string
 	Person string
 }
@@ -185,10 +183,11 @@ type Summary struct {
 
 // BatchSummary is one batch that the run loaded.
 type BatchSummary struct {
-	Batch   int64  `json:"batch"`
-	Kind    string `json:"kind"`
-	Rows    int64  `json:"rows"`    // events of the subscribed types
-	Changed int64  `json:"changed"` // patients whose projected state changed, new ones among them
+	Batch    int64  `json:"batch"`
+	Manifest string `json:"manifest"` // its hash
+	Kind     string `json:"kind"`
+	Rows     int64  `json:"rows"`    // events of the subscribed types
+	Changed  int64  `json:"changed"` // patients whose projected state changed, new ones among them
 	// Of a re-run or dry run: those of the changed who were not known, and those whom the batch
 	// changed nothing of. A consumer that appends counts events.
 	Inserted    int64            `json:"inserted,omitempty"`
@@ -238,6 +237,5 @@ func (i *Importer) leased(ctx context.Context, a access, work func(*session, con
 		err = cause
 	}
 	s.summary.To = s.checkpoint.batch
-	s.noteHealth(ctx)
 	return s.summary, err
 }

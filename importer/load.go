@@ -51,7 +51,7 @@ func (s *session) load(ctx context.Context, batch *fetched, mode loadMode) (err 
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	l := &load{session: s, batch: batch, tx: tx, mode: mode, started: started}
 	m := batch.manifest()
-	l.summary = BatchSummary{Batch: m.Batch, Kind: m.Kind, Bytes: batch.bytes(), Effects: map[string]int64{}, WindowFrom: m.Window.From.Time, WindowTo: m.Window.To.Time}
+	l.summary = BatchSummary{Batch: m.Batch, Manifest: batch.entry.Hash, Kind: m.Kind, Bytes: batch.bytes(), Effects: map[string]int64{}, WindowFrom: m.Window.From.Time, WindowTo: m.Window.To.Time}
 	for _, step := range l.steps() {
 		if err := step.take(ctx); err != nil {
 			return l.failed(ctx, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"waybill/internal/decision"
 	"waybill/internal/fault"
 	"waybill/internal/migrate"
 	"waybill/schemas"
@@ -22,7 +23,7 @@ var migrations embed.FS
 // the contract, then the consumer's tables, all in the schema named after the consumer. Several
 // may call it at once; running it again changes nothing.
 func Migrate(ctx context.Context, databaseURL string, consumer *Consumer) error {
-	steps := []migrate.Step{migrate.Files(migrations, "framework_migration")}
+	steps := []migrate.Step{migrate.Files(migrations, "framework_migration"), decision.Migrate}
 	if consumer.Append == "" {
 		steps = append(steps, migrate.Statement(statementsFor(schemas.PatientEvents(), consumer).projection))
 	}

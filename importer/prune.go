@@ -26,7 +26,7 @@ type PruneSummary struct {
 }
 
 // Prune deletes old records of what was done: rows of ledger, effect log and quarantine. What the
-// consumer goes by stays: checkpoint, projection, notices, approvals and its own tables.
+// consumer goes by stays: checkpoint, projection, notices, decisions and its own tables.
 func (i *Importer) Prune(ctx context.Context, options PruneOptions) (PruneSummary, error) {
 	summary := PruneSummary{Consumer: i.consumer.Name, DryRun: options.DryRun}
 	_, err := i.leased(ctx, access{dryRun: options.DryRun}, func(s *session, ctx context.Context) error {

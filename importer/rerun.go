@@ -45,6 +45,9 @@ func (i *Importer) Rerun(ctx context.Context, options RerunOptions) (Summary, er
 				if err := s.appliedAll(ctx, options.Batches); err != nil {
 					return err
 				}
+				if err := s.noteRerun(ctx, options); err != nil {
+					return err
+				}
 			}
 			for _, batch := range batches {
 				if err := s.again(ctx, batch, options); err != nil {
@@ -75,6 +78,19 @@ func (o RerunOptions) check() error {
 		return nil
 	}
 	return fault.New(fault.Usage, "re-run", "import", errors.New(problem), hint)
+}
+
+// noteRerun keeps what is re-run, as a person asked; a rehearsal is nothing to keep.
+func (s *session) noteRerun(ctx context.Context, o RerunOptions) error {
+	if o.DryRun {
+		return nil
+	}
+	first, last := o.Batches[0], o.Batches[len(o.Batches)-1]
+	subject := fmt.Sprintf("%d of the batches %d..%d", len(o.Batches), first, last)
+	if o.Reapply {
+		subject += ", reapplied"
+	}
+	return Decision{Reason: o.Reason, Person: o.Person}.note(ctx, s.conn, s, "rerun", subject, "")
 }
 
 // appliedAll refuses batches that this consumer has never got to. Those before the snapshot it began

@@ -21,7 +21,7 @@ import (
 func (s *site) contents() []string {
 	s.Helper()
 	var all []string
-	for _, table := range []string{"patient", "case_file", "notice", "effect_log", "checkpoint", "ledger", "quarantine", "approval"} {
+	for _, table := range []string{"patient", "case_file", "notice", "effect_log", "checkpoint", "ledger", "quarantine"} {
 		rows, err := s.conn.Query(s.Context(), fmt.Sprintf(`SELECT '%[1]s ' || t::text FROM morgue.%[1]s AS t`, table))
 		if err != nil {
 			s.Fatal(err)

@@ -45,7 +45,10 @@ func (s *session) restart(ctx context.Context, d Decision) error {
 		return fault.New(fault.Poison, "begin at", name, fmt.Errorf("it is of generation %d, and the checkpoint of %d", m.Generation, s.checkpoint.generation),
 			"ask the producer to run `waybill verify`: the store was overwritten or restored")
 	}
-	return s.jump(ctx, snapshot.Before(), d)
+	if err := s.bind("begin at", d, snapshot.Hash); err != nil {
+		return err
+	}
+	return s.jump(ctx, snapshot, d)
 }
 
 // cannotFollow refuses to leave out what can still be loaded.
@@ -73,9 +76,12 @@ func (s *session) cannotFollow(ctx context.Context, name string) error {
 
 // jump notes the first batch that is missed as passed. Those behind it up to the snapshot have no
 // ledger's row, as those before a consumer's first snapshot have none.
-func (s *session) jump(ctx context.Context, to exchange.Position, d Decision) error {
-	next := s.checkpoint.batch + 1
+func (s *session) jump(ctx context.Context, snapshot *exchange.Entry, d Decision) error {
+	to, next := snapshot.Before(), s.checkpoint.batch+1
 	err := pgx.BeginFunc(ctx, s.database(), func(tx pgx.Tx) error {
+		if err := d.note(ctx, tx, s, "from-snapshot", fmt.Sprintf("snapshot %d, from batch %d", d.Batch, s.checkpoint.batch), snapshot.Hash); err != nil {
+			return err
+		}
 		if next < d.Batch {
 			if _, err := tx.Exec(ctx, `INSERT INTO ledger (batch, hash, kind, generation, rows, changed, passed, reason, person, started_at, applied_at)
 				VALUES ($1, '', 'passed', $2, 0, 0, true, $3, $4, clock_timestamp(), clock_timestamp())`,

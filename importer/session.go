@@ -10,7 +10,6 @@ import (
 
 	"waybill/internal/connect"
 	"waybill/internal/fault"
-	"waybill/internal/health"
 	"waybill/internal/spool"
 )
 
@@ -118,20 +117,6 @@ func (s *session) now(ctx context.Context) (time.Time, error) {
 	err := s.database().QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now)
 	return now, fault.Database("read", "clock", err)
 }
-
-// noteHealth is for people: that it fails changes nothing that was done.
-func (s *session) noteHealth(ctx context.Context) {
-	if s.config.Health == nil || s.dryRun != nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := health.Note(ctx, s.conn, healthTable, s.config.Health()); err != nil {
-		s.config.Log.Debug("the store's health is not noted", "error", err)
-	}
-}
-
-const healthTable = "store_health"
 
 // close rolls back whatever is open, gives the lease back and leaves nothing behind.
 func (s *session) close() {

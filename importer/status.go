@@ -9,7 +9,7 @@ import (
 
 	"waybill/internal/connect"
 	"waybill/internal/fault"
-	"waybill/internal/health"
+	"waybill/internal/lastrun"
 )
 
 // Status is what a consumer's database says of how far it is.
@@ -25,13 +25,14 @@ type Status struct {
 	Running      bool             `json:"running"` // an importer is at work
 	Held         *int64           `json:"held,omitempty"`
 	HeldEffects  map[string]int64 `json:"held_effects,omitempty"`
-	Pending      *int64           `json:"pending,omitempty"` // a batch that is incomplete on the store
+	HeldHash     string           `json:"held_hash,omitempty"` // of its manifest
+	Pending      *int64           `json:"pending,omitempty"`   // a batch that is incomplete on the store
 	PendingWhy   string           `json:"pending_why,omitempty"`
 	PendingSince *time.Time       `json:"pending_since,omitempty"`
 	Quarantined  int64            `json:"quarantined"`
 	Now          time.Time        `json:"now"` // the database's clock
-	// Ailing is how the store looked from machines whose last run failed to use it.
-	Ailing []health.Store `json:"ailing,omitempty"`
+	// Runs are how the last import and the last prune ended.
+	Runs []lastrun.Run `json:"last_runs,omitempty"`
 }
 
 // ReadStatus returns the status of the consumer in this database. A consumer that has never
@@ -43,17 +44,17 @@ func ReadStatus(ctx context.Context, databaseURL string, consumer *Consumer) (St
 		return s, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if s.Ailing, err = health.Read(ctx, conn, healthTable); err != nil {
+	if s.Runs, err = lastrun.Read(ctx, conn, lastRuns); err != nil {
 		return s, err
 	}
 	var why *string
 	var windowTo *time.Time
 	var heartbeat *time.Duration
 	err = conn.QueryRow(ctx, `
-		SELECT batch, hash, generation, window_to, heartbeat, applied_at, held_batch, held_effects,
+		SELECT batch, hash, generation, window_to, heartbeat, applied_at, held_batch, held_effects, CASE WHEN held_batch = seen_batch THEN seen_hash ELSE '' END,
 		    pending_batch, pending_why, pending_since, (SELECT count(*) FROM quarantine), clock_timestamp(),
 		    EXISTS (SELECT FROM lease JOIN pg_stat_activity a ON a.pid = lease.pid AND a.backend_start = lease.backend_start)
-		FROM checkpoint`).Scan(&s.Batch, &s.Hash, &s.Generation, &windowTo, &heartbeat, &s.AppliedAt, &s.Held, &s.HeldEffects,
+		FROM checkpoint`).Scan(&s.Batch, &s.Hash, &s.Generation, &windowTo, &heartbeat, &s.AppliedAt, &s.Held, &s.HeldEffects, &s.HeldHash,
 		&s.Pending, &why, &s.PendingSince, &s.Quarantined, &s.Now, &s.Running)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return s, nil
@@ -68,6 +69,18 @@ func ReadStatus(ctx context.Context, databaseURL string, consumer *Consumer) (St
 		s.WindowTo, s.Heartbeat = *windowTo, *heartbeat
 	}
 	return s, nil
+}
+
+const lastRuns = "last_run"
+
+// NoteRun keeps how a run ended, for [ReadStatus].
+func NoteRun(ctx context.Context, databaseURL string, consumer *Consumer, run lastrun.Run) error {
+	conn, err := connectTo(ctx, databaseURL, consumer, run.Work)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return lastrun.Note(ctx, conn, lastRuns, run)
 }
 
 // Trace is what a consumer knows of one patient and has done about them: ids and states, no

@@ -71,9 +71,14 @@ func TestExitCodesTellWhatIsAsked(t *testing.T) {
 	s.fails(2, []string{"not a UUID"}, "trace", "smith")
 
 	s.configure("morgue", "import: {instance: east, brake: 2}")
-	s.fails(6, []string{"3 opened", "brake is at 2", "--approve 1 --reason TEXT"}, "import", "morgue")
+	s.fails(6, []string{"3 opened", "brake is at 2", "--approve 1@"}, "import", "morgue")
 	s.fails(6, []string{"HELD"}, "status")
+	s.says(s.run(nil, "status").stdout, "--approve 1@")
+	s.says(s.do("import", "morgue", "--dry-run"), "1@")
+	s.fails(2, []string{"write 13, or 13@1be3ccdd"}, "import", "morgue", "--approve", "1@x", "--reason", "x")
+	s.fails(3, []string{"and what was looked at is 00000000"}, "import", "morgue", "--approve", "1@00000000", "--reason", "x")
 	s.says(s.do("import", "morgue", "--approve", "1", "--reason", "a bus accident"), "opened 3")
+	s.says(s.run(nil, "doctor", "morgue").stdout, "1, chain whole")
 
 	s.damagePart(1)
 	s.fails(3, []string{"damaged", "waybill repair 1"}, "import", "appointments")

@@ -44,6 +44,7 @@ type config struct {
 
 type exportConfig struct {
 	Heartbeat   duration `yaml:"heartbeat"`
+	Grace       duration `yaml:"grace"`
 	BatchEvents int      `yaml:"batch_events"`
 }
 
@@ -164,6 +165,8 @@ func (c *config) check(data []byte) (err error) {
 		return at("service", "name the service this file is for")
 	case (c.Export == nil) == (c.Import == nil):
 		return at("service", "there must be either `export:` or `import:` settings")
+	case c.Export != nil && c.Service != "patients":
+		return at("export", "only the service patients publishes; "+c.Service+" takes `import:`")
 	case (c.Database == "") == (c.DatabaseFile == ""):
 		return at("database", "give either database or database_file")
 	case c.Store == "":
@@ -185,6 +188,9 @@ func (c *config) check(data []byte) (err error) {
 	}
 	if c.Export.Heartbeat != 0 && time.Duration(c.Export.Heartbeat) < time.Second {
 		return at("heartbeat", "at least 1s")
+	}
+	if c.Export.Grace < 0 {
+		return at("grace", "a duration; it can't be unlimited")
 	}
 	if c.Export.BatchEvents < 0 {
 		return at("batch_events", "at least 1")

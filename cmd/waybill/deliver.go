@@ -22,7 +22,7 @@ type deliverCommand struct {
 	DryRun  bool   `xor:"what" help:"Take what is new into the queue and show the next file; write nothing to the partner."`
 	Out     string `placeholder:"FOLDER" help:"With --dry-run: leave that file, and its trigger, in this folder."`
 	Resend  *int64 `xor:"what" placeholder:"N" help:"Write file N once more, the same bytes under the same name."`
-	Approve *int64 `xor:"what" placeholder:"N" help:"Let held batch N be queued."`
+	Approve *seen  `xor:"what" placeholder:"N" help:"Let held batch N be queued."`
 	Reason  string `placeholder:"TEXT" help:"Why; kept in the ledger. Needed with --approve."`
 }
 
@@ -41,6 +41,13 @@ func (c *deliverCommand) Run(ctx context.Context, env *environment) error {
 	if c.Resend != nil {
 		summary, err := d.Resend(ctx, *c.Resend)
 		return errors.Join(env.printDelivery(summary, err != nil), err)
+	}
+	if err := p.noteIn(env); err != nil {
+		return err
+	}
+	env.noting.wellOnly = c.Approve != nil
+	if c.DryRun {
+		env.noting.party = nil
 	}
 	// What is queued goes out whatever the log's store is like.
 	queued, followErr := c.follow(ctx, env, p)
@@ -75,11 +82,7 @@ func (c *deliverCommand) follow(ctx context.Context, env *environment, p *partne
 	if err != nil {
 		return importer.Summary{}, err
 	}
-	var options importer.Options
-	if c.Approve != nil {
-		options.Approve = &importer.Decision{Batch: *c.Approve, Reason: c.Reason, Person: person()}
-	}
-	summary, err := i.Run(ctx, options)
+	summary, err := i.Run(ctx, importer.Options{Approve: c.Approve.decision(c.Reason)})
 	if summary.ReceiptOwed != nil {
 		env.log.Warn("the receipt is owed, and will be written by a later run", "reason", summary.ReceiptOwed.Error())
 	}
@@ -109,6 +112,13 @@ func (p *partner) importer(env *environment) (*importer.Importer, error) {
 		return nil, err
 	}
 	return c.importer(env)
+}
+
+// noteIn has the outcome of a delivery noted with the partner's queue.
+func (p *partner) noteIn(env *environment) error {
+	party, err := p.follower(env)
+	env.noting = noting{party: party, work: "deliver"}
+	return err
 }
 
 // follower is the configuration of the partner's consumer.

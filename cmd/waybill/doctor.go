@@ -5,6 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 
 	"waybill/exchange"
@@ -22,6 +25,7 @@ type doctorCommand struct {
 type diagnosis struct {
 	Service  string          `json:"service"`
 	Place    string          `json:"place"`
+	Files    []exchange.Fact `json:"files"` // of the configuration
 	Store    []exchange.Fact `json:"store"`
 	Database []exchange.Fact `json:"database"`
 }
@@ -36,11 +40,11 @@ func (c *doctorCommand) Run(ctx context.Context, env *environment) error {
 	failed := 0
 	for _, party := range parties {
 		d := &diagnosis{
-			Service: party.Service, Place: strings.SplitN(party.Store, "?", 2)[0],
+			Service: party.Service, Place: printable(party.Store), Files: party.examineFiles(),
 			Store: party.examineStore(ctx, env), Database: party.examineDatabase(ctx),
 		}
 		list = append(list, d)
-		for _, f := range append(d.Store[:len(d.Store):len(d.Store)], d.Database...) {
+		for _, f := range slices.Concat(d.Files, d.Store, d.Database) {
 			if f.Fails {
 				failed++
 			}
@@ -55,6 +59,50 @@ func (c *doctorCommand) Run(ctx context.Context, env *environment) error {
 	}
 	return nil
 }
+
+// printable returns a store's URL without its options and without a password, which an operator may
+// have put there.
+func printable(url string) string {
+	scheme, rest, ok := strings.Cut(url, "://")
+	if at := strings.LastIndex(rest, "@"); ok && at >= 0 {
+		if user, _, secret := strings.Cut(rest[:at], ":"); secret {
+			url = scheme + "://" + user + ":***" + rest[at:]
+		}
+	}
+	place, _, _ := strings.Cut(url, "?")
+	return place
+}
+
+// examineFiles finds secrets in files that every user of this machine can read.
+func (c *config) examineFiles() []exchange.Fact {
+	var facts []exchange.Fact
+	for _, file := range c.secretFiles() {
+		info, err := os.Stat(file)
+		f := exchange.Fact{Name: "secrets", Value: file + " is closed to others"}
+		switch {
+		case err != nil:
+			f.Value, f.Fails = err.Error(), true
+		case info.Mode().Perm()&0o004 != 0:
+			f.Value, f.Advice, f.Fails = file+" holds a secret, and every user of this machine can read it", "chmod o= "+file, true
+		}
+		facts = append(facts, f)
+	}
+	return facts
+}
+
+// secretFiles returns the files that hold a secret: those that are named for one, and the configuration
+// itself where a URL or a password stands in it.
+func (c *config) secretFiles() []string {
+	files := []string{c.DatabaseFile, c.StorePasswordFile}
+	written := func(text string) string { return os.Expand(text, func(string) string { return "" }) }
+	if passwordInURL.MatchString(written(c.Database)) || written(c.StorePassword) != "" {
+		files = append(files, c.path)
+	}
+	return slices.DeleteFunc(files, func(file string) bool { return file == "" })
+}
+
+// passwordInURL finds one in both forms of a database's URL.
+var passwordInURL = regexp.MustCompile(`://[^/@]*:[^@]+@|password\s*=\s*[^\s&]`)
 
 func (c *config) examineStore(ctx context.Context, env *environment) []exchange.Fact {
 	place, err := c.openStore(env)
@@ -102,6 +150,10 @@ func (env *environment) printDiagnoses(list []*diagnosis) error {
 	for i, d := range list {
 		if i > 0 {
 			fmt.Fprintln(env.out)
+		}
+		if len(d.Files) > 0 {
+			fmt.Fprintf(env.out, "%s: configuration\n", d.Service)
+			err = errors.Join(err, env.facts(d.Files).print())
 		}
 		fmt.Fprintf(env.out, "%s: store %s\n", d.Service, d.Place)
 		err = errors.Join(err, env.facts(d.Store).print())

@@ -22,7 +22,15 @@ type exportCommand struct {
 }
 
 func (c *exportCommand) Run(ctx context.Context, env *environment) error {
-	e, err := env.exporter(c.Service, exportProgress())
+	party, err := env.exporting(c.Service)
+	if err != nil {
+		return err
+	}
+	env.noting = noting{party: party, work: "export"}
+	if c.Snapshot {
+		env.noting.work = "snapshot"
+	}
+	e, err := party.exporter(env, exportProgress())
 	if err != nil {
 		return err
 	}

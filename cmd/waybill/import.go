@@ -5,19 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"waybill/importer"
+	"waybill/internal/decision"
 	"waybill/internal/fault"
 )
 
 type importCommand struct {
 	Consumer     string `arg:"" help:"The importing service: morgue, appointments, or one of the site's own."`
 	DryRun       bool   `help:"Show what one run would do, and do nothing."`
-	Approve      *int64 `xor:"decision" placeholder:"N" help:"Let held batch N be applied."`
-	Pass         *int64 `xor:"decision" placeholder:"N" help:"Leave poison batch N behind, if a later snapshot or correction covers it."`
-	FromSnapshot *int64 `xor:"decision" placeholder:"N" help:"Go on from snapshot N, if the next batch was pruned or is gone for good."`
+	Approve      *seen  `xor:"decision" placeholder:"N" help:"Let held batch N be applied."`
+	Pass         *seen  `xor:"decision" placeholder:"N" help:"Leave poison batch N behind, if a later snapshot or correction covers it."`
+	FromSnapshot *seen  `xor:"decision" placeholder:"N" help:"Go on from snapshot N, if the next batch was pruned or is gone for good."`
 	Reason       string `placeholder:"TEXT" help:"Why; kept in the ledger. Needed with --approve, --pass and --from-snapshot."`
 }
 
@@ -26,23 +28,48 @@ func (c *importCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	if !c.DryRun {
+		decided := c.Approve != nil || c.Pass != nil || c.FromSnapshot != nil
+		env.noting = noting{party: party, work: "import", wellOnly: decided}
+	}
 	i, err := party.importer(env)
 	if err != nil {
 		return err
 	}
-	options := importer.Options{DryRun: c.DryRun}
-	if c.Approve != nil {
-		options.Approve = &importer.Decision{Batch: *c.Approve, Reason: c.Reason, Person: person()}
-	}
-	if c.Pass != nil {
-		options.Pass = &importer.Decision{Batch: *c.Pass, Reason: c.Reason, Person: person()}
-	}
-	if c.FromSnapshot != nil {
-		options.FromSnapshot = &importer.Decision{Batch: *c.FromSnapshot, Reason: c.Reason, Person: person()}
-	}
-	summary, err := i.Run(ctx, options)
+	summary, err := i.Run(ctx, importer.Options{
+		DryRun: c.DryRun, Approve: c.Approve.decision(c.Reason), Pass: c.Pass.decision(c.Reason), FromSnapshot: c.FromSnapshot.decision(c.Reason),
+	})
 	env.idle = summary.Running
 	return errors.Join(env.printImport(summary, err != nil), err)
+}
+
+// seen is a batch, with or without how the hash of the manifest begins that a person looked at: 13, or
+// 13@1be3ccdd.
+type seen struct {
+	batch    int64
+	manifest string
+}
+
+var seenPattern = regexp.MustCompile(`^([0-9]{1,18})(?:@([0-9a-f]{8,64}))?$`)
+
+// UnmarshalText parses a flag.
+func (s *seen) UnmarshalText(text []byte) error {
+	found := seenPattern.FindSubmatch(text)
+	if found == nil {
+		return fmt.Errorf("%q is not a batch: write 13, or 13@1be3ccdd with the digits that a dry run shows", text)
+	}
+	s.manifest = string(found[2])
+	var err error
+	s.batch, err = strconv.ParseInt(string(found[1]), 10, 64)
+	return err
+}
+
+// decision is a person's about that batch; nil if there is none.
+func (s *seen) decision(reason string) *importer.Decision {
+	if s == nil {
+		return nil
+	}
+	return &importer.Decision{Batch: s.batch, Seen: s.manifest, Reason: reason, Person: person()}
 }
 
 // batchRange parses "41..57" or "41".
@@ -76,10 +103,7 @@ func person() string {
 	if name := os.Getenv("WAYBILL_PERSON"); name != "" {
 		return name
 	}
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return "unknown"
+	return decision.Login()
 }
 
 // receiptOwed tells of a receipt that could not be written.
@@ -108,7 +132,11 @@ func (env *environment) printImport(s importer.Summary, failed bool) error {
 	}
 	t := env.table("BATCH", "KIND", "EVENTS", "CHANGED", "QUARANTINED", "EFFECTS", "TOOK")
 	for _, b := range s.Batches {
-		t.row(b.Batch, b.Kind, count(b.Rows), count(b.Changed), count(b.Quarantined), effects(b.Effects), took(b.Duration))
+		batch := fmt.Sprint(b.Batch)
+		if s.DryRun { // as a decision names what was seen
+			batch += "@" + importer.Digits(b.Manifest)
+		}
+		t.row(batch, b.Kind, count(b.Rows), count(b.Changed), count(b.Quarantined), effects(b.Effects), took(b.Duration))
 	}
 	return t.print()
 }

@@ -123,6 +123,7 @@ type environment struct {
 
 	service string       // the one that the command is for; "" for several, or none
 	idle    bool         // another run was at work
+	noting  noting       // where its outcome is kept
 	policy  guard.Policy // how patient stores are; the zero value is the default
 	opened  []io.Closer
 	loaded  func(importer.BatchSummary) // if set, is told of each batch that was loaded

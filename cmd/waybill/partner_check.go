@@ -71,6 +71,7 @@ func (env *environment) printFindings(f inbox.Findings) error {
 	if env.json {
 		return env.printJSON(f)
 	}
+	fmt.Fprintf(env.out, "decisions: %s\n", f.Decisions.Value)
 	if len(f.Files) == 0 {
 		fmt.Fprintln(env.out, "the folder is empty")
 	}

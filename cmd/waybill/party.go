@@ -93,25 +93,17 @@ func (env *environment) openLog() (*exchange.Reader, *time.Location, error) {
 
 // configs returns the configurations of the named service, or of all.
 func (env *environment) configs(service string) ([]*config, error) {
-	var files []string
-	for _, path := range env.paths {
-		found, err := configFiles(path, service)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, found...)
+	list, broken, err := env.readConfigs()
+	if err != nil {
+		return nil, err
 	}
-	var list []*config // the exporting party first
-	for _, file := range files {
-		c, err := readConfig(file)
-		if err != nil {
-			return nil, err
-		}
-		if service == "" || c.Service == service {
-			list = append(list, c)
+	named := func(c *config) bool { return service == "" || c.Service == service }
+	list = slices.DeleteFunc(list, func(c *config) bool { return !named(c) })
+	for _, b := range broken {
+		if named(b.config) || len(list) == 0 {
+			return nil, b.err
 		}
 	}
-	slices.SortStableFunc(list, func(a, b *config) int { return cmp.Compare(a.rank(), b.rank()) })
 	if len(list) == 0 {
 		what, missing := "any service", "SERVICE"
 		if service != "" {
@@ -123,6 +115,40 @@ func (env *environment) configs(service string) ([]*config, error) {
 	return list, nil
 }
 
+// brokenConfig is a file that can't be used. Its service is the one that its name or its text says.
+type brokenConfig struct {
+	*config
+	err error
+}
+
+// readConfigs reads all files: the good ones, the exporting party first, and those that can't be used,
+// for they don't hinder the other services.
+func (env *environment) readConfigs() (list []*config, broken []brokenConfig, err error) {
+	for _, path := range env.paths {
+		files, err := configFiles(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, file := range files {
+			c, err := readConfig(file)
+			if err != nil {
+				name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+				broken = append(broken, brokenConfig{&config{Service: name, path: file, zone: time.UTC}, err})
+				continue
+			}
+			list = append(list, c)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *config) int { return cmp.Compare(a.rank(), b.rank()) })
+	for i, c := range list {
+		if first := slices.IndexFunc(list, func(other *config) bool { return other.Service == c.Service }); first < i {
+			broken = append(broken, brokenConfig{c, fault.New(fault.Usage, "find", "configuration",
+				fmt.Errorf("both %s and %s are for service %s", list[first].path, c.path, c.Service), "remove one, or name one with --config")})
+		}
+	}
+	return list, broken, nil
+}
+
 func (c *config) rank() int {
 	if c.Export != nil {
 		return 0
@@ -130,20 +156,14 @@ func (c *config) rank() int {
 	return 1
 }
 
-// configFiles returns path itself, or the files in it: one service's, or all.
-func configFiles(path, service string) ([]string, error) {
+// configFiles returns path itself, or the files in it.
+func configFiles(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fault.New(fault.Usage, "find", path, errors.Unwrap(err), "--config names a file or a folder")
 	}
 	if !info.IsDir() {
 		return []string{path}, nil
-	}
-	if service != "" {
-		file := filepath.Join(path, service+".yaml")
-		if _, err := os.Stat(file); err == nil {
-			return []string{file}, nil
-		}
 	}
 	files, err := filepath.Glob(filepath.Join(path, "*.yaml"))
 	slices.Sort(files)
@@ -155,9 +175,6 @@ func (env *environment) config(service string) (*config, error) {
 	list, err := env.configs(service)
 	if err != nil {
 		return nil, err
-	}
-	if len(list) > 1 {
-		return nil, fault.New(fault.Usage, "find", "configuration", fmt.Errorf("both %s and %s are for service %s", list[0].path, list[1].path, service), "name one with --config")
 	}
 	if env.service != service {
 		env.service = service
@@ -183,7 +200,7 @@ func (c *config) exporter(env *environment, progress func(done, total int64)) (*
 	return exporter.New(exporter.Config{
 		DatabaseURL: url, Store: env.measured(c, place), Delete: place, Spool: c.Spool,
 		Heartbeat: time.Duration(c.Export.Heartbeat), BatchEvents: c.Export.BatchEvents,
-		Release: release(), Log: env.log, Progress: progress, Health: place.Health,
+		Release: release(), Log: env.log, Progress: progress,
 		Published: func(b exporter.BatchSummary) { env.metrics.Published(c.Service, b) },
 	})
 }
@@ -201,7 +218,7 @@ func (c *config) importer(env *environment) (*importer.Importer, error) {
 		DatabaseURL: url, Store: env.measured(c, place), Consumer: c.consumer, Instance: c.Import.Instance, Spool: c.Spool,
 		Grace: time.Duration(c.Import.Grace), Lease: time.Duration(c.Import.Lease), ActWithin: time.Duration(c.Import.ActWithin),
 		Brake: int(*c.Import.Brake), Observe: c.Import.Mode == "observe", QuarantineRows: c.Import.QuarantineRows,
-		MaxPartBytes: c.Import.MaxPartMiB << 20, Zone: c.zone, Log: env.log, Release: release(), Health: place.Health,
+		MaxPartBytes: c.Import.MaxPartMiB << 20, Zone: c.zone, Log: env.log, Release: release(),
 		Loaded: func(b importer.BatchSummary) {
 			env.metrics.Loaded(c.Service, c.Import.Mode == "observe", b)
 			if env.loaded != nil {

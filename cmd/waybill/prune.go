@@ -25,6 +25,9 @@ func (c *pruneCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	if !c.DryRun {
+		env.noting = noting{party: party, work: "prune", wellOnly: c.Keep != ""}
+	}
 	keep, err := party.retention(c.Keep)
 	if err != nil {
 		return err

@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"waybill/exchange"
-	"waybill/importer"
+	"waybill/exporter"
+	"waybill/internal/fault"
 	"waybill/schemas"
 )
 
@@ -16,12 +20,16 @@ type receipt struct {
 	Behind      int64      `json:"behind"`           // batches
 	Pruned      bool       `json:"pruned,omitempty"` // what it needs next is below the floor
 	SilentSince *time.Time `json:"silent_since,omitempty"`
+	// Forked is why the consumer has applied another log than this one.
+	Forked string `json:"forked,omitempty"`
+	// Gone is set when the consumer once had receipts and has none: the receipt is what is known of it.
+	Gone bool `json:"gone,omitempty"`
 }
 
-// readReceipts returns every instance's newest receipt. One is silent when the batch behind it has
-// been on the store for longer than a heartbeat and the usual grace: an importer that runs has
-// applied it by then, or somebody has been told why not.
-func readReceipts(ctx context.Context, reader *exchange.Reader, logEnd int64, now time.Time) ([]receipt, error) {
+// readReceipts returns every instance's newest receipt, and what is known of those who have none any
+// more. One is silent when the batch behind it has been on the store for longer than patience: an
+// importer that runs has applied it by then, or somebody has been told why not.
+func readReceipts(ctx context.Context, reader *exchange.Reader, logEnd int64, now time.Time, patience time.Duration, url string) ([]receipt, error) {
 	found, err := reader.Receipts(ctx)
 	if err != nil {
 		return nil, err
@@ -30,22 +38,77 @@ func readReceipts(ctx context.Context, reader *exchange.Reader, logEnd int64, no
 	if err != nil {
 		return nil, err
 	}
-	list := make([]receipt, len(found))
-	for i, r := range found {
-		list[i] = receipt{Receipt: r, Behind: max(0, logEnd-r.Batch), Pruned: r.Batch+1 < begins}
-		if list[i].Behind == 0 {
-			continue
+	newest := map[string]int64{}
+	for _, r := range found {
+		newest[r.Instance] = r.Batch
+	}
+	known, err := exporter.Consumers(ctx, url, newest)
+	if err != nil {
+		return nil, err
+	}
+	var list []receipt
+	for _, k := range known {
+		at := slices.IndexFunc(found, func(r *schemas.Receipt) bool { return r.Instance == k.Instance })
+		r := receipt{Gone: at < 0, Pruned: k.Batch+1 < begins}
+		if r.Gone {
+			r.Receipt = &schemas.Receipt{Instance: k.Instance, Batch: k.Batch, AppliedAt: schemas.At(k.SeenAt)}
+		} else {
+			r.Receipt = found[at]
+			if r.Forked, err = forkedFrom(ctx, reader, r.Receipt, k.Hash); err != nil {
+				return nil, err
+			}
 		}
-		next, err := reader.Open(ctx, r.Batch+1)
-		if err != nil {
-			continue // a hole in the log, which is not the receipts' to report
+		r.Behind = max(0, logEnd-r.Batch)
+		if r.Behind > 0 && r.Forked == "" && !r.Gone {
+			r.SilentSince = silentSince(ctx, reader, r.Batch+1, now, patience)
 		}
-		due := next.Manifest.Window.To.Time
-		if now.Sub(due) > time.Duration(next.Manifest.HeartbeatSeconds)*time.Second+importer.DefaultGrace {
-			list[i].SilentSince = &due
-		}
+		list = append(list, r)
 	}
 	return list, nil
+}
+
+// forkedFrom returns why the receipt is of another log than this one, or "". The hash is that of the
+// manifest which this database published; where it can't tell, the store's counts.
+func forkedFrom(ctx context.Context, reader *exchange.Reader, r *schemas.Receipt, hash string) (string, error) {
+	if hash == "" {
+		entry, err := reader.Open(ctx, r.Batch)
+		if errors.Is(err, exchange.ErrNotFound) {
+			return beyond(ctx, reader, r.Batch)
+		}
+		if err != nil {
+			return "", nil // damage, which is not the receipts' to report
+		}
+		hash = entry.Hash
+	}
+	if hash != r.Manifest {
+		return fmt.Sprintf("the batch %d that it has applied is not this log's", r.Batch), nil
+	}
+	return "", nil
+}
+
+// beyond tells a receipt that is ahead of the log from one whose batch was pruned. The log's end is read
+// again: both may have grown.
+func beyond(ctx context.Context, reader *exchange.Reader, batch int64) (string, error) {
+	last, err := reader.Last(ctx)
+	if err != nil && !errors.Is(err, exchange.ErrNotFound) {
+		return "", err
+	}
+	if err == nil && batch <= last.Manifest.Batch {
+		return "", nil
+	}
+	return fmt.Sprintf("it has applied batch %d, which this log does not have", batch), nil
+}
+
+// silentSince returns when a consumer should have applied the batch, if that is over.
+func silentSince(ctx context.Context, reader *exchange.Reader, batch int64, now time.Time, patience time.Duration) *time.Time {
+	next, err := reader.Open(ctx, batch)
+	if err != nil {
+		return nil // a hole in the log, which is not the receipts' to report
+	}
+	if due := next.Manifest.Window.To.Time; now.Sub(due) > patience {
+		return &due
+	}
+	return nil
 }
 
 func receiptsOf(list []receipt) []*schemas.Receipt {
@@ -56,9 +119,53 @@ func receiptsOf(list []receipt) []*schemas.Receipt {
 	return plain
 }
 
+// forked reports whether a consumer has applied another log.
+func (row *serviceStatus) forked() bool {
+	for _, r := range row.Receipts {
+		if r.Forked != "" {
+			row.set("forked", fault.Poison, r.Instance+": "+r.Forked)
+			row.Next = "find out who else writes this store, and have that consumer's side run `waybill status`"
+			return true
+		}
+	}
+	return false
+}
+
+// silent has consumers count that should have been heard of.
+func (row *serviceStatus) silent() {
+	var names []string
+	var since *time.Time
+	for _, r := range row.Receipts {
+		switch {
+		case r.Gone:
+			names = append(names, fmt.Sprintf("%s had left receipts up to %d and has none now", r.Instance, r.Batch))
+		case r.Pruned:
+			names = append(names, fmt.Sprintf("%s is below the floor and must begin again at a snapshot", r.Instance))
+		case r.SilentSince != nil:
+			names = append(names, fmt.Sprintf("%s has not been heard of since batch %d", r.Instance, r.Batch))
+			if since == nil || r.SilentSince.Before(*since) {
+				since = r.SilentSince
+			}
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	if row.State == "ok" {
+		row.State = "silent"
+	}
+	row.class, row.Since = fault.NotYet, since
+	row.addDetail(strings.Join(names, ", "))
+	row.Next = "ask that side for `waybill status`; if it is out of service, `waybill status --forget INSTANCE`"
+}
+
 func (r receipt) print(t *table, row *serviceStatus) {
 	state := "current"
 	switch {
+	case r.Forked != "":
+		state = "forked: " + r.Forked
+	case r.Gone:
+		state = "has no receipts any more"
 	case r.Pruned:
 		state = "below the floor: it must begin again at a snapshot"
 	case r.SilentSince != nil:

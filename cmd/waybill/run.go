@@ -42,6 +42,7 @@ func (env *environment) performing(party *config, w work) func(context.Context, 
 	return func(ctx context.Context, task jobs.Task) (result jobs.Result, err error) {
 		own := *env
 		own.opened, own.metrics, own.log = nil, env.metrics.Of(w.name), env.log.With("job", w.name)
+		own.noting = noting{}
 		defer own.close()
 		started, returned := time.Now(), false
 		ctx, running := trace.SpanFromContext(ctx).TracerProvider().Tracer("waybill").
@@ -53,6 +54,7 @@ func (env *environment) performing(party *config, w work) func(context.Context, 
 			}
 			span.End(running, failure)
 			own.metrics.Ran(party.Service, started, result.Busy, failure)
+			own.note(ctx, result.Busy, failure)
 		}()
 		result, err = w.do(ctx, &own, party, task)
 		returned = true

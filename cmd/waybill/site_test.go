@@ -113,7 +113,8 @@ func (s *site) service(name, section string, migrate func(context.Context, strin
 func (s *site) configure(name, section string) {
 	s.Helper()
 	text := fmt.Sprintf("service: %s\ndatabase: %s\n%sspool: %s\n%s\n", name, s.urls[name], s.place.Settings(), filepath.Join(s.dir, "spool"), section)
-	if err := os.WriteFile(filepath.Join(s.dir, name+".yaml"), []byte(text), 0o600); err != nil {
+	err := errors.Join(os.MkdirAll(filepath.Join(s.dir, "spool"), 0o700), os.WriteFile(filepath.Join(s.dir, name+".yaml"), []byte(text), 0o600))
+	if err != nil {
 		s.Fatal(err)
 	}
 }

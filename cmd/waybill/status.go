@@ -1,10 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,18 +13,24 @@ import (
 	"waybill/exporter/delivery"
 	"waybill/importer"
 	"waybill/internal/fault"
-	"waybill/internal/health"
+	"waybill/internal/lastrun"
 	"waybill/internal/observe"
 )
 
-type statusCommand struct{}
+type statusCommand struct {
+	Service string   `arg:"" optional:"" help:"One service, or one partner (default: all that are configured)."`
+	Forget  []string `placeholder:"INSTANCE" help:"At the producer: this consumer, like morgue@east, is out of service; don't miss its receipts."`
+}
 
 // serviceStatus is one row of the answer.
 type serviceStatus struct {
 	Service  string           `json:"service"`
-	State    string           `json:"state"` // ok, new, behind, waiting, late, HELD, no store, broken
+	State    string           `json:"state"` // ok, new, behind, waiting, late, silent, failing, HELD, no store, forked, broken
 	Detail   string           `json:"detail,omitempty"`
-	LogEnd   int64            `json:"log_end"` // the newest batch on the store; -1: none
+	Error    string           `json:"error,omitempty"` // of status itself, or of the last run
+	Next     string           `json:"next,omitempty"`  // what a person should do
+	Since    *time.Time       `json:"since,omitempty"` // since when it has been so
+	LogEnd   int64            `json:"log_end"`         // the newest batch on the store; -1: none
 	Export   *exporter.Status `json:"export,omitempty"`
 	Import   *importer.Status `json:"import,omitempty"`
 	Receipts []receipt        `json:"receipts,omitempty"`
@@ -38,25 +44,32 @@ type serviceStatus struct {
 // Run prints a row per service and fails as the worst of them does, so that a monitor can watch
 // the exit code.
 func (c *statusCommand) Run(ctx context.Context, env *environment) error {
-	parties, err := env.configs("")
-	if err != nil {
-		return err
-	}
-	partners, err := env.deliveries("")
-	if err != nil {
-		return err
-	}
 	env.policy.Attempts = 2 // a person waits for the answer
+	parties, broken, err := env.readConfigs()
+	if err != nil {
+		return err
+	}
 	var rows []*serviceStatus
 	for _, party := range parties {
-		row := statusOf(ctx, env, party)
-		row.measure(env.metrics)
-		rows = append(rows, row)
+		if c.wants(party.Service) && !slices.ContainsFunc(broken, func(b brokenConfig) bool { return b.config == party }) {
+			if err := c.forget(ctx, party); err != nil {
+				return err
+			}
+			rows = append(rows, statusOf(ctx, env, party))
+		}
 	}
-	for _, p := range partners {
-		row := p.status(ctx, env)
+	for _, b := range broken {
+		if c.wants(b.Service) {
+			rows = append(rows, failedStatus(b.Service, b.err))
+		}
+	}
+	rows = append(rows, c.partners(ctx, env)...)
+	if len(rows) == 0 { // which says what is missing
+		_, err := env.configs(c.Service)
+		return err
+	}
+	for _, row := range rows {
 		row.measure(env.metrics)
-		rows = append(rows, row)
 	}
 	if err := env.printStatus(rows); err != nil {
 		return err
@@ -64,12 +77,46 @@ func (c *statusCommand) Run(ctx context.Context, env *environment) error {
 	return worst(rows)
 }
 
+func (c *statusCommand) wants(service string) bool { return c.Service == "" || c.Service == service }
+
+func (c *statusCommand) forget(ctx context.Context, party *config) error {
+	if party.Export == nil {
+		return nil
+	}
+	url, err := party.databaseURL()
+	for _, instance := range c.Forget {
+		if err == nil {
+			err = exporter.Forget(ctx, url, instance)
+		}
+	}
+	return err
+}
+
+// partners are the rows of those to whom there are deliveries.
+func (c *statusCommand) partners(ctx context.Context, env *environment) (rows []*serviceStatus) {
+	list, err := env.deliveries(c.Service)
+	if err != nil && c.Service == "" {
+		return []*serviceStatus{failedStatus(partnersFolder, err)}
+	}
+	for _, p := range list {
+		rows = append(rows, p.status(ctx, env))
+	}
+	return rows
+}
+
+// failedStatus is the row of what nothing can be found out about.
+func failedStatus(service string, err error) *serviceStatus {
+	row := &serviceStatus{Service: service, LogEnd: -1, zone: time.UTC}
+	row.fail(err)
+	return row
+}
+
 func statusOf(ctx context.Context, env *environment, party *config) *serviceStatus {
 	row := &serviceStatus{Service: party.Service, State: "ok", LogEnd: -1, zone: party.zone}
 	if err := row.fill(ctx, env, party); err != nil {
 		row.fail(err)
 	}
-	row.ailing(row.noted())
+	row.addRuns(row.runs())
 	return row
 }
 
@@ -98,10 +145,9 @@ func (row *serviceStatus) fill(ctx context.Context, env *environment, party *con
 	}
 	row.read = true
 	if row.Export != nil {
-		return row.judgeExport(ctx, reader)
+		return row.judgeExport(ctx, reader, last, party.Export, url)
 	}
-	row.judgeImport(ctx, party, reader, last)
-	return nil
+	return row.judgeImport(ctx, reader, last, party.Import)
 }
 
 func (row *serviceStatus) readDatabase(ctx context.Context, party *config, url string) error {
@@ -121,8 +167,7 @@ func (row *serviceStatus) readDatabase(ctx context.Context, party *config, url s
 	return nil
 }
 
-// storeFailed says what the store's failure means beside what runs have seen of it. Where the
-// database tells of a batch, it is still shown.
+// storeFailed is a store that can't be read. What the database tells is still shown.
 func (row *serviceStatus) storeFailed(err error) {
 	row.fail(err)
 	if fault.ClassOf(err) == fault.Transient {
@@ -130,23 +175,48 @@ func (row *serviceStatus) storeFailed(err error) {
 	}
 }
 
-// ailing adds what the runs on other machines, or earlier ones here, have noted of the store.
-func (row *serviceStatus) ailing(list []health.Store) {
-	for _, h := range list {
-		note := fmt.Sprintf("store from %s: %s since %s (breaker %s)", h.Machine, plural(int64(h.Failures), "failure", "failures"), when(*h.Since, row.zone), h.State)
-		if h.NextTry != nil {
-			note += ", left alone until " + when(*h.NextTry, row.zone)
+// addRuns adds how the last runs ended, on whichever machine: one that failed counts until another is
+// well, for what it met may be out of this command's sight.
+func (row *serviceStatus) addRuns(runs []lastrun.Run) {
+	for _, run := range runs {
+		if !run.Failed() {
+			continue
 		}
-		row.addDetail(note)
+		class := fault.ParseClass(run.Class)
+		switch {
+		case severity(class) < severity(row.class):
+			row.set(stateOf(class), class, fmt.Sprintf("the last %s on %s failed at %s", run.Work, run.Machine, when(run.EndedAt, row.zone)))
+			row.Error, row.Next, row.Since = run.Error, run.Hint, new(run.Since)
+		case class == row.class && row.Since == nil:
+			row.Since = new(run.Since)
+		}
+		if run.StoreFailures > 0 {
+			row.addDetail(fmt.Sprintf("store from %s: %s since %s (breaker %s)", run.Machine,
+				plural(int64(run.StoreFailures), "failure", "failures"), when(run.Since, row.zone), run.Breaker))
+		}
 	}
 }
 
-func (row *serviceStatus) noted() []health.Store {
+// stateOf is the state of a service whose run failed.
+func stateOf(class fault.Class) string {
+	switch class {
+	case fault.Transient:
+		return "failing"
+	case fault.NotYet:
+		return "waiting"
+	case fault.Held:
+		return "HELD"
+	default:
+		return "broken"
+	}
+}
+
+func (row *serviceStatus) runs() []lastrun.Run {
 	switch {
 	case row.Export != nil:
-		return row.Export.Ailing
+		return row.Export.Runs
 	case row.Import != nil:
-		return row.Import.Ailing
+		return row.Import.Runs
 	}
 	return nil
 }
@@ -167,93 +237,40 @@ func (row *serviceStatus) measure(m *observe.Metrics) {
 	}
 }
 
-// lost reports whether a batch that somebody published or applied is not on the store. The log's
-// end does not tell: it was read before the databases were.
-func lost(ctx context.Context, reader *exchange.Reader, batch int64) bool {
-	if batch < 0 {
-		return false
-	}
-	_, err := reader.Open(ctx, batch)
-	return errors.Is(err, exchange.ErrNotFound)
-}
-
-func (row *serviceStatus) judgeExport(ctx context.Context, reader *exchange.Reader) (err error) {
-	s := row.Export
-	if row.Receipts, err = readReceipts(ctx, reader, row.LogEnd, s.Now); err != nil {
-		return err
-	}
-	switch {
-	case s.Planned != nil:
-		row.set("behind", 0, fmt.Sprintf("batch %d is planned and not published: run `waybill export`", *s.Planned))
-	case s.Batch < row.LogEnd:
-		row.set("broken", fault.Poison, fmt.Sprintf("the store holds batch %d, of which this database knows nothing; see `waybill export`", row.LogEnd))
-	case lost(ctx, reader, s.Batch):
-		row.set("broken", fault.Poison, fmt.Sprintf("batch %d is not on the store; `waybill repair %d..%d` writes again what is missing", s.Batch, row.LogEnd+1, s.Batch))
-	case s.Waiting > 0:
-		row.set("behind", 0, fmt.Sprintf("%s events wait, the oldest for %s", count(s.Waiting), ago(s.Now.Sub(*s.Oldest))))
-	}
-	return nil
-}
-
-func (row *serviceStatus) judgeImport(ctx context.Context, party *config, reader *exchange.Reader, last *exchange.Entry) {
-	s := row.Import
-	behind := row.LogEnd - s.Batch
-	switch grace := cmp.Or(time.Duration(party.Import.Grace), importer.DefaultGrace); {
-	case !s.AppliedAt.IsZero() && row.pruned(ctx, reader, s.Batch+1):
-	case s.Held != nil && *s.Held == s.Batch+1:
-		row.set("HELD", fault.Held, fmt.Sprintf("brake at batch %d: %s; `waybill import %s --approve %d --reason TEXT`", *s.Held, effects(s.HeldEffects), s.Consumer, *s.Held))
-	case s.Pending != nil:
-		state, class, waited := "waiting", fault.NotYet, s.Now.Sub(*s.PendingSince)
-		if waited >= grace {
-			state, class = "broken", fault.Poison
-		}
-		row.set(state, class, fmt.Sprintf("batch %d: %s, for %s; the grace is %s", *s.Pending, s.PendingWhy, ago(waited), grace))
-	case s.Batch < 0:
-		row.set("new", 0, fmt.Sprintf("nothing loaded yet; run `waybill import %s`", s.Consumer))
-	case lost(ctx, reader, s.Batch) && lost(ctx, reader, s.Batch+1):
-		row.set("broken", fault.Poison, fmt.Sprintf("batch %d was applied, and the store ends at %d: is it the right one?", s.Batch, row.LogEnd))
-	case behind > 0:
-		row.set("behind", 0, fmt.Sprintf("lag %s, %s", plural(behind, "batch", "batches"), ago(last.Manifest.Window.To.Sub(s.WindowTo))))
-	case s.Now.Sub(s.WindowTo) > s.Heartbeat+grace:
-		row.set("late", fault.NotYet, fmt.Sprintf("nothing new for %s; the heartbeat is %s", ago(s.Now.Sub(s.WindowTo)), s.Heartbeat))
-	}
-	if s.Quarantined > 0 {
-		row.addDetail(plural(s.Quarantined, "row", "rows") + " in quarantine")
-	}
-}
-
-// pruned reports whether the batch that a consumer needs next lies below the log's floor.
-func (row *serviceStatus) pruned(ctx context.Context, reader *exchange.Reader, next int64) bool {
-	floor, err := reader.Floor(ctx)
-	if err != nil || next >= floor.Batch {
-		return false
-	}
-	row.set("broken", fault.Poison, fmt.Sprintf("batch %d was pruned, and the log begins at %d: `waybill import %s --from-snapshot %d --reason TEXT`",
-		next, floor.Batch, row.Import.Consumer, floor.Snapshot))
-	return true
-}
-
 func (row *serviceStatus) set(state string, class fault.Class, detail string) {
 	row.State, row.class, row.Detail = state, class, detail
 }
 
 func (row *serviceStatus) fail(err error) {
-	row.set("broken", fault.ClassOf(err), err.Error())
-	if hint := fault.HintOf(err); hint != "" {
-		row.Detail += "; " + hint
-	}
+	row.set("broken", fault.ClassOf(err), "")
+	row.Error, row.Next = err.Error(), fault.HintOf(err)
 }
 
+// bySeverity are the classes, the worst first. A row without one is well.
+var bySeverity = []fault.Class{fault.Poison, fault.Usage, fault.Transient, fault.Held, fault.NotYet, 0}
+
+func severity(class fault.Class) int { return slices.Index(bySeverity, class) }
+
 func worst(rows []*serviceStatus) error {
-	order := []fault.Class{fault.Poison, fault.Usage, fault.Transient, fault.Held, fault.NotYet}
-	for _, class := range order {
-		for _, row := range rows {
-			if row.class == class {
-				return fault.New(class, "status of", row.Service, errors.New(row.State), "")
-			}
+	row := slices.MinFunc(rows, func(a, b *serviceStatus) int { return severity(a.class) - severity(b.class) })
+	if row.class == 0 {
+		return nil
+	}
+	return fault.New(row.class, "status of", row.Service, errors.New(row.State), row.Next)
+}
+
+// text is what the table says of the state.
+func (row *serviceStatus) text() string {
+	var terms []string
+	for _, term := range []string{row.Detail, row.Error, row.Next} {
+		if !strings.Contains(row.Detail, term) || term == row.Detail && term != "" {
+			terms = append(terms, term)
 		}
 	}
-	return nil
+	if row.Since != nil {
+		terms = append(terms, "since "+when(*row.Since, row.zone))
+	}
+	return strings.Join(terms, "; ")
 }
 
 func (env *environment) printStatus(rows []*serviceStatus) error {
@@ -277,7 +294,7 @@ func (env *environment) printStatus(rows []*serviceStatus) error {
 		if !row.read {
 			end = "?"
 		}
-		t.row(row.Service, fmt.Sprintf("%d/%s", at, end), when(upTo, row.zone), row.State, row.Detail)
+		t.row(row.Service, fmt.Sprintf("%d/%s", at, end), when(upTo, row.zone), row.State, row.text())
 	}
 	return printTables(t, receipts)
 }

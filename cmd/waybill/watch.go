@@ -18,7 +18,7 @@ import (
 
 // watchFlags say who watches a command; docs/observability.md explains what there is to see.
 type watchFlags struct {
-	Metrics     string `placeholder:"HOST:PORT" env:"WAYBILL_METRICS" help:"Serve /metrics and /healthz there while the command runs."`
+	Metrics     string `placeholder:"HOST:PORT" env:"WAYBILL_METRICS" help:"Serve /metrics and /healthz there while the command runs; :PORT for this machine alone."`
 	MetricsFile string `placeholder:"PATH" env:"WAYBILL_METRICS_FILE" help:"Leave metrics in this textfile (*.prom) for node_exporter at the end."`
 }
 
@@ -33,6 +33,7 @@ func (env *environment) execute(ctx context.Context, command *kong.Context, flag
 		env.log = env.log.With("trace_id", id.TraceID().String())
 	}
 	err := env.watched(ctx, command, flags)
+	env.note(ctx, env.idle, err)
 	run.SetAttributes(span.Service.String(env.service))
 	span.End(run, err)
 	env.metrics.Ran(env.service, started, env.idle, err)

@@ -17,6 +17,7 @@ import (
 )
 
 func runExport(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
+	env.noting = noting{party: party, work: "export"}
 	e, err := party.exporter(env, task.Report)
 	if err != nil {
 		return jobs.Result{}, err
@@ -26,6 +27,7 @@ func runExport(ctx context.Context, env *environment, party *config, task jobs.T
 }
 
 func runSnapshot(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
+	env.noting = noting{party: party, work: "snapshot"}
 	e, err := party.exporter(env, task.Report)
 	if err != nil {
 		return jobs.Result{}, err
@@ -43,6 +45,7 @@ func exported(s exporter.Summary) jobs.Result {
 }
 
 func runImport(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
+	env.noting = noting{party: party, work: "import"}
 	place, err := party.openStore(env)
 	if err != nil {
 		return jobs.Result{}, err
@@ -95,6 +98,7 @@ func batchesOf(batches int, events int64) string {
 }
 
 func runPrune(ctx context.Context, env *environment, party *config, _ jobs.Task) (jobs.Result, error) {
+	env.noting = noting{party: party, work: "prune"}
 	keep, err := party.retention("")
 	if err != nil {
 		return jobs.Result{}, err
@@ -130,6 +134,9 @@ func runDeliver(ctx context.Context, env *environment, name string) (jobs.Result
 	}
 	d, err := p.delivery(env)
 	if err != nil {
+		return jobs.Result{}, err
+	}
+	if err := p.noteIn(env); err != nil {
 		return jobs.Result{}, err
 	}
 	_, followErr := (&deliverCommand{Partner: name}).follow(ctx, env, p)

@@ -15,6 +15,8 @@ GRANT USAGE ON SCHEMA appointments TO appointments_import;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA appointments TO appointments_import;
 GRANT EXECUTE ON ALL ROUTINES IN SCHEMA appointments TO appointments_import;
 ALTER DEFAULT PRIVILEGES IN SCHEMA appointments GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO appointments_import;
+-- What people decided stays.
+REVOKE UPDATE, DELETE ON appointments.decision FROM appointments_import;
 
 -- The staff's program. Triggers run as whoever books.
 GRANT USAGE ON SCHEMA appointments TO appointments_app;

@@ -15,6 +15,8 @@ GRANT USAGE ON SCHEMA morgue TO morgue_import;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA morgue TO morgue_import;
 GRANT EXECUTE ON ALL ROUTINES IN SCHEMA morgue TO morgue_import;
 ALTER DEFAULT PRIVILEGES IN SCHEMA morgue GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO morgue_import;
+-- What people decided stays.
+REVOKE UPDATE, DELETE ON morgue.decision FROM morgue_import;
 
 -- The staff's program.
 GRANT USAGE ON SCHEMA morgue TO morgue_app;

@@ -4,4 +4,6 @@ DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO patients_prune', cur
 GRANT USAGE ON SCHEMA patients, exporter TO patients_prune;
 GRANT SELECT, DELETE ON exporter.plan TO patients_prune;
 GRANT SELECT, INSERT ON exporter.floor TO patients_prune;
+GRANT SELECT, INSERT, UPDATE ON exporter.last_run TO patients_prune;
+GRANT SELECT ON exporter.consumer TO patients_prune;
 GRANT EXECUTE ON FUNCTION exporter.prune_outbox(bigint, bigint, integer, boolean) TO patients_prune;

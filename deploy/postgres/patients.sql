@@ -15,14 +15,15 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON patients.identifier TO patients_app;
 GRANT SELECT, INSERT ON patients.alias TO patients_app;
 GRANT EXECUTE ON FUNCTION patients.record_death(uuid, text, timestamptz, timestamptz, text), patients.survivor(uuid) TO patients_app;
 
--- `waybill export`, and `status` and `trace` at the producer, which only read.
+-- `waybill export`, and `status` and `trace` at the producer; status remembers whose receipts it has seen.
 GRANT USAGE ON SCHEMA patients, exporter TO patients_export;
 GRANT SELECT ON patients.outbox, patients.erasure, exporter.floor TO patients_export;
 GRANT SELECT, INSERT, UPDATE ON exporter.plan TO patients_export;
 -- For `rerun export`: it compares in a temporary table, and says who asked for a correction.
 DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO patients_export', current_database()); END $$;
 GRANT SELECT, INSERT ON exporter.rerun TO patients_export;
-GRANT SELECT, INSERT, UPDATE, DELETE ON exporter.store_health TO patients_export;
+GRANT SELECT, INSERT, UPDATE ON exporter.last_run TO patients_export;
+GRANT SELECT, INSERT, UPDATE, DELETE ON exporter.consumer TO patients_export;
 
 -- `waybill run patients` and `waybill jobs`.
 GRANT USAGE ON SCHEMA jobs TO patients_export;

@@ -182,18 +182,20 @@ func (r *fileReader) Close() error { return r.file.Close() }
 // failed names the full path, for the operator to look at, and maps the system's errors to
 // those of the exchange.
 func (s *Store) failed(op, name string, err error) error {
-	hint := ""
+	class, hint := fault.Transient, ""
 	switch {
 	case op == "get" && isAbsent(err):
 		err = exchange.ErrNotFound
 	case op == "publish" && errors.Is(err, fs.ErrExist):
 		err = exchange.ErrExists
 	case errors.Is(err, fs.ErrPermission):
-		hint = fmt.Sprintf("let user %d read (the producer: write) %s", os.Geteuid(), s.root)
+		class, hint = fault.Usage, fmt.Sprintf("let user %d read (the producer: write) %s", os.Geteuid(), s.root)
+	case errors.Is(err, syscall.EROFS):
+		class, hint = fault.Usage, "mount the filesystem of "+s.root+" for writing"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		hint = "make room on the filesystem of " + s.root
 	}
-	return fault.New(fault.Transient, op, filepath.Join(s.root, name), bare(err), hint)
+	return fault.New(class, op, filepath.Join(s.root, name), bare(err), hint)
 }
 
 // isAbsent also knows the error of a path that leads through a file.

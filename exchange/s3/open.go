@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -52,6 +53,10 @@ func Open(c Config) (*Store, error) {
 	s.client = s3.NewFromConfig(shared, s.options)
 	if s.client.Options().Region == "" {
 		return nil, refused(c, errors.New("no region is given"))
+	}
+	if endpoint := s.client.Options().BaseEndpoint; c.AllowPlaintext == "" && endpoint != nil && inTheClear(*endpoint) {
+		return nil, fault.New(fault.Usage, "open store", "s3://"+c.Bucket, errors.New("its endpoint is http://, which sends patients' data and session tokens in the clear"),
+			"write https://, or give the reason in allow_plaintext")
 	}
 	return s, nil
 }
@@ -112,6 +117,16 @@ func checkEndpoint(endpoint string) error {
 		return errors.New("the endpoint is not of the form https://host or http://host:port")
 	}
 	return nil
+}
+
+// inTheClear reports whether requests to the endpoint leave this machine without encryption.
+func inTheClear(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
 }
 
 // load reads the SDK's configuration from the environment and the shared files.

@@ -30,12 +30,14 @@ type Config struct {
 	Region string
 	// Endpoint is the URL of a server other than AWS's: http[s]://host[:port]. "" takes the
 	// environment's (AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL) or AWS's.
-	Endpoint  string
-	PathStyle *bool     // bucket in the path and not in the host's name; nil: with an endpoint
-	Checksums Checksums // which requests and responses carry the SDK's checksums
-	Profile   string    // in the shared config files; "" takes AWS_PROFILE or the default one
-	SSE       string    // server-side encryption: "" (the bucket's default), "AES256" or "aws:kms"
-	KMSKey    string    // id or ARN of the key, with "aws:kms"; "" is the account's own
+	Endpoint string
+	// AllowPlaintext is why files go to an http:// endpoint on another host; "" refuses to.
+	AllowPlaintext string
+	PathStyle      *bool     // bucket in the path and not in the host's name; nil: with an endpoint
+	Checksums      Checksums // which requests and responses carry the SDK's checksums
+	Profile        string    // in the shared config files; "" takes AWS_PROFILE or the default one
+	SSE            string    // server-side encryption: "" (the bucket's default), "AES256" or "aws:kms"
+	KMSKey         string    // id or ARN of the key, with "aws:kms"; "" is the account's own
 	// ObjectLock keeps every object written, receipts included, from being deleted or replaced for a time.
 	ObjectLock ObjectLock
 	CAFile     string // certificates in PEM that are trusted beside the system's

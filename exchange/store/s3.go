@@ -18,7 +18,7 @@ func openS3(u *url.URL, o *options, c Config) (Driver, error) {
 		SSE:        o.oneOf("sse", "AES256", "aws:kms"),
 		KMSKey:     o.text("kms_key"),
 		ObjectLock: objectLock(o),
-		CAFile:     o.text("ca_file"), EmulatePublish: o.flag("emulate_publish"),
+		CAFile:     o.text("ca_file"), EmulatePublish: o.flag("emulate_publish"), AllowPlaintext: c.AllowPlaintext,
 	}
 	if u.User != nil {
 		o.fail("keys are not part of an S3 URL: the AWS SDK's environment and files have them")

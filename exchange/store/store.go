@@ -22,7 +22,8 @@ type Config struct {
 	URL string // "file:///srv/exchange", "s3://bucket/folder?region=eu-central-1", "ftps://user@host/folder", "sftp://user@host/folder"; or a path
 	// Secret is the password, asked for anew at every login; nil: there is none.
 	Secret func() (string, error)
-	// AllowPlaintext is why a site sends its files over ftp:// unencrypted; "" refuses to.
+	// AllowPlaintext is why a site sends its files unencrypted, over ftp:// or to an http:// endpoint of
+	// S3; "" refuses to.
 	AllowPlaintext string
 	// Partner says that the URL names a partner's folder, taken as it is, and not the folder above a
 	// stream's. It must be there.

@@ -27,15 +27,25 @@ CREATE TABLE exporter.plan (
 -- Batches are written one after the other: the next is planned when this one is published.
 CREATE UNIQUE INDEX plan_unpublished ON exporter.plan ((true)) WHERE published_at IS NULL;
 
--- How the store looked from the machines whose last run failed to use it.
-CREATE TABLE exporter.store_health (
-    machine    text PRIMARY KEY,
-    state      text NOT NULL CHECK (state IN ('closed', 'open', 'half-open')),
-    failures   integer NOT NULL,
-    since      timestamptz NOT NULL,
-    next_try   timestamptz,
-    last_error text NOT NULL
+-- How the last run of each kind of work ended, for `status`: also of runs that nobody watched.
+CREATE TABLE exporter.last_run (
+    work           text PRIMARY KEY,
+    machine        text NOT NULL,
+    ended_at       timestamptz NOT NULL,
+    since          timestamptz NOT NULL, -- the first of the runs ended that have all failed, or all been well
+    class          text NOT NULL CHECK (class IN ('', 'transient', 'not yet', 'poison', 'held', 'usage')),
+    error          text NOT NULL,
+    hint           text NOT NULL,
+    store_failures integer NOT NULL,
+    breaker        text NOT NULL
+);
+
+-- The consumers whose receipts have been seen: one whose receipts are gone is missed by this.
+CREATE TABLE exporter.consumer (
+    instance text PRIMARY KEY,
+    batch    bigint NOT NULL, -- of the newest
+    seen_at  timestamptz NOT NULL
 );
 
 -- +goose Down
-DROP TABLE exporter.store_health, exporter.plan;
+DROP TABLE exporter.consumer, exporter.last_run, exporter.plan;

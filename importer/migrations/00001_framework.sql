@@ -17,7 +17,9 @@ CREATE TABLE checkpoint (
     pending_why   text,
     pending_since timestamptz,
     held_batch    bigint,                     -- a batch that a bound on effects stopped
-    held_effects  jsonb
+    held_effects  jsonb,
+    seen_batch    bigint,                     -- the batch that a run last named to a person, and the hash of its
+    seen_hash     text                        -- manifest, which a decision by number is about; '' if unreadable
 );
 
 -- Who may load: the backend of the importer at work. A successor past the lease terminates
@@ -75,15 +77,6 @@ CREATE TABLE notice (
     PRIMARY KEY (patient_id, death_no)
 );
 
--- A person's word that a held batch may be applied.
-CREATE TABLE approval (
-    batch       bigint PRIMARY KEY,
-    hash        text NOT NULL,
-    reason      text NOT NULL,
-    person      text NOT NULL,
-    approved_at timestamptz NOT NULL
-);
-
 -- Rows set aside; their content stays in the part.
 CREATE TABLE quarantine (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -96,14 +89,17 @@ CREATE TABLE quarantine (
     at         timestamptz NOT NULL
 );
 
--- How the store looked from the machines whose last run failed to use it.
-CREATE TABLE store_health (
-    machine    text PRIMARY KEY,
-    state      text NOT NULL CHECK (state IN ('closed', 'open', 'half-open')),
-    failures   integer NOT NULL,
-    since      timestamptz NOT NULL,
-    next_try   timestamptz,
-    last_error text NOT NULL
+-- How the last run of each kind of work ended, for `status`: also of runs that nobody watched.
+CREATE TABLE last_run (
+    work           text PRIMARY KEY,
+    machine        text NOT NULL,
+    ended_at       timestamptz NOT NULL,
+    since          timestamptz NOT NULL, -- the first of the runs ended that have all failed, or all been well
+    class          text NOT NULL CHECK (class IN ('', 'transient', 'not yet', 'poison', 'held', 'usage')),
+    error          text NOT NULL,
+    hint           text NOT NULL,
+    store_failures integer NOT NULL,
+    breaker        text NOT NULL
 );
 
 -- Whether the importer itself is writing, and not a person. Anyone can set waybill.applying, so it counts
@@ -118,4 +114,4 @@ RETURN current_setting('waybill.applying', true) IS NOT DISTINCT FROM 'on'
 
 -- +goose Down
 DROP FUNCTION applying;
-DROP TABLE store_health, quarantine, approval, notice, effect_log, ledger, lease, checkpoint;
+DROP TABLE last_run, quarantine, notice, effect_log, ledger, lease, checkpoint;

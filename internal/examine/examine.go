@@ -4,8 +4,10 @@ package examine
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,7 +63,7 @@ func Server(ctx context.Context, conn *pgx.Conn, clock func() time.Time) ([]exch
 	}
 	return []exchange.Fact{
 		s.version(), s.role(), s.rowSecurity(), s.encoding(), s.durability(), s.timeouts(),
-		s.connections(), s.clock(clock()), s.horizon(),
+		encryption(conn), s.connections(), s.clock(clock()), s.horizon(),
 	}, nil
 }
 
@@ -129,6 +131,28 @@ func (s *server) timeouts() exchange.Fact {
 	}
 	return f
 }
+
+// encryption tells whether somebody between here and the server could read or alter what passes.
+func encryption(conn *pgx.Conn) exchange.Fact {
+	f := exchange.Fact{Name: "encryption"}
+	address := conn.PgConn().Conn().RemoteAddr()
+	tcp, network := address.(*net.TCPAddr)
+	config := conn.Config().TLSConfig
+	_, encrypted := conn.PgConn().Conn().(*tls.Conn)
+	switch {
+	case !network || tcp.IP.IsLoopback():
+		f.Value = "not needed: the server is on this machine"
+	case encrypted && config != nil && !config.InsecureSkipVerify:
+		f.Value = "TLS, and the server's certificate and name are verified"
+	case encrypted:
+		f.Value, f.Advice = "TLS, to a server that could be another", verifyAdvice
+	default:
+		f.Value, f.Advice = "none: patients' data and the login pass in the clear", verifyAdvice
+	}
+	return f
+}
+
+const verifyAdvice = "add sslmode=verify-full and sslrootcert=FILE to the database URL, with the certificate of the authority that signed the server's"
 
 func (s *server) connections() exchange.Fact {
 	f := exchange.Fact{Name: "connections", Value: fmt.Sprintf("%d of %d in use", s.Used, s.Max)}

@@ -93,3 +93,13 @@ func HintOf(err error) string {
 	}
 	return ""
 }
+
+// ParseClass returns the class of that name: what [Class.String] made.
+func ParseClass(name string) Class {
+	for c := Transient; c <= Usage; c++ {
+		if c.String() == name {
+			return c
+		}
+	}
+	return Transient
+}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -52,6 +53,7 @@ type Producer struct {
 	Text     func(string) string
 	Part     func([]byte) []byte
 
+	forges   bool
 	last     *schemas.Manifest
 	lastHash string
 	snapshot *int64
@@ -65,6 +67,16 @@ func NewProducer(t testing.TB, store exchange.Store, now time.Time) *Producer {
 	p.publish(schemas.Genesis, 1, nil)
 	return p
 }
+
+// Fork returns somebody else who writes the log on from here, over what the first has written or will write.
+func (p *Producer) Fork() *Producer {
+	other := *p
+	other.forges = true
+	return &other
+}
+
+// Hash returns the hash of the last batch's manifest.
+func (p *Producer) Hash() string { return p.lastHash }
 
 // Changes publishes a batch of one mixed part and returns its manifest.
 func (p *Producer) Changes(states ...State) *schemas.Manifest {
@@ -121,6 +133,11 @@ func (p *Producer) publish(kind string, generation int64, states []State) *schem
 	}
 	if p.Text != nil {
 		data = sealed(p.Text(unsealed(string(data))))
+	}
+	if p.forges {
+		if err := p.Store.(exchange.Deleter).Delete(context.Background(), schemas.ManifestName(m.Batch, 0)); err != nil && !errors.Is(err, exchange.ErrNotFound) {
+			p.Fatal(err)
+		}
 	}
 	if err := p.Store.Publish(context.Background(), schemas.ManifestName(m.Batch, 0), data); err != nil {
 		p.Fatal(err)

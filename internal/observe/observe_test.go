@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -324,5 +325,19 @@ func TestWithoutAnEndpointNothingIsTraced(t *testing.T) {
 			t.Errorf("%v: a span has an id", environment)
 		}
 		flush()
+	}
+}
+
+// Counts of deaths are not for everybody on the network.
+func TestMetricsWithoutAHostAreForThisMachineAlone(t *testing.T) {
+	var log bytes.Buffer
+	server, err := metrics("export").Serve(":0", slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	_, address, _ := strings.Cut(strings.TrimSpace(log.String()), "address=")
+	if at, err := netip.ParseAddrPort(strings.Trim(address, `"`)); err != nil || !at.Addr().IsLoopback() {
+		t.Errorf("served at %s, %v", address, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,15 +24,18 @@ type Server struct {
 	done chan struct{}
 }
 
-// Serve begins to serve at address, "host:port" or ":port". An address that can't be one is of
+// Serve begins to serve at address, "host:port"; without a host, on this machine alone. An address that can't be one is of
 // class [fault.Usage]; one that is taken, [fault.Transient]: by another run, most likely.
 func (m *Metrics) Serve(address string, log *slog.Logger) (*Server, error) {
+	if strings.HasPrefix(address, ":") {
+		address = "localhost" + address
+	}
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fault.New(fault.Transient, "serve metrics at", address, errors.New("the address is in use"), "give each command that may run at the same time its own")
 	}
 	if err != nil {
-		return nil, fault.New(fault.Usage, "serve metrics at", address, err, "write --metrics HOST:PORT, or :PORT")
+		return nil, fault.New(fault.Usage, "serve metrics at", address, err, "write --metrics HOST:PORT, or :PORT for this machine alone")
 	}
 	m.WithRuntime()
 	mux := http.NewServeMux()

@@ -15,7 +15,7 @@ import (
 )
 
 // States of a service, as `waybill status` has them but in lower case.
-var serviceStates = []string{"ok", "new", "behind", "waiting", "late", "held", "no store", "broken"}
+var serviceStates = []string{"ok", "new", "behind", "waiting", "late", "silent", "failing", "held", "no store", "forked", "broken"}
 
 var pendingReasons = []string{exchange.Gap, exchange.Torn, exchange.NoPart, exchange.Short, exchange.Purged, exchange.RolledBack}
 

@@ -122,6 +122,9 @@ func (s *Site) openService(ctx context.Context, name string) error {
 		s.servers = append(s.servers, server)
 	}
 	server := s.servers[len(s.servers)-1]
+	if err := os.Mkdir(s.Spool(name), 0o700); err != nil {
+		return err
+	}
 	url, err := server.CreateService(ctx, name)
 	s.Services[name] = &Service{Name: name, URL: url, Server: server, Clock: s.clock}
 	return err

@@ -22,19 +22,17 @@ type Folder struct {
 const lockName = "lock"
 
 // Open makes a folder under root for a run of what is named, which has no hyphen at its end, and
-// sweeps what crashed runs of the same name left there. Errors are of class [fault.Usage].
+// sweeps what crashed runs of the same name left there. The root is not made: a mistyped one, or a disk
+// that is not mounted, would fill another disk. Errors are of class [fault.Usage].
 func Open(root, name string) (*Folder, error) {
 	f, err := open(root, "waybill-"+name+"-")
 	if err != nil {
-		return nil, fault.New(fault.Usage, "open", "spool", err, "name a folder that this user may write")
+		return nil, fault.New(fault.Usage, "open", "spool", err, "set spool to a folder that exists and that this user may write, or make it: mkdir -p "+root)
 	}
 	return f, nil
 }
 
 func open(root, prefix string) (*Folder, error) {
-	if err := os.MkdirAll(root, 0o700); err != nil {
-		return nil, err
-	}
 	left, err := os.ReadDir(root)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package spool_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"waybill/internal/fault"
@@ -31,7 +32,10 @@ func alive(t *testing.T, f *spool.Folder) {
 
 func TestTheDeadAreSweptAndTheLivingAreNot(t *testing.T) {
 	t.Parallel()
-	root := filepath.Join(t.TempDir(), "new", "[odd]*")
+	root := filepath.Join(t.TempDir(), "[odd]*")
+	if err := os.Mkdir(root, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	living, other := open(t, root, "export"), open(t, root, "import-export")
 	dead := filepath.Join(root, "waybill-export-dead")
 	if err := os.Mkdir(dead, 0o700); err != nil {
@@ -60,13 +64,14 @@ func TestTheDeadAreSweptAndTheLivingAreNot(t *testing.T) {
 	}
 }
 
-func TestAFolderThatCannotBeMade(t *testing.T) {
+// A mistyped folder, or a disk that is not mounted, must not come to be on another disk.
+func TestASpoolThatDoesNotExistIsNotMade(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := spool.Open(filepath.Join(file, "spool"), "export"); fault.ClassOf(err) != fault.Usage || fault.HintOf(err) == "" {
+	mistyped := filepath.Join(t.TempDir(), "spol")
+	if _, err := spool.Open(mistyped, "export"); fault.ClassOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), "mkdir -p "+mistyped) {
 		t.Errorf("%v (%s), next: %s", err, fault.ClassOf(err), fault.HintOf(err))
+	}
+	if _, err := os.Stat(mistyped); !os.IsNotExist(err) {
+		t.Error("it was made:", err)
 	}
 }

@@ -73,7 +73,7 @@ func newMachine(s *site.Site, binary, name, service, address string, h *history)
 		store: proxy.New(address, "127.0.0.1"), database: proxy.New(address, "127.0.0.1"),
 	}
 	m.started = sync.NewCond(&m.mu)
-	if err := os.Mkdir(m.dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(m.dir, "spool"), 0o700); err != nil {
 		return nil, err
 	}
 	for _, port := range s.Host.Ports {

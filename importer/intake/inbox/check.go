@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"waybill/exchange"
 	"waybill/importer/intake/drop"
 	"waybill/importer/intake/record"
 	"waybill/importer/intake/register"
@@ -14,12 +15,13 @@ import (
 
 // Findings are what a partner's file means for the folder as it is.
 type Findings struct {
-	Partner string         `json:"partner"`
-	Files   []FolderFile   `json:"files"`
-	Next    *int64         `json:"next_number,omitempty"`
-	Missing []int64        `json:"missing_numbers,omitempty"` // passed over, and may come late
-	TakenAt *time.Time     `json:"taken_at,omitempty"`        // when a file was last taken
-	Format  *FormatFinding `json:"format,omitempty"`          // of the first file that is ready
+	Partner   string         `json:"partner"`
+	Files     []FolderFile   `json:"files"`
+	Next      *int64         `json:"next_number,omitempty"`
+	Missing   []int64        `json:"missing_numbers,omitempty"` // passed over, and may come late
+	Decisions exchange.Fact  `json:"decisions"`                 // of all partners
+	TakenAt   *time.Time     `json:"taken_at,omitempty"`        // when a file was last taken
+	Format    *FormatFinding `json:"format,omitempty"`          // of the first file that is ready
 }
 
 // FolderFile is a file of the folder.
@@ -51,6 +53,7 @@ func (in *Inbox) Check(ctx context.Context) (f Findings, err error) {
 		if in.state, err = register.Read(ctx, in.conn, in.Partner); err != nil {
 			return in.failed(err)
 		}
+		f.Decisions = register.Decisions(ctx, in.conn)
 		files, err := in.look(ctx)
 		if err != nil {
 			return err

@@ -74,7 +74,7 @@ func (d *desk) inbox() *inbox.Inbox {
 	if err := s.Check("gp", "Europe/Berlin"); err != nil {
 		d.Fatal(err)
 	}
-	return inbox.New(inbox.Config{Partner: "gp", Settings: s, DatabaseURL: d.url, Folder: d.folder, Spool: filepath.Join(d.TempDir(), "spool")})
+	return inbox.New(inbox.Config{Partner: "gp", Settings: s, DatabaseURL: d.url, Folder: d.folder, Spool: d.TempDir()})
 }
 
 // leave puts a file into the folder, as the partner does: through the store.

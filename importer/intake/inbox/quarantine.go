@@ -66,6 +66,9 @@ func (in *Inbox) Release(ctx context.Context, ids []int64, d Decision) (list []R
 	}
 	err = in.alone(ctx, true, func() error {
 		items, err := in.undecided(ctx, ids)
+		if err == nil {
+			err = register.Decide(ctx, in.conn, in.Partner, "release", fmt.Sprint("items ", ids), d.Person, d.Reason)
+		}
 		for i := 0; err == nil && i < len(items); i++ {
 			var r Released
 			err = pgx.BeginFunc(ctx, in.conn, func(tx pgx.Tx) (err error) {
@@ -106,7 +109,7 @@ func (in *Inbox) Discard(ctx context.Context, ids []int64, d Decision) error {
 					return err
 				}
 			}
-			return nil
+			return register.Decide(ctx, tx, in.Partner, "discard", fmt.Sprint("items ", ids), d.Person, d.Reason)
 		}))
 	})
 }
@@ -133,7 +136,7 @@ func (in *Inbox) Pass(ctx context.Context, number int64, d Decision) error {
 			if err := register.Expect(ctx, tx, in.Partner, next, next+1, next+1); err != nil {
 				return err
 			}
-			return register.Decide(ctx, tx, in.Partner, fmt.Sprint("pass number ", number), d.Person, d.Reason)
+			return register.Decide(ctx, tx, in.Partner, "pass", fmt.Sprint("number ", number), d.Person, d.Reason)
 		}))
 	})
 }

@@ -7,14 +7,21 @@ import (
 	"context"
 	"embed"
 
+	"waybill/exchange"
+	"waybill/internal/decision"
 	"waybill/internal/migrate"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+const schema = "intake"
+
+// Decisions reports how many decisions there are and whether their chain is whole.
+func Decisions(ctx context.Context, db DB) exchange.Fact { return decision.Examine(ctx, db, schema) }
+
 // Migrate brings the schema intake up to date. Several may call it at once; running it again changes
 // nothing. Errors are [fault.Error].
 func Migrate(ctx context.Context, databaseURL string) error {
-	return migrate.Up(ctx, databaseURL, "intake", migrate.Files(migrations, "migration"))
+	return migrate.Up(ctx, databaseURL, schema, migrate.Files(migrations, "migration"), decision.Migrate)
 }

@@ -9,6 +9,7 @@ import (
 
 	"waybill/exchange"
 	"waybill/importer/intake/drop"
+	"waybill/internal/decision"
 )
 
 // DB is a connection or a transaction.
@@ -84,9 +85,8 @@ func Took(ctx context.Context, db DB, partner string) error {
 }
 
 // Decide keeps what a person decided about a partner.
-func Decide(ctx context.Context, db DB, partner, what, person, reason string) error {
-	_, err := db.Exec(ctx, `INSERT INTO intake.decision (partner, what, person, reason) VALUES ($1, $2, $3, $4)`, partner, what, person, reason)
-	return err
+func Decide(ctx context.Context, db DB, partner, kind, what, person, reason string) error {
+	return decision.Note(ctx, db, schema, decision.Decision{Kind: kind, Subject: partner + ": " + what, Reason: reason, Person: person})
 }
 
 // Seen returns what the last poll saw.

@@ -104,13 +104,3 @@ CREATE TABLE reply (
     PRIMARY KEY (file, kind)
 );
 CREATE INDEX reply_owed ON reply (file) WHERE written_at IS NULL;
-
--- What people decided about a sequence.
-CREATE TABLE decision (
-    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    partner text NOT NULL REFERENCES partner,
-    what    text NOT NULL,
-    person  text NOT NULL,
-    reason  text NOT NULL,
-    at      timestamptz NOT NULL DEFAULT clock_timestamp()
-);

@@ -1,0 +1,78 @@
+// Package lastrun keeps, in a party's own database, how its last runs ended, so that `status` can tell
+// from anywhere, also of runs that cron started and nobody watched.
+package lastrun
+
+import (
+	"context"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/exchange/guard"
+	"waybill/internal/fault"
+)
+
+// Run is how the last run of one kind of work ended.
+type Run struct {
+	Work    string    `json:"work"`    // "export", "import", "prune"
+	Machine string    `json:"machine"` // where it ran
+	EndedAt time.Time `json:"ended_at"`
+	// Since is when the first of the runs ended that have all failed, or all been well, up to this one.
+	Since time.Time `json:"since"`
+	Class string    `json:"class,omitempty"` // of its error; "": it was well
+	Error string    `json:"error,omitempty"` // its text, with no data of patients
+	Hint  string    `json:"next,omitempty"`
+	// StoreFailures counts the attempts on the store that have failed in a row, and Breaker is the state
+	// of the store's circuit breaker.
+	StoreFailures int    `json:"store_failures,omitempty"`
+	Breaker       string `json:"breaker,omitempty"`
+}
+
+// Failed reports whether the run ended with an error.
+func (r Run) Failed() bool { return r.Class != "" }
+
+// longest is the most of an error's text that is kept.
+const longest = 2000
+
+// Of describes a run of that work on this machine: its error, which may be nil, and how the store did.
+func Of(work string, err error, store guard.Health) (Run, error) {
+	machine, failed := os.Hostname()
+	if failed != nil {
+		return Run{}, fault.New(fault.Transient, "note", "last run", failed, "")
+	}
+	r := Run{Work: work, Machine: machine, StoreFailures: store.Failures, Breaker: store.State}
+	if err != nil {
+		r.Class, r.Error, r.Hint = fault.ClassOf(err).String(), cut(err.Error()), cut(fault.HintOf(err))
+	}
+	return r, nil
+}
+
+// cut shortens a text to what a row should hold, and leaves out what PostgreSQL can't.
+func cut(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text[:min(len(text), longest)], ""), "\x00", "")
+}
+
+// Note writes the run into the table, in place of the one before.
+func Note(ctx context.Context, conn *pgx.Conn, table string, r Run) error {
+	_, err := conn.Exec(ctx, `
+		INSERT INTO `+table+` AS t (work, machine, ended_at, since, class, error, hint, store_failures, breaker)
+		VALUES ($1, $2, clock_timestamp(), clock_timestamp(), $3, $4, $5, $6, $7)
+		ON CONFLICT (work) DO UPDATE SET machine = excluded.machine, ended_at = excluded.ended_at,
+		    since = CASE WHEN (t.class = '') = (excluded.class = '') THEN t.since ELSE excluded.since END,
+		    class = excluded.class, error = excluded.error, hint = excluded.hint, breaker = excluded.breaker,
+		    store_failures = CASE excluded.store_failures WHEN 0 THEN 0 ELSE t.store_failures + excluded.store_failures END`,
+		r.Work, r.Machine, r.Class, r.Error, r.Hint, r.StoreFailures, r.Breaker)
+	return fault.Database("note", "last run", err)
+}
+
+// Read returns the table's rows by work.
+func Read(ctx context.Context, conn *pgx.Conn, table string) ([]Run, error) {
+	rows, err := conn.Query(ctx, `SELECT work, machine, ended_at, since, class, error, hint, store_failures, breaker FROM `+table+` ORDER BY work`)
+	if err != nil {
+		return nil, fault.Database("read", "last runs", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Run])
+	return list, fault.Database("read", "last runs", err)
+}
