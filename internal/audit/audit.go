@@ -75,8 +75,8 @@ func (f *Findings) bad(format string, arguments ...any) {
 
 // Memory is how things were at some time.
 type Memory struct {
-	// Found are the records that were dead already: whether their deaths have effects depends on
-	// their age.
+	// Found are the records that were dead already: their deaths have no effects if they are old. True
+	// if nobody had seen them registered either: then one without a date has none.
 	Found        map[uuid.UUID]bool
 	appointments map[uuid.UUID]state
 }
@@ -89,7 +89,7 @@ func Remember(ctx context.Context, patients, appointments *pgx.Conn) (Memory, er
 		return m, err
 	}
 	var id uuid.UUID
-	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error { m.Found[id] = true; return nil }); err != nil {
+	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error { m.Found[id] = false; return nil }); err != nil {
 		return m, err
 	}
 	found, err := readAppointments(ctx, appointments)

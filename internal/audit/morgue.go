@@ -120,7 +120,7 @@ func (a *auditor) checkCase(p *person) {
 	var expected, decided int
 	custody, alerted := 0, false
 	for _, r := range p.records {
-		alerted = alerted || a.alerted(r)
+		alerted = alerted || len(a.alerts[r.id]) > 0
 		for _, b := range a.custody[r.id] {
 			switch {
 			case b.State == "expected" && !b.kept():
@@ -131,7 +131,9 @@ func (a *auditor) checkCase(p *person) {
 				if a.since(r.id, b.ReceivedAt) {
 					decided++
 				}
-				custody++
+				if b.State == "received" {
+					custody++
+				}
 			case *b.VoidedBy != "waybill" && a.since(r.id, b.VoidedAt):
 				decided++
 			}

@@ -37,7 +37,7 @@ func (p *person) conflicted() (dead []*record) {
 func (a *auditor) readSource(ctx context.Context, conn *pgx.Conn) error {
 	records, survivors := map[uuid.UUID]*record{}, map[uuid.UUID]uuid.UUID{}
 	rows, err := conn.Query(ctx, `
-		SELECT p.id, a.survivor_id, p.death_status IN ('informal', 'formal'), coalesce(p.death_latest < $1, false),
+		SELECT p.id, a.survivor_id, p.death_status IN ('informal', 'formal'), p.death_latest < $1,
 		    EXISTS (SELECT FROM patients.erasure e WHERE e.patient_id = p.id)
 		FROM patients.patient p LEFT JOIN patients.alias a ON a.retired_id = p.id`, a.Now.Add(-a.ActWithin))
 	if err != nil {
@@ -45,9 +45,10 @@ func (a *auditor) readSource(ctx context.Context, conn *pgx.Conn) error {
 	}
 	var id uuid.UUID
 	var survivor *uuid.UUID
-	var dead, old, erased bool
+	var dead, erased bool
+	var old *bool // nil: nobody knows
 	if _, err := pgx.ForEachRow(rows, []any{&id, &survivor, &dead, &old, &erased}, func() error {
-		records[id] = &record{id: id, dead: dead, historic: dead && old && a.Before.Found[id] && a.ActWithin != importer.Unlimited, erased: erased}
+		records[id] = &record{id: id, dead: dead, historic: dead && a.historic(id, old), erased: erased}
 		if survivor != nil {
 			survivors[id] = *survivor
 		}
@@ -67,6 +68,14 @@ func (a *auditor) readSource(ctx context.Context, conn *pgx.Conn) error {
 	var n int64
 	_, err = pgx.ForEachRow(rows, []any{&event, &n}, func() error { a.Events[event] = n; return nil })
 	return err
+}
+
+func (a *auditor) historic(id uuid.UUID, old *bool) bool {
+	unseen, found := a.Before.Found[id]
+	if old == nil {
+		return unseen && a.ActWithin != importer.Unlimited
+	}
+	return found && *old && a.ActWithin != importer.Unlimited
 }
 
 // gather puts retired records with the one at the end of their chain. Those whom the log knows to be

@@ -157,22 +157,24 @@ func subscribed(b Batch) []Event {
 	return slices.DeleteFunc(slices.Clone(b.Events), func(e Event) bool { return e.Kind == "registered" || e.Kind == "updated" })
 }
 
+// outlasts tells which of two events of one patient in a batch counts: an erasure, else the later one.
+func (e Event) outlasts(other Event) bool {
+	if (e.Kind == erased) != (other.Kind == erased) {
+		return e.Kind == erased
+	}
+	return e.newer(other)
+}
+
 // project takes what is newer, and takes back who vanished.
 func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, effects []Effect) {
 	changed = map[Patient]bool{}
-	named := map[Patient]bool{}
-	events = slices.Clone(events)
-	slices.SortStableFunc(events, func(a, b Event) int {
-		switch {
-		case a.Kind == erased && (b.Kind != erased || a.newer(b)):
-			return -1 // the last word of the erased, of several
-		case b.Kind == erased && (a.Kind != erased || b.newer(a)):
-			return 1
-		}
-		return 0
-	})
+	newest := map[Patient]Event{}
 	for _, e := range events {
-		named[e.Patient] = true
+		if other, named := newest[e.Patient]; !named || e.outlasts(other) {
+			newest[e.Patient] = e
+		}
+	}
+	for _, e := range newest {
 		if e.Generation < c.generation {
 			continue // re-run; what a generation forgot it brings back no more
 		}
@@ -182,7 +184,7 @@ func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, e
 		}
 	}
 	for p, e := range c.Known {
-		if b.Kind == "snapshot" && e.Generation < b.Generation && !named[p] && e.Kind != erased {
+		if b.Kind == "snapshot" && e.Generation < b.Generation && newest[p].Patient == 0 && e.Kind != erased {
 			e.Kind, e.Baseline, e.Generation, e.Version, e.Revision = "death_retracted", true, b.Generation, 0, 0
 			e.Fate, e.Into = Fate{Status: "none"}, 0
 			c.Known[p] = e

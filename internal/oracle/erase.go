@@ -19,9 +19,7 @@ func (r *Registry) Erase(p Patient) {
 				r.Outbox[i].Kind, r.Outbox[i].Baseline, r.Outbox[i].State = erased, false, blank
 			}
 		}
-		e := Event{Kind: erased, Patient: q, Version: r.last[q].Version + 1, State: blank}
-		r.Outbox = append(r.Outbox, e)
-		r.last[q] = e
+		r.record(Event{Kind: erased, Patient: q, Version: r.last[q].Version + 1, State: blank})
 	}
 }
 
@@ -36,8 +34,7 @@ func (r *Registry) recall(e Event) {
 		return
 	}
 	r.records[e.Patient] = State{Fate: Fate{Status: "none"}}
-	r.last[e.Patient] = Event{Kind: erased, Patient: e.Patient, Version: 1, State: r.records[e.Patient]}
-	r.Outbox = append(r.Outbox, r.last[e.Patient])
+	r.record(Event{Kind: erased, Patient: e.Patient, Version: 1, State: r.records[e.Patient]})
 }
 
 // Erased reports whether nothing may be known of the patient.

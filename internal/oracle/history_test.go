@@ -33,10 +33,14 @@ func TestAnyHistory(t *testing.T) {
 		defer w.end()
 		defer seen.add(w)
 		t.Repeat(w.actions())
+		w.commitOpen()
+		w.commitOpen()
+		w.export()
 		for _, consumer := range []string{"morgue", "appointments"} {
 			w.load(consumer, how{Approve: w.model[consumer].Held != 0})
 		}
 		w.agreeOnTheLog()
+		w.audited()
 	})
 }
 
@@ -80,12 +84,13 @@ func (w *world) actions() map[string]func(*rapid.T) {
 	}{
 		"change":   {8, w.aChange},
 		"exchange": {5, w.anExchange},
-		"export":   {2, func(*rapid.T) { w.export() }},
+		"export":   {3, w.anExport},
 		"import":   {3, w.anImport},
 		"rerun":    {1, w.aRerun},
 		"snapshot": {1, func(*rapid.T) { w.snapshot() }},
 		"mend":     {1, w.aCorrection},
 		"erase":    {1, w.anErasure},
+		"open":     {2, w.anOpenTransaction},
 		"backup":   {1, w.aBackup},
 		"time":     {1, func(t *rapid.T) { w.pass(rapid.SampledFrom([]Minute{Hour, 5, Day, 31 * Day}).Draw(t, "time")) }},
 		"morgue":   {4, w.atTheMorgue},
@@ -122,7 +127,7 @@ func (w *world) drawChange(t *rapid.T, r *Registry) change {
 		return register(Patient(p), drawIdentity(t), fate)
 	}
 	patient := Patient(p)
-	if r.Erased(patient) {
+	if r.Erased(patient) || w.locked(patient) {
 		return merge(patient, patient) // which is refused, as is everything else
 	}
 	switch rapid.SampledFrom([]string{"die", "live", "identify", "merge", "die again", "write"}).Draw(t, "what") {
@@ -131,6 +136,9 @@ func (w *world) drawChange(t *rapid.T, r *Registry) change {
 	case "identify":
 		return identify(patient, drawIdentity(t))
 	case "merge":
+		if w.open != nil {
+			break // one merge at a time
+		}
 		return merge(patient, rapid.SampledFrom(known).Draw(t, "into"))
 	case "write":
 		if fate := w.drawFate(t); fate.Status != "informal" || r.Record(patient).Status != "formal" {
@@ -201,6 +209,31 @@ func (w *world) aRerun(t *rapid.T) {
 		how{Brake: rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "brake")})
 }
 
+func (w *world) anExport(t *rapid.T) {
+	w.exportAs(exporting{
+		Cut:  rapid.Bool().Draw(t, "cut"),
+		Down: rapid.SampledFrom([]string{"", "parts", "manifest", ""}).Draw(t, "down"),
+	})
+}
+
+// anOpenTransaction leaves a transaction open, or ends the one that is.
+func (w *world) anOpenTransaction(t *rapid.T) {
+	if w.open != nil {
+		w.commitOpen()
+		return
+	}
+	known := slices.DeleteFunc(w.registry.Patients(), w.registry.Erased)
+	if len(known) == 0 {
+		t.Skip()
+	}
+	patient := rapid.SampledFrom(known).Draw(t, "patient")
+	if rapid.IntRange(0, 2).Draw(t, "erase") == 2 {
+		w.leaveOpen(patient, erase(patient))
+		return
+	}
+	w.leaveOpen(patient, decide(patient, w.drawFate(t)))
+}
+
 func (w *world) aCorrection(t *rapid.T) {
 	past := w.registry.Past()
 	if len(past) == 0 {
@@ -211,11 +244,12 @@ func (w *world) aCorrection(t *rapid.T) {
 
 // anErasure is rare, or there is nobody left to live a history.
 func (w *world) anErasure(t *rapid.T) {
-	known := slices.DeleteFunc(w.registry.Patients(), w.registry.Absent)
-	if len(known) == 0 || rapid.IntRange(0, 2).Draw(t, "erase") != 2 {
+	known := slices.DeleteFunc(w.registry.Patients(), func(p Patient) bool { return w.registry.Absent(p) || w.locked(p) })
+	if len(known) == 0 || w.open != nil || rapid.IntRange(0, 2).Draw(t, "erase") != 2 {
 		t.Skip()
 	}
 	patient := rapid.SampledFrom(known).Draw(t, "patient")
+	w.erasing(patient)
 	changes := []change{erase(patient)}
 	if !w.registry.Erased(patient) && rapid.Bool().Draw(t, "changed before") {
 		changes = append([]change{identify(patient, drawIdentity(t))}, changes...)
@@ -229,6 +263,8 @@ func (w *world) aBackup(t *rapid.T) {
 		w.backUp()
 	case rapid.IntRange(0, 2).Draw(t, "restore") == 2:
 		w.restore()
+	case rapid.IntRange(0, 9).Draw(t, "generation") == 9:
+		w.newGeneration(false)
 	}
 }
 

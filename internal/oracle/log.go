@@ -15,42 +15,134 @@ type Batch struct {
 // Log is what lies on the store.
 type Log struct{ Batches []Batch }
 
-// Export appends what was committed since the last export, if anything was.
-func (l *Log) Export(r *Registry) {
+// Export appends what was committed since the last export, if anything was: cut, as a batch for each
+// transaction. A batch that was planned before comes first.
+func (l *Log) Export(r *Registry, cut bool) {
 	if len(l.Batches) == 0 {
 		l.append("genesis", r.generation, nil)
 	}
-	if pending := r.Outbox[r.exported:]; len(pending) > 0 {
-		l.append("changes", r.generation, pending)
-		r.exported = len(r.Outbox)
+	for l.plan(r, cut) {
+		l.publish(r)
 	}
+}
+
+func (l *Log) publish(r *Registry) {
+	l.append("changes", r.generation, r.write())
+	r.planned = nil
+}
+
+// Fail is Export while the store is down for parts or for manifests. It reports whether there was a
+// batch that it could not publish: what that one holds is fixed.
+func (l *Log) Fail(r *Registry, cut, parts bool) bool {
+	if parts && r.planned != nil && r.planned.written != nil {
+		l.publish(r)
+	}
+	if !l.plan(r, cut) {
+		return false
+	}
+	if !parts {
+		r.planned.written = r.write()
+	}
+	return true
+}
+
+// plan fixes which events the next batch holds, if that was not done before, and reports whether there
+// is such a batch. What the events say is fixed when they are written.
+func (l *Log) plan(r *Registry, cut bool) bool {
+	if r.planned != nil {
+		return true
+	}
+	p := &plan{}
+	for i, e := range r.Outbox {
+		switch first := len(p.places) == 0; {
+		case e.exported:
+		case first, !cut, e.tx == r.Outbox[p.places[0]].tx:
+			p.places = append(p.places, i)
+		case e.tx < r.Outbox[p.places[0]].tx:
+			p.places = []int{i}
+		}
+	}
+	if len(p.places) > 0 {
+		r.planned = p
+	}
+	return r.planned != nil
+}
+
+func (r *Registry) write() []Event {
+	var events []Event
+	for _, i := range r.planned.places {
+		r.Outbox[i].exported = true
+		events = append(events, r.Outbox[i])
+	}
+	if r.planned.written != nil {
+		return r.planned.written
+	}
+	return events
 }
 
 // Snapshot exports, and appends every patient's state.
 func (l *Log) Snapshot(r *Registry) {
-	l.Export(r)
+	l.Export(r, false)
 	l.snapshot(r)
 }
 
-// NewGeneration goes on from a database that was restored or replaced, once it has recalled what the
-// log tells. A death that was seen, and that no batch told, is not one that was found.
-func (l *Log) NewGeneration(r *Registry) {
+// NewGeneration goes on from a database that was restored, or replaced, or is as it was, once it has
+// recalled what the log tells. A death that was seen, and that no batch told, is not one that was found.
+func (l *Log) NewGeneration(r *Registry, restored bool) {
+	if !restored {
+		l.Export(r, false)
+	}
 	for _, b := range l.Batches {
 		for _, e := range b.Events {
 			r.recall(e)
 		}
 	}
 	r.generation = l.Batches[len(l.Batches)-1].Generation + 1
-	untold := slices.DeleteFunc(slices.Clone(r.Outbox[r.exported:]), l.tells)
-	r.exported = len(r.Outbox)
+	r.renumber(l.tells)
+	untold := slices.DeleteFunc(slices.Clone(r.Outbox), l.tells)
+	for i := range r.Outbox {
+		r.Outbox[i].exported = true
+	}
+	r.planned = nil
 	l.snapshot(r, untold...)
 }
 
 // tells reports whether a batch has the event of a database that was restored from a backup.
 func (l *Log) tells(e Event) bool {
 	return slices.ContainsFunc(l.Batches, func(b Batch) bool {
-		return slices.ContainsFunc(b.Events, func(o Event) bool { return o.Patient == e.Patient && o.Version == e.Version })
+		return slices.ContainsFunc(b.Events, func(o Event) bool { return o.serial == e.serial })
 	})
+}
+
+// renumber gives deaths that the log doesn't tell other numbers than those of the lost past.
+func (r *Registry) renumber(told func(Event) bool) {
+	for p, lost := range r.lost {
+		known, first := 0, 0
+		for _, e := range r.Outbox {
+			if e.Patient == p && told(e) {
+				known = max(known, e.DeathNo)
+			}
+		}
+		for _, e := range r.Outbox {
+			if e.Patient == p && e.DeathNo > known && (first == 0 || e.DeathNo < first) {
+				first = e.DeathNo
+			}
+		}
+		if first == 0 || first > lost {
+			continue
+		}
+		for i, e := range r.Outbox {
+			if e.Patient == p && e.DeathNo >= first {
+				r.Outbox[i].DeathNo += lost + 1 - first
+				if r.last[p].serial == e.serial {
+					r.last[p] = r.Outbox[i]
+				}
+			}
+		}
+		s := r.records[p]
+		s.DeathNo = r.last[p].DeathNo
+		r.records[p] = s
+	}
 }
 
 func (l *Log) snapshot(r *Registry, untold ...Event) {

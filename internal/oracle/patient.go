@@ -62,6 +62,10 @@ type Event struct {
 	Version    int
 	Revision   int // 0, but in a correction
 	State
+
+	serial   int // no other event has it, in no database that was restored from a backup either
+	tx       int // the transaction that recorded it
+	exported bool
 }
 
 // newer tells the later of two events of one patient.

@@ -12,18 +12,29 @@ type Registry struct {
 	records    map[Patient]State
 	last       map[Patient]Event
 	lost       map[Patient]int // the greatest number of a death that the log tells
-	exported   int             // of the outbox
+	planned    *plan           // a batch that an exporter did not get to publish
 	generation int
+	tx, txs    int  // the present transaction, and how many have begun
+	serials    *int // given to events; backups go on with them
+}
+
+// plan is what a batch will hold: events by their place in the outbox, or as they were when its parts
+// were written.
+type plan struct {
+	places  []int
+	written []Event
 }
 
 // NewRegistry returns a service without patients.
 func NewRegistry() *Registry {
-	return &Registry{records: map[Patient]State{}, last: map[Patient]Event{}, lost: map[Patient]int{}, generation: 1}
+	return &Registry{records: map[Patient]State{}, last: map[Patient]Event{}, lost: map[Patient]int{}, generation: 1, serials: new(int)}
 }
 
 // Clone is a backup.
 func (r *Registry) Clone() *Registry {
-	return &Registry{slices.Clone(r.Outbox), maps.Clone(r.records), maps.Clone(r.last), maps.Clone(r.lost), r.exported, r.generation}
+	clone := *r
+	clone.Outbox, clone.records, clone.last, clone.lost = slices.Clone(r.Outbox), maps.Clone(r.records), maps.Clone(r.last), maps.Clone(r.lost)
+	return &clone
 }
 
 // Patients returns those that are registered, in order.
@@ -87,6 +98,17 @@ func (r *Registry) Merge(retired, into Patient) bool {
 	return true
 }
 
+// Begin begins a transaction and returns its number, by which [Registry.Resume] comes back to it after
+// others. Transactions are exported in the order in which they began.
+func (r *Registry) Begin() int {
+	r.txs++
+	r.tx = r.txs
+	return r.tx
+}
+
+// Resume makes an open transaction the present one.
+func (r *Registry) Resume(tx int) { r.tx = tx }
+
 // Commit ends a transaction: each patient's state is held against the one in their last event.
 func (r *Registry) Commit() {
 	for _, p := range r.Patients() {
@@ -99,11 +121,16 @@ func (r *Registry) Commit() {
 		}
 		r.records[p] = now
 		for i, kind := range kinds {
-			e := Event{Kind: kind, Patient: p, Version: was.Version + i + 1, State: now}
-			r.Outbox = append(r.Outbox, e)
-			r.last[p] = e
+			r.record(Event{Kind: kind, Patient: p, Version: was.Version + i + 1, State: now})
 		}
 	}
+}
+
+func (r *Registry) record(e Event) {
+	*r.serials++
+	e.serial, e.tx = *r.serials, r.tx
+	r.Outbox = append(r.Outbox, e)
+	r.last[e.Patient] = e
 }
 
 // Mend gives an event in the outbox another name, as somebody does who knows it to be wrong there.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/exchange"
 	"waybill/exchange/dir"
 	"waybill/exporter"
 	"waybill/exporter/patients"
@@ -125,20 +127,22 @@ type world struct {
 	consumers map[string]*importer.Consumer
 	files     map[string]fs.FS
 
-	backup     *Registry // and its database
-	backupURL  string
-	bookings   int
-	tags       int
-	held       int // imports that a brake stopped
-	acted      int
-	discarding []string // databases
+	backup                 *Registry // and its database
+	open                   *opened
+	witness, backupWitness *witness
+	backupURL              string
+	bookings               int
+	tags                   int
+	held                   int // imports that a brake stopped
+	acted                  int
+	discarding             []string // databases
 }
 
 // newWorld returns a hospital without patients. Its log has begun.
 func (h *hospital) newWorld(t tester) *world {
 	w := &world{
 		tester: t, h: h, ctx: h.Context(), now: began,
-		registry: NewRegistry(), log: &Log{},
+		registry: NewRegistry(), log: &Log{}, witness: newWitness(),
 		model:     map[string]*Consumer{"morgue": NewConsumer(NewMorgue()), "appointments": NewConsumer(NewClinic())},
 		urls:      map[string]string{},
 		conns:     map[string]*pgx.Conn{},
@@ -166,7 +170,7 @@ func (h *hospital) newWorld(t tester) *world {
 func (w *world) empty(consumer string) {
 	var tables string
 	if err := w.conns[consumer].QueryRow(w.ctx, `SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables
-		WHERE schemaname = $1 AND tablename NOT LIKE '%migration%' AND tablename <> 'kind'`, consumer).Scan(&tables); err != nil {
+		WHERE schemaname = $1 AND tablename NOT LIKE '%migration%' AND tablename NOT IN ('kind', 'decision')`, consumer).Scan(&tables); err != nil {
 		w.Fatal(err)
 	}
 	w.exec(consumer, "TRUNCATE "+tables+" RESTART IDENTITY")
@@ -179,6 +183,9 @@ func (w *world) adopt(url string) string {
 
 // end frees what a history held.
 func (w *world) end() {
+	if w.open != nil {
+		w.open.conn.Close(context.Background())
+	}
 	for _, conn := range w.conns {
 		conn.Close(context.Background())
 	}
@@ -220,23 +227,62 @@ func (w *world) pass(time Minute) {
 	w.now += time
 }
 
-func (w *world) exporter() *exporter.Exporter {
+func (w *world) exporter() *exporter.Exporter { w.Helper(); return w.exporterOf(exporting{}) }
+
+func (w *world) exporterOf(o exporting) *exporter.Exporter {
 	w.Helper()
-	e, err := exporter.New(exporter.Config{
-		DatabaseURL: w.urls["patients"], Store: w.store, Spool: w.folder, Heartbeat: exporter.MaxHeartbeat,
-	})
+	config := exporter.Config{
+		DatabaseURL: w.urls["patients"], Store: down{w.store, o.Down}, Spool: w.folder, Heartbeat: exporter.MaxHeartbeat,
+	}
+	if o.Cut {
+		config.BatchEvents = 1
+	}
+	e, err := exporter.New(config)
 	if err != nil {
 		w.Fatal(err)
 	}
 	return e
 }
 
-func (w *world) export() {
+func (w *world) export() { w.Helper(); w.exportAs(exporting{}) }
+
+// exporting is how an export is run.
+type exporting struct {
+	Cut  bool   // a batch for each transaction
+	Down string // what the store doesn't take: parts or manifests
+}
+
+// down is a store that is down for parts or for manifests.
+type down struct {
+	exchange.Store
+	what string
+}
+
+func (s down) Put(ctx context.Context, name string, size int64, body io.Reader) error {
+	if s.what == "parts" {
+		return errors.New("the store takes no parts")
+	}
+	return s.Store.Put(ctx, name, size, body)
+}
+
+func (s down) Publish(ctx context.Context, name string, data []byte) error {
+	if s.what == "manifest" {
+		return errors.New("the store takes no manifest")
+	}
+	return s.Store.Publish(ctx, name, data)
+}
+
+func (w *world) exportAs(o exporting) {
 	w.Helper()
-	w.said("w.export()")
-	w.log.Export(w.registry)
-	if _, err := w.exporter().Run(w.ctx); err != nil {
-		w.Fatal(err)
+	w.said("w.exportAs(%#v)", o)
+	fails := false
+	if o.Down == "" {
+		w.log.Export(w.registry, o.Cut)
+	} else {
+		fails = w.log.Fail(w.registry, o.Cut, o.Down == "parts")
+	}
+	if _, err := w.exporterOf(o).Run(w.ctx); (err != nil) != fails {
+		w.Fatalf("the export ended with %v; a batch waits: %t", err, fails)
 	}
 }
 
@@ -244,6 +290,7 @@ func (w *world) snapshot() {
 	w.Helper()
 	w.said("w.snapshot()")
 	w.log.Snapshot(w.registry)
+	w.witness.snapshot()
 	if _, err := w.exporter().Snapshot(w.ctx); err != nil {
 		w.Fatal(err)
 	}
@@ -252,6 +299,7 @@ func (w *world) snapshot() {
 // correct mends an event in the outbox and has the log corrected.
 func (w *world) correct(event int, family string) {
 	w.Helper()
+	w.commitOpen()
 	w.said("w.correct(%d, %q)", event, family)
 	w.export()
 	e := w.registry.Outbox[event]
@@ -269,8 +317,9 @@ func (w *world) correct(event int, family string) {
 // backUp keeps the patients service's database as it is.
 func (w *world) backUp() {
 	w.Helper()
+	w.commitOpen()
 	w.said("w.backUp()")
-	w.backup = w.registry.Clone()
+	w.backup, w.backupWitness = w.registry.Clone(), w.witness.clone()
 	w.conns["patients"].Close(w.ctx)
 	w.backupURL = w.adopt(w.h.copy(w.urls["patients"]))
 	w.connect("patients")
@@ -279,15 +328,28 @@ func (w *world) backUp() {
 // restore goes on from the backup, under a new generation.
 func (w *world) restore() {
 	w.Helper()
+	w.commitOpen()
 	w.said("w.restore()")
 	w.registry, w.backup = w.backup, nil
+	w.witness = w.witness.restored(w.backupWitness)
 	w.conns["patients"].Close(w.ctx)
 	w.urls["patients"] = w.backupURL
 	w.connect("patients")
-	w.log.NewGeneration(w.registry)
+	w.newGeneration(true)
+}
+
+// newGeneration begins one, also on a database that is as it was.
+func (w *world) newGeneration(restored bool) {
+	w.Helper()
+	w.commitOpen()
+	w.said("w.newGeneration(%t)", restored)
+	w.log.NewGeneration(w.registry, restored)
+	w.witness.look(w.registry, w.now) // who was erased is erased again
+	w.witness.snapshot()
 	if _, err := w.exporter().NewGeneration(w.ctx); err != nil {
 		w.Fatal(err)
 	}
+	w.agreeOnEvents()
 }
 
 // how an import is run.
@@ -320,6 +382,9 @@ func (w *world) load(consumer string, o how) {
 	w.Helper()
 	w.said("w.load(%q, %#v)", consumer, o)
 	model := w.model[consumer]
+	if !model.Started && !o.DryRun {
+		w.witness.begin()
+	}
 	through := true
 	options := importer.Options{DryRun: o.DryRun}
 	if o.Approve {
