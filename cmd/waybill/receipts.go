@@ -151,12 +151,12 @@ func (row *serviceStatus) silent() {
 	if len(names) == 0 {
 		return
 	}
-	if row.State == "ok" {
-		row.State = "silent"
+	if row.class == 0 {
+		row.set("silent", fault.NotYet, row.Detail)
+		row.Since = since
+		row.Next = "ask that side for `waybill status`; if it is out of service, `waybill status --forget INSTANCE`"
 	}
-	row.class, row.Since = fault.NotYet, since
 	row.addDetail(strings.Join(names, ", "))
-	row.Next = "ask that side for `waybill status`; if it is out of service, `waybill status --forget INSTANCE`"
 }
 
 func (r receipt) print(t *table, row *serviceStatus) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -187,8 +188,9 @@ func (row *serviceStatus) addRuns(runs []lastrun.Run) {
 		case severity(class) < severity(row.class):
 			row.set(stateOf(class), class, fmt.Sprintf("the last %s on %s failed at %s", run.Work, run.Machine, when(run.EndedAt, row.zone)))
 			row.Error, row.Next, row.Since = run.Error, run.Hint, new(run.Since)
-		case class == row.class && row.Since == nil:
-			row.Since = new(run.Since)
+		case class == row.class:
+			row.Error, row.Next = cmp.Or(row.Error, run.Error), cmp.Or(row.Next, run.Hint)
+			row.Since = cmp.Or(row.Since, new(run.Since))
 		}
 		if run.StoreFailures > 0 {
 			row.addDetail(fmt.Sprintf("store from %s: %s since %s (breaker %s)", run.Machine,

@@ -49,7 +49,7 @@ func (row *serviceStatus) judgeExport(ctx context.Context, reader *exchange.Read
 	case s.Waiting > 0:
 		row.set("behind", 0, fmt.Sprintf("%s events wait, the oldest for %s", count(s.Waiting), ago(s.Now.Sub(*s.Oldest))))
 	}
-	if row.class == 0 {
+	if row.class == 0 || row.class == fault.NotYet {
 		row.silent()
 	}
 	return nil

@@ -32,7 +32,7 @@ type cluster struct {
 // Manifests decode with no field unknown, refer to what is there, and ask for no privilege.
 func TestKubernetes(t *testing.T) {
 	c := readCluster(t)
-	if len(c.workloads) != 6 {
+	if len(c.workloads) != 9 {
 		t.Fatalf("%d workloads", len(c.workloads))
 	}
 	for _, w := range c.workloads {

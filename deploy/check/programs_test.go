@@ -58,7 +58,8 @@ func complaints(t *testing.T, change func(unit string) string) string {
 		}
 	}
 	cmd := exec.Command("systemd-analyze", "verify", "waybill-export.timer", "waybill-export.service",
-		"waybill-import@morgue.timer", "waybill-import@morgue.service", "waybill-run@patients.service")
+		"waybill-import@morgue.timer", "waybill-import@morgue.service", "waybill-run@patients.service",
+		"waybill-status.timer", "waybill-status.service")
 	cmd.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+dir+":")
 	out, _ := cmd.CombinedOutput() // its code does not tell warnings from none
 	return string(out)

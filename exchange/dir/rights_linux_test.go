@@ -35,7 +35,11 @@ func asNobody(t *testing.T, do func()) {
 
 // What a right refuses, it refuses at the next run too: somebody must be told.
 func TestAMissingRightIsAPersonsToGrant(t *testing.T) {
-	root := filepath.Join(t.TempDir(), "patient-events")
+	above := t.TempDir()
+	if err := os.Chmod(filepath.Dir(above), 0o711); err != nil { // which others may not enter
+		t.Fatal(err)
+	}
+	root := filepath.Join(above, "patient-events")
 	store := openIn(t, root)
 	for _, name := range []string{"log/a", "parts/a"} {
 		if err := store.Publish(t.Context(), name, []byte("x")); err != nil {

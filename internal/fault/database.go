@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -46,10 +47,21 @@ const PoolerHint = "name PostgreSQL's own host and port in the database URL: lea
 // rowSecurity is the function of PostgreSQL that refuses what a policy would filter.
 const rowSecurity = "check_enable_rls"
 
+// classOfConnection judges an error that PostgreSQL did not answer.
+func classOfConnection(err error) (Class, string) {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return Usage, "name the authority that signed the server's certificate with sslrootcert in the database URL, and the host that it is for"
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return Transient, "see whether PostgreSQL runs there and is reached from here"
+	}
+	return Transient, ""
+}
+
 func classOfDatabase(err error) (Class, string) {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
-		return Transient, ""
+		return classOfConnection(err)
 	}
 	switch pg.Code {
 	case "42501":
