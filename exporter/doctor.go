@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exchange"
+	"waybill/internal/connect"
 	"waybill/internal/examine"
 	"waybill/internal/fault"
 )
@@ -16,7 +17,7 @@ import (
 // Examine looks at the patients service's database: server, rights, triggers, and where the log
 // stands by it. Nothing is changed.
 func Examine(ctx context.Context, databaseURL string) ([]exchange.Fact, error) {
-	conn, err := connectTo(ctx, databaseURL, "doctor")
+	conn, err := connect.To(ctx, databaseURL, "patients database", map[string]string{"application_name": "waybill doctor"})
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +34,7 @@ func Examine(ctx context.Context, databaseURL string) ([]exchange.Fact, error) {
 		examine.Table("exporter.plan", "UPDATE"),
 		examine.Table("exporter.last_run", "INSERT"),
 	}))
-	for _, look := range []func(context.Context, *pgx.Conn) (exchange.Fact, error){triggers, planned} {
+	for _, look := range []func(context.Context, *pgx.Conn) (exchange.Fact, error){revision, triggers, planned} {
 		fact, err := look(ctx, conn)
 		if err != nil {
 			return append(facts, exchange.Fact{Name: "tables", Value: err.Error(), Advice: fault.HintOf(err), Fails: true}), nil
@@ -41,6 +42,10 @@ func Examine(ctx context.Context, databaseURL string) ([]exchange.Fact, error) {
 		facts = append(facts, fact)
 	}
 	return facts, nil
+}
+
+func revision(ctx context.Context, conn *pgx.Conn) (exchange.Fact, error) {
+	return exchange.Fact{Name: "tables", Value: "as this release has them"}, CheckTables(ctx, conn)
 }
 
 // captureTriggers is how many triggers turn changes into events.

@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"waybill/internal/connect"
 	"waybill/internal/fault"
 	"waybill/reconcile"
 	"waybill/schemas"
@@ -25,7 +24,7 @@ type Source struct {
 
 // OpenSource connects; Close ends it.
 func OpenSource(ctx context.Context, databaseURL string) (*Source, error) {
-	conn, err := connect.To(ctx, databaseURL, "patients database", map[string]string{
+	conn, err := open(ctx, databaseURL, map[string]string{
 		"application_name":              "waybill reconcile",
 		"default_transaction_read_only": "on",
 		"lock_timeout":                  "10s", // a migration goes first

@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"waybill/internal/connect"
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
 	"waybill/internal/spool"
@@ -45,7 +44,7 @@ func (e *Exporter) open(ctx context.Context) (*session, error) {
 }
 
 func (e *Exporter) connect(ctx context.Context, name string) (*session, error) {
-	conn, err := connect.To(ctx, e.config.DatabaseURL, "patients database", map[string]string{
+	conn, err := open(ctx, e.config.DatabaseURL, map[string]string{
 		"application_name":     name,
 		"synchronous_commit":   "on", // a plan that is lost after its batch was published would be a fork
 		"statement_timeout":    "0",

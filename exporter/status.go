@@ -7,9 +7,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"waybill/internal/connect"
 	"waybill/internal/fault"
 	"waybill/internal/lastrun"
+	"waybill/internal/migrate"
 )
 
 // Status is what the patients service's database says of the log.
@@ -144,5 +144,10 @@ func ReadTrace(ctx context.Context, databaseURL, patient string) ([]TracedEvent,
 }
 
 func connectTo(ctx context.Context, databaseURL, purpose string) (*pgx.Conn, error) {
-	return connect.To(ctx, databaseURL, "patients database", map[string]string{"application_name": "waybill " + purpose})
+	return open(ctx, databaseURL, map[string]string{"application_name": "waybill " + purpose})
+}
+
+// open connects to tables of this release.
+func open(ctx context.Context, databaseURL string, settings map[string]string) (*pgx.Conn, error) {
+	return migrate.Connect(ctx, databaseURL, "patients database", settings, CheckTables)
 }

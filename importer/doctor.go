@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exchange"
+	"waybill/internal/connect"
 	"waybill/internal/decision"
 	"waybill/internal/examine"
 	"waybill/internal/fault"
@@ -16,7 +17,7 @@ import (
 // Examine looks at a consumer's database: server, rights, and where the consumer stands. Nothing
 // is changed.
 func Examine(ctx context.Context, databaseURL string, consumer *Consumer) ([]exchange.Fact, error) {
-	conn, err := connectTo(ctx, databaseURL, consumer, "doctor")
+	conn, err := connect.To(ctx, databaseURL, consumer.Name+" database", map[string]string{"application_name": "waybill doctor", "search_path": consumer.Name})
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +35,7 @@ func Examine(ctx context.Context, databaseURL string, consumer *Consumer) ([]exc
 	if err != nil {
 		return append(facts, exchange.Fact{Name: "tables", Value: err.Error(), Advice: fault.HintOf(err), Fails: true}), nil
 	}
-	return append(facts, exchange.Fact{Name: "checkpoint", Value: fmt.Sprintf("batch %d", s.Batch)}), nil
+	return append(facts, exchange.Fact{Name: "tables", Value: "as this release has them"}, exchange.Fact{Name: "checkpoint", Value: fmt.Sprintf("batch %d", s.Batch)}), nil
 }
 
 // tableRights is what an importer needs: temporary tables, and everything in its schema, for

@@ -23,21 +23,30 @@ var migrations embed.FS
 // the contract, then the consumer's tables, all in the schema named after the consumer. Several
 // may call it at once; running it again changes nothing.
 func Migrate(ctx context.Context, databaseURL string, consumer *Consumer) error {
+	return migrate.Up(ctx, databaseURL, consumer.Name, consumer.tables()...)
+}
+
+// CheckTables refuses tables of the consumer that another release has migrated: see [migrate.Check].
+func (c *Consumer) CheckTables(ctx context.Context, conn migrate.Querier) error {
+	return migrate.Check(ctx, conn, c.Name, c.tables()...)
+}
+
+func (c *Consumer) tables() []migrate.Step {
 	steps := []migrate.Step{migrate.Files(migrations, "framework_migration"), decision.Migrate}
-	if consumer.Append == "" {
-		steps = append(steps, migrate.Statement(statementsFor(schemas.PatientEvents(), consumer).projection))
+	if c.Append == "" {
+		steps = append(steps, migrate.Statement(statementsFor(schemas.PatientEvents(), c).projection))
 	}
-	steps = append(steps, migrate.Files(consumer.files, "migration"))
-	if consumer.Append != "" {
-		steps = append(steps, keyed(consumer.Append))
+	steps = append(steps, migrate.Files(c.files, "migration"))
+	if c.Append != "" {
+		steps = append(steps, keyed(c.Append))
 	}
-	return migrate.Up(ctx, databaseURL, consumer.Name, steps...)
+	return append(steps, migrate.Contract(schemas.PatientEvents().Version))
 }
 
 // keyed finds out whether a table can take each event once, before its second load fails.
 func keyed(table string) migrate.Step {
 	key := "(patient_id, " + orderKey + ")"
-	return func(ctx context.Context, db *sql.DB) error {
+	return migrate.Func(func(ctx context.Context, db *sql.DB) error {
 		_, err := db.ExecContext(ctx, fmt.Sprintf("EXPLAIN INSERT INTO %s DEFAULT VALUES ON CONFLICT %s DO NOTHING", pgx.Identifier{table}.Sanitize(), key))
 		refused, ok := errors.AsType[*pgconn.PgError](err)
 		switch {
@@ -47,5 +56,5 @@ func keyed(table string) migrate.Step {
 			return fault.New(fault.Usage, "migrate", "table "+table, errors.New("it has no unique key over "+key), "add one in a migration: that is how an event counts once")
 		}
 		return err
-	}
+	})
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"waybill/internal/connect"
 	"waybill/internal/fault"
 	"waybill/reconcile"
 	"waybill/schemas"
@@ -21,9 +20,8 @@ import (
 // states and what its reconcile.sql finds, all as of one snapshot of the database. It takes no
 // locks that a writer would wait for. The states lie in the folder spool until Have is closed.
 func ReadSide(ctx context.Context, databaseURL string, consumer *Consumer, from int64, spool string) (*reconcile.Consumer, error) {
-	conn, err := connect.To(ctx, databaseURL, consumer.Name+" database", map[string]string{
+	conn, err := openTables(ctx, databaseURL, consumer, map[string]string{
 		"application_name":  "waybill reconcile",
-		"search_path":       consumer.Name,
 		"lock_timeout":      "10s", // a migration goes first
 		"statement_timeout": "0",
 		"jit":               "off",

@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"waybill/internal/connect"
 	"waybill/internal/fault"
 	"waybill/internal/spool"
 )
@@ -79,9 +78,8 @@ const (
 )
 
 func (i *Importer) connect(ctx context.Context, name string) (*pgx.Conn, error) {
-	return connect.To(ctx, i.config.DatabaseURL, i.subject()+" database", map[string]string{
+	return openTables(ctx, i.config.DatabaseURL, i.consumer, map[string]string{
 		"application_name":                    name + i.consumer.Name,
-		"search_path":                         i.consumer.Name,
 		"statement_timeout":                   "0",
 		"idle_session_timeout":                "0",
 		"idle_in_transaction_session_timeout": "0",

@@ -7,9 +7,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"waybill/internal/connect"
 	"waybill/internal/fault"
 	"waybill/internal/lastrun"
+	"waybill/internal/migrate"
 )
 
 // Status is what a consumer's database says of how far it is.
@@ -130,8 +130,11 @@ func ReadTrace(ctx context.Context, databaseURL string, consumer *Consumer, pati
 }
 
 func connectTo(ctx context.Context, databaseURL string, consumer *Consumer, purpose string) (*pgx.Conn, error) {
-	return connect.To(ctx, databaseURL, consumer.Name+" database", map[string]string{
-		"application_name": "waybill " + purpose,
-		"search_path":      consumer.Name,
-	})
+	return openTables(ctx, databaseURL, consumer, map[string]string{"application_name": "waybill " + purpose})
+}
+
+// openTables connects to a consumer's tables, if they are of this release.
+func openTables(ctx context.Context, databaseURL string, consumer *Consumer, settings map[string]string) (*pgx.Conn, error) {
+	settings["search_path"] = consumer.Name
+	return migrate.Connect(ctx, databaseURL, consumer.Name+" database", settings, consumer.CheckTables)
 }

@@ -12,6 +12,7 @@ import (
 
 	"waybill/internal/connect"
 	"waybill/internal/fault"
+	"waybill/internal/migrate"
 )
 
 // fence is a run that this machine has claimed. Its connection stands for the machine's life: when
@@ -35,9 +36,9 @@ func (r *runner) claim(ctx context.Context, run int64) (*fence, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := connect.To(connect.WithMark(ctx, run), url, "jobs database", map[string]string{
+	conn, err := migrate.Connect(connect.WithMark(ctx, run), url, "jobs database", map[string]string{
 		"application_name": "waybill run", "statement_timeout": "0", "idle_session_timeout": "0",
-	})
+	}, r.fit)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"waybill/internal/fault"
+	"waybill/internal/migrate"
 )
 
 // Job is something to be done again and again, or when asked for.
@@ -58,6 +59,8 @@ type Config struct {
 	StopWithin time.Duration
 	// Now is the clock that schedules go by; nil means the database's.
 	Now func() time.Time
+	// Fit, if set, refuses to take a run on this machine: it looks at the database that the run works on.
+	Fit func(ctx context.Context, conn migrate.Querier) error
 	Log *slog.Logger
 }
 
@@ -67,6 +70,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.StopWithin == 0 {
 		c.StopWithin = 30 * time.Second
+	}
+	if c.Fit == nil {
+		c.Fit = func(context.Context, migrate.Querier) error { return nil }
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

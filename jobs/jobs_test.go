@@ -19,6 +19,7 @@ import (
 
 	"waybill/internal/connect"
 	"waybill/internal/fault"
+	"waybill/internal/migrate"
 	"waybill/internal/pg/pgtest"
 )
 
@@ -567,6 +568,7 @@ func TestWhateverTheClockDoesNothingIsLeftOutOrDoneTwice(t *testing.T) {
 	job := Job{Name: "copy", Schedule: schedule(t, "*/5 * * * *", zone(t, "Europe/Vienna")), Run: copyAll(p.url)}
 	p.run(config, job)
 	p.run(config, job)
+	p.until(`SELECT count(*) = 1 FROM jobs.job`) // from then on the clock counts
 	n := 0
 	for _, jump := range []time.Duration{
 		5 * time.Minute, time.Hour, 5 * time.Minute, -2 * time.Hour, 5 * time.Minute, 20 * 365 * 24 * time.Hour, -20 * 365 * 24 * time.Hour, 5 * time.Minute,
@@ -732,5 +734,39 @@ func TestWithoutTablesTheHintSaysHowToMakeThem(t *testing.T) {
 	config := Config{DatabaseURL: func() (string, error) { return url, nil }, Jobs: []Job{{Name: "any", Timeout: time.Minute, Run: copyAll(url)}}}
 	if err := Run(t.Context(), config); fault.ClassOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), "waybill migrate") {
 		t.Errorf("%v (%s): %s", err, fault.ClassOf(err), fault.HintOf(err))
+	}
+}
+
+// During an upgrade machines of two releases share the jobs. Those whose release the tables no longer fit leave.
+func TestAMachineOfAnotherReleaseLeaves(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	var migrated atomic.Bool
+	later := fault.New(fault.Usage, "check", "tables", errors.New("a later release has migrated them"), "")
+	fit := func(context.Context, migrate.Querier) error {
+		if migrated.Load() {
+			return later
+		}
+		return nil
+	}
+	job := func(by *atomic.Int64) Job {
+		return Job{Name: "copy", Timeout: time.Minute, Run: func(context.Context, Task) (Result, error) { by.Add(1); return Result{}, nil }}
+	}
+	var old, new atomic.Int64
+	left := make(chan error, 1)
+	config := Config{DatabaseURL: func() (string, error) { return p.url, nil }, Fit: fit, Jobs: []Job{job(&old)}}
+	go func() { left <- Run(t.Context(), config) }()
+	if end := p.ended(p.ask("copy")); end.Outcome != Done || old.Load() != 1 {
+		t.Fatalf("%+v", end)
+	}
+	migrated.Store(true)
+	p.ask("copy")
+	if err := <-left; !errors.Is(err, later) {
+		t.Errorf("the machine ended with %v, want %v", err, later)
+	}
+	p.run(Config{}, job(&new))
+	p.until(`SELECT count(*) = 2 FROM jobs.run WHERE outcome = 'done'`)
+	if old.Load() != 1 || new.Load() != 1 {
+		t.Errorf("runs of the old release %d, of the new %d", old.Load(), new.Load())
 	}
 }

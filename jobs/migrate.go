@@ -23,12 +23,14 @@ const schema = "jobs"
 // Migrate brings the tables of a party's jobs up to date, in the schema `jobs` of its database.
 // Several may call it at once; running it again changes nothing.
 func Migrate(ctx context.Context, databaseURL string) error {
-	return migrate.Up(ctx, databaseURL, schema, queueTables(databaseURL), migrate.Files(migrations, "migration"))
+	return migrate.Up(ctx, databaseURL, schema, queueTables(databaseURL), tables)
 }
+
+var tables = migrate.Files(migrations, "migration")
 
 // queueTables makes River's own tables.
 func queueTables(databaseURL string) migrate.Step {
-	return func(ctx context.Context, db *sql.DB) error {
+	return migrate.Func(func(ctx context.Context, db *sql.DB) error {
 		conn, err := db.Conn(ctx)
 		if err != nil {
 			return err
@@ -44,7 +46,7 @@ func queueTables(databaseURL string) migrate.Step {
 			return err
 		}
 		return migrateQueue(ctx, databaseURL)
-	}
+	})
 }
 
 func migrateQueue(ctx context.Context, databaseURL string) error {

@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"waybill/internal/fault"
+	"waybill/internal/migrate"
 )
 
 // runner is one machine's share in a party's jobs.
@@ -26,6 +27,7 @@ type runner struct {
 	machine    string
 	suffix     string // tells this runner from all others
 	background sync.WaitGroup
+	leave      context.CancelCauseFunc // ends this machine's share in order
 }
 
 // Run runs jobs until ctx ends, on this machine among others. It returns nil after an orderly
@@ -67,6 +69,8 @@ const poolName = "waybill run "
 var errHangs = errors.New("a run does not end")
 
 func (r *runner) run(ctx context.Context) error {
+	ctx, r.leave = context.WithCancelCause(ctx)
+	defer r.leave(nil)
 	if err := r.start(ctx); err != nil {
 		return err
 	}
@@ -77,7 +81,7 @@ func (r *runner) run(ctx context.Context) error {
 	select {
 	case <-r.client.Stopped():
 		r.config.Log.Info("stopped", "machine", r.machine)
-		return nil
+		return context.Cause(ctx)
 	case <-time.After(r.config.StopWithin + toEnd):
 		return fault.New(fault.Transient, "stop", "jobs", errHangs, "its machine is given up; another one takes it over")
 	}
@@ -135,8 +139,23 @@ func (r *runner) longest() time.Duration {
 	return longest + time.Minute
 }
 
-// register makes the jobs known. The first tick of a new one is the schedule's next.
+// fit refuses tables of another release. A machine that finds them leaves the jobs to the others.
+func (r *runner) fit(ctx context.Context, conn migrate.Querier) error {
+	err := migrate.Check(ctx, conn, schema, tables)
+	if err == nil {
+		err = r.config.Fit(ctx, conn)
+	}
+	if fault.ClassOf(err) == fault.Usage {
+		r.leave(err)
+	}
+	return err
+}
+
+// register makes the jobs known, in tables of this release. The first tick of a new one is the schedule's next.
 func (r *runner) register(ctx context.Context) error {
+	if err := r.fit(ctx, r.pool); err != nil {
+		return err
+	}
 	now, err := r.now(ctx)
 	if err != nil {
 		return err

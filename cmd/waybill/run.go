@@ -7,7 +7,9 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"waybill/exporter"
 	"waybill/internal/fault"
+	"waybill/internal/migrate"
 	"waybill/internal/span"
 	"waybill/jobs"
 )
@@ -31,8 +33,16 @@ func (c *runCommand) Run(ctx context.Context, env *environment) error {
 		list[i] = jobs.Job{Name: p.name, Schedule: p.schedule, Timeout: p.timeout, Run: env.performing(party, p.work)}
 	}
 	return jobs.Run(ctx, jobs.Config{
-		DatabaseURL: party.databaseURL, Jobs: list, Lease: c.Lease, StopWithin: c.StopWithin, Log: env.log,
+		DatabaseURL: party.databaseURL, Fit: party.fit(), Jobs: list, Lease: c.Lease, StopWithin: c.StopWithin, Log: env.log,
 	})
+}
+
+// fit returns what refuses tables of another release than this machine's.
+func (c *config) fit() func(context.Context, migrate.Querier) error {
+	if c.Export != nil {
+		return exporter.CheckTables
+	}
+	return c.consumer.CheckTables
 }
 
 // performing returns what does a party's work. Each run has an environment of its own, so that

@@ -12,7 +12,7 @@ GRANT EXECUTE ON FUNCTION patients.intake(text), patients.intake_apply(text), pa
 
 -- The register.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA intake TO patients_intake;
-REVOKE ALL ON intake.migration, intake.decision_migration FROM patients_intake;
+REVOKE INSERT, UPDATE, DELETE ON intake.migration, intake.decision_migration, intake.contract FROM patients_intake;
 REVOKE UPDATE, DELETE ON intake.decision FROM patients_intake;
 
 -- For --dry-run, which shows the events that would come of it. Leave it out where that is not wanted.

@@ -18,6 +18,7 @@ GRANT EXECUTE ON FUNCTION patients.record_death(uuid, text, timestamptz, timesta
 -- `waybill export`, and `status` and `trace` at the producer; status remembers whose receipts it has seen.
 GRANT USAGE ON SCHEMA patients, exporter TO patients_export;
 GRANT SELECT ON patients.outbox, patients.erasure, exporter.floor TO patients_export;
+GRANT SELECT ON patients.migration, exporter.migration, exporter.contract TO patients_export; -- the release compares itself with them
 GRANT SELECT, INSERT, UPDATE ON exporter.plan TO patients_export;
 -- For `rerun export`: it compares in a temporary table, and says who asked for a correction.
 DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO patients_export', current_database()); END $$;

@@ -7,9 +7,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"waybill/internal/connect"
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
+	"waybill/internal/migrate"
 )
 
 // session is one run: a connection that holds the partner's lock for as long as it lives.
@@ -41,13 +41,15 @@ func (d *Delivery) locked(ctx context.Context, work func(*session) error) (Summa
 }
 
 func (d *Delivery) connect(ctx context.Context) (*pgx.Conn, error) {
-	return connect.To(ctx, d.config.DatabaseURL, "delivery database", map[string]string{
+	return migrate.Connect(ctx, d.config.DatabaseURL, "delivery database", map[string]string{
 		"application_name":     "waybill deliver",
 		"search_path":          Schema(d.config.Partner),
 		"synchronous_commit":   "on", // a plan that is lost after its file was written would double its number
 		"statement_timeout":    "0",
 		"idle_session_timeout": "0",
 		"jit":                  "off",
+	}, func(ctx context.Context, conn migrate.Querier) error {
+		return migrate.Check(ctx, conn, Schema(d.config.Partner), migrate.Files(files, "migration"))
 	})
 }
 

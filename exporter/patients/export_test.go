@@ -2,24 +2,29 @@ package patients
 
 import (
 	"context"
-	"database/sql"
+	"testing/fstest"
+
+	"waybill/internal/migrate"
 )
 
 // Installed is the migration after which the triggers are there and the patients that were
 // there before have no events yet.
 const Installed = 5
 
-// MigrateTo stops after a migration, where an installation may be interrupted.
-func MigrateTo(ctx context.Context, databaseURL string, version int64) error {
-	db, err := sql.Open("pgx", databaseURL)
+// MigrateTo stops after that many migrations, where an installation may be interrupted.
+func MigrateTo(ctx context.Context, databaseURL string, count int) error {
+	entries, err := migrations.ReadDir("migrations")
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	provider, err := prepare(ctx, db)
-	if err != nil {
-		return err
+	first := fstest.MapFS{}
+	for _, entry := range entries[:count] {
+		name := "migrations/" + entry.Name()
+		data, err := migrations.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		first[name] = &fstest.MapFile{Data: data}
 	}
-	_, err = provider.UpTo(ctx, version)
-	return err
+	return migrate.Up(ctx, databaseURL, schema, migrate.Files(first, "migration"))
 }

@@ -14,18 +14,14 @@ package patients
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"errors"
-	"io/fs"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib" // the database/sql driver that goose needs
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 
 	"waybill/internal/fault"
+	"waybill/internal/migrate"
 )
 
 //go:embed migrations/*.sql
@@ -42,53 +38,26 @@ const (
 // tables that have rows already, which then become baseline events. Several may call it at
 // once; running it again changes nothing. Errors are [fault.Error].
 func Migrate(ctx context.Context, databaseURL string) error {
-	err := migrate(ctx, databaseURL)
+	err := migrate.Up(ctx, databaseURL, schema, tables)
 	for n := 1; n < attempts && lockNotAvailable(err); n++ {
 		select {
 		case <-ctx.Done():
 			return fault.Database("migrate", "patients", ctx.Err())
 		case <-time.After(pause):
 		}
-		err = migrate(ctx, databaseURL)
+		err = migrate.Up(ctx, databaseURL, schema, tables)
 	}
-	return fault.Database("migrate", "patients", err)
-}
-
-func migrate(ctx context.Context, databaseURL string) error {
-	db, err := sql.Open("pgx", databaseURL)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	provider, err := prepare(ctx, db)
-	if err != nil {
-		return err
-	}
-	_, err = provider.Up(ctx)
 	return err
 }
 
-// createSchema is for several at once: IF NOT EXISTS looks before it waits for the others.
-const createSchema = `DO $$ BEGIN
-	CREATE SCHEMA IF NOT EXISTS patients;
-EXCEPTION WHEN unique_violation THEN
-END $$`
-
-func prepare(ctx context.Context, db *sql.DB) (*goose.Provider, error) {
-	if _, err := db.ExecContext(ctx, createSchema); err != nil {
-		return nil, err
-	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, err
-	}
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
-	if err != nil {
-		return nil, err
-	}
-	return goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithSessionLocker(locker), goose.WithTableName("patients.migration"), goose.WithDisableGlobalRegistry(true))
+// CheckTables refuses tables that another release has migrated: see [migrate.Check].
+func CheckTables(ctx context.Context, conn migrate.Querier) error {
+	return migrate.Check(ctx, conn, schema, tables)
 }
+
+const schema = "patients"
+
+var tables = migrate.Files(migrations, "migration")
 
 func lockNotAvailable(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)

@@ -1,4 +1,4 @@
-// Package migrate brings the tables of one schema up to date.
+// Package migrate brings the tables of one schema up to date, and refuses those of another release.
 package migrate
 
 import (
@@ -16,13 +16,19 @@ import (
 	"waybill/internal/fault"
 )
 
-// A Step is one part of bringing a schema up to date. Running it again changes nothing.
-type Step func(ctx context.Context, db *sql.DB) error
+// A Step is one part of bringing a schema up to date. Taking it again changes nothing.
+type Step struct {
+	take func(ctx context.Context, db *sql.DB) error
+	mark *mark // nil for a step whose result has no revision
+}
+
+// Func returns a step of the caller's own.
+func Func(take func(ctx context.Context, db *sql.DB) error) Step { return Step{take: take} }
 
 // Up makes the schema unless it is there, and takes the steps in it: it is the search_path. pg_temp
 // comes last, for functions made with SET search_path FROM CURRENT: it would else come first, and
-// their callers' temporary tables hide the schema's own.
-// Several may call it at once. Errors are of package fault.
+// their callers' temporary tables hide the schema's own. Tables that a later release has migrated are
+// refused. Several may call it at once. Errors are of package fault.
 func Up(ctx context.Context, databaseURL, schema string, steps ...Step) error {
 	config, err := connect.Config(databaseURL, map[string]string{
 		"application_name": "waybill migrate",
@@ -33,8 +39,11 @@ func Up(ctx context.Context, databaseURL, schema string, steps ...Step) error {
 	}
 	db := stdlib.OpenDB(*config)
 	defer db.Close()
+	if err := notAhead(ctx, db, schema, steps); err != nil {
+		return fault.Database("migrate", schema, err)
+	}
 	for _, step := range append([]Step{makeSchema(schema)}, steps...) {
-		if err := step(ctx, db); err != nil {
+		if err := step.take(ctx, db); err != nil {
 			return fault.Database("migrate", schema, err)
 		}
 	}
@@ -52,16 +61,16 @@ func makeSchema(name string) Step {
 // by two.
 func Statement(text string) Step {
 	const key = 0x6d69677261746500 // "migrate"
-	return func(ctx context.Context, db *sql.DB) error {
+	return Func(func(ctx context.Context, db *sql.DB) error {
 		_, err := db.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d);\n%s", int64(key), text))
 		return err
-	}
+	})
 }
 
 // Files runs what is pending of the goose migrations in the folder migrations/, and notes them in
 // a table of the schema.
 func Files(files fs.FS, table string) Step {
-	return func(ctx context.Context, db *sql.DB) error {
+	take := func(ctx context.Context, db *sql.DB) error {
 		provider, err := newProvider(db, files, table)
 		if err != nil {
 			return fault.New(fault.Usage, "read", "migrations", err, "")
@@ -69,6 +78,16 @@ func Files(files fs.FS, table string) Step {
 		_, err = provider.Up(ctx)
 		return err
 	}
+	return Step{take, &mark{"migration", "SELECT max(version_id)::text FROM %s." + table + " WHERE is_applied", newest(files)}}
+}
+
+// Contract notes in the schema's table contract which revision of the contract its tables follow:
+// major.minor.patch, of which the last says nothing about tables.
+func Contract(version string) Step {
+	step := Statement(fmt.Sprintf(`CREATE TABLE IF NOT EXISTS contract (one boolean PRIMARY KEY DEFAULT true CHECK (one), version text NOT NULL);
+		INSERT INTO contract (version) VALUES ('%s') ON CONFLICT (one) DO UPDATE SET version = excluded.version`, version))
+	step.mark = &mark{"contract", "SELECT version FROM %s.contract", func() (string, error) { return version, nil }}
+	return step
 }
 
 func newProvider(db *sql.DB, files fs.FS, table string) (*goose.Provider, error) {

@@ -18,8 +18,8 @@ import (
 	"waybill/exchange"
 	"waybill/importer/intake/drop"
 	"waybill/importer/intake/register"
-	"waybill/internal/connect"
 	"waybill/internal/fault"
+	"waybill/internal/migrate"
 	"waybill/internal/spool"
 )
 
@@ -152,7 +152,7 @@ func (in *Inbox) open(ctx context.Context) (done func(), err error) {
 	if in.spool, err = spool.Open(in.Spool, "intake-"+in.Partner); err != nil {
 		return nil, err
 	}
-	in.conn, err = connect.To(ctx, in.DatabaseURL, in.Partner, map[string]string{"application_name": "waybill intake " + in.Partner})
+	in.conn, err = migrate.Connect(ctx, in.DatabaseURL, in.Partner, map[string]string{"application_name": "waybill intake " + in.Partner}, register.CheckTables)
 	if err != nil {
 		in.spool.Close()
 		return nil, err

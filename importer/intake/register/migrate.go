@@ -10,6 +10,7 @@ import (
 	"waybill/exchange"
 	"waybill/internal/decision"
 	"waybill/internal/migrate"
+	"waybill/schemas"
 )
 
 //go:embed migrations/*.sql
@@ -23,5 +24,15 @@ func Decisions(ctx context.Context, db DB) exchange.Fact { return decision.Exami
 // Migrate brings the schema intake up to date. Several may call it at once; running it again changes
 // nothing. Errors are [fault.Error].
 func Migrate(ctx context.Context, databaseURL string) error {
-	return migrate.Up(ctx, databaseURL, schema, migrate.Files(migrations, "migration"), decision.Migrate)
+	return migrate.Up(ctx, databaseURL, schema, tables()...)
+}
+
+// CheckTables refuses tables that another release has migrated: see [migrate.Check].
+func CheckTables(ctx context.Context, conn migrate.Querier) error {
+	return migrate.Check(ctx, conn, schema, tables()...)
+}
+
+// tables notes the contract too: the rows that intake hands over have its columns.
+func tables() []migrate.Step {
+	return []migrate.Step{migrate.Files(migrations, "migration"), decision.Migrate, migrate.Contract(schemas.PatientEvents().Version)}
 }

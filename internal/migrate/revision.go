@@ -1,0 +1,138 @@
+package migrate
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/pressly/goose/v3"
+
+	"waybill/internal/connect"
+	"waybill/internal/fault"
+)
+
+// mark is how far a step has brought the tables, and how far this release would bring them.
+type mark struct {
+	of    string                 // "migration" or "contract"
+	read  string                 // SQL, with %s for the schema
+	known func() (string, error) // 12 or 1.0.0
+}
+
+// Querier is a connection or a transaction.
+type Querier interface {
+	QueryRow(ctx context.Context, sql string, arguments ...any) pgx.Row
+}
+
+// Connect opens a connection to tables that check finds to be of this release: see [connect.To].
+func Connect(ctx context.Context, databaseURL, subject string, settings map[string]string, check func(context.Context, Querier) error) (*pgx.Conn, error) {
+	conn, err := connect.To(ctx, databaseURL, subject, settings)
+	if err != nil {
+		return nil, err
+	}
+	if err := check(ctx, conn); err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return conn, nil
+}
+
+// Check compares the schema's tables with what the steps of this release make of them. Tables that are
+// ahead or behind are refused, with class [fault.Usage]: an older release would write rows without the
+// columns that it does not know, and erase people and leave those; a newer one would fail half-way.
+func Check(ctx context.Context, conn Querier, schema string, steps ...Step) error {
+	var found string
+	if err := conn.QueryRow(ctx, query(schema, steps)).Scan(&found); err != nil {
+		return fault.Database("check", "tables of "+schema, err)
+	}
+	order, err := compare(schema, steps, found)
+	if err == nil && order < 0 {
+		err = fault.New(fault.Usage, "check", "tables of "+schema, errors.New("an older release made them"), "run `waybill migrate` with this configuration")
+	}
+	return err
+}
+
+// notAhead is Check before migrating: tables that are missing or behind are what migrating is for.
+func notAhead(ctx context.Context, db *sql.DB, schema string, steps []Step) error {
+	const undefinedTable, invalidSchemaName = "42P01", "3F000"
+	var found string
+	err := db.QueryRowContext(ctx, query(schema, steps)).Scan(&found)
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && (pg.Code == undefinedTable || pg.Code == invalidSchemaName) {
+		return nil
+	}
+	if err == nil {
+		_, err = compare(schema, steps, found)
+	}
+	return err
+}
+
+// query returns SQL whose result is how far each step has brought the tables: "12 4 1.0.0".
+func query(schema string, steps []Step) string {
+	reads := []string{"''"}
+	for _, m := range marks(steps) {
+		reads = append(reads, "coalesce(("+fmt.Sprintf(m.read, pgx.Identifier{schema}.Sanitize())+"), '0')")
+	}
+	return "SELECT concat_ws(' ', " + strings.Join(reads, ", ") + ")"
+}
+
+// compare returns -1 where the tables are behind this release, and an error where they are ahead.
+func compare(schema string, steps []Step, found string) (order int, err error) {
+	for i, at := range strings.Fields(found) {
+		m := marks(steps)[i]
+		known, err := m.known()
+		if err != nil {
+			return 0, fault.New(fault.Usage, "read", "migrations", err, "")
+		}
+		switch slices.Compare(numbers(at), numbers(known)) {
+		case 1:
+			return 1, fault.New(fault.Usage, "check", "tables of "+schema,
+				fmt.Errorf("a later release has migrated them: %s there %s, in this release %s", m.of, at, known),
+				"install that release on this machine, or a later one")
+		case -1:
+			order = -1
+		}
+	}
+	return order, nil
+}
+
+func marks(steps []Step) (list []*mark) {
+	for _, step := range steps {
+		if step.mark != nil {
+			list = append(list, step.mark)
+		}
+	}
+	return list
+}
+
+// numbers returns the first two numbers of 12 or 1.0.0: the third is of words.
+func numbers(version string) []int {
+	var list []int
+	for _, text := range strings.SplitN(version, ".", 3)[:min(2, strings.Count(version, ".")+1)] {
+		n, _ := strconv.Atoi(text)
+		list = append(list, n)
+	}
+	return list
+}
+
+// newest returns the number of the last migration.
+func newest(files fs.FS) func() (string, error) {
+	return func() (string, error) {
+		names, err := fs.Glob(files, "migrations/*.sql")
+		if err != nil || len(names) == 0 {
+			return "0", err
+		}
+		last, err := goose.NumericComponent(slices.MaxFunc(names, func(a, b string) int {
+			x, _ := goose.NumericComponent(a)
+			y, _ := goose.NumericComponent(b)
+			return cmp.Compare(x, y)
+		}))
+		return strconv.FormatInt(last, 10), err
+	}
+}
