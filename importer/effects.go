@@ -102,7 +102,7 @@ type heldError struct {
 	at       exchange.Position
 	consumer string
 	brake    int
-	rerun    bool
+	own      bool             // it has a brake of its own
 	effects  map[string]int64 // of the braked kinds
 }
 
@@ -117,8 +117,8 @@ func (e *heldError) Error() string {
 
 func (e *heldError) fault() error {
 	hint := fmt.Sprintf("see `waybill import %s --dry-run`; if it is right, `waybill import %[1]s --approve %d@%s --reason TEXT`", e.consumer, e.at.Batch, Digits(e.at.Hash))
-	if e.rerun {
-		hint = "see it with --dry-run; if it is right, give this re-run a --brake of its own"
+	if e.own {
+		hint = "see it with --dry-run; if it is right, give this command a --brake of its own"
 	}
 	return fault.New(fault.Held, "load", fmt.Sprintf("batch %d", e.at.Batch), e, hint)
 }
@@ -129,14 +129,14 @@ func (l *load) brake(ctx context.Context) error {
 	if l.config.Brake == 0 {
 		return nil
 	}
-	if !l.mode.rerun { // what was approved is what the batch did at the time
+	if !l.mode.own() { // what was approved is what the batch did at the time
 		approved, err := l.approved(ctx)
 		if err != nil || approved {
 			return err
 		}
 	}
-	held := &heldError{at: l.batch.entry.Position(), consumer: l.consumer.Name, brake: l.config.Brake, rerun: l.mode.rerun, effects: map[string]int64{}}
-	over := !l.mode.rerun && l.checkpoint.held == held.at.Batch // what took the place of a held batch is held too
+	held := &heldError{at: l.batch.entry.Position(), consumer: l.consumer.Name, brake: l.config.Brake, own: l.mode.own(), effects: map[string]int64{}}
+	over := !l.mode.own() && l.checkpoint.held == held.at.Batch // what took the place of a held batch is held too
 	for kind, count := range l.summary.Effects {
 		if l.consumer.braked(kind) {
 			held.effects[kind] = l.tally[kind] + count
@@ -159,10 +159,10 @@ func (l *load) approved(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// noteHeld records, outside the rolled-back load, that the batch awaits a person. A re-run does
-// not: it is a person's already.
+// noteHeld records, outside the rolled-back load, that the batch awaits a person. A person's own
+// command does not.
 func (l *load) noteHeld(ctx context.Context, held *heldError) error {
-	if held.rerun {
+	if held.own {
 		return held.fault()
 	}
 	effects, err := json.Marshal(held.effects)

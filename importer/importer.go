@@ -157,6 +157,13 @@ type Options struct {
 	Pass *Decision
 	// FromSnapshot goes on from that snapshot, if the batch that is next is gone for good.
 	FromSnapshot *Decision
+	// Resync makes the states equal to that snapshot, wherever the consumer is, and loads nothing else. The
+	// brake bounds it; as with a re-run there is nothing to approve.
+	Resync *Decision
+}
+
+func (o Options) decides() bool {
+	return o.Approve != nil || o.Pass != nil || o.FromSnapshot != nil || o.Resync != nil
 }
 
 // Decision is a person's word on one batch.
@@ -208,13 +215,17 @@ func (i *Importer) Run(ctx context.Context, options Options) (Summary, error) {
 		if err := s.decide(ctx, options); err != nil {
 			return err
 		}
-		err := s.follow(ctx)
+		follow := s.follow
+		if options.Resync != nil {
+			follow = func(ctx context.Context) error { return s.resync(ctx, *options.Resync) }
+		}
+		err := follow(ctx)
 		if !options.DryRun {
 			s.summary.ReceiptOwed = s.writeReceipt(ctx)
 		}
 		return err
 	})
-	if errors.Is(err, errRunning) && options.Approve == nil && options.Pass == nil && options.FromSnapshot == nil {
+	if errors.Is(err, errRunning) && !options.decides() {
 		summary.Running, err = true, nil
 	}
 	return summary, err

@@ -30,11 +30,15 @@ type load struct {
 
 // loadMode tells the first load of a batch from a re-run.
 type loadMode struct {
-	rerun   bool // leave the checkpoint where it is
-	reapply bool // reconcile all of the batch's patients, not only those whose state changed
+	rerun   bool      // leave the checkpoint where it is
+	reapply bool      // reconcile all of the batch's patients, not only those whose state changed
+	resync  *Decision // make the states equal to the snapshot's
 	reason  string
 	person  string
 }
+
+// own reports whether the load is a person's own command, which takes a brake of its own and no approval.
+func (m loadMode) own() bool { return m.rerun || m.resync != nil }
 
 // load applies a fetched batch whole, or leaves no trace of it.
 func (s *session) load(ctx context.Context, batch *fetched, mode loadMode) (err error) {
@@ -163,6 +167,9 @@ func (l *load) lock(ctx context.Context) error {
 	if err := l.tx.QueryRow(ctx, `SELECT batch, hash FROM checkpoint FOR UPDATE`).Scan(&batch, &hash); err != nil {
 		return err
 	}
+	if l.mode.resync != nil {
+		return l.rewind(ctx)
+	}
 	m := l.batch.manifest()
 	if !l.mode.rerun && (batch != m.Batch-1 || hash != m.Previous && m.Batch > 0) {
 		return fault.New(fault.Transient, "load", l.batch.name(), fmt.Errorf("the checkpoint is at batch %d: another importer has moved it", batch), "")
@@ -196,6 +203,11 @@ func (l *load) apply(ctx context.Context) error {
 }
 
 func (l *load) project(ctx context.Context) error {
+	if l.mode.resync != nil {
+		if _, err := l.tx.Exec(ctx, l.sql.doubt); err != nil {
+			return err
+		}
+	}
 	if l.asked() {
 		if err := l.tx.QueryRow(ctx, foreseen).Scan(&l.summary.Inserted, &l.summary.Unchanged); err != nil {
 			return err
@@ -221,6 +233,11 @@ func (l *load) project(ctx context.Context) error {
 			return err
 		}
 	}
+	if l.mode.resync != nil {
+		if _, err := l.tx.Exec(ctx, unheard); err != nil {
+			return err
+		}
+	}
 	if l.mode.reapply {
 		if _, err := l.tx.Exec(ctx, reapply); err != nil {
 			return err
@@ -236,7 +253,7 @@ func (l *load) project(ctx context.Context) error {
 }
 
 // asked reports whether a person asked for the load, and wants to know what it did not change too.
-func (l *load) asked() bool { return l.mode.rerun || l.dryRun != nil }
+func (l *load) asked() bool { return l.mode.own() || l.dryRun != nil }
 
 // write runs a statement in the form that suits its table and returns the rows written. Nobody
 // else fills the table meanwhile: the checkpoint is locked.

@@ -45,6 +45,7 @@ func (l *load) committed() {
 		m := l.batch.manifest()
 		l.checkpoint.batch, l.checkpoint.hash, l.checkpoint.log = m.Batch, l.batch.entry.Hash, m.Log
 		l.checkpoint.generation, l.checkpoint.windowTo = m.Generation, m.Window.To.Time
+		l.checkpoint.receipt = min(l.checkpoint.receipt, m.Batch-1) // a resync may have gone back
 		l.checkpoint.heartbeat = time.Duration(m.HeartbeatSeconds) * time.Second
 	}
 	l.summary.Duration = time.Since(l.started)

@@ -17,6 +17,7 @@ type statements struct {
 	project    write // staging → patient, changed
 	append     write // staging → the consumer's table
 	erasures   erasures
+	doubt      string // of a resync
 }
 
 // write is a statement in two forms: for a table that may hold what comes, and for an empty one,
@@ -26,12 +27,15 @@ type write struct{ table, merge, fill string }
 const orderKey = "generation, version, revision"
 
 func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
-	var names, definitions, additions, incoming []string
+	var names, definitions, additions, incoming, same []string
 	for _, c := range contract.Columns {
 		definition := c.Name + " " + c.SQLType()
 		names = append(names, c.Name)
 		definitions = append(definitions, definition)
 		incoming = append(incoming, "excluded."+c.Name)
+		if c.Name != "event" && c.Name != "baseline" { // which tell how a state came, and not what it is
+			same = append(same, fmt.Sprintf("s.%[1]s IS NOT DISTINCT FROM p.%[1]s", c.Name))
+		}
 		if c.Name != "patient_id" {
 			additions = append(additions, "ALTER TABLE patient ADD COLUMN IF NOT EXISTS "+definition)
 		}
@@ -64,6 +68,7 @@ func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
 			fill:  appendTo(appended, columns, ""),
 		},
 		erasures: erasuresFor(contract, appended),
+		doubt:    doubt(strings.Join(same, " AND ")),
 	}
 }
 

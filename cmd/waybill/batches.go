@@ -17,6 +17,7 @@ type batchesCommand struct {
 // batchRow is one row of the answer.
 type batchRow struct {
 	*schemas.Manifest
+	Hash    string `json:"hash"`              // of the manifest's file, which the next batch's `previous` and decisions name
 	Unusual string `json:"unusual,omitempty"` // event types far above the batches before
 }
 
@@ -38,7 +39,7 @@ func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
 		if err != nil {
 			return err
 		}
-		rows = append(rows, batchRow{Manifest: entry.Manifest})
+		rows = append(rows, batchRow{Manifest: entry.Manifest, Hash: entry.Hash})
 	}
 	markUnusual(rows)
 	return env.printBatches(rows, zone)

@@ -20,7 +20,9 @@ type importCommand struct {
 	Approve      *seen  `xor:"decision" placeholder:"N" help:"Let held batch N be applied."`
 	Pass         *seen  `xor:"decision" placeholder:"N" help:"Leave poison batch N behind, if a later snapshot or correction covers it."`
 	FromSnapshot *seen  `xor:"decision" placeholder:"N" help:"Go on from snapshot N, if the next batch was pruned or is gone for good."`
-	Reason       string `placeholder:"TEXT" help:"Why; kept in the ledger. Needed with --approve, --pass and --from-snapshot."`
+	Resync       *seen  `xor:"decision" placeholder:"N" help:"Make this service's states equal to snapshot N, whatever was loaded, as after somebody else wrote the log."`
+	Brake        string `placeholder:"N" help:"With --resync: a brake for it, in place of the configured one: a number, or off."`
+	Reason       string `placeholder:"TEXT" help:"Why; kept with the decision. Needed with --approve, --pass, --from-snapshot and --resync."`
 }
 
 func (c *importCommand) Run(ctx context.Context, env *environment) error {
@@ -29,8 +31,16 @@ func (c *importCommand) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	if !c.DryRun {
-		decided := c.Approve != nil || c.Pass != nil || c.FromSnapshot != nil
+		decided := c.Approve != nil || c.Pass != nil || c.FromSnapshot != nil || c.Resync != nil
 		env.noting = noting{party: party, work: "import", wellOnly: decided}
+	}
+	if c.Brake != "" {
+		if c.Resync == nil {
+			return fault.New(fault.Usage, "import", c.Consumer, errors.New("--brake is for --resync"), "`brake` in the configuration is for every run")
+		}
+		if party.Import.Brake, err = parseBrake(c.Brake); err != nil {
+			return fault.New(fault.Usage, "read", "--brake", err, "")
+		}
 	}
 	i, err := party.importer(env)
 	if err != nil {
@@ -38,6 +48,7 @@ func (c *importCommand) Run(ctx context.Context, env *environment) error {
 	}
 	summary, err := i.Run(ctx, importer.Options{
 		DryRun: c.DryRun, Approve: c.Approve.decision(c.Reason), Pass: c.Pass.decision(c.Reason), FromSnapshot: c.FromSnapshot.decision(c.Reason),
+		Resync: c.Resync.decision(c.Reason),
 	})
 	env.idle = summary.Running
 	return errors.Join(env.printImport(summary, err != nil), err)
