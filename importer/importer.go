@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"waybill/exchange"
+	"waybill/internal/connect"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -45,6 +46,9 @@ type Config struct {
 	Grace time.Duration
 	// Lease is how long an importer may be silent before another takes its place.
 	Lease time.Duration
+	// LockWait is how long a transaction may wait for locks that others hold, and others for one
+	// that is waiting. Then it is rolled back, and the run is transient.
+	LockWait time.Duration
 	// ActWithin bounds the age of a death that was found rather than seen to happen: older
 	// ones are historic and have no effects. Zero is the default; see [Unlimited].
 	ActWithin time.Duration
@@ -78,6 +82,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.Lease == 0 {
 		c.Lease = 2 * time.Minute
+	}
+	if c.LockWait == 0 {
+		c.LockWait = connect.DefaultLockWait
 	}
 	if c.ActWithin == 0 {
 		c.ActWithin = 30 * 24 * time.Hour
@@ -117,6 +124,8 @@ func (c Config) validate() error {
 		problem = fmt.Sprintf("instance %q: use lower-case letters, digits and hyphens", c.Instance)
 	case c.Grace < 0 || c.Lease < time.Second:
 		problem = "grace is negative, or lease under a second"
+	case c.LockWait < time.Millisecond:
+		problem = "lock wait under a millisecond"
 	case c.Brake < 0 || c.QuarantineRows < 0:
 		problem = "brake or quarantine is negative"
 	default:
@@ -243,7 +252,7 @@ func (i *Importer) leased(ctx context.Context, a access, work func(*session, con
 	defer s.close()
 	held, cancel := s.keepLease(ctx)
 	defer cancel()
-	err = work(s, held)
+	err = s.waits.Explain(work(s, held))
 	if cause := context.Cause(held); err != nil && cause != nil && ctx.Err() == nil {
 		err = cause
 	}

@@ -44,7 +44,8 @@ func (s *session) takeLease(ctx context.Context) error {
 		}
 		_, err = tx.Exec(ctx, `
 			INSERT INTO lease (pid, backend_start, until) VALUES ($1, $2, clock_timestamp() + $3)
-			ON CONFLICT (one) DO UPDATE SET (pid, backend_start, until) = (excluded.pid, excluded.backend_start, excluded.until)`,
+			ON CONFLICT (one) DO UPDATE
+			SET (pid, backend_start, role, until) = (excluded.pid, excluded.backend_start, excluded.role, excluded.until)`,
 			s.backend.pid, s.backend.started, s.config.Lease)
 		return err
 	})
@@ -57,14 +58,17 @@ func (s *session) takeLease(ctx context.Context) error {
 // evict terminates the backend of a holder past its lease, and tells whether there was one.
 func evict(ctx context.Context, tx pgx.Tx) (bool, error) {
 	var pid int32
-	var expired, rerun bool
-	err := tx.QueryRow(ctx, `SELECT lease.pid, lease.until < clock_timestamp(), a.application_name LIKE $1
-		FROM lease JOIN pg_stat_activity a ON a.pid = lease.pid AND a.backend_start = lease.backend_start`, reruns).Scan(&pid, &expired, &rerun)
+	var role string
+	var expired, rerun, hidden bool
+	err := tx.QueryRow(ctx, `SELECT lease.pid, lease.role, lease.until < clock_timestamp(), a.application_name LIKE $1, a.backend_start IS NULL
+		FROM lease JOIN pg_stat_activity a ON `+holdsLease, reruns).Scan(&pid, &role, &expired, &rerun, &hidden)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows): // nobody, or a holder whose backend is gone
 		return false, nil
 	case err != nil:
 		return false, err
+	case hidden:
+		return false, outOfReach(pid, role, errors.New("this role may not see it"))
 	case !expired && rerun:
 		return false, errRerunning
 	case !expired:
@@ -73,12 +77,25 @@ func evict(ctx context.Context, tx pgx.Tx) (bool, error) {
 	const waitMilliseconds = 10_000
 	var gone bool
 	if err := tx.QueryRow(ctx, `SELECT pg_terminate_backend($1, $2)`, pid, waitMilliseconds).Scan(&gone); err != nil {
+		if fault.ClassOf(fault.Database("", "", err)) == fault.Usage {
+			err = outOfReach(pid, role, errors.New("it is past its lease, and this role may not end it"))
+		}
 		return false, err
 	}
 	if !gone {
 		return false, errors.New("the backend of an importer past its lease does not end")
 	}
 	return true, nil
+}
+
+// holdsLease joins the lease to the session that holds it. When that began, PostgreSQL shows to the
+// session's own role, and to those that may see all.
+const holdsLease = `a.pid = lease.pid AND (a.backend_start = lease.backend_start OR a.backend_start IS NULL AND a.usename = lease.role)`
+
+// outOfReach is a holder that may be live, frozen or gone, for all that this role can find out or do.
+func outOfReach(pid int32, role string, why error) error {
+	return fault.New(fault.Usage, "take the lease from", fmt.Sprintf("process %d of role %s", pid, role), why,
+		"connect all importers of a consumer as the same role; or, once: GRANT pg_read_all_stats, pg_signal_backend to this one")
 }
 
 // keepLease renews the lease until the returned function is called. The returned context ends

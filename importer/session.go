@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"waybill/internal/connect"
 	"waybill/internal/fault"
 	"waybill/internal/spool"
 )
@@ -23,6 +24,7 @@ type session struct {
 	*Importer
 	conn       *pgx.Conn
 	renewer    *pgx.Conn // renews the lease while conn is busy
+	waits      *connect.Waits
 	backend    backend
 	spool      *spool.Folder
 	checkpoint checkpoint
@@ -36,6 +38,7 @@ func (i *Importer) open(ctx context.Context, a access) (_ *session, err error) {
 	s.summary = Summary{Consumer: i.consumer.Name, Batches: []BatchSummary{}, DryRun: a.dryRun, Observed: i.config.Observe}
 	defer func() {
 		if err != nil {
+			err = s.waits.Explain(err)
 			s.close()
 		}
 	}()
@@ -47,6 +50,9 @@ func (i *Importer) open(ctx context.Context, a access) (_ *session, err error) {
 		return nil, err
 	}
 	if s.renewer, err = i.connect(ctx, name); err != nil {
+		return nil, err
+	}
+	if s.waits, err = connect.LimitWaits(ctx, i.config.DatabaseURL, s.conn, i.config.LockWait); err != nil {
 		return nil, err
 	}
 	if err := s.enter(ctx, a); err != nil {
@@ -120,6 +126,9 @@ func (s *session) now(ctx context.Context) (time.Time, error) {
 func (s *session) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	if s.waits != nil {
+		s.waits.End()
+	}
 	if s.dryRun != nil {
 		_ = s.dryRun.Rollback(ctx)
 	}

@@ -124,15 +124,3 @@ func TestAnImportWaitsForStaffAndLeavesTheirEdit(t *testing.T) {
 		t.Error(diff)
 	}
 }
-
-// awaitBlocked waits until the import waits for that backend, or has ended.
-func (c *clinic) awaitBlocked(pid uint32, done <-chan error) {
-	c.Helper()
-	watcher := c.connection(c.config.DatabaseURL)
-	for blocked := false; !blocked && len(done) == 0; {
-		if err := watcher.QueryRow(c.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1::integer = ANY (pg_blocking_pids(pid))), pg_sleep(0.01)`, int32(pid)).
-			Scan(&blocked, nil); err != nil {
-			c.Fatal(err)
-		}
-	}
-}

@@ -53,7 +53,7 @@ func ReadStatus(ctx context.Context, databaseURL string, consumer *Consumer) (St
 	err = conn.QueryRow(ctx, `
 		SELECT batch, hash, generation, window_to, heartbeat, applied_at, held_batch, held_effects, CASE WHEN held_batch = seen_batch THEN seen_hash ELSE '' END,
 		    pending_batch, pending_why, pending_since, (SELECT count(*) FROM quarantine), clock_timestamp(),
-		    EXISTS (SELECT FROM lease JOIN pg_stat_activity a ON a.pid = lease.pid AND a.backend_start = lease.backend_start)
+		    EXISTS (SELECT FROM lease JOIN pg_stat_activity a ON `+holdsLease+`)
 		FROM checkpoint`).Scan(&s.Batch, &s.Hash, &s.Generation, &windowTo, &heartbeat, &s.AppliedAt, &s.Held, &s.HeldEffects, &s.HeldHash,
 		&s.Pending, &why, &s.PendingSince, &s.Quarantined, &s.Now, &s.Running)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -57,10 +57,28 @@ func (s *session) enterInLine(ctx context.Context) error {
 // lineKey is of the advisory lock that whoever is in line holds: "wayb" in ASCII, and the consumer.
 const lineKey = `2002876770, hashtext(current_schema())`
 
-// letPass waits until nobody is in line.
+// letPass waits until nobody is in line. It asks again and again: waits for locks are bounded.
 func (s *session) letPass(ctx context.Context) error {
-	_, err := s.conn.Exec(ctx, `SELECT pg_advisory_unlock(`+lineKey+`) FROM (SELECT pg_advisory_lock(`+lineKey+`)) AS passed`)
-	return s.outOfTime(ctx, err)
+	return s.await(ctx, func() (empty bool, err error) {
+		err = s.conn.QueryRow(ctx, `SELECT CASE WHEN pg_try_advisory_lock(`+lineKey+`) THEN pg_advisory_unlock(`+lineKey+`) ELSE false END`).Scan(&empty)
+		return empty, err
+	})
+}
+
+// await tries until it succeeds, fails, or the context's time is up.
+func (s *session) await(ctx context.Context, try func() (bool, error)) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if done, err := try(); done || err != nil {
+			return s.outOfTime(ctx, err)
+		}
+		select {
+		case <-ctx.Done():
+			return s.outOfTime(ctx, ctx.Err())
+		case <-tick.C:
+		}
+	}
 }
 
 // outOfTime returns errRunning in place of what comes of having waited long enough.
@@ -73,17 +91,11 @@ func (s *session) outOfTime(ctx context.Context, err error) error {
 
 // awaitLease tries until it has the lease or the context's time is up.
 func (s *session) awaitLease(ctx context.Context) error {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	return s.await(ctx, func() (bool, error) {
 		err := s.takeLease(ctx)
-		if !errors.Is(err, errRunning) {
-			return s.outOfTime(ctx, err)
+		if errors.Is(err, errRunning) {
+			return false, nil
 		}
-		select {
-		case <-ctx.Done():
-			return s.outOfTime(ctx, ctx.Err())
-		case <-tick.C:
-		}
-	}
+		return err == nil, err
+	})
 }

@@ -55,7 +55,7 @@ func (f *fence) take(ctx context.Context, r *runner) (bool, error) {
 	var name string
 	err := f.conn.QueryRow(ctx, `
 		UPDATE jobs.run SET machine = $2, started_at = clock_timestamp(), until = clock_timestamp() + $3,
-			pid = a.pid, backend_start = a.backend_start
+			pid = a.pid, backend_start = a.backend_start, role = a.usename
 		FROM pg_stat_activity a
 		WHERE a.pid = pg_backend_pid() AND id = $1 AND started_at IS NULL AND finished_at IS NULL AND job = ANY ($4)
 			AND NOT EXISTS (SELECT FROM jobs.job j WHERE j.name = run.job AND j.paused_at IS NOT NULL)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"waybill/internal/connect"
 	"waybill/internal/fault"
@@ -769,4 +771,47 @@ func TestAMachineOfAnotherReleaseLeaves(t *testing.T) {
 	if old.Load() != 1 || new.Load() != 1 {
 		t.Errorf("runs of the old release %d, of the new %d", old.Load(), new.Load())
 	}
+}
+
+// A machine whose connection this role may not see is not taken for gone; past its lease, what is
+// missing is named, and the other machines' runs are seen to all the same.
+func TestAnotherRolesMachineIsNotTakenForGone(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	super, err := pgx.Connect(t.Context(), pgtest.Server(t).SuperURL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer super.Close(t.Context())
+	if _, err := super.Exec(t.Context(), `CREATE ROLE rotated LOGIN PASSWORD 'opensesame'; GRANT service TO rotated`); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword("rotated", "opensesame")
+	other, err := pgx.Connect(t.Context(), u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(t.Context())
+	if _, err := other.Exec(t.Context(), `INSERT INTO jobs.run (job, cause, machine, started_at, until, pid, backend_start, role)
+		SELECT 'theirs', 'tick', 'elsewhere', now(), 'infinity', pid, backend_start, usename FROM pg_stat_activity WHERE pid = pg_backend_pid()`); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pgxpool.New(t.Context(), p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	r := &runner{queue: p.desk.queue, config: Config{Log: slog.New(slog.DiscardHandler)}, pool: pool}
+	if found, err := r.takeOver(t.Context()); found || err != nil {
+		t.Errorf("a live run of another role: taken over %t, %v", found, err)
+	}
+	p.exec(`UPDATE jobs.run SET until = '-infinity'`)
+	if found, err := r.takeOver(t.Context()); found || fault.ClassOf(err) != fault.Usage {
+		t.Errorf("a run of another role that is past its lease: taken over %t, %v (%s)", found, err, fault.ClassOf(err))
+	}
+	p.until(`SELECT count(*) = 1 FROM jobs.run WHERE job = 'theirs' AND finished_at IS NULL`)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"waybill/internal/connect"
+	"waybill/internal/fault"
 )
 
 // tend sees to what machines that are gone left behind. Every machine does, whoever leads.
@@ -20,13 +21,10 @@ func (r *runner) tend(ctx context.Context) error {
 	}
 	for {
 		found, err := r.takeOver(ctx)
-		if err != nil {
-			return err
-		}
-		if !found {
-			return pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		if !found || err != nil { // what can't be taken over must not keep the rest from being delivered
+			return errors.Join(err, pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
 				return errors.Join(r.redeliver(ctx, tx, "", forgotten), sweep(ctx, tx))
-			})
+			}))
 		}
 	}
 }
@@ -60,7 +58,13 @@ type orphan struct {
 	Delivery  *int64
 	Canceller *string
 	Alive     bool // its connection stands, and its lease has run out
+	Hidden    bool // by PostgreSQL, since its role is another
+	Role      string
 }
+
+// standsFor joins a run to the connection that stands for its machine. When that began, PostgreSQL
+// shows to the connection's own role, and to those that may see all.
+const standsFor = `a.pid = run.pid AND (a.backend_start = run.backend_start OR a.backend_start IS NULL AND a.usename = run.role)`
 
 // takeOver ends one run whose machine was killed, cut off or frozen, and asks for another in its
 // place, unless somebody has cancelled it. It tells whether there was one.
@@ -68,11 +72,10 @@ func (r *runner) takeOver(ctx context.Context) (found bool, err error) {
 	err = pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			SELECT id, job, arguments, attempt, coalesce(person, ''), coalesce(reason, ''), machine, delivery, cancelled_by,
-				EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = run.pid AND a.backend_start = run.backend_start) AS alive
-			FROM jobs.run
-			WHERE started_at IS NOT NULL AND finished_at IS NULL AND (until < clock_timestamp()
-				OR NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = run.pid AND a.backend_start = run.backend_start))
-			ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`)
+				a.pid IS NOT NULL AS alive, a.pid IS NOT NULL AND a.backend_start IS NULL AS hidden, coalesce(run.role, '')
+			FROM jobs.run LEFT JOIN pg_stat_activity a ON `+standsFor+`
+			WHERE started_at IS NOT NULL AND finished_at IS NULL AND (until < clock_timestamp() OR a.pid IS NULL)
+			ORDER BY a.pid IS NOT NULL AND a.backend_start IS NULL, id LIMIT 1 FOR UPDATE OF run SKIP LOCKED`)
 		if err != nil {
 			return err
 		}
@@ -82,6 +85,10 @@ func (r *runner) takeOver(ctx context.Context) (found bool, err error) {
 		}
 		if err != nil {
 			return err
+		}
+		if lost.Hidden {
+			return fault.New(fault.Usage, "take over", fmt.Sprintf("run %d of role %s", lost.ID, lost.Role), errors.New("its machine is past its lease, and this role may not see it"),
+				"connect all machines as the same role; or, once: GRANT pg_read_all_stats, pg_signal_backend to this one")
 		}
 		found = true
 		return r.bury(ctx, tx, lost)
@@ -130,8 +137,8 @@ func endConnections(ctx context.Context, tx pgx.Tx, run int64) error {
 	var all bool
 	err := tx.QueryRow(ctx, `
 		SELECT coalesce(bool_and(pg_terminate_backend(pid, $2)), true) FROM pg_stat_activity
-		WHERE datname = current_database() AND usename = current_user AND application_name LIKE $1`,
-		connect.Marked(run), waitMilliseconds).Scan(&all)
+		WHERE datname = current_database() AND usename = (SELECT role FROM jobs.run WHERE id = $3) AND application_name LIKE $1`,
+		connect.Marked(run), waitMilliseconds, run).Scan(&all)
 	if err == nil && !all {
 		err = errors.New("the connections of a machine that is gone do not end")
 	}

@@ -53,6 +53,7 @@ type importConfig struct {
 	Instance       string   `yaml:"instance"`
 	Grace          duration `yaml:"grace"`
 	Lease          duration `yaml:"lease"`
+	LockWait       duration `yaml:"lock_wait"`
 	ActWithin      duration `yaml:"act_within"`
 	Brake          *brake   `yaml:"brake"`
 	Mode           string   `yaml:"mode"`
@@ -208,10 +209,12 @@ func (c *config) checkImport(at func(key, problem string) error) (err error) {
 	switch {
 	case c.Import.Mode != "act" && c.Import.Mode != "observe":
 		return at("mode", "either act or observe")
-	case c.Import.Grace < 0 || c.Import.Lease < 0:
+	case c.Import.Grace < 0 || c.Import.Lease < 0 || c.Import.LockWait < 0:
 		return at("grace", "only act_within can be unlimited")
 	case c.Import.Lease != 0 && time.Duration(c.Import.Lease) < time.Second:
 		return at("lease", "at least 1s")
+	case c.Import.LockWait != 0 && time.Duration(c.Import.LockWait) < 100*time.Millisecond:
+		return at("lock_wait", "at least 100ms")
 	case c.Import.QuarantineRows < 0:
 		return at("quarantine_rows", "not below 0")
 	case c.Import.MaxPartMiB < 0:

@@ -133,6 +133,7 @@ func (p *partner) follower(env *environment) (*config, error) {
 	settings := importConfig{Mode: "act", Brake: new(brake(*p.Deliver.Brake))}
 	if c.Import != nil { // of the service: grace, lease and the like are the machine's and the log's, not the morgue's
 		settings.Instance, settings.Grace, settings.Lease, settings.MaxPartMiB = c.Import.Instance, c.Import.Grace, c.Import.Lease, c.Import.MaxPartMiB
+		settings.LockWait = c.Import.LockWait
 	}
 	c.Export, c.Import = nil, &settings
 	return c, nil

@@ -28,6 +28,7 @@ CREATE TABLE lease (
     one           boolean PRIMARY KEY DEFAULT true CHECK (one),
     pid           integer NOT NULL,
     backend_start timestamptz NOT NULL,
+    role          name NOT NULL DEFAULT session_user, -- others see neither its start nor, so, whether it is the one
     until         timestamptz NOT NULL
 );
 

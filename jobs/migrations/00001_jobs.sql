@@ -29,6 +29,7 @@ CREATE TABLE run (
     started_at    timestamptz,
     pid           integer,                          -- the backend that stands for the machine's life,
     backend_start timestamptz,                      -- beyond doubt: process ids are used again
+    role          name,                             -- of that backend: others don't see when it started
     until         timestamptz,                      -- the lease
     done          bigint,
     total         bigint,

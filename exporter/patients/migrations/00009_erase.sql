@@ -15,10 +15,10 @@ ALTER TABLE patients.erasure ENABLE ALWAYS TRIGGER keep_erasure;
 -- its own; none, if it was erased before. Identifiers go, the row stays with its id and nothing
 -- else, and its events become erasures: one that was not exported yet may go out in an earlier batch
 -- than the last, and blank it would read as a death taken back. One more event, erased, tells the
--- consumers.
+-- consumers. Merges wait for it, so it does not wait for long itself.
 -- +goose StatementBegin
 CREATE FUNCTION patients.erase_patient(patient uuid) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '3s' AS $$
 #variable_conflict use_variable -- a site's table may have columns of any name
 DECLARE
     record uuid;

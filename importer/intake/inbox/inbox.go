@@ -18,6 +18,7 @@ import (
 	"waybill/exchange"
 	"waybill/importer/intake/drop"
 	"waybill/importer/intake/register"
+	"waybill/internal/connect"
 	"waybill/internal/fault"
 	"waybill/internal/migrate"
 	"waybill/internal/spool"
@@ -56,6 +57,7 @@ type Config struct {
 type Inbox struct {
 	Config
 	conn  *pgx.Conn
+	waits *connect.Waits
 	trial pgx.Tx // of a dry run, which ends with it
 	spool *spool.Folder
 	now   time.Time // by the database's clock, at the beginning
@@ -153,11 +155,15 @@ func (in *Inbox) open(ctx context.Context) (done func(), err error) {
 		return nil, err
 	}
 	in.conn, err = migrate.Connect(ctx, in.DatabaseURL, in.Partner, map[string]string{"application_name": "waybill intake " + in.Partner}, register.CheckTables)
+	if err == nil {
+		in.waits, err = connect.LimitWaits(ctx, in.DatabaseURL, in.conn, connect.DefaultLockWait)
+	}
 	if err != nil {
 		in.spool.Close()
 		return nil, err
 	}
 	return func() {
+		in.waits.End()
 		// The end of the session would do too, a moment later than the next command may come.
 		_ = register.Unlock(context.WithoutCancel(ctx), in.conn)
 		_ = in.conn.Close(context.WithoutCancel(ctx))
@@ -165,7 +171,9 @@ func (in *Inbox) open(ctx context.Context) (done func(), err error) {
 	}, nil
 }
 
-func (in *Inbox) failed(err error) error { return fault.Database("take in", in.Partner, err) }
+func (in *Inbox) failed(err error) error {
+	return in.waits.Explain(fault.Database("take in", in.Partner, err))
+}
 
 // look judges the folder, and what a person wants read again that is no longer in it.
 func (in *Inbox) look(ctx context.Context) ([]drop.File, error) {
