@@ -54,6 +54,11 @@ func TestGrantsAreEnoughAndNotMore(t *testing.T) {
 	h.load("morgue")
 	h.load("appointments")
 	h.may("morgue", "morgue_app", `UPDATE morgue.case_file SET state = 'released'`)
+	h.grant("patients", "patients-new-generation")
+	exec(t, connect(t, h.urls["patients"]), `DELETE FROM exporter.plan WHERE batch > 0; UPDATE exporter.plan SET system_identifier = 1`)
+	h.may("patients", "patients_export", `SELECT patients.erase_again('00000000-0000-4000-8000-000000000003')`)
+	h.export(func(e *exporter.Exporter, ctx context.Context) (exporter.Summary, error) { return e.NewGeneration(ctx) })
+	h.load("morgue")
 	h.run("patients", "patients_export")
 	h.run("morgue", "morgue_import")
 }
@@ -76,6 +81,9 @@ func TestGrantsRefuse(t *testing.T) {
 		{"patients", "patients_export", `DELETE FROM exporter.plan`},
 		{"patients", "patients_export", `SELECT exporter.prune_outbox(1, 0, 1, false)`},
 		{"patients", "patients_app", `SELECT patients.erase_patient('00000000-0000-4000-8000-000000000001')`},
+		{"patients", "patients_export", `SELECT patients.erase_again('00000000-0000-4000-8000-000000000001')`},
+		{"patients", "patients_export", `SELECT patients.hold_capture()`},
+		{"patients", "patients_export", `INSERT INTO patients.lost_death VALUES ('00000000-0000-4000-8000-000000000001', 1)`},
 		{"patients", "patients_prune", `SELECT FROM patients.outbox`},
 		{"patients", "patients_prune", `DELETE FROM patients.outbox`},
 		{"patients", "patients_prune", `UPDATE exporter.plan SET kind = 'snapshot'`},
@@ -144,7 +152,13 @@ func (h *hospital) service(name string, migrate func(context.Context, string) er
 	if name == "patients" {
 		files = append(files, "patients-prune", "patients-erase")
 	}
-	owner := connect(h.TB, h.urls[name])
+	h.grant(name, files...)
+}
+
+// grant runs files of postgres as the owner of a service's database.
+func (h *hospital) grant(service string, files ...string) {
+	h.Helper()
+	owner := connect(h.TB, h.urls[service])
 	for _, file := range files {
 		grants, err := os.ReadFile("postgres/" + file + ".sql")
 		if err != nil {

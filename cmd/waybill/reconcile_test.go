@@ -186,6 +186,33 @@ func TestEffectsUndoneByHandAreNamed(t *testing.T) {
 	})
 }
 
+// A death that a passed batch told, and that nobody dated, is named until the batch is re-run.
+func TestADeathThatWasPassedIsNamedAndComesBack(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.firstDay()
+	s.exchangeAll()
+	s.exec("patients", `INSERT INTO patients.patient (id, death_status) VALUES ($1, 'informal')`, patient(9))
+	s.exec("appointments", `INSERT INTO appointments.appointment (patient_id, kind, resource, starts_at, ends_at)
+		VALUES ($1, 'surgery', 'theatre', now() + interval '5 days', now() + interval '5 days')`, patient(9))
+	s.do("export")
+	s.do("export", "--snapshot")
+	for _, service := range []string{"morgue", "appointments"} {
+		s.do("import", service, "--pass", "2", "--reason", "a mistake")
+	}
+	s.finds([]string{"morgue undated_death 3 " + patient(9).String()})
+	if got := s.value("appointments", `SELECT string_agg(reason || ' ' || detail, ', ') FROM appointments.worklist WHERE patient_id = '`+patient(9).String()+`'`); got != "not_cancelled historic" {
+		t.Errorf("worklist: %s", got)
+	}
+	for _, service := range []string{"morgue", "appointments"} {
+		s.do("rerun", "import", service, "--batch", "2", "--reason", "it was none")
+	}
+	s.reconciled(0)
+	if got := s.value("appointments", `SELECT status FROM appointments.appointment WHERE patient_id = '`+patient(9).String()+`'`); got != "cancelled" {
+		t.Errorf("the surgery of the dead is %s", got)
+	}
+}
+
 // What people wrote is theirs, and what was only observed was not to be applied.
 func TestPeoplesWorkIsNoDifference(t *testing.T) {
 	t.Parallel()

@@ -20,6 +20,7 @@ CREATE TEMP TABLE IF NOT EXISTS concerned (
     death_no       integer,
     death_earliest timestamptz,
     acting         boolean NOT NULL, -- the death is not historic, nor in conflict with a person known to be alive
+    historic       boolean NOT NULL,
     conflict       boolean NOT NULL  -- dead, and merged into one that is not known to be dead
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS pending (
@@ -83,17 +84,18 @@ dead AS NOT MATERIALIZED (
 )
 SELECT patient_id, person, coalesce(acting, historic) FROM family;
 
-INSERT INTO concerned (patient_id, death_of, death_no, death_earliest, acting, conflict)
+INSERT INTO concerned (patient_id, death_of, death_no, death_earliest, acting, historic, conflict)
 SELECT m.patient_id, m.death_of, d.death_no, d.death_earliest,
-       it.acts AND (it.person_dead OR s.patient_id IS NULL),
-       it.acts AND m.death_of = m.patient_id AND NOT it.person_dead
+       m.death_of IS NOT NULL AND NOT it.historic AND (it.person_dead OR s.patient_id IS NULL),
+       it.historic,
+       m.death_of IS NOT DISTINCT FROM m.patient_id AND NOT it.person_dead
 FROM member m
 LEFT JOIN patient p USING (patient_id)
 LEFT JOIN patient s ON s.patient_id = m.person
 LEFT JOIN patient d ON d.patient_id = m.death_of
 LEFT JOIN notice n ON (n.patient_id, n.death_no) = (d.patient_id, d.death_no)
 CROSS JOIN LATERAL (
-    SELECT m.death_of IS NOT NULL AND NOT coalesce(n.historic, false) AS acts,
+    SELECT coalesce(n.historic, false) AS historic,
            coalesce(s.death_status IN ('informal', 'formal'), false) AS person_dead) AS it
 WHERE p.event IS DISTINCT FROM 'erased';
 
@@ -123,12 +125,12 @@ UPDATE cancellation c SET handed_over_at = run.now
 FROM run, changed JOIN patient p USING (patient_id)
 WHERE p.event = 'erased' AND c.record_id = p.patient_id AND c.restored_at IS NULL AND c.handed_over_at IS NULL;
 
--- Items whose death no longer stands.
+-- Items whose death no longer stands, and those of a death that is historic no more.
 WITH over AS MATERIALIZED (
     SELECT l.id FROM worklist l JOIN concerned k USING (patient_id) JOIN patient p USING (patient_id)
     WHERE l.resolved_at IS NULL AND l.reason <> 'not_restored'
       AND NOT (p.death_status IN ('informal', 'formal') AND p.death_no = l.death_no
-               AND (k.conflict OR l.reason <> 'merge_conflict'))
+               AND (k.conflict OR l.reason <> 'merge_conflict') AND (k.historic OR l.detail IS DISTINCT FROM 'historic'))
     ORDER BY l.id
     FOR UPDATE OF l SKIP LOCKED),
 resolved AS (
@@ -138,16 +140,18 @@ resolved AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'resolved', patient_id, death_no, 'worklist ' || id FROM resolved;
 
--- The live appointments of the dead, save those that a person has before them, or has dealt with, on
--- account of this death or of one that it succeeds by a merge. What was settled here and is live again,
+-- The live appointments of the dead, of one long dead those to come, save those that a person has before
+-- them, or has dealt with, on account of this death or of one that it succeeds by a merge. What was settled here and is live again,
 -- because its death was restated after all, was a person's and is theirs once more.
 INSERT INTO pending (appointment_id, record_id, death_of, death_no, cutoff, verdict)
 WITH before_them AS NOT MATERIALIZED (
     SELECT l.appointment_id, o.person, l.resolved_by FROM worklist l
-    JOIN patient p USING (patient_id, death_no) JOIN member o USING (patient_id)
-    WHERE p.death_status IN ('informal', 'formal') AND l.reason <> 'not_restored')
+    JOIN patient p USING (patient_id, death_no) JOIN member o USING (patient_id) JOIN concerned k USING (patient_id)
+    WHERE p.death_status IN ('informal', 'formal') AND l.reason <> 'not_restored'
+      AND (k.historic OR l.detail IS DISTINCT FROM 'historic' OR coalesce(l.resolved_by, 'waybill') <> 'waybill'))
 SELECT a.id, a.patient_id, k.death_of, k.death_no, it.cutoff,
-       CASE WHEN a.starts_at < it.cutoff THEN 'missed'
+       CASE WHEN k.historic THEN 'historic'
+            WHEN a.starts_at < it.cutoff THEN 'missed'
             WHEN a.status = 'arrived' THEN 'arrived'
             WHEN EXISTS (SELECT FROM cancellation c JOIN member o USING (patient_id)
                          WHERE c.appointment_id = a.id AND o.person = m.person AND c.restored_at IS NULL AND c.handed_over_at IS NULL)
@@ -159,8 +163,8 @@ JOIN vital v USING (patient_id)
 CROSS JOIN LATERAL (SELECT greatest(v.death_earliest, v.known_at) AS cutoff) AS it
 JOIN appointment a USING (patient_id)
 JOIN kind ON kind.code = a.kind
-WHERE k.acting AND NOT kind.post_mortem
-  AND a.starts_at >= coalesce(v.death_earliest, v.known_at)
+WHERE NOT kind.post_mortem
+  AND (k.acting AND a.starts_at >= coalesce(v.death_earliest, v.known_at) OR k.historic AND a.starts_at >= it.cutoff)
   AND (a.status = 'booked' OR a.status = 'arrived' AND a.starts_at >= it.cutoff)
   AND NOT EXISTS (SELECT FROM before_them b
                   WHERE b.appointment_id = a.id AND b.person = m.person AND b.resolved_by IS DISTINCT FROM 'waybill');

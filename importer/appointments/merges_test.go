@@ -164,6 +164,24 @@ func TestMerges(t *testing.T) {
 			[]string{"merge_conflict - 2 1 -"},
 		},
 		{
+			"long dead into one not known to be dead: a conflict, and what is to come is listed",
+			func(c clinic) {
+				c.Apply(one.DeadOn(1, now.AddDate(-1, 0, 0)).Found())
+				c.Apply(one.DeadOn(1, now.AddDate(-1, 0, 0)).Into(2))
+			},
+			[]string{"1 booked -", "2 booked -", "3 booked -"},
+			[]string{"not_cancelled 1 1 1 historic", "merge_conflict - 1 1 -"},
+		},
+		{
+			"alive into one long dead: what is to come is listed",
+			func(c clinic) {
+				c.Apply(two.DeadOn(1, now.AddDate(-1, 0, 0)).Found())
+				c.Apply(one.Into(2))
+			},
+			[]string{"1 booked -", "2 booked -", "3 booked -"},
+			[]string{"not_cancelled 1 2 1 historic", "not_cancelled 2 2 1 historic"},
+		},
+		{
 			"records in a circle of merges count by themselves",
 			func(c clinic) { c.Apply(retired, two.Into(1), three.DeadOn(1, now).Into(3)) },
 			[]string{"1 cancelled pat-dec", "2 booked -", "3 cancelled pat-dec"},

@@ -37,7 +37,7 @@ found (kind, effect, id, patient_id) AS (
     SELECT 'live_appointment', 'cancelled', a.id, a.patient_id
     FROM looked_at a JOIN person USING (id) JOIN death d USING (id, height)
     JOIN notice n ON (n.patient_id, n.death_no) = (d.patient_id, d.death_no)
-    WHERE a.status = 'booked' AND NOT n.historic AND a.starts_at >= coalesce(d.death_earliest, n.noticed_at)
+    WHERE a.status = 'booked' AND a.starts_at >= coalesce(d.death_earliest, n.noticed_at)
       AND NOT EXISTS (SELECT FROM listed l WHERE l.id = a.id)
     UNION ALL
     SELECT 'lost_appointment', 'restored', a.id, a.patient_id

@@ -109,14 +109,27 @@ func TestDeaths(t *testing.T) {
 			nil,
 		},
 		{
-			"historic deaths touch nothing",
+			"historic deaths cancel nothing, and what is to come is listed",
 			func(c clinic) {
 				c.book(1, 1, "imaging", hour)
 				c.book(2, 1, "imaging", -hour)
+				c.book(3, 1, "autopsy", hour)
 				c.Apply(one.Dead(1, now.AddDate(-1, 0, 0)).Found())
 				c.Apply(one.Dead(1, now.AddDate(-1, 0, 0)).Corrected())
 			},
-			[]string{"1 booked -", "2 booked -"},
+			[]string{"1 booked -", "2 booked -", "3 booked -"},
+			[]string{"not_cancelled 1 1 1 historic"},
+		},
+		{
+			"a historic death that turns out to be recent acts, save on what a person has dealt with",
+			func(c clinic) {
+				c.book(1, 1, "imaging", hour)
+				c.book(2, 1, "imaging", hour)
+				c.Apply(one.Dead(1, now.AddDate(-1, 0, 0)).Found())
+				c.Exec(`CALL resolve(2, 'clerk')`)
+				c.Apply(one.Dead(1, now).Corrected())
+			},
+			[]string{"1 cancelled pat-dec", "2 booked -"},
 			nil,
 		},
 		{

@@ -203,10 +203,11 @@ func (s *Service) Begin(states ...State) *Batch {
 	for _, state := range states {
 		b.project(state)
 	}
-	b.exec(`INSERT INTO notice SELECT p.patient_id, p.death_no, run.now,
-			p.baseline AND coalesce(p.death_latest < run.now - $1::interval, true)
+	b.exec(`INSERT INTO notice AS n SELECT p.patient_id, p.death_no, run.now,
+			(p.baseline OR p.event <> 'died') AND coalesce(p.death_latest < run.now - $1::interval, true)
 		FROM run, changed JOIN patient p USING (patient_id)
-		WHERE p.death_status IN ('informal', 'formal') ON CONFLICT DO NOTHING`, ActWithin)
+		WHERE p.death_status IN ('informal', 'formal') ON CONFLICT (patient_id, death_no)
+		DO UPDATE SET noticed_at = excluded.noticed_at, historic = false WHERE n.historic AND NOT excluded.historic`, ActWithin)
 	return b
 }
 

@@ -87,7 +87,7 @@ SELECT p.patient_id, p.death_no, m.death_of,
             WHEN it.person_dead THEN 'open'
             WHEN s.patient_id IS NULL THEN 'keep'
             ELSE 'leave' END,
-       it.dead AND m.death_of = p.patient_id AND NOT it.person_dead AND NOT it.historic,
+       it.dead AND m.death_of = p.patient_id AND NOT it.person_dead,
        CASE WHEN it.dead THEN to_jsonb(identity) END
 FROM member m
 JOIN patient p USING (patient_id)

@@ -30,6 +30,15 @@ found (kind, patient_id, death_no, effects) AS (
     SELECT 'case_of_life', c.patient_id, c.death_no, ARRAY['voided', 'forgotten'] FROM case_file c JOIN patient p USING (patient_id)
     WHERE c.state = 'expected' AND c.voided_at IS NULL
       AND (p.death_status NOT IN ('informal', 'formal') AND p.merged_into IS NULL OR c.death_no <> p.death_no)
+    UNION ALL
+    -- What a later snapshot tells and no batch before it did was passed over, or lost.
+    SELECT 'undated_death', p.patient_id, p.death_no, '{}' FROM notice n JOIN patient p USING (patient_id, death_no)
+    WHERE n.historic AND p.death_status IN ('informal', 'formal') AND p.death_latest IS NULL
+      AND NOT EXISTS (SELECT FROM patient s WHERE s.patient_id = p.merged_into)
+      AND NOT EXISTS (SELECT FROM case_file c WHERE (c.patient_id, c.death_no) = (p.patient_id, p.death_no))
+      AND EXISTS (SELECT FROM effect_log e JOIN ledger l USING (batch)
+                  WHERE (e.patient_id, e.death_no, e.kind) = (p.patient_id, p.death_no, 'historic')
+                    AND l.kind = 'snapshot' AND l.batch > (SELECT min(batch) FROM ledger))
 )
 SELECT kind, patient_id FROM found f
 WHERE NOT EXISTS (

@@ -258,6 +258,26 @@ func TestMerges(t *testing.T) {
 			nil,
 		},
 		{
+			"long dead into one not known to be dead",
+			func(m mortuary) effects {
+				m.Apply(one.Dead(1, at.AddDate(-1, 0, 0)).Found())
+				return m.Apply(one.Dead(1, at.AddDate(-1, 0, 0)).Into(2))
+			},
+			[]string{"merge_conflict"},
+			nil,
+			[]string{"merge_conflict 1 1"},
+		},
+		{
+			"that conflict is settled when the survivor dies",
+			func(m mortuary) effects {
+				m.Apply(one.Dead(1, at.AddDate(-1, 0, 0)).Found().Into(2))
+				return m.Apply(two.Dead(1, at))
+			},
+			[]string{"opened", "resolved"},
+			[]string{"2 1 expected -"},
+			nil,
+		},
+		{
 			"dead into dead, both heard of at once",
 			func(m mortuary) effects { return m.Apply(retired, two.Dead(1, at)) },
 			[]string{"opened"},

@@ -96,7 +96,7 @@ func (a *auditor) checkBooking(p *person, b booking) {
 		if at, was := a.Cancelled[b.ID]; was && b.live() && (b.TouchedAt == nil || b.TouchedAt.Before(at)) {
 			a.bad("appointment %s, cancelled for a death before its patient %s was erased, is booked again", b.ID, p.id)
 		}
-	case p.dead && !p.historic:
+	case p.dead:
 		if b.live() && b.StartsAt.After(a.Now) && !b.Listed && !a.since(p.id, b.Settled) {
 			a.bad("appointment %s of dead patient %s is %s and on nobody's worklist", b.ID, p.id, b.Status)
 		}

@@ -77,9 +77,9 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		"voided by us":         {admitted + died, cases + byUs, "", audit.Options{}, []string{"has no case", "has no case"}},
 		"voided before":        {admitted + died, cases + voided, "", audit.Options{Turned: turned}, []string{"has no case", "has no case"}},
 		"received before":      {admitted + died, cases + received, "", audit.Options{Turned: turned}, []string{"has no case", "has no case"}},
-		"long dead and found":  {admitted + died + longAgo, "", booking, audit.Options{Before: audit.Memory{Found: map[uuid.UUID]bool{first: false}}}, []string{"has no case"}},
+		"long dead and found":  {admitted + died + longAgo, "", booking + listed, audit.Options{Before: audit.Memory{Found: map[uuid.UUID]bool{first: false}}}, []string{"has no case"}},
 		"found without a date": {admitted + died, "", booking, audit.Options{Before: audit.Memory{Found: map[uuid.UUID]bool{first: false}}}, []string{"is booked", "has no case", "has no case"}},
-		"nobody saw":           {admitted + died, "", booking, audit.Options{Before: audit.Memory{Found: map[uuid.UUID]bool{first: true}}}, []string{"has no case"}},
+		"nobody saw":           {admitted + died, "", booking + listed, audit.Options{Before: audit.Memory{Found: map[uuid.UUID]bool{first: true}}}, []string{"has no case"}},
 
 		"cases of the living":         {admitted, cases, "", audit.Options{}, []string{"lives and is expected", "lives and is expected"}},
 		"cases of nobody":             {"", cases, "", audit.Options{}, []string{"lives and is expected", "lives and is expected"}},

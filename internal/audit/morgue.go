@@ -93,7 +93,7 @@ func (a *auditor) checkMorgue() {
 		case len(conflicted) > 0:
 			conflicts++
 			for _, r := range conflicted {
-				if !r.historic && !a.alerted(r) {
+				if !a.alerted(r) {
 					a.bad("record %s, dead, was merged into living %s without an alert", r.id, p.id)
 				}
 			}
@@ -110,7 +110,7 @@ func (a *auditor) checkMorgue() {
 	}
 	a.count(deaths, "dead, each with one morgue case")
 	a.count(historic, "dead long before they were found: historic")
-	a.count(conflicts, "living persons with a dead record merged into them: nothing automatic, an alert unless historic")
+	a.count(conflicts, "living persons with a dead record merged into them: nothing automatic, an alert")
 	a.count(erased, "erased, known nowhere")
 	a.count(open, "open alerts in the morgue")
 }

@@ -95,12 +95,15 @@ func (c *Clinic) Apply(run Run) []Effect {
 	for _, p := range records {
 		d.learn(p)
 	}
+	d.act(records)
 	for _, p := range records {
 		switch standing, _ := d.standing(p); standing {
 		case living:
 			d.restoreAll(p)
 		case dead, unconfirmed:
 			d.cancelAll(p)
+		case historic:
+			d.listAll(p)
 		}
 	}
 	for _, p := range records {
@@ -130,6 +133,31 @@ func (d *desk) learn(p Patient) {
 		now.from = e.Period.From
 	}
 	d.vitals[p] = now
+}
+
+// act takes up again what was listed for deaths that were historic then.
+func (d *desk) act(records []Patient) {
+	for item, outcome := range d.Worklist {
+		standing, _ := d.standing(item.Patient)
+		if outcome.historic() && standing != historic && slices.Contains(records, item.Patient) {
+			outcome.Resolved = waybill
+			d.Worklist[item] = outcome
+			d.did("resolved", item.Death)
+		}
+	}
+}
+
+// historic reports whether the item is open because the death was.
+func (o Outcome) historic() bool { return o.Detail == "historic" && o.Resolved == "" }
+
+// listAll leaves the appointments to come of one long dead to a person.
+func (d *desk) listAll(p Patient) {
+	v := d.vitals[p]
+	for _, n := range d.appointmentsOf(p) {
+		if a := d.Calendar[n]; !a.PostMortem && a.live() && a.Start >= max(v.from, v.known) && !d.listed(n, p) {
+			d.list("not_cancelled", "historic", n, v.death)
+		}
+	}
 }
 
 // cancelAll takes care of a dead record's appointments.
@@ -172,7 +200,10 @@ func (d *desk) listed(n int, p Patient) bool {
 // bookedAgain reports whether the appointment was cancelled for this person's death before, or was on
 // the worklist for it: a person has booked it who knew.
 func (d *desk) bookedAgain(n int, p Patient) bool {
-	for item := range d.Worklist {
+	for item, outcome := range d.Worklist {
+		if outcome.Detail == "historic" && outcome.Resolved != person {
+			continue
+		}
 		if item.Appointment == n && item.Reason != "not_restored" && d.samePerson(item.Patient, p) && d.stands(item.Death) {
 			return true
 		}
@@ -223,8 +254,7 @@ func (d *desk) whyNot(a *Appointment, c *cancellation) string {
 // conflict lists a death whose record was merged into one not known to be dead.
 func (d *desk) conflict(p Patient) {
 	e := d.Known[p]
-	standing, whose := d.standing(p)
-	if (standing == unconfirmed || standing == contested) && whose == p {
+	if _, whose := d.standing(p); whose == p && !d.personDead(p) {
 		d.list("merge_conflict", "", 0, e.Death())
 	}
 }
@@ -236,8 +266,8 @@ func (d *desk) settle(records []Patient) {
 			continue
 		}
 		over := !d.stands(item.Death)
-		if standing, whose := d.standing(item.Patient); item.Reason == "merge_conflict" {
-			over = over || standing == dead || whose != item.Patient
+		if _, whose := d.standing(item.Patient); item.Reason == "merge_conflict" {
+			over = over || d.personDead(item.Patient) || whose != item.Patient
 		}
 		if over {
 			outcome.Resolved = waybill

@@ -125,7 +125,7 @@ func (c *Consumer) load(b Batch, bounds Bounds, spent map[string]int, rerun, rea
 		}
 	}
 	next.See(next.Known)
-	effects = append(effects, next.notice(changed, events, bounds)...)
+	effects = append(effects, next.notice(changed, b.Kind, events, bounds)...)
 	run := Run{Known: next.Known, Now: bounds.Now, Notices: next.Notices, Changed: slices.Sorted(maps.Keys(changed))}
 	acting := next.Service
 	if bounds.Observe {
@@ -202,14 +202,14 @@ func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, e
 
 // notice notes the deaths that are new here, and those that are historic no more: these patients
 // count as changed.
-func (c *Consumer) notice(changed map[Patient]bool, events []Event, bounds Bounds) (effects []Effect) {
+func (c *Consumer) notice(changed map[Patient]bool, kind string, events []Event, bounds Bounds) (effects []Effect) {
 	for p, e := range c.Known {
 		was, noticed := c.Notices[e.Death()]
-		seen := slices.ContainsFunc(events, func(o Event) bool { return o.sees(e.Death()) })
+		seen := slices.ContainsFunc(events, func(o Event) bool { return o.sees(e.Death(), kind) })
 		if !e.Dead() || !seen && !changed[p] || noticed && !was.Historic {
 			continue
 		}
-		is := e.historic(events, bounds)
+		is := e.historic(kind, events, bounds)
 		switch {
 		case !is:
 			c.Notices[e.Death()] = Notice{bounds.Now, false}
@@ -222,14 +222,16 @@ func (c *Consumer) notice(changed map[Patient]bool, events []Event, bounds Bound
 	return effects
 }
 
-// sees reports whether the event is a change that was seen, to dead by this death.
-func (e Event) sees(death Death) bool { return e.Death() == death && e.Kind == "died" && !e.Baseline }
+// sees reports whether the event, of a batch of this kind, says that this death was seen.
+func (e Event) sees(death Death, kind string) bool {
+	return e.Death() == death && !e.Baseline && (e.Kind == "died" || kind == "snapshot")
+}
 
 // historic judges a death by what a batch says of it. Of unknown date, it is if nobody saw it; of a
 // known one, if that is long ago and nobody saw a known patient die.
-func (e Event) historic(events []Event, bounds Bounds) bool {
+func (e Event) historic(kind string, events []Event, bounds Bounds) bool {
 	return !slices.ContainsFunc(events, func(o Event) bool {
-		return o.sees(e.Death()) && (o.Version > 1 || e.Period == Period{})
+		return o.sees(e.Death(), kind) && (o.Version > 1 || e.Period == Period{})
 	}) && (e.Period == Period{} || e.Period.To < bounds.Now-bounds.ActWithin)
 }
 

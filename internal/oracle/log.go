@@ -149,7 +149,7 @@ func (l *Log) snapshot(r *Registry, untold ...Event) {
 	var events []Event
 	for _, p := range r.Patients() {
 		e := r.last[p].found()
-		e.Baseline = !e.Dead() || !slices.ContainsFunc(untold, func(o Event) bool { return o.sees(e.Death()) })
+		e.Baseline = !e.Dead() || !slices.ContainsFunc(untold, func(o Event) bool { return o.sees(e.Death(), "changes") })
 		events = append(events, e)
 	}
 	l.append("snapshot", r.generation, events)

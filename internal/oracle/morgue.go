@@ -124,13 +124,16 @@ func (d *duty) did(kind string, death Death) { d.done = append(d.done, Effect{ki
 func (d *duty) reviewDeath(p Patient) {
 	e := d.Known[p]
 	death := e.dying()
-	if !d.acts(p) {
+	if !e.Dead() {
 		return
 	}
 	c := d.Cases[death]
 	standing, whose := d.standing(p)
 	merged := whose != p
-	d.conflict(death, !merged && standing != dead)
+	d.conflict(death, !merged && !d.personDead(p))
+	if !d.acts(p) {
+		return
+	}
 	if merged && c.inCustody() {
 		d.alert("merged_in_custody", death)
 	}
@@ -201,11 +204,11 @@ func (d *duty) takeFacts(e Event, c *Case) {
 
 // retracted closes the file on a death that is none any more.
 func (d *duty) retracted(death Death) {
+	d.conflict(death, false)
 	if d.Notices[death].Historic {
 		return
 	}
 	d.void(death, "retracted")
-	d.conflict(death, false)
 	if d.Cases[death].inCustody() {
 		d.alert("identity", death)
 	}

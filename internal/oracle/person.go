@@ -51,6 +51,12 @@ func (r Run) standing(p Patient) (standing, Patient) {
 	return unconfirmed, whose
 }
 
+// personDead reports whether the record at the end of a record's merges is known to be dead.
+func (k Known) personDead(p Patient) bool {
+	chain := k.chain(p)
+	return k[chain[len(chain)-1]].Dead()
+}
+
 // acts reports whether a record is dead by a death that has effects.
 func (r Run) acts(p Patient) bool {
 	e := r.Known[p]
