@@ -170,7 +170,7 @@ func (h *hospital) newWorld(t tester) *world {
 func (w *world) empty(consumer string) {
 	var tables string
 	if err := w.conns[consumer].QueryRow(w.ctx, `SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables
-		WHERE schemaname = $1 AND tablename NOT LIKE '%migration%' AND tablename NOT IN ('kind', 'decision')`, consumer).Scan(&tables); err != nil {
+		WHERE schemaname = $1 AND tablename NOT LIKE '%migration%' AND tablename NOT IN ('kind', 'decision', 'contract')`, consumer).Scan(&tables); err != nil {
 		w.Fatal(err)
 	}
 	w.exec(consumer, "TRUNCATE "+tables+" RESTART IDENTITY")
