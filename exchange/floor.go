@@ -23,12 +23,30 @@ func (p *Pruned) Error() string {
 
 const prunedHint = "begin again at snapshot %[1]d, which tells every patient's state: `waybill import SERVICE --from-snapshot %[1]d --reason TEXT`"
 
-// Floor returns the newest floor that can be read, by opening known names: nothing is listed. A
-// log that was never pruned has none: [ErrNotFound].
+// ErrFalseFloor is a floor that does not count: what it names is not on the store as it says. It is
+// [fault.Poison].
+var ErrFalseFloor = errors.New("the floor is false")
+
+// Floor returns the newest floor that counts, by opening known names: nothing is listed. A log that was
+// never pruned has none: [ErrNotFound].
 func (r *Reader) Floor(ctx context.Context) (*schemas.Floor, error) {
+	floor, _, err := r.floor(ctx)
+	return floor, err
+}
+
+// FalseFloors returns why floors newer than the one that counts don't. Each is an [ErrFalseFloor].
+func (r *Reader) FalseFloors(ctx context.Context) ([]error, error) {
+	_, wrong, err := r.floor(ctx)
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return wrong, err
+}
+
+func (r *Reader) floor(ctx context.Context) (counts *schemas.Floor, wrong []error, err error) {
 	newest, err := r.newestFloor(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for n := newest; n > 0; n-- {
 		data, err := readFile(ctx, r.store, schemas.FloorName(n))
@@ -36,7 +54,7 @@ func (r *Reader) Floor(ctx context.Context) (*schemas.Floor, error) {
 			break
 		}
 		if err != nil {
-			return nil, err
+			return nil, wrong, err
 		}
 		floor, err := schemas.ParseFloor(data)
 		if errors.Is(err, schemas.ErrTorn) { // the one before still holds
@@ -46,11 +64,46 @@ func (r *Reader) Floor(ctx context.Context) (*schemas.Floor, error) {
 			err = fmt.Errorf("%w: the floor in its place is %d", ErrForeign, floor.Floor)
 		}
 		if err != nil {
-			return nil, fault.New(fault.Poison, "read", fmt.Sprintf("floor %d", n), err, producerHint)
+			return nil, wrong, fault.New(fault.Poison, "read", fmt.Sprintf("floor %d", n), err, producerHint)
 		}
-		return floor, nil
+		why, err := r.falsehood(ctx, floor)
+		if err != nil {
+			return nil, wrong, err
+		}
+		if why == "" {
+			return floor, wrong, nil
+		}
+		wrong = append(wrong, fault.New(fault.Poison, "read", fmt.Sprintf("floor %d", n), fmt.Errorf("%w: %s", ErrFalseFloor, why), falseFloorHint))
 	}
-	return nil, fmt.Errorf("read the floor: %w", ErrNotFound)
+	return nil, wrong, fmt.Errorf("read the floor: %w", ErrNotFound)
+}
+
+const falseFloorHint = "find out who wrote it: the producer prunes nothing below what it names; `waybill status` at the producer compares it with its own"
+
+// falsehood returns why a floor doesn't count, or "". Anyone who can write a file can write one that says
+// that the log begins where nobody looks; what it names must be there, as it says.
+func (r *Reader) falsehood(ctx context.Context, floor *schemas.Floor) (string, error) {
+	snapshot, err := r.Open(ctx, floor.Snapshot)
+	switch {
+	case errors.Is(err, ErrNotFound), IsTorn(err):
+		return fmt.Sprintf("the snapshot %d that it names is not on the store", floor.Snapshot), nil
+	case err != nil:
+		return "", err
+	case snapshot.Hash != floor.Manifest:
+		return fmt.Sprintf("batch %d is not the snapshot that it names", floor.Snapshot), nil
+	case snapshot.Manifest.Log != floor.Log:
+		return "it is of another log", nil
+	}
+	oldest, err := r.Open(ctx, floor.Batch)
+	switch {
+	case errors.Is(err, ErrNotFound), IsTorn(err): // lost since: the snapshot makes up for it all the same
+		return "", nil
+	case err != nil:
+		return "", err
+	case oldest.Manifest.Previous != floor.Previous:
+		return fmt.Sprintf("batch %d does not follow the one that it names", floor.Batch), nil
+	}
+	return "", nil
 }
 
 // newestFloor returns the number of the newest floor, whole or not; 0: there is none. Floors have

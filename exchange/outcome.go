@@ -76,7 +76,7 @@ func forked(batch int64, how string) error {
 const (
 	forkHint      = "compare this batch's hash with the producer's (`waybill batches`): the store was overwritten or restored, or this is another log"
 	foreignHint   = "check that the store's URL is the one that the producer writes to"
-	gapHint       = "wait for the mirror or relay to catch up; if it has, ask the producer to run `waybill repair %d`"
+	gapHint       = "wait for the mirror or relay to catch up; if it has, ask the producer to run `waybill repair %s`"
 	tornHint      = "wait for the upload or relay to finish; if it has, ask the producer to run `waybill export` and, if that does not mend it, `waybill repair %d`"
 	purgedHint    = "check the store's URL, and that nobody purges log/ there"
 	rolledHint    = "check the store's URL, and whether the store was restored from a backup"

@@ -121,7 +121,7 @@ func (r *Reader) successor(ctx context.Context, after Position) (*Entry, error) 
 	// Both may have been published since the first look.
 	entry, err = r.Open(ctx, batch)
 	if errors.Is(err, ErrNotFound) {
-		return nil, r.orPruned(ctx, batch, pending("read", &Pending{Batch: batch, Reason: Gap}, fmt.Sprintf(gapHint, batch)))
+		return nil, r.orPruned(ctx, batch, pending("read", &Pending{Batch: batch, Reason: Gap}, fmt.Sprintf(gapHint, fmt.Sprint(batch))))
 	}
 	return entry, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 
@@ -12,16 +13,26 @@ import (
 	"waybill/schemas/part"
 )
 
-// VerifyParts reads a batch's parts again and holds them against its manifest: size and hash,
-// then every row against the contract and the counts. Each part lies in the folder spool while
-// it is read.
+// VerifyParts reads a batch's parts again and compares them with its manifest: size and hash,
+// then every row with the contract and the counts. Each part lies in the folder spool while
+// it is read. The error is of the first part that fails.
 func (r *Reader) VerifyParts(ctx context.Context, e *Entry, spool string) error {
-	for _, p := range e.Manifest.Parts {
-		if err := r.verifyPart(ctx, p, filepath.Join(spool, "part")); err != nil {
-			return fault.New(fault.ClassOf(err), "verify", batchName(e.Manifest.Batch), err, fault.HintOf(err))
-		}
+	for err := range r.FailingParts(ctx, e, spool) {
+		return err
 	}
 	return nil
+}
+
+// FailingParts yields what is wrong with each of a batch's parts that VerifyParts would fail for.
+func (r *Reader) FailingParts(ctx context.Context, e *Entry, spool string) iter.Seq[error] {
+	return func(yield func(error) bool) {
+		for _, p := range e.Manifest.Parts {
+			err := r.verifyPart(ctx, p, filepath.Join(spool, "part"))
+			if err != nil && !yield(fault.New(fault.ClassOf(err), "verify", batchName(e.Manifest.Batch), err, fault.HintOf(err))) {
+				return
+			}
+		}
+	}
 }
 
 func (r *Reader) verifyPart(ctx context.Context, p schemas.Part, path string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -41,7 +42,7 @@ func (r *Reader) Snapshot(ctx context.Context) (*Entry, error) {
 	snapshot := *last.Manifest.Snapshot
 	entry, err := r.Open(ctx, snapshot)
 	if errors.Is(err, ErrNotFound) {
-		return nil, pending("read", &Pending{Batch: snapshot, Reason: Gap}, fmt.Sprintf(gapHint, snapshot))
+		return nil, pending("read", &Pending{Batch: snapshot, Reason: Gap}, fmt.Sprintf(gapHint, fmt.Sprint(snapshot)))
 	}
 	return entry, err
 }
@@ -51,7 +52,7 @@ func (r *Reader) Snapshot(ctx context.Context) (*Entry, error) {
 // with a [Pending] cause: later batches without the next one are a [Gap] however wide, and a
 // log that ends before after was rolled back.
 func (r *Reader) Overdue(ctx context.Context, after Position) error {
-	newest, err := r.newest(ctx)
+	newest, err := r.Newest(ctx)
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func (r *Reader) Overdue(ctx context.Context, after Position) error {
 		if next, err := r.exists(ctx, schemas.ManifestName(after.Batch+1, 0)); err != nil || next {
 			return err
 		}
-		return r.orPruned(ctx, after.Batch+1, pending("read", &Pending{Batch: after.Batch + 1, Reason: Gap}, fmt.Sprintf(gapHint, after.Batch+1)))
+		return r.orPruned(ctx, after.Batch+1, pending("read", &Pending{Batch: after.Batch + 1, Reason: Gap}, fmt.Sprintf(gapHint, fmt.Sprint(after.Batch+1))))
 	case newest < after.Batch:
 		return pending("read", &Pending{Batch: after.Batch, Reason: RolledBack}, rolledHint)
 	default:
@@ -70,11 +71,12 @@ func (r *Reader) Overdue(ctx context.Context, after Position) error {
 
 // Entries yields the entries of batches from to to, both included, in order, and checks that
 // each follows the one before. A negative to means the end of the log, which is found by listing,
-// so that a hole is not taken for it. An error ends it: a batch that is absent before the end is
-// [Pruned] or a [Gap], one behind it a [fault.Usage] error with [ErrNotFound].
+// so that a hole is not taken for it. A batch that is absent before the end is [Pruned] or a [Gap], one
+// behind it a [fault.Usage] error with [ErrNotFound]. Whoever goes on after an error gets what is behind
+// it: a hole is one error, however wide, and an entry that doesn't follow comes with its error.
 func (r *Reader) Entries(ctx context.Context, from, to int64) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
-		newest, err := r.newest(ctx)
+		newest, err := r.Newest(ctx)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -83,28 +85,63 @@ func (r *Reader) Entries(ctx context.Context, from, to int64) iter.Seq2[*Entry, 
 			to = newest
 		}
 		var previous *Entry
-		for batch := from; batch <= to; batch++ {
+		for batch := from; batch <= to; {
+			next := batch + 1
 			entry, err := r.Open(ctx, batch)
 			if errors.Is(err, ErrNotFound) {
-				err = r.orPruned(ctx, batch, absent(batch, newest))
+				next, err = r.hole(ctx, batch, newest)
 			}
 			if err == nil {
 				err = linked(previous, entry)
 			}
-			if err != nil {
-				yield(nil, err)
+			if !yield(entry, err) {
 				return
 			}
-			if !yield(entry, nil) {
-				return
-			}
-			previous = entry
+			previous, batch = entry, next
 		}
 	}
 }
 
-// newest returns the number of the newest batch that has a manifest, whole or not; -1: none has.
-func (r *Reader) newest(ctx context.Context) (int64, error) {
+// hole returns why a batch is absent, and the first behind it that is not absent for that reason.
+func (r *Reader) hole(ctx context.Context, batch, newest int64) (next int64, err error) {
+	err = r.orPruned(ctx, batch, absent(batch, newest))
+	if pruned, ok := errors.AsType[*Pruned](err); ok {
+		return pruned.Floor.Batch, err
+	}
+	if batch >= newest || fault.ClassOf(err) != fault.NotYet {
+		return math.MaxInt64, err
+	}
+	if next, failed := r.listedAfter(ctx, batch); failed == nil && next > batch+1 {
+		return next, fault.New(fault.NotYet, "read", fmt.Sprintf("batches %d..%d", batch, next-1), &Pending{Batch: batch, Reason: Gap},
+			fmt.Sprintf(gapHint, fmt.Sprintf("%d..%d", batch, next-1)))
+	}
+	return batch + 1, err
+}
+
+// listedAfter returns the number of the first batch behind one that has a manifest.
+func (r *Reader) listedAfter(ctx context.Context, batch int64) (int64, error) {
+	folders, err := r.names(ctx, "log")
+	if err != nil {
+		return 0, err
+	}
+	for _, folder := range folders {
+		folder = path.Join("log", strings.TrimSuffix(folder, "/"))
+		if folder < schemas.LogFolder(batch) {
+			continue
+		}
+		batches, err := r.batches(ctx, folder)
+		if err != nil {
+			return 0, err
+		}
+		if at, _ := slices.BinarySearch(batches, batch+1); at < len(batches) {
+			return batches[at], nil
+		}
+	}
+	return 0, ErrNotFound
+}
+
+// Newest returns the number of the newest batch that has a manifest, whole or not; -1: none has.
+func (r *Reader) Newest(ctx context.Context) (int64, error) {
 	for batch, err := range r.backwards(ctx) {
 		return batch, err
 	}
@@ -113,7 +150,7 @@ func (r *Reader) newest(ctx context.Context) (int64, error) {
 
 func absent(batch, newest int64) error {
 	if batch < newest {
-		return pending("read", &Pending{Batch: batch, Reason: Gap}, fmt.Sprintf(gapHint, batch))
+		return pending("read", &Pending{Batch: batch, Reason: Gap}, fmt.Sprintf(gapHint, fmt.Sprint(batch)))
 	}
 	return fault.New(fault.Usage, "read", batchName(batch), fmt.Errorf("%w: the log ends at batch %d", ErrNotFound, newest), "`waybill batches` lists the log")
 }

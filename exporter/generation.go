@@ -28,6 +28,9 @@ func (s *session) newGeneration(ctx context.Context, without []int64) error {
 	if err != nil {
 		return err
 	}
+	if err := s.takeFloor(ctx); err != nil {
+		return err
+	}
 	p, err := s.lastPlan(ctx)
 	if err != nil {
 		return err
@@ -41,6 +44,18 @@ func (s *session) newGeneration(ctx context.Context, without []int64) error {
 		}
 	}
 	return s.finish(ctx, p)
+}
+
+// takeFloor notes the floor of the log that is continued, which another database announced.
+func (s *session) takeFloor(ctx context.Context) error {
+	floor, err := s.reader.Floor(ctx)
+	if errors.Is(err, exchange.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		_, err = s.conn.Exec(ctx, noteFloor, floor.Batch, floor.Snapshot)
+	}
+	return fault.Database("note", "exporter.floor", err)
 }
 
 // begunBehind reports whether the plan is a generation's first, left by a call that did not get to

@@ -129,6 +129,9 @@ func (p *prune) choose(ctx context.Context) error {
 	if p.standing, err = p.reader.Begins(ctx); err != nil {
 		return err
 	}
+	if err := p.ownFloor(ctx); err != nil {
+		return err
+	}
 	p.summary.Snapshot = p.snapshot.Manifest.Batch
 	batch, err := p.oldest(ctx)
 	if err != nil {
@@ -140,6 +143,19 @@ func (p *prune) choose(ctx context.Context) error {
 	p.summary.Floor = batch
 	if p.floor, err = p.reader.Open(ctx, batch); err != nil {
 		return p.unverified(batch, err)
+	}
+	return nil
+}
+
+// ownFloor refuses a floor that this database did not announce: what is below it would go, however young.
+func (p *prune) ownFloor(ctx context.Context) error {
+	var own int64
+	if err := p.conn.QueryRow(ctx, `SELECT coalesce(max(batch), 0) FROM exporter.floor`).Scan(&own); err != nil {
+		return fault.Database("read", "exporter.floor", err)
+	}
+	if p.standing > own {
+		return fault.New(fault.Poison, "prune", "log", fmt.Errorf("the store has a floor at batch %d, of which this database knows nothing", p.standing),
+			"find out who wrote it into floors/, and take it away")
 	}
 	return nil
 }
@@ -303,6 +319,10 @@ func (p *prune) publishFloor(ctx context.Context) error {
 	if err := p.conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
 		return fault.Database("read", "clock", err)
 	}
+	// Noted first: a floor on the store that no database knows of is somebody else's.
+	if _, err := p.conn.Exec(ctx, noteFloor, p.floor.Manifest.Batch, p.summary.Snapshot); err != nil {
+		return fault.Database("note", "exporter.floor", err)
+	}
 	p.config.Log.Info("raising the floor", "batch", p.floor.Manifest.Batch, "snapshot", p.snapshot.Manifest.Batch)
 	return p.writer.Floor(ctx, &schemas.Floor{
 		Format: schemas.Format, MinReader: 1, Stream: schemas.Stream, Log: p.floor.Manifest.Log, Floor: number,
@@ -311,6 +331,8 @@ func (p *prune) publishFloor(ctx context.Context) error {
 		PublishedAt: schemas.At(now), Producer: schemas.Software{Software: "waybill", Version: p.config.Release},
 	})
 }
+
+const noteFloor = `INSERT INTO exporter.floor (batch, snapshot) VALUES ($1, $2) ON CONFLICT DO NOTHING`
 
 func (p *prune) notDeleted(err error) error {
 	if fault.ClassOf(err) != fault.Usage {
@@ -364,9 +386,6 @@ func (p *prune) plans(ctx context.Context, batch int64) error {
 	}
 	crashpoint.Here("prune.5")
 	err := pgx.BeginFunc(ctx, p.conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `INSERT INTO exporter.floor (batch, snapshot) VALUES ($1, $2) ON CONFLICT DO NOTHING`, batch, p.summary.Snapshot); err != nil {
-			return err
-		}
 		tag, err := tx.Exec(ctx, `DELETE FROM exporter.plan WHERE batch < $1`, batch)
 		p.summary.Plans = tag.RowsAffected()
 		return err

@@ -21,6 +21,7 @@ type Status struct {
 	Planned    *int64     `json:"planned,omitempty"` // a batch that an interrupted run left unpublished
 	Waiting    int64      `json:"waiting"`           // committed events in no batch yet
 	Oldest     *time.Time `json:"oldest,omitempty"`  // when the oldest of them was recorded
+	Floor      int64      `json:"floor"`             // the newest that this database has announced; 0: none
 	Now        time.Time  `json:"now"`               // the database's clock
 	// Runs are how the last export, snapshot and prune ended.
 	Runs []lastrun.Run `json:"last_runs,omitempty"`
@@ -48,7 +49,8 @@ func ReadStatus(ctx context.Context, databaseURL string) (Status, error) {
 		return s, err
 	}
 	var now string
-	if err := conn.QueryRow(ctx, `SELECT pg_current_snapshot()::text, clock_timestamp()`).Scan(&now, &s.Now); err != nil {
+	err = conn.QueryRow(ctx, `SELECT pg_current_snapshot()::text, clock_timestamp(), (SELECT coalesce(max(batch), 0) FROM exporter.floor)`).Scan(&now, &s.Now, &s.Floor)
+	if err != nil {
 		return s, fault.Database("read", "cursor", err)
 	}
 	err = conn.QueryRow(ctx, `SELECT count(*), min(recorded_at) FROM patients.outbox WHERE `+between(cursor, now)).Scan(&s.Waiting, &s.Oldest)

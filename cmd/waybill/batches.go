@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"waybill/internal/fault"
 	"waybill/schemas"
 )
 
@@ -19,14 +21,22 @@ type batchRow struct {
 	*schemas.Manifest
 	Hash    string `json:"hash"`              // of the manifest's file, which the next batch's `previous` and decisions name
 	Unusual string `json:"unusual,omitempty"` // event types far above the batches before
+	Error   string `json:"error,omitempty"`   // why there is no manifest, or that it doesn't follow
+	Next    string `json:"next,omitempty"`
 }
 
 func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
+	if c.Last < 1 {
+		return fault.New(fault.Usage, "list", "batches", errors.New("--last is under 1"), "write --last 20")
+	}
 	reader, zone, err := env.openLog()
 	if err != nil {
 		return err
 	}
-	last, err := reader.Last(ctx)
+	newest, err := reader.Newest(ctx)
+	if err == nil && newest < 0 { // which says that the log is empty
+		_, err = reader.Last(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -35,22 +45,36 @@ func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	var rows []batchRow
-	for entry, err := range reader.Entries(ctx, max(begins, last.Manifest.Batch-int64(c.Last)+1), last.Manifest.Batch) {
-		if err != nil {
-			return err
+	var failed error
+	for entry, err := range reader.Entries(ctx, max(begins, newest-int64(c.Last)+1), newest) {
+		var row batchRow
+		if entry != nil {
+			row.Manifest, row.Hash = entry.Manifest, entry.Hash
 		}
-		rows = append(rows, batchRow{Manifest: entry.Manifest, Hash: entry.Hash})
+		if err != nil {
+			row.Error, row.Next = err.Error(), fault.HintOf(err)
+			if failed == nil || severity(fault.ClassOf(err)) < severity(fault.ClassOf(failed)) {
+				failed = err
+			}
+		}
+		rows = append(rows, row)
+		if class := fault.ClassOf(err); err != nil && class != fault.Poison && class != fault.NotYet {
+			break // the store is out of reach, and so is what is behind
+		}
 	}
 	markUnusual(rows)
-	return env.printBatches(rows, zone)
+	return errors.Join(env.printBatches(rows, zone), failed)
 }
+
+// changes reports whether the row is a batch of changes.
+func (row batchRow) changes() bool { return row.Manifest != nil && row.Kind == schemas.Changes }
 
 // markUnusual flags the types of which a batch of changes has ten times as many events as the
 // median of the others listed, and at least twenty.
 func markUnusual(rows []batchRow) {
 	const times, least = 10, 20
 	for i, row := range rows {
-		if row.Kind != schemas.Changes {
+		if !row.changes() {
 			continue
 		}
 		var flagged []string
@@ -69,7 +93,7 @@ func markUnusual(rows []batchRow) {
 func median(rows []batchRow, i int, event string) int64 {
 	var counts []int64
 	for j, row := range rows {
-		if j != i && row.Kind == schemas.Changes {
+		if j != i && row.changes() {
 			counts = append(counts, row.Totals.Events[event])
 		}
 	}
@@ -86,12 +110,16 @@ func (env *environment) printBatches(rows []batchRow, zone *time.Location) error
 	}
 	t := env.table("BATCH", "KIND", "GENERATION", "WINDOW", "EVENTS", "SIZE", "BY TYPE", "")
 	for _, row := range rows {
-		unusual := ""
-		if row.Unusual != "" {
-			unusual = "unusual: " + row.Unusual
+		note := row.Error
+		if note == "" && row.Unusual != "" {
+			note = "unusual: " + row.Unusual
+		}
+		if row.Manifest == nil {
+			t.row("-", "", "", "", "", "", "", note)
+			continue
 		}
 		window := when(row.Window.From.Time, zone) + " – " + row.Window.To.UTC().Format("15:04:05Z")
-		t.row(fmt.Sprint(row.Batch), row.Kind, row.Generation, window, count(row.Totals.Rows), size(row.Totals.Bytes), effects(row.Totals.Events), unusual)
+		t.row(fmt.Sprint(row.Batch), row.Kind, row.Generation, window, count(row.Totals.Rows), size(row.Totals.Bytes), effects(row.Totals.Events), note)
 	}
 	return t.print()
 }

@@ -42,7 +42,7 @@ func TestAPrunedLogAtTheCommandLine(t *testing.T) {
 	s.fails(2, []string{"pruned"}, "reconcile", "--batch", "1..2")
 	s.says(s.do("trace", patient(0).String()), "below 3, pruned")
 	s.says(s.do("trace", patient(6).String()), "registered", "Z  4")
-	s.fails(3, []string{"read batch 2", "it was pruned", "begins at batch 3", "waybill import appointments --from-snapshot 3 --reason TEXT"}, "import", "appointments")
+	s.fails(3, []string{"read batch 2", "it was pruned", "begins at batch 3", "waybill import appointments --from-snapshot 3@"}, "import", "appointments")
 	r := s.run(nil, "status")
 	if r.code != 3 {
 		t.Errorf("status: exit %d", r.code)

@@ -31,6 +31,10 @@ func (row *serviceStatus) judgeExport(ctx context.Context, reader *exchange.Read
 	if row.Receipts, err = readReceipts(ctx, reader, row.LogEnd, s.Now, patience, url); err != nil {
 		return err
 	}
+	planted, err := foreignFloor(ctx, reader, s.Floor)
+	if err != nil {
+		return err
+	}
 	begun := s.Planned != nil && *s.Planned == row.LogEnd // published, and not marked so yet
 	switch {
 	case s.Batch < row.LogEnd && !begun:
@@ -42,6 +46,9 @@ func (row *serviceStatus) judgeExport(ctx context.Context, reader *exchange.Read
 	case last != nil && s.Batch == row.LogEnd && last.Hash != s.Hash:
 		row.set("forked", fault.Poison, fmt.Sprintf("batch %d on the store is not the one this database published", s.Batch))
 		row.Next = "`waybill export` says how to go on"
+	case planted != "":
+		row.set("forked", fault.Poison, planted)
+		row.Next = "find out who wrote it into floors/, and take it away"
 	case row.forked():
 	case row.overdue(patience):
 	case s.Planned != nil:
@@ -53,6 +60,22 @@ func (row *serviceStatus) judgeExport(ctx context.Context, reader *exchange.Read
 		row.silent()
 	}
 	return nil
+}
+
+// foreignFloor tells of a floor that the producer has not announced, or "".
+func foreignFloor(ctx context.Context, reader *exchange.Reader, own int64) (string, error) {
+	wrong, err := reader.FalseFloors(ctx)
+	if err != nil {
+		return "", err
+	}
+	if len(wrong) > 0 {
+		return wrong[0].Error(), nil
+	}
+	begins, err := reader.Begins(ctx)
+	if err != nil || begins <= own {
+		return "", err
+	}
+	return fmt.Sprintf("the store has a floor at batch %d, of which this database knows nothing", begins), nil
 }
 
 // overdue reports whether an export that runs would have published something by now.

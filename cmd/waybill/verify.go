@@ -1,10 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
+	"waybill/exchange"
 	"waybill/internal/fault"
 )
 
@@ -15,12 +20,21 @@ type verifyCommand struct {
 
 // verifyAnswer sums up what was read.
 type verifyAnswer struct {
-	Batches int64 `json:"batches"`
-	First   int64 `json:"first"`
-	Parts   int64 `json:"parts"`
-	Rows    int64 `json:"rows"`
-	Bytes   int64 `json:"bytes"`
-	Last    int64 `json:"last"`
+	Batches int64    `json:"batches"`
+	First   int64    `json:"first"`
+	Parts   int64    `json:"parts"`
+	Rows    int64    `json:"rows"`
+	Bytes   int64    `json:"bytes"`
+	Last    int64    `json:"last"`
+	Defects []defect `json:"defects"`
+}
+
+// defect is one thing that is not as published.
+type defect struct {
+	Text string `json:"error"`
+	Next string `json:"next,omitempty"`
+
+	err error
 }
 
 func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
@@ -33,37 +47,130 @@ func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
 		return fault.New(fault.Transient, "open", "spool", err, "")
 	}
 	defer os.RemoveAll(spool)
-	begins, err := reader.Begins(ctx)
+	from, to, err := c.bounds(ctx, reader)
 	if err != nil {
 		return err
 	}
-	from := c.From
-	if from < 0 {
+	answer := &verifyAnswer{First: from, Last: to, Defects: []defect{}}
+	if err := answer.read(ctx, reader, spool); err != nil {
+		return err
+	}
+	if err := env.printVerified(answer); err != nil {
+		return err
+	}
+	return answer.verdict()
+}
+
+// bounds returns the batches to read, of which there is at least one.
+func (c *verifyCommand) bounds(ctx context.Context, reader *exchange.Reader) (from, to int64, err error) {
+	begins, err := reader.Begins(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	newest, err := reader.Newest(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	if newest < 0 { // which says that the log is empty
+		_, err := reader.Last(ctx)
+		return 0, 0, err
+	}
+	if from, to = c.From, c.To; from < 0 {
 		from = begins
 	}
-	if from < begins {
-		return fault.New(fault.Usage, "verify", fmt.Sprintf("batch %d", from), fmt.Errorf("it was pruned: the log begins at batch %d", begins), "leave out --from")
+	if to < 0 {
+		to = newest
 	}
-	answer := verifyAnswer{First: from, Last: from - 1}
-	for entry, err := range reader.Entries(ctx, from, c.To) {
-		if err != nil {
+	refuse := func(cause, hint string) (int64, int64, error) {
+		return 0, 0, fault.New(fault.Usage, "verify", fmt.Sprintf("batches %d..%d", from, to), errors.New(cause), hint)
+	}
+	switch {
+	case from < begins:
+		return 0, 0, fault.New(fault.Usage, "verify", fmt.Sprintf("batch %d", from), fmt.Errorf("it was pruned: the log begins at batch %d", begins), "leave out --from")
+	case max(from, to) > newest:
+		return refuse(fmt.Sprintf("the log ends at batch %d", newest), "`waybill batches` lists the log")
+	case from > to:
+		return refuse("the first is behind the last", "write the smaller number after --from")
+	}
+	return from, to, nil
+}
+
+// read goes through the batches, whatever is wrong with one. The error is of what keeps it from looking.
+func (a *verifyAnswer) read(ctx context.Context, reader *exchange.Reader, spool string) error {
+	wrong, err := reader.FalseFloors(ctx)
+	if err != nil {
+		return err
+	}
+	for _, err := range wrong {
+		a.add(err)
+	}
+	for entry, err := range reader.Entries(ctx, a.First, a.Last) {
+		if err != nil && !a.add(err) {
 			return err
 		}
-		if err := reader.VerifyParts(ctx, entry, spool); err != nil {
-			return err
+		if entry == nil {
+			continue
 		}
-		answer.Batches++
-		answer.Parts += int64(len(entry.Manifest.Parts))
-		answer.Rows += entry.Manifest.Totals.Rows
-		answer.Bytes += entry.Manifest.Totals.Bytes
-		answer.Last = entry.Manifest.Batch
+		for err := range reader.FailingParts(ctx, entry, spool) {
+			if !a.add(err) {
+				return err
+			}
+		}
+		a.Batches++
+		a.Parts += int64(len(entry.Manifest.Parts))
+		a.Rows += entry.Manifest.Totals.Rows
+		a.Bytes += entry.Manifest.Totals.Bytes
 	}
-	if env.json {
-		return env.printJSON(answer)
-	}
-	fmt.Fprintf(env.out, "%s%s up to %d: chain, %s parts (%s), %s rows: all as published\n",
-		plural(answer.Batches, "batch", "batches"), above(answer.First), answer.Last, count(answer.Parts), size(answer.Bytes), count(answer.Rows))
 	return nil
+}
+
+// add notes a defect. What only keeps this command from reading is none.
+func (a *verifyAnswer) add(err error) bool {
+	class := fault.ClassOf(err)
+	if class != fault.Poison && class != fault.NotYet {
+		return false
+	}
+	a.Defects = append(a.Defects, defect{err.Error(), fault.HintOf(err), err})
+	return true
+}
+
+// verdict is of the worst class that a defect has: a manifest or part that is missing may be on its way.
+func (a *verifyAnswer) verdict() error {
+	if len(a.Defects) == 0 {
+		return nil
+	}
+	worst := slices.MinFunc(a.Defects, func(x, y defect) int {
+		return cmp.Compare(severity(fault.ClassOf(x.err)), severity(fault.ClassOf(y.err)))
+	})
+	if len(a.Defects) == 1 {
+		return worst.err
+	}
+	const most = 20
+	var texts []string
+	for _, d := range a.Defects[:min(len(a.Defects), most)] {
+		texts = append(texts, d.Text)
+	}
+	return fault.New(fault.ClassOf(worst.err), "verify", "log", fmt.Errorf("%d defects: %s", len(a.Defects), strings.Join(texts, "; ")), worst.Next)
+}
+
+func (env *environment) printVerified(a *verifyAnswer) error {
+	if env.json {
+		return env.printJSON(a)
+	}
+	verdict := "all as published"
+	if len(a.Defects) > 0 {
+		verdict = plural(int64(len(a.Defects)), "defect", "defects")
+	}
+	fmt.Fprintf(env.out, "%s%s up to %d: chain, %s parts (%s), %s rows: %s\n",
+		plural(a.Batches, "batch", "batches"), above(a.First), a.Last, count(a.Parts), size(a.Bytes), count(a.Rows), verdict)
+	if len(a.Defects) == 0 {
+		return nil
+	}
+	t := env.table("DEFECT", "NEXT")
+	for _, d := range a.Defects {
+		t.row(d.Text, d.Next)
+	}
+	return t.print()
 }
 
 // above tells from where a log was read that does not begin with its genesis.

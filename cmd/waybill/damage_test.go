@@ -1,0 +1,115 @@
+package main_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"waybill/exchange"
+	"waybill/schemas"
+)
+
+// Damage is looked at whole: what is behind the first defect is what takes the evening.
+func TestBatchesAndVerifyGoThroughDamage(t *testing.T) {
+	t.Parallel()
+	s := newSiteAt(t, onFolder(t))
+	s.firstDay()
+	s.do("export")
+	for i := range 4 {
+		s.admitOne(10 + i)
+		s.do("export")
+	}
+	s.damagePart(1)
+	s.damagePart(4)
+	s.removeManifest(2)
+	r := s.run(nil, "batches")
+	if r.code != 5 {
+		t.Errorf("batches exits with %d, want 5\n%s", r.code, r.stderr)
+	}
+	s.says(r.stdout, "0      genesis", "read batch 2: a later batch is there and this one isn't", "5      changes")
+	r = s.run(nil, "verify")
+	if r.code != 3 {
+		t.Errorf("verify exits with %d, want 3", r.code)
+	}
+	for _, out := range []string{r.stdout, r.stderr} {
+		s.says(out, "3 defects", "verify batch 1", "read batch 2", "verify batch 4", "damaged")
+	}
+	var answer struct {
+		Defects []struct{ Error, Next string }
+	}
+	if err := json.Unmarshal([]byte(s.run(nil, "--json", "verify").stdout), &answer); err != nil || len(answer.Defects) != 3 || !strings.Contains(answer.Defects[0].Next, "repair 1") {
+		t.Errorf("%v: %+v", err, answer)
+	}
+	s.do("repair", "0..5")
+	s.says(s.do("verify"), "all as published")
+}
+
+// Green is only what was read.
+func TestNothingVerifiedIsNotWell(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.fails(5, []string{"it is empty"}, "verify")
+	s.fails(5, []string{"it is empty"}, "batches")
+	s.firstDay()
+	s.do("export")
+	s.fails(2, []string{"the log ends at batch 1"}, "verify", "--from", "99")
+	s.fails(2, []string{"the log ends at batch 1"}, "verify", "--to", "99")
+	s.fails(2, []string{"the first is behind the last"}, "verify", "--from", "1", "--to", "0")
+	s.fails(2, []string{"--last"}, "batches", "--last", "0")
+}
+
+// A planted floor switches nothing off, and the producer knows that it is none of its own.
+func TestAPlantedFloor(t *testing.T) {
+	t.Parallel()
+	s := newSiteAt(t, onFolder(t))
+	s.firstDay()
+	s.exchangeAll()
+	s.do("export", "--snapshot")
+	s.exchangeAll()
+	last, err := exchange.NewReader(s.place.Open(t)).Last(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plant := func(change func(*schemas.Floor)) {
+		t.Helper()
+		f := &schemas.Floor{
+			Format: schemas.Format, MinReader: 1, Stream: schemas.Stream, Log: last.Manifest.Log, Floor: 1,
+			Batch: last.Manifest.Batch, Previous: last.Manifest.Previous, Snapshot: last.Manifest.Batch, Manifest: last.Hash,
+			PublishedAt: last.Manifest.Window.To, Producer: schemas.Software{Software: "waybill", Version: "devel"},
+		}
+		change(f)
+		data, err := f.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(s.exchange(), schemas.Stream, schemas.FloorName(1))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// One that names nothing.
+	plant(func(f *schemas.Floor) { f.Batch, f.Snapshot = 900_000_000_000, 900_000_000_001 })
+	s.damagePart(1)
+	s.fails(3, []string{"the floor is false", "verify batch 1"}, "verify")
+	s.says(s.do("batches"), "0      genesis")
+	r := s.run(nil, "status")
+	if r.code != 3 || strings.Contains(r.stdout, "--from-snapshot") {
+		t.Errorf("status exits with %d\n%s", r.code, r.stdout)
+	}
+	s.says(r.stdout, "forked", "the floor is false")
+	s.do("repair", "1")
+
+	// One that names what is there, and which the producer never announced.
+	plant(func(*schemas.Floor) {})
+	r = s.run(nil, "status", "patients")
+	if r.code != 3 {
+		t.Errorf("status exits with %d", r.code)
+	}
+	s.says(r.stdout, "forked", "of which this database knows nothing")
+	s.fails(3, []string{"of which this database knows nothing"}, "prune", "--keep", "30d")
+}
