@@ -70,16 +70,17 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		options                        audit.Options
 		wrong                          []string // empty: nothing is
 	}{
-		"cases of the dead":    {admitted + died, cases, booking + cancelled, audit.Options{}, nil},
-		"no cases":             {admitted + died, "", "", audit.Options{}, []string{"has no case", "has no case"}},
-		"expected twice":       {admitted + died, cases + second, "", audit.Options{}, []string{"has no case", "expected 2 times"}},
-		"voided by a person":   {admitted + died, cases + voided, "", audit.Options{}, nil},
-		"voided by us":         {admitted + died, cases + byUs, "", audit.Options{}, []string{"has no case", "has no case"}},
-		"voided before":        {admitted + died, cases + voided, "", audit.Options{Turned: turned}, []string{"has no case", "has no case"}},
-		"received before":      {admitted + died, cases + received, "", audit.Options{Turned: turned}, []string{"has no case", "has no case"}},
-		"long dead and found":  {admitted + died + longAgo, "", booking + listed, audit.Options{Before: audit.Memory{Found: map[uuid.UUID]bool{first: false}}}, []string{"has no case"}},
-		"found without a date": {admitted + died, "", booking, audit.Options{Before: audit.Memory{Found: map[uuid.UUID]bool{first: false}}}, []string{"is booked", "has no case", "has no case"}},
-		"nobody saw":           {admitted + died, "", booking + listed, audit.Options{Before: audit.Memory{Found: map[uuid.UUID]bool{first: true}}}, []string{"has no case"}},
+		"cases of the dead":          {admitted + died, cases, booking + cancelled, audit.Options{}, nil},
+		"no cases":                   {admitted + died, "", "", audit.Options{}, []string{"has no case", "has no case"}},
+		"expected twice":             {admitted + died, cases + second, "", audit.Options{}, []string{"has no case", "expected 2 times"}},
+		"voided by a person":         {admitted + died, cases + voided, "", audit.Options{}, nil},
+		"voided by us":               {admitted + died, cases + byUs, "", audit.Options{}, []string{"has no case", "has no case"}},
+		"voided before":              {admitted + died, cases + voided, "", audit.Options{Turned: turned}, []string{"has no case", "has no case"}},
+		"received, and voided by us": {admitted + died, cases + received + byUs, "", audit.Options{}, []string{"voided while the body was here", "voided while the body was here", "has no case", "has no case"}},
+		"received before":            {admitted + died, cases + received, "", audit.Options{Turned: turned}, []string{"has no case", "has no case"}},
+		"long dead and found":        {admitted + died + longAgo, "", booking + listed, audit.Options{Before: audit.Memory{Found: map[uuid.UUID]bool{first: false}}}, []string{"has no case"}},
+		"found without a date":       {admitted + died, "", booking, audit.Options{Before: audit.Memory{Found: map[uuid.UUID]bool{first: false}}}, []string{"is booked", "has no case", "has no case"}},
+		"nobody saw":                 {admitted + died, "", booking + listed, audit.Options{Before: audit.Memory{Found: map[uuid.UUID]bool{first: true}}}, []string{"has no case"}},
 
 		"cases of the living":         {admitted, cases, "", audit.Options{}, []string{"lives and is expected", "lives and is expected"}},
 		"cases of nobody":             {"", cases, "", audit.Options{}, []string{"lives and is expected", "lives and is expected"}},

@@ -49,6 +49,9 @@ func (a *auditor) readMorgue(ctx context.Context, conn *pgx.Conn) error {
 	alerts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[alert])
 	a.custody, a.alerts = map[uuid.UUID][]body{}, map[uuid.UUID][]alert{}
 	for _, b := range bodies {
+		if b.State == "void" && *b.VoidedBy == "waybill" && b.ReceivedAt != nil {
+			a.bad("a case of patient %s was voided while the body was here", b.Patient)
+		}
 		a.custody[b.Patient] = append(a.custody[b.Patient], b)
 		if a.owners[b.Patient] == nil {
 			stranger := a.owner(b.Patient)

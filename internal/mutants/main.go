@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 )
 
@@ -63,7 +64,7 @@ func (s suite) plantEach(ctx context.Context, mutants []*mutant, verbose bool) (
 			continue
 		}
 		verdicts = append(verdicts, v)
-		fmt.Fprintf(os.Stderr, "%-44s caught by %s after %s\n", m.Name, v.test, v.after.Round(100*time.Millisecond))
+		fmt.Fprintf(os.Stderr, "%-44s caught by %s after %s\n", m.Name, strings.Join(v.seen, ", "), strings.Join(v.after, ", "))
 		if verbose {
 			fmt.Fprintln(os.Stderr, v.said)
 		}

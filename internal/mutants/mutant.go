@@ -25,6 +25,15 @@ type mutant struct {
 	Mistake string `yaml:"mistake"` // what somebody did, in one sentence
 	Edits   []edit `yaml:"edits"`
 	Tests   tests  `yaml:"tests"` // that are to notice
+	Also    tests  `yaml:"also"`  // of another package, that are to notice too
+}
+
+// all returns the tests of each package that are to notice.
+func (m *mutant) all() []tests {
+	if m.Also.Package == "" {
+		return []tests{m.Tests}
+	}
+	return []tests{m.Tests, m.Also}
 }
 
 // edit replaces a text that occurs once in a file.

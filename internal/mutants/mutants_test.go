@@ -91,13 +91,26 @@ func TestVerdicts(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			v, err := s.judge(t.Context(), &mutant{Edits: []edit{test.edit}, Tests: test.tests})
-			if v.test != test.caught {
-				t.Errorf("caught by %q, want %q", v.test, test.caught)
+			if !strings.Contains(strings.Join(v.seen, ""), "`"+test.caught+"`") && test.caught != "" {
+				t.Errorf("caught by %q, want %q", v.seen, test.caught)
 			}
 			if (err == nil) != (test.fails == "") || err != nil && !strings.Contains(err.Error(), test.fails) {
 				t.Errorf("%v, want %q", err, test.fails)
 			}
 		})
+	}
+}
+
+func TestEveryPackageMustNotice(t *testing.T) {
+	t.Parallel()
+	s := tiny(t)
+	m := &mutant{Edits: []edit{{"tiny.go", "Seen = 1", "Seen = 3"}}, Tests: tests{".", "TestSeen"}, Also: tests{"./says", "TestSaid"}}
+	if v, err := s.judge(t.Context(), m); err == nil || !strings.Contains(err.Error(), "SURVIVED: no test notices in ./says") {
+		t.Errorf("seen by %q: %v", v.seen, err)
+	}
+	m.Edits = append(m.Edits, edit{"says/said.txt", "whole", "torn"})
+	if v, err := s.judge(t.Context(), m); err != nil || len(v.seen) != 2 {
+		t.Errorf("seen by %q: %v", v.seen, err)
 	}
 }
 

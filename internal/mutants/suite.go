@@ -20,9 +20,9 @@ type suite struct{ root string }
 // verdict is how a mutant was caught.
 type verdict struct {
 	*mutant
-	test  string        // that failed first
-	after time.Duration // from the start of the package's tests
-	said  string        // what it printed
+	seen  []string // package and test, of each package the first that failed
+	after []string // from the start of the package's tests
+	said  string   // what they printed
 }
 
 var errSurvived = errors.New("SURVIVED: no test notices")
@@ -39,15 +39,20 @@ func (s suite) judge(ctx context.Context, m *mutant) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	r, err := s.test(ctx, m.Tests, overlay)
-	switch {
-	case err != nil:
-		return verdict{}, err
-	case r.failed == "":
-		return verdict{}, errSurvived
-	default:
-		return verdict{mutant: m, test: r.failed, after: r.after, said: r.said}, nil
+	v := verdict{mutant: m}
+	for _, t := range m.all() {
+		r, err := s.test(ctx, t, overlay)
+		if err == nil && r.failed == "" {
+			err = fmt.Errorf("%w in %s", errSurvived, t.Package)
+		}
+		if err != nil {
+			return verdict{}, err
+		}
+		v.seen = append(v.seen, fmt.Sprintf("%s `%s`", strings.TrimPrefix(t.Package, "./"), r.failed))
+		v.after = append(v.after, fmt.Sprintf("%.2f s", r.after.Seconds()))
+		v.said += r.said
 	}
+	return v, nil
 }
 
 // sound runs the mutants' tests on the code as it is. They must pass there, or they would catch
@@ -55,7 +60,9 @@ func (s suite) judge(ctx context.Context, m *mutant) (verdict, error) {
 func (s suite) sound(ctx context.Context, mutants []*mutant) error {
 	patterns := map[string][]string{}
 	for _, m := range mutants {
-		patterns[m.Tests.Package] = append(patterns[m.Tests.Package], m.Tests.Run)
+		for _, t := range m.all() {
+			patterns[t.Package] = append(patterns[t.Package], t.Run)
+		}
 	}
 	for pkg, runs := range patterns {
 		r, err := s.test(ctx, tests{pkg, strings.Join(runs, "|")}, "")

@@ -10,8 +10,8 @@ func printTable(w io.Writer, verdicts []verdict) {
 	fmt.Fprintln(w, "| mutant | the mistake | caught by | after |")
 	fmt.Fprintln(w, "|---|---|---|---:|")
 	for _, v := range verdicts {
-		fmt.Fprintf(w, "| %s | %s | %s `%s` | %.2f s |\n",
-			v.title(), v.Mistake, strings.TrimPrefix(v.Tests.Package, "./"), v.test, v.after.Seconds())
+		fmt.Fprintf(w, "| %s | %s | %s | %s |\n",
+			v.title(), v.Mistake, strings.Join(v.seen, ", "), strings.Join(v.after, ", "))
 	}
 }
 

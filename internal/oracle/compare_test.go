@@ -18,6 +18,9 @@ import (
 // agree holds a consumer's database against the model, row by row.
 func (w *world) agree(consumer string) {
 	w.Helper()
+	if w.blind {
+		return
+	}
 	want := modelOf(w.model[consumer])
 	got := w.rows(consumer, common...)
 	if consumer == "morgue" {
@@ -35,6 +38,9 @@ func (w *world) agree(consumer string) {
 // reconciled demands that the consumer's own check of what an import leaves behind finds nobody.
 func (w *world) reconciled(consumer string) {
 	w.Helper()
+	if w.blind {
+		return
+	}
 	query, err := fs.ReadFile(w.files[consumer], "reconcile.sql")
 	if err != nil {
 		w.Fatal(err)
@@ -45,8 +51,6 @@ func (w *world) reconciled(consumer string) {
 		w.Fatal(err)
 	}
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct{ Kind, Patient string }])
-	// Alerts are raised by the history's clock, and bodies released by the database's.
-	found = slices.DeleteFunc(found, func(f struct{ Kind, Patient string }) bool { return f.Kind == "released_in_doubt" })
 	if err != nil || len(found) > 0 {
 		w.Fatalf("reconcile %s: %v %v", consumer, found, err)
 	}
@@ -55,6 +59,9 @@ func (w *world) reconciled(consumer string) {
 // agreeOnEvents holds the patients service's outbox against the model.
 func (w *world) agreeOnEvents() {
 	w.Helper()
+	if w.blind {
+		return
+	}
 	var want []string
 	for _, e := range w.registry.Outbox {
 		want = append(want, line(e.Patient, e.Version, e.Kind, e.Baseline, e.DeathNo, some(int(e.Into)), told(e.Identity, e.Fate)))
@@ -70,6 +77,9 @@ func (w *world) agreeOnEvents() {
 // agreeOnTheLog holds the files on the store against the model.
 func (w *world) agreeOnTheLog() {
 	w.Helper()
+	if w.blind {
+		return
+	}
 	var want, got []string
 	for _, b := range w.log.Batches {
 		for _, e := range b.Events {
@@ -159,11 +169,11 @@ var (
 		`SELECT 'checkpoint', batch, held_batch FROM checkpoint`,
 	}
 	bodies = []string{
-		`SELECT 'case', #patient_id, death_no, state, @noticed_at, array_to_string(edited, ','), voided_by, void_reason,` + facts + `FROM case_file`,
+		`SELECT 'case', #patient_id, death_no, state, @noticed_at, (touched_at IS NOT NULL)::text, voided_by, void_reason,` + facts + `FROM case_file`,
 		`SELECT 'alert', kind, #patient_id, death_no,` + settled + `FROM alert`,
 	}
 	calendar = []string{
-		`SELECT 'appointment', #id, #patient_id, kind, resource, @starts_at, @ends_at, status, cancellation_reason FROM appointment`,
+		`SELECT 'appointment', #id, #patient_id, kind, resource, @starts_at, status, cancellation_reason FROM appointment`,
 		`SELECT 'item', reason, #appointment_id, #patient_id, death_no, detail,` + settled + `FROM worklist`,
 	}
 )
@@ -179,7 +189,7 @@ func modelOf(c *Consumer) (lines []string) {
 		counts := map[string]int{}
 		for _, effect := range e.Effects {
 			counts[effect.Kind]++
-			lines = append(lines, line("effect", e.Batch, effect.Kind, effect.Patient, effect.No, effect.Observed))
+			lines = append(lines, line("effect", e.Batch, effect.Kind, effect.Patient, effect.No, e.Observed))
 		}
 		var kinds []string
 		for _, kind := range slices.Sorted(maps.Keys(counts)) {
@@ -211,7 +221,7 @@ func told(i Identity, f Fate) string {
 
 func casesOf(m *Morgue) (lines []string) {
 	for d, c := range m.Cases {
-		lines = append(lines, line("case", d.Patient, d.No, c.State, c.NoticedAt, strings.Join(slices.Sorted(maps.Keys(c.Edited)), ","), c.VoidedBy, c.VoidReason, told(c.Identity, c.Fate)))
+		lines = append(lines, line("case", d.Patient, d.No, c.State, c.NoticedAt, c.Touched, c.VoidedBy, c.VoidReason, told(c.Identity, c.Fate)))
 	}
 	for _, a := range m.Alerts {
 		lines = append(lines, line("alert", a.Kind, a.Patient, a.No, a.Resolved))
@@ -221,7 +231,7 @@ func casesOf(m *Morgue) (lines []string) {
 
 func calendarOf(c *Clinic) (lines []string) {
 	for n, a := range c.Calendar {
-		lines = append(lines, line("appointment", n, a.Patient, kindOf(a.PostMortem), a.Resource, a.Start, a.End, a.Status, a.Reason))
+		lines = append(lines, line("appointment", n, a.Patient, kindOf(a.PostMortem), a.Resource, a.Start, a.Status, a.Reason))
 	}
 	for i, o := range c.Worklist {
 		lines = append(lines, line("item", i.Reason, some(i.Appointment), i.Patient, i.No, o.Detail, o.Resolved))

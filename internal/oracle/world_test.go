@@ -129,6 +129,7 @@ type world struct {
 
 	backup                 *Registry // and its database
 	open                   *opened
+	blind                  bool // the model is not compared
 	witness, backupWitness *witness
 	backupURL              string
 	bookings               int
@@ -396,7 +397,8 @@ func (w *world) load(consumer string, o how) {
 	_, err := w.importer(consumer, o).Run(w.ctx, options)
 	w.ended(err, through)
 	w.agree(consumer)
-	if through && !o.DryRun && len(w.model[consumer].Observed) == 0 {
+	observed := slices.ContainsFunc(w.model[consumer].Ledger, func(e Entry) bool { return e.Observed })
+	if through && !o.DryRun && !observed {
 		w.reconciled(consumer)
 	}
 }
@@ -432,7 +434,7 @@ func (w *world) ended(err error, through bool) {
 	if !through {
 		w.held++
 	}
-	if (err == nil) != through || err != nil && fault.ClassOf(err) != fault.Held {
+	if !w.blind && (err == nil) != through || err != nil && fault.ClassOf(err) != fault.Held {
 		w.Fatalf("the import ended with %v; the model got through: %t", err, through)
 	}
 }
