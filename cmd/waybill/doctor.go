@@ -109,13 +109,12 @@ func (c *config) examineStore(ctx context.Context, env *environment) []exchange.
 	if err != nil {
 		return []exchange.Fact{failure("open", err)}
 	}
-	id := strings.ToLower(rand.Text()[:8])
+	role, folder, id := probe.Exporter, "doctor", strings.ToLower(rand.Text()[:8])
 	if c.Import != nil {
 		// An importer needs no more rights than to leave receipts.
-		return probe.Run(ctx, place.Unguarded(), probe.Importer, "receipts/"+c.instance()+"/doctor-"+id)
+		role, folder, id = probe.Importer, "receipts/"+c.instance(), "doctor-"+id
 	}
-	defer place.Tidy(ctx, "doctor")
-	return probe.Run(ctx, place.Unguarded(), probe.Exporter, "doctor/"+id)
+	return probe.Run(ctx, place.Unguarded(), role, folder, id)
 }
 
 func (c *config) instance() string {

@@ -78,7 +78,7 @@ func (d *deck) draw(n int) []id {
 // share is so many per mille of n, but at least one.
 func share(n, perMille int) int { return max(1, n*perMille/1000) }
 
-// readRecords reads all records that were not merged into others.
+// readRecords reads all records that were neither merged into others nor erased.
 func (d *day) readRecords(ctx context.Context) (err error) {
 	if d.total, err = countPatients(ctx, d.db); err != nil {
 		return err
@@ -86,6 +86,7 @@ func (d *day) readRecords(ctx context.Context) (err error) {
 	rows, err := d.db.Query(ctx, `SELECT p.id, p.death_status IN ('informal', 'formal'), coalesce(p.death_latest > $1, false)
 		FROM patients.patient p
 		WHERE NOT EXISTS (SELECT FROM patients.alias a WHERE a.retired_id = p.id)
+		AND NOT EXISTS (SELECT FROM patients.erasure e WHERE e.patient_id = p.id)
 		ORDER BY p.id`, d.opt.Now.AddDate(0, 0, -recentDays))
 	if err != nil {
 		return failed("read", "patients", err)

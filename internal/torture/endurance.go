@@ -97,7 +97,7 @@ func (e *endurance) run(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("%d batches\n", e.batches)
-	return errors.Join(e.watch.verdict(os.Stdout), j.once(ctx, e.place), j.reconcile(ctx, e.place), j.audit(ctx, 0))
+	return errors.Join(e.watch.verdict(os.Stdout), j.once(ctx, e.place), j.reconcile(ctx, e.place), j.audit(ctx, e.place, 0))
 }
 
 func (e *endurance) runAll(ctx context.Context, parties []func(context.Context) error) error {

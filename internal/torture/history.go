@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -28,6 +29,8 @@ type history struct {
 	took     []time.Duration
 	woken    int // runs that were frozen for longer than the lease, and then found themselves replaced
 	broken   []string
+
+	restores atomic.Int32 // odd while one is under way
 }
 
 func newHistory(out io.Writer) *history {

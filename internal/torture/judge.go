@@ -20,6 +20,7 @@ import (
 	"waybill/internal/site"
 	"waybill/internal/spool"
 	"waybill/reconcile"
+	"waybill/schemas"
 )
 
 // judge tells in the end whether everything is as it should be: source, log and consumers row by
@@ -59,11 +60,21 @@ func (j *judge) fill(ctx context.Context, opt hospital.Options) error {
 
 // audit compares the consequences with the source. Appointments that begin before now+margin may
 // count as over where a clock was set wrong.
-func (j *judge) audit(ctx context.Context, margin time.Duration) error {
+func (j *judge) audit(ctx context.Context, place exchange.Store, margin time.Duration) error {
+	opt := audit.Options{ActWithin: j.ActWithin, Before: j.before, Now: time.Now().Add(margin)}
+	logged, err := logtest.Events(ctx, place)
+	if err != nil {
+		return err
+	}
+	for _, e := range logged {
+		if e.Event == schemas.Erased {
+			opt.Erased = append(opt.Erased, e.Patient)
+		}
+	}
 	return withConnections(ctx, j.Site, func(conns map[string]*pgx.Conn) error {
 		found, err := audit.Run(ctx, audit.Databases{
 			Patients: conns[site.Patients], Morgue: conns["morgue"], Appointments: conns["appointments"],
-		}, audit.Options{ActWithin: j.ActWithin, Before: j.before, Now: time.Now().Add(margin)})
+		}, opt)
 		if err != nil {
 			return err
 		}
@@ -82,7 +93,8 @@ type event struct {
 }
 
 // once demands that the log has every event of the outbox once, not counting snapshots. It asks no
-// cursor, by which reconcile tells what belongs to a batch.
+// cursor, by which reconcile tells what belongs to a batch. What a generation's first snapshot states
+// belongs to the time before it: of that the tables tell.
 func (j *judge) once(ctx context.Context, place exchange.Store) error {
 	logged, err := logtest.Events(ctx, place)
 	if err != nil {
@@ -92,24 +104,45 @@ func (j *judge) once(ctx context.Context, place exchange.Store) error {
 	if err != nil {
 		return err
 	}
-	times, lost, more := map[event]int{}, 0, -len(recorded)
+	stated, begins := generation(logged)
+	times, lost, more, before := map[event]int{}, 0, 0, 0
 	for _, e := range logged {
-		if !slices.Contains(snapshots, e.Batch) {
+		if !slices.Contains(snapshots, e.Batch) && e.Batch > begins {
 			times[event{e.Patient, e.Version}]++
 			more++
 		}
 	}
 	for _, e := range recorded {
-		if times[e] == 0 {
+		switch {
+		case e.Version <= stated[e.Patient]:
+			before++
+		case times[e] == 0:
 			lost++
+		default:
+			more--
 		}
 	}
-	more += lost
-	fmt.Printf("\nof %d events in the outbox the log lacks %d; it has %d too many\n", len(recorded), lost, more)
+	fmt.Printf("\nof %d events in the outbox, %d of them from before the generation, the log lacks %d; it has %d too many\n", len(recorded), before, lost, more)
 	if lost > 0 || more > 0 {
 		return errors.New("the log is not the outbox")
 	}
 	return nil
+}
+
+// generation returns the versions that the last generation's first batch states, and which batch that is.
+// The first generation's is empty.
+func generation(logged []logtest.Event) (stated map[uuid.UUID]int64, begins int64) {
+	stated, last := map[uuid.UUID]int64{}, int32(1)
+	for _, e := range logged {
+		if e.Generation > last {
+			last, begins = e.Generation, e.Batch
+			clear(stated)
+		}
+		if last > 1 && e.Batch == begins {
+			stated[e.Patient] = e.Version
+		}
+	}
+	return stated, begins
 }
 
 // recorded returns the outbox, and which batches are snapshots.

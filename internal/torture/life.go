@@ -18,7 +18,8 @@ import (
 )
 
 // life is what people do at the services meanwhile: two registrars side by side, staff at the
-// appointments, and now and then a practice whose patients are all taken over in one transaction.
+// appointments, now and then a practice whose patients are all taken over in one transaction, and somebody
+// who erases people.
 type life struct {
 	*site.Site
 	seed uint64
@@ -39,6 +40,7 @@ func (l *life) start(ctx context.Context) *sync.WaitGroup {
 		day     func(context.Context, *pgx.Conn, hospital.Options) error
 	}{
 		{site.Patients, patientsDay}, {site.Patients, patientsDay}, {"appointments", staffDay}, {site.Patients, takeOver},
+		{site.Patients, eraseDay},
 	} {
 		all.Go(func() { l.live(ctx, i+1, doing.service, doing.day) })
 	}
@@ -87,13 +89,15 @@ func (l *life) note(err error) {
 }
 
 // unexpected returns what services refused for other reasons than that PostgreSQL was going down
-// (57), a deadlock or the like (40), or that two people wanted the same (23).
+// (57), a deadlock or the like (40), that two people wanted the same (23), or that a database was being
+// restored (55, 3D).
 func (l *life) unexpected() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	fmt.Printf("%d whole days of people's work; refused, by SQLSTATE: %v\n", l.days, l.refused)
 	for _, code := range slices.Sorted(maps.Keys(l.refused)) {
-		if !strings.HasPrefix(code, "57") && !strings.HasPrefix(code, "40") && !strings.HasPrefix(code, "23") {
+		if !strings.HasPrefix(code, "57") && !strings.HasPrefix(code, "40") && !strings.HasPrefix(code, "23") &&
+			!strings.HasPrefix(code, "55") && !strings.HasPrefix(code, "3D") {
 			return fmt.Errorf("a service refused a change with SQLSTATE %s", code)
 		}
 	}

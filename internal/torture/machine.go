@@ -39,6 +39,7 @@ type machine struct {
 	store, database *proxy.Proxy
 	history         *history
 
+	turn    sync.Mutex // held while it runs, or may not
 	mu      sync.Mutex
 	runs    int
 	running *run
@@ -133,14 +134,22 @@ func (m *machine) work(ctx context.Context) error {
 		m.started.Broadcast()
 	}()
 	for ctx.Err() == nil {
-		r, err := m.start()
-		if err != nil {
+		if err := m.once(); err != nil {
 			return err
 		}
-		m.finish(r)
 		sleep(ctx, 400*time.Millisecond)
 	}
 	return nil
+}
+
+func (m *machine) once() error {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	r, err := m.start()
+	if err == nil {
+		m.finish(r)
+	}
+	return err
 }
 
 // finish waits for a run's end. One that is stuck is made to say where, and ended.

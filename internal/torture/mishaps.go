@@ -38,6 +38,10 @@ func (w *world) befall(ctx context.Context, m mishap) error {
 		return w.alone(m.service, func() error { return w.restart(ctx, m) })
 	case backendShot:
 		return w.shoot(ctx, m.service)
+	case leftOpen:
+		return w.forget(ctx, m)
+	case backedUp, restored:
+		return w.rollback(ctx, m)
 	case clockStepped:
 		return w.Services[m.service].Clock.Step(m.offset)
 	}

@@ -60,7 +60,7 @@ func TestPostgreSQLDiesUnderLoad(t *testing.T) {
 	if err := e.runAll(t.Context(), runs); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(j.once(t.Context(), place), j.reconcile(t.Context(), place), j.audit(t.Context(), 0)); err != nil {
+	if err := errors.Join(j.once(t.Context(), place), j.reconcile(t.Context(), place), j.audit(t.Context(), place, 0)); err != nil {
 		t.Error(err)
 	}
 }

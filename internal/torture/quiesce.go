@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/internal/logtest"
 	"waybill/internal/site"
 )
 
@@ -24,19 +25,24 @@ func (w *world) quiesce(ctx context.Context, j *judge) error {
 		return err
 	}
 	w.history.print()
+	place, err := w.Place()
+	if err != nil {
+		return err
+	}
+	logged, err := logtest.Events(ctx, place)
+	if err != nil {
+		return err
+	}
+	_, begins := generation(logged) // a restored database knows no batch of the past that it lost
 	var failed []error
-	for _, command := range []string{"verify", "reconcile", "status"} {
-		code, said := w.waybill(ctx, command)
+	for _, command := range []string{"verify", fmt.Sprintf("reconcile --batch %d..%d", begins, logged[len(logged)-1].Batch), "status"} {
+		code, said := w.waybill(ctx, strings.Fields(command)...)
 		fmt.Printf("\n$ waybill %s\n%s", command, said)
 		if code != exitDone {
 			failed = append(failed, fmt.Errorf("waybill %s ended with %d", command, code))
 		}
 	}
-	place, err := w.Place()
-	if err != nil {
-		return err
-	}
-	failed = append(failed, j.once(ctx, place), j.audit(ctx, longest+time.Minute), w.noDebris())
+	failed = append(failed, j.once(ctx, place), j.audit(ctx, place, longest+time.Minute), w.noDebris())
 	return errors.Join(failed...)
 }
 

@@ -26,6 +26,9 @@ const (
 	baseStopped  kind = "stop base"   // PostgreSQL stopped in the manner immediate
 	backendShot  kind = "kill backend"
 	clockStepped kind = "step clock"
+	leftOpen     kind = "leave open" // a clerk's transaction, on cases or appointments
+	backedUp     kind = "back up"    // the patients database
+	restored     kind = "restore"    // that backup, and a new generation
 )
 
 // mishap is one thing going wrong.
@@ -55,6 +58,7 @@ var weights = []choice{
 	{baseStopped, 4},
 	{backendShot, 4},
 	{clockStepped, 4},
+	{leftOpen, 8},
 }
 
 type choice struct {
@@ -86,6 +90,9 @@ func schedule(seed uint64, length time.Duration) []mishap {
 			}
 			list = insert(list, long)
 		}
+	}
+	for i, kind := range []kind{backedUp, restored, backedUp, restored} { // a restore loses some of the time
+		list = insert(list, mishap{at: length * time.Duration(2+i*3/2) / 8, kind: kind})
 	}
 	return list
 }
@@ -157,6 +164,14 @@ func (m mishap) String() string {
 		return fmt.Sprintf("%s %s's line to its %s, %d bytes on", m.kind, name, line, m.bytes)
 	case away, stalled, slow:
 		return fmt.Sprintf("%s %s's line to its %s for %s", m.kind, name, line, m.lasts.Round(time.Millisecond))
+	case leftOpen:
+		what := "cases"
+		if m.store {
+			what = "appointments"
+		}
+		return fmt.Sprintf("%s a clerk's transaction on %s for %s", m.kind, what, (2 * m.lasts).Round(time.Millisecond))
+	case backedUp, restored:
+		return string(m.kind) + " the patients database"
 	case storeKilled:
 		return fmt.Sprintf("%s for %s", m.kind, m.lasts.Round(time.Millisecond))
 	case clockStepped:
