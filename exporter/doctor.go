@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exchange"
+	"waybill/exporter/patients"
 	"waybill/internal/connect"
 	"waybill/internal/examine"
 	"waybill/internal/fault"
@@ -29,12 +32,16 @@ func Examine(ctx context.Context, databaseURL string) ([]exchange.Fact, error) {
 	facts = append(facts, examine.Rights(ctx, conn, []examine.Right{
 		examine.Table("patients.outbox", "SELECT"),
 		// Each by itself: of several in one text, any one would do.
+		examine.Table("patients.divergence", "SELECT"),
+		examine.Table("patients.disarmed", "SELECT"),
 		examine.Table("exporter.plan", "SELECT"),
 		examine.Table("exporter.plan", "INSERT"),
 		examine.Table("exporter.plan", "UPDATE"),
+		examine.Table("exporter.sample", "SELECT"),
+		examine.Table("exporter.sample", "UPDATE"),
 		examine.Table("exporter.last_run", "INSERT"),
 	}))
-	for _, look := range []func(context.Context, *pgx.Conn) (exchange.Fact, error){revision, triggers, planned} {
+	for _, look := range []func(context.Context, *pgx.Conn) (exchange.Fact, error){revision, triggers, captured, prepared, planned} {
 		fact, err := look(ctx, conn)
 		if err != nil {
 			return append(facts, exchange.Fact{Name: "tables", Value: err.Error(), Advice: fault.HintOf(err), Fails: true}), nil
@@ -48,24 +55,51 @@ func revision(ctx context.Context, conn *pgx.Conn) (exchange.Fact, error) {
 	return exchange.Fact{Name: "tables", Value: "as this release has them"}, CheckTables(ctx, conn)
 }
 
-// captureTriggers is how many triggers turn changes into events.
-const captureTriggers = 3
-
 func triggers(ctx context.Context, conn *pgx.Conn) (exchange.Fact, error) {
-	var always, others int
-	err := conn.QueryRow(ctx, `
-		SELECT count(*) FILTER (WHERE t.tgenabled = 'A'), count(*) FILTER (WHERE t.tgenabled <> 'A')
-		FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE n.nspname = 'patients' AND NOT t.tgisinternal AND t.tgname = 'capture'`).Scan(&always, &others)
+	off, err := patients.Disarmed(ctx, conn)
+	if len(off) > 0 {
+		return exchange.Fact{Name: "capture", Value: patients.OffText(off), Advice: patients.CaptureHint, Fails: true}, nil
+	}
+	return exchange.Fact{Name: "capture", Value: "all triggers are on for every writer"}, err
+}
+
+// captured compares some patients with their last events, as each export does with others.
+func captured(ctx context.Context, conn *pgx.Conn) (exchange.Fact, error) {
+	const some = 10 * sampled
+	w, err := patients.NextWindow(ctx, conn, uuid.Nil, some)
 	if err != nil {
-		return exchange.Fact{}, fault.Database("examine", "triggers", err)
+		return exchange.Fact{}, err
 	}
-	f := exchange.Fact{Name: "capture", Value: fmt.Sprintf("%d triggers are on for every writer", always)}
-	if always != captureTriggers || others > 0 {
-		f.Value = fmt.Sprintf("%d of %d triggers are on for every writer", always, captureTriggers)
-		f.Advice, f.Fails = "changes are made without events: `ALTER TABLE … ENABLE ALWAYS TRIGGER capture` on patients.patient, identifier and alias, then `waybill export --snapshot`", true
+	found, err := w.Divergent(ctx, conn)
+	if len(found) > 0 {
+		return exchange.Fact{Name: "events", Value: fmt.Sprintf("%d patients are not as their last events say", len(found)), Advice: patients.CaptureHint, Fails: true}, nil
 	}
-	return f, nil
+	value := "each patient is as their last event says"
+	if !w.Last() {
+		value = fmt.Sprintf("the first %d patients are as their last events say; `waybill capture` compares all", some)
+	}
+	return exchange.Fact{Name: "events", Value: value}, err
+}
+
+// prepared names the transactions that nobody holds any more, and that hold what they wrote.
+func prepared(ctx context.Context, conn *pgx.Conn) (exchange.Fact, error) {
+	var n int
+	var gid, owner string
+	var age time.Duration
+	err := conn.QueryRow(ctx, `
+		SELECT count(*) OVER (), gid, owner, clock_timestamp() - prepared FROM pg_prepared_xacts
+		WHERE database = current_database() ORDER BY prepared LIMIT 1`).Scan(&n, &gid, &owner, &age)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return exchange.Fact{Name: "prepared", Value: "no prepared transaction is open"}, nil
+	case err != nil:
+		return exchange.Fact{}, fault.Database("examine", "pg_prepared_xacts", err)
+	}
+	gid = "'" + strings.ReplaceAll(gid, "'", "''") + "'"
+	return exchange.Fact{
+		Name: "prepared", Value: fmt.Sprintf("%d open, the oldest is %s of %s, %s old", n, gid, owner, age.Round(time.Second)),
+		Advice: "it holds what it wrote (a merge in it holds up all merges and erasures); if its program is gone: `COMMIT PREPARED " + gid + "` or `ROLLBACK PREPARED " + gid + "`",
+	}, nil
 }
 
 // planned finds a clock that has been ahead: windows never go back, so until it is caught up with

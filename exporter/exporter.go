@@ -177,7 +177,9 @@ func (e *Exporter) locked(ctx context.Context, work func(*session, context.Conte
 		return Summary{}, err
 	}
 	defer s.close()
-	err = work(s, ctx)
+	if err = work(s, ctx); err == nil {
+		err = s.checkCaptured(ctx)
+	}
 	if fault.ClassOf(err) == fault.Poison {
 		err = cmp.Or(s.confirmLock(ctx), err)
 	}

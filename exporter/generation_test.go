@@ -284,6 +284,7 @@ func copyRows(t testing.TB, from, to *pgx.Conn) {
 		}
 		mustExec(t, to, `ALTER TABLE `+table+` ENABLE TRIGGER USER`)
 	}
+	mustExec(t, to, `SELECT patients.arm()`)
 	mustExec(t, to, `SELECT setval(pg_get_serial_sequence('patients.outbox', 'position'), max(position)) FROM patients.outbox`)
 }
 

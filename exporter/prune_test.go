@@ -365,6 +365,7 @@ func TestPruneLeavesWhatAnUnfinishedBatchNeeds(t *testing.T) {
 		"snapshot": {func(s *site) error { _, err := s.exporter().Snapshot(t.Context()); return err }, 7, 31},
 		"correction": {func(s *site) error {
 			s.exec(`UPDATE patients.outbox SET sex = 'other' WHERE version = 1`)
+			s.exec(`UPDATE patients.patient SET sex = 'other'`)
 			_, err := s.rerun(exporter.RerunOptions{Batches: span(1, 2), Correct: true})
 			return err
 		}, 1, 30},

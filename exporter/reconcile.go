@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"waybill/exporter/patients"
 	"waybill/internal/fault"
 	"waybill/reconcile"
 	"waybill/schemas"
@@ -148,8 +149,8 @@ func (s *Source) Erased(ctx context.Context) (map[uuid.UUID]int64, error) {
 }
 
 // Newest returns the newest version that the outbox has of each of these patients.
-func (s *Source) Newest(ctx context.Context, patients []uuid.UUID) (map[uuid.UUID]int64, error) {
-	rows, err := s.session.conn.Query(ctx, `SELECT patient_id, max(version) FROM patients.outbox WHERE patient_id = ANY ($1) GROUP BY patient_id`, patients)
+func (s *Source) Newest(ctx context.Context, of []uuid.UUID) (map[uuid.UUID]int64, error) {
+	rows, err := s.session.conn.Query(ctx, `SELECT patient_id, max(version) FROM patients.outbox WHERE patient_id = ANY ($1) GROUP BY patient_id`, of)
 	if err != nil {
 		return nil, fault.Database("read", "outbox", err)
 	}
@@ -158,4 +159,12 @@ func (s *Source) Newest(ctx context.Context, patients []uuid.UUID) (map[uuid.UUI
 	var version int64
 	_, err = pgx.ForEachRow(rows, []any{&patient, &version}, func() error { newest[patient] = version; return nil })
 	return newest, fault.Database("read", "outbox", err)
+}
+
+// Divergent hands on the patients whose rows and last events differ.
+func (s *Source) Divergent(ctx context.Context, add func(patient uuid.UUID, kind string)) error {
+	return patients.EachDivergence(ctx, s.session.conn, func(d patients.Divergence) error {
+		add(d.Patient, d.Kind)
+		return nil
+	})
 }

@@ -200,10 +200,13 @@ func TestACorrectionStatesAgainWhatDiffers(t *testing.T) {
 	s := newSite(t)
 	patients := s.batches(3)
 	before := s.files()
-	s.exec(`UPDATE patients.outbox SET family_name = 'Mended', sex = 'other' WHERE patient_id = $1`, patients[0])
+	s.mend(`family_name = 'Mended', sex = 'other'`, patients[0])
 	// As if a release had left one out: an event of batch 2's transactions that no part has.
-	s.exec(`INSERT INTO patients.outbox (tx, event, baseline, patient_id, version, recorded_at, death_no, death_status, identifiers)
-		SELECT tx, 'registered', false, gen_random_uuid(), 1, recorded_at, 0, 'none', '[]' FROM patients.outbox WHERE patient_id = $1`, patients[2])
+	s.exec(`WITH left_out AS (
+		INSERT INTO patients.outbox (tx, event, baseline, patient_id, version, recorded_at, death_no, death_status, identifiers)
+		SELECT tx, 'registered', false, gen_random_uuid(), 1, recorded_at, 0, 'none', '[]' FROM patients.outbox WHERE patient_id = $1
+		RETURNING patient_id)
+		INSERT INTO patients.patient (id) SELECT patient_id FROM left_out`, patients[2])
 	summary, err := s.rerun(exporter.RerunOptions{Batches: span(1, 3), DryRun: true})
 	if fault.ClassOf(err) != fault.Poison || !strings.Contains(err.Error(), "2 batches") || !strings.Contains(fault.HintOf(err), "--correct") {
 		t.Errorf("found with %v, next: %s", err, fault.HintOf(err))
@@ -252,7 +255,7 @@ func TestACorrectionStatesAgainWhatDiffers(t *testing.T) {
 	}
 
 	// Another mistake comes out; the correction is corrected.
-	s.exec(`UPDATE patients.outbox SET family_name = 'Better' WHERE patient_id = $1`, patients[1])
+	s.mend(`family_name = 'Better'`, patients[1])
 	if got := s.found(exporter.RerunOptions{Batches: span(1, 1), Correct: true}); got != "1 corrected by 4; 4 differs; batch 6 corrects 1..2 in revision 2 with 5" {
 		t.Errorf("corrected again: %s", got)
 	}
@@ -315,9 +318,9 @@ func TestAPrunedOutboxIsAnsweredFromTheLog(t *testing.T) {
 	if got := s.found(exporter.RerunOptions{Batches: span(1, 3), Correct: true}); got != "1 lacks events; 2 same; 3 same" {
 		t.Errorf("re-run: %s", got)
 	}
-	s.exec(`UPDATE patients.outbox SET sex = 'male' WHERE patient_id = $1`, patients[1])
+	s.mend(`sex = 'male'`, patients[1])
 	s.refuses(fault.Poison, "no longer has all of its events", exporter.RerunOptions{Batches: span(1, 1), Correct: true})
-	s.exec(`UPDATE patients.outbox SET sex = NULL WHERE patient_id = $1`, patients[1])
+	s.mend(`sex = NULL`, patients[1])
 	s.lose(s.part(1))
 	s.refuses(fault.Poison, "no longer has all of its events", exporter.RerunOptions{Batches: span(1, 1), Correct: true})
 	if _, err := s.exporter().Repair(t.Context(), 1, 1); fault.ClassOf(err) != fault.Poison {
@@ -330,7 +333,7 @@ func TestALostPartThatDoesNotComeOutAgainIsCorrected(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	patients := s.batches(1)
-	s.exec(`UPDATE patients.outbox SET sex = 'male' WHERE patient_id = $1`, patients[0])
+	s.mend(`sex = 'male'`, patients[0])
 	s.lose(s.part(1))
 	s.refuses(fault.Poison, "does not come out again", exporter.RerunOptions{Batches: span(1, 1)})
 	if got := s.found(exporter.RerunOptions{Batches: span(1, 1), Correct: true}); got != "1 same events; batch 2 corrects 1..1 in revision 1 with 2" {
@@ -338,11 +341,18 @@ func TestALostPartThatDoesNotComeOutAgainIsCorrected(t *testing.T) {
 	}
 }
 
+// mend puts right what was wrong in a patient's events, and never in their row.
+func (s *site) mend(right string, patient uuid.UUID) {
+	s.Helper()
+	s.exec(`UPDATE patients.outbox SET `+right+` WHERE patient_id = $1`, patient)
+	s.exec(`UPDATE patients.patient SET `+right+` WHERE id = $1`, patient)
+}
+
 func TestAnErasedPatientIsNotStatedAgain(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	patients := s.batches(1)
-	s.exec(`UPDATE patients.outbox SET sex = 'male' WHERE patient_id = $1`, patients[1])
+	s.mend(`sex = 'male'`, patients[1])
 	s.exec(`SELECT patients.erase_patient($1)`, patients[0])
 	s.export()
 	if got := s.found(exporter.RerunOptions{Batches: span(1, 2), Correct: true}); got != "1 differs; 2 same; batch 3 corrects 1..1 in revision 1 with 1" {
@@ -365,10 +375,10 @@ func TestAnEarlierGenerationIsNotCorrected(t *testing.T) {
 	if _, err := s.exporter().NewGeneration(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.exec(`UPDATE patients.outbox SET sex = 'male' WHERE patient_id = $1`, patients[0])
+	s.mend(`sex = 'male'`, patients[0])
 	s.refuses(fault.Poison, "generation 1, and the snapshot that opened generation 2", exporter.RerunOptions{Batches: span(1, 1), Correct: true})
 	s.exec(`UPDATE exporter.plan SET system_identifier = 1 WHERE batch < 3`)
-	s.exec(`UPDATE patients.outbox SET sex = NULL WHERE patient_id = $1`, patients[0])
+	s.mend(`sex = NULL`, patients[0])
 	if got := s.found(exporter.RerunOptions{Batches: span(1, 3)}); got != "1 unknown; 2 unknown; 3 same" {
 		t.Errorf("batches of another database: %s", got)
 	}
@@ -382,7 +392,7 @@ func TestAnUnfinishedCorrectionIsFinished(t *testing.T) {
 	for _, next := range []string{"export", "rerun"} {
 		s := newSite(t)
 		patients := s.batches(1)
-		s.exec(`UPDATE patients.outbox SET sex = 'male' WHERE patient_id = $1`, patients[0])
+		s.mend(`sex = 'male'`, patients[0])
 		place := s.config.Store
 		s.config.Store = unpublishing{place}
 		if _, err := s.rerun(exporter.RerunOptions{Batches: span(1, 1), Correct: true}); !errors.Is(err, errNoPublishing) {

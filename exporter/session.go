@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/exporter/patients"
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
 	"waybill/internal/spool"
@@ -65,6 +66,9 @@ func (s *session) prepare(ctx context.Context) error {
 	}
 	if !locked {
 		return fault.New(fault.Transient, "export", "patients", errRunning, "run it again when that one is through")
+	}
+	if err := patients.CheckArmed(ctx, s.conn); err != nil {
+		return err
 	}
 	crashpoint.Here("export.1")
 	s.spool, err = spool.Open(s.config.Spool, "export")

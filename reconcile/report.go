@@ -73,6 +73,15 @@ const (
 	Ledger     = "ledger"     // the consumer's ledger has another number of rows than the log
 )
 
+// divergences are the kinds of findings about patients who are not as their last events say.
+var divergences = map[string]string{
+	"unseen":   "patients without an event",
+	"changed":  "patients who are not as their last events say",
+	"gone":     "patients who were deleted",
+	"unmerged": "merges that were taken back, or changed",
+	"refilled": "erased patients who are not blank",
+}
+
 // Class returns what the findings ask for: 0 if there are none, [fault.NotYet] if all may pass by
 // themselves, else [fault.Poison].
 func (r *Report) Class() fault.Class {

@@ -28,6 +28,9 @@ type Source interface {
 	// Erased returns every patient that was erased, with the version of the event that says so:
 	// earlier events of theirs are blank.
 	Erased(ctx context.Context) (map[uuid.UUID]int64, error)
+	// Divergent hands on the patients whose rows in the service's own tables do not say what their
+	// last events do, and how: the outbox is only as good as what wrote it.
+	Divergent(ctx context.Context, add func(patient uuid.UUID, kind string)) error
 	// Newest returns the newest version it has of each of these patients.
 	Newest(ctx context.Context, patients []uuid.UUID) (map[uuid.UUID]int64, error)
 }
@@ -85,6 +88,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		if err := r.consumer(c); err != nil {
 			return nil, err
 		}
+	}
+	if err := r.divergent(ctx); err != nil {
+		return nil, err
 	}
 	slices.SortStableFunc(r.report.Findings, func(a, b Finding) int {
 		return cmp.Compare(number(a.Batch), number(b.Batch))
@@ -299,6 +305,26 @@ func (r *run) readSource(ctx context.Context, number int64) (*Batch, error) {
 		r.Half.Source = append(r.Half.Source, b)
 	}
 	return b, nil
+}
+
+// divergent finds the patients who are not as their last events say.
+func (r *run) divergent(ctx context.Context) error {
+	if r.Source == nil {
+		return nil
+	}
+	var found []*Finding
+	err := r.Source.Divergent(ctx, func(patient uuid.UUID, kind string) {
+		i := slices.IndexFunc(found, func(f *Finding) bool { return f.Kind == kind })
+		if i < 0 {
+			i = len(found)
+			found = append(found, &Finding{Side: "source", Kind: kind, Text: divergences[kind]})
+		}
+		found[i].add(patient)
+	})
+	for _, f := range found {
+		r.find(*f)
+	}
+	return err
 }
 
 // logAgain reads the rows of the batch that was read last.

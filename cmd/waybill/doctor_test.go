@@ -58,7 +58,7 @@ func TestDoctorOnASoundSite(t *testing.T) {
 	if r.code != 2 {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
-	s.says(r.stdout, "patients: store ", "FAIL  durability", "-> turn them on", "a name that is taken stays as it is", "morgue: database", "all 5 that are needed")
+	s.says(r.stdout, "patients: store ", "FAIL  durability", "-> turn them on", "a name that is taken stays as it is", "morgue: database", "all 9 that are needed")
 	if failed := s.failures(); !slices.Equal(failed, withoutFsync) {
 		t.Errorf("%q fail, want %q", failed, withoutFsync)
 	}
@@ -75,7 +75,7 @@ func TestDoctorNamesWhatIsWrong(t *testing.T) {
 		spoil func(s *site)
 		fails string
 	}{
-		{func(s *site) { s.exec("patients", `ALTER TABLE patients.alias DISABLE TRIGGER capture`) }, "patients database capture"},
+		{func(s *site) { s.exec("patients", `ALTER TABLE patients.alias DISABLE TRIGGER keep_alias`) }, "patients database capture"},
 		{func(s *site) {
 			s.exec("patients", `ALTER TABLE patients.outbox ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY`)
 		}, "patients database row security"},

@@ -160,6 +160,7 @@ func (w *witness) everythingDiffers() {
 	source, consumers := filepath.Join(w.dir, "source.half"), filepath.Join(w.dir, "consumers.half")
 	w.watch(0, nil, "reconcile", "--side", "source", "--out", source)
 	w.exec("patients", `UPDATE patients.outbox SET given_name = family_name, address_city = address_line`)
+	w.exec("patients", `UPDATE patients.patient SET given_name = family_name, address_city = address_line`)
 	w.exec("morgue", `UPDATE morgue.patient SET given_name = family_name, address_city = address_line`)
 	w.exec("morgue", `DELETE FROM morgue.case_file`)
 	w.exec("appointments", `DELETE FROM appointments.patient`)
@@ -240,7 +241,7 @@ func (w *witness) sqlThatFails() {
 	}
 	w.write(block{file: "careless/reconcile.sql", text: `SELECT 'noted', patient_id FROM patient`})
 	w.exec("patients", `UPDATE patients.patient SET family_name = family_name || '-' || given_name WHERE given_name IS NOT NULL`)
-	w.exec("patients", `ALTER TABLE patients.outbox DISABLE TRIGGER USER`)
+	w.exec("patients", `DROP VIEW patients.divergence`)
 	w.exec("patients", `ALTER TABLE patients.outbox ALTER COLUMN birth_date TYPE text`)
 	w.exec("patients", `UPDATE patients.outbox SET birth_date = family_name WHERE position = (SELECT max(position) FROM patients.outbox)`)
 	w.watch(3, nil, "export")

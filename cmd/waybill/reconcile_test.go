@@ -92,9 +92,11 @@ func TestAnOutboxThatWasAlteredIsNamed(t *testing.T) {
 	s := newSite(t).twoDays()
 	s.exec("patients", `UPDATE patients.outbox SET family_name = 'Other' WHERE patient_id = $1 AND version = 2`, patient(1))
 	s.finds([]string{"source altered 1 " + patient(1).String()})
-	s.exec("patients", `DELETE FROM patients.outbox WHERE patient_id = $1`, patient(5))
-	s.finds([]string{"source missing 1 " + patient(5).String(), "source altered 1 " + patient(1).String()}, "--batch", "1")
 	s.reconciled(0, "--batch", "2")
+	s.exec("patients", `DELETE FROM patients.outbox WHERE patient_id = $1`, patient(5))
+	unseen := "source unseen - " + patient(5).String()
+	s.finds([]string{"source missing 1 " + patient(5).String(), "source altered 1 " + patient(1).String(), unseen}, "--batch", "1")
+	s.finds([]string{unseen}, "--batch", "2")
 	s.reconciled(0, "--side", "consumers")
 }
 
@@ -275,6 +277,7 @@ func TestANewGenerationTakesBackWhoVanished(t *testing.T) {
 	for _, table := range []string{"patients.outbox WHERE patient_id", "patients.patient WHERE id"} {
 		s.exec("patients", `DELETE FROM `+table+` = $1`, patient(0))
 	}
+	s.exec("patients", `SELECT patients.arm()`)
 	s.exec("patients", `UPDATE exporter.plan SET system_identifier = 1`)
 	s.do("export", "--new-generation")
 	s.do("import", "morgue")
@@ -305,6 +308,7 @@ func TestHalvesAreHandedOver(t *testing.T) {
 		t.Errorf("left beside the halves: %v %v", left, err)
 	}
 	s.exec("patients", `UPDATE patients.outbox SET given_name = 'Other' WHERE patient_id = $1 AND event = 'died'`, patient(0))
+	s.exec("patients", `UPDATE patients.patient SET given_name = 'Other' WHERE id = $1`, patient(0)) // as the event has it
 	s.exec("morgue", `UPDATE morgue.patient SET given_name = 'Other' WHERE patient_id = $1`, patient(2))
 	for _, ids := range [][]string{nil, {"--ids"}} {
 		s.reconciled(0, append([]string{"--side", "source", "--out", source}, ids...)...)

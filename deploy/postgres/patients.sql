@@ -20,6 +20,9 @@ GRANT USAGE ON SCHEMA patients, exporter TO patients_export;
 GRANT SELECT ON patients.outbox, patients.erasure, exporter.floor TO patients_export;
 GRANT SELECT ON patients.migration, exporter.migration, exporter.contract TO patients_export; -- the release compares itself with them
 GRANT SELECT, INSERT, UPDATE ON exporter.plan TO patients_export;
+-- Whom it finds not as their last event says, and triggers that are off; not the patients themselves.
+GRANT SELECT ON patients.divergence, patients.disarmed TO patients_export;
+GRANT SELECT, UPDATE ON exporter.sample TO patients_export;
 -- For `rerun export`: it compares in a temporary table, and says who asked for a correction.
 DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO patients_export', current_database()); END $$;
 GRANT SELECT, INSERT ON exporter.rerun TO patients_export;

@@ -64,8 +64,9 @@ func TestPrecedence(t *testing.T) {
 		{"void forgotten", insert + ";;" + void, none, "updated v3 d0"},
 		{"address of a void", insert + ";;" + void, move, "updated v3 d0"},
 		{"second death", insert + ";;" + formal + ";;" + void, informal, "died v4 d2"},
-		{"retracted and dead again at once", insert + ";;" + formal, none + formal, ""},
-		{"retracted and dead otherwise at once", insert + ";;" + formal, none + informal, "death_corrected v3 d1"},
+		{"retracted and dead again at once", insert + ";;" + formal, none + formal, "death_retracted v3 d1, died v4 d2"},
+		{"retracted and dead otherwise at once", insert + ";;" + formal, none + informal, "death_retracted v3 d1, died v4 d2"},
+		{"retracted, dead and retracted at once", insert + ";;" + formal, none + formal + none, "death_retracted v3 d1"},
 
 		{"informal to formal", insert + ";;" + informal, formal, "death_corrected v3 d1"},
 		{"informal to formal with another date", insert + ";;" + informal, formal + dated, "death_corrected v3 d1"},

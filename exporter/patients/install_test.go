@@ -11,13 +11,8 @@ import (
 	"waybill/internal/pg/pgtest"
 )
 
-// site is the database of a service that ran before Waybill came, with columns and triggers
-// of its own. The names of the columns are those of variables in our functions.
-func site(t *testing.T) (url string, s session) {
-	t.Helper()
-	url = pgtest.Database(t, nil, "empty")
-	s = connect(t, url)
-	s.do(`CREATE SCHEMA patients;
+// plainTables are those of such a service.
+const plainTables = `CREATE SCHEMA patients;
 		CREATE TABLE patients.patient (
 			status text, target text, known text, patient text, id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
 			family_name text, given_name text, birth_date text, sex text,
@@ -28,8 +23,16 @@ func site(t *testing.T) (url string, s session) {
 			PRIMARY KEY (authority, type, value));
 		CREATE TABLE patients.alias (
 			retired_id uuid PRIMARY KEY REFERENCES patients.patient, survivor_id uuid NOT NULL REFERENCES patients.patient,
-			merged_at timestamptz NOT NULL DEFAULT now());
-		CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.status := now(); RETURN NEW; END';
+			merged_at timestamptz NOT NULL DEFAULT now());`
+
+// site is the database of a service that ran before Waybill came, with columns and triggers
+// of its own. The names of the columns are those of variables in our functions.
+func site(t *testing.T) (url string, s session) {
+	t.Helper()
+	url = pgtest.Database(t, nil, "empty")
+	s = connect(t, url)
+	s.do(plainTables)
+	s.do(`CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.status := now(); RETURN NEW; END';
 		CREATE TRIGGER touch BEFORE UPDATE ON patients.patient FOR EACH ROW EXECUTE FUNCTION touch();`)
 	return url, s
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"waybill/internal/connect"
 	"waybill/internal/fault"
 	"waybill/internal/migrate"
 )
@@ -36,16 +37,42 @@ const (
 
 // Migrate brings schema patients up to date. It may run while the service is live, also on
 // tables that have rows already, which then become baseline events. Several may call it at
-// once; running it again changes nothing. Errors are [fault.Error].
+// once; running it again changes nothing, but for triggers that were switched off: they are on again.
+// Errors are [fault.Error].
 func Migrate(ctx context.Context, databaseURL string) error {
-	err := migrate.Up(ctx, databaseURL, schema, tables)
+	return patiently(ctx, "migrate", func() error {
+		if err := migrate.Up(ctx, databaseURL, schema, tables); err != nil {
+			return err
+		}
+		return arm(ctx, databaseURL)
+	})
+}
+
+// Arm makes the triggers that are missing, and switches on those that are off.
+func Arm(ctx context.Context, databaseURL string) error {
+	return patiently(ctx, "arm", func() error { return arm(ctx, databaseURL) })
+}
+
+func arm(ctx context.Context, databaseURL string) error {
+	conn, err := connect.To(ctx, databaseURL, "patients database", map[string]string{"application_name": "waybill migrate", "lock_timeout": "500ms"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	_, err = conn.Exec(ctx, `SELECT patients.arm()`)
+	return fault.Database("arm", "triggers", err)
+}
+
+// patiently tries again while a lock is not to be had.
+func patiently(ctx context.Context, op string, do func() error) error {
+	err := do()
 	for n := 1; n < attempts && lockNotAvailable(err); n++ {
 		select {
 		case <-ctx.Done():
-			return fault.Database("migrate", "patients", ctx.Err())
+			return fault.Database(op, "patients", ctx.Err())
 		case <-time.After(pause):
 		}
-		err = migrate.Up(ctx, databaseURL, schema, tables)
+		err = do()
 	}
 	return err
 }

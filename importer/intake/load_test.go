@@ -107,7 +107,7 @@ func TestWhatALaterFileSaysOfADeath(t *testing.T) {
 		"that it is void":          {patientLine("," + notification("U")), []string{"Quill death_retracted v2"}, "void"},
 		"less, and informally":     {patientLine(informally), nil, "formal"},
 		"another date":             {patientLine(`,"deceasedDateTime":"2024-05-07"`), []string{"Quill death_corrected v2"}, "formal"},
-		"none, then another death": {patientLine(`,"deceasedBoolean":false`) + patientLine(dead), nil, "formal"},
+		"none, then another death": {patientLine(`,"deceasedBoolean":false`) + patientLine(dead), []string{"Quill death_retracted v2", "Quill died v3"}, "formal"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := service(t)

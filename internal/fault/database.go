@@ -75,6 +75,8 @@ func classOfDatabase(err error) (Class, string) {
 		return Usage, PoolerHint
 	case "42703":
 		return Usage, "run `waybill migrate` with this configuration; if the column is named in an apply.sql of your own, correct it there"
+	case "0A000": // tables or a database that can't do it
+		return Usage, pg.Hint
 	case "3D000":
 		return Usage, "create the database, or correct its URL"
 	case "3F000", "42P01":

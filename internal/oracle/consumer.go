@@ -178,7 +178,13 @@ func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, e
 		if e.Generation < c.generation {
 			continue // re-run; what a generation forgot it brings back no more
 		}
-		if known, ok := c.Known[e.Patient]; !ok || known.Kind != erased && (e.Kind == erased || e.newer(known)) {
+		known, ok := c.Known[e.Patient]
+		newer := e.newer(known)
+		if (e.Kind == erased) != (known.Kind == erased) {
+			newer = e.Kind == erased
+		}
+		final := known.Kind == erased && !changed[e.Patient]
+		if !ok || newer && !final {
 			c.Known[e.Patient] = e
 			changed[e.Patient] = true
 		}

@@ -74,8 +74,18 @@ func (r *Registry) Decide(p Patient, fate Fate) {
 	case fate.Status == "informal" && s.Status == "formal":
 	case fate.Status == "none" && !s.Dead():
 	default:
+		r.retract(p, fate)
+		s = r.records[p]
 		s.Fate = fate
 		r.records[p] = s
+	}
+}
+
+// retract captures, before a patient is dead again, that the death which was reported was taken back
+// in this transaction.
+func (r *Registry) retract(p Patient, fate Fate) {
+	if s := r.records[p]; !s.Dead() && (State{Fate: fate}).Dead() && r.last[p].Dead() {
+		r.capture(p)
 	}
 }
 
@@ -83,6 +93,7 @@ func (r *Registry) Decide(p Patient, fate Fate) {
 // there says nothing.
 func (r *Registry) Write(p Patient, fate Fate) {
 	if r.records[p].Fate != fate {
+		r.retract(p, fate)
 		r.Decide(p, fate)
 	}
 }
@@ -109,20 +120,25 @@ func (r *Registry) Begin() int {
 // Resume makes an open transaction the present one.
 func (r *Registry) Resume(tx int) { r.tx = tx }
 
-// Commit ends a transaction: each patient's state is held against the one in their last event.
+// Commit ends a transaction.
 func (r *Registry) Commit() {
 	for _, p := range r.Patients() {
-		was, known := r.last[p]
-		now := r.records[p]
-		kinds := between(was.State, known, now)
-		now.DeathNo = was.DeathNo
-		if slices.Contains(kinds, "died") || !known && now.Status == "void" {
-			now.DeathNo = max(now.DeathNo, r.lost[p]) + 1
-		}
-		r.records[p] = now
-		for i, kind := range kinds {
-			r.record(Event{Kind: kind, Patient: p, Version: was.Version + i + 1, State: now})
-		}
+		r.capture(p)
+	}
+}
+
+// capture compares a patient's state with the one in their last event.
+func (r *Registry) capture(p Patient) {
+	was, known := r.last[p]
+	now := r.records[p]
+	kinds := between(was.State, known, now)
+	now.DeathNo = was.DeathNo
+	if slices.Contains(kinds, "died") || !known && now.Status == "void" {
+		now.DeathNo = max(now.DeathNo, r.lost[p]) + 1
+	}
+	r.records[p] = now
+	for i, kind := range kinds {
+		r.record(Event{Kind: kind, Patient: p, Version: was.Version + i + 1, State: now})
 	}
 }
 

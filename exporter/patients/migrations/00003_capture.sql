@@ -78,8 +78,8 @@ END $$;
 -- +goose StatementEnd
 
 -- capture writes the events between a patient's last one and its state, and returns how many;
--- none, when nothing changed since. A patient without events is new; as_found, it was there
--- before the triggers were, and makes one baseline event.
+-- none, when nothing changed since. as_found: the triggers did not see the change, so the events are
+-- baseline; and a patient without events is not new but was there before, and makes one.
 --
 -- held: the transaction has written the patient's row, or taken it with patients.hold. Else it is
 -- taken here, unless an event of this transaction shows that it was before: nobody else may
@@ -89,9 +89,13 @@ END $$;
 -- added: an identifier whose addition is the reason to look, as an array of one. Where an event
 -- of this transaction has it there is nothing to do, for every other change is a reason of its
 -- own: most of the work of registering patients with identifiers is saved by this.
+--
+-- of_row: the version of the patient's row that is the reason to look. Behind an event of this
+-- transaction one that was replaced is no reason, for its successor is. So the commit of a row that
+-- was changed thousands of times does not read as many versions each time.
 -- +goose StatementBegin
 CREATE FUNCTION patients.capture(
-    patient uuid, held boolean, as_found boolean DEFAULT false, added jsonb DEFAULT NULL
+    patient uuid, held boolean, as_found boolean DEFAULT false, added jsonb DEFAULT NULL, of_row tid DEFAULT NULL
 ) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -102,15 +106,13 @@ DECLARE
 BEGIN
     SELECT * INTO was FROM patients.outbox o WHERE o.patient_id = patient ORDER BY o.version DESC LIMIT 1;
     IF was.tx = pg_current_xact_id() THEN
-        IF was.identifiers @> added THEN
+        IF was.identifiers @> added
+            OR of_row IS NOT NULL AND NOT EXISTS (SELECT FROM patients.patient p WHERE p.ctid = of_row) THEN
             RETURN 0;
         END IF;
     ELSIF NOT held THEN
         PERFORM patients.hold(patient);
         SELECT * INTO was FROM patients.outbox o WHERE o.patient_id = patient ORDER BY o.version DESC LIMIT 1;
-    END IF;
-    IF as_found AND was.version IS NOT NULL THEN
-        RETURN 0;
     END IF;
     SELECT * INTO STRICT state FROM patients.state s WHERE s.patient_id = patient;
     events := patients.events_between(was, state);
@@ -119,7 +121,7 @@ BEGIN
         number := greatest(number, (SELECT l.death_no FROM patients.lost_death l WHERE l.patient_id = patient)) + 1;
     END IF;
 
-    IF as_found THEN
+    IF as_found AND was.version IS NULL THEN
         events := events[1:1];
     END IF;
     FOR i IN 1 .. cardinality(events) LOOP
@@ -154,8 +156,25 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     events integer;
 BEGIN
-    events := patients.capture(NEW.id, held => true);
+    events := patients.capture(NEW.id, held => true, of_row => NEW.ctid);
     RETURN NULL;
+END $$;
+-- +goose StatementEnd
+
+-- capture_retraction captures, before a patient is declared dead again, that the death which an event
+-- has reported was taken back in this transaction: the next one is a new death.
+-- +goose StatementBegin
+CREATE FUNCTION patients.capture_retraction() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    was    patients.outbox;
+    events integer;
+BEGIN
+    SELECT * INTO was FROM patients.outbox o WHERE o.patient_id = NEW.id ORDER BY o.version DESC LIMIT 1;
+    IF was.death_status IN ('informal', 'formal') THEN
+        events := patients.capture(NEW.id, held => true);
+    END IF;
+    RETURN NEW;
 END $$;
 -- +goose StatementEnd
 

@@ -9,10 +9,6 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
-CREATE TRIGGER keep_rows BEFORE TRUNCATE ON patients.outbox
-    FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('events that were not exported would be lost');
-ALTER TABLE patients.outbox ENABLE ALWAYS TRIGGER keep_rows;
-
 -- survivor returns the record at the end of a record's chain of merges; itself, if it was not merged.
 -- +goose StatementBegin
 CREATE FUNCTION patients.survivor(patient uuid) RETURNS uuid
@@ -116,5 +112,5 @@ END $$;
 -- +goose StatementEnd
 
 -- A trigger's function that runs as its owner serves the triggers made here and no others.
-REVOKE EXECUTE ON FUNCTION patients.capture_patient(), patients.capture_identifier(), patients.capture_alias(),
+REVOKE EXECUTE ON FUNCTION patients.capture_patient(), patients.capture_retraction(), patients.capture_identifier(), patients.capture_alias(),
     patients.redirect_death(), patients.merge() FROM PUBLIC;

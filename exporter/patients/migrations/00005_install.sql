@@ -22,38 +22,75 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
-CREATE CONSTRAINT TRIGGER capture AFTER INSERT OR UPDATE ON patients.patient
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION patients.capture_patient();
-CREATE CONSTRAINT TRIGGER capture AFTER INSERT OR UPDATE OR DELETE ON patients.identifier
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION patients.capture_identifier();
-CREATE CONSTRAINT TRIGGER capture AFTER INSERT ON patients.alias
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION patients.capture_alias();
+-- Every trigger that stands between a change and silence, by table. The guards are for each row: a
+-- replication's apply worker fires no statement's triggers but those of TRUNCATE.
+CREATE VIEW patients.guards (tab, name, definition) AS VALUES
+    ('patient', 'capture', 'CONSTRAINT TRIGGER capture AFTER INSERT OR UPDATE ON patients.patient
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION patients.capture_patient()'),
+    ('patient', 'capture_retraction', 'TRIGGER capture_retraction BEFORE UPDATE ON patients.patient
+        FOR EACH ROW WHEN (OLD.death_status NOT IN (''informal'', ''formal'') AND NEW.death_status IN (''informal'', ''formal''))
+        EXECUTE FUNCTION patients.capture_retraction()'),
+    ('patient', 'keep_formal', 'TRIGGER keep_formal BEFORE UPDATE ON patients.patient
+        FOR EACH ROW WHEN (OLD.death_status = ''formal'' AND NEW.death_status = ''informal'')
+        EXECUTE FUNCTION patients.keep_formal()'),
+    ('patient', 'redirect_death', 'TRIGGER redirect_death AFTER UPDATE ON patients.patient
+        FOR EACH ROW WHEN (
+            OLD.death_status IN (''none'', ''void'') AND NEW.death_status IN (''informal'', ''formal'', ''void'')
+            AND OLD.death_status <> NEW.death_status)
+        EXECUTE FUNCTION patients.redirect_death()'),
+    ('patient', 'keep_id', 'TRIGGER keep_id BEFORE UPDATE ON patients.patient
+        FOR EACH ROW WHEN (OLD.id <> NEW.id)
+        EXECUTE FUNCTION patients.refuse(''an id is for ever: register a new patient and merge this one into it'')'),
+    ('patient', 'keep_patient', 'TRIGGER keep_patient BEFORE DELETE ON patients.patient
+        FOR EACH ROW EXECUTE FUNCTION patients.refuse(''merge a duplicate into the record that stays, by a row in patients.alias'')'),
+    ('patient', 'keep_rows', 'TRIGGER keep_rows BEFORE TRUNCATE ON patients.patient
+        FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse(''it would take patients away without an event'')'),
+    ('identifier', 'capture', 'CONSTRAINT TRIGGER capture AFTER INSERT OR UPDATE OR DELETE ON patients.identifier
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION patients.capture_identifier()'),
+    ('identifier', 'keep_rows', 'TRIGGER keep_rows BEFORE TRUNCATE ON patients.identifier
+        FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse(''it would change patients without an event: use DELETE'')'),
+    ('alias', 'capture', 'CONSTRAINT TRIGGER capture AFTER INSERT ON patients.alias
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION patients.capture_alias()'),
+    ('alias', 'merge', 'TRIGGER merge BEFORE INSERT ON patients.alias
+        FOR EACH ROW EXECUTE FUNCTION patients.merge()'),
+    ('alias', 'keep_alias', 'TRIGGER keep_alias BEFORE UPDATE OR DELETE ON patients.alias
+        FOR EACH ROW EXECUTE FUNCTION patients.refuse(''a merge has no inverse: register the patient anew'')'),
+    ('alias', 'keep_rows', 'TRIGGER keep_rows BEFORE TRUNCATE ON patients.alias
+        FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse(''a merge has no inverse'')'),
+    ('outbox', 'keep_rows', 'TRIGGER keep_rows BEFORE TRUNCATE ON patients.outbox
+        FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse(''events that were not exported would be lost'')'),
+    ('erasure', 'keep_erasure', 'TRIGGER keep_erasure BEFORE UPDATE OR DELETE ON patients.erasure
+        FOR EACH ROW EXECUTE FUNCTION patients.refuse(''an erasure is for ever'')'),
+    ('erasure', 'keep_rows', 'TRIGGER keep_rows BEFORE TRUNCATE ON patients.erasure
+        FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse(''an erasure is for ever'')');
 
-CREATE TRIGGER merge BEFORE INSERT ON patients.alias
-    FOR EACH ROW EXECUTE FUNCTION patients.merge();
-CREATE TRIGGER keep_formal BEFORE UPDATE ON patients.patient
-    FOR EACH ROW WHEN (OLD.death_status = 'formal' AND NEW.death_status = 'informal')
-    EXECUTE FUNCTION patients.keep_formal();
-CREATE TRIGGER redirect_death AFTER UPDATE ON patients.patient
-    FOR EACH ROW WHEN (
-        OLD.death_status IN ('none', 'void') AND NEW.death_status IN ('informal', 'formal', 'void')
-        AND OLD.death_status <> NEW.death_status)
-    EXECUTE FUNCTION patients.redirect_death();
+-- ALWAYS: a restore or a replica role must not switch capture off in silence.
+CREATE VIEW patients.disarmed AS
+SELECT g.tab, g.name, g.definition
+FROM patients.guards g
+WHERE NOT EXISTS (
+    SELECT FROM pg_trigger t
+    WHERE t.tgrelid = to_regclass('patients.' || g.tab) AND t.tgname = g.name AND t.tgenabled = 'A');
 
-CREATE TRIGGER keep_id BEFORE UPDATE ON patients.patient
-    FOR EACH ROW WHEN (OLD.id <> NEW.id)
-    EXECUTE FUNCTION patients.refuse('an id is for ever: register a new patient and merge this one into it');
-CREATE TRIGGER keep_patient BEFORE DELETE ON patients.patient
-    FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('merge a duplicate into the record that stays, by a row in patients.alias');
-CREATE TRIGGER keep_alias BEFORE UPDATE OR DELETE ON patients.alias
-    FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('a merge has no inverse: register the patient anew');
+-- arm makes the guards that are missing and switches on those that are off, for every writer.
+-- +goose StatementBegin
+CREATE FUNCTION patients.arm() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    guard record;
+BEGIN
+    FOR guard IN SELECT * FROM patients.disarmed LOOP
+        IF NOT EXISTS (SELECT FROM pg_trigger t
+                       WHERE t.tgrelid = to_regclass('patients.' || guard.tab) AND t.tgname = guard.name) THEN
+            EXECUTE 'CREATE ' || guard.definition;
+        END IF;
+        EXECUTE format('ALTER TABLE patients.%I ENABLE ALWAYS TRIGGER %I', guard.tab, guard.name);
+    END LOOP;
+END $$;
+-- +goose StatementEnd
+REVOKE EXECUTE ON FUNCTION patients.arm() FROM PUBLIC;
 
-CREATE TRIGGER keep_rows BEFORE TRUNCATE ON patients.patient
-    FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('it would take patients away without an event');
-CREATE TRIGGER keep_rows BEFORE TRUNCATE ON patients.identifier
-    FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('it would change patients without an event: use DELETE');
-CREATE TRIGGER keep_rows BEFORE TRUNCATE ON patients.alias
-    FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('a merge has no inverse');
+SELECT patients.arm();
 
 -- Until every patient has an event: what was there before is told before its first change, and
 -- arrival tells the patients apart that have none because they are new.
@@ -64,7 +101,8 @@ CREATE FUNCTION patients.baseline(patient uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM patients.hold(patient);
-    IF NOT EXISTS (SELECT FROM patients.arrival a WHERE a.id = patient) THEN
+    IF NOT EXISTS (SELECT FROM patients.arrival a WHERE a.id = patient)
+        AND NOT EXISTS (SELECT FROM patients.outbox o WHERE o.patient_id = patient) THEN
         PERFORM patients.capture(patient, held => true, as_found => true);
     END IF;
 END $$;
@@ -116,13 +154,6 @@ CREATE TRIGGER baseline BEFORE INSERT OR UPDATE OR DELETE ON patients.identifier
 CREATE TRIGGER baseline BEFORE INSERT ON patients.alias
     FOR EACH ROW EXECUTE FUNCTION patients.baseline_alias();
 
--- ALWAYS: a restore or a replica role must not switch capture off in silence.
-ALTER TABLE patients.patient
-    ENABLE ALWAYS TRIGGER capture, ENABLE ALWAYS TRIGGER keep_formal, ENABLE ALWAYS TRIGGER redirect_death,
-    ENABLE ALWAYS TRIGGER keep_id, ENABLE ALWAYS TRIGGER keep_patient, ENABLE ALWAYS TRIGGER keep_rows,
-    ENABLE ALWAYS TRIGGER baseline, ENABLE ALWAYS TRIGGER baseline_arrival;
-ALTER TABLE patients.identifier
-    ENABLE ALWAYS TRIGGER capture, ENABLE ALWAYS TRIGGER keep_rows, ENABLE ALWAYS TRIGGER baseline;
-ALTER TABLE patients.alias
-    ENABLE ALWAYS TRIGGER capture, ENABLE ALWAYS TRIGGER merge, ENABLE ALWAYS TRIGGER keep_alias,
-    ENABLE ALWAYS TRIGGER keep_rows, ENABLE ALWAYS TRIGGER baseline;
+ALTER TABLE patients.patient ENABLE ALWAYS TRIGGER baseline, ENABLE ALWAYS TRIGGER baseline_arrival;
+ALTER TABLE patients.identifier ENABLE ALWAYS TRIGGER baseline;
+ALTER TABLE patients.alias ENABLE ALWAYS TRIGGER baseline;

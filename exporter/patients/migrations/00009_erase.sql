@@ -1,15 +1,4 @@
 -- +goose Up
--- Who was erased, for ever: no personal data. The events before that version are blank, so batches
--- that held them can't be written again.
-CREATE TABLE patients.erasure (
-    patient_id uuid PRIMARY KEY,
-    version    patients.version NOT NULL, -- of the event that says so
-    erased_at  timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-CREATE TRIGGER keep_erasure BEFORE UPDATE OR DELETE OR TRUNCATE ON patients.erasure
-    FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse('an erasure is for ever');
-ALTER TABLE patients.erasure ENABLE ALWAYS TRIGGER keep_erasure;
-
 -- erase_patient removes what is known of a person, and returns how many records of theirs it
 -- erased: the one given, those merged into it, and the one that it was merged into with all of
 -- its own; none, if it was erased before. Identifiers go, the row stays with its id and nothing
@@ -61,6 +50,7 @@ BEGIN
                 USING ERRCODE = 'serialization_failure', HINT = 'run the transaction again';
         END IF;
         INSERT INTO patients.erasure (patient_id, version) VALUES (record, coalesce(was.version, 0) + 1);
+        DELETE FROM patients.intake_told t WHERE t.patient_id = record;
         erased := erased + 1;
     END LOOP;
     RETURN erased;

@@ -75,17 +75,6 @@ CREATE TABLE patients.intake_known (
     patient_id uuid NOT NULL
 );
 
--- +goose StatementBegin
-CREATE FUNCTION patients.forget_told() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    DELETE FROM patients.intake_told t WHERE t.patient_id = NEW.patient_id;
-    RETURN NULL;
-END $$;
--- +goose StatementEnd
-CREATE TRIGGER forget_told AFTER INSERT ON patients.erasure FOR EACH ROW EXECUTE FUNCTION patients.forget_told();
-ALTER TABLE patients.erasure ENABLE ALWAYS TRIGGER forget_told;
-
 -- intake_older compares two places in a source's order by what both have.
 CREATE FUNCTION patients.intake_older(
     a_sequence bigint, a_event timestamptz, a_sent timestamptz, b_sequence bigint, b_event timestamptz, b_sent timestamptz

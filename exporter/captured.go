@@ -1,0 +1,41 @@
+package exporter
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"waybill/exporter/patients"
+	"waybill/internal/fault"
+)
+
+// sampled is how many patients each run compares with their last events. Runs take turns with all
+// patients: of ten million, once a week with a run a minute.
+const sampled = 1000
+
+// checkCaptured has a look at what the log can't know: whether the patients of the next window are as
+// their last events say. A window with differences is not left before they are repaired.
+func (s *session) checkCaptured(ctx context.Context) error {
+	var from uuid.UUID
+	if err := s.conn.QueryRow(ctx, `SELECT next FROM exporter.sample`).Scan(&from); err != nil {
+		return fault.Database("read", "exporter.sample", err)
+	}
+	w, err := patients.NextWindow(ctx, s.conn, from, sampled)
+	if err != nil {
+		return err
+	}
+	found, err := w.Divergent(ctx, s.conn)
+	if err != nil {
+		return err
+	}
+	if len(found) > 0 {
+		return fault.New(fault.Poison, "check", "capture", fmt.Errorf("of about %d patients %d are not as their last events say; what was captured is exported", sampled, len(found)), patients.CaptureHint)
+	}
+	next := w.To
+	if w.Last() {
+		next = uuid.Nil
+	}
+	_, err = s.conn.Exec(ctx, `UPDATE exporter.sample SET next = $1`, next)
+	return fault.Database("note", "exporter.sample", err)
+}
