@@ -49,8 +49,8 @@ func TestAPrunedLogAtTheCommandLine(t *testing.T) {
 	}
 	s.says(r.stdout, "batch 2 was pruned, and the log begins at 3: `waybill import appointments --from-snapshot 3 --reason TEXT`",
 		"below the floor: it must begin again at a snapshot", "morgue        3/4    ")
-	s.says(s.do("import", "appointments", "--from-snapshot", "3", "--reason", "was switched off", "--dry-run"), "dry run", "historic 1, restored 1")
-	s.says(s.do("import", "appointments", "--from-snapshot", "3", "--reason", "was switched off"), "snapshot", "historic 1, restored 1")
+	s.says(s.do("import", "appointments", "--from-snapshot", "3", "--reason", "was switched off", "--dry-run"), "dry run", "historic 1, not_cancelled 1, restored 1")
+	s.says(s.do("import", "appointments", "--from-snapshot", "3", "--reason", "was switched off"), "snapshot", "historic 1, not_cancelled 1, restored 1")
 	s.do("import", "morgue")
 	s.says(s.do("status"), "appointments  4/4", "morgue        4/4")
 	s.says(s.do("reconcile"), "no differences")
