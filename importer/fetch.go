@@ -121,28 +121,31 @@ func (s *session) fetchParts(ctx context.Context, entry *exchange.Entry) *fetche
 			f.files = append(f.files, spooled{meta: p})
 		}
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(partsAtOnce)
-	for i := range f.files {
-		group.Go(func() (err error) {
-			f.files[i].file, err = s.fetchPart(ctx, entry.Manifest.Batch, i, f.files[i].meta)
-			return err
-		})
+	if f.err = s.plausible(f.files); f.err == nil {
+		f.err = s.fetchAll(ctx, f)
 	}
-	if f.err = group.Wait(); f.err != nil {
+	if f.err != nil {
 		f.discard()
 		return &fetched{entry: entry, err: f.err}
 	}
 	return f
 }
 
+func (s *session) fetchAll(ctx context.Context, f *fetched) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(partsAtOnce)
+	for i := range f.files {
+		group.Go(func() (err error) {
+			f.files[i].file, err = s.fetchPart(ctx, f.manifest().Batch, i, f.files[i].meta)
+			return err
+		})
+	}
+	return group.Wait()
+}
+
 func (s *session) fetchPart(ctx context.Context, batch int64, index int, p schemas.Part) (_ *os.File, err error) {
 	ctx, fetch := span.Start(ctx, "fetch part", span.Events.Int64(p.Rows), span.Bytes.Int64(p.Bytes))
 	defer func() { span.End(fetch, err) }()
-	if p.Bytes > s.config.MaxPartBytes {
-		return nil, fault.New(fault.Poison, "fetch", p.Name, fmt.Errorf("it claims %d bytes; the limit is %d", p.Bytes, s.config.MaxPartBytes),
-			"raise max_part_mib if the producer really writes such parts")
-	}
 	file, err := os.Create(filepath.Join(s.spool.Dir, fmt.Sprintf("%012d-%d", batch, index)))
 	if err != nil {
 		return nil, fault.New(fault.Transient, "spool", p.Name, err, "")
@@ -151,6 +154,23 @@ func (s *session) fetchPart(ctx context.Context, batch int64, index int, p schem
 		return nil, errors.Join(err, file.Close(), os.Remove(file.Name()))
 	}
 	return file, nil
+}
+
+// plausible refuses what would cost far more than its bytes, before one of them is fetched. No two
+// rows of a stream are equal, so each takes a byte at least, however well they are packed.
+func (s *session) plausible(files []spooled) error {
+	for _, f := range files {
+		p := f.meta
+		if p.Bytes > s.config.MaxPartBytes {
+			return fault.New(fault.Poison, "fetch", p.Name, fmt.Errorf("it claims %d bytes; the limit is %d", p.Bytes, s.config.MaxPartBytes),
+				"raise max_part_mib if the producer really writes such parts")
+		}
+		if p.Rows > p.Bytes {
+			return fault.New(fault.Poison, "fetch", p.Name, fmt.Errorf("it claims %d rows in %d bytes, and a row takes one at least", p.Rows, p.Bytes),
+				"ask the producer: such a part is made up")
+		}
+	}
+	return nil
 }
 
 func (s *session) subscribes(p schemas.Part) bool {

@@ -123,7 +123,7 @@ func (l *load) begin(ctx context.Context) error {
 func (l *load) stage(ctx context.Context) error {
 	stream := part.NewStream(l.contract, part.Options{Events: l.consumer.Events, Quarantine: l.config.QuarantineRows}, l.batch.parts()...)
 	defer stream.Close()
-	source := &source{stream: stream}
+	source := &source{stream: stream, left: mostUnpacked(l.batch.bytes())}
 	err := connect.CopyFrom(ctx, l.tx.Conn(), source, l.sql.copy)
 	if source.err != nil {
 		return fault.New(fault.Poison, "read", l.batch.name(), source.err,
@@ -274,11 +274,19 @@ func (l *load) write(ctx context.Context, w write) (int64, error) {
 // server and back.
 type source struct {
 	stream io.Reader
+	left   int64 // bytes that may still come
 	err    error
 }
 
+// mostUnpacked is how many bytes of COPY parts may become. Rows that people wrote become ten times what
+// they are packed; those of one patient, changed again and again, a hundred times.
+func mostUnpacked(packed int64) int64 { return 16<<20 + 250*packed }
+
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.stream.Read(p)
+	if s.left -= int64(n); s.left < 0 {
+		err = errors.New("its parts unpack to more than 250 times their size")
+	}
 	if err != nil && err != io.EOF {
 		s.err = err
 	}

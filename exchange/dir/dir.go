@@ -183,6 +183,9 @@ func (r *fileReader) Close() error { return r.file.Close() }
 // those of the exchange.
 func (s *Store) failed(op, name string, err error) error {
 	class, hint := fault.Transient, ""
+	if at := s.linkOn(name); at != "" {
+		return fault.New(fault.Poison, op, filepath.Join(s.root, at), errLink, "nothing that writes a store makes links: find out who did, then remove it")
+	}
 	switch {
 	case op == "get" && isAbsent(err):
 		err = exchange.ErrNotFound
@@ -196,6 +199,30 @@ func (s *Store) failed(op, name string, err error) error {
 		hint = "make room on the filesystem of " + s.root
 	}
 	return fault.New(class, op, filepath.Join(s.root, name), bare(err), hint)
+}
+
+var errLink = errors.New("somebody put a symbolic link there")
+
+// linkOn returns how far a name leads before the first symbolic link, "" if there is none on its way. Links
+// that lead outside can't be followed, and one that leads nowhere looks like a file that is missing.
+func (s *Store) linkOn(name string) string {
+	root, err := os.OpenRoot(s.root)
+	if err != nil {
+		return ""
+	}
+	defer root.Close()
+	for end := range len(name) + 1 {
+		if end < len(name) && name[end] != '/' {
+			continue
+		}
+		if info, err := root.Lstat(filepath.Join(".", name[:end])); err != nil || info.Mode()&fs.ModeSymlink != 0 {
+			if err == nil {
+				return name[:end]
+			}
+			return ""
+		}
+	}
+	return ""
 }
 
 // isAbsent also knows the error of a path that leads through a file.

@@ -133,6 +133,7 @@ func TestOnlyRegularFilesInsideAreRead(t *testing.T) {
 		os.WriteFile(filepath.Join(above, "secret"), []byte("secret"), 0o644),
 		os.Symlink("../../secret", filepath.Join(root, "log", "out")),
 		os.Symlink(above, filepath.Join(root, "up")),
+		os.Symlink("nowhere", filepath.Join(root, "log", "dangling")),
 		syscall.Mkfifo(filepath.Join(root, "log", "pipe"), 0o644),
 	} {
 		if err != nil {
@@ -145,13 +146,19 @@ func TestOnlyRegularFilesInsideAreRead(t *testing.T) {
 			t.Errorf("Get(%q) = nil", name)
 		}
 	}
+	for _, name := range []string{"log/out", "up/secret", "log/dangling"} {
+		_, err := store.Get(t.Context(), name)
+		if fault.ClassOf(err) != fault.Poison || !strings.Contains(err.Error(), "symbolic link") || strings.Contains(err.Error(), "secret:") {
+			t.Errorf("Get(%q): %v (%s)", name, err, fault.ClassOf(err))
+		}
+	}
 	for name, err := range store.List(t.Context(), "log") {
 		if err != nil || name != "a" {
 			t.Errorf("listed %q, %v", name, err)
 		}
 	}
-	if err := store.Put(t.Context(), "up/planted", 1, strings.NewReader("x")); err == nil {
-		t.Error("Put through a link that leads outside = nil")
+	if err := store.Put(t.Context(), "up/planted", 1, strings.NewReader("x")); fault.ClassOf(err) != fault.Poison {
+		t.Errorf("Put through a link that leads outside: %v (%s)", err, fault.ClassOf(err))
 	}
 }
 

@@ -139,6 +139,7 @@ func (c *conn) dial(network, address string) (net.Conn, error) {
 		return nil, c.ctx.Err()
 	}
 	if c.control == nil {
+		raw = &dialogue{Conn: raw, left: maxReply}
 		c.control = raw
 		if c.implicit {
 			return tls.Client(raw, c.tls), nil
@@ -147,6 +148,34 @@ func (c *conn) dial(network, address string) (net.Conn, error) {
 	}
 	c.data = newData(raw, c.tls, c.limit)
 	return c.data, nil
+}
+
+// maxReply is how many bytes a server may send to one command, TLS's included. The library reads a
+// reply to its end however long that is, and the first before anybody is known.
+const maxReply = 64 << 10
+
+// dialogue is a control connection whose every reply is bounded.
+type dialogue struct {
+	net.Conn
+	left int // of the reply under way
+}
+
+var errEndlessReply = advice{fmt.Errorf("a reply of more than %d KiB", maxReply>>10), fault.Transient, "see whether an FTP server answers at this address"}
+
+// Read implements [net.Conn].
+func (d *dialogue) Read(p []byte) (int, error) {
+	if d.left <= 0 {
+		return 0, errEndlessReply
+	}
+	n, err := d.Conn.Read(p[:min(len(p), d.left)])
+	d.left -= n
+	return n, err
+}
+
+// Write implements [net.Conn].
+func (d *dialogue) Write(p []byte) (int, error) {
+	d.left = maxReply
+	return d.Conn.Write(p)
 }
 
 // watch has the connection obey ctx: once that is done, the transfer under way is cut at once

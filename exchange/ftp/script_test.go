@@ -323,3 +323,36 @@ func TestASilentServerDoesNotHangACall(t *testing.T) {
 		t.Errorf("get = %v", err)
 	}
 }
+
+// The library reads a reply to its end, and the first before anybody is known.
+func TestAnEndlessReplyIsGivenUp(t *testing.T) {
+	for name, reply := range map[string]string{"of one line": strings.Repeat("A", 1<<16), "of many lines": strings.Repeat("220-Hello\r\n", 1<<12)} {
+		t.Run(name, func(t *testing.T) {
+			l := listen(t)
+			sent := make(chan int, 1)
+			go func() {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				defer conn.Close()
+				n, total := 0, 0
+				for _, err = io.WriteString(conn, "220-"); err == nil && total < 64<<20; total += n {
+					n, err = io.WriteString(conn, reply)
+				}
+				sent <- total
+			}()
+			store, err := ftp.Open(ftp.Config{
+				Addr: l.Addr().String(), User: "u", Password: func() (string, error) { return "p", nil }, TLS: ftp.Explicit,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = get(store, "a")
+			wantFault(t, "get", err, fault.Transient, "a reply of more than 64 KiB")
+			if total := <-sent; total >= 64<<20 {
+				t.Errorf("%d bytes were taken", total)
+			}
+		})
+	}
+}

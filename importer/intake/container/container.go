@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -106,7 +107,13 @@ func one(src *source, yield func(Member, error) bool, out *budget, open func(io.
 }
 
 func unzip(src *source, out *budget, pattern string, yield func(Member, error) bool) {
-	archive, err := zip.NewReader(src, src.Size())
+	opening := &directory{src, mostDirectory(out.limits)}
+	archive, err := zip.NewReader(opening, src.Size())
+	opening.left = math.MaxInt // what follows is the files themselves
+	if errors.Is(err, errDirectory) {
+		yield(Member{}, record.Malformedf("the archive's directory is too large for the %d files that are allowed", out.limits.Members))
+		return
+	}
 	if err != nil {
 		yield(Member{}, src.blame(err, "the file is no zip archive"))
 		return
@@ -143,6 +150,25 @@ func member(f *zip.File, src *source, out *budget, yield func(Member, error) boo
 	}
 	defer r.Close()
 	return yield(Member{f.Name, &bounded{r, src, out}}, nil)
+}
+
+// directory lets so much of an archive be read as a directory may take: the library reads all of
+// it, and the number of files that it names by itself need not be true.
+type directory struct {
+	*source
+	left int
+}
+
+// mostDirectory allows each file half a KiB, and the search for the directory its 66 KiB.
+func mostDirectory(l Limits) int { return l.Members<<9 + 128<<10 }
+
+var errDirectory = errors.New("the directory is too large")
+
+func (d *directory) ReadAt(p []byte, off int64) (int, error) {
+	if d.left -= len(p); d.left < 0 {
+		return 0, errDirectory
+	}
+	return d.source.ReadAt(p, off)
 }
 
 // check refuses an archive by its directory. Names lead nowhere, for nothing is written; one that

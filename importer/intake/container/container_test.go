@@ -183,3 +183,32 @@ func FuzzMembers(f *testing.F) {
 		}
 	})
 }
+
+// An archive names how many files it holds, which need not be true, and the library reads them all.
+func TestADirectoryIsReadNoFurtherThanItMayReach(t *testing.T) {
+	var members []string
+	for i := range 65_536 + 3 {
+		members = append(members, fmt.Sprintf("%060d", i), "")
+	}
+	archive := &counted{Reader: bytes.NewReader(zipped(t, members...))}
+	for _, err := range Members("zip", archive, Limits{Members: 10}, "") {
+		if _, is := errors.AsType[*record.Malformed](err); !is || !strings.Contains(err.Error(), "10 files that are allowed") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if archive.read > 256<<10 {
+		t.Errorf("%d bytes of %d were read", archive.read, archive.Size())
+	}
+}
+
+// counted counts what is read of a file.
+type counted struct {
+	*bytes.Reader
+	read int
+}
+
+func (c *counted) ReadAt(p []byte, off int64) (int, error) {
+	n, err := c.Reader.ReadAt(p, off)
+	c.read += n
+	return n, err
+}
