@@ -68,6 +68,8 @@ type Store interface {
 // a site need not grant the right to anybody else.
 type Deleter interface {
 	Delete(ctx context.Context, name string) error
+	// Tidy removes a folder that is empty, where the store has folders. One that can't be removed stays.
+	Tidy(ctx context.Context, folder string)
 }
 
 // Fact is something found out about a server, for an operator to read: what, the finding, and

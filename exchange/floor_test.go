@@ -205,3 +205,5 @@ func TestDeleteStopsAtARefusal(t *testing.T) {
 type refusing struct{ refuse func() error }
 
 func (r refusing) Delete(context.Context, string) error { return r.refuse() }
+
+func (refusing) Tidy(context.Context, string) {}

@@ -13,7 +13,7 @@ func TestCheckName(t *testing.T) {
 		"log/000000000/000000000042.json",
 		"log/000000000/000000000042.1.json",
 		"parts/type=died/date=2026-11-22/000000000042-0123456789abcdef.parquet",
-		"receipts/morgue@east/000000000042.json",
+		"receipts/morgue@east/000000000/000000000042.json",
 		strings.Repeat("a", maxElement),
 	}
 	for _, name := range good {

@@ -116,24 +116,24 @@ func (r *Reader) receiptsBelow(ctx context.Context, batch int64) (receipts []str
 		if err != nil {
 			return nil, err
 		}
-		names, err := r.names(ctx, folder)
-		if err != nil {
-			return nil, err
-		}
-		for _, name := range names {
-			name = path.Join(folder, name)
-			if _, n, ok := schemas.ParseReceiptName(name); ok && n < batch && newest != nil && n < newest.Batch {
+		for name, err := range r.receipts(ctx, folder) {
+			if err != nil {
+				return nil, err
+			}
+			if _, n, _ := schemas.ParseReceiptName(name); n < batch && newest != nil && n < newest.Batch {
 				receipts = append(receipts, name)
 			}
 		}
 	}
+	slices.Sort(receipts)
 	return receipts, nil
 }
 
 // deletesAtOnce bounds the files that are deleted at a time.
 const deletesAtOnce = 4
 
-// Delete deletes files, several at a time, in about the order given. One that is gone is no error.
+// Delete deletes files, several at a time, in about the order given, and the folders that this empties.
+// A file that is gone is no error.
 // A failure is of class [fault.Usage] where the store's account may not delete.
 func Delete(ctx context.Context, store Deleter, names []string) error {
 	group, ctx := errgroup.WithContext(ctx)
@@ -144,7 +144,17 @@ func Delete(ctx context.Context, store Deleter, names []string) error {
 		}
 		group.Go(func() error { return store.Delete(ctx, name) })
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	folders := map[string]bool{}
+	for _, name := range names {
+		folders[path.Dir(name)] = true
+	}
+	for folder := range folders {
+		store.Tidy(ctx, folder)
+	}
+	return nil
 }
 
 // NextFloor returns the number that the log's next floor has. One that was torn keeps its own.

@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 	"errors"
+	"iter"
 	"path"
 	"slices"
 	"strings"
@@ -44,30 +45,64 @@ func (r *Reader) Receipts(ctx context.Context) ([]*schemas.Receipt, error) {
 	return receipts, nil
 }
 
-// receipt returns the newest of one instance, or nil. Receipts are information, so one that is
-// torn, misplaced or of a later format is passed over and not reported.
-func (r *Reader) receipt(ctx context.Context, folder string) (*schemas.Receipt, error) {
-	names, err := r.names(ctx, folder)
-	if err != nil {
-		return nil, err
+// receipt returns the newest of one instance, or nil. A consumer deletes its previous receipt once it
+// has written the next: one that was deleted since it was listed has a successor.
+func (r *Reader) receipt(ctx context.Context, folder string) (receipt *schemas.Receipt, err error) {
+	const looks = 3
+	for deleted, n := true, 0; deleted && n < looks; n++ {
+		if receipt, deleted, err = r.newestReceipt(ctx, folder); err != nil {
+			return nil, err
+		}
 	}
-	for _, name := range slices.Backward(names) {
-		name = path.Join(folder, name)
-		instance, batch, ok := schemas.ParseReceiptName(name)
-		if !ok {
-			continue
+	return receipt, nil
+}
+
+// newestReceipt reports, in place of a receipt, that one was deleted under it. Receipts are
+// information, so one that is torn, misplaced or of a later format is passed over and not reported.
+func (r *Reader) newestReceipt(ctx context.Context, folder string) (newest *schemas.Receipt, deleted bool, err error) {
+	for name, err := range r.receipts(ctx, folder) {
+		if err != nil {
+			return nil, false, err
 		}
 		data, err := readFile(ctx, r.store, name)
 		if errors.Is(err, ErrNotFound) {
-			continue // purged since it was listed
+			return nil, true, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
+		instance, batch, _ := schemas.ParseReceiptName(name)
 		receipt, err := schemas.ParseReceipt(data)
 		if err == nil && receipt.Instance == instance && receipt.Batch == batch {
-			return receipt, nil
+			return receipt, false, nil
 		}
 	}
-	return nil, nil
+	return nil, false, nil
+}
+
+// receipts lists the names of an instance's receipts, newest first.
+func (r *Reader) receipts(ctx context.Context, folder string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		thousands, err := r.names(ctx, folder)
+		if err != nil {
+			yield("", err)
+			return
+		}
+		for _, thousand := range slices.Backward(thousands) {
+			if thousand = strings.TrimSuffix(thousand, "/"); !schemas.IsThousand(thousand) {
+				continue
+			}
+			names, err := r.names(ctx, path.Join(folder, thousand))
+			if err != nil {
+				yield("", err)
+				return
+			}
+			for _, name := range slices.Backward(names) {
+				name = path.Join(folder, thousand, name)
+				if _, _, ok := schemas.ParseReceiptName(name); ok && !yield(name, nil) {
+					return
+				}
+			}
+		}
+	}
 }

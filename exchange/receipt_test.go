@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"waybill/exchange"
+	"waybill/exchange/exchangetest"
 	"waybill/schemas"
 )
 
@@ -29,7 +30,7 @@ func receipt(instance string, batch int64) *schemas.Receipt {
 func TestReceiptsAreTheNewestOfEachInstance(t *testing.T) {
 	log := newLog(t, -1)
 	for _, r := range []*schemas.Receipt{
-		receipt("morgue@east", 9), receipt("morgue@east", 10), receipt("morgue@west", 100), receipt("appointments", 3),
+		receipt("morgue@east", 9), receipt("morgue@east", 10), receipt("morgue@west", 100), receipt("morgue@west", 20_100), receipt("appointments", 3),
 	} {
 		must(t, exchange.PublishReceipt(t.Context(), log.store, r))
 	}
@@ -39,12 +40,31 @@ func TestReceiptsAreTheNewestOfEachInstance(t *testing.T) {
 	log.place(schemas.ReceiptName("morgue@east", 12), whole[:100])
 	log.place(schemas.ReceiptName("broken", 1), nil)
 	log.place("receipts/morgue@east/notes.txt", []byte("of an admin"))
+	log.place("receipts/morgue@east/000000001/000000000013.json", whole) // in another thousand's folder
 	log.place("receipts/notes.txt", []byte("of an admin"))
 
 	got, err := exchange.NewReader(log.store).Receipts(t.Context())
 	must(t, err)
-	want := []*schemas.Receipt{receipt("appointments", 3), receipt("morgue@east", 10), receipt("morgue@west", 100)}
+	want := []*schemas.Receipt{receipt("appointments", 3), receipt("morgue@east", 10), receipt("morgue@west", 20_100)}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("receipts (-want +got):\n%s", diff)
+	}
+}
+
+// A consumer writes its next receipt and deletes the one before while somebody reads that.
+func TestAReceiptIsReplacedWhileItIsRead(t *testing.T) {
+	store := newStore(t)
+	must(t, exchange.PublishReceipt(t.Context(), store, receipt("morgue", 999)))
+	replaced := &exchangetest.Faulty{Store: store, Fail: func(op exchangetest.Op, name string) error {
+		if op == exchangetest.Get && name == schemas.ReceiptName("morgue", 999) {
+			must(t, exchange.PublishReceipt(t.Context(), store, receipt("morgue", 1000)))
+			must(t, store.(exchange.Deleter).Delete(t.Context(), name))
+		}
+		return nil
+	}}
+	got, err := exchange.NewReader(replaced).Receipts(t.Context())
+	must(t, err)
+	if diff := cmp.Diff([]*schemas.Receipt{receipt("morgue", 1000)}, got); diff != "" {
 		t.Errorf("receipts (-want +got):\n%s", diff)
 	}
 }

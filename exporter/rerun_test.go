@@ -491,6 +491,8 @@ func (s stubborn) Put(ctx context.Context, name string, size int64, body io.Read
 
 func (s stubborn) Delete(_ context.Context, name string) error { return s.delete(name) }
 
+func (stubborn) Tidy(context.Context, string) {}
+
 func TestADamagedPartIsDeletedWhereItCannotBeOverwritten(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -19,10 +19,14 @@ import (
 )
 
 // reconcile runs the consumer's apply.sql, counts what it did and holds it against the brake.
-// In observe mode its work is rolled back and only the record of it is kept.
+// In observe mode its work is rolled back, to the savepoint if apply.sql sets that anew, and only the
+// record of it is kept.
 func (l *load) reconcile(ctx context.Context) error {
 	inner, err := l.tx.Begin(ctx)
 	if err != nil {
+		return err
+	}
+	if _, err := inner.Exec(ctx, `SAVEPOINT effects`); err != nil {
 		return err
 	}
 	if _, err := inner.Conn().PgConn().Exec(ctx, l.consumer.apply).ReadAll(); err != nil {
@@ -32,9 +36,15 @@ func (l *load) reconcile(ctx context.Context) error {
 		return err
 	}
 	if l.config.Observe {
-		return l.keepRecordOnly(ctx, inner)
+		if err := l.keepRecordOnly(ctx); err != nil {
+			return err
+		}
+		return inner.Commit(ctx)
 	}
 	if err := inner.Commit(ctx); err != nil {
+		return err
+	}
+	if _, err := l.tx.Exec(ctx, `DELETE FROM observed USING changed WHERE observed.patient_id = changed.patient_id`); err != nil {
 		return err
 	}
 	return l.brake(ctx)
@@ -74,7 +84,7 @@ func (l *load) countEffects(ctx context.Context) error {
 
 // keepRecordOnly carries the effect rows across the rollback of what they record, through the
 // spool, since there may be as many as the batch has rows.
-func (l *load) keepRecordOnly(ctx context.Context, inner pgx.Tx) error {
+func (l *load) keepRecordOnly(ctx context.Context) error {
 	file, err := os.Create(filepath.Join(l.spool.Dir, "effects"))
 	if err != nil {
 		return fault.New(fault.Transient, "spool", "effects", err, "")
@@ -85,16 +95,20 @@ func (l *load) keepRecordOnly(ctx context.Context, inner pgx.Tx) error {
 	if _, err := conn.PgConn().CopyTo(ctx, file, `COPY effect TO STDOUT (FORMAT binary)`); err != nil {
 		return err
 	}
-	if err := inner.Rollback(ctx); err != nil {
+	if _, err := l.tx.Exec(ctx, `ROLLBACK TO SAVEPOINT effects`); err != nil {
 		return err
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	if _, err := l.tx.Exec(ctx, `DELETE FROM effect`); err != nil {
+	if err := l.tx.QueryRow(ctx, `WITH had AS (DELETE FROM effect RETURNING n) SELECT coalesce(max(n), 0) FROM had`).Scan(&l.done); err != nil {
 		return err
 	}
-	return connect.CopyFrom(ctx, conn, file, `COPY effect FROM STDIN (FORMAT binary)`)
+	if err := connect.CopyFrom(ctx, conn, file, `COPY effect FROM STDIN (FORMAT binary)`); err != nil {
+		return err
+	}
+	_, err = l.tx.Exec(ctx, `INSERT INTO observed SELECT patient_id FROM changed ON CONFLICT DO NOTHING`)
+	return err
 }
 
 // heldError is a batch that would have more effects in this run than the brake allows.

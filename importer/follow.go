@@ -21,6 +21,9 @@ func (s *session) follow(ctx context.Context) error {
 	if err := s.stillHeld(ctx); err != nil {
 		return err
 	}
+	if err := s.makeUp(ctx); err != nil {
+		return err
+	}
 	crashpoint.Here("import.1")
 	ctx, stop := context.WithCancel(ctx)
 	batches := s.fetchAhead(ctx, s.checkpoint.position())

@@ -37,9 +37,11 @@ const DefaultGrace = 30 * time.Minute
 type Config struct {
 	DatabaseURL string
 	Store       Store // rooted at the stream's folder
-	Consumer    *Consumer
-	Instance    string // tells this installation from others of the same consumer: "east"
-	Spool       string // where to make a private folder for parts
+	// Delete, if set, is how an importer deletes its previous receipt.
+	Delete   exchange.Deleter
+	Consumer *Consumer
+	Instance string // tells this installation from others of the same consumer: "east"
+	Spool    string // where to make a private folder for parts
 
 	// Grace is how long a batch may be incomplete on the store before it is poison, and how
 	// long beyond the producer's heartbeat the log may be silent before it is late.

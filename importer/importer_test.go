@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -238,6 +240,46 @@ func TestReceiptIsWrittenAndOwedAfterACrash(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Receipts don't grow without bound: each takes the place of the one before, where the account may delete.
+func TestAConsumerDeletesItsPreviousReceipt(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	receipts := func() (names []string) {
+		err := fs.WalkDir(os.DirFS(s.root), "receipts", func(name string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				names = append(names, name)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	s.Changes(died(1))
+	s.load()
+	s.Changes(died(2))
+	s.config.Delete = undeletable{}
+	s.load()
+	if want := []string{schemas.ReceiptName("morgue@east", 1), schemas.ReceiptName("morgue@east", 2)}; !slices.Equal(receipts(), want) {
+		t.Errorf("an account that may not delete leaves %q, want %q", receipts(), want)
+	}
+	s.Changes(died(3))
+	s.config.Delete = s.Store.(exchange.Deleter)
+	s.load()
+	if want := []string{schemas.ReceiptName("morgue@east", 1), schemas.ReceiptName("morgue@east", 3)}; !slices.Equal(receipts(), want) {
+		t.Errorf("an account that may delete leaves %q, want %q", receipts(), want)
+	}
+}
+
+type undeletable struct{}
+
+func (undeletable) Delete(context.Context, string) error {
+	return fault.New(fault.Usage, "delete", "receipt", errors.New("permission denied"), "")
+}
+
+func (undeletable) Tidy(context.Context, string) {}
 
 // A receipt tells of what others can see: a crash right after it takes nothing back.
 func TestAReceiptIsOfWhatIsCommitted(t *testing.T) {

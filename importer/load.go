@@ -26,6 +26,7 @@ type load struct {
 	started time.Time
 	summary BatchSummary
 	counted map[string]int64 // the run's braked effects with this batch's
+	done    int64            // in mode observe, the number of the last effect that was had and not only observed
 }
 
 // loadMode tells the first load of a batch from a re-run.
@@ -33,8 +34,10 @@ type loadMode struct {
 	rerun   bool      // leave the checkpoint where it is
 	reapply bool      // reconcile all of the batch's patients, not only those whose state changed
 	resync  *Decision // make the states equal to the snapshot's
-	reason  string
-	person  string
+	// observed has no batch: it reconciles the patients for whom mode observe left something undone.
+	observed bool
+	reason   string
+	person   string
 }
 
 // own reports whether the load is a person's own command, which takes a brake of its own and no approval.
@@ -78,6 +81,9 @@ type step struct {
 }
 
 func (l *load) steps() []step {
+	if l.mode.observed {
+		return []step{{"begin", l.begin}, {"lock checkpoint", l.lock}, {"apply", l.applyObserved}, {"settle", l.settle}}
+	}
 	return []step{{"begin", l.begin}, {"copy", l.stage}, {"lock checkpoint", l.lock}, {"apply", l.apply}, {"settle", l.settle}}
 }
 
@@ -197,6 +203,13 @@ func (l *load) apply(ctx context.Context) error {
 		return l.brake(ctx)
 	}
 	if err := l.project(ctx); err != nil {
+		return err
+	}
+	return l.reconcile(ctx)
+}
+
+func (l *load) applyObserved(ctx context.Context) error {
+	if _, err := l.tx.Exec(ctx, `INSERT INTO changed SELECT patient_id FROM observed JOIN patient USING (patient_id)`); err != nil {
 		return err
 	}
 	return l.reconcile(ctx)

@@ -60,11 +60,10 @@ const (
 		WHERE l.applied_at < clock_timestamp() - $1::interval AND l.batch < c.batch AND l.batch <= c.receipt
 		  AND NOT EXISTS (SELECT FROM ledger young WHERE young.batch < l.batch AND young.rerun = 0
 		                  AND young.applied_at >= clock_timestamp() - $1::interval)`
-	// What was done about one death goes as a whole, or what is left would tell a half. What was only
-	// observed stays: reconcile.sql excuses by it what was never applied.
+	// What was done about one death goes as a whole, or what is left would tell a half.
 	oldEffects = `SELECT e.id FROM effect_log e JOIN (
 		    SELECT patient_id, death_no FROM effect_log GROUP BY patient_id, death_no
-		    HAVING max(at) < clock_timestamp() - $1::interval AND NOT bool_or(observed)) done
+		    HAVING max(at) < clock_timestamp() - $1::interval) done
 		ON e.patient_id IS NOT DISTINCT FROM done.patient_id AND e.death_no IS NOT DISTINCT FROM done.death_no`
 	// A row set aside may be all that tells of a patient, until a snapshot has told everything.
 	oldQuarantine = `SELECT q.id FROM quarantine q

@@ -22,8 +22,23 @@ func (s *session) writeReceipt(ctx context.Context) error {
 		return err
 	}
 	_, err = s.conn.Exec(ctx, `UPDATE checkpoint SET receipt = $1 WHERE receipt < $1`, receipt.Batch)
+	if err != nil {
+		return fault.Database("note", "receipt", err)
+	}
+	s.deleteReceipt(ctx, receipt.Instance, s.checkpoint.receipt)
 	s.checkpoint.receipt = receipt.Batch
-	return fault.Database("note", "receipt", err)
+	return nil
+}
+
+// deleteReceipt deletes the previous receipt, which the new one replaces. Where the account may not
+// delete, the producer's `waybill prune` does it.
+func (s *session) deleteReceipt(ctx context.Context, instance string, batch int64) {
+	if s.config.Delete == nil || batch < 0 {
+		return
+	}
+	if err := s.config.Delete.Delete(ctx, schemas.ReceiptName(instance, batch)); err != nil {
+		s.config.Log.Debug("the previous receipt stays", "error", err)
+	}
 }
 
 // receipt sums up the ledger since the last one.

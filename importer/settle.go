@@ -13,7 +13,7 @@ func (l *load) settle(ctx context.Context) error {
 		return err
 	}
 	if _, err := l.tx.Exec(ctx, `INSERT INTO effect_log (batch, kind, patient_id, death_no, subject, observed, at)
-		SELECT run.batch, e.kind, e.patient_id, e.death_no, e.subject, $1, run.now FROM run, effect e`, l.config.Observe); err != nil {
+		SELECT run.batch, e.kind, e.patient_id, e.death_no, e.subject, $1 AND e.n > $2, run.now FROM run, effect e ORDER BY e.n`, l.config.Observe, l.done); err != nil {
 		return err
 	}
 	m := l.batch.manifest()

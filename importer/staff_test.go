@@ -10,6 +10,7 @@ import (
 
 	"waybill/importer"
 	"waybill/importer/appointments"
+	"waybill/internal/fault"
 	"waybill/internal/logtest"
 	"waybill/internal/pg/pgtest"
 )
@@ -122,5 +123,62 @@ func TestAnImportWaitsForStaffAndLeavesTheirEdit(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[int]string{1: "arrived", 2: "cancelled pat-dec"}, c.state()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What mode observe left undone the first run that acts makes up for, before anything new comes; and
+// an alert, which changes nobody, is raised in either mode.
+func TestTheFirstRunThatActsMakesUpForWhatWasObserved(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	c.book(1, 1)
+	c.book(2, 2)
+	c.Changes(died(1))
+	c.load()
+	c.config.Observe = true
+	c.Changes(retracted(1), died(2), died(3))
+	c.load()
+	if diff := cmp.Diff(map[int]string{1: "cancelled pat-dec", 2: "booked"}, c.state()); diff != "" {
+		t.Fatalf("observed:\n%s", diff)
+	}
+	c.config.Observe = false
+	c.load()
+	if diff := cmp.Diff(map[int]string{1: "booked", 2: "cancelled pat-dec"}, c.state()); diff != "" {
+		t.Errorf("made up for:\n%s", diff)
+	}
+	c.book(3, 3)
+	if got := c.value(`SELECT string_agg(reason, ',') FROM appointments.worklist WHERE resolved_at IS NULL`); got != "booked_after_death" {
+		t.Errorf("a booking for somebody whose death was observed is on the worklist as %q", got)
+	}
+	if got := c.value(`SELECT string_agg(rerun::text || observed, ' ' ORDER BY batch, rerun) FROM appointments.ledger`); got != "0false 0false 0true 1false" {
+		t.Errorf("the ledger says %s", got)
+	}
+	if again := c.load(); len(again.Batches) != 0 {
+		t.Errorf("and again: %v", again.Batches)
+	}
+}
+
+func TestABodyIsAskedAfterInModeObserve(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1), died(2))
+	s.load()
+	s.exec(`CALL morgue.receive(1, 'tag', 'kim')`)
+	s.config.Observe = true
+	s.Changes(retracted(1), retracted(2))
+	s.load()
+	if got := s.value(`SELECT string_agg(kind, ',') FROM morgue.alert WHERE resolved_at IS NULL AND urgent`); got != "identity" {
+		t.Errorf("alerts: %s", got)
+	}
+	if got := s.value(`SELECT string_agg(kind || observed, ',' ORDER BY kind) FROM morgue.effect_log WHERE batch = 2`); got != "identityfalse,voidedtrue" {
+		t.Errorf("effects: %s", got)
+	}
+	s.config.Observe, s.config.Brake = false, 1
+	s.Changes(died(3), died(4))
+	if _, err := s.run(importer.Options{}); fault.ClassOf(err) != fault.Held {
+		t.Errorf("got %v, want held: one void, made up for, and then two deaths", err)
+	}
+	if got := s.cases(); got != "received 1, void 1" {
+		t.Errorf("cases: %s", got)
 	}
 }

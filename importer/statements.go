@@ -47,7 +47,7 @@ func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
 			CREATE TEMP TABLE staging (%s) ON COMMIT DELETE ROWS;
 			CREATE TEMP TABLE run (batch bigint, generation integer, kind text, now timestamptz, act_within interval, zone text) ON COMMIT DELETE ROWS;
 			CREATE TEMP TABLE changed (patient_id uuid PRIMARY KEY) ON COMMIT DELETE ROWS;
-			CREATE TEMP TABLE effect (kind text NOT NULL, patient_id uuid, death_no integer, subject text) ON COMMIT DELETE ROWS`,
+			CREATE TEMP TABLE effect (n bigint GENERATED ALWAYS AS IDENTITY, kind text NOT NULL, patient_id uuid, death_no integer, subject text) ON COMMIT DELETE ROWS`,
 			strings.Join(definitions, ", ")),
 		projection: "CREATE TABLE IF NOT EXISTS patient (patient_id uuid PRIMARY KEY);\n" +
 			strings.Join(additions, ";\n") +

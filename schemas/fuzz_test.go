@@ -70,7 +70,7 @@ func FuzzReceipt(f *testing.F) {
 func FuzzNames(f *testing.F) {
 	for _, name := range []string{
 		"log/000000000/000000000042.json", "log/000000000/000000000042.1.json", "log/000000001/000000000042.json",
-		"parts/type=died/date=2026-11-22/000000000042-0123456789abcdef.parquet", "receipts/morgue@east/000000000042.json",
+		"parts/type=died/date=2026-11-22/000000000042-0123456789abcdef.parquet", "receipts/morgue@east/000000000/000000000042.json",
 	} {
 		f.Add(name)
 	}

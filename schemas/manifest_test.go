@@ -174,7 +174,7 @@ func TestNames(t *testing.T) {
 		"log/000000000/000000000999.1.json":                                        schemas.ManifestName(999, 1),
 		"log/000000001/000000001000.json":                                          schemas.ManifestName(1000, 0),
 		"log/999999999/999999999999.json":                                          schemas.ManifestName(schemas.MaxBatch, 0),
-		"receipts/morgue@east/000000000042.json":                                   schemas.ReceiptName("morgue@east", 42),
+		"receipts/morgue@east/000000000/000000000042.json":                         schemas.ReceiptName("morgue@east", 42),
 		"floors/000000000003.json":                                                 schemas.FloorName(3),
 		"parts/type=died/date=2026-11-22/000000000042-fedcba9876543210.parquet":    schemas.PartName(schemas.Died, planned, 42, hash, 0),
 		"parts/type=mixed/date=2026-11-22/000000000042-fedcba9876543210.2.parquet": schemas.PartName(schemas.Mixed, planned, 42, hash, 2),

@@ -39,9 +39,9 @@ func PartName(event string, date time.Time, batch int64, sha256hex string, retry
 }
 
 // ReceiptName returns the name of the receipt by which a consumer's instance ("morgue@east")
-// tells that it has applied every batch up to this one.
+// tells that it has applied every batch up to this one: "receipts/morgue@east/000000000/000000000042.json".
 func ReceiptName(instance string, batch int64) string {
-	return fmt.Sprintf("receipts/%s/%012d.json", instance, batch)
+	return fmt.Sprintf("receipts/%s/%09d/%012d.json", instance, batch/1000, batch)
 }
 
 // FloorName returns the name of the n-th floor: "floors/000000000001.json".
@@ -57,7 +57,8 @@ func retrySuffix(retry int) string {
 var (
 	manifestName = regexp.MustCompile(`^log/([0-9]{9})/([0-9]{12})(?:\.([1-9]))?\.json$`)
 	partName     = regexp.MustCompile(`^parts/type=([a-z_]{1,32})/date=([0-9]{4}-[0-9]{2}-[0-9]{2})/([0-9]{12})-([0-9a-f]{16})(?:\.([1-9]))?\.parquet$`)
-	receiptName  = regexp.MustCompile(`^receipts/([a-z0-9][a-z0-9_-]{0,62}(?:@[a-z0-9][a-z0-9_-]{0,62})?)/([0-9]{12})\.json$`)
+	thousand     = regexp.MustCompile(`^[0-9]{9}$`)
+	receiptName  = regexp.MustCompile(`^receipts/([a-z0-9][a-z0-9_-]{0,62}(?:@[a-z0-9][a-z0-9_-]{0,62})?)/([0-9]{9})/([0-9]{12})\.json$`)
 )
 
 // ParseManifestName is the inverse of [ManifestName].
@@ -95,8 +96,13 @@ func ParseReceiptName(name string) (instance string, batch int64, ok bool) {
 	if m == nil {
 		return "", 0, false
 	}
-	return m[1], number(m[2]), true
+	batch = number(m[3])
+	return m[1], batch, number(m[2]) == batch/1000
 }
+
+// IsThousand reports whether a folder is one of a thousand batches, as in the names of manifests and
+// receipts.
+func IsThousand(folder string) bool { return thousand.MatchString(folder) }
 
 // number parses digits that a pattern has matched; none are 0.
 func number(digits string) int64 {

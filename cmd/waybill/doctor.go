@@ -109,12 +109,13 @@ func (c *config) examineStore(ctx context.Context, env *environment) []exchange.
 	if err != nil {
 		return []exchange.Fact{failure("open", err)}
 	}
-	role, folder, id := probe.Exporter, "doctor", strings.ToLower(rand.Text()[:8])
+	id := strings.ToLower(rand.Text()[:8])
 	if c.Import != nil {
 		// An importer needs no more rights than to leave receipts.
-		role, folder, id = probe.Importer, "receipts/"+c.instance(), "doctor-"+id
+		return probe.Run(ctx, place.Unguarded(), probe.Importer, "receipts/"+c.instance()+"/doctor-"+id)
 	}
-	return probe.Run(ctx, place.Unguarded(), role, folder, id)
+	defer place.Tidy(ctx, "doctor")
+	return probe.Run(ctx, place.Unguarded(), probe.Exporter, "doctor/"+id)
 }
 
 func (c *config) instance() string {

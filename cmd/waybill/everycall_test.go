@@ -107,6 +107,15 @@ var scenarios = map[string]scenario{
 		w.exportedDay()
 		w.do("import", "morgue")
 	}, nothing, always("rerun", "import", "morgue", "--batch", "1", "--reapply", "--reason", "a test"), []string{"import", "morgue"}},
+	"resync": {nothing, func(w *twins) {
+		w.exportedDay()
+		w.do("import", "morgue")
+		w.do("export", "--snapshot")
+		w.both(func(s *site) { s.exec("morgue", `UPDATE morgue.patient SET version = version + 1000`) })
+	}, func(w *twins) []string {
+		snapshot := w.killed.one("patients", `SELECT max(batch)::text FROM exporter.plan WHERE kind = 'snapshot'`)
+		return []string{"import", "morgue", "--resync", snapshot, "--reason", "a test"}
+	}, nil},
 	"prune": {nothing, func(w *twins) {
 		w.exportedDay()
 		w.do("export", "--snapshot")

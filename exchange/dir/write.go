@@ -250,6 +250,18 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
+// Tidy implements [exchange.Deleter].
+func (s *Store) Tidy(ctx context.Context, folder string) {
+	root, err := os.OpenRoot(s.root)
+	if err != nil || ctx.Err() != nil {
+		return
+	}
+	defer root.Close()
+	if info, err := root.Lstat(folder); err == nil && info.IsDir() {
+		_ = root.Remove(folder)
+	}
+}
+
 func (s *Store) remove(root *os.Root, name string) error {
 	info, err := root.Lstat(name)
 	if err != nil || info.IsDir() {

@@ -33,6 +33,14 @@ func (s suite) delete(t *testing.T) {
 	wantIs(t, "delete", deleter.Delete(ctx, "log/b"), context.Canceled)
 	wantListed(t, store, "log", "b")
 
+	deleter.Tidy(t.Context(), "log") // it holds a file
+	deleter.Tidy(t.Context(), "log/b")
+	deleter.Tidy(t.Context(), "nothing")
+	wantListed(t, store, "log", "b")
+	must(t, deleter.Delete(t.Context(), "log/b"))
+	deleter.Tidy(t.Context(), "log")
+	wantListed(t, store, "log")
+
 	// A deleted file's name is free again.
 	must(t, store.Publish(t.Context(), "log/a", []byte("again")))
 	wantBytes(t, store, "log/a", []byte("again"))

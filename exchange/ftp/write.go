@@ -188,6 +188,20 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	})
 }
 
+// Tidy implements [exchange.Deleter]. It looks first: RMD may remove a folder with all that it holds.
+func (s *Store) Tidy(ctx context.Context, folder string) {
+	_ = s.use(ctx, "remove", folder, func(c *conn) error {
+		if held, err := s.names(c, folder); err != nil || len(held) > 0 {
+			return err
+		}
+		at, err := s.path(c, folder)
+		if err == nil {
+			err = c.RemoveDir(at)
+		}
+		return err
+	})
+}
+
 // source is what is uploaded. When it fails, the upload must not end as if it were whole.
 type source struct {
 	body  io.Reader

@@ -46,10 +46,10 @@ type probe struct {
 	put    []string // what is to be deleted again
 }
 
-// Run probes the store in the folder, which it makes and in which id tells its files from those
-// of others. Deleting is tried last; what can't be deleted is named.
-func Run(ctx context.Context, store Store, role Role, folder, id string) []exchange.Fact {
-	p := &probe{store: store, role: role, folder: folder + "/" + id}
+// Run probes the store in a new folder, which no other run may use. Deleting is tried last; what can't
+// be deleted is named.
+func Run(ctx context.Context, store Store, role Role, folder string) []exchange.Fact {
+	p := &probe{store: store, role: role, folder: folder}
 	steps := []func(context.Context) bool{p.reach, p.inspect, p.list, p.write, p.overwrite, p.publish, p.race}
 	if role == Importer {
 		steps = []func(context.Context) bool{p.reach, p.inspect, p.list, p.publish}
@@ -276,7 +276,8 @@ func (p *probe) cleanUp(ctx context.Context) bool {
 		}
 	}
 	if len(p.put) > 0 {
-		p.found("delete", "yes; nothing is left of this probe but, perhaps, an empty folder")
+		p.store.Tidy(ctx, p.folder)
+		p.found("delete", "yes; nothing is left of this probe")
 	}
 	return true
 }

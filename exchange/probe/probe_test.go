@@ -26,6 +26,8 @@ type directory struct{ s *dir.Store }
 
 func (d *directory) Delete(ctx context.Context, name string) error { return d.s.Delete(ctx, name) }
 
+func (d *directory) Tidy(ctx context.Context, folder string) { d.s.Tidy(ctx, folder) }
+
 func (d *directory) Inspect(ctx context.Context) ([]exchange.Fact, error) { return d.s.Inspect(ctx) }
 
 func run(t *testing.T, role probe.Role, alter func(exchange.Store) exchange.Store) (facts []exchange.Fact, root string) {
@@ -39,7 +41,7 @@ func run(t *testing.T, role probe.Role, alter func(exchange.Store) exchange.Stor
 	if alter != nil {
 		store = alter(s)
 	}
-	return probe.Run(t.Context(), altered{store, &directory{s}}, role, "doctor", "1"), root
+	return probe.Run(t.Context(), altered{store, &directory{s}}, role, "doctor/1"), root
 }
 
 func find(t *testing.T, facts []exchange.Fact, name string) exchange.Fact {

@@ -173,6 +173,9 @@ func baseName(page *s3.ListObjectsV2Output, key, prefix string) (string, bool) {
 	return name, ok && !strings.Contains(name, "/") && exchange.CheckName(name) == nil
 }
 
+// Tidy implements [exchange.Deleter]: there are no folders.
+func (s *Store) Tidy(context.Context, string) {}
+
 // Delete removes an object; where the bucket keeps versions, a marker hides it.
 func (s *Store) Delete(ctx context.Context, name string) error {
 	if err := exchange.CheckName(name); err != nil {

@@ -38,8 +38,8 @@ func TestRolesCanDoTheirWorkAndNoMore(t *testing.T) {
 	const (
 		part     = "parts/event=died/date=2026-11-22/a.parquet"
 		manifest = "log/000000000/000000000001.json"
-		receipt  = "receipts/morgue@east/000000000001.json"
-		foreign  = "receipts/appointments@east/000000000001.json"
+		receipt  = "receipts/morgue@east/000000000/000000000001.json"
+		foreign  = "receipts/appointments@east/000000000/000000000001.json"
 		scratch  = "doctor/1/file"
 	)
 	c := config()
@@ -63,10 +63,10 @@ func TestRolesCanDoTheirWorkAndNoMore(t *testing.T) {
 		{
 			"importer",
 			func(s *s3.Store) []func(context.Context) error {
-				return []func(context.Context) error{publish(s, "receipts/morgue@east/000000000002.json")}
+				return []func(context.Context) error{publish(s, "receipts/morgue@east/000000000/000000000002.json"), remove(s, receipt)}
 			},
 			func(s *s3.Store) []func(context.Context) error {
-				return []func(context.Context) error{put(s, part), publish(s, "log/000000000/000000000003.json"), publish(s, foreign), remove(s, receipt)}
+				return []func(context.Context) error{put(s, part), publish(s, "log/000000000/000000000003.json"), publish(s, foreign), remove(s, foreign)}
 			},
 		},
 		{

@@ -236,3 +236,19 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	}
 	return nil
 }
+
+// Tidy implements [exchange.Deleter]. It looks first: there are servers whose RMDIR removes files, and
+// might be some that remove a folder with all that it holds.
+func (s *Store) Tidy(ctx context.Context, folder string) {
+	_ = s.do(ctx, func(c *session) error {
+		held, err := c.files.ReadDirContext(ctx, s.at(folder))
+		if err != nil || len(held) > 0 {
+			return err
+		}
+		info, err := c.files.Lstat(s.at(folder))
+		if err == nil && info.IsDir() {
+			err = c.files.RemoveDirectory(s.at(folder))
+		}
+		return err
+	})
+}

@@ -72,6 +72,9 @@ func Open(c Config) (*Place, error) {
 // Delete implements [exchange.Deleter].
 func (p *Place) Delete(ctx context.Context, name string) error { return p.driver.Delete(ctx, name) }
 
+// Tidy implements [exchange.Deleter].
+func (p *Place) Tidy(ctx context.Context, folder string) { p.driver.Tidy(ctx, folder) }
+
 // Survey returns the files of a folder with their sizes, under whatever names they have.
 func (p *Place) Survey(ctx context.Context, folder string) ([]exchange.Found, error) {
 	return p.driver.Survey(ctx, folder)

@@ -19,17 +19,19 @@ CREATE TEMP TABLE IF NOT EXISTS concerned (
     death_of       uuid,             -- the record whose death it is; NULL: alive
     death_no       integer,
     death_earliest timestamptz,
-    acting         boolean NOT NULL, -- the death is not historic, nor in conflict with a person known to be alive
+    death_latest   timestamptz,
+    acting         boolean NOT NULL, -- the death is not historic, nor contested
     historic       boolean NOT NULL,
-    conflict       boolean NOT NULL  -- dead, and merged into one that is not known to be dead
+    contested      boolean NOT NULL, -- the person is known to be alive
+    conflict       boolean NOT NULL, -- dead, and merged into one that is not known to be dead
+    future         boolean NOT NULL  -- dead by a death that begins, it is said, on a day after its notice
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS pending (
     appointment_id uuid PRIMARY KEY,
     record_id      uuid NOT NULL,
     death_of       uuid NOT NULL,
     death_no       integer NOT NULL,
-    cutoff         timestamptz NOT NULL,
-    verdict        text NOT NULL     -- cancel, missed, or why it is a person's to cancel
+    verdict        text NOT NULL     -- cancel, missed, seen, or why it is a person's to cancel
 ) ON COMMIT DELETE ROWS;
 DELETE FROM person;
 DELETE FROM member;
@@ -43,12 +45,8 @@ WITH RECURSIVE
 seed AS (
     SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
     WHERE p.death_status IN ('informal', 'formal') OR p.merged_into IS NOT NULL
-    UNION
-    SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
-    WHERE p.patient_id IN (SELECT patient_id FROM vital WHERE dead)
-    UNION
-    SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
-    WHERE p.patient_id IN (SELECT merged_into FROM patient WHERE merged_into IS NOT NULL)
+       OR (SELECT v.dead FROM vital v WHERE v.patient_id = p.patient_id)
+       OR (SELECT true FROM patient r WHERE r.merged_into = p.patient_id LIMIT 1)
 ),
 climb (patient_id, above) AS (
     SELECT patient_id, merged_into FROM seed WHERE merged_into IS NOT NULL
@@ -84,12 +82,14 @@ dead AS NOT MATERIALIZED (
 )
 SELECT patient_id, person, coalesce(acting, historic) FROM family;
 
-INSERT INTO concerned (patient_id, death_of, death_no, death_earliest, acting, historic, conflict)
-SELECT m.patient_id, m.death_of, d.death_no, d.death_earliest,
+INSERT INTO concerned (patient_id, death_of, death_no, death_earliest, death_latest, acting, historic, contested, conflict, future)
+SELECT m.patient_id, m.death_of, d.death_no, d.death_earliest, d.death_latest,
        m.death_of IS NOT NULL AND NOT it.historic AND (it.person_dead OR s.patient_id IS NULL),
        it.historic,
-       m.death_of IS NOT DISTINCT FROM m.patient_id AND NOT it.person_dead
-FROM member m
+       NOT it.person_dead AND s.patient_id IS NOT NULL,
+       m.death_of IS NOT DISTINCT FROM m.patient_id AND NOT it.person_dead,
+       m.death_of IS NOT DISTINCT FROM m.patient_id AND coalesce((d.death_earliest AT TIME ZONE run.zone)::date > (n.noticed_at AT TIME ZONE run.zone)::date, false)
+FROM run CROSS JOIN member m
 LEFT JOIN patient p USING (patient_id)
 LEFT JOIN patient s ON s.patient_id = m.person
 LEFT JOIN patient d ON d.patient_id = m.death_of
@@ -101,21 +101,23 @@ WHERE p.event IS DISTINCT FROM 'erased';
 
 -- From here on no write to these records' appointments commits unseen: whoever made one is waited
 -- for here, and whoever makes one waits there and then learns of the death.
-INSERT INTO vital AS v (patient_id, dead, death_of, death_no, death_earliest, known_at)
-SELECT k.patient_id, k.death_of IS NOT NULL, k.death_of, k.death_no, k.death_earliest,
+INSERT INTO vital AS v (patient_id, dead, death_of, death_no, death_earliest, death_latest, known_at)
+SELECT k.patient_id, k.death_of IS NOT NULL, k.death_of, k.death_no, k.death_earliest, k.death_latest,
        CASE WHEN k.death_of IS NOT NULL THEN run.now END
-FROM concerned k, run
-WHERE k.death_of IS NOT NULL OR k.patient_id IN (SELECT patient_id FROM vital)
+FROM run CROSS JOIN concerned k LEFT JOIN vital known USING (patient_id)
+WHERE k.death_of IS NOT NULL OR known.patient_id IS NOT NULL
 ORDER BY k.patient_id
 ON CONFLICT (patient_id) DO UPDATE
-SET dead = excluded.dead, death_of = excluded.death_of, death_no = excluded.death_no, death_earliest = excluded.death_earliest,
+SET dead = excluded.dead, death_of = excluded.death_of, death_no = excluded.death_no,
+    death_earliest = excluded.death_earliest, death_latest = excluded.death_latest,
     known_at = CASE WHEN excluded.dead THEN coalesce(v.known_at, excluded.known_at) END
-WHERE (v.death_of, v.death_no, v.death_earliest) IS DISTINCT FROM (excluded.death_of, excluded.death_no, excluded.death_earliest);
+WHERE (v.death_of, v.death_no, v.death_earliest, v.death_latest)
+      IS DISTINCT FROM (excluded.death_of, excluded.death_no, excluded.death_earliest, excluded.death_latest);
 
 -- The erased are neither dead nor alive: their appointments hold ids alone and stay as they are, and
 -- nothing that was cancelled for them comes back.
 WITH forgotten AS (
-    UPDATE vital v SET dead = false, death_of = NULL, death_no = NULL, death_earliest = NULL, known_at = NULL
+    UPDATE vital v SET dead = false, death_of = NULL, death_no = NULL, death_earliest = NULL, death_latest = NULL, known_at = NULL
     FROM changed JOIN patient p USING (patient_id)
     WHERE p.event = 'erased' AND v.patient_id = p.patient_id AND v.dead
     RETURNING v.patient_id, p.death_no)
@@ -125,54 +127,78 @@ UPDATE cancellation c SET handed_over_at = run.now
 FROM run, changed JOIN patient p USING (patient_id)
 WHERE p.event = 'erased' AND c.record_id = p.patient_id AND c.restored_at IS NULL AND c.handed_over_at IS NULL;
 
--- Items whose death no longer stands, and those of a death that is historic no more.
+-- Items of the dead whose death no longer stands, or is historic no more, and items of the living who are dead after all: what a
+-- person was asked about an appointment they are asked again when that death is retracted, too.
 WITH over AS MATERIALIZED (
-    SELECT l.id FROM worklist l JOIN concerned k USING (patient_id) JOIN patient p USING (patient_id)
-    WHERE l.resolved_at IS NULL AND l.reason <> 'not_restored'
-      AND NOT (p.death_status IN ('informal', 'formal') AND p.death_no = l.death_no
-               AND (k.conflict OR l.reason <> 'merge_conflict') AND (k.historic OR l.detail IS DISTINCT FROM 'historic'))
-    ORDER BY l.id
-    FOR UPDATE OF l SKIP LOCKED),
+    SELECT id FROM worklist
+    WHERE resolved_at IS NULL AND id IN (
+        SELECT l.id FROM concerned k JOIN patient p USING (patient_id) JOIN worklist l USING (patient_id)
+        WHERE l.reason NOT IN ('not_restored', 'rebooked')
+          AND NOT (p.death_status IN ('informal', 'formal') AND p.death_no = l.death_no
+                   AND (k.conflict OR l.reason <> 'merge_conflict') AND (k.future OR l.reason <> 'future_death')
+                   AND (k.historic OR l.detail IS DISTINCT FROM 'historic'))
+        UNION ALL
+        SELECT l.id FROM concerned k JOIN cancellation c ON c.record_id = k.patient_id
+        JOIN worklist l ON (l.appointment_id, l.patient_id, l.death_no, l.reason) = (c.appointment_id, c.patient_id, c.death_no, 'not_restored')
+        WHERE k.death_of IS NOT NULL AND NOT k.contested
+        UNION ALL
+        SELECT l.id FROM concerned k JOIN appointment a USING (patient_id) JOIN worklist l ON (l.appointment_id, l.reason) = (a.id, 'rebooked')
+        WHERE k.death_of IS NOT NULL AND NOT k.contested)
+    ORDER BY id
+    FOR UPDATE SKIP LOCKED),
 resolved AS (
     UPDATE worklist l SET resolved_at = run.now, resolved_by = 'waybill'
     FROM over, run WHERE l.id = over.id AND l.resolved_at IS NULL
-    RETURNING l.id, l.patient_id, l.death_no)
+    RETURNING l.id, l.reason, l.appointment_id, l.patient_id, l.death_no),
+asked AS (
+    UPDATE cancellation c SET handed_over_at = NULL, asked = true
+    FROM resolved r
+    WHERE r.reason = 'not_restored' AND (c.appointment_id, c.patient_id, c.death_no) = (r.appointment_id, r.patient_id, r.death_no))
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'resolved', patient_id, death_no, 'worklist ' || id FROM resolved;
 
--- The live appointments of the dead, of one long dead those to come, save those that a person has before
--- them, or has dealt with, on account of this death or of one that it succeeds by a merge. What was settled here and is live again,
--- because its death was restated after all, was a person's and is theirs once more.
-INSERT INTO pending (appointment_id, record_id, death_of, death_no, cutoff, verdict)
+-- The appointments of the dead that a death concerns, of those long dead the ones to come, save those that a person has before them, or has
+-- dealt with, on account of this death or of one that it succeeds by a merge. Nobody is known to be dead
+-- before the notice came: what lies between the death and now was missed, and one who came since is
+-- evidence that they live. What was settled here and is live again, because its death was restated
+-- after all, was a person's and is theirs once more; so is what a person kept for an earlier death.
+INSERT INTO pending (appointment_id, record_id, death_of, death_no, verdict)
 WITH before_them AS NOT MATERIALIZED (
-    SELECT l.appointment_id, o.person, l.resolved_by FROM worklist l
-    JOIN patient p USING (patient_id, death_no) JOIN member o USING (patient_id) JOIN concerned k USING (patient_id)
-    WHERE p.death_status IN ('informal', 'formal') AND l.reason <> 'not_restored'
+    SELECT l.appointment_id, l.reason, o.person, l.resolved_by, p.death_no = l.death_no AS stands
+    FROM worklist l JOIN patient p USING (patient_id) JOIN member o USING (patient_id) JOIN concerned k USING (patient_id)
+    WHERE p.death_status IN ('informal', 'formal') AND l.reason NOT IN ('not_restored', 'rebooked')
       AND (k.historic OR l.detail IS DISTINCT FROM 'historic' OR coalesce(l.resolved_by, 'waybill') <> 'waybill'))
-SELECT a.id, a.patient_id, k.death_of, k.death_no, it.cutoff,
+SELECT a.id, a.patient_id, k.death_of, k.death_no,
        CASE WHEN k.historic THEN 'historic'
-            WHEN a.starts_at < it.cutoff THEN 'missed'
+            WHEN a.starts_at < it.since THEN 'running'
+            WHEN it.seen THEN 'seen'
             WHEN a.status = 'arrived' THEN 'arrived'
+            WHEN a.starts_at < run.now THEN 'missed'
+            WHEN EXISTS (SELECT FROM before_them b WHERE b.appointment_id = a.id AND b.person = m.person AND b.resolved_by <> 'waybill') THEN 'kept before'
             WHEN EXISTS (SELECT FROM cancellation c JOIN member o USING (patient_id)
                          WHERE c.appointment_id = a.id AND o.person = m.person AND c.restored_at IS NULL AND c.handed_over_at IS NULL)
-              OR EXISTS (SELECT FROM before_them b WHERE b.appointment_id = a.id AND b.person = m.person) THEN 'booked again'
+              OR EXISTS (SELECT FROM before_them b WHERE b.appointment_id = a.id AND b.person = m.person AND b.stands) THEN 'booked again'
             ELSE 'cancel' END
-FROM concerned k
+FROM run CROSS JOIN concerned k
 JOIN member m USING (patient_id)
 JOIN vital v USING (patient_id)
-CROSS JOIN LATERAL (SELECT greatest(v.death_earliest, v.known_at) AS cutoff) AS it
 JOIN appointment a USING (patient_id)
 JOIN kind ON kind.code = a.kind
+CROSS JOIN LATERAL (
+    SELECT least(CASE a.status WHEN 'booked' THEN v.death_earliest ELSE v.death_latest END, v.known_at) AS since,
+           a.status = 'fulfilled' OR a.status = 'arrived' AND a.starts_at < run.now AS seen) AS it
 WHERE NOT kind.post_mortem
-  AND (k.acting AND a.starts_at >= coalesce(v.death_earliest, v.known_at) OR k.historic AND a.starts_at >= it.cutoff)
-  AND (a.status = 'booked' OR a.status = 'arrived' AND a.starts_at >= it.cutoff)
+  AND (k.acting AND a.status IN ('booked', 'arrived', 'fulfilled') AND a.starts_at >= it.since
+       OR k.acting AND a.status IN ('booked', 'arrived') AND a.ends_at > run.now
+       OR k.historic AND a.status IN ('booked', 'arrived') AND a.starts_at >= run.now)
   AND NOT EXISTS (SELECT FROM before_them b
-                  WHERE b.appointment_id = a.id AND b.person = m.person AND b.resolved_by IS DISTINCT FROM 'waybill');
+                  WHERE b.appointment_id = a.id AND b.person = m.person AND b.stands AND b.resolved_by IS DISTINCT FROM 'waybill'
+                    AND (b.reason = 'seen_after_death' OR NOT (it.seen AND a.starts_at >= it.since)));
 
 WITH due AS MATERIALIZED (
     SELECT a.id, p.death_of, p.death_no
-    FROM pending p JOIN appointment a ON (a.id, a.patient_id) = (p.appointment_id, p.record_id)
-    WHERE p.verdict = 'cancel' AND a.status = 'booked' AND a.starts_at >= p.cutoff
+    FROM run CROSS JOIN pending p JOIN appointment a ON (a.id, a.patient_id) = (p.appointment_id, p.record_id)
+    WHERE p.verdict = 'cancel' AND a.status = 'booked' AND a.starts_at >= run.now
     ORDER BY a.id
     FOR NO KEY UPDATE OF a SKIP LOCKED),
 cancelled AS (
@@ -184,18 +210,18 @@ noted AS (
     SELECT id, death_of, death_no, patient_id, run.now, revision FROM cancelled, run
     ON CONFLICT (appointment_id, patient_id, death_no) DO UPDATE
     SET record_id = excluded.record_id, cancelled_at = excluded.cancelled_at, revision = excluded.revision,
-        restored_at = NULL, handed_over_at = NULL)
+        restored_at = NULL, handed_over_at = NULL, asked = false)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'cancelled', death_of, death_no, 'appointment ' || id FROM cancelled;
 
 -- What is still live is a person's.
 WITH listed AS (
     INSERT INTO worklist AS l (reason, detail, appointment_id, patient_id, death_no, raised_at)
-    SELECT CASE WHEN p.verdict = 'missed' THEN 'missed' ELSE 'not_cancelled' END,
-           CASE p.verdict WHEN 'missed' THEN NULL WHEN 'cancel' THEN 'in use' ELSE p.verdict END,
+    SELECT CASE p.verdict WHEN 'missed' THEN 'missed' WHEN 'seen' THEN 'seen_after_death' ELSE 'not_cancelled' END,
+           CASE p.verdict WHEN 'missed' THEN NULL WHEN 'seen' THEN NULL WHEN 'cancel' THEN 'in use' ELSE p.verdict END,
            a.id, p.death_of, p.death_no, run.now
     FROM run, pending p JOIN appointment a ON (a.id, a.patient_id) = (p.appointment_id, p.record_id)
-    WHERE a.status IN ('booked', 'arrived')
+    WHERE a.status <> 'cancelled'
     ORDER BY a.id
     ON CONFLICT (appointment_id, patient_id, death_no, reason) WHERE appointment_id IS NOT NULL
     DO UPDATE SET detail = excluded.detail, raised_at = excluded.raised_at, resolved_at = NULL, resolved_by = NULL
@@ -204,12 +230,26 @@ WITH listed AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT reason, patient_id, death_no, 'appointment ' || appointment_id FROM listed;
 
--- Records that are alive again get back what this system took.
-WITH tried AS MATERIALIZED (
-    SELECT c.appointment_id, c.patient_id, c.death_no, restore(c.appointment_id, c.revision, run.now) AS outcome
-    FROM run, cancellation c JOIN concerned k ON k.patient_id = c.record_id
-    WHERE k.death_of IS NULL AND c.restored_at IS NULL AND c.handed_over_at IS NULL
-    ORDER BY c.appointment_id),
+-- Records that are alive again get back what this system took; not next to what a person has booked
+-- for the same purpose meanwhile: which of the two the patient needs is for a person to say.
+WITH given AS (
+    SELECT c.*, a.kind, a.status,
+           row_number() OVER (PARTITION BY c.patient_id, c.death_no, a.kind, a.status, c.asked ORDER BY a.starts_at, a.id) AS place
+    FROM concerned k JOIN cancellation c ON c.record_id = k.patient_id LEFT JOIN appointment a ON a.id = c.appointment_id
+    WHERE k.death_of IS NULL AND c.restored_at IS NULL AND c.handed_over_at IS NULL),
+rebooked AS (
+    SELECT l.patient_id, l.death_no, o.kind, o.id,
+           row_number() OVER (PARTITION BY l.patient_id, l.death_no, o.kind ORDER BY o.starts_at, o.id) AS place
+    FROM worklist l JOIN appointment o ON o.id = l.appointment_id
+    WHERE l.reason = 'booked_after_death' AND (l.patient_id, l.death_no) IN (SELECT patient_id, death_no FROM given)
+      AND o.status NOT IN ('cancelled', 'noshow') AND o.id NOT IN (SELECT appointment_id FROM given)),
+tried AS MATERIALIZED (
+    SELECT g.appointment_id, g.patient_id, g.death_no, r.id AS rebooked,
+           restore(g.appointment_id, g.revision, run.now, CASE WHEN g.asked THEN 'asked' WHEN r.id IS NOT NULL THEN 'booked elsewhere' END) AS outcome
+    FROM run CROSS JOIN given g
+    LEFT JOIN rebooked r ON g.status = 'cancelled' AND NOT g.asked
+        AND (r.patient_id, r.death_no, r.kind, r.place) = (g.patient_id, g.death_no, g.kind, g.place)
+    ORDER BY g.appointment_id),
 noted AS (
     UPDATE cancellation c
     SET restored_at = CASE WHEN tried.outcome = 'restored' THEN run.now END,
@@ -217,25 +257,36 @@ noted AS (
     FROM tried, run
     WHERE (c.appointment_id, c.patient_id, c.death_no) = (tried.appointment_id, tried.patient_id, tried.death_no)),
 listed AS (
-    INSERT INTO worklist (reason, detail, appointment_id, patient_id, death_no, raised_at)
+    INSERT INTO worklist AS l (reason, detail, appointment_id, patient_id, death_no, raised_at)
     SELECT 'not_restored', outcome, appointment_id, patient_id, death_no, run.now
     FROM tried, run WHERE outcome NOT IN ('restored', 'settled')
-    ON CONFLICT DO NOTHING
+    UNION ALL
+    SELECT 'rebooked', NULL, rebooked, patient_id, death_no, run.now
+    FROM tried, run WHERE outcome = 'booked elsewhere'
+    ON CONFLICT (appointment_id, patient_id, death_no, reason) WHERE appointment_id IS NOT NULL
+    DO UPDATE SET detail = CASE WHEN excluded.detail = 'asked' THEN l.detail ELSE excluded.detail END,
+        raised_at = excluded.raised_at, resolved_at = NULL, resolved_by = NULL
+    WHERE l.resolved_by = 'waybill'
     RETURNING reason, patient_id, death_no, appointment_id)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT outcome, patient_id, death_no, 'appointment ' || appointment_id FROM tried WHERE outcome = 'restored'
 UNION ALL
 SELECT reason, patient_id, death_no, 'appointment ' || appointment_id FROM listed;
 
-WITH listed AS (
+-- What is to be looked at in a death itself.
+WITH due AS (
+    SELECT 'merge_conflict' AS reason, death_of, death_no FROM concerned WHERE conflict
+    UNION ALL
+    SELECT 'future_death', death_of, death_no FROM concerned WHERE future),
+listed AS (
     INSERT INTO worklist AS l (reason, patient_id, death_no, raised_at)
-    SELECT 'merge_conflict', k.death_of, k.death_no, run.now FROM concerned k, run WHERE k.conflict
-    ORDER BY k.death_of
-    ON CONFLICT (patient_id, death_no) WHERE appointment_id IS NULL
+    SELECT due.*, run.now FROM due, run
+    ORDER BY due.death_of, due.reason
+    ON CONFLICT (patient_id, death_no, reason) WHERE appointment_id IS NULL
     DO UPDATE SET raised_at = excluded.raised_at, resolved_at = NULL, resolved_by = NULL
     WHERE l.resolved_by = 'waybill'
-    RETURNING id, patient_id, death_no)
+    RETURNING id, reason, patient_id, death_no)
 INSERT INTO effect (kind, patient_id, death_no, subject)
-SELECT 'merge_conflict', patient_id, death_no, 'worklist ' || id FROM listed;
+SELECT reason, patient_id, death_no, 'worklist ' || id FROM listed;
 
 SELECT set_config('waybill.applying', '', true);

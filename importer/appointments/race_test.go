@@ -247,7 +247,7 @@ func TestEverybodyAtOnce(t *testing.T) {
 	)
 	c := open(t)
 	c.Exec(`INSERT INTO appointment (patient_id, kind, resource, starts_at, ends_at)
-		SELECT format('00000000-0000-4000-8000-%s', lpad(p::text, 12, '0'))::uuid, 'imaging', 'room ' || p, $1::timestamptz + n * interval '1 minute', $1::timestamptz + interval '1 day'
+		SELECT format('00000000-0000-4000-8000-%s', lpad(p::text, 12, '0'))::uuid, 'imaging', 'room ' || p, $1::timestamptz + n * interval '1 minute', $1::timestamptz + (n + 1) * interval '1 minute'
 		FROM generate_series(1, $2) p, generate_series(1, $3) n`, now, people, bookings)
 	var staff sync.WaitGroup
 	done := make(chan struct{})

@@ -6,8 +6,7 @@ looked_at AS (
     WHERE a.status = 'booked' AND a.starts_at >= now() AND NOT k.post_mortem
     UNION ALL
     SELECT a.id, c.record_id, a.starts_at, a.status FROM cancellation c JOIN appointment a ON a.id = c.appointment_id
-    WHERE c.restored_at IS NULL AND c.handed_over_at IS NULL
-      AND a.status = 'cancelled' AND a.cancellation_reason = 'pat-dec' AND a.revision = c.revision
+    WHERE c.restored_at IS NULL AND a.status = 'cancelled' AND a.cancellation_reason = 'pat-dec' AND a.revision = c.revision
 ),
 -- From an appointment's record up the chain of merges to the person, as far as they are known here.
 climb (id, patient_id, height) AS (
@@ -29,22 +28,26 @@ listed AS (
     SELECT l.appointment_id AS id FROM worklist l JOIN patient p USING (patient_id, death_no)
     WHERE p.death_status IN ('informal', 'formal')
 ),
-observed AS (
-    SELECT kind, subject FROM effect_log WHERE kind IN ('cancelled', 'restored')
-    GROUP BY kind, subject HAVING bool_and(observed)
-),
-found (kind, effect, id, patient_id) AS (
-    SELECT 'live_appointment', 'cancelled', a.id, a.patient_id
+found (kind, patient_id) AS (
+    SELECT 'live_appointment', a.patient_id
     FROM looked_at a JOIN person USING (id) JOIN death d USING (id, height)
     JOIN notice n ON (n.patient_id, n.death_no) = (d.patient_id, d.death_no)
     WHERE a.status = 'booked' AND a.starts_at >= coalesce(d.death_earliest, n.noticed_at)
       AND NOT EXISTS (SELECT FROM listed l WHERE l.id = a.id)
     UNION ALL
-    SELECT 'lost_appointment', 'restored', a.id, a.patient_id
+    SELECT 'lost_appointment', a.patient_id
     FROM looked_at a JOIN person USING (id)
     WHERE a.status = 'cancelled' AND NOT EXISTS (SELECT FROM death d WHERE d.id = a.id)
       AND NOT EXISTS (SELECT FROM patient p WHERE p.patient_id = a.patient_id AND p.event = 'erased')
+      AND NOT EXISTS (SELECT FROM worklist l WHERE l.appointment_id = a.id AND l.reason = 'not_restored' AND l.resolved_by IS DISTINCT FROM 'waybill')
+    UNION ALL
+    SELECT 'double_booking', b.patient_id
+    FROM (SELECT patient_id, starts_at, ends_at, resource,
+                 max(greatest(ends_at, starts_at + interval '1 microsecond')) OVER (
+                     PARTITION BY resource ORDER BY starts_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS taken_until
+          FROM appointment WHERE status IN ('booked', 'arrived')) b
+    WHERE b.starts_at < b.taken_until
 )
 SELECT kind, patient_id FROM found f
-WHERE NOT EXISTS (SELECT FROM observed o WHERE o.kind = f.effect AND o.subject = 'appointment ' || f.id)
+WHERE NOT EXISTS (SELECT FROM observed o WHERE o.patient_id = f.patient_id)
 ORDER BY kind, patient_id;

@@ -95,7 +95,7 @@ func TestDeaths(t *testing.T) {
 				c.Apply(one.Dead(1, now.Add(-2*hour)))
 			},
 			[]string{"1 arrived -", "2 fulfilled -", "3 noshow -", "4 arrived -"},
-			[]string{"not_cancelled 4 1 1 arrived"},
+			[]string{"seen_after_death 1 1 1 -", "seen_after_death 2 1 1 -", "not_cancelled 4 1 1 arrived"},
 		},
 		{
 			"a person's cancellation stays theirs",
@@ -360,7 +360,7 @@ func TestRetractions(t *testing.T) {
 		{
 			"what a person restored and saw through is as they left it",
 			func(c clinic) { c.set(1, "fulfilled") },
-			nil,
+			[]string{"resolved"},
 			[]string{"1 fulfilled -"},
 			nil,
 		},

@@ -30,6 +30,7 @@ type Service struct {
 	url      string
 	consumer *importer.Consumer
 	apply    string
+	check    string // reconcile.sql
 	importer *pgx.Conn
 	staff    *pgx.Conn
 	versions map[string]int64
@@ -53,9 +54,13 @@ func New(t testing.TB, folder fs.FS) *Service {
 	if err != nil {
 		t.Fatal(err)
 	}
+	check, err := fs.ReadFile(folder, "reconcile.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := &Service{
 		Now: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC),
-		t:   t, consumer: consumer, apply: string(apply), versions: map[string]int64{},
+		t:   t, consumer: consumer, apply: string(apply), check: string(check), versions: map[string]int64{},
 	}
 	s.url = pgtest.Database(t, func(ctx context.Context, url string) error { return prepare(ctx, url, consumer, folder) }, consumer.Name)
 	s.importer, s.staff = s.Connect(), s.Connect()
@@ -175,6 +180,12 @@ func (s *Service) BeginAll() *Batch {
 	batch := s.Begin()
 	batch.exec(`INSERT INTO changed SELECT patient_id FROM patient`)
 	return batch
+}
+
+// Found returns what reconcile.sql finds: "kind patient".
+func (s *Service) Found() []string {
+	s.t.Helper()
+	return s.Rows(s.check)
 }
 
 // Settled fails the test unless reconciling everybody once more does nothing.

@@ -78,6 +78,11 @@ CREATE TABLE notice (
     PRIMARY KEY (patient_id, death_no)
 );
 
+-- The patients for whom mode observe left something undone. The first run that acts makes up for it.
+CREATE TABLE observed (
+    patient_id uuid PRIMARY KEY
+);
+
 -- Rows set aside; their content stays in the part.
 CREATE TABLE quarantine (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -115,4 +120,4 @@ RETURN current_setting('waybill.applying', true) IS NOT DISTINCT FROM 'on'
 
 -- +goose Down
 DROP FUNCTION applying;
-DROP TABLE last_run, quarantine, notice, effect_log, ledger, lease, checkpoint;
+DROP TABLE observed, last_run, quarantine, notice, effect_log, ledger, lease, checkpoint;

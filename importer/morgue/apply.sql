@@ -1,4 +1,4 @@
--- Reconciles cases and alerts with the state of the patients that changed, and of whoever is one
+-- Reconciles alerts and cases with the state of the patients that changed, and of whoever is one
 -- person with them by merges. Nothing here depends on which events led to that state, save that a
 -- conflict leaves what is there as it is. A person is the record at the end of a chain of merges,
 -- the records before it are retired.
@@ -22,11 +22,22 @@ CREATE TEMP TABLE IF NOT EXISTS concerned (
                                    --   merged: expected is void, the case of death_of stands
                                    --   void: expected is void, alive   leave: untouched
     conflict     boolean NOT NULL, -- dead, and merged into one that is not known to be dead
-    stated       jsonb             -- the identity of the dead
+    future       boolean NOT NULL, -- dead by a death that begins, it is said, on a day after its notice
+    stated       jsonb,            -- the facts of the dead, as their record has them
+    counts       jsonb             -- the same of the record whose death counts
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS due (
+    kind       text NOT NULL,
+    patient_id uuid NOT NULL,
+    death_no   integer NOT NULL,
+    case_id    bigint,
+    urgent     boolean NOT NULL,
+    lasting    boolean NOT NULL -- false: one alert is enough, whatever has happened since
 ) ON COMMIT DELETE ROWS;
 DELETE FROM person;
 DELETE FROM member;
 DELETE FROM concerned;
+DELETE FROM due;
 
 -- Of a million patients most are alive, single and unknown here: they are left out at once. Records
 -- in a circle of merges, which the patients service refuses to make, count as persons.
@@ -35,15 +46,9 @@ WITH RECURSIVE
 seed AS (
     SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
     WHERE p.death_status IN ('informal', 'formal') OR p.merged_into IS NOT NULL
-    UNION
-    SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
-    WHERE p.patient_id IN (SELECT patient_id FROM case_file)
-    UNION
-    SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
-    WHERE p.patient_id IN (SELECT patient_id FROM alert)
-    UNION
-    SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
-    WHERE p.patient_id IN (SELECT merged_into FROM patient WHERE merged_into IS NOT NULL)
+       OR (SELECT true FROM case_file c WHERE c.patient_id = p.patient_id LIMIT 1)
+       OR (SELECT true FROM alert a WHERE a.patient_id = p.patient_id LIMIT 1)
+       OR (SELECT true FROM patient r WHERE r.merged_into = p.patient_id LIMIT 1)
 ),
 climb (patient_id, above) AS (
     SELECT patient_id, merged_into FROM seed WHERE merged_into IS NOT NULL
@@ -79,7 +84,7 @@ dead AS NOT MATERIALIZED (
 )
 SELECT patient_id, person, coalesce(acting, historic) FROM family;
 
-INSERT INTO concerned (patient_id, death_no, death_of, verdict, conflict, stated)
+INSERT INTO concerned (patient_id, death_no, death_of, verdict, conflict, future, stated, counts)
 SELECT p.patient_id, p.death_no, m.death_of,
        CASE WHEN NOT it.dead THEN 'void'
             WHEN it.historic THEN 'leave'
@@ -88,8 +93,10 @@ SELECT p.patient_id, p.death_no, m.death_of,
             WHEN s.patient_id IS NULL THEN 'keep'
             ELSE 'leave' END,
        it.dead AND m.death_of = p.patient_id AND NOT it.person_dead,
-       CASE WHEN it.dead THEN to_jsonb(identity) END
-FROM member m
+       it.dead AND m.death_of = p.patient_id AND coalesce((d.death_earliest AT TIME ZONE run.zone)::date > (n.noticed_at AT TIME ZONE run.zone)::date, false),
+       CASE WHEN it.dead THEN facts(to_jsonb(p)) END,
+       CASE WHEN it.dead THEN facts(to_jsonb(d)) END
+FROM run CROSS JOIN member m
 JOIN patient p USING (patient_id)
 LEFT JOIN patient s ON s.patient_id = m.person
 LEFT JOIN patient d ON d.patient_id = m.death_of
@@ -98,9 +105,6 @@ CROSS JOIN LATERAL (
     SELECT p.death_status IN ('informal', 'formal') AS dead,
            coalesce(s.death_status IN ('informal', 'formal'), false) AS person_dead,
            coalesce(n.historic, false) AS historic) AS it
-CROSS JOIN LATERAL (
-    SELECT p.family_name, p.given_name, p.birth_date, p.sex, p.identifiers,
-           p.address_line, p.address_city, p.address_postcode, p.address_country) AS identity
 WHERE p.event <> 'erased';
 
 -- From here on each statement sees what staff had committed when the lock was granted.
@@ -112,19 +116,112 @@ SELECT count(*) FROM (
     ORDER BY id FOR UPDATE) AS locked;
 
 -- One person, one body: where it is already in custody, or was, under a retired record, the case
--- of the death that counts expects nobody.
+-- of the death that counts expects nobody. A body that came before that death began is another's.
 UPDATE concerned survivor SET verdict = 'merged'
-FROM concerned retired JOIN case_file c USING (patient_id, death_no)
+FROM concerned retired JOIN case_file c USING (patient_id, death_no), patient p LEFT JOIN notice n USING (patient_id, death_no)
 WHERE survivor.verdict IN ('open', 'keep') AND retired.death_of = survivor.patient_id
   AND retired.patient_id <> survivor.patient_id AND retired.stated IS NOT NULL
-  AND c.state IN ('received', 'released');
+  AND c.state IN ('received', 'released')
+  AND p.patient_id = survivor.patient_id AND NOT coalesce(c.received_at <= least(p.death_earliest, n.noticed_at) AND p.death_earliest IS NOT NULL, false);
+
+-- Alerts come first. They change nobody, so they are raised in mode observe too, which keeps what comes
+-- before the savepoint.
+
+-- What the patients service states otherwise than before of facts that people rely on: who a body in
+-- custody is, and what was edited by hand. No alert where it states what a person wrote. Of a body
+-- under a retired record, the record whose death counts is compared; that it became another has an
+-- alert of its own.
+WITH said AS (
+    SELECT c.id, c.patient_id, c.death_no, c.edited, c.state, it.*, facts(to_jsonb(c)) AS present,
+           CASE WHEN c.stated_of = it.source_of THEN c.stated ELSE it.source END AS before
+    FROM concerned k JOIN case_file c USING (patient_id, death_no)
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN it.here THEN k.counts ELSE k.stated END AS source,
+               CASE WHEN it.here THEN k.death_of ELSE k.patient_id END AS source_of,
+               it.here
+        FROM (SELECT c.state IN ('received', 'released') AS here) AS it) AS it
+    WHERE k.stated IS NOT NULL AND (c.state <> 'void' OR c.voided_by = 'waybill' AND k.verdict = 'open') AND (c.stated, c.stated_of) IS DISTINCT FROM (it.source, it.source_of)),
+noted AS (
+    UPDATE case_file c SET stated = s.source, stated_of = s.source_of FROM said s WHERE c.id = s.id),
+raised AS (
+    INSERT INTO alert (kind, patient_id, death_no, case_id, urgent, raised_at)
+    SELECT DISTINCT CASE WHEN n.key LIKE 'death%' THEN 'death_changed' ELSE 'identity_changed' END, s.patient_id, s.death_no, s.id, true, run.now
+    FROM run CROSS JOIN said s CROSS JOIN LATERAL jsonb_each(s.source) AS n
+    WHERE n.value IS DISTINCT FROM s.before -> n.key
+      AND CASE WHEN n.key = ANY (s.edited) THEN n.value <> s.present -> n.key ELSE s.here AND n.key NOT LIKE 'death%' END
+      AND NOT (n.key LIKE 'death%' AND s.state = 'released')
+    ORDER BY 4, 1
+    ON CONFLICT DO NOTHING
+    RETURNING id, kind, patient_id, death_no)
+INSERT INTO effect (kind, patient_id, death_no, subject)
+SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
+
+INSERT INTO due (kind, patient_id, death_no, case_id, urgent, lasting)
+SELECT 'identity', c.patient_id, c.death_no, c.id, true, k.verdict = 'void'
+FROM case_file c JOIN concerned k USING (patient_id)
+WHERE c.state IN ('received', 'released') AND (k.verdict = 'void' OR c.death_no <> k.death_no)
+UNION ALL
+SELECT 'merged_in_custody', c.patient_id, c.death_no, c.id, true, true
+FROM case_file c JOIN concerned k USING (patient_id, death_no)
+WHERE c.state IN ('received', 'released') AND k.stated IS NOT NULL AND k.death_of <> k.patient_id
+UNION ALL
+SELECT CASE WHEN it.future THEN 'future_death' ELSE 'merge_conflict' END, k.patient_id, k.death_no, c.id,
+       it.future OR coalesce(c.state IN ('received', 'released'), false), true
+FROM concerned k LEFT JOIN case_file c USING (patient_id, death_no) CROSS JOIN (VALUES (true), (false)) AS it (future)
+WHERE CASE WHEN it.future THEN k.future ELSE k.conflict END;
+
+-- An alert that a person resolved settles the state that it was about, until that is another.
+WITH raised AS (
+    INSERT INTO alert (kind, patient_id, death_no, case_id, urgent, raised_at)
+    SELECT due.kind, due.patient_id, due.death_no, due.case_id, due.urgent, run.now FROM due, run
+    WHERE NOT EXISTS (
+        SELECT FROM alert a
+        WHERE (a.kind, a.patient_id, a.death_no) = (due.kind, due.patient_id, due.death_no)
+          AND (a.resolved_at IS NULL OR a.resolved_by <> 'waybill' AND NOT (a.outdated AND due.lasting)))
+    ORDER BY due.patient_id, due.kind
+    RETURNING id, kind, patient_id, death_no)
+INSERT INTO effect (kind, patient_id, death_no, subject)
+SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
+
+UPDATE alert a SET outdated = true
+FROM concerned k
+WHERE a.patient_id = k.patient_id AND NOT a.outdated
+  AND a.kind IN ('identity', 'merged_in_custody', 'merge_conflict', 'future_death')
+  AND NOT EXISTS (SELECT FROM due WHERE (due.kind, due.patient_id, due.death_no) = (a.kind, a.patient_id, a.death_no) AND due.lasting);
+
+WITH raised AS (
+    INSERT INTO alert (kind, patient_id, death_no, case_id, urgent, raised_at)
+    SELECT 'erased_in_custody', c.patient_id, c.death_no, c.id, true, run.now
+    FROM run, changed JOIN patient p USING (patient_id) JOIN case_file c USING (patient_id)
+    WHERE p.event = 'erased' AND c.state = 'received' AND c.stated <> '{}'
+      AND NOT EXISTS (SELECT FROM alert a WHERE (a.kind, a.case_id) = ('erased_in_custody', c.id))
+    ORDER BY c.id
+    RETURNING id, kind, patient_id, death_no)
+INSERT INTO effect (kind, patient_id, death_no, subject)
+SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
+
+-- What is to be looked at in a death itself is settled when the retired record, its survivor or the
+-- time of death has changed.
+WITH resolved AS (
+    UPDATE alert a SET resolved_at = run.now, resolved_by = 'waybill'
+    FROM run, (
+        SELECT patient_id FROM concerned
+        UNION
+        SELECT patient_id FROM changed JOIN patient p USING (patient_id) WHERE p.event = 'erased') k
+    WHERE a.patient_id = k.patient_id AND a.kind IN ('merge_conflict', 'future_death') AND a.resolved_at IS NULL
+      AND NOT EXISTS (SELECT FROM due WHERE (due.kind, due.patient_id, due.death_no) = (a.kind, a.patient_id, a.death_no))
+    RETURNING a.id, a.patient_id, a.death_no)
+INSERT INTO effect (kind, patient_id, death_no, subject)
+SELECT 'resolved', patient_id, death_no, 'alert ' || id FROM resolved;
+
+SAVEPOINT effects;
 
 WITH voided AS (
     UPDATE case_file c
     SET state = 'void', voided_at = run.now, voided_by = 'waybill',
         void_reason = CASE WHEN k.verdict = 'merged' AND k.death_no = c.death_no THEN 'merged' ELSE 'retracted' END
     FROM concerned k, run
-    WHERE c.patient_id = k.patient_id AND c.state = 'expected' AND c.voided_at IS NULL
+    WHERE c.patient_id = k.patient_id AND c.state = 'expected' AND c.voided_at IS NULL AND c.opened_by = 'waybill'
       AND (k.verdict IN ('void', 'merged') OR c.death_no <> k.death_no)
     RETURNING c.id, c.patient_id, c.death_no)
 INSERT INTO effect (kind, patient_id, death_no, subject)
@@ -133,11 +230,11 @@ SELECT 'voided', patient_id, death_no, 'case ' || id FROM voided;
 WITH opened AS (
     INSERT INTO case_file (patient_id, death_no, noticed_at,
         family_name, given_name, birth_date, sex, identifiers,
-        address_line, address_city, address_postcode, address_country, stated,
+        address_line, address_city, address_postcode, address_country, stated, stated_of,
         death_status, death_earliest, death_latest, death_precision)
     SELECT p.patient_id, p.death_no, coalesce(n.noticed_at, run.now),
         p.family_name, p.given_name, p.birth_date, p.sex, p.identifiers,
-        p.address_line, p.address_city, p.address_postcode, p.address_country, k.stated,
+        p.address_line, p.address_city, p.address_postcode, p.address_country, k.stated, p.patient_id,
         p.death_status, p.death_earliest, p.death_latest, p.death_precision
     FROM run, concerned k JOIN patient p USING (patient_id)
     LEFT JOIN notice n ON (n.patient_id, n.death_no) = (p.patient_id, p.death_no)
@@ -158,75 +255,37 @@ WITH reopened AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'reopened', patient_id, death_no, 'case ' || id FROM reopened;
 
--- Facts that people rely on, in custody or edited by hand, stay; that they were restated is an alert.
-WITH restated AS (
-    UPDATE case_file c SET stated = k.stated
-    FROM concerned k
-    WHERE (c.patient_id, c.death_no) = (k.patient_id, k.death_no) AND c.stated IS DISTINCT FROM k.stated AND k.stated IS NOT NULL
-      AND (c.state IN ('received', 'released') OR c.state = 'expected' AND c.touched_at IS NOT NULL)
-    RETURNING c.id, c.patient_id, c.death_no),
-raised AS (
-    INSERT INTO alert (kind, patient_id, death_no, case_id, raised_at)
-    SELECT 'identity_changed', patient_id, death_no, id, run.now FROM restated, run
-    ORDER BY id
-    ON CONFLICT DO NOTHING
-    RETURNING id, kind, patient_id, death_no)
-INSERT INTO effect (kind, patient_id, death_no, subject)
-SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
-
--- Else they follow. The facts of the death are the patients service's to state until the release.
-WITH corrected AS (
+-- Facts that nobody edited follow: who the dead are while their case is expected, how and when they died
+-- until the release.
+WITH follows AS (
+    SELECT c.id, p.*, ARRAY(
+        SELECT n.key FROM jsonb_each(it.source) AS n
+        WHERE n.value <> it.present -> n.key AND n.key <> ALL (c.edited) AND (c.state = 'expected' OR n.key LIKE 'death%')) AS keys
+    FROM concerned k JOIN case_file c USING (patient_id, death_no)
+    JOIN patient p ON p.patient_id = CASE WHEN c.state = 'expected' THEN k.patient_id ELSE k.death_of END
+    CROSS JOIN LATERAL (SELECT CASE WHEN c.state = 'expected' THEN k.stated ELSE k.counts END AS source, facts(to_jsonb(c)) AS present) AS it
+    WHERE k.stated IS NOT NULL AND c.state IN ('expected', 'received')),
+updated AS (
     UPDATE case_file c
-    SET (family_name, given_name, birth_date, sex, identifiers,
-         address_line, address_city, address_postcode, address_country, stated,
-         death_status, death_earliest, death_latest, death_precision)
-        = ROW (p.family_name, p.given_name, p.birth_date, p.sex, p.identifiers,
-         p.address_line, p.address_city, p.address_postcode, p.address_country, k.stated,
-         p.death_status, p.death_earliest, p.death_latest, p.death_precision)
-    FROM concerned k JOIN patient p USING (patient_id)
-    WHERE (c.patient_id, c.death_no) = (k.patient_id, k.death_no) AND k.stated IS NOT NULL
-      AND c.state = 'expected' AND c.touched_at IS NULL
-      AND (c.stated, c.death_status, c.death_earliest, c.death_latest, c.death_precision)
-          IS DISTINCT FROM (k.stated, p.death_status, p.death_earliest, p.death_latest, p.death_precision)
-    RETURNING c.id, c.patient_id, c.death_no),
-dated AS (
-    UPDATE case_file c
-    SET (death_status, death_earliest, death_latest, death_precision)
-        = ROW (p.death_status, p.death_earliest, p.death_latest, p.death_precision)
-    FROM concerned k JOIN patient p USING (patient_id)
-    WHERE (c.patient_id, c.death_no) = (k.patient_id, k.death_no) AND k.stated IS NOT NULL
-      AND c.state = 'received' AND c.touched_at IS NULL
-      AND (c.death_status, c.death_earliest, c.death_latest, c.death_precision)
-          IS DISTINCT FROM (p.death_status, p.death_earliest, p.death_latest, p.death_precision)
+    SET family_name = CASE WHEN 'family_name' = ANY (f.keys) THEN f.family_name ELSE c.family_name END,
+        given_name = CASE WHEN 'given_name' = ANY (f.keys) THEN f.given_name ELSE c.given_name END,
+        birth_date = CASE WHEN 'birth_date' = ANY (f.keys) THEN f.birth_date ELSE c.birth_date END,
+        sex = CASE WHEN 'sex' = ANY (f.keys) THEN f.sex ELSE c.sex END,
+        identifiers = CASE WHEN 'identifiers' = ANY (f.keys) THEN f.identifiers ELSE c.identifiers END,
+        (address_line, address_city, address_postcode, address_country) = (
+            SELECT f.address_line, f.address_city, f.address_postcode, f.address_country WHERE 'address' = ANY (f.keys)
+            UNION ALL
+            SELECT c.address_line, c.address_city, c.address_postcode, c.address_country WHERE 'address' <> ALL (f.keys)),
+        death_status = CASE WHEN 'death_status' = ANY (f.keys) THEN f.death_status ELSE c.death_status END,
+        (death_earliest, death_latest, death_precision) = (
+            SELECT f.death_earliest, f.death_latest, f.death_precision WHERE 'death_time' = ANY (f.keys)
+            UNION ALL
+            SELECT c.death_earliest, c.death_latest, c.death_precision WHERE 'death_time' <> ALL (f.keys))
+    FROM follows f
+    WHERE c.id = f.id AND f.keys <> '{}'
     RETURNING c.id, c.patient_id, c.death_no)
 INSERT INTO effect (kind, patient_id, death_no, subject)
-SELECT 'updated', patient_id, death_no, 'case ' || id
-FROM (SELECT * FROM corrected UNION ALL SELECT * FROM dated) AS updated;
-
--- An alert that a person has resolved is not raised again.
-WITH due (kind, patient_id, death_no, case_id) AS (
-    SELECT 'identity', c.patient_id, c.death_no, c.id
-    FROM case_file c JOIN concerned k USING (patient_id)
-    WHERE c.state IN ('received', 'released') AND (k.verdict = 'void' OR c.death_no <> k.death_no)
-    UNION ALL
-    SELECT 'merged_in_custody', c.patient_id, c.death_no, c.id
-    FROM case_file c JOIN concerned k USING (patient_id, death_no)
-    WHERE c.state IN ('received', 'released') AND k.stated IS NOT NULL AND k.death_of <> k.patient_id
-    UNION ALL
-    SELECT 'merge_conflict', k.patient_id, k.death_no, c.id
-    FROM concerned k LEFT JOIN case_file c USING (patient_id, death_no)
-    WHERE k.conflict),
-raised AS (
-    INSERT INTO alert (kind, patient_id, death_no, case_id, raised_at)
-    SELECT due.*, run.now FROM due, run
-    WHERE NOT EXISTS (
-        SELECT FROM alert a
-        WHERE (a.kind, a.patient_id, a.death_no) = (due.kind, due.patient_id, due.death_no)
-          AND a.resolved_by IS DISTINCT FROM 'waybill')
-    ORDER BY due.patient_id, due.kind
-    RETURNING id, kind, patient_id, death_no)
-INSERT INTO effect (kind, patient_id, death_no, subject)
-SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
+SELECT 'updated', patient_id, death_no, 'case ' || id FROM updated;
 
 -- Nothing is expected of the erased any more, and what is known of them goes, with trigger
 -- forget_erased, but while a body is in custody: a person must look.
@@ -241,29 +300,5 @@ WITH forgotten AS (
     RETURNING c.id, c.patient_id, c.death_no)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'forgotten', patient_id, death_no, 'case ' || id FROM forgotten;
-
-WITH raised AS (
-    INSERT INTO alert (kind, patient_id, death_no, case_id, raised_at)
-    SELECT 'erased_in_custody', c.patient_id, c.death_no, c.id, run.now
-    FROM run, changed JOIN patient p USING (patient_id) JOIN case_file c USING (patient_id)
-    WHERE p.event = 'erased' AND c.state = 'received' AND c.stated <> '{}'
-      AND NOT EXISTS (SELECT FROM alert a WHERE (a.kind, a.case_id) = ('erased_in_custody', c.id))
-    ORDER BY c.id
-    RETURNING id, kind, patient_id, death_no)
-INSERT INTO effect (kind, patient_id, death_no, subject)
-SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
-
--- A conflict is settled when the retired record or its survivor has changed.
-WITH resolved AS (
-    UPDATE alert a SET resolved_at = run.now, resolved_by = 'waybill'
-    FROM run, (
-        SELECT patient_id, death_no, conflict FROM concerned
-        UNION ALL
-        SELECT patient_id, 0, false FROM changed JOIN patient p USING (patient_id) WHERE p.event = 'erased') k
-    WHERE a.patient_id = k.patient_id AND a.kind = 'merge_conflict' AND a.resolved_at IS NULL
-      AND NOT (k.conflict AND a.death_no = k.death_no)
-    RETURNING a.id, a.patient_id, a.death_no)
-INSERT INTO effect (kind, patient_id, death_no, subject)
-SELECT 'resolved', patient_id, death_no, 'alert ' || id FROM resolved;
 
 SELECT set_config('waybill.applying', '', true);

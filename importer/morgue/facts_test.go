@@ -60,9 +60,30 @@ func TestFactsReliedOnStay(t *testing.T) {
 			"edited by hand",
 			func(m mortuary) { m.Exec(`UPDATE case_file SET address_city = 'Village', touched_by = 'clerk'`) },
 			func(s consumertest.State) consumertest.State { return s.Dead(1, noon).Named("Other", "Name") },
-			[]string{"identity_changed"},
-			"Right Other day Village 10:00:00",
-			[]string{"identity_changed 1 1"},
+			[]string{"updated"},
+			"Other Other minute Village 10:00:00", nil,
+		},
+		{
+			"a fact edited by hand that is restated otherwise",
+			func(m mortuary) { m.Exec(`UPDATE case_file SET family_name = 'Mine', death_precision = 'month'`) },
+			func(s consumertest.State) consumertest.State { return s.Dead(1, noon).Named("Other", "Name") },
+			[]string{"death_changed", "identity_changed"},
+			"Mine Other month Town 10:00:00",
+			[]string{"death_changed 1 1", "identity_changed 1 1"},
+		},
+		{
+			"a fact edited by hand that is restated as it was edited",
+			func(m mortuary) { m.Exec(`UPDATE case_file SET family_name = 'Other'`); m.receive(1, 1) },
+			func(s consumertest.State) consumertest.State { return s.Named("Other", "Name") },
+			nil,
+			"Other Other day Town 10:00:00", nil,
+		},
+		{
+			"a typing error corrected by hand, and the death certified",
+			func(m mortuary) { m.Exec(`UPDATE case_file SET address_city = 'Village'`); m.receive(1, 1) },
+			func(s consumertest.State) consumertest.State { return s.Dead(1, noon) },
+			[]string{"updated"},
+			"Right Right minute Village 10:00:00", nil,
 		},
 		{
 			"void",
@@ -158,4 +179,130 @@ func TestSimilarNamesAreFlaggedBothWays(t *testing.T) {
 	same(t, "flags while one is in custody and one is alive again", flags(), []string{"1 {2}", "2 {1}", "3 {}", "4 {}"})
 	m.release(2, 1)
 	same(t, "flags after the release", flags(), []string{"1 {}", "3 {}", "4 {}"})
+}
+
+// TestABodyUnderARetiredRecord: it is the record whose death counts that is compared.
+func TestABodyUnderARetiredRecord(t *testing.T) {
+	one, two := consumertest.Patient(1), consumertest.Patient(2)
+	m := open(t)
+	m.Apply(one.DeadOn(1, noon), two.DeadOn(1, noon))
+	m.receive(1, 1)
+	m.Apply(one.DeadOn(1, noon).Into(2))
+	m.resolve("pathologist")
+	m.Settled()
+	same(t, "effects", consumertest.Kinds(m.Apply(two.Dead(1, noon).Corrected())), []string{"updated"})
+	same(t, "effects", consumertest.Kinds(m.Apply(two.Dead(1, noon).Corrected().Named("Completely", "Different"))), []string{"identity_changed"})
+	same(t, "alerts", m.alerts(), []string{"identity_changed 1 1"})
+	same(t, "death", m.Rows(`SELECT death_precision FROM case_file WHERE state = 'received'`), []string{"minute"})
+	m.Settled()
+}
+
+// TestAnAlertSettlesTheStateItWasAbout and no other.
+func TestAnAlertSettlesTheStateItWasAbout(t *testing.T) {
+	one, two := consumertest.Patient(1), consumertest.Patient(2)
+	for _, test := range []struct {
+		name     string
+		released bool
+	}{{"received", false}, {"released", true}} {
+		t.Run(test.name, func(t *testing.T) {
+			m := open(t)
+			m.Apply(one.DeadOn(1, noon))
+			m.receive(1, 1)
+			if test.released {
+				m.release(1, 1)
+			}
+			m.Apply(one.Alive(1))
+			m.resolve("pathologist: the papers are wrong, she is dead")
+			same(t, "effects", consumertest.Kinds(m.Apply(one.DeadOn(2, noon))), []string{"opened"})
+			m.Settled()
+			same(t, "effects", consumertest.Kinds(m.Apply(one.Alive(2))), []string{"identity", "voided"})
+			same(t, "alerts", m.alerts(), []string{"identity 1 1"})
+			m.Settled()
+		})
+	}
+	t.Run("merged", func(t *testing.T) {
+		m := open(t)
+		m.Apply(one.DeadOn(1, noon).Into(2))
+		m.resolve("registrar")
+		m.Apply(two.DeadOn(1, noon))
+		same(t, "effects", consumertest.Kinds(m.Apply(two.Alive(1))), []string{"merge_conflict", "voided"})
+		m.Settled()
+	})
+}
+
+func TestADeathInTheFuture(t *testing.T) {
+	one := consumertest.Patient(1)
+	m := open(t)
+	same(t, "effects", consumertest.Kinds(m.Apply(one.DeadOn(1, noon.AddDate(0, 1, 0)))), []string{"future_death", "opened"})
+	m.receive(1, 1)
+	if err := m.Staff().Try(`CALL release(1, 'undertaker')`); err == nil {
+		t.Error("the body was released")
+	}
+	same(t, "effects", consumertest.Kinds(m.Apply(one.DeadOn(1, noon).Corrected())), []string{"resolved", "updated"})
+	m.release(1, 1)
+	m.Settled()
+}
+
+// TestTheDayOfAWrongMerge: the first body left before the survivor died, so it was not hers.
+func TestTheDayOfAWrongMerge(t *testing.T) {
+	one, two := consumertest.Patient(1), consumertest.Patient(2)
+	m := open(t)
+	m.Apply(one.DeadOn(1, noon.AddDate(0, 0, -3)))
+	m.receive(1, 1)
+	m.Exec(`UPDATE case_file SET received_at = $1`, noon.AddDate(0, 0, -2))
+	m.release(1, 1)
+	m.Apply(one.DeadOn(1, noon.AddDate(0, 0, -3)).Into(2))
+	m.resolve("registrar: a wrong merge")
+	same(t, "effects", consumertest.Kinds(m.Apply(two.DeadOn(1, noon))), []string{"merged_in_custody", "opened"})
+	m.Settled()
+	m.Exec(`INSERT INTO case_file (patient_id, death_no, noticed_at, death_status) VALUES ($1, 1, now(), 'none')`, consumertest.ID(3))
+	m.Apply(consumertest.Patient(3).Alive(1))
+	same(t, "cases", m.cases(), []string{"1 1 released -", "2 1 expected -", "3 1 expected -"})
+}
+
+// TestReassign has the body of one case be another's.
+func TestReassign(t *testing.T) {
+	one, two := consumertest.Patient(1), consumertest.Patient(2)
+	bodies := func(m mortuary) []string {
+		return m.Rows(`SELECT right(patient_id::text, 3), death_no, state, tag, received_by, void_reason FROM case_file ORDER BY id`)
+	}
+	t.Run("to another dead", func(t *testing.T) {
+		m := open(t)
+		m.Apply(one.DeadOn(1, noon), two.DeadOn(1, noon))
+		m.receive(1, 1)
+		m.Exec(`CALL reassign(1, 2, 'kim')`)
+		same(t, "bodies", bodies(m), []string{"001 1 expected - - -", "002 1 received tag of 1 porter -"})
+		m.Exec(`CALL receive(1, 'her own', 'porter')`)
+		m.Settled()
+	})
+	t.Run("to a second notice of the same death", func(t *testing.T) {
+		m := open(t)
+		m.Apply(one.DeadOn(1, noon))
+		m.receive(1, 1)
+		m.Apply(one.DeadOn(2, noon))
+		m.Exec(`CALL reassign(1, 2, 'kim')`)
+		same(t, "bodies", bodies(m), []string{"001 1 void - - reassigned", "001 2 received tag of 1 porter -"})
+		same(t, "alerts", m.alerts(), nil)
+		m.Settled()
+	})
+	t.Run("from one who lives", func(t *testing.T) {
+		m := open(t)
+		m.Apply(one.DeadOn(1, noon), two.DeadOn(1, noon))
+		m.receive(1, 1)
+		m.Apply(one.Alive(1))
+		m.Exec(`CALL reassign(1, 2, 'kim')`)
+		same(t, "bodies", bodies(m), []string{"001 1 void - - reassigned", "002 1 received tag of 1 porter -"})
+		same(t, "alerts", m.alerts(), nil)
+		m.Settled()
+	})
+	t.Run("taken in without a notice", func(t *testing.T) {
+		m := open(t)
+		m.Exec(`CALL take_in('tag 7', 'kim', NULL)`)
+		m.Apply(two.DeadOn(1, noon))
+		m.Exec(`CALL reassign(1, 2, 'kim')`)
+		same(t, "cases", m.Rows(`SELECT state, tag FROM case_file ORDER BY id`), []string{"void -", "received tag 7"})
+		same(t, "trail", m.Rows(`SELECT action, tag, case_id, to_case, person, login = session_user FROM trail ORDER BY id`),
+			[]string{"taken_in tag 7 1 - kim t", "reassigned tag 7 1 2 kim t"})
+		m.Settled()
+	})
 }

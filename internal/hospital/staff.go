@@ -94,7 +94,7 @@ func (s *staff) restore(ctx context.Context) error {
 	cancelled, err := s.ids(ctx, `SELECT a.id FROM appointments.appointment a
 		WHERE a.status = 'cancelled' AND a.cancellation_reason <> 'pat-dec' AND a.starts_at > $1
 		AND NOT EXISTS (SELECT FROM appointments.appointment o
-			WHERE (o.resource, o.starts_at) = (a.resource, a.starts_at) AND o.status IN ('booked', 'arrived'))
+			WHERE o.resource = a.resource AND o.starts_at < a.ends_at AND a.starts_at < o.ends_at AND o.status IN ('booked', 'arrived'))
 		ORDER BY a.id`, s.opt.Now)
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func (s *staff) restore(ctx context.Context) error {
 const bookAppointment = `INSERT INTO appointments.appointment
 		(id, patient_id, kind, resource, starts_at, ends_at, status, cancellation_reason, booked_at)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-	ON CONFLICT (resource, starts_at) WHERE status IN ('booked', 'arrived') DO NOTHING`
+	ON CONFLICT DO NOTHING`
 
 func (s *staff) book(ctx context.Context) error {
 	patients, err := s.ids(ctx, `SELECT patient_id FROM appointments.appointment

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 )
@@ -10,7 +11,7 @@ type Appointment struct {
 	Patient    Patient
 	PostMortem bool
 	Resource   int
-	Start      Minute
+	Start, End Minute
 	Status     string // booked arrived fulfilled noshow cancelled
 	Reason     string // of a cancellation
 
@@ -18,6 +19,12 @@ type Appointment struct {
 }
 
 func (a *Appointment) live() bool { return a.Status == "booked" || a.Status == "arrived" }
+
+// overlaps reports whether two appointments need their resource at one time. One without a length
+// occupies its instant.
+func (a *Appointment) overlaps(b *Appointment) bool {
+	return a.Resource == b.Resource && (a.Start == b.Start || a.Start < b.End && b.Start < a.End)
+}
 
 // Item is a line of the worklist.
 type Item struct {
@@ -39,13 +46,15 @@ type cancellation struct {
 	record      Patient
 	revision    int
 	over        bool
+	asked       bool // a person was, before the patient died again
 }
 
 // vital is what staff's programs are told of a record.
 type vital struct {
 	dead  bool
 	death Death
-	from  Minute // bookings from then on are after the death
+	from  Minute // the death was then or later, and not after its notice
+	seen  Minute // who came from then on lived after it
 	known Minute
 }
 
@@ -83,8 +92,11 @@ type desk struct {
 	done []Effect
 }
 
-// Apply brings calendar and worklist up to date.
-func (c *Clinic) Apply(run Run) []Effect {
+// Look has nothing to do: what goes on the worklist follows from what was done to the calendar.
+func (c *Clinic) Look(Run) []Effect { return nil }
+
+// Act brings calendar and worklist up to date.
+func (c *Clinic) Act(run Run) []Effect {
 	d := &desk{Clinic: c, Run: run}
 	records := slices.DeleteFunc(run.persons(run.Changed), run.erased)
 	for _, p := range run.Changed {
@@ -95,25 +107,25 @@ func (c *Clinic) Apply(run Run) []Effect {
 	for _, p := range records {
 		d.learn(p)
 	}
-	d.act(records)
+	d.settle(records)
 	for _, p := range records {
 		switch standing, _ := d.standing(p); standing {
-		case living:
-			d.restoreAll(p)
 		case dead, unconfirmed:
 			d.cancelAll(p)
 		case historic:
 			d.listAll(p)
 		}
 	}
+	d.restoreAll(records)
 	for _, p := range records {
-		d.conflict(p)
+		d.question(p)
 	}
-	d.settle(records)
 	return d.done
 }
 
-func (d *desk) did(kind string, death Death) { d.done = append(d.done, Effect{kind, death}) }
+func (d *desk) did(kind string, death Death) {
+	d.done = append(d.done, Effect{Kind: kind, Death: death})
+}
 
 // learn notes whose death a record's is, and since when that is known.
 func (d *desk) learn(p Patient) {
@@ -128,23 +140,11 @@ func (d *desk) learn(p Patient) {
 	if was.dead {
 		now.known = was.known
 	}
-	now.from = now.known
+	now.from, now.seen = now.known, now.known
 	if e.Period != (Period{}) {
-		now.from = e.Period.From
+		now.from, now.seen = min(e.Period.From, now.known), min(e.Period.To, now.known)
 	}
 	d.vitals[p] = now
-}
-
-// act takes up again what was listed for deaths that were historic then.
-func (d *desk) act(records []Patient) {
-	for item, outcome := range d.Worklist {
-		standing, _ := d.standing(item.Patient)
-		if outcome.historic() && standing != historic && slices.Contains(records, item.Patient) {
-			outcome.Resolved = waybill
-			d.Worklist[item] = outcome
-			d.did("resolved", item.Death)
-		}
-	}
 }
 
 // historic reports whether the item is open because the death was.
@@ -154,7 +154,7 @@ func (o Outcome) historic() bool { return o.Detail == "historic" && o.Resolved =
 func (d *desk) listAll(p Patient) {
 	v := d.vitals[p]
 	for _, n := range d.appointmentsOf(p) {
-		if a := d.Calendar[n]; !a.PostMortem && a.live() && a.Start >= max(v.from, v.known) && !d.listed(n, p) {
+		if a := d.Calendar[n]; !a.PostMortem && a.live() && a.Start >= d.Now && !d.listed(n, p, false) {
 			d.list("not_cancelled", "historic", n, v.death)
 		}
 	}
@@ -163,34 +163,84 @@ func (d *desk) listAll(p Patient) {
 // cancelAll takes care of a dead record's appointments.
 func (d *desk) cancelAll(p Patient) {
 	v := d.vitals[p]
-	cutoff := max(v.from, v.known)
 	for _, n := range d.appointmentsOf(p) {
 		a := d.Calendar[n]
+		why := d.whyKeep(n, a, p)
 		switch {
-		case a.PostMortem || !a.live() || d.listed(n, p):
-		case a.Status == "arrived" && a.Start >= cutoff:
-			d.list("not_cancelled", "arrived", n, v.death)
-		case a.Status == "arrived" || a.Start < v.from:
-		case a.Start < cutoff:
+		case a.PostMortem || why == "over":
+		case d.listed(n, p, why == "seen"):
+		case why == "seen":
+			d.list("seen_after_death", "", n, v.death)
+		case why == "missed":
 			d.list("missed", "", n, v.death)
-		case d.bookedAgain(n, p):
-			d.list("not_cancelled", "booked again", n, v.death)
+		case why != "":
+			d.list("not_cancelled", why, n, v.death)
 		default:
 			a.Status, a.Reason = "cancelled", "pat-dec"
 			a.revision++
-			d.cancelled = append(d.cancelled, cancellation{n, v.death, p, a.revision, false})
+			d.cancel(cancellation{appointment: n, death: v.death, record: p, revision: a.revision})
 			d.did("cancelled", v.death)
 		}
 	}
 }
 
+// cancel notes a cancellation in place of an earlier one for the same death.
+func (d *desk) cancel(c cancellation) {
+	d.cancelled = append(slices.DeleteFunc(d.cancelled, func(o cancellation) bool {
+		return o.appointment == c.appointment && o.death == c.death
+	}), c)
+}
+
+// whyKeep says why a dead record's appointment is not cancelled, if so: over, or for a person.
+func (d *desk) whyKeep(n int, a *Appointment, p Patient) string {
+	v := d.vitals[p]
+	since := v.seen
+	if a.Status == "booked" {
+		since = v.from
+	}
+	switch {
+	case a.Status == "cancelled" || a.Status == "noshow" || a.Start < since && (a.Status == "fulfilled" || a.End <= d.Now):
+		return "over"
+	case a.Start < since:
+		return "running"
+	case a.Status == "fulfilled" || a.Status == "arrived" && a.Start < d.Now:
+		return "seen"
+	case a.Status == "arrived":
+		return "arrived"
+	case a.Start < d.Now:
+		return "missed"
+	case d.keptBefore(n, p):
+		return "kept before"
+	case d.bookedAgain(n, p):
+		return "booked again"
+	}
+	return ""
+}
+
 // stands reports whether a patient is dead by this death.
 func (d *desk) stands(death Death) bool { return d.Known[death.Patient].dying() == death }
 
-// listed reports whether a person knows of the appointment of one dead, and has it or had it to decide.
-func (d *desk) listed(n int, p Patient) bool {
+// ofTheDead reports whether an item says something of an appointment of a dead person.
+func (i Item) ofTheDead() bool {
+	return i.Appointment != 0 && i.Reason != "not_restored" && i.Reason != "rebooked"
+}
+
+// listed reports whether a person knows of the appointment of one dead, and has it or had it to decide;
+// that the patient came is known only to one who was told so.
+func (d *desk) listed(n int, p Patient, seen bool) bool {
 	for item, outcome := range d.Worklist {
-		if item.Appointment == n && item.Reason != "not_restored" && outcome.Resolved != waybill && d.samePerson(item.Patient, p) && d.stands(item.Death) {
+		if item.Appointment == n && item.ofTheDead() && outcome.Resolved != waybill && d.samePerson(item.Patient, p) && d.stands(item.Death) &&
+			(!seen || item.Reason == "seen_after_death") {
+			return true
+		}
+	}
+	return false
+}
+
+// keptBefore reports whether a person has decided about the appointment for an earlier death.
+func (d *desk) keptBefore(n int, p Patient) bool {
+	for item, outcome := range d.Worklist {
+		if item.Appointment == n && item.ofTheDead() && outcome.Resolved == person && d.samePerson(item.Patient, p) && d.Known[item.Patient].Dead() {
 			return true
 		}
 	}
@@ -204,7 +254,7 @@ func (d *desk) bookedAgain(n int, p Patient) bool {
 		if outcome.Detail == "historic" && outcome.Resolved != person {
 			continue
 		}
-		if item.Appointment == n && item.Reason != "not_restored" && d.samePerson(item.Patient, p) && d.stands(item.Death) {
+		if item.Appointment == n && item.ofTheDead() && d.samePerson(item.Patient, p) && d.stands(item.Death) {
 			return true
 		}
 	}
@@ -217,64 +267,160 @@ func (d *desk) samePerson(a, b Patient) bool {
 	return slices.Contains(d.persons([]Patient{a}), b)
 }
 
-// restoreAll books again what was cancelled for a record that is not dead, where that overrides nobody.
-func (d *desk) restoreAll(p Patient) {
+// restoreAll books again what was cancelled for records that are not dead, where that overrides nobody.
+func (d *desk) restoreAll(records []Patient) {
+	due := []*cancellation{}
 	for i := range d.cancelled {
-		c := &d.cancelled[i]
-		if c.record != p || c.over {
-			continue
+		if c := &d.cancelled[i]; !c.over && slices.Contains(records, c.record) {
+			if standing, _ := d.standing(c.record); standing == living {
+				due = append(due, c)
+			}
 		}
-		c.over = true
-		a := d.Calendar[c.appointment]
-		if a == nil || a.Status != "cancelled" {
-			continue
-		}
-		if why := d.whyNot(a, c); why != "" {
-			d.list("not_restored", why, c.appointment, c.death)
-			continue
-		}
-		a.Status, a.Reason = "booked", ""
-		a.revision++
-		d.did("restored", c.death)
+	}
+	slices.SortStableFunc(due, func(a, b *cancellation) int { return a.appointment - b.appointment })
+	rebooked := d.rebooked(due)
+	for _, c := range due {
+		d.restore(c, rebooked[c])
 	}
 }
 
-func (d *desk) whyNot(a *Appointment, c *cancellation) string {
+func (d *desk) restore(c *cancellation, rebooked int) {
+	c.over = true
+	a := d.Calendar[c.appointment]
+	if a == nil || a.Status != "cancelled" {
+		return
+	}
+	switch why := d.whyNot(a, c, rebooked); why {
+	case "":
+	case "asked":
+		d.list("not_restored", d.Worklist[Item{"not_restored", c.appointment, c.death}].Detail, c.appointment, c.death)
+		return
+	case "booked elsewhere":
+		d.list("rebooked", "", rebooked, c.death)
+		fallthrough
+	default:
+		d.list("not_restored", why, c.appointment, c.death)
+		return
+	}
+	a.Status, a.Reason = "booked", ""
+	a.revision++
+	d.did("restored", c.death)
+}
+
+// rebooked pairs what is due with what a person has booked for the same dead and the same purpose, the
+// earlier with the earlier.
+func (d *desk) rebooked(due []*cancellation) map[*cancellation]int {
+	byStart := func(a, b int) int {
+		return cmp.Or(cmp.Compare(d.Calendar[a].Start, d.Calendar[b].Start), cmp.Compare(a, b))
+	}
+	taken := map[int]*cancellation{}
+	var cancelled, others []int
+	for _, c := range due {
+		taken[c.appointment] = c
+		if a := d.Calendar[c.appointment]; a != nil && a.Status == "cancelled" && !c.asked {
+			cancelled = append(cancelled, c.appointment)
+		}
+	}
+	for item := range d.Worklist {
+		o := d.Calendar[item.Appointment]
+		if item.Reason == "booked_after_death" && o != nil && o.Status != "cancelled" && o.Status != "noshow" && taken[item.Appointment] == nil {
+			others = append(others, item.Appointment)
+		}
+	}
+	slices.SortFunc(cancelled, byStart)
+	slices.SortFunc(others, byStart)
+	pairs := map[*cancellation]int{}
+	for _, n := range cancelled {
+		c := taken[n]
+		i := slices.IndexFunc(others, func(o int) bool {
+			_, bookedFor := d.Worklist[Item{"booked_after_death", o, c.death}]
+			return bookedFor && d.Calendar[o].PostMortem == d.Calendar[n].PostMortem
+		})
+		if i >= 0 {
+			pairs[c], others = others[i], slices.Delete(others, i, i+1)
+		}
+	}
+	return pairs
+}
+
+func (d *desk) whyNot(a *Appointment, c *cancellation, rebooked int) string {
 	switch {
 	case a.revision != c.revision:
 		return "touched"
 	case a.Start <= d.Now:
 		return "past"
-	case d.Taken(a.Resource, a.Start):
+	case c.asked:
+		return "asked"
+	case rebooked != 0:
+		return "booked elsewhere"
+	case d.Taken(c.appointment, a.Resource, a.Start, a.End):
 		return "slot taken"
 	}
 	return ""
 }
 
-// conflict lists a death whose record was merged into one not known to be dead.
-func (d *desk) conflict(p Patient) {
+// question lists what is to be looked at in a death itself: that its record was merged into one not
+// known to be dead, or that it begins after its notice.
+func (d *desk) question(p Patient) {
 	e := d.Known[p]
-	if _, whose := d.standing(p); whose == p && !d.personDead(p) {
+	_, whose := d.standing(p)
+	if whose != p {
+		return
+	}
+	if !d.personDead(p) {
 		d.list("merge_conflict", "", 0, e.Death())
+	}
+	if d.future(e) {
+		d.list("future_death", "", 0, e.Death())
 	}
 }
 
-// settle resolves what the patients service has settled since.
+// settle resolves what the patients service has settled since. What a person was asked about an
+// appointment of one who is dead after all, they are asked again when that death is retracted.
 func (d *desk) settle(records []Patient) {
 	for item, outcome := range d.Worklist {
-		if outcome.Resolved != "" || item.Reason == "not_restored" || !slices.Contains(records, item.Patient) {
+		if outcome.Resolved != "" || !d.settled(item, outcome, records) {
 			continue
 		}
-		over := !d.stands(item.Death)
-		if _, whose := d.standing(item.Patient); item.Reason == "merge_conflict" {
-			over = over || d.personDead(item.Patient) || whose != item.Patient
-		}
-		if over {
-			outcome.Resolved = waybill
-			d.Worklist[item] = outcome
-			d.did("resolved", item.Death)
+		outcome.Resolved = waybill
+		d.Worklist[item] = outcome
+		d.did("resolved", item.Death)
+		if c := d.cancellationOf(item); item.Reason == "not_restored" && c != nil {
+			c.over, c.asked = false, true
 		}
 	}
+}
+
+func (d *desk) settled(item Item, outcome Outcome, records []Patient) bool {
+	about := item.Patient
+	if a, c := d.Calendar[item.Appointment], d.cancellationOf(item); item.Reason == "rebooked" && a != nil {
+		about = a.Patient
+	} else if item.Reason == "not_restored" && c != nil {
+		about = c.record
+	}
+	standing, whose := d.standing(about)
+	switch {
+	case !slices.Contains(records, about):
+		return false
+	case item.Reason == "not_restored" || item.Reason == "rebooked":
+		chain := d.chain(about)
+		survivor, heard := d.Known[chain[len(chain)-1]]
+		return standing != living && (survivor.Dead() || !heard)
+	case item.Reason == "merge_conflict":
+		return !d.stands(item.Death) || d.personDead(item.Patient) || whose != item.Patient
+	case item.Reason == "future_death":
+		return !d.stands(item.Death) || whose != item.Patient || !d.future(d.Known[item.Patient])
+	}
+	return !d.stands(item.Death) || outcome.historic() && standing != historic
+}
+
+func (d *desk) cancellationOf(item Item) *cancellation {
+	for i := range d.cancelled {
+		if c := &d.cancelled[i]; c.appointment == item.Appointment && c.death == item.Death {
+			return c
+		}
+	}
+	return nil
 }
 
 // list puts something on the worklist, unless it is there or a person has settled it.
@@ -297,10 +443,10 @@ func (c *Clinic) appointmentsOf(p Patient) (found []int) {
 	return found
 }
 
-// Taken reports whether a live appointment has the slot.
-func (c *Clinic) Taken(resource int, start Minute) bool {
-	for _, a := range c.Calendar {
-		if a.live() && a.Resource == resource && a.Start == start {
+// Taken reports whether a live appointment other than n needs the resource at that time.
+func (c *Clinic) Taken(n, resource int, start, end Minute) bool {
+	for number, a := range c.Calendar {
+		if number != n && a.live() && a.overlaps(&Appointment{Resource: resource, Start: start, End: end}) {
 			return true
 		}
 	}
@@ -311,19 +457,33 @@ func (c *Clinic) Taken(resource int, start Minute) bool {
 func (c *Clinic) Book(n int, a Appointment) {
 	a.Status = "booked"
 	c.Calendar[n] = &a
-	c.watch(n)
+	c.watch(n, Appointment{})
 }
 
 // Write has a person change an appointment.
 func (c *Clinic) Write(n int, change func(*Appointment)) {
 	a := c.Calendar[n]
+	was := *a
 	change(a)
 	a.revision++
-	c.watch(n)
+	c.watch(n, was)
 }
 
-// Remove has a person delete an appointment.
-func (c *Clinic) Remove(n int) { delete(c.Calendar, n) }
+// Remove has a person delete an appointment. Items about it end, but that the patient came.
+func (c *Clinic) Remove(n int) {
+	delete(c.Calendar, n)
+	for item, outcome := range c.Worklist {
+		if item.Appointment == n && outcome.Resolved == "" && !outcome.urgent(item) {
+			outcome.Resolved = waybill
+			c.Worklist[item] = outcome
+		}
+	}
+}
+
+// urgent reports whether the patient may live: they came.
+func (o Outcome) urgent(item Item) bool {
+	return item.Reason == "seen_after_death" || o.Detail == "arrived"
+}
 
 // Resolve has a person deal with an item.
 func (c *Clinic) Resolve(item Item) {
@@ -332,26 +492,45 @@ func (c *Clinic) Resolve(item Item) {
 	c.Worklist[item] = outcome
 }
 
-// watch puts on the worklist what a person has booked for the dead, and takes from it what they have
-// settled by their own write.
-func (c *Clinic) watch(n int) {
+// watch puts on the worklist what a person has booked for the dead, and the dead who come, and takes from
+// it what they have settled by their own write.
+func (c *Clinic) watch(n int, was Appointment) {
 	a := c.Calendar[n]
 	v := c.vitals[a.Patient]
 	for item, outcome := range c.Worklist {
-		settled := item.Reason != "not_restored"
-		if a.live() {
-			settled = item.Reason == "not_restored" || item.Death != v.death
-		}
-		if item.Appointment == n && outcome.Resolved == "" && settled {
+		if item.Appointment == n && outcome.Resolved == "" && settledBy(a, v, item, outcome) {
 			outcome.Resolved = waybill
 			c.Worklist[item] = outcome
 		}
 	}
-	if !v.dead || !a.live() || a.PostMortem || a.Start < v.from {
+	item := Item{"", n, v.death}
+	switch rewritten := was.live() && was.Patient == a.Patient && was.Start == a.Start; {
+	case !v.dead || a.PostMortem:
+		return
+	case (a.Status == "arrived" || a.Status == "fulfilled") && a.Start >= v.seen:
+		item.Reason = "seen_after_death"
+	case a.live() && a.Start >= v.from && !rewritten:
+		item.Reason = "booked_after_death"
+	default:
 		return
 	}
-	item := Item{"booked_after_death", n, v.death}
 	if known, there := c.Worklist[item]; !there || known.Resolved == waybill {
-		c.Worklist[item] = Outcome{}
+		c.Worklist[item] = Outcome{Detail: known.Detail}
 	}
+}
+
+// settledBy reports whether a person's write of an appointment settles an item.
+func settledBy(a *Appointment, v vital, item Item, outcome Outcome) bool {
+	off := a.Status == "cancelled" || a.Status == "noshow"
+	switch {
+	case item.Reason == "not_restored":
+		return a.Status != "cancelled"
+	case item.Reason == "rebooked":
+		return off
+	case item.Death != v.death:
+		return true
+	case outcome.urgent(item):
+		return false
+	}
+	return off || a.PostMortem
 }

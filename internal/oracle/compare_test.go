@@ -51,6 +51,8 @@ func (w *world) reconciled(consumer string) {
 		w.Fatal(err)
 	}
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct{ Kind, Patient string }])
+	// Alerts are raised by the history's clock, and bodies released by the database's.
+	found = slices.DeleteFunc(found, func(f struct{ Kind, Patient string }) bool { return f.Kind == "released_in_doubt" })
 	if err != nil || len(found) > 0 {
 		w.Fatalf("reconcile %s: %v %v", consumer, found, err)
 	}
@@ -169,11 +171,11 @@ var (
 		`SELECT 'checkpoint', batch, held_batch FROM checkpoint`,
 	}
 	bodies = []string{
-		`SELECT 'case', #patient_id, death_no, state, @noticed_at, (touched_at IS NOT NULL)::text, voided_by, void_reason,` + facts + `FROM case_file`,
+		`SELECT 'case', #patient_id, death_no, state, @noticed_at, array_to_string(edited, ','), voided_by, void_reason,` + facts + `FROM case_file`,
 		`SELECT 'alert', kind, #patient_id, death_no,` + settled + `FROM alert`,
 	}
 	calendar = []string{
-		`SELECT 'appointment', #id, #patient_id, kind, resource, @starts_at, status, cancellation_reason FROM appointment`,
+		`SELECT 'appointment', #id, #patient_id, kind, resource, @starts_at, @ends_at, status, cancellation_reason FROM appointment`,
 		`SELECT 'item', reason, #appointment_id, #patient_id, death_no, detail,` + settled + `FROM worklist`,
 	}
 )
@@ -189,7 +191,7 @@ func modelOf(c *Consumer) (lines []string) {
 		counts := map[string]int{}
 		for _, effect := range e.Effects {
 			counts[effect.Kind]++
-			lines = append(lines, line("effect", e.Batch, effect.Kind, effect.Patient, effect.No, e.Observed))
+			lines = append(lines, line("effect", e.Batch, effect.Kind, effect.Patient, effect.No, effect.Observed))
 		}
 		var kinds []string
 		for _, kind := range slices.Sorted(maps.Keys(counts)) {
@@ -221,7 +223,7 @@ func told(i Identity, f Fate) string {
 
 func casesOf(m *Morgue) (lines []string) {
 	for d, c := range m.Cases {
-		lines = append(lines, line("case", d.Patient, d.No, c.State, c.NoticedAt, c.Touched, c.VoidedBy, c.VoidReason, told(c.Identity, c.Fate)))
+		lines = append(lines, line("case", d.Patient, d.No, c.State, c.NoticedAt, strings.Join(slices.Sorted(maps.Keys(c.Edited)), ","), c.VoidedBy, c.VoidReason, told(c.Identity, c.Fate)))
 	}
 	for _, a := range m.Alerts {
 		lines = append(lines, line("alert", a.Kind, a.Patient, a.No, a.Resolved))
@@ -231,7 +233,7 @@ func casesOf(m *Morgue) (lines []string) {
 
 func calendarOf(c *Clinic) (lines []string) {
 	for n, a := range c.Calendar {
-		lines = append(lines, line("appointment", n, a.Patient, kindOf(a.PostMortem), a.Resource, a.Start, a.Status, a.Reason))
+		lines = append(lines, line("appointment", n, a.Patient, kindOf(a.PostMortem), a.Resource, a.Start, a.End, a.Status, a.Reason))
 	}
 	for i, o := range c.Worklist {
 		lines = append(lines, line("item", i.Reason, some(i.Appointment), i.Patient, i.No, o.Detail, o.Resolved))

@@ -7,8 +7,10 @@ import (
 
 // Service is what a consumer does with the states it learns.
 type Service interface {
-	// Apply brings the effects of these patients' states up to date, and says what it did.
-	Apply(Run) []Effect
+	// Look raises what a person must look at, in any mode, and says what it did.
+	Look(Run) []Effect
+	// Act brings the effects of these patients' states up to date, and says what it did.
+	Act(Run) []Effect
 	Clone() Service
 	Braked(kind string) bool
 	// See tells it what is known, whether it acts on it or not.
@@ -33,6 +35,7 @@ type Notice struct {
 type Effect struct {
 	Kind string
 	Death
+	Observed bool // and not had
 }
 
 // Entry is a row of the ledger.
@@ -53,13 +56,14 @@ type Consumer struct {
 	Notices    map[Death]Notice
 	Ledger     []Entry
 
-	generation int // of the last batch applied
+	Observed   map[Patient]bool // for whom mode observe left something undone
+	generation int              // of the last batch applied
 	approved   map[int]bool
 }
 
 // NewConsumer returns one that has loaded nothing.
 func NewConsumer(s Service) *Consumer {
-	return &Consumer{Service: s, Checkpoint: -1, Known: Known{}, Notices: map[Death]Notice{}, approved: map[int]bool{}}
+	return &Consumer{Service: s, Checkpoint: -1, Known: Known{}, Notices: map[Death]Notice{}, approved: map[int]bool{}, Observed: map[Patient]bool{}}
 }
 
 // Clone returns a consumer that lives on by itself.
@@ -67,6 +71,7 @@ func (c *Consumer) Clone() *Consumer {
 	clone := *c
 	clone.Service, clone.Known, clone.Notices = c.Service.Clone(), maps.Clone(c.Known), maps.Clone(c.Notices)
 	clone.Ledger, clone.approved = slices.Clone(c.Ledger), maps.Clone(c.approved)
+	clone.Observed = maps.Clone(c.Observed)
 	return &clone
 }
 
@@ -90,6 +95,9 @@ func (c *Consumer) Import(l *Log, bounds Bounds, approve bool) bool {
 		return false
 	}
 	spent := map[string]int{}
+	if len(c.Observed) > 0 && !bounds.Observe && !c.makeUp(bounds, spent) {
+		return false
+	}
 	for _, b := range l.Batches[c.Checkpoint+1:] {
 		if !c.load(b, bounds, spent, false, false) {
 			c.Held = b.Number
@@ -126,28 +134,62 @@ func (c *Consumer) load(b Batch, bounds Bounds, spent map[string]int, rerun, rea
 	}
 	next.See(next.Known)
 	effects = append(effects, next.notice(changed, b.Kind, events, bounds)...)
-	run := Run{Known: next.Known, Now: bounds.Now, Notices: next.Notices, Changed: slices.Sorted(maps.Keys(changed))}
-	acting := next.Service
-	if bounds.Observe {
-		acting = acting.Clone()
-	}
-	effects = append(effects, acting.Apply(run)...)
+	effects = append(effects, next.act(changed, bounds)...)
 	if bounds.Brake > 0 && !bounds.Observe && (rerun || !c.approved[b.Number]) && c.brake(effects, spent, bounds.Brake) {
 		return false
 	}
 	entry := Entry{Batch: b.Number, Rows: len(events), Changed: projected, Effects: effects, Observed: bounds.Observe}
 	if rerun {
-		entry.Rerun = 1
-		for _, e := range c.Ledger {
-			if e.Batch == b.Number {
-				entry.Rerun = max(entry.Rerun, e.Rerun+1)
-			}
-		}
+		entry.Rerun = c.reruns(b.Number)
 	}
 	next.Ledger = append(next.Ledger, entry)
 	if !rerun {
 		next.generation = b.Generation
 	}
+	*c = *next
+	return true
+}
+
+// reruns returns the number of a batch's next row in the ledger.
+func (c *Consumer) reruns(batch int) (n int) {
+	n = 1
+	for _, e := range c.Ledger {
+		if e.Batch == batch {
+			n = max(n, e.Rerun+1)
+		}
+	}
+	return n
+}
+
+// act has the effects of these patients' states, or works them out.
+func (c *Consumer) act(changed map[Patient]bool, bounds Bounds) (effects []Effect) {
+	run := Run{Known: c.Known, Now: bounds.Now, Notices: c.Notices, Changed: slices.Sorted(maps.Keys(changed))}
+	effects = c.Look(run)
+	acting := c.Service
+	if bounds.Observe {
+		acting = acting.Clone()
+	}
+	for _, e := range acting.Act(run) {
+		e.Observed = bounds.Observe
+		effects = append(effects, e)
+	}
+	for p := range changed {
+		if c.Observed[p] = bounds.Observe; !bounds.Observe {
+			delete(c.Observed, p)
+		}
+	}
+	return effects
+}
+
+// makeUp has the effects that were only observed, if the brake allows.
+func (c *Consumer) makeUp(bounds Bounds, spent map[string]int) bool {
+	next := c.Clone()
+	next.See(next.Known)
+	effects := next.act(maps.Clone(c.Observed), bounds)
+	if bounds.Brake > 0 && c.brake(effects, spent, bounds.Brake) {
+		return false
+	}
+	next.Ledger = append(next.Ledger, Entry{Batch: c.Checkpoint, Rerun: c.reruns(c.Checkpoint), Effects: effects})
 	*c = *next
 	return true
 }
@@ -178,13 +220,7 @@ func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, e
 		if e.Generation < c.generation {
 			continue // re-run; what a generation forgot it brings back no more
 		}
-		known, ok := c.Known[e.Patient]
-		newer := e.newer(known)
-		if (e.Kind == erased) != (known.Kind == erased) {
-			newer = e.Kind == erased
-		}
-		final := known.Kind == erased && !changed[e.Patient]
-		if !ok || newer && !final {
+		if known, ok := c.Known[e.Patient]; !ok || known.Kind != erased && (e.Kind == erased || e.newer(known)) {
 			c.Known[e.Patient] = e
 			changed[e.Patient] = true
 		}
@@ -195,12 +231,12 @@ func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, e
 			e.Fate, e.Into = Fate{Status: "none"}, 0
 			c.Known[p] = e
 			changed[p] = true
-			effects = append(effects, Effect{"vanished", e.Death()})
+			effects = append(effects, Effect{Kind: "vanished", Death: e.Death()})
 		}
 	}
 	for p := range changed {
 		if c.Known.erased(p) {
-			effects = append(effects, Effect{erased, Death{p, 0}})
+			effects = append(effects, Effect{Kind: erased, Death: Death{p, 0}})
 		}
 	}
 	return changed, effects
@@ -222,7 +258,7 @@ func (c *Consumer) notice(changed map[Patient]bool, kind string, events []Event,
 			changed[p] = true
 		case !noticed:
 			c.Notices[e.Death()] = Notice{bounds.Now, true}
-			effects = append(effects, Effect{"historic", e.Death()})
+			effects = append(effects, Effect{Kind: "historic", Death: e.Death()})
 		}
 	}
 	return effects

@@ -1,5 +1,7 @@
 package oracle
 
+import "slices"
+
 const erased = "erased"
 
 // Erase removes what is known of a person: all their records, those merged into one included, and
@@ -58,13 +60,7 @@ func (d *duty) forget(p Patient) {
 		if death.Patient != p {
 			continue
 		}
-		d.conflict(death, false)
-		c := d.Cases[death]
-		switch {
-		case c == nil || c.forgotten:
-		case c.State == "received":
-			d.custodyOfTheErased(death)
-		default:
+		if c := d.Cases[death]; c != nil && !c.forgotten && c.State != "received" {
 			if c.State == "expected" {
 				c.State, c.VoidedBy, c.VoidReason = "void", waybill, "erased"
 			}
@@ -75,18 +71,18 @@ func (d *duty) forget(p Patient) {
 }
 
 func (c *Case) blank() {
-	c.Identity, c.Fate, c.stated, c.forgotten = Identity{}, Fate{Status: "none"}, Identity{}, true
+	c.Identity, c.Fate, c.stated, c.forgotten = Identity{}, Fate{Status: "none"}, nil, true
 }
 
 // custodyOfTheErased raises its alert once, whoever has settled it since.
-func (d *duty) custodyOfTheErased(death Death) {
-	for _, a := range d.Alerts {
-		if a.Kind == "erased_in_custody" && a.Death == death {
-			return
+func (d *duty) custodyOfTheErased(p Patient) {
+	for _, death := range d.deaths() {
+		c := d.Cases[death]
+		if death.Patient == p && c != nil && c.State == "received" && !c.forgotten &&
+			!slices.ContainsFunc(d.Alerts, func(a Alert) bool { return a.Kind == "erased_in_custody" && a.Death == death }) {
+			d.raise("erased_in_custody", death)
 		}
 	}
-	d.Alerts = append(d.Alerts, Alert{"erased_in_custody", death, ""})
-	d.did("erased_in_custody", death)
 }
 
 // written blanks a case of the erased that staff have written, once nothing is expected any more.

@@ -24,7 +24,7 @@ func TestExamples(t *testing.T) {
 			func(w *world) {
 				w.commit(register(1, Identity{}, alive))
 				w.commit(decide(1, today))
-				w.book(1, false, 1, began-Hour)
+				w.book(1, false, 1, began-Hour, 0)
 				w.export()
 				w.load("appointments", how{})
 				w.backUp()
@@ -42,14 +42,14 @@ func TestExamples(t *testing.T) {
 				w.commit(decide(1, today))
 				w.export()
 				w.load("appointments", how{})
-				w.book(1, false, 1, began+Hour)
+				w.book(1, false, 1, began+Hour, 0)
 				w.backUp()
 				w.commit(decide(1, alive))
 				w.export()
 				w.load("appointments", how{})
 				w.restore()
 			},
-			[]string{"appointment 1 1 imaging 1 660 booked -", "item not_cancelled 1 1 1 booked again -"},
+			[]string{"appointment 1 1 imaging 1 660 660 booked -", "item not_cancelled 1 1 1 booked again -"},
 		},
 		{
 			"what a person dealt with for one dead is not dealt with for another", "appointments",
@@ -58,20 +58,20 @@ func TestExamples(t *testing.T) {
 				w.commit(decide(1, today))
 				w.export()
 				w.load("appointments", how{})
-				w.book(1, false, 1, began+Hour)
+				w.book(1, false, 1, began+Hour, 0)
 				w.deal(Item{"booked_after_death", 1, Death{1, 1}})
 				w.move(1, 2)
 				w.commit(decide(2, today))
 				w.export()
 			},
-			[]string{"appointment 1 2 imaging 1 660 cancelled pat-dec"},
+			[]string{"appointment 1 2 imaging 1 660 660 cancelled pat-dec"},
 		},
 		{
 			"what was cancelled for one dead and booked again is cancelled for another", "appointments",
 			func(w *world) {
 				w.commit(register(1, Identity{}, alive), register(2, Identity{}, alive))
 				w.commit(decide(1, today))
-				w.book(1, false, 1, began+Hour)
+				w.book(1, false, 1, began+Hour, 0)
 				w.export()
 				w.load("appointments", how{})
 				w.set(1, "booked")
@@ -79,7 +79,7 @@ func TestExamples(t *testing.T) {
 				w.commit(decide(2, today))
 				w.export()
 			},
-			[]string{"appointment 1 2 imaging 1 660 cancelled pat-dec"},
+			[]string{"appointment 1 2 imaging 1 660 660 cancelled pat-dec"},
 		},
 		{
 			"a historic death voids nobody's case", "morgue",
@@ -91,7 +91,7 @@ func TestExamples(t *testing.T) {
 				w.commit(merge(1, 2))
 				w.export()
 			},
-			[]string{"case 1 1 expected 600 false - - - - - - - formal 0 1440 day"},
+			[]string{"case 1 1 expected 600 - - - - - - - - formal 0 1440 day"},
 		},
 		{
 			"a historic death keeps nobody's case from opening", "morgue",
@@ -100,18 +100,18 @@ func TestExamples(t *testing.T) {
 				w.commit(decide(1, today), merge(1, 2))
 				w.export()
 			},
-			[]string{"case 1 1 expected 600 false - - - - - - - formal 0 1440 day"},
+			[]string{"case 1 1 expected 600 - - - - - - - - formal 0 1440 day"},
 		},
 		{
 			"a historic death keeps nobody's appointment", "appointments",
 			func(w *world) {
 				w.commit(register(1, Identity{}, alive), register(2, Identity{}, longAgo))
 				w.commit(decide(1, today), merge(1, 2))
-				w.book(1, false, 1, began+Hour)
-				w.book(2, false, 2, began+Hour)
+				w.book(1, false, 1, began+Hour, 0)
+				w.book(2, false, 2, began+Hour, 0)
 				w.export()
 			},
-			[]string{"appointment 1 1 imaging 1 660 cancelled pat-dec", "appointment 2 2 imaging 2 660 booked -"},
+			[]string{"appointment 1 1 imaging 1 660 660 cancelled pat-dec", "appointment 2 2 imaging 2 660 660 booked -"},
 		},
 		{
 			"the survivor's historic death is no conflict", "morgue",

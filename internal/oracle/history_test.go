@@ -167,7 +167,7 @@ func (w *world) drawFate(t *rapid.T) Fate {
 	f.Period.Precision = rapid.SampledFrom([]string{"", "minute", "day", "month", "year"}).Draw(t, "precision")
 	length := map[string]Minute{"": 0, "minute": 1, "day": Day, "month": 30 * Day, "year": 365 * Day}[f.Period.Precision]
 	if length > 0 {
-		ago := rapid.SampledFrom([]Minute{0, 90, 0, Day, 31 * Day, 900 * Day}).Draw(t, "ago")
+		ago := rapid.SampledFrom([]Minute{0, 90, 0, Day, 31 * Day, 900 * Day, -90, -2 * Day}).Draw(t, "ago")
 		f.Period.From = (w.now - ago) - ((w.now-ago)%length+length)%length
 		f.Period.To = f.Period.From + length
 	}
@@ -291,7 +291,11 @@ func (w *world) atTheMorgue(t *rapid.T) {
 	act := rapid.SampledFrom([]string{"go on", "go on", "edit", "void"}).Draw(t, "act")
 	switch {
 	case act == "edit":
-		w.edit(death, rapid.SampledFrom([]string{"Town", "Elsewhere"}).Draw(t, "city"))
+		fate := w.drawFate(t)
+		if fate.Status == "void" {
+			fate.Status = "informal"
+		}
+		w.edit(death, rapid.SampledFrom([]string{"family_name", "address", "death_status", "death_time"}).Draw(t, "fact"), drawIdentity(t), fate)
 	case c.State == "expected" && act == "void":
 		w.void(death)
 	case c.State == "expected":
@@ -316,7 +320,8 @@ func (w *world) atTheClinic(t *rapid.T) {
 	start := w.now + rapid.SampledFrom([]Minute{Hour, 2 * Hour, Day, 32 * Day, 0, -Hour, -Day}).Draw(t, "start")
 	patient := Patient(rapid.IntRange(1, records).Draw(t, "patient"))
 	if act == "book" || len(numbers) == 0 {
-		w.book(patient, rapid.IntRange(0, 9).Draw(t, "kind") == 9, rapid.IntRange(1, 2).Draw(t, "resource"), start)
+		w.book(patient, rapid.IntRange(0, 9).Draw(t, "kind") == 9, rapid.IntRange(1, 2).Draw(t, "resource"), start,
+			rapid.SampledFrom([]Minute{0, 30, 90, 90, Day, 3 * Day}).Draw(t, "length"))
 		return
 	}
 	n := rapid.SampledFrom(numbers).Draw(t, "appointment")

@@ -17,12 +17,15 @@ type Case struct {
 	NoticedAt  Minute
 	Identity   Identity
 	Fate       Fate
-	Touched    bool // a person edited the facts
 	VoidedBy   string
 	VoidReason string // by waybill
 
-	stated Identity // as the patients service last stated it
-	kept   bool     // a person opened it again after it was void
+	Edited map[string]bool // facts that a person edited
+
+	stated   facts   // as the patients service last stated them
+	statedOf Patient // of that record
+	received Minute
+	kept     bool // a person opened it again after it was void
 
 	forgotten bool // nothing is left of an erased patient
 }
@@ -31,11 +34,50 @@ func (c *Case) inCustody() bool {
 	return c != nil && (c.State == "received" || c.State == "released")
 }
 
+// facts of a record by name: those that change together are one.
+type facts map[string]any
+
+var (
+	identity = []string{"family_name", "given_name", "birth_date", "identifiers", "address"}
+	fate     = []string{"death_status", "death_time"}
+)
+
+func factsOf(i Identity, f Fate) facts {
+	return facts{
+		"family_name": i.Family, "given_name": i.Given, "birth_date": i.BirthDate, "identifiers": i.Identifier, "address": i.City,
+		"death_status": f.Status, "death_time": f.Period,
+	}
+}
+
+func (c *Case) facts() facts { return factsOf(c.Identity, c.Fate) }
+
+// take writes a fact as another has it.
+func (c *Case) take(name string, i Identity, f Fate) {
+	switch name {
+	case "family_name":
+		c.Identity.Family = i.Family
+	case "given_name":
+		c.Identity.Given = i.Given
+	case "birth_date":
+		c.Identity.BirthDate = i.BirthDate
+	case "identifiers":
+		c.Identity.Identifier = i.Identifier
+	case "address":
+		c.Identity.City = i.City
+	case "death_status":
+		c.Fate.Status = f.Status
+	case "death_time":
+		c.Fate.Period = f.Period
+	}
+}
+
 // Alert is what a person must look at.
 type Alert struct {
 	Kind string
 	Death
 	Resolved string // who settled it; "": open
+
+	outdated bool // the state that it was about has been another since
 }
 
 // Morgue expects the dead.
@@ -54,6 +96,7 @@ func (m *Morgue) Clone() Service {
 	clone := &Morgue{Cases: map[Death]*Case{}, Alerts: slices.Clone(m.Alerts), known: m.known}
 	for death, c := range m.Cases {
 		copied := *c
+		copied.Edited = maps.Clone(c.Edited)
 		clone.Cases[death] = &copied
 	}
 	return clone
@@ -71,16 +114,83 @@ type duty struct {
 	done []Effect
 }
 
-// Apply brings cases and alerts up to date.
-func (m *Morgue) Apply(run Run) []Effect {
+// Look raises what a person must look at. It changes nobody, so it is done in any mode.
+func (m *Morgue) Look(run Run) []Effect {
+	d := &duty{Morgue: m, Run: run}
+	records := slices.DeleteFunc(run.persons(run.Changed), run.erased)
+	for _, p := range records {
+		if e := run.Known[p]; run.acts(p) {
+			d.restated(e, d.Cases[e.dying()])
+		}
+	}
+	due := d.due(records)
+	for _, q := range due {
+		d.alert(q)
+	}
+	for i, a := range d.Alerts {
+		lasting := slices.ContainsFunc(due, func(q question) bool { return q.kind == a.Kind && q.death == a.Death && q.lasting })
+		if slices.Contains(records, a.Patient) && !lasting {
+			d.Alerts[i].outdated = true
+		}
+	}
+	for _, p := range run.Changed {
+		if d.erased(p) {
+			d.custodyOfTheErased(p)
+		}
+	}
+	for i, a := range d.Alerts {
+		about := slices.Contains(records, a.Patient) || d.erased(a.Patient) && slices.Contains(run.Changed, a.Patient)
+		if about && a.Resolved == "" && (a.Kind == "merge_conflict" || a.Kind == "future_death") &&
+			!slices.ContainsFunc(due, func(q question) bool { return q.kind == a.Kind && q.death == a.Death }) {
+			d.Alerts[i].Resolved = waybill
+			d.did("resolved", a.Death)
+		}
+	}
+	return d.done
+}
+
+// question is a state that a person must look at. Of one that is not lasting one alert is enough.
+type question struct {
+	kind    string
+	death   Death
+	lasting bool
+}
+
+func (d *duty) due(records []Patient) (due []question) {
+	for _, p := range records {
+		death := d.Known[p].dying()
+		_, whose := d.standing(p)
+		if !d.Known[p].Dead() {
+			continue
+		}
+		if whose != p && d.Cases[death].inCustody() {
+			due = append(due, question{"merged_in_custody", death, true})
+		}
+		if whose == p && !d.personDead(p) {
+			due = append(due, question{"merge_conflict", death, true})
+		}
+		if whose == p && d.future(d.Known[p]) {
+			due = append(due, question{"future_death", death, true})
+		}
+	}
+	for _, death := range d.deaths() {
+		if slices.Contains(records, death.Patient) && d.Known[death.Patient].dying() != death && d.Cases[death].inCustody() {
+			due = append(due, question{"identity", death, !d.Known[death.Patient].Dead()})
+		}
+	}
+	return due
+}
+
+// Act brings cases up to date.
+func (m *Morgue) Act(run Run) []Effect {
 	d := &duty{Morgue: m, Run: run}
 	records := run.persons(run.Changed)
 	for _, p := range records {
 		d.reviewDeath(p)
 	}
 	for _, death := range m.deaths() {
-		if slices.Contains(records, death.Patient) && !d.erased(death.Patient) && d.Known[death.Patient].dying() != death {
-			d.retracted(death)
+		if slices.Contains(records, death.Patient) && !d.erased(death.Patient) && d.Known[death.Patient].dying() != death && !d.Notices[death].Historic {
+			d.void(death, "retracted")
 		}
 	}
 	for _, p := range run.Changed {
@@ -118,40 +228,36 @@ func (e Event) dying() Death {
 	return e.Death()
 }
 
-func (d *duty) did(kind string, death Death) { d.done = append(d.done, Effect{kind, death}) }
+func (d *duty) did(kind string, death Death) {
+	d.done = append(d.done, Effect{Kind: kind, Death: death})
+}
 
 // reviewDeath does what a record's present death asks for.
 func (d *duty) reviewDeath(p Patient) {
 	e := d.Known[p]
 	death := e.dying()
-	if !e.Dead() {
-		return
-	}
-	c := d.Cases[death]
-	standing, whose := d.standing(p)
-	merged := whose != p
-	d.conflict(death, !merged && !d.personDead(p))
 	if !d.acts(p) {
 		return
 	}
-	if merged && c.inCustody() {
-		d.alert("merged_in_custody", death)
-	}
+	standing, whose := d.standing(p)
 	switch {
-	case merged || d.bodyElsewhere(p):
+	case whose != p || d.bodyElsewhere(p):
 		d.void(death, "merged")
 	case standing != contested:
-		d.open(e, c)
+		d.open(e, d.Cases[death])
 	}
-	d.restated(e, c)
+	d.follow(e, d.Cases[death])
 }
 
-// bodyElsewhere reports whether the body is in custody under a record merged into this one.
+// bodyElsewhere reports whether the body is in custody under a record merged into this one. One that
+// came before this death began is another's.
 func (d *duty) bodyElsewhere(p Patient) bool {
+	own := d.Known[p]
 	for _, other := range d.persons([]Patient{p}) {
 		_, whose := d.standing(other)
 		e := d.Known[other]
-		if other != p && whose == p && e.Dead() && d.Cases[e.Death()].inCustody() {
+		if c := d.Cases[e.Death()]; other != p && whose == p && e.Dead() && c.inCustody() &&
+			(own.Period == Period{} || c.received > min(own.Period.From, d.Notices[own.Death()].At)) {
 			return true
 		}
 	}
@@ -164,7 +270,7 @@ func (d *duty) open(e Event, c *Case) {
 	case c == nil:
 		d.Cases[e.Death()] = &Case{
 			State: "expected", NoticedAt: d.Notices[e.Death()].At,
-			Identity: e.Identity, Fate: e.Fate, stated: e.Identity,
+			Identity: e.Identity, Fate: e.Fate, stated: factsOf(e.Identity, e.Fate), statedOf: e.Patient, Edited: map[string]bool{},
 		}
 		d.did("opened", e.Death())
 	case c.State == "void" && c.VoidedBy == waybill:
@@ -173,44 +279,69 @@ func (d *duty) open(e Event, c *Case) {
 	}
 }
 
-// restated takes corrected facts, but those that people rely on.
+// source is the record that a case's facts come from: its own, and of a body in custody the one whose
+// death counts.
+func (d *duty) source(e Event, c *Case) Event {
+	if _, whose := d.standing(e.Patient); c.inCustody() {
+		return d.Known[whose]
+	}
+	return e
+}
+
+// restated notes what the source states of a case, and raises alerts where that is otherwise than before
+// and than what people rely on.
 func (d *duty) restated(e Event, c *Case) {
-	if c == nil || c.State == "void" {
+	if c == nil || c.State == "void" && (c.VoidedBy != waybill || !d.reopens(e)) {
 		return
 	}
-	before := *c
-	relied := c.inCustody() || c.Touched
-	if relied && e.Identity != c.stated {
-		d.alert("identity_changed", e.Death())
+	source := d.source(e, c)
+	now, before := factsOf(source.Identity, source.Fate), c.stated
+	if c.statedOf != source.Patient {
+		before = now
 	}
-	d.takeFacts(e, c)
-	if c.Identity != before.Identity || c.Fate != before.Fate {
+	c.stated, c.statedOf = now, source.Patient
+	otherwise := func(name string) bool {
+		if now[name] == before[name] {
+			return false
+		}
+		if c.Edited[name] {
+			return now[name] != c.facts()[name]
+		}
+		return c.inCustody() && !slices.Contains(fate, name)
+	}
+	if slices.ContainsFunc(fate, otherwise) && c.State != "released" {
+		d.raise("death_changed", e.Death())
+	}
+	if slices.ContainsFunc(identity, otherwise) {
+		d.raise("identity_changed", e.Death())
+	}
+}
+
+// reopens reports whether the death's case is to be open.
+func (d *duty) reopens(e Event) bool {
+	standing, whose := d.standing(e.Patient)
+	return whose == e.Patient && standing == dead && !d.bodyElsewhere(e.Patient)
+}
+
+// follow takes the facts that nobody edited, of a body in custody those of its death alone.
+func (d *duty) follow(e Event, c *Case) {
+	if c == nil || c.State == "void" || c.State == "released" {
+		return
+	}
+	source := d.source(e, c)
+	names := fate
+	if c.State == "expected" {
+		names = slices.Concat(fate, identity)
+	}
+	updated := false
+	for _, name := range names {
+		if !c.Edited[name] && c.facts()[name] != factsOf(source.Identity, source.Fate)[name] {
+			c.take(name, source.Identity, source.Fate)
+			updated = true
+		}
+	}
+	if updated {
 		d.did("updated", e.Death())
-	}
-}
-
-func (d *duty) takeFacts(e Event, c *Case) {
-	c.stated = e.Identity
-	if c.Touched {
-		return
-	}
-	if !c.inCustody() {
-		c.Identity = e.Identity
-	}
-	if c.State != "released" {
-		c.Fate = e.Fate
-	}
-}
-
-// retracted closes the file on a death that is none any more.
-func (d *duty) retracted(death Death) {
-	d.conflict(death, false)
-	if d.Notices[death].Historic {
-		return
-	}
-	d.void(death, "retracted")
-	if d.Cases[death].inCustody() {
-		d.alert("identity", death)
 	}
 }
 
@@ -223,33 +354,29 @@ func (d *duty) void(death Death, reason string) {
 	d.did("voided", death)
 }
 
-// alert raises an alert, unless it is open or a person has settled it.
-func (d *duty) alert(kind string, death Death) {
+// alert raises an alert, unless it is open or a person has settled it for the state that it was about.
+func (d *duty) alert(q question) {
 	if slices.ContainsFunc(d.Alerts, func(a Alert) bool {
-		return a.Kind == kind && a.Death == death && (a.Resolved == "" || a.Resolved == person && kind != "identity_changed")
+		return a.Kind == q.kind && a.Death == q.death && (a.Resolved == "" || a.Resolved == person && !(a.outdated && q.lasting))
 	}) {
 		return
 	}
-	d.Alerts = append(d.Alerts, Alert{kind, death, ""})
+	d.raise(q.kind, q.death)
+}
+
+// raise raises an alert of its own, unless one is open.
+func (d *duty) raise(kind string, death Death) {
+	if slices.ContainsFunc(d.Alerts, func(a Alert) bool { return a.Kind == kind && a.Death == death && a.Resolved == "" }) {
+		return
+	}
+	d.Alerts = append(d.Alerts, Alert{Kind: kind, Death: death})
 	d.did(kind, death)
 }
 
-// conflict raises the alert that a dead record was merged into one not known to be dead, or settles it.
-func (d *duty) conflict(death Death, is bool) {
-	if is {
-		d.alert("merge_conflict", death)
-		return
-	}
-	for i, a := range d.Alerts {
-		if a == (Alert{"merge_conflict", death, ""}) {
-			d.Alerts[i].Resolved = waybill
-			d.did("resolved", death)
-		}
-	}
-}
-
 // Receive tags a body.
-func (m *Morgue) Receive(death Death) { m.Cases[death].State = "received" }
+func (m *Morgue) Receive(death Death, now Minute) {
+	m.Cases[death].State, m.Cases[death].received = "received", now
+}
 
 // Release lets a body go, and reports whether that may be: not while its identity is in question.
 func (m *Morgue) Release(death Death) bool {
@@ -261,11 +388,13 @@ func (m *Morgue) Release(death Death) bool {
 	return !open
 }
 
-// Edit has a person write the facts by hand.
-func (m *Morgue) Edit(death Death, city string) {
+// Edit has a person write a fact by hand.
+func (m *Morgue) Edit(death Death, name string, i Identity, f Fate) {
 	c := m.Cases[death]
-	c.Touched = c.Touched || c.Identity.City != city
-	c.Identity.City = city
+	if before := c.facts()[name]; factsOf(i, f)[name] != before {
+		c.take(name, i, f)
+		c.Edited[name] = true
+	}
 	m.written(death)
 }
 

@@ -63,6 +63,11 @@ func (r Run) acts(p Patient) bool {
 	return e.Dead() && !r.Notices[e.Death()].Historic
 }
 
+// future reports whether a death is said to begin on a day after its notice.
+func (r Run) future(e Event) bool {
+	return e.Dead() && e.Period != (Period{}) && e.Period.From/Day > r.Notices[e.Death()].At/Day
+}
+
 func (Run) last(chain []Patient, is func(Patient) bool) Patient {
 	for _, p := range slices.Backward(chain) {
 		if is(p) {

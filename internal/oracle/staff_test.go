@@ -1,20 +1,23 @@
 package oracle_test
 
 import (
+	"time"
+
 	. "waybill/internal/oracle"
 )
 
 // book makes an appointment and returns its number, or 0 where the slot is taken.
-func (w *world) book(p Patient, postMortem bool, resource int, start Minute) int {
+func (w *world) book(p Patient, postMortem bool, resource int, start, length Minute) int {
 	w.Helper()
-	if w.clinic().Taken(resource, start) {
+	a := Appointment{Patient: p, PostMortem: postMortem, Resource: resource, Start: start, End: start + length}
+	if w.clinic().Taken(0, resource, a.Start, a.End) {
 		return 0
 	}
 	w.bookings++
-	w.said("w.book(%d, %t, %d, %d) // appointment %d", p, postMortem, resource, start, w.bookings)
-	w.clinic().Book(w.bookings, Appointment{Patient: p, PostMortem: postMortem, Resource: resource, Start: start})
-	w.exec("appointments", `INSERT INTO appointment (id, patient_id, kind, resource, starts_at, ends_at) VALUES ($1, $2, $3, $4, $5, $5)`,
-		id(w.bookings), uuid(p), kindOf(postMortem), some(resource), at(start))
+	w.said("w.book(%d, %t, %d, %d, %d) // appointment %d", p, postMortem, resource, start, length, w.bookings)
+	w.clinic().Book(w.bookings, a)
+	w.exec("appointments", `INSERT INTO appointment (id, patient_id, kind, resource, starts_at, ends_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		id(w.bookings), uuid(p), kindOf(postMortem), some(resource), at(a.Start), at(a.End))
 	return w.bookings
 }
 
@@ -22,8 +25,7 @@ func (w *world) book(p Patient, postMortem bool, resource int, start Minute) int
 func (w *world) set(n int, status string) {
 	w.Helper()
 	a := w.clinic().Calendar[n]
-	live := func(status string) bool { return status == "booked" || status == "arrived" }
-	if live(status) && !live(a.Status) && w.clinic().Taken(a.Resource, a.Start) {
+	if (status == "booked" || status == "arrived") && w.clinic().Taken(n, a.Resource, a.Start, a.End) {
 		return
 	}
 	w.said("w.set(%d, %q)", n, status)
@@ -46,12 +48,14 @@ func (w *world) move(n int, p Patient) {
 // postpone moves an appointment to another time, unless that slot is taken.
 func (w *world) postpone(n int, start Minute) {
 	w.Helper()
-	if a := w.clinic().Calendar[n]; w.clinic().Taken(a.Resource, start) {
+	a := w.clinic().Calendar[n]
+	end := start + a.End - a.Start
+	if w.clinic().Taken(n, a.Resource, start, end) {
 		return
 	}
 	w.said("w.postpone(%d, %d)", n, start)
-	w.clinic().Write(n, func(a *Appointment) { a.Start = start })
-	w.exec("appointments", `UPDATE appointment SET starts_at = $2, ends_at = $2 WHERE id = $1`, id(n), at(start))
+	w.clinic().Write(n, func(a *Appointment) { a.Start, a.End = start, end })
+	w.exec("appointments", `UPDATE appointment SET starts_at = $2, ends_at = $3 WHERE id = $1`, id(n), at(start), at(end))
 }
 
 func (w *world) remove(n int) {
@@ -83,7 +87,7 @@ func (w *world) receive(d Death) {
 	w.Helper()
 	w.said("w.receive(%#v)", d)
 	w.tags++
-	w.morgue().Receive(d)
+	w.morgue().Receive(d, Minute(time.Since(base)/time.Minute)+1) // by the database's clock, as staff do
 	w.exec("morgue", `CALL receive($1, $2, 'person')`, w.caseID(d), some(w.tags))
 }
 
@@ -106,11 +110,21 @@ func (w *world) release(d Death) {
 	}
 }
 
-func (w *world) edit(d Death, city string) {
+// edit has a person write one fact by hand.
+func (w *world) edit(d Death, name string, i Identity, f Fate) {
 	w.Helper()
-	w.said("w.edit(%#v, %q)", d, city)
-	w.morgue().Edit(d, city)
-	w.exec("morgue", `UPDATE case_file SET address_city = $3`+caseOf, uuid(d.Patient), d.No, city)
+	w.said("w.edit(%#v, %q, %#v, %#v)", d, name, i, f)
+	w.morgue().Edit(d, name, i, f)
+	switch from, to, precision := period(f.Period); name {
+	case "family_name":
+		w.exec("morgue", `UPDATE case_file SET family_name = $3`+caseOf, uuid(d.Patient), d.No, text(i.Family))
+	case "address":
+		w.exec("morgue", `UPDATE case_file SET address_city = $3`+caseOf, uuid(d.Patient), d.No, text(i.City))
+	case "death_status":
+		w.exec("morgue", `UPDATE case_file SET death_status = $3`+caseOf, uuid(d.Patient), d.No, f.Status)
+	case "death_time":
+		w.exec("morgue", `UPDATE case_file SET death_earliest = $3, death_latest = $4, death_precision = $5`+caseOf, uuid(d.Patient), d.No, from, to, precision)
+	}
 }
 
 func (w *world) void(d Death) {

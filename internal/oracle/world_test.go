@@ -397,8 +397,7 @@ func (w *world) load(consumer string, o how) {
 	_, err := w.importer(consumer, o).Run(w.ctx, options)
 	w.ended(err, through)
 	w.agree(consumer)
-	observed := slices.ContainsFunc(w.model[consumer].Ledger, func(e Entry) bool { return e.Observed })
-	if through && !o.DryRun && !observed {
+	if through && !o.DryRun && len(w.model[consumer].Observed) == 0 {
 		w.reconciled(consumer)
 	}
 }

@@ -33,7 +33,14 @@ CREATE TABLE appointment (
     touched_by          text,
     revision            integer NOT NULL DEFAULT 0  -- grows with every update, whoever makes it
 );
+-- No two live appointments of a resource overlap. One without a length occupies its instant. The
+-- resource is a range of one number, so that PostgreSQL needs no extension to compare it. Of two who
+-- book the same start the index has one wait, where the constraint might have both wait for each other.
 CREATE UNIQUE INDEX appointment_slot ON appointment (resource, starts_at) WHERE status IN ('booked', 'arrived');
+ALTER TABLE appointment ADD CONSTRAINT appointment_slot_overlap EXCLUDE USING gist (
+    int8range(hashtextextended(resource, 0) / 2, hashtextextended(resource, 0) / 2, '[]') WITH &&,
+    tstzrange(starts_at, ends_at, CASE WHEN ends_at > starts_at THEN '[)' ELSE '[]' END) WITH &&)
+    WHERE (status IN ('booked', 'arrived'));
 CREATE INDEX appointment_patient ON appointment (patient_id);
 
 -- What is known here of a record: whether its person is dead, by whose death, since when. Writers
@@ -45,6 +52,7 @@ CREATE TABLE vital (
     death_of       uuid CHECK (NOT dead OR death_of IS NOT NULL), -- the survivor's id after a merge
     death_no       integer CHECK (NOT dead OR death_no IS NOT NULL),
     death_earliest timestamptz,
+    death_latest   timestamptz,
     known_at       timestamptz CHECK (NOT dead OR known_at IS NOT NULL)
 );
 
@@ -59,15 +67,23 @@ CREATE TABLE cancellation (
     revision       integer NOT NULL, -- of the appointment, as the cancellation left it
     restored_at    timestamptz,
     handed_over_at timestamptz,      -- to a person, when the death was retracted
+    asked          boolean NOT NULL DEFAULT false, -- a person was asked, and then the patient died again
     PRIMARY KEY (appointment_id, patient_id, death_no)
 );
-CREATE INDEX cancellation_open ON cancellation (record_id) WHERE restored_at IS NULL AND handed_over_at IS NULL;
+CREATE INDEX cancellation_record ON cancellation (record_id);
 
 CREATE TABLE worklist (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    reason         text NOT NULL CHECK (reason IN ('missed', 'booked_after_death', 'not_cancelled', 'not_restored', 'merge_conflict')),
+    reason         text NOT NULL CHECK (reason IN (
+        'missed', 'booked_after_death', 'not_cancelled', 'seen_after_death', 'kind_stays', -- of the dead
+        'not_restored', 'rebooked',                                                        -- of those who live after all
+        'merge_conflict', 'future_death')),                                                -- of the death itself
     detail         text,
-    appointment_id uuid CHECK ((appointment_id IS NULL) = (reason = 'merge_conflict')),
+    -- The patient may live: they came, or their death lies in the future. A person ends it, and no
+    -- appointment's status does.
+    urgent         boolean GENERATED ALWAYS AS (
+        reason IN ('seen_after_death', 'future_death') OR coalesce(detail = 'arrived', false)) STORED,
+    appointment_id uuid CHECK ((appointment_id IS NULL) = (reason IN ('merge_conflict', 'future_death'))),
     patient_id     uuid NOT NULL,
     death_no       integer NOT NULL,
     raised_at      timestamptz NOT NULL,
@@ -75,8 +91,8 @@ CREATE TABLE worklist (
     resolved_by    text              -- 'waybill' or a person
 );
 CREATE UNIQUE INDEX worklist_appointment ON worklist (appointment_id, patient_id, death_no, reason) WHERE appointment_id IS NOT NULL;
-CREATE UNIQUE INDEX worklist_conflict ON worklist (patient_id, death_no) WHERE appointment_id IS NULL;
-CREATE INDEX worklist_death ON worklist (patient_id) WHERE resolved_at IS NULL;
+CREATE UNIQUE INDEX worklist_conflict ON worklist (patient_id, death_no, reason) WHERE appointment_id IS NULL;
+CREATE INDEX worklist_death ON worklist (patient_id);
 
 -- A statement that sets touched_by names a person, be it the same as before. Only a trigger on that
 -- column can tell; it says so to mark_touched by an empty touched_at.
@@ -107,27 +123,38 @@ END $$;
 -- +goose StatementEnd
 CREATE TRIGGER appointment_touched BEFORE UPDATE ON appointment FOR EACH ROW EXECUTE FUNCTION mark_touched();
 
--- Puts what a person books for the dead, restores or moves to them, on the worklist at once. Every
--- write takes the lock, cancellations too: an importer then waits for the person, and cancels or
--- lists what they left.
+-- Puts what a person books for the dead, restores or moves to them, on the worklist at once, and those
+-- of the dead who come. Every write takes the lock, cancellations too: an importer then waits for the
+-- person, and cancels or lists what they left. A row that is only rewritten is not booked again.
 -- +goose StatementBegin
 CREATE FUNCTION watch_the_dead() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    rewritten uuid[];
 BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        rewritten := ARRAY(SELECT w.id FROM written w JOIN was o USING (id, patient_id, kind, starts_at)
+                           WHERE o.status IN ('booked', 'arrived'));
+    END IF;
     INSERT INTO vital (patient_id) SELECT DISTINCT patient_id FROM written ORDER BY patient_id ON CONFLICT DO NOTHING;
     PERFORM FROM vital WHERE patient_id IN (SELECT patient_id FROM written) ORDER BY patient_id FOR SHARE;
     -- What a person has settled by their own write. It may come up again.
     UPDATE worklist l SET resolved_at = clock_timestamp(), resolved_by = 'waybill'
-    FROM written w JOIN vital v USING (patient_id)
-    WHERE l.appointment_id = w.id AND l.resolved_at IS NULL
-      AND CASE WHEN w.status IN ('booked', 'arrived')
-               THEN l.reason = 'not_restored' OR (l.patient_id, l.death_no) IS DISTINCT FROM (v.death_of, v.death_no)
-               ELSE l.reason <> 'not_restored' END;
-    INSERT INTO worklist AS l (reason, appointment_id, patient_id, death_no, raised_at)
-    SELECT 'booked_after_death', w.id, v.death_of, v.death_no, clock_timestamp()
     FROM written w JOIN vital v USING (patient_id) JOIN kind k ON k.code = w.kind
-    WHERE v.dead AND w.status IN ('booked', 'arrived') AND NOT k.post_mortem
-      AND w.starts_at >= coalesce(v.death_earliest, v.known_at)
+    WHERE l.appointment_id = w.id AND l.resolved_at IS NULL
+      AND CASE WHEN l.reason IN ('not_restored', 'kind_stays') THEN w.status <> 'cancelled'
+               WHEN l.reason = 'rebooked' THEN w.status IN ('cancelled', 'noshow')
+               WHEN (l.patient_id, l.death_no) IS DISTINCT FROM (v.death_of, v.death_no) THEN true
+               WHEN l.urgent THEN false
+               ELSE k.post_mortem OR w.status IN ('cancelled', 'noshow') END;
+    INSERT INTO worklist AS l (reason, appointment_id, patient_id, death_no, raised_at)
+    SELECT it.reason, w.id, v.death_of, v.death_no, clock_timestamp()
+    FROM written w JOIN vital v USING (patient_id) JOIN kind k ON k.code = w.kind
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN w.status IN ('arrived', 'fulfilled') AND w.starts_at >= least(v.death_latest, v.known_at) THEN 'seen_after_death'
+                    WHEN w.status IN ('booked', 'arrived') AND w.starts_at >= least(v.death_earliest, v.known_at)
+                     AND NOT EXISTS (SELECT FROM unnest(rewritten) AS r (id) WHERE r.id = w.id) THEN 'booked_after_death' END AS reason) AS it
+    WHERE v.dead AND NOT k.post_mortem AND it.reason IS NOT NULL
     ON CONFLICT (appointment_id, patient_id, death_no, reason) WHERE appointment_id IS NOT NULL
     DO UPDATE SET raised_at = excluded.raised_at, resolved_at = NULL, resolved_by = NULL
     WHERE l.resolved_by = 'waybill';
@@ -137,13 +164,43 @@ END $$;
 CREATE TRIGGER appointment_booked AFTER INSERT ON appointment
 REFERENCING NEW TABLE AS written FOR EACH STATEMENT WHEN (NOT applying()) EXECUTE FUNCTION watch_the_dead();
 CREATE TRIGGER appointment_changed AFTER UPDATE ON appointment
-REFERENCING NEW TABLE AS written FOR EACH STATEMENT WHEN (NOT applying()) EXECUTE FUNCTION watch_the_dead();
+REFERENCING OLD TABLE AS was NEW TABLE AS written FOR EACH STATEMENT WHEN (NOT applying()) EXECUTE FUNCTION watch_the_dead();
 
--- Books a cancelled appointment again if that overrides nobody. Returns 'restored', or 'settled'
+-- Nobody can work off an item whose appointment is gone. That a patient came is still to be looked at.
+-- +goose StatementBegin
+CREATE FUNCTION end_items() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    UPDATE worklist l SET resolved_at = clock_timestamp(), resolved_by = 'waybill'
+    FROM removed r WHERE l.appointment_id = r.id AND l.resolved_at IS NULL AND NOT l.urgent;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER appointment_removed AFTER DELETE ON appointment
+REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION end_items();
+
+-- A kind that stays after a death, it turns out: what was cancelled of it is for a person to book again.
+-- +goose StatementBegin
+CREATE FUNCTION list_cancelled() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO worklist (reason, appointment_id, patient_id, death_no, raised_at)
+    SELECT 'kind_stays', a.id, c.patient_id, c.death_no, clock_timestamp()
+    FROM cancellation c JOIN appointment a ON (a.id, a.revision) = (c.appointment_id, c.revision)
+    WHERE c.restored_at IS NULL AND c.handed_over_at IS NULL AND a.kind = NEW.code
+      AND a.status = 'cancelled' AND a.ends_at > clock_timestamp()
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER kind_decided AFTER UPDATE ON kind
+FOR EACH ROW WHEN (NEW.post_mortem AND NOT OLD.post_mortem) EXECUTE FUNCTION list_cancelled();
+
+-- Books a cancelled appointment again if that overrides nobody, and nothing else speaks against it. Returns 'restored', or 'settled'
 -- where a person has already acted on it, or else why it is theirs to decide. Never waits for a
 -- person: one who holds the row or is booking the slot comes first.
 -- +goose StatementBegin
-CREATE FUNCTION restore(cancelled uuid, left_at integer, at timestamptz) RETURNS text
+CREATE FUNCTION restore(cancelled uuid, left_at integer, at timestamptz, against text) RETURNS text
 LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '200ms' AS $$
 DECLARE
     a appointment;
@@ -157,13 +214,13 @@ BEGIN
         RETURN 'touched';
     ELSIF a.starts_at <= at THEN
         RETURN 'past';
-    ELSIF EXISTS (SELECT FROM appointment o WHERE (o.resource, o.starts_at) = (a.resource, a.starts_at) AND o.status IN ('booked', 'arrived')) THEN
-        RETURN 'slot taken';
+    ELSIF against IS NOT NULL THEN
+        RETURN against;
     END IF;
     UPDATE appointment SET status = 'booked', cancellation_reason = NULL
     WHERE id = cancelled AND status = 'cancelled' AND revision = left_at;
     RETURN 'restored';
-EXCEPTION WHEN unique_violation OR lock_not_available THEN
+EXCEPTION WHEN unique_violation OR exclusion_violation OR lock_not_available THEN
     RETURN 'slot taken';
 END $$;
 -- +goose StatementEnd
@@ -196,4 +253,4 @@ END $$;
 DROP PROCEDURE resolve;
 DROP FUNCTION require_read_committed, restore;
 DROP TABLE worklist, cancellation, vital, appointment, kind;
-DROP FUNCTION watch_the_dead, mark_touched, name_toucher;
+DROP FUNCTION watch_the_dead, end_items, list_cancelled, mark_touched, name_toucher;

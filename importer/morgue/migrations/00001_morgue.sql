@@ -37,6 +37,20 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE -- not STRICT: it would not be inlined
 RETURN nullif(name_sound(name_letters(family_name)), '') || ' ' || nullif(left(name_letters(given_name), 1), '');
 -- +goose StatementEnd
 
+-- A record's facts, those that change together as one. Times are numbers: as text they depend on the
+-- session's time zone.
+-- +goose StatementBegin
+CREATE FUNCTION facts(r jsonb) RETURNS jsonb
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+RETURN jsonb_build_object(
+    'family_name', r -> 'family_name', 'given_name', r -> 'given_name', 'birth_date', r -> 'birth_date', 'sex', r -> 'sex',
+    'identifiers', r -> 'identifiers',
+    'address', jsonb_build_array(r -> 'address_line', r -> 'address_city', r -> 'address_postcode', r -> 'address_country'),
+    'death_status', r -> 'death_status',
+    'death_time', jsonb_build_array(extract(epoch FROM (r ->> 'death_earliest')::timestamptz),
+        extract(epoch FROM (r ->> 'death_latest')::timestamptz), r -> 'death_precision'));
+-- +goose StatementEnd
+
 CREATE TABLE case_file (
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     patient_id       uuid NOT NULL,
@@ -54,7 +68,12 @@ CREATE TABLE case_file (
     address_city     text,
     address_postcode text,
     address_country  text,
-    stated           jsonb NOT NULL, -- the same, as the patients service last stated it
+    -- All facts as the patients service last stated them, and of which record; which of them a person
+    -- edited.
+    stated           jsonb NOT NULL DEFAULT '{}',
+    stated_of        uuid,
+    edited           text[] NOT NULL DEFAULT '{}',
+    opened_by        text NOT NULL DEFAULT 'waybill', -- or a person: then it is not voided but by one
     death_status     text NOT NULL,
     death_earliest   timestamptz,
     death_latest     timestamptz,
@@ -84,8 +103,10 @@ CREATE UNIQUE INDEX case_file_tag ON case_file (tag) WHERE state = 'received';
 
 CREATE TABLE alert (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    kind        text NOT NULL CHECK (kind IN ('identity', 'identity_changed', 'merged_in_custody', 'merge_conflict')),
-    urgent      boolean GENERATED ALWAYS AS (kind <> 'merge_conflict') STORED,
+    kind        text NOT NULL CHECK (kind IN (
+        'identity', 'identity_changed', 'death_changed', 'merged_in_custody', 'merge_conflict', 'future_death', 'erased_in_custody')),
+    urgent      boolean NOT NULL DEFAULT true, -- not so a conflict of two records without a body
+    outdated    boolean NOT NULL DEFAULT false, -- the state that it was about has been another since
     patient_id  uuid NOT NULL,
     death_no    integer NOT NULL,
     case_id     bigint REFERENCES case_file,
@@ -123,12 +144,14 @@ FOR EACH ROW WHEN (NOT applying()) EXECUTE FUNCTION name_toucher();
 -- +goose StatementBegin
 CREATE FUNCTION mark_touched() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    names text[];
 BEGIN
-    IF (NEW.family_name, NEW.given_name, NEW.birth_date, NEW.sex, NEW.identifiers, NEW.address_line, NEW.address_city,
-        NEW.address_postcode, NEW.address_country, NEW.death_status, NEW.death_earliest, NEW.death_latest, NEW.death_precision)
-       IS DISTINCT FROM
-       (OLD.family_name, OLD.given_name, OLD.birth_date, OLD.sex, OLD.identifiers, OLD.address_line, OLD.address_city,
-        OLD.address_postcode, OLD.address_country, OLD.death_status, OLD.death_earliest, OLD.death_latest, OLD.death_precision) THEN
+    names := ARRAY(
+        SELECT n.key FROM jsonb_each(facts(to_jsonb(NEW))) AS n
+        WHERE n.value <> facts(to_jsonb(OLD)) -> n.key ORDER BY n.key);
+    IF names <> '{}' THEN
+        NEW.edited := ARRAY(SELECT name FROM unnest(OLD.edited || names) AS name GROUP BY name ORDER BY name);
         NEW.touched_by := coalesce(CASE WHEN NEW.touched_at IS NULL THEN nullif(NEW.touched_by, 'waybill') END, session_user);
         NEW.touched_at := clock_timestamp();
     ELSE
@@ -150,6 +173,29 @@ END $$;
 CREATE TRIGGER case_file_touched BEFORE UPDATE ON case_file
 FOR EACH ROW WHEN (NOT applying()) EXECUTE FUNCTION mark_touched();
 
+-- A case that a person opens is theirs.
+-- +goose StatementBegin
+CREATE FUNCTION mark_opened() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    NEW.opened_by := coalesce(nullif(NEW.opened_by, 'waybill'), session_user);
+    RETURN NEW;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER case_file_opened BEFORE INSERT ON case_file FOR EACH ROW WHEN (NOT applying()) EXECUTE FUNCTION mark_opened();
+
+-- Where bodies went, other than from notice to reception to release. Append only.
+CREATE TABLE trail (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    action   text NOT NULL CHECK (action IN ('taken_in', 'reassigned')),
+    tag      text NOT NULL,
+    case_id  bigint NOT NULL,
+    to_case  bigint,
+    person   text NOT NULL,
+    login    text NOT NULL DEFAULT session_user
+);
+
 -- A body arrives and is tagged.
 -- +goose StatementBegin
 CREATE PROCEDURE receive(case_file_id bigint, body_tag text, person text)
@@ -159,8 +205,11 @@ BEGIN
     WHERE id = case_file_id AND state = 'expected';
     IF NOT FOUND THEN
         RAISE EXCEPTION 'case % is not expected', case_file_id
-            USING HINT = 'a void case says that the patient is alive or known under another case: identify the body first';
+            USING HINT = 'a void case says that the patient is alive or known under another case: identify the body first, or CALL take_in(tag, person, NULL)';
     END IF;
+    UPDATE alert SET urgent = true, case_id = case_file_id
+    FROM case_file c
+    WHERE c.id = case_file_id AND (alert.patient_id, alert.death_no) = (c.patient_id, c.death_no) AND resolved_at IS NULL;
 END $$;
 -- +goose StatementEnd
 
@@ -192,10 +241,59 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- A body arrives without a notice. Its case is of nobody until reassign says whose it is.
+-- +goose StatementBegin
+CREATE PROCEDURE take_in(body_tag text, person text, INOUT case_file_id bigint DEFAULT NULL)
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO case_file (patient_id, death_no, state, noticed_at, death_status, opened_by, tag, received_at, received_by)
+    VALUES (gen_random_uuid(), 0, 'received', clock_timestamp(), 'none', person, body_tag, clock_timestamp(), person)
+    RETURNING id INTO case_file_id;
+    INSERT INTO trail (action, tag, case_id, person) VALUES ('taken_in', body_tag, case_file_id, person);
+END $$;
+-- +goose StatementEnd
+
+-- The body of one case, here or released, is that of another, which is expected: the tag moves with it.
+-- The case that it leaves expects its own body, unless it is nobody's, of the same patient, or of one who
+-- is not dead.
+-- +goose StatementBegin
+CREATE PROCEDURE reassign(case_file_id bigint, to_case bigint, person text)
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    source case_file;
+    target case_file;
+BEGIN
+    PERFORM FROM case_file WHERE id IN (case_file_id, to_case) ORDER BY id FOR UPDATE;
+    SELECT * INTO source FROM case_file WHERE id = case_file_id AND state IN ('received', 'released');
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'case % has no body', case_file_id;
+    END IF;
+    SELECT * INTO target FROM case_file WHERE id = to_case AND state = 'expected';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'case % is not expected', to_case;
+    END IF;
+    UPDATE case_file SET tag = NULL, received_at = NULL, received_by = NULL, released_at = NULL, released_by = NULL,
+        state = CASE WHEN void.it THEN 'void' ELSE 'expected' END,
+        voided_by = CASE WHEN void.it THEN person ELSE voided_by END,
+        void_reason = CASE WHEN void.it THEN 'reassigned' ELSE void_reason END
+    FROM (SELECT source.opened_by <> 'waybill' OR source.patient_id = target.patient_id
+              OR EXISTS (SELECT FROM alert WHERE case_id = source.id AND kind = 'identity' AND NOT outdated)) AS void (it)
+    WHERE id = source.id;
+    UPDATE case_file SET state = source.state, tag = source.tag, received_at = source.received_at, received_by = source.received_by,
+        released_at = source.released_at, released_by = source.released_by
+    WHERE id = target.id;
+    UPDATE alert SET resolved_at = clock_timestamp(), resolved_by = person
+    WHERE case_id = source.id AND resolved_at IS NULL AND kind NOT IN ('merge_conflict', 'future_death');
+    INSERT INTO trail (action, tag, case_id, to_case, person) VALUES ('reassigned', source.tag, source.id, target.id, person);
+END $$;
+-- +goose StatementEnd
+
 -- +goose Down
+DROP PROCEDURE reassign;
+DROP PROCEDURE take_in;
 DROP PROCEDURE resolve;
 DROP PROCEDURE release;
 DROP PROCEDURE receive;
 DROP VIEW open_case;
-DROP TABLE alert, case_file;
-DROP FUNCTION mark_touched, name_toucher, name_key, name_sound, name_letters;
+DROP TABLE trail, alert, case_file;
+DROP FUNCTION mark_touched, mark_opened, facts, name_toucher, name_key, name_sound, name_letters;

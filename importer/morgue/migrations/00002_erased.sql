@@ -1,8 +1,6 @@
 -- +goose Up
 -- Of an erased patient the case keeps what is the morgue's own: custody, tag, times. While a body is
 -- in custody it keeps all: by what else would one know whose it is?
-ALTER TABLE alert DROP CONSTRAINT alert_kind_check, ADD CONSTRAINT alert_kind_check
-    CHECK (kind IN ('identity', 'identity_changed', 'merged_in_custody', 'merge_conflict', 'erased_in_custody'));
 
 -- Fires after case_file_touched: that nothing is left was no person's edit. As its owner: staff
 -- need no right to the projection.

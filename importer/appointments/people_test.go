@@ -1,0 +1,260 @@
+package appointments_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"waybill/importer/consumertest"
+)
+
+// span books the n-th appointment of a kind, in a resource, from one time to another.
+func (c clinic) span(n, patient int, kind, resource string, from, to time.Duration) {
+	c.Exec(`INSERT INTO appointment (id, patient_id, kind, resource, starts_at, ends_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		appointmentID(n), consumertest.ID(patient), kind, resource, now.Add(from), now.Add(to))
+}
+
+// TestSlots has patient 1's operation of four hours cancelled, and others in the theatre when the death
+// is retracted.
+func TestSlots(t *testing.T) {
+	one := consumertest.Patient(1)
+	const start, end = 23 * hour, 27 * hour
+	for _, test := range []struct {
+		name      string
+		from, to  time.Duration
+		resource  string
+		worklist  []string
+		operation string
+	}{
+		{"the same hours", start, end, "OR-1", []string{"not_restored 1 1 1 slot taken"}, "1 cancelled pat-dec"},
+		{"hours within", start + hour, start + 2*hour, "OR-1", []string{"not_restored 1 1 1 slot taken"}, "1 cancelled pat-dec"},
+		{"running into it", start - hour, start + time.Minute, "OR-1", []string{"not_restored 1 1 1 slot taken"}, "1 cancelled pat-dec"},
+		{"a moment within", start + hour, start + hour, "OR-1", []string{"not_restored 1 1 1 slot taken"}, "1 cancelled pat-dec"},
+		{"a moment at its start", start, start, "OR-1", []string{"not_restored 1 1 1 slot taken"}, "1 cancelled pat-dec"},
+		{"until its start", start - hour, start, "OR-1", nil, "1 booked -"},
+		{"from its end on", end, end + hour, "OR-1", nil, "1 booked -"},
+		{"a moment at its end", end, end, "OR-1", nil, "1 booked -"},
+		{"another theatre", start, end, "OR-2", nil, "1 booked -"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := open(t)
+			c.span(1, 1, "surgery", "OR-1", start, end)
+			c.Apply(one.DeadOn(1, now))
+			c.span(2, 2, "surgery", test.resource, test.from, test.to)
+			c.Apply(one.Alive(1))
+			c.expect(t, []string{test.operation, "2 booked -"}, test.worklist)
+		})
+	}
+}
+
+// TestNoTwoInOneSlot: of two who book overlapping hours at one time, one gets them.
+func TestNoTwoInOneSlot(t *testing.T) {
+	c := open(t)
+	const book = `INSERT INTO appointment (patient_id, kind, resource, starts_at, ends_at)
+		VALUES (gen_random_uuid(), 'surgery', 'OR-1', $1, $2)`
+	first, second := c.Staff(), c.Staff()
+	first.Begin()
+	first.Exec(book, now.Add(hour), now.Add(3*hour))
+	end := second.Blocked(book, now.Add(2*hour), now.Add(4*hour))
+	first.Commit()
+	if err := end(); err == nil {
+		t.Error("the theatre is booked twice")
+	}
+	second.Exec(book, now.Add(3*hour), now.Add(4*hour))
+	same(t, "appointments", c.Rows(`SELECT count(*) FROM appointment`), []string{"2"})
+}
+
+// TestNobodyIsKnownDeadFromTheFuture: a death that is said to begin later counts from its notice.
+func TestNobodyIsKnownDeadFromTheFuture(t *testing.T) {
+	one := consumertest.Patient(1)
+	month := 30 * 24 * hour
+	c := open(t)
+	c.book(1, 1, "surgery", 72*hour)
+	c.Apply(one.Dead(1, now.Add(month)))
+	c.expect(t, []string{"1 cancelled pat-dec"}, []string{"future_death - 1 1 -"})
+	c.book(2, 1, "imaging", 96*hour)
+	c.expect(t, []string{"1 cancelled pat-dec", "2 booked -"}, []string{"booked_after_death 2 1 1 -", "future_death - 1 1 -"})
+	c.Now = now.Add(hour)
+	c.Apply(one.Dead(1, now).Corrected())
+	c.expect(t, []string{"1 cancelled pat-dec", "2 booked -"}, []string{"booked_after_death 2 1 1 -"})
+	c.Apply(one.Alive(1))
+	c.expect(t, []string{"1 booked -", "2 booked -"}, nil)
+}
+
+// TestThePastIsNotRewritten: what lies before the run is missed, whatever a correction says.
+func TestThePastIsNotRewritten(t *testing.T) {
+	one := consumertest.Patient(1)
+	c := open(t)
+	c.Apply(one.DeadOn(1, now))
+	c.book(1, 1, "consultation", hour)
+	c.Now = now.Add(2 * hour)
+	c.Apply(one.DeadOn(2, now)) // taken back and told again, all in one batch
+	c.expect(t, []string{"1 booked -"}, []string{"missed 1 1 2 -"})
+}
+
+// TestTheDeadWhoCome are evidence of a mistake.
+func TestTheDeadWhoCome(t *testing.T) {
+	one := consumertest.Patient(1)
+	minute := one.Dead(1, now.Add(-3*hour))
+	lastYear := one.DeadWithin(1, "year", now.AddDate(-2, 0, 0), now.AddDate(-1, 0, 0))
+	for _, test := range []struct {
+		name     string
+		death    consumertest.State
+		in       time.Duration
+		status   string
+		worklist []string
+	}{
+		{"arrived before the notice", minute, -20 * time.Minute, "arrived", []string{"seen_after_death 1 1 1 -"}},
+		{"seen before the notice", minute, -30 * time.Minute, "fulfilled", []string{"seen_after_death 1 1 1 -"}},
+		{"seen a week ago, dead since last year", lastYear, -7 * 24 * hour, "fulfilled", []string{"seen_after_death 1 1 1 -"}},
+		{"seen before the death", minute, -4 * hour, "fulfilled", nil},
+		{"seen this morning, dead today", one.DeadOn(1, now), -hour, "fulfilled", nil},
+		{"here for the next hour", minute, hour, "arrived", []string{"not_cancelled 1 1 1 arrived"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := open(t)
+			c.book(1, 1, "imaging", test.in)
+			c.set(1, test.status)
+			c.book(2, 1, "surgery", 24*hour)
+			c.Apply(test.death)
+			c.expect(t, []string{"1 " + test.status + " -", "2 cancelled pat-dec"}, test.worklist)
+			c.set(1, "fulfilled")
+			c.set(1, "noshow")
+			for _, item := range test.worklist {
+				if !slices.Contains(c.worklist(), item) {
+					t.Errorf("another status has ended %q", item)
+				}
+			}
+			same(t, "items that are not urgent", c.Rows(`SELECT reason FROM worklist WHERE NOT urgent AND resolved_at IS NULL`), nil)
+			c.Apply(one.Alive(1))
+			same(t, "after the retraction", c.worklist(), nil)
+		})
+	}
+	t.Run("at the desk", func(t *testing.T) {
+		c := open(t)
+		c.Apply(one.DeadOn(1, now))
+		c.book(1, 1, "imaging", hour)
+		c.set(1, "arrived")
+		c.set(1, "fulfilled")
+		c.expect(t, []string{"1 fulfilled -"}, []string{"booked_after_death 1 1 1 -", "seen_after_death 1 1 1 -"})
+	})
+}
+
+// TestNotRestoredAndDeadAgain: nobody is asked to book for the dead; the question comes back with the
+// patient.
+func TestNotRestoredAndDeadAgain(t *testing.T) {
+	one := consumertest.Patient(1)
+	c := open(t)
+	c.span(1, 1, "surgery", "OR-1", 24*hour, 26*hour)
+	c.Apply(one.DeadOn(1, now))
+	c.span(2, 2, "surgery", "OR-1", 25*hour, 27*hour)
+	c.Apply(one.Alive(1))
+	c.expect(t, []string{"1 cancelled pat-dec", "2 booked -"}, []string{"not_restored 1 1 1 slot taken"})
+	c.Apply(one.DeadOn(2, now))
+	c.expect(t, []string{"1 cancelled pat-dec", "2 booked -"}, nil)
+	c.Apply(one.Alive(2))
+	c.expect(t, []string{"1 cancelled pat-dec", "2 booked -"}, []string{"not_restored 1 1 1 slot taken"})
+	c.Exec(`CALL resolve(1, 'clerk')`)
+	c.Apply(one.DeadOn(3, now))
+	c.Apply(one.Alive(3))
+	c.expect(t, []string{"1 cancelled pat-dec", "2 booked -"}, nil)
+}
+
+// TestBookedElsewhere: what staff have booked anew for the same purpose is not doubled.
+func TestBookedElsewhere(t *testing.T) {
+	one := consumertest.Patient(1)
+	for _, test := range []struct {
+		kind, status string
+		calendar     []string
+		worklist     []string
+	}{
+		{"surgery", "booked", []string{"1 cancelled pat-dec", "2 booked -"}, []string{"not_restored 1 1 1 booked elsewhere", "rebooked 2 1 1 -"}},
+		{"surgery", "cancelled", []string{"1 booked -", "2 cancelled staff"}, nil},
+		{"imaging", "booked", []string{"1 booked -", "2 booked -"}, nil},
+	} {
+		t.Run(test.kind+" "+test.status, func(t *testing.T) {
+			c := open(t)
+			c.book(1, 1, "surgery", 9*24*hour)
+			c.Apply(one.DeadOn(1, now))
+			c.book(2, 1, test.kind, 10*24*hour)
+			if test.status != "booked" {
+				c.set(2, test.status)
+			}
+			c.Apply(one.Alive(1))
+			c.expect(t, test.calendar, test.worklist)
+			c.Apply(one.DeadOn(2, now))
+			same(t, "worklist when dead again", c.worklist(), nil)
+		})
+	}
+}
+
+// TestAFlapUndoesNothing: what a clerk kept for the dead is not cancelled by a second death.
+func TestAFlapUndoesNothing(t *testing.T) {
+	one := consumertest.Patient(1)
+	for name, between := range map[string]func(c clinic){
+		"in one batch": func(clinic) {},
+		"in two":       func(c clinic) { c.Apply(one.Alive(1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := open(t)
+			c.Apply(one.DeadOn(1, now))
+			c.book(1, 1, "consultation", 5*24*hour)
+			c.Exec(`CALL resolve(1, 'clerk: talk with the widow, keep')`)
+			between(c)
+			c.Apply(one.DeadOn(2, now))
+			c.expect(t, []string{"1 booked -"}, []string{"not_cancelled 1 1 2 kept before"})
+		})
+	}
+}
+
+// TestStays: what was running when the patient died is for a person to end.
+func TestStays(t *testing.T) {
+	one := consumertest.Patient(1)
+	c := open(t)
+	c.span(1, 1, "therapy", "bed 1", -48*hour, 12*24*hour)
+	c.set(1, "arrived")
+	c.span(2, 1, "surgery", "OR-1", -2*hour, hour)
+	c.span(3, 1, "imaging", "room 3", -3*hour, -2*hour)
+	c.Apply(one.Dead(1, now.Add(-hour)))
+	c.expect(t, []string{"1 arrived -", "2 booked -", "3 booked -"},
+		[]string{"not_cancelled 1 1 1 running", "not_cancelled 2 1 1 running"})
+}
+
+// TestItemsEndWithTheirAppointment: rewritten rows raise nothing, removed and re-typed ones end what
+// was asked.
+func TestItemsEndWithTheirAppointment(t *testing.T) {
+	one := consumertest.Patient(1)
+	for _, test := range []struct {
+		name, sql string
+		worklist  []string
+	}{
+		{"rewritten by a nightly sync", `UPDATE appointment SET ends_at = ends_at, resource = resource`, []string{"missed 1 1 1 -"}},
+		{"given another room", `UPDATE appointment SET resource = 'room 77'`, []string{"missed 1 1 1 -"}},
+		{"removed", `DELETE FROM appointment`, nil},
+		{"made a talk with the bereaved", `UPDATE appointment SET kind = 'bereavement'`, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := open(t)
+			c.book(1, 1, "imaging", -hour)
+			c.Apply(one.Dead(1, now.Add(-2*hour)))
+			c.Exec(test.sql)
+			same(t, "worklist", c.worklist(), test.worklist)
+			c.Settled()
+		})
+	}
+}
+
+// TestAKindThatStays: what was cancelled of it before anybody said so is listed at once.
+func TestAKindThatStays(t *testing.T) {
+	c := open(t)
+	c.Exec(`INSERT INTO kind (code, description) VALUES ('retrieval', 'Retrieval of tissue')`)
+	c.Exec(`INSERT INTO appointment (id, patient_id, kind, resource, starts_at, ends_at)
+		VALUES ($1, $2, 'retrieval', 'OR-1', now() + interval '6 hours', now() + interval '8 hours')`, appointmentID(1), consumertest.ID(1))
+	c.Apply(consumertest.Patient(1).DeadOn(1, now))
+	same(t, "calendar", c.calendar(), []string{"1 cancelled pat-dec"})
+	c.Exec(`UPDATE kind SET post_mortem = true WHERE code = 'retrieval'`)
+	same(t, "worklist", c.worklist(), []string{"kind_stays 1 1 1 -"})
+	c.Settled()
+	c.set(1, "booked")
+	c.expect(t, []string{"1 booked -"}, nil)
+}
