@@ -221,23 +221,29 @@ func TestAppointmentsOfTheErasedStayAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestAnAppendingConsumerForgetsTheErased(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
+// journal has the site's importer append deaths and retractions to the table journal.event.
+func (s *site) journal() {
+	s.Helper()
 	columns := schemas.PatientEvents().SQLColumns()
 	consumer, err := importer.LoadConsumer(fstest.MapFS{
 		"consumer.yaml":              {Data: []byte("name: journal\ndescription: x\nevents: [died, death_retracted]\nappend: event\n")},
 		"migrations/00001_first.sql": {Data: []byte("-- +goose Up\nCREATE TABLE event (" + columns + ", UNIQUE (patient_id, generation, version, revision));")},
 	})
 	if err != nil {
-		t.Fatal(err)
+		s.Fatal(err)
 	}
-	url := pgtest.Database(t, nil, "bare")
-	if err := importer.Migrate(t.Context(), url, consumer); err != nil {
-		t.Fatal(err)
+	url := pgtest.Database(s, nil, "bare")
+	if err := importer.Migrate(s.Context(), url, consumer); err != nil {
+		s.Fatal(err)
 	}
 	s.config.DatabaseURL, s.config.Consumer = url, consumer
 	s.connect(url)
+}
+
+func TestAnAppendingConsumerForgetsTheErased(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.journal()
 	s.Changes(died(1), died(2)) // 1
 	s.Changes(retracted(1))     // 2
 	s.Snapshot(1, found(2, start), retracted(1))

@@ -190,12 +190,16 @@ func (l *load) apply(ctx context.Context) error {
 	}
 	if l.consumer.Append != "" {
 		rows, err := l.write(ctx, l.sql.append)
-		l.summary.Changed, l.summary.Effects[effectAppended] = rows, rows
-		if l.asked() {
-			l.summary.Inserted, l.summary.Unchanged = rows, l.summary.Rows-rows
-		}
 		if err != nil {
 			return err
+		}
+		completed, err := l.complete(ctx)
+		if err != nil {
+			return err
+		}
+		l.summary.Changed, l.summary.Effects[effectAppended] = rows+completed, rows
+		if l.asked() {
+			l.summary.Inserted, l.summary.Unchanged = rows, l.summary.Rows-rows-completed
 		}
 		if err := l.forget(ctx); err != nil {
 			return err
@@ -230,8 +234,12 @@ func (l *load) project(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	completed, err := l.complete(ctx)
+	if err != nil {
+		return err
+	}
 	if l.asked() {
-		l.summary.Unchanged -= projected
+		l.summary.Unchanged -= projected + completed
 	}
 	if l.batch.manifest().Kind == schemas.Snapshot {
 		if _, err := l.tx.Exec(ctx, vanish); err != nil {
@@ -280,6 +288,16 @@ func (l *load) write(ctx context.Context, w write) (int64, error) {
 		sql = w.fill
 	}
 	tag, err := l.tx.Exec(ctx, sql)
+	return tag.RowsAffected(), err
+}
+
+// complete fills columns that an older release left out, where a state comes again: in a re-run, and in
+// a snapshot.
+func (l *load) complete(ctx context.Context) (int64, error) {
+	if !l.mode.rerun && l.batch.manifest().Kind != schemas.Snapshot {
+		return 0, nil
+	}
+	tag, err := l.tx.Exec(ctx, l.sql.complete)
 	return tag.RowsAffected(), err
 }
 

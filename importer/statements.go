@@ -14,8 +14,9 @@ type statements struct {
 	temporary  string // the batch's tables, once per connection
 	projection string // the table patient; safe to run again, adds columns of later revisions
 	copy       string
-	project    write // staging → patient, changed
-	append     write // staging → the consumer's table
+	project    write  // staging → patient, changed
+	append     write  // staging → the consumer's table
+	complete   string // what the target lacks of the same states: columns of a later revision of the contract
 	erasures   erasures
 	doubt      string // of a resync
 }
@@ -27,7 +28,7 @@ type write struct{ table, merge, fill string }
 const orderKey = "generation, version, revision"
 
 func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
-	var names, definitions, additions, incoming, same []string
+	var names, definitions, additions, incoming, same, optional []string
 	for _, c := range contract.Columns {
 		definition := c.Name + " " + c.SQLType()
 		names = append(names, c.Name)
@@ -35,6 +36,9 @@ func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
 		incoming = append(incoming, "excluded."+c.Name)
 		if c.Name != "event" && c.Name != "baseline" { // which tell how a state came, and not what it is
 			same = append(same, fmt.Sprintf("s.%[1]s IS NOT DISTINCT FROM p.%[1]s", c.Name))
+		}
+		if !c.Required {
+			optional = append(optional, c.Name)
 		}
 		if c.Name != "patient_id" {
 			additions = append(additions, "ALTER TABLE patient ADD COLUMN IF NOT EXISTS "+definition)
@@ -67,6 +71,7 @@ func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
 			merge: appendTo(appended, columns, "ON CONFLICT (patient_id, "+orderKey+") DO NOTHING"),
 			fill:  appendTo(appended, columns, ""),
 		},
+		complete: complete(consumer, appended, optional),
 		erasures: erasuresFor(contract, appended),
 		doubt:    doubt(strings.Join(same, " AND ")),
 	}
@@ -92,6 +97,25 @@ func appendTo(table, columns, onConflict string) string {
 	return fmt.Sprintf(`
 		INSERT INTO %[1]s (%[2]s) SELECT DISTINCT ON (patient_id, %[3]s) %[2]s FROM staging
 		ORDER BY patient_id, %[3]s %[4]s`, table, columns, orderKey, onConflict)
+}
+
+// complete fills what is NULL in the target and not in a staged row of the very same state: an older
+// release that did not know the column has loaded it. What is known, newer or erased stays.
+func complete(consumer *Consumer, appended string, columns []string) string {
+	var set, lacking []string
+	for _, c := range columns {
+		set = append(set, fmt.Sprintf("%[1]s = coalesce(t.%[1]s, s.%[1]s)", c))
+		lacking = append(lacking, fmt.Sprintf("t.%[1]s IS NULL AND s.%[1]s IS NOT NULL", c))
+	}
+	target, known, after := "patient", "t.event <> 'erased'", "INSERT INTO changed SELECT DISTINCT patient_id FROM completed ON CONFLICT DO NOTHING"
+	if consumer.Append != "" {
+		target, known, after = appended, "NOT EXISTS (SELECT FROM erased e WHERE e.patient_id = t.patient_id)", "SELECT FROM completed"
+	}
+	return fmt.Sprintf(`
+		WITH completed AS (
+		    UPDATE %s t SET %s FROM staging s
+		    WHERE (t.patient_id, t.generation, t.version, t.revision) = (s.patient_id, s.generation, s.version, s.revision) AND %s AND (%s)
+		    RETURNING t.patient_id) %s`, target, strings.Join(set, ", "), known, strings.Join(lacking, " OR "), after)
 }
 
 // foreseen counts, before they are projected, the batch's patients who are not known, and all of them.
