@@ -310,34 +310,34 @@ func (d *desk) restore(c *cancellation, rebooked int) {
 // rebooked pairs what is due with what a person has booked for the same dead and the same purpose, the
 // earlier with the earlier.
 func (d *desk) rebooked(due []*cancellation) map[*cancellation]int {
-	byStart := func(a, b int) int {
-		return cmp.Or(cmp.Compare(d.Calendar[a].Start, d.Calendar[b].Start), cmp.Compare(a, b))
-	}
-	taken := map[int]*cancellation{}
-	var cancelled, others []int
+	taken := map[int]bool{}
+	var cancelled []*cancellation
 	for _, c := range due {
-		taken[c.appointment] = c
+		taken[c.appointment] = true
 		if a := d.Calendar[c.appointment]; a != nil && a.Status == "cancelled" && !c.asked {
-			cancelled = append(cancelled, c.appointment)
+			cancelled = append(cancelled, c)
 		}
 	}
+	var others []Item
 	for item := range d.Worklist {
 		o := d.Calendar[item.Appointment]
-		if item.Reason == "booked_after_death" && o != nil && o.Status != "cancelled" && o.Status != "noshow" && taken[item.Appointment] == nil {
-			others = append(others, item.Appointment)
+		if item.Reason == "booked_after_death" && o != nil && o.Status != "cancelled" && o.Status != "noshow" && !taken[item.Appointment] {
+			others = append(others, item)
 		}
 	}
-	slices.SortFunc(cancelled, byStart)
-	slices.SortFunc(others, byStart)
+	earlier := func(a, b int) int {
+		return cmp.Or(cmp.Compare(d.Calendar[a].Start, d.Calendar[b].Start), cmp.Compare(a, b))
+	}
+	slices.SortFunc(cancelled, func(a, b *cancellation) int { return earlier(a.appointment, b.appointment) })
+	slices.SortFunc(others, func(a, b Item) int { return earlier(a.Appointment, b.Appointment) })
 	pairs := map[*cancellation]int{}
-	for _, n := range cancelled {
-		c := taken[n]
-		i := slices.IndexFunc(others, func(o int) bool {
-			_, bookedFor := d.Worklist[Item{"booked_after_death", o, c.death}]
-			return bookedFor && d.Calendar[o].PostMortem == d.Calendar[n].PostMortem
+	for _, c := range cancelled {
+		i := slices.IndexFunc(others, func(o Item) bool {
+			return o.Death == c.death && d.Calendar[o.Appointment].PostMortem == d.Calendar[c.appointment].PostMortem
 		})
 		if i >= 0 {
-			pairs[c], others = others[i], slices.Delete(others, i, i+1)
+			pairs[c] = others[i].Appointment
+			others = slices.Delete(others, i, i+1)
 		}
 	}
 	return pairs
