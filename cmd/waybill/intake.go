@@ -13,6 +13,7 @@ import (
 	"waybill/exchange"
 	"waybill/exchange/store"
 	"waybill/importer/intake/inbox"
+	"waybill/importer/intake/register"
 	"waybill/internal/fault"
 )
 
@@ -28,7 +29,16 @@ func (c *intakeCommand) Run(ctx context.Context, env *environment) error {
 	if c.File != "" && !c.DryRun {
 		return fault.New(fault.Usage, "take in", c.Partner, errors.New("a file of this machine can only be tried"), "give --dry-run, or put it into the partner's folder")
 	}
-	in, err := env.inbox(c.Partner)
+	p, err := env.partner(c.Partner)
+	if err != nil {
+		return err
+	}
+	if !c.DryRun && c.Pass == nil {
+		if err := p.noteIntake(env); err != nil {
+			return err
+		}
+	}
+	in, err := p.inbox(env)
 	if err != nil {
 		return err
 	}
@@ -54,6 +64,16 @@ func (env *environment) inbox(name string) (*inbox.Inbox, error) {
 		return nil, err
 	}
 	return p.inbox(env)
+}
+
+// noteIntake has the outcome of a run noted in the register.
+func (p *partner) noteIntake(env *environment) error {
+	if p.Intake == nil { // which is an error of its own
+		return nil
+	}
+	party, err := p.party(env)
+	env.noting = noting{party: party, work: register.Work(p.Partner), intake: true}
+	return err
 }
 
 func (p *partner) inbox(env *environment) (*inbox.Inbox, error) {

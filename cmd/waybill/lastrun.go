@@ -9,6 +9,7 @@ import (
 	"waybill/exchange/store"
 	"waybill/exporter"
 	"waybill/importer"
+	"waybill/importer/intake/register"
 	"waybill/internal/lastrun"
 )
 
@@ -18,6 +19,7 @@ type noting struct {
 	work  string
 	// wellOnly leaves failures out: of what a person has decided, and is told of on the spot.
 	wellOnly bool
+	intake   bool // into the register of partners' files
 }
 
 // note keeps how the run ended in the party's own database. That this fails changes nothing that was
@@ -44,7 +46,10 @@ func (n noting) write(ctx context.Context, err error, store guard.Health) error 
 	if err != nil {
 		return err
 	}
-	if n.party.Export != nil {
+	switch {
+	case n.intake:
+		return register.NoteRun(ctx, url, run)
+	case n.party.Export != nil:
 		return exporter.NoteRun(ctx, url, run)
 	}
 	return importer.NoteRun(ctx, url, n.party.consumer, run)

@@ -13,6 +13,7 @@ import (
 	"waybill/exporter"
 	"waybill/exporter/delivery"
 	"waybill/importer"
+	"waybill/importer/intake/register"
 	"waybill/internal/fault"
 	"waybill/internal/lastrun"
 	"waybill/internal/observe"
@@ -36,6 +37,7 @@ type serviceStatus struct {
 	Import   *importer.Status `json:"import,omitempty"`
 	Receipts []receipt        `json:"receipts,omitempty"`
 	Delivery *delivery.Status `json:"delivery,omitempty"` // of a partner
+	Intake   *register.Status `json:"intake,omitempty"`   // of a partner
 
 	class fault.Class
 	zone  *time.Location
@@ -93,14 +95,20 @@ func (c *statusCommand) forget(ctx context.Context, party *config) error {
 	return err
 }
 
-// partners are the rows of those to whom there are deliveries.
+// partners are the rows of those who know only files.
 func (c *statusCommand) partners(ctx context.Context, env *environment) (rows []*serviceStatus) {
-	list, err := env.deliveries(c.Service)
+	list, err := env.partners()
 	if err != nil && c.Service == "" {
 		return []*serviceStatus{failedStatus(partnersFolder, err)}
 	}
 	for _, p := range list {
-		rows = append(rows, p.status(ctx, env))
+		switch {
+		case !c.wants(p.Partner):
+		case p.Intake != nil:
+			rows = append(rows, p.intakeStatus(ctx, env))
+		default:
+			rows = append(rows, p.status(ctx, env))
+		}
 	}
 	return rows
 }
@@ -296,7 +304,11 @@ func (env *environment) printStatus(rows []*serviceStatus) error {
 		if !row.read {
 			end = "?"
 		}
-		t.row(row.Service, fmt.Sprintf("%d/%s", at, end), when(upTo, row.zone), row.State, row.text())
+		position := fmt.Sprintf("%d/%s", at, end)
+		if row.Intake != nil { // which follows no log
+			position = "-"
+		}
+		t.row(row.Service, position, when(upTo, row.zone), row.State, row.text())
 	}
 	return printTables(t, receipts)
 }

@@ -146,7 +146,14 @@ func runDeliver(ctx context.Context, env *environment, name string) (jobs.Result
 
 // runIntake takes in the files of the partner that the job's name names.
 func runIntake(ctx context.Context, env *environment, name string) (jobs.Result, error) {
-	in, err := env.inbox(name)
+	p, err := env.partner(name)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	if err := p.noteIntake(env); err != nil {
+		return jobs.Result{}, err
+	}
+	in, err := p.inbox(env)
 	if err != nil {
 		return jobs.Result{}, err
 	}

@@ -5,6 +5,6 @@ GRANT USAGE ON SCHEMA patients, exporter TO patients_prune;
 GRANT SELECT, DELETE ON exporter.plan TO patients_prune;
 GRANT SELECT ON patients.migration, exporter.migration, exporter.contract TO patients_prune; -- the release compares itself with them
 GRANT SELECT, INSERT ON exporter.floor TO patients_prune;
-GRANT SELECT, INSERT, UPDATE ON exporter.last_run TO patients_prune;
+GRANT SELECT, INSERT, UPDATE, DELETE ON exporter.last_run TO patients_prune;
 GRANT SELECT ON exporter.consumer TO patients_prune;
 GRANT EXECUTE ON FUNCTION exporter.prune_outbox(bigint, bigint, integer, boolean) TO patients_prune;

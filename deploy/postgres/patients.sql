@@ -26,7 +26,7 @@ GRANT SELECT, UPDATE ON exporter.sample TO patients_export;
 -- For `rerun export`: it compares in a temporary table, and says who asked for a correction.
 DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO patients_export', current_database()); END $$;
 GRANT SELECT, INSERT ON exporter.rerun TO patients_export;
-GRANT SELECT, INSERT, UPDATE ON exporter.last_run TO patients_export;
+GRANT SELECT, INSERT, UPDATE, DELETE ON exporter.last_run TO patients_export;
 GRANT SELECT, INSERT, UPDATE, DELETE ON exporter.consumer TO patients_export;
 
 -- `waybill run patients` and `waybill jobs`.

@@ -54,22 +54,35 @@ func cut(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text[:min(len(text), longest)], ""), "\x00", "")
 }
 
-// Note writes the run into the table, in place of the one before.
+// remembered is how long a machine that has failed counts, if nothing is heard of it any more.
+const remembered = 24 * time.Hour
+
+// Note writes the run into the table, in place of that machine's one before. The other machines' rows
+// stay only where they failed: the success of one says nothing about another's disk or key.
 func Note(ctx context.Context, conn *pgx.Conn, table string, r Run) error {
 	_, err := conn.Exec(ctx, `
-		INSERT INTO `+table+` AS t (work, machine, ended_at, since, class, error, hint, store_failures, breaker)
-		VALUES ($1, $2, clock_timestamp(), clock_timestamp(), $3, $4, $5, $6, $7)
-		ON CONFLICT (work) DO UPDATE SET machine = excluded.machine, ended_at = excluded.ended_at,
-		    since = CASE WHEN (t.class = '') = (excluded.class = '') THEN t.since ELSE excluded.since END,
-		    class = excluded.class, error = excluded.error, hint = excluded.hint, breaker = excluded.breaker,
-		    store_failures = CASE excluded.store_failures WHEN 0 THEN 0 ELSE t.store_failures + excluded.store_failures END`,
-		r.Work, r.Machine, r.Class, r.Error, r.Hint, r.StoreFailures, r.Breaker)
+		WITH last AS (SELECT * FROM `+table+` WHERE work = $1 ORDER BY ended_at DESC LIMIT 1),
+		gone AS (DELETE FROM `+table+` WHERE work = $1 AND machine <> $2 AND (class = '' OR ended_at < clock_timestamp() - $8::interval))
+		INSERT INTO `+table+` AS t (work, machine, ended_at, since, failures, class, error, hint, store_failures, breaker)
+		VALUES ($1, $2, clock_timestamp(), coalesce((SELECT since FROM last WHERE (class = '') = ($3 = '')), clock_timestamp()),
+		    CASE $3 WHEN '' THEN 0 ELSE 1 END, $3, $4, $5, CASE $6::integer WHEN 0 THEN 0 ELSE $6 + coalesce((SELECT store_failures FROM last), 0) END, $7)
+		ON CONFLICT (work, machine) DO UPDATE SET ended_at = excluded.ended_at,
+		    since = CASE WHEN (t.class = '') = (excluded.class = '') THEN least(t.since, excluded.since) ELSE excluded.since END,
+		    failures = CASE excluded.class WHEN '' THEN 0 ELSE t.failures + 1 END,
+		    class = excluded.class, error = excluded.error, hint = excluded.hint,
+		    store_failures = excluded.store_failures, breaker = excluded.breaker`,
+		r.Work, r.Machine, r.Class, r.Error, r.Hint, r.StoreFailures, r.Breaker, remembered)
 	return fault.Database("note", "last run", err)
 }
 
-// Read returns the table's rows by work.
+// Read returns the last run of each work, and before it those of other machines that keep failing: that
+// one failed once and another was well afterwards is what happens when a pod is replaced.
 func Read(ctx context.Context, conn *pgx.Conn, table string) ([]Run, error) {
-	rows, err := conn.Query(ctx, `SELECT work, machine, ended_at, since, class, error, hint, store_failures, breaker FROM `+table+` ORDER BY work`)
+	rows, err := conn.Query(ctx, `
+		SELECT work, machine, ended_at, since, class, error, hint, store_failures, breaker FROM `+table+`
+		WHERE (work, ended_at) IN (SELECT work, max(ended_at) FROM `+table+` GROUP BY work)
+		   OR failures > 1 AND ended_at > clock_timestamp() - $1::interval
+		ORDER BY work, ended_at`, remembered)
 	if err != nil {
 		return nil, fault.Database("read", "last runs", err)
 	}

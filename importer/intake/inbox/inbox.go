@@ -285,7 +285,7 @@ func (in *Inbox) waiting(files []drop.File, decided []FileResult) (list []Waitin
 func (in *Inbox) verdict(s Summary, before register.Partner) error {
 	for _, f := range s.Files {
 		if f.Status == register.Refused {
-			return fault.New(fault.Poison, "take in", f.Name, errors.New(f.Reason), in.refusedHint())
+			return fault.New(fault.Poison, "take in", f.Name, errors.New(f.Reason), RefusedHint(in.Partner))
 		}
 	}
 	for _, w := range s.Waiting {
@@ -301,8 +301,9 @@ func (in *Inbox) verdict(s Summary, before register.Partner) error {
 	return nil
 }
 
-func (in *Inbox) refusedHint() string {
-	return "`waybill quarantine list " + in.Partner + "` has the reasons; have the partner send a corrected file, or correct the partner's file here and release it"
+// RefusedHint says what to do about a partner's file that was refused.
+func RefusedHint(partner string) string {
+	return "`waybill quarantine list " + partner + "` has the reasons; have the partner send a corrected file, or correct the partner's file here and release it"
 }
 
 // printable quotes a name that is not one of an exchange.

@@ -1,0 +1,16 @@
+package inbox
+
+import (
+	"context"
+
+	"waybill/importer/intake/register"
+)
+
+// ReadStatus returns where a partner's intake stands, with numbers as the partner has them. It looks at no file.
+func ReadStatus(ctx context.Context, databaseURL, partner string, settings *Settings) (register.Status, error) {
+	s, err := register.ReadStatus(ctx, databaseURL, partner)
+	if s.First != nil {
+		*s.First = settings.rules.Sequence.Number(*s.First)
+	}
+	return s, err
+}
