@@ -119,7 +119,8 @@ const maxNamed = 100_000
 // Capture finds the triggers that are off, and every patient whose row and last event differ. A repair
 // switches the triggers on first, so that nothing slips through meanwhile, and then has each such
 // patient captured, in a transaction of their own: it may be broken off and run again. The events are
-// baseline, for nobody saw when it happened.
+// those that the triggers would have made: each patient had one when they were installed, so everything
+// that is missing has happened since.
 func Capture(ctx context.Context, databaseURL string, repair bool) (*CaptureSummary, error) {
 	conn, err := connect.To(ctx, databaseURL, "patients database", map[string]string{
 		"application_name":   "waybill capture",
@@ -148,7 +149,7 @@ func Capture(ctx context.Context, databaseURL string, repair bool) (*CaptureSumm
 func (s *CaptureSummary) see(ctx context.Context, conn *pgx.Conn, d Divergence, repair bool) error {
 	if repair && repairable[d.Kind] {
 		var events int
-		err := conn.QueryRow(ctx, `SELECT patients.capture($1, held => false, as_found => true)`, d.Patient).Scan(&events)
+		err := conn.QueryRow(ctx, `SELECT patients.capture($1, held => false)`, d.Patient).Scan(&events)
 		if err != nil {
 			return fault.Database("capture", "patient "+d.Patient.String(), err)
 		}

@@ -78,8 +78,8 @@ END $$;
 -- +goose StatementEnd
 
 -- capture writes the events between a patient's last one and its state, and returns how many;
--- none, when nothing changed since. as_found: the triggers did not see the change, so the events are
--- baseline; and a patient without events is not new but was there before, and makes one.
+-- none, when nothing changed since. A patient without events is new; as_found, it was there
+-- before the triggers were, and makes one baseline event.
 --
 -- held: the transaction has written the patient's row, or taken it with patients.hold. Else it is
 -- taken here, unless an event of this transaction shows that it was before: nobody else may
@@ -121,7 +121,7 @@ BEGIN
         number := greatest(number, (SELECT l.death_no FROM patients.lost_death l WHERE l.patient_id = patient)) + 1;
     END IF;
 
-    IF as_found AND was.version IS NULL THEN
+    IF as_found THEN
         events := events[1:1];
     END IF;
     FOR i IN 1 .. cardinality(events) LOOP
