@@ -22,7 +22,8 @@ type intakeCommand struct {
 	File    string `arg:"" optional:"" help:"With --dry-run: a file of this machine to try, in place of those in the partner's folder."`
 	DryRun  bool   `xor:"what" help:"Show record by record what would change, and change nothing."`
 	Pass    *int64 `xor:"what" placeholder:"N" help:"Go on behind number N, which will not come."`
-	Reason  string `placeholder:"TEXT" help:"Why; kept in the register. Needed with --pass."`
+	Approve string `xor:"what" placeholder:"FILE@HASH" help:"Take a file that the brake holds, with exactly these bytes, then run."`
+	Reason  string `placeholder:"TEXT" help:"Why; kept in the register. Needed with --pass and --approve."`
 }
 
 func (c *intakeCommand) Run(ctx context.Context, env *environment) error {
@@ -47,6 +48,11 @@ func (c *intakeCommand) Run(ctx context.Context, env *environment) error {
 			return err
 		}
 		return env.answer(map[string]any{"partner": c.Partner, "passed": *c.Pass}, "number %d is passed; the next run goes on behind it", *c.Pass)
+	}
+	if c.Approve != "" {
+		if err := in.Approve(ctx, c.Approve, inbox.Decision{Person: person(), Reason: c.Reason}); err != nil {
+			return err
+		}
 	}
 	if c.DryRun {
 		summary, err := in.Try(ctx, c.File)

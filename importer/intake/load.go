@@ -22,6 +22,7 @@ type Counts struct {
 	Unchanged int64
 	Stale     int64 // older than what the source said before
 	Merged    int64 // merges that were not known
+	Rekeyed   int64 // of the changed: patients whose key was wrong
 	Disputed  int64 // contradict what is known, and changed nothing: for a person
 	Passed    int64 // ask for nothing
 	Refused   int64
@@ -72,8 +73,8 @@ func Take(ctx context.Context, tx pgx.Tx, source string, records iter.Seq2[recor
 	if err != nil {
 		return Counts{}, fault.Database("load", source, err)
 	}
-	row := tx.QueryRow(ctx, "SELECT inserted, changed, unchanged, stale, merged, disputed FROM patients.intake_end($1)", source)
-	err = row.Scan(&counts.Inserted, &counts.Changed, &counts.Unchanged, &counts.Stale, &counts.Merged, &counts.Disputed)
+	row := tx.QueryRow(ctx, "SELECT inserted, changed, unchanged, stale, merged, disputed, rekeyed FROM patients.intake_end($1)", source)
+	err = row.Scan(&counts.Inserted, &counts.Changed, &counts.Unchanged, &counts.Stale, &counts.Merged, &counts.Disputed, &counts.Rekeyed)
 	if err != nil {
 		return Counts{}, fault.Database("load", source, err)
 	}

@@ -506,14 +506,29 @@ END $$;
 -- intake_end removes the rows of a source and returns how many had which outcome.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_end(
-    source text, OUT inserted bigint, OUT changed bigint, OUT unchanged bigint, OUT stale bigint, OUT merged bigint, OUT disputed bigint
+    source text, OUT inserted bigint, OUT changed bigint, OUT unchanged bigint, OUT stale bigint, OUT merged bigint, OUT disputed bigint,
+    OUT rekeyed bigint -- of the changed: whose key was wrong
 ) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    WITH taken AS (DELETE FROM patients.intake_row r WHERE r.source = intake_end.source RETURNING r.outcome)
+    WITH taken AS (DELETE FROM patients.intake_row r WHERE r.source = intake_end.source RETURNING r.outcome, r.act)
     SELECT count(*) FILTER (WHERE t.outcome = 'inserted'), count(*) FILTER (WHERE t.outcome = 'changed'),
            count(*) FILTER (WHERE t.outcome = 'unchanged'), count(*) FILTER (WHERE t.outcome = 'stale'),
-           count(*) FILTER (WHERE t.outcome = 'merged'), count(*) FILTER (WHERE t.outcome = 'disputed')
+           count(*) FILTER (WHERE t.outcome = 'merged'), count(*) FILTER (WHERE t.outcome = 'disputed'),
+           count(*) FILTER (WHERE t.outcome = 'changed' AND t.act = 'rekey')
     FROM taken t
 $$;
+-- +goose StatementEnd
+
+-- intake_events makes the events of this transaction now, and returns how many are of the kinds that an
+-- intake's brake counts.
+-- +goose StatementBegin
+CREATE FUNCTION patients.intake_events(OUT died bigint, OUT death_retracted bigint, OUT merged bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    SET CONSTRAINTS ALL IMMEDIATE;
+    SET CONSTRAINTS ALL DEFERRED;
+    SELECT count(*) FILTER (WHERE o.event = 'died'), count(*) FILTER (WHERE o.event = 'death_retracted'), count(*) FILTER (WHERE o.event = 'merged')
+    INTO died, death_retracted, merged FROM patients.outbox o WHERE o.tx = pg_current_xact_id();
+END $$;
 -- +goose StatementEnd
 
 -- intake takes the staged rows of a source into the service's tables, removes them, and returns
@@ -532,4 +547,4 @@ BEGIN
     INTO inserted, changed, unchanged, stale, merged, disputed FROM patients.intake_end(intake.source) e;
 END $$;
 -- +goose StatementEnd
-REVOKE EXECUTE ON FUNCTION patients.intake_apply(text), patients.intake_end(text) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION patients.intake_apply(text), patients.intake_events(), patients.intake_end(text) FROM PUBLIC;

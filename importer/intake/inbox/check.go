@@ -58,6 +58,15 @@ func (in *Inbox) Check(ctx context.Context) (f Findings, err error) {
 		if err != nil {
 			return err
 		}
+		held, err := register.HeldFiles(ctx, in.conn, in.Partner)
+		if err != nil {
+			return in.failed(err)
+		}
+		for i := range files {
+			if h := in.heldAs(held[files[i].Name]); h != nil && files[i].State == drop.Due {
+				files[i].State, files[i].Why = drop.Held, h.Error()
+			}
+		}
 		in.describe(files, &f)
 		for i := range files {
 			if files[i].State == drop.Due {

@@ -65,6 +65,7 @@ type Inbox struct {
 
 	elsewhere map[string]string // where files are that have left the folder and are read again
 	trouble   error             // why something could not be moved or answered
+	held      *heldError        // the first file that the brake holds
 }
 
 // db is where transactions begin.
@@ -97,13 +98,14 @@ type Summary struct {
 
 // FileResult is what became of one file.
 type FileResult struct {
-	Name     string          `json:"name"`
-	Status   string          `json:"status"` // taken, skipped or refused
-	Reason   string          `json:"reason,omitempty"`
-	Counts   register.Counts `json:"counts"`
-	Warnings []string        `json:"warnings,omitempty"`
-	Duration time.Duration   `json:"duration_ns"`
-	Records  []RecordResult  `json:"records,omitempty"` // of a dry run
+	Name     string           `json:"name"`
+	Status   string           `json:"status"` // taken, skipped or refused
+	Reason   string           `json:"reason,omitempty"`
+	Counts   register.Counts  `json:"counts"`
+	Effects  map[string]int64 `json:"effects,omitempty"` // that the brake counts
+	Warnings []string         `json:"warnings,omitempty"`
+	Duration time.Duration    `json:"duration_ns"`
+	Records  []RecordResult   `json:"records,omitempty"` // of a dry run
 
 	bad []bad // for the report
 }
@@ -150,7 +152,7 @@ func (in *Inbox) Run(ctx context.Context) (s Summary, err error) {
 
 // open connects, and makes the folder for files being read.
 func (in *Inbox) open(ctx context.Context) (done func(), err error) {
-	in.trouble = nil
+	in.trouble, in.held = nil, nil
 	if in.spool, err = spool.Open(in.Spool, "intake-"+in.Partner); err != nil {
 		return nil, err
 	}
@@ -225,6 +227,9 @@ func (in *Inbox) takeAll(ctx context.Context, files []drop.File, s *Summary) err
 		why := "was refused"
 		if result == nil { // it was not ready after all
 			why = "is there and not ready"
+			if f.State == drop.Held {
+				why = "is held"
+			}
 		} else {
 			s.Files = append(s.Files, *result)
 			in.tell(*result)
@@ -287,6 +292,9 @@ func (in *Inbox) verdict(s Summary, before register.Partner) error {
 		if f.Status == register.Refused {
 			return fault.New(fault.Poison, "take in", f.Name, errors.New(f.Reason), RefusedHint(in.Partner))
 		}
+	}
+	if in.held != nil {
+		return in.held.fault(in.Partner)
 	}
 	for _, w := range s.Waiting {
 		if w.Late {

@@ -42,6 +42,9 @@ func (in *Inbox) load(ctx context.Context, tx pgx.Tx, entry register.File, got *
 		if err := in.apply(ctx, tx, got, j, result); err != nil {
 			return err
 		}
+		if err := in.brake(ctx, tx, entry, result); err != nil {
+			return err
+		}
 	}
 	result.bad = j.bad
 	entry.Counts = result.Counts
@@ -207,6 +210,7 @@ func (in *Inbox) apply(ctx context.Context, tx pgx.Tx, got *fetched, j *judged, 
 	if err != nil {
 		return err
 	}
+	result.Effects = map[string]int64{"rekeyed": counts.Rekeyed}
 	c := &result.Counts
 	c.Inserted, c.Unchanged, c.Stale, c.Conflicts, c.Dead = counts.Inserted, counts.Unchanged, counts.Stale, counts.Conflicts, counts.Dead
 	c.Changed = counts.Changed + counts.Merged

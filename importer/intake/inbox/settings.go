@@ -35,6 +35,7 @@ type Settings struct {
 	ControlIDs string `yaml:"control_ids"` // quarantine (default) or take: other messages under a number that was taken
 	Empty      string `yaml:"empty"`       // refuse (default) or take: files without a byte
 	Quarantine int64  `yaml:"quarantine_records"`
+	Brake      *int64 `yaml:"brake"`   // deaths, retractions, merges or changes of key of one file; default 50, 0: no brake
 	MaxMiB     int64  `yaml:"max_mib"` // of a file; default 4096
 	Done       string `yaml:"done"`    // leave (default), delete or archive
 	Archive    string `yaml:"archive"` // folder, from the store's; default "archive"
@@ -129,6 +130,9 @@ func (s *Settings) Check(partner, zone string) error {
 	if s.Quarantine < 0 {
 		return setting.Errorf("quarantine_records", "not below 0")
 	}
+	if *s.Brake < 0 {
+		return setting.Errorf("brake", "not below 0")
+	}
 	if s.MaxMiB < 1 {
 		return setting.Errorf("max_mib", "at least 1")
 	}
@@ -144,6 +148,9 @@ func (s *Settings) complete(partner, zone string) {
 	s.Resend, s.Empty, s.ControlIDs = cmp.Or(s.Resend, refuse), cmp.Or(s.Empty, refuse), cmp.Or(s.ControlIDs, quarantine)
 	s.Done, s.Archive = cmp.Or(s.Done, leave), cmp.Or(s.Archive, "archive")
 	s.Sequence.Gap, s.Sequence.First = cmp.Or(s.Sequence.Gap, hold), cmp.Or(s.Sequence.First, 1)
+	if s.Brake == nil {
+		s.Brake = new(int64(50))
+	}
 	s.MaxMiB, s.Grace = cmp.Or(s.MaxMiB, 4096), cmp.Or(s.Grace, Span(time.Hour))
 	if s.Order == "" {
 		s.Order = drop.ByName

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,7 @@ func (in *Inbox) take(ctx context.Context, f *drop.File) (*FileResult, error) {
 	}
 	defer got.close()
 	result, err := in.decide(ctx, f, got)
-	if err != nil {
+	if err != nil || result == nil {
 		return nil, err
 	}
 	result.Duration = time.Since(started)
@@ -59,7 +60,8 @@ func (in *Inbox) later(f *drop.File, err error) error {
 	return nil
 }
 
-// decide takes a file in, or enters why it is not. Both are one transaction.
+// decide takes a file in, or enters why it is not; both are one transaction. Nil without an error: the
+// brake holds it.
 func (in *Inbox) decide(ctx context.Context, f *drop.File, got *fetched) (*FileResult, error) {
 	entry := register.File{
 		Name: f.Name, SHA256: got.sha256, Ordinal: f.Ordinal, Bytes: got.Size(), Modified: f.Modified, Companion: f.Companion,
@@ -69,6 +71,10 @@ func (in *Inbox) decide(ctx context.Context, f *drop.File, got *fetched) (*FileR
 		*result = FileResult{Name: f.Name}
 		return in.takeIn(ctx, tx, entry, got, result)
 	})
+	if held, is := errors.AsType[*heldError](err); is {
+		f.State, f.Why, in.held = drop.Held, held.Error(), cmp.Or(in.held, held)
+		return nil, in.failed(register.Hold(ctx, in.conn, in.Partner, entry, held.effects))
+	}
 	if why, is := asRefusal(err); is {
 		err = pgx.BeginFunc(ctx, in.db(), func(tx pgx.Tx) error { return in.refuse(ctx, tx, entry, why, result) })
 	}

@@ -109,6 +109,9 @@ func Resent(ctx context.Context, db DB, partner string, id int64, f File) error 
 // unsee forgets that an undecided file was seen: it is decided now.
 func unsee(ctx context.Context, db DB, partner, name string) error {
 	_, err := db.Exec(ctx, `DELETE FROM intake.sighting WHERE partner = $1 AND name = $2`, partner, name)
+	if err == nil {
+		_, err = db.Exec(ctx, `DELETE FROM intake.held WHERE partner = $1 AND name = $2`, partner, name)
+	}
 	return err
 }
 

@@ -46,6 +46,16 @@ CREATE TABLE sighting (
     PRIMARY KEY (partner, name)
 );
 
+-- Files that the brake holds until a person approves them: what of, and what they would do.
+CREATE TABLE held (
+    partner text NOT NULL REFERENCES partner,
+    name    text NOT NULL,
+    sha256  bytea NOT NULL CHECK (length(sha256) = 32),
+    effects jsonb NOT NULL,
+    held_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (partner, name)
+);
+
 -- Numbers that were passed over and may come late.
 CREATE TABLE missing (
     partner    text NOT NULL REFERENCES partner,
