@@ -318,7 +318,7 @@ func (s *source) Read(p []byte) (int, error) {
 	if s.left -= int64(n); s.left < 0 {
 		err = errors.New("its parts unpack to more than 250 times their size")
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = err
 	}
 	crashpoint.Here("import.4-copy")

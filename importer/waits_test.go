@@ -150,7 +150,8 @@ func (s *site) as(role string, grants ...string) string {
 	s.Helper()
 	super := s.connection(pgtest.Server(s).SuperURL("postgres"))
 	for _, statement := range append([]string{
-		`DO $$ BEGIN CREATE ROLE ` + role + ` LOGIN PASSWORD 'opensesame'; EXCEPTION WHEN duplicate_object THEN END $$`, `GRANT service TO ` + role}, grants...) {
+		`DO $$ BEGIN CREATE ROLE ` + role + ` LOGIN PASSWORD 'opensesame'; EXCEPTION WHEN duplicate_object THEN END $$`, `GRANT service TO ` + role,
+	}, grants...) {
 		if _, err := super.Exec(s.Context(), statement); err != nil {
 			s.Fatal(err)
 		}

@@ -154,7 +154,7 @@ func newest(states []state) []state {
 		switch {
 		case last < 0 || kept[last].patient != s.patient:
 			kept = append(kept, s)
-		case kept[last].erased && !(s.erased && s.batch == kept[last].batch):
+		case kept[last].erased && (!s.erased || s.batch != kept[last].batch):
 		case s.erased || s.order.compare(kept[last].order) > 0:
 			kept[last] = s
 		}

@@ -306,7 +306,7 @@ func (s *watched) missingPart() standstill {
 
 func (s *watched) damagedPart() standstill {
 	var batch int64
-	return standstill{party: "appointments", says: "damaged", plant: func() { batch = s.death(); s.site.damagePart(batch) }, repair: func() { s.repairBatch(batch) }}
+	return standstill{party: "appointments", says: "damaged", plant: func() { batch = s.death(); s.damagePart(batch) }, repair: func() { s.repairBatch(batch) }}
 }
 
 func (s *watched) gap() standstill {

@@ -151,8 +151,15 @@ func TestWaybillCron(t *testing.T) {
 		command, code string
 		quiet         bool
 	}{
-		{"export", "0", true}, {"export", "4", true}, {"import", "5", true}, {"status", "0", true},
-		{"export", "2", false}, {"import", "3", false}, {"import", "6", false}, {"status", "4", false}, {"status", "5", false},
+		{"export", "0", true},
+		{"export", "4", true},
+		{"import", "5", true},
+		{"status", "0", true},
+		{"export", "2", false},
+		{"import", "3", false},
+		{"import", "6", false},
+		{"status", "4", false},
+		{"status", "5", false},
 	} {
 		dir := t.TempDir()
 		write(t, dir+"/waybill", "#!/bin/sh\necho a table\nexit "+test.code+"\n")

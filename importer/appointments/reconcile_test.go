@@ -15,10 +15,13 @@ func TestWhatReconcileFinds(t *testing.T) {
 		found     []string
 	}{
 		{"nothing", `SELECT`, false, nil},
-		{"two in one theatre", `ALTER TABLE appointment DROP CONSTRAINT appointment_slot_overlap;
+		{
+			"two in one theatre", `ALTER TABLE appointment DROP CONSTRAINT appointment_slot_overlap;
 			INSERT INTO appointment (patient_id, kind, resource, starts_at, ends_at)
 			SELECT '00000000-0000-4000-8000-000000000003', kind, resource, starts_at + interval '30 min', ends_at FROM appointment WHERE patient_id <> '00000000-0000-4000-8000-000000000001'`,
-			false, []string{"double_booking 00000000-0000-4000-8000-000000000003"}},
+			false,
+			[]string{"double_booking 00000000-0000-4000-8000-000000000003"},
+		},
 		{"cancelled, alive, and on no list", `DELETE FROM worklist`, true, []string{"lost_appointment 00000000-0000-4000-8000-000000000001"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

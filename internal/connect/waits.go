@@ -156,7 +156,7 @@ func (w *Waits) Explain(err error) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.holder == nil || pg.Code != lockNotAvailable && !(pg.Code == queryCanceled && w.broken) {
+	if w.holder == nil || pg.Code != lockNotAvailable && (pg.Code != queryCanceled || !w.broken) {
 		return err
 	}
 	op, subject := "wait for", "a lock"

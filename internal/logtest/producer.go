@@ -78,8 +78,10 @@ func (p *Producer) Fork() *Producer {
 // Behind returns somebody else who writes on behind a log's last batch.
 func Behind(t testing.TB, store exchange.Store, last *exchange.Entry) *Producer {
 	m := last.Manifest
-	return &Producer{TB: t, Store: store, Now: m.Window.To.Time, Heartbeat: time.Duration(m.HeartbeatSeconds) * time.Second, forges: true,
-		last: m, lastHash: last.Hash, snapshot: m.Snapshot, log: m.Log}
+	return &Producer{
+		TB: t, Store: store, Now: m.Window.To.Time, Heartbeat: time.Duration(m.HeartbeatSeconds) * time.Second, forges: true,
+		last: m, lastHash: last.Hash, snapshot: m.Snapshot, log: m.Log,
+	}
 }
 
 // Hash returns the hash of the last batch's manifest.

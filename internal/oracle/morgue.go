@@ -357,7 +357,7 @@ func (d *duty) void(death Death, reason string) {
 // alert raises an alert, unless it is open or a person has settled it for the state that it was about.
 func (d *duty) alert(q question) {
 	if slices.ContainsFunc(d.Alerts, func(a Alert) bool {
-		return a.Kind == q.kind && a.Death == q.death && (a.Resolved == "" || a.Resolved == person && !(a.outdated && q.lasting))
+		return a.Kind == q.kind && a.Death == q.death && (a.Resolved == "" || a.Resolved == person && (!a.outdated || !q.lasting))
 	}) {
 		return
 	}

@@ -39,7 +39,10 @@ func (l *life) start(ctx context.Context) *sync.WaitGroup {
 		service string
 		day     func(context.Context, *pgx.Conn, hospital.Options) error
 	}{
-		{site.Patients, patientsDay}, {site.Patients, patientsDay}, {"appointments", staffDay}, {site.Patients, takeOver},
+		{site.Patients, patientsDay},
+		{site.Patients, patientsDay},
+		{"appointments", staffDay},
+		{site.Patients, takeOver},
 		{site.Patients, eraseDay},
 	} {
 		all.Go(func() { l.live(ctx, i+1, doing.service, doing.day) })
