@@ -222,35 +222,63 @@ func (p *prune) sizes(ctx context.Context) (map[string]int64, error) {
 	return sizes, fault.Database("read", "exporter.plan", err)
 }
 
-// consumers looks for receipts of consumers that would miss a batch. Receipts are information: who
-// prunes may go on all the same, by saying so.
+// consumers looks for consumers that would miss a batch, as their receipts say, or said when they were last
+// seen. Receipts are information: an operator may prune all the same, by saying so.
 func (p *prune) consumers(ctx context.Context) error {
+	if p.options.OutboxOnly {
+		return nil
+	}
 	receipts, err := p.reader.Receipts(ctx)
-	if err != nil || p.options.OutboxOnly {
+	if err != nil {
 		return err
 	}
-	behind := map[string]int64{}
+	says, err := p.remembered(ctx)
+	if err != nil {
+		return err
+	}
+	gone := maps.Clone(says)
 	for _, r := range receipts {
-		if r.Batch+1 >= p.floor.Manifest.Batch {
+		says[r.Instance] = r.Batch
+		delete(gone, r.Instance)
+	}
+	var behind, list []string
+	for _, instance := range slices.Sorted(maps.Keys(says)) {
+		batch := says[instance]
+		if batch+1 >= p.floor.Manifest.Batch {
 			continue
 		}
-		p.summary.Behind = append(p.summary.Behind, r.Instance)
-		if r.Batch+1 >= p.standing { // else it was left behind before
-			behind[r.Instance] = r.Batch
+		p.summary.Behind = append(p.summary.Behind, instance)
+		if batch+1 < p.standing || slices.Contains(p.options.LeaveBehind, instance) { // it was, or is to be, left behind
+			continue
 		}
-	}
-	for _, instance := range p.options.LeaveBehind {
-		delete(behind, instance)
+		behind = append(behind, instance)
+		text := fmt.Sprintf("%s has applied up to %d", instance, batch)
+		if _, ok := gone[instance]; ok {
+			text = fmt.Sprintf("%s had left receipts up to %d and has none now (`waybill status --forget %[1]s` if it is out of service)", instance, batch)
+		}
+		list = append(list, text)
 	}
 	if len(behind) == 0 || p.options.DryRun {
 		return nil
 	}
-	var list []string
-	for _, instance := range slices.Sorted(maps.Keys(behind)) {
-		list = append(list, fmt.Sprintf("%s has applied up to %d", instance, behind[instance]))
-	}
 	return fault.New(fault.Held, "prune", "log below "+batchName(p.floor.Manifest.Batch), errors.New(strings.Join(list, ", ")),
-		"let them import first; or leave them behind, to begin again at the snapshot: --leave-behind "+strings.Join(slices.Sorted(maps.Keys(behind)), " --leave-behind "))
+		"let them import first; or leave them behind, to begin again at the snapshot: --leave-behind "+strings.Join(behind, " --leave-behind "))
+}
+
+// remembered returns the newest batches of all consumers whose receipts `status` has ever seen.
+func (p *prune) remembered(ctx context.Context) (map[string]int64, error) {
+	rows, err := p.conn.Query(ctx, `SELECT instance, batch FROM exporter.consumer`)
+	if err != nil {
+		return nil, fault.Database("read", "consumers", err)
+	}
+	batches := map[string]int64{}
+	var instance string
+	var batch int64
+	_, err = pgx.ForEachRow(rows, []any{&instance, &batch}, func() error {
+		batches[instance] = batch
+		return nil
+	})
+	return batches, fault.Database("read", "consumers", err)
 }
 
 // verify reads the snapshot's parts again, and the chain from the oldest batch that stays to the log's

@@ -296,7 +296,19 @@ func TestReceiptsSayWhoWouldBeLeftBehind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, err := s.exporter().Prune(t.Context(), exporter.PruneOptions{LeaveBehind: []string{"appointments@east"}})
+	// One is remembered, and its receipts are gone.
+	if _, err := exporter.Consumers(t.Context(), s.config.DatabaseURL, map[string]int64{"tills@east": 4, "tills@west": 8}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.exporter().Prune(t.Context(), exporter.PruneOptions{LeaveBehind: []string{"appointments@east", "morgue@east"}})
+	if fault.ClassOf(err) != fault.Held || !strings.Contains(err.Error(), "tills@east had left receipts up to 4 and has none now (`waybill status --forget tills@east`") ||
+		strings.Contains(err.Error(), "west") || strings.Contains(err.Error(), "morgue") {
+		t.Errorf("%v", err)
+	}
+	if err := exporter.Forget(t.Context(), s.config.DatabaseURL, "tills@east"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.exporter().Prune(t.Context(), exporter.PruneOptions{LeaveBehind: []string{"appointments@east"}})
 	if fault.ClassOf(err) != fault.Held || !strings.Contains(err.Error(), "morgue@east has applied up to 5") || strings.Contains(err.Error(), "west") {
 		t.Errorf("%v", err)
 	}
@@ -310,7 +322,7 @@ func TestReceiptsSayWhoWouldBeLeftBehind(t *testing.T) {
 	// Who was left behind is not asked about again.
 	s.register(1)
 	s.snapshot()
-	if _, err := s.exporter().Prune(t.Context(), exporter.PruneOptions{LeaveBehind: []string{"morgue@west"}}); err != nil {
+	if _, err := s.exporter().Prune(t.Context(), exporter.PruneOptions{LeaveBehind: []string{"morgue@west", "tills@west"}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"waybill/exchange"
 )
 
 // A year at the command line: old batches go, a consumer that was away begins again at the snapshot,
@@ -43,11 +45,16 @@ func TestAPrunedLogAtTheCommandLine(t *testing.T) {
 	s.says(s.do("trace", patient(0).String()), "below 3, pruned")
 	s.says(s.do("trace", patient(6).String()), "registered", "Z  4")
 	s.fails(3, []string{"read batch 2", "it was pruned", "begins at batch 3", "waybill import appointments --from-snapshot 3@"}, "import", "appointments")
+	floor, err := exchange.NewReader(s.place.Open(t)).Floor(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot := floor.Manifest[:8]
 	r := s.run(nil, "status")
 	if r.code != 3 {
 		t.Errorf("status: exit %d", r.code)
 	}
-	s.says(r.stdout, "batch 2 was pruned, and the log begins at 3: `waybill import appointments --from-snapshot 3 --reason TEXT`",
+	s.says(r.stdout, "batch 2 was pruned, and the log begins at 3: `waybill import appointments --from-snapshot 3@"+snapshot+" --reason TEXT`",
 		"below the floor: it must begin again at a snapshot", "morgue        3/4    ")
 	s.says(s.do("import", "appointments", "--from-snapshot", "3", "--reason", "was switched off", "--dry-run"), "dry run", "historic 1, not_cancelled 1, restored 1")
 	s.says(s.do("import", "appointments", "--from-snapshot", "3", "--reason", "was switched off"), "snapshot", "historic 1, not_cancelled 1, restored 1")

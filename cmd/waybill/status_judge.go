@@ -131,7 +131,10 @@ func (row *serviceStatus) judgeImport(ctx context.Context, reader *exchange.Read
 			s.Batch+1, ago(s.Now.Sub(next.Manifest.Window.To.Time)), plural(behind, "batch", "batches")))
 		row.Next = fmt.Sprintf("see whether the schedule of `waybill import %s` runs, and how it ends", s.Consumer)
 	case behind > 0:
-		row.set("behind", 0, fmt.Sprintf("lag %s, %s", plural(behind, "batch", "batches"), ago(last.Manifest.Window.To.Sub(s.WindowTo))))
+		row.set("behind", 0, "lag "+plural(behind, "batch", "batches"))
+		if !s.WindowTo.IsZero() { // it has applied one
+			row.Detail += ", " + ago(last.Manifest.Window.To.Sub(s.WindowTo))
+		}
 	case s.Now.Sub(s.WindowTo) > s.Heartbeat+grace:
 		row.late(s.WindowTo.Add(s.Heartbeat+grace), fmt.Sprintf("nothing new for %s; the heartbeat is %s", ago(s.Now.Sub(s.WindowTo)), s.Heartbeat))
 		row.Next = "see whether the producer's `waybill export` runs and reaches the store"
@@ -158,7 +161,7 @@ func (row *serviceStatus) pruned(ctx context.Context, reader *exchange.Reader, n
 	if err != nil || next >= floor.Batch {
 		return false
 	}
-	row.Next = fmt.Sprintf("`waybill import %s --from-snapshot %d --reason TEXT`", row.Import.Consumer, floor.Snapshot)
+	row.Next = fmt.Sprintf("`waybill import %s --from-snapshot %d@%s --reason TEXT`", row.Import.Consumer, floor.Snapshot, importer.Digits(floor.Manifest))
 	row.set("broken", fault.Poison, fmt.Sprintf("batch %d was pruned, and the log begins at %d: %s", next, floor.Batch, row.Next))
 	return true
 }

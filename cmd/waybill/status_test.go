@@ -63,3 +63,18 @@ func TestStatusTellsSinceWhenAConsumerIsSilent(t *testing.T) {
 	}
 	s.says(s.run(nil, "status").stdout, "morgue@east", "silent since "+first.Window.To.UTC().Format("2006-01-02 15:04"))
 }
+
+// A new consumer stands at the newest snapshot before it has loaded it, and has no time to be behind by.
+func TestStatusOfAConsumerThatHasLoadedNothing(t *testing.T) {
+	t.Parallel()
+	s := newSiteAt(t, onFolder(t))
+	s.firstDay()
+	s.do("export")
+	s.do("export", "--snapshot")
+	s.damagePart(2)
+	s.fails(3, []string{"damaged"}, "import", "morgue")
+	s.exec("morgue", `DELETE FROM morgue.last_run`) // as if it had been killed
+	if out := s.do("status", "morgue"); !strings.Contains(out, "morgue   1/2    -      behind  lag 1 batch\n") {
+		t.Errorf("it has never applied a batch, and status says\n%s", out)
+	}
+}

@@ -140,10 +140,10 @@ func encryption(conn *pgx.Conn) exchange.Fact {
 	config := conn.Config().TLSConfig
 	_, encrypted := conn.PgConn().Conn().(*tls.Conn)
 	switch {
-	case !network || tcp.IP.IsLoopback():
-		f.Value = "not needed: the server is on this machine"
 	case encrypted && config != nil && !config.InsecureSkipVerify:
 		f.Value = "TLS, and the server's certificate and name are verified"
+	case !network || tcp.IP.IsLoopback():
+		f.Value = "not needed: the server is on this machine"
 	case encrypted:
 		f.Value, f.Advice = "TLS, to a server that could be another", verifyAdvice
 	default:
