@@ -97,7 +97,7 @@ LEFT JOIN notice n ON (n.patient_id, n.death_no) = (d.patient_id, d.death_no)
 CROSS JOIN LATERAL (
     SELECT coalesce(n.historic, false) AS historic,
            coalesce(s.death_status IN ('informal', 'formal'), false) AS person_dead) AS it
-WHERE p.event IS DISTINCT FROM 'erased';
+WHERE s.event IS DISTINCT FROM 'erased'; -- nor is anybody concerned whose survivor was: their own erasure follows
 
 -- From here on no write to these records' appointments commits unseen: whoever made one is waited
 -- for here, and whoever makes one waits there and then learns of the death.

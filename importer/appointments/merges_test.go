@@ -61,6 +61,16 @@ func TestMerges(t *testing.T) {
 			nil,
 		},
 		{
+			"the survivor erased before the retired record: nothing comes back",
+			func(c clinic) {
+				c.Apply(one.Into(2), two.DeadOn(1, now))
+				c.Apply(two.Erased())
+				c.Apply(one.Erased())
+			},
+			[]string{"1 cancelled pat-dec", "2 cancelled pat-dec", "3 booked -"},
+			nil,
+		},
+		{
 			"dead into one not known to be dead: a conflict, and hers stay",
 			func(c clinic) {
 				c.Apply(one.DeadOn(1, now))

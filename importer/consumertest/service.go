@@ -273,7 +273,7 @@ func (b *Batch) Run() error {
 func (b *Batch) Commit() []Effect {
 	b.s.t.Helper()
 	rows, err := b.tx.Query(b.s.t.Context(),
-		`SELECT kind, patient_id::text, death_no, subject FROM effect ORDER BY kind, patient_id, death_no, subject`)
+		`SELECT kind, patient_id::text, death_no, coalesce(subject, '') FROM effect ORDER BY kind, patient_id, death_no, subject`)
 	if err != nil {
 		b.s.t.Fatal(err)
 	}

@@ -79,6 +79,11 @@ func (s State) Into(n int) State {
 	return s
 }
 
+// Erased returns the patient as one of whom nothing may be known.
+func (s State) Erased() State {
+	return State{ID: s.ID, Event: "erased", DeathStatus: "none", Identifiers: "[]"}
+}
+
 // Found returns the state as a baseline event, found and not seen to happen.
 func (s State) Found() State {
 	s.Baseline = true

@@ -105,7 +105,7 @@ CROSS JOIN LATERAL (
     SELECT p.death_status IN ('informal', 'formal') AS dead,
            coalesce(s.death_status IN ('informal', 'formal'), false) AS person_dead,
            coalesce(n.historic, false) AS historic) AS it
-WHERE p.event <> 'erased';
+WHERE s.event IS DISTINCT FROM 'erased'; -- nor is anybody concerned whose survivor was: their own erasure follows
 
 -- From here on each statement sees what staff had committed when the lock was granted.
 SELECT count(*) FROM (

@@ -98,7 +98,7 @@ func (c *Clinic) Look(Run) []Effect { return nil }
 // Act brings calendar and worklist up to date.
 func (c *Clinic) Act(run Run) []Effect {
 	d := &desk{Clinic: c, Run: run}
-	records := slices.DeleteFunc(run.persons(run.Changed), run.erased)
+	records := run.persons(run.Changed)
 	for _, p := range run.Changed {
 		if d.erased(p) {
 			d.forget(p)

@@ -117,7 +117,7 @@ type duty struct {
 // Look raises what a person must look at. It changes nobody, so it is done in any mode.
 func (m *Morgue) Look(run Run) []Effect {
 	d := &duty{Morgue: m, Run: run}
-	records := slices.DeleteFunc(run.persons(run.Changed), run.erased)
+	records := run.persons(run.Changed)
 	for _, p := range records {
 		if e := run.Known[p]; run.acts(p) {
 			d.restated(e, d.Cases[e.dying()])
@@ -189,7 +189,7 @@ func (m *Morgue) Act(run Run) []Effect {
 		d.reviewDeath(p)
 	}
 	for _, death := range m.deaths() {
-		if slices.Contains(records, death.Patient) && !d.erased(death.Patient) && d.Known[death.Patient].dying() != death && !d.Notices[death].Historic {
+		if slices.Contains(records, death.Patient) && d.Known[death.Patient].dying() != death && !d.Notices[death].Historic {
 			d.void(death, "retracted")
 		}
 	}

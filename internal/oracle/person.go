@@ -77,7 +77,8 @@ func (Run) last(chain []Patient, is func(Patient) bool) Patient {
 	return 0
 }
 
-// persons returns all records of those whom these records belong to, in order.
+// persons returns all records of those whom these records belong to, in order; none of the erased, nor of
+// those whose survivor is: they are erased with them.
 func (k Known) persons(of []Patient) []Patient {
 	ends, records := map[Patient]bool{}, map[Patient]bool{}
 	for _, p := range of {
@@ -91,5 +92,9 @@ func (k Known) persons(of []Patient) []Patient {
 			}
 		}
 	}
+	maps.DeleteFunc(records, func(p Patient, _ bool) bool {
+		chain := k.chain(p)
+		return k.erased(chain[len(chain)-1])
+	})
 	return slices.Sorted(maps.Keys(records))
 }

@@ -46,6 +46,17 @@ func TestTheTablesTell(t *testing.T) {
 			w.exportAs(exporting{Down: "parts"})
 			w.commitOpen()
 		},
+		"a person of two records erased behind a back-log that is cut": func(w *world) {
+			known(w, 1)
+			known(w, 2)
+			w.commit(merge(2, 1))
+			w.commit(decide(1, dead))
+			both(w)
+			w.commit(decide(1, certified(w)))
+			w.erasing(1)
+			w.commit(erase(1))
+			w.exportAs(exporting{Cut: true})
+		},
 		"dead on arrival": func(w *world) {
 			w.commit(register(1, Identity{}, dead))
 			w.book(1, false, 1, began+40*Day, Hour)
