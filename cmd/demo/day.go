@@ -62,7 +62,26 @@ func (w *world) liveDay(ctx context.Context, h hospital.Options, p *progress, r 
 	r.note("lived a day: %d registered, %d updated, %d died (%d certified later), %d corrected, %d retracted, %d merged; staff: %d arrived, %d cancelled, %d restored, %d booked",
 		lived.Registered, lived.Updated, lived.Died, lived.Certified, lived.Corrected, lived.Retracted, lived.Merged,
 		staff.Arrived, staff.Cancelled, staff.Restored, staff.Booked)
-	return w.exchangeAll(ctx, r)
+	if err := w.exchangeAll(ctx, r); err != nil {
+		return err
+	}
+	p.step("playing rare situations")
+	scenes, err := hospital.Play(ctx, w.conn, h, func(observe bool) error {
+		if observe {
+			return w.observeAll(ctx, r)
+		}
+		return w.exchangeAll(ctx, r)
+	})
+	if err != nil {
+		return err
+	}
+	for _, scene := range scenes {
+		r.scenes = append(r.scenes, scene.Name)
+		if !scene.Shown {
+			return fmt.Errorf("play %q: no consumer shows what follows from it", scene.Name)
+		}
+	}
+	return nil
 }
 
 // remember notes how things are before anything happens.

@@ -27,6 +27,7 @@ type report struct {
 	bytes     int64
 	exporting time.Duration
 	consumers map[string]*consumed
+	scenes    []string // each time that a rare situation was lived
 }
 
 type consumed struct {
@@ -82,6 +83,14 @@ func (r *report) print(out io.Writer, f *audit.Findings) {
 		if c := r.consumers[name]; c != nil {
 			fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", name, c.rows, rate(c.rows, c.importing), counts(c.effects))
 		}
+	}
+	fmt.Fprintln(w, "\nRARE SITUATIONS\tLIVED")
+	lived := map[string]int64{}
+	for _, scene := range r.scenes {
+		lived[scene]++
+	}
+	for _, name := range sortedKeys(lived) {
+		fmt.Fprintf(w, "%s\t%d\n", name, lived[name])
 	}
 	_ = w.Flush()
 	f.Print(out)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/exchange/store"
 	"waybill/exporter"
 	"waybill/importer"
 	"waybill/internal/audit"
@@ -24,6 +25,7 @@ type world struct {
 	exporter *exporter.Exporter
 	importer map[string]*importer.Importer
 	before   audit.Memory
+	place    *store.Place
 }
 
 // openWorld sets the brake so that a day's deaths pass and a flood would not.
@@ -42,15 +44,14 @@ func openWorld(ctx context.Context, opt options) (_ *world, err error) {
 			return nil, err
 		}
 	}
-	place, err := w.Place()
-	if err != nil {
+	if w.place, err = w.Place(); err != nil {
 		return nil, err
 	}
-	if w.exporter, err = w.Exporter(place); err != nil {
+	if w.exporter, err = w.Exporter(w.place); err != nil {
 		return nil, err
 	}
 	for _, name := range site.Consumers() {
-		if w.importer[name], err = w.Importer(name, place); err != nil {
+		if w.importer[name], err = w.Importer(name, w.place); err != nil {
 			return nil, err
 		}
 	}
@@ -65,17 +66,41 @@ func (w *world) verify(ctx context.Context) (*audit.Findings, error) {
 
 // exchangeAll is what cron does: one export, then one import per consumer.
 func (w *world) exchangeAll(ctx context.Context, r *report) error {
-	summary, err := w.exporter.Run(ctx)
-	if err != nil {
+	if err := w.export(ctx, r); err != nil {
 		return err
 	}
-	r.exported(summary)
 	for _, name := range site.Consumers() {
 		summary, err := w.importer[name].Run(ctx, importer.Options{})
 		if err != nil {
 			return err
 		}
 		r.imported(summary)
+	}
+	return nil
+}
+
+func (w *world) export(ctx context.Context, r *report) error {
+	summary, err := w.exporter.Run(ctx)
+	if err != nil {
+		return err
+	}
+	r.exported(summary)
+	return nil
+}
+
+// observeAll is an exchange while the consumers' mode is observe.
+func (w *world) observeAll(ctx context.Context, r *report) error {
+	if err := w.export(ctx, r); err != nil {
+		return err
+	}
+	for _, name := range site.Consumers() {
+		observer, err := w.Observer(name, w.place)
+		if err != nil {
+			return err
+		}
+		if _, err := observer.Run(ctx, importer.Options{}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

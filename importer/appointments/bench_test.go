@@ -11,7 +11,7 @@ func BenchmarkApply(b *testing.B) {
 				c := open(b)
 				c.BeginMany(200_000, deadEvery).Commit()
 				c.Exec(`INSERT INTO appointment (patient_id, kind, resource, starts_at, ends_at)
-					SELECT patient_id, 'imaging', patient_id::text, $1::timestamptz + n * interval '1 day', $1::timestamptz + interval '9 days'
+					SELECT patient_id, 'imaging', patient_id::text, $1::timestamptz + n * interval '1 day', $1::timestamptz + (n + 1) * interval '1 day'
 					FROM patient, generate_series(0, 1) n`, now)
 				batch := c.BeginAll()
 				b.StartTimer()

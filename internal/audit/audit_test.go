@@ -53,6 +53,7 @@ const (
 	moved     = `SELECT set_config('waybill.applying', 'on', false); UPDATE appointments.appointment SET starts_at = '2998-01-01';`
 	listed    = `INSERT INTO appointments.worklist (reason, appointment_id, patient_id, death_no, raised_at)
 		SELECT 'not_cancelled', id, patient_id, 1, now() FROM appointments.appointment;`
+	decided = `UPDATE appointments.kind SET post_mortem = true;`
 	dealt   = `UPDATE appointments.worklist SET resolved_at = now(), resolved_by = 'a person';`
 	settled = `UPDATE appointments.worklist SET resolved_at = now(), resolved_by = 'waybill';`
 )
@@ -104,6 +105,8 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		"one that a person dealt with":     {admitted + died, cases, booking + listed + dealt, audit.Options{}, nil},
 		"one dealt with for another death": {admitted + died, cases, booking + listed + dealt, audit.Options{Turned: turned}, []string{"is booked and on nobody's worklist"}},
 		"one that we settled":              {admitted + died, cases, booking + listed + settled, audit.Options{}, []string{"is booked and on nobody's worklist"}},
+		"a cancelled one that was to stay": {admitted + died, cases, booking + cancelled + decided, audit.Options{}, []string{"post-mortem appointment"}},
+		"one of a kind decided later":      {admitted + died, cases, booking + cancelled + listed + decided, audit.Options{}, nil},
 		"a cancelled booking of the alive": {admitted, "", booking + cancelled, audit.Options{}, []string{"is cancelled for a death"}},
 		"one that a person cancelled":      {admitted, "", booking + byPerson, audit.Options{}, nil},
 		"a booking that nobody moved":      {admitted, "", booking + moved, audit.Options{}, []string{"was changed by nobody"}},

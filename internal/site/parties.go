@@ -51,13 +51,22 @@ func (s *Site) Exporter(place exchange.Store) (*exporter.Exporter, error) {
 
 // Importer returns a consumer's, at work in this process.
 func (s *Site) Importer(name string, place importer.Store) (*importer.Importer, error) {
+	return s.importer(name, place, false)
+}
+
+// Observer returns the same importer while its mode is observe.
+func (s *Site) Observer(name string, place importer.Store) (*importer.Importer, error) {
+	return s.importer(name, place, true)
+}
+
+func (s *Site) importer(name string, place importer.Store, observe bool) (*importer.Importer, error) {
 	consumer, err := Consumer(name)
 	if err != nil {
 		return nil, err
 	}
 	return importer.New(importer.Config{
 		DatabaseURL: s.Services[name].URL, Store: place, Consumer: consumer, Instance: s.Name,
-		Spool: s.Spool(name), ActWithin: s.ActWithin, Brake: s.Brake, Release: s.Name,
+		Spool: s.Spool(name), ActWithin: s.ActWithin, Brake: s.Brake, Release: s.Name, Observe: observe,
 	})
 }
 
