@@ -38,6 +38,7 @@ func (c *intakeCommand) Run(ctx context.Context, env *environment) error {
 		if err := p.noteIntake(env); err != nil {
 			return err
 		}
+		env.noting.wellOnly = c.Approve != ""
 	}
 	in, err := p.inbox(env)
 	if err != nil {

@@ -40,6 +40,13 @@ func (row *serviceStatus) judgeIntake(s register.Status, settings *inbox.Setting
 	case s.Refused > 0:
 		row.set("broken", fault.Poison, plural(s.Refused, "file was", "files were")+" refused")
 		row.Next = inbox.RefusedHint(row.Service)
+	case len(s.Held) > 0:
+		first := inbox.HeldFault(row.Service, settings, s.Held[0])
+		row.set("HELD", fault.Held, first.Error())
+		row.Next, row.Since = fault.HintOf(first), &s.Held[0].At
+		if others := int64(len(s.Held) - 1); others > 0 {
+			row.addDetail(plural(others, "other file is", "other files are") + " held")
+		}
 	case s.Now.Sub(*s.LastRun) > grace:
 		row.late(s.LastRun.Add(grace), "no intake has run for "+ago(s.Now.Sub(*s.LastRun)))
 		row.Next = fmt.Sprintf("see whether the schedule of `waybill intake %s` runs, and how it ends", row.Service)
@@ -48,7 +55,10 @@ func (row *serviceStatus) judgeIntake(s register.Status, settings *inbox.Setting
 		row.Next = fmt.Sprintf("ask the partner; `waybill partner check %s` shows the whole folder", row.Service)
 	}
 	if s.Waiting > 0 {
-		row.addDetail(fmt.Sprintf("%s, the first since %s: %s", plural(s.Waiting, "file waits", "files wait"), when(*s.Oldest, row.zone), s.Why))
+		row.addDetail(fmt.Sprintf("%s, the first since %s", plural(s.Waiting, "file waits", "files wait"), when(*s.Oldest, row.zone)))
+		if s.Why != "" {
+			row.Detail += ": " + s.Why
+		}
 	}
 	if s.Missing > 0 {
 		row.addDetail(fmt.Sprintf("%s, the first is %d", plural(s.Missing, "number never came", "numbers never came"), *s.First))

@@ -2,6 +2,8 @@ package main_test
 
 import (
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -30,7 +32,29 @@ func TestStatusOfAnIntake(t *testing.T) {
 	s.do("intake", "ward")
 	s.says(s.do("status", "ward"), "1 number never came, the first is 2")
 	ward.refused()
+	ward.held()
 	ward.unreachable()
+}
+
+// held leaves files that the brake holds. One that the partner has taken back waits for nobody.
+func (p *sender) held() {
+	p.Helper()
+	p.configure(wardADT + "brake: 1\n")
+	p.leaveBatch(5, admission(7, "Paul", true), admission(8, "Quast", true))
+	p.fails(6, nil, "intake", "ward")
+	p.stuck(6, "HELD", "ward_0005.hl7", "2 died", "waybill intake ward --approve ward_0005.hl7@", "since")
+	if err := os.Remove(filepath.Join(p.place.Path, "ward_0005.hl7")); err != nil {
+		p.Fatal(err)
+	}
+	p.do("intake", "ward")
+	if out := p.do("status", "ward"); strings.Contains(out, "HELD") {
+		p.Errorf("the held file is gone, and status says\n%s", out)
+	}
+	p.leaveBatch(5, admission(7, "Paul", true), admission(8, "Quast", true))
+	p.fails(6, nil, "intake", "ward")
+	approve := regexp.MustCompile(`--approve (\S+)`).FindStringSubmatch(p.run(nil, "status", "ward").stdout)[1]
+	p.do("intake", "ward", "--approve", approve, "--reason", "asked the ward")
+	p.says(p.do("status", "ward"), "ok")
 }
 
 func (p *sender) stuck(code int, says ...string) {

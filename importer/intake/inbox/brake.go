@@ -54,7 +54,7 @@ func (in *Inbox) brake(ctx context.Context, tx pgx.Tx, entry register.File, resu
 	if approved, err := register.Approved(ctx, tx, in.Partner, entry); err != nil || approved {
 		return err
 	}
-	held := in.heldAs(register.Held{Name: entry.Name, SHA256: entry.SHA256, Effects: e})
+	held := in.Settings.heldAs(register.Held{Name: entry.Name, SHA256: entry.SHA256, Effects: e})
 	if in.trial != nil {
 		result.Warnings = append(result.Warnings, held.Error())
 		return nil
@@ -63,11 +63,11 @@ func (in *Inbox) brake(ctx context.Context, tx pgx.Tx, entry register.File, resu
 }
 
 // heldAs is nil for a file that is not held.
-func (in *Inbox) heldAs(h register.Held) *heldError {
+func (s *Settings) heldAs(h register.Held) *heldError {
 	if h.Name == "" {
 		return nil
 	}
-	return &heldError{h.Name, hex.EncodeToString(h.SHA256[:4]), *in.Settings.Brake, h.Effects}
+	return &heldError{h.Name, hex.EncodeToString(h.SHA256[:4]), *s.Brake, h.Effects}
 }
 
 // Approve lets a held file be taken, named as the hint names it: with the first digits of its hash, so

@@ -63,7 +63,7 @@ func (in *Inbox) Check(ctx context.Context) (f Findings, err error) {
 			return in.failed(err)
 		}
 		for i := range files {
-			if h := in.heldAs(held[files[i].Name]); h != nil && files[i].State == drop.Due {
+			if h := in.Settings.heldAs(held[files[i].Name]); h != nil && files[i].State == drop.Due {
 				files[i].State, files[i].Why = drop.Held, h.Error()
 			}
 		}

@@ -14,3 +14,8 @@ func ReadStatus(ctx context.Context, databaseURL, partner string, settings *Sett
 	}
 	return s, err
 }
+
+// HeldFault is the error with which a run ended that held the file.
+func HeldFault(partner string, settings *Settings, h register.Held) error {
+	return settings.heldAs(h).fault(partner)
+}

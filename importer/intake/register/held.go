@@ -3,6 +3,7 @@ package register
 import (
 	"context"
 	"encoding/hex"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -11,9 +12,10 @@ import (
 
 // Held is a file that waits for a person.
 type Held struct {
-	Name    string
-	SHA256  [32]byte
-	Effects map[string]int64
+	Name    string           `json:"name"`
+	SHA256  [32]byte         `json:"-"`
+	Effects map[string]int64 `json:"effects"`
+	At      time.Time        `json:"at"` // since when
 }
 
 // Hold notes that a file waits for a person, in place of an earlier one of its name.
@@ -25,19 +27,27 @@ func Hold(ctx context.Context, db DB, partner string, f File, effects map[string
 
 // HeldFiles returns a partner's files that wait for a person, by name.
 func HeldFiles(ctx context.Context, db DB, partner string) (map[string]Held, error) {
-	rows, err := db.Query(ctx, `SELECT name, sha256, effects FROM intake.held WHERE partner = $1`, partner)
+	list, err := held(ctx, db, partner, false)
+	byName := map[string]Held{}
+	for _, h := range list {
+		byName[h.Name] = h
+	}
+	return byName, err
+}
+
+// held lists the files that wait for a person, the oldest first; with seen, those that the last run still saw.
+func held(ctx context.Context, db DB, partner string, seen bool) ([]Held, error) {
+	rows, err := db.Query(ctx, `SELECT name, sha256, effects, held_at FROM intake.held h
+		WHERE partner = $1 AND (NOT $2 OR EXISTS (SELECT FROM intake.sighting s WHERE s.partner = h.partner AND s.name = h.name)) ORDER BY held_at, name`, partner, seen)
 	if err != nil {
 		return nil, err
 	}
-	held := map[string]Held{}
-	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (h Held, err error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (h Held, err error) {
 		var sha []byte
-		err = row.Scan(&h.Name, &sha, &h.Effects)
+		err = row.Scan(&h.Name, &sha, &h.Effects, &h.At)
 		copy(h.SHA256[:], sha)
-		held[h.Name] = h
 		return h, err
 	})
-	return held, err
 }
 
 // Approve keeps a person's word that a held file may be taken, with exactly these bytes.

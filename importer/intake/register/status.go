@@ -14,7 +14,8 @@ import (
 type Status struct {
 	TakenAt *time.Time `json:"taken_at,omitempty"` // when a file was last taken
 	LastRun *time.Time `json:"last_run,omitempty"`
-	// Waiting counts the files that the last run saw and left; the next two are of the one that was seen first.
+	Held    []Held     `json:"held,omitempty"` // that the last run still saw
+	// Waiting counts the other files that the last run saw and left; the next two are of the one that was seen first.
 	Waiting int64      `json:"waiting"`
 	Oldest  *time.Time `json:"oldest,omitempty"`
 	Why     string     `json:"why,omitempty"`
@@ -50,7 +51,8 @@ func ReadStatus(ctx context.Context, databaseURL, partner string) (s Status, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	err = conn.QueryRow(ctx, `
-		WITH seen AS (SELECT * FROM intake.sighting WHERE partner = $1),
+		WITH seen AS (SELECT * FROM intake.sighting s WHERE partner = $1
+		    AND NOT EXISTS (SELECT FROM intake.held h WHERE h.partner = s.partner AND h.name = s.name)),
 		missed AS (SELECT count(*), min(ordinal) FROM intake.missing WHERE partner = $1),
 		aside AS (SELECT count(*) FILTER (WHERE NOT record) AS files, count(*) FILTER (WHERE record) AS records
 		    FROM intake.quarantine WHERE partner = $1 AND status = 'open')
@@ -59,6 +61,9 @@ func ReadStatus(ctx context.Context, databaseURL, partner string) (s Status, err
 		    missed.count, missed.min, aside.files, aside.records, clock_timestamp()
 		FROM missed, aside`, partner, Work(partner)).
 		Scan(&s.TakenAt, &s.LastRun, &s.Waiting, &s.Oldest, &s.Why, &s.Missing, &s.First, &s.Refused, &s.Records, &s.Now)
+	if err == nil {
+		s.Held, err = held(ctx, conn, partner, true)
+	}
 	if err != nil {
 		return s, fault.Database("read", "register of "+partner, err)
 	}
