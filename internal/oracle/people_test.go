@@ -7,7 +7,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/exporter/patients"
 	. "waybill/internal/oracle"
+	"waybill/internal/pg/pgtest"
 )
 
 // change is a statement of the patients service's program.
@@ -48,6 +50,46 @@ func (w *world) commit(changes ...change) {
 		w.Fatal(err)
 	}
 	w.agreeOnEvents()
+}
+
+// unwatched makes changes while capture is off, as a restore of data with --disable-triggers does, and has
+// it repaired.
+func (w *world) unwatched(changes ...change) {
+	w.Helper()
+	config, err := pgx.ParseConfig(w.urls["patients"])
+	if err != nil {
+		w.Fatal(err)
+	}
+	conn, err := pgx.Connect(w.ctx, pgtest.Server(w.h).SuperURL(config.Database))
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer conn.Close(w.ctx)
+	do := func(sql string, args ...any) {
+		if _, err := conn.Exec(w.ctx, sql, args...); err != nil {
+			w.Fatalf("%s: %v", sql, err)
+		}
+	}
+	for _, table := range []string{"patient", "identifier", "alias"} {
+		do(`ALTER TABLE patients.` + table + ` DISABLE TRIGGER ALL`)
+	}
+	for _, c := range changes {
+		w.said("w.unwatched(%s)", c.said)
+		c.model(w.registry)
+		c.sql(do)
+	}
+	for _, table := range []string{"patient", "identifier", "alias"} {
+		do(`ALTER TABLE patients.` + table + ` ENABLE TRIGGER ALL`) // not ALWAYS, as they were
+	}
+	if _, err := w.exporter().Run(w.ctx); err == nil {
+		w.Fatal("it exports while capture is off")
+	}
+	if _, err := patients.Capture(w.ctx, w.urls["patients"], true); err != nil {
+		w.Fatal(err)
+	}
+	w.registry.Begin()
+	w.registry.Commit()
+	w.witness.look(w.registry, w.now)
 }
 
 // opened is a transaction that is not committed yet.

@@ -127,6 +127,13 @@ func TestTheTablesTell(t *testing.T) {
 			w.receive(Death{Patient: 1, No: 1})
 			w.restore()
 		},
+		"what happened while capture was off": func(w *world) {
+			known(w, 1)
+			known(w, 2)
+			w.commit(decide(2, certified(w)))
+			both(w)
+			w.unwatched(write(1, certified(w)), write(2, alive), register(3, Identity{}, certified(w)))
+		},
 		"void and dead again in batches of one transaction": func(w *world) {
 			known(w, 1)
 			w.commit(decide(1, dead))

@@ -40,6 +40,8 @@ func (w *world) befall(ctx context.Context, m mishap) error {
 		return w.shoot(ctx, m.service)
 	case leftOpen:
 		return w.forget(ctx, m)
+	case captureOff:
+		return w.unwatched(ctx)
 	case backedUp, restored:
 		return w.rollback(ctx, m)
 	case clockStepped:

@@ -26,9 +26,10 @@ const (
 	baseStopped  kind = "stop base"   // PostgreSQL stopped in the manner immediate
 	backendShot  kind = "kill backend"
 	clockStepped kind = "step clock"
-	leftOpen     kind = "leave open" // a clerk's transaction, on cases or appointments
-	backedUp     kind = "back up"    // the patients database
-	restored     kind = "restore"    // that backup, and a new generation
+	leftOpen     kind = "leave open"  // a clerk's transaction, on cases or appointments
+	captureOff   kind = "capture off" // while people are changed, and repaired
+	backedUp     kind = "back up"     // the patients database
+	restored     kind = "restore"     // that backup, and a new generation
 )
 
 // mishap is one thing going wrong.
@@ -59,6 +60,7 @@ var weights = []choice{
 	{backendShot, 4},
 	{clockStepped, 4},
 	{leftOpen, 8},
+	{captureOff, 2},
 }
 
 type choice struct {
@@ -170,6 +172,8 @@ func (m mishap) String() string {
 			what = "appointments"
 		}
 		return fmt.Sprintf("%s a clerk's transaction on %s for %s", m.kind, what, (2 * m.lasts).Round(time.Millisecond))
+	case captureOff:
+		return string(m.kind) + ", changes, and a repair"
 	case backedUp, restored:
 		return string(m.kind) + " the patients database"
 	case storeKilled:
