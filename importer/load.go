@@ -254,7 +254,7 @@ func (l *load) project(ctx context.Context) error {
 			return err
 		}
 	}
-	if l.mode.resync != nil {
+	if m := l.batch.manifest(); l.mode.resync != nil || m.Kind == schemas.Snapshot && m.Generation > l.checkpoint.generation {
 		if _, err := l.tx.Exec(ctx, unheard); err != nil {
 			return err
 		}

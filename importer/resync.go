@@ -93,8 +93,8 @@ func doubt(same string) string {
 		  AND NOT EXISTS (SELECT FROM staging s WHERE s.patient_id = p.patient_id AND %s AND (s.event = 'erased') = (p.event = 'erased'))`, same)
 }
 
-// unheard forgets when deaths became known that the snapshot knows nothing of: the real one may have the
-// same number.
+// unheard forgets when deaths became known that the snapshot knows nothing of, as after a forgery and where
+// a generation begins: the real one may have the same number, and nothing decided about such a death counts.
 const unheard = `
 	DELETE FROM notice n USING changed JOIN patient p USING (patient_id)
 	WHERE n.patient_id = p.patient_id AND (p.death_status NOT IN ('informal', 'formal') OR n.death_no > p.death_no)`

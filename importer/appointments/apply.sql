@@ -167,7 +167,8 @@ WITH before_them AS NOT MATERIALIZED (
     SELECT l.appointment_id, l.reason, o.person, l.resolved_by, p.death_no = l.death_no AS stands
     FROM worklist l JOIN patient p USING (patient_id) JOIN member o USING (patient_id) JOIN concerned k USING (patient_id)
     WHERE p.death_status IN ('informal', 'formal') AND l.reason NOT IN ('not_restored', 'rebooked')
-      AND (k.historic OR l.detail IS DISTINCT FROM 'historic' OR coalesce(l.resolved_by, 'waybill') <> 'waybill'))
+      AND (k.historic OR l.detail IS DISTINCT FROM 'historic' OR coalesce(l.resolved_by, 'waybill') <> 'waybill')
+      AND EXISTS (SELECT FROM notice n WHERE (n.patient_id, n.death_no) = (l.patient_id, l.death_no))) -- else of a lost past
 SELECT a.id, a.patient_id, k.death_of, k.death_no,
        CASE WHEN k.historic THEN 'historic'
             WHEN a.starts_at < it.since THEN 'running'

@@ -168,6 +168,19 @@ func TestRules(t *testing.T) {
 			[]string{"identity 1 1"},
 		},
 		{
+			"a body that arrives where a person kept the case of a retracted death open",
+			func(m mortuary) effects {
+				m.Apply(one.Dead(1, at))
+				m.Apply(one.Alive(1))
+				m.Exec(`UPDATE case_file SET state = 'expected'`)
+				m.receive(1, 1)
+				return nil
+			},
+			nil,
+			[]string{"1 1 received retracted"},
+			[]string{"identity 1 1"},
+		},
+		{
 			"an alert that a person resolved stays resolved",
 			func(m mortuary) effects {
 				m.Apply(one.Dead(1, at))

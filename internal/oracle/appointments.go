@@ -240,7 +240,8 @@ func (d *desk) listed(n int, p Patient, seen bool) bool {
 // keptBefore reports whether a person has decided about the appointment for an earlier death.
 func (d *desk) keptBefore(n int, p Patient) bool {
 	for item, outcome := range d.Worklist {
-		if item.Appointment == n && item.ofTheDead() && outcome.Resolved == person && d.samePerson(item.Patient, p) && d.Known[item.Patient].Dead() {
+		_, known := d.Notices[item.Death]
+		if item.Appointment == n && item.ofTheDead() && outcome.Resolved == person && d.samePerson(item.Patient, p) && d.Known[item.Patient].Dead() && known {
 			return true
 		}
 	}

@@ -234,6 +234,12 @@ func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, e
 			effects = append(effects, Effect{Kind: "vanished", Death: e.Death()})
 		}
 	}
+	if b.Kind == "snapshot" && b.Generation > c.generation { // of deaths of a lost past nothing counts
+		maps.DeleteFunc(c.Notices, func(d Death, _ Notice) bool {
+			known := c.Known[d.Patient]
+			return changed[d.Patient] && (!known.Dead() || d.No > known.Death().No)
+		})
+	}
 	for p := range changed {
 		if c.Known.erased(p) {
 			effects = append(effects, Effect{Kind: erased, Death: Death{p, 0}})

@@ -373,9 +373,18 @@ func (d *duty) raise(kind string, death Death) {
 	d.did(kind, death)
 }
 
-// Receive tags a body.
-func (m *Morgue) Receive(death Death, now Minute) {
+// Receive tags a body, and asks after one whose death does not stand.
+func (m *Morgue) Receive(death Death, now Minute, known Known) {
 	m.Cases[death].State, m.Cases[death].received = "received", now
+	e, ok := known[death.Patient]
+	if !ok || e.Kind == erased || e.Dead() && e.Death() == death {
+		return
+	}
+	if !slices.ContainsFunc(m.Alerts, func(a Alert) bool {
+		return a.Kind == "identity" && a.Death == death && (a.Resolved == "" || !a.outdated)
+	}) {
+		m.Alerts = append(m.Alerts, Alert{Kind: "identity", Death: death})
+	}
 }
 
 // Release lets a body go, and reports whether that may be: not while its identity is in question.

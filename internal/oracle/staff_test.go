@@ -87,7 +87,7 @@ func (w *world) receive(d Death) {
 	w.Helper()
 	w.said("w.receive(%#v)", d)
 	w.tags++
-	w.morgue().Receive(d, Minute(time.Since(base)/time.Minute)+1) // by the database's clock, as staff do
+	w.morgue().Receive(d, Minute(time.Since(base)/time.Minute)+1, w.model["morgue"].Known) // by the database's clock, as staff do
 	w.exec("morgue", `CALL receive($1, $2, 'person')`, w.caseID(d), some(w.tags))
 }
 

@@ -184,6 +184,25 @@ END $$;
 -- +goose StatementEnd
 CREATE TRIGGER case_file_opened BEFORE INSERT ON case_file FOR EACH ROW WHEN (NOT applying()) EXECUTE FUNCTION mark_opened();
 
+-- A body may arrive for a death that no longer stands, at a case that a person kept open or opened anew.
+-- As its owner: staff need no right to the projection.
+-- +goose StatementBegin
+CREATE FUNCTION ask_after() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO alert (kind, patient_id, death_no, case_id, raised_at)
+    SELECT 'identity', p.patient_id, NEW.death_no, NEW.id, clock_timestamp() FROM patient p
+    WHERE p.patient_id = NEW.patient_id AND p.event <> 'erased'
+      AND (p.death_status NOT IN ('informal', 'formal') OR p.death_no <> NEW.death_no)
+      AND NOT EXISTS (SELECT FROM alert a WHERE (a.kind, a.patient_id, a.death_no) = ('identity', NEW.patient_id, NEW.death_no) AND NOT a.outdated)
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+REVOKE EXECUTE ON FUNCTION ask_after FROM PUBLIC;
+CREATE TRIGGER ask_after AFTER UPDATE OF state ON case_file
+FOR EACH ROW WHEN (NEW.state = 'received' AND OLD.state <> 'received') EXECUTE FUNCTION ask_after();
+
 -- Where bodies went, other than from notice to reception to release. Append only.
 CREATE TABLE trail (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -296,4 +315,4 @@ DROP PROCEDURE release;
 DROP PROCEDURE receive;
 DROP VIEW open_case;
 DROP TABLE trail, alert, case_file;
-DROP FUNCTION mark_touched, mark_opened, facts, name_toucher, name_key, name_sound, name_letters;
+DROP FUNCTION mark_touched, mark_opened, ask_after, facts, name_toucher, name_key, name_sound, name_letters;
