@@ -211,14 +211,16 @@ var (
 	spaces   = regexp.MustCompile(`[ \t]+`)
 	duration = regexp.MustCompile(`(?m) [0-9.]+(µs|ms|s)$`)
 	window   = regexp.MustCompile(`[0-9-]+ [0-9:]+Z – ([0-9-]+ )?[0-9:]+Z`)
+	digits   = regexp.MustCompile(`@[0-9a-f]{8}\b`)
 	fileSize = regexp.MustCompile(`[0-9.]+ (B|KiB|MiB)`)
 )
 
-// normalised leaves out what differs from run to run: durations and times, the sizes of
-// compressed files, and the widths of columns that hold them.
+// normalised leaves out what differs from run to run: durations and times, how hashes begin, the
+// sizes of compressed files, and the widths of columns that hold them.
 func normalised(output string) string {
 	output = spaces.ReplaceAllString(output, " ")
 	output = duration.ReplaceAllString(output, " TOOK")
 	output = window.ReplaceAllString(output, "WINDOW")
+	output = digits.ReplaceAllString(output, "@DIGITS")
 	return fileSize.ReplaceAllString(output, "SIZE")
 }

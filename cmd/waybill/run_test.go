@@ -206,7 +206,7 @@ func (r *running) agreed() {
 	deadline := time.Now().Add(90 * time.Second)
 	for {
 		result := r.run(nil, "reconcile")
-		if result.code == 0 && strings.Contains(r.do("status", "--json"), `"state": "ok"`) {
+		if status := r.run(nil, "status", "--json"); result.code == 0 && status.code == 0 && strings.Contains(status.stdout, `"state": "ok"`) {
 			return
 		}
 		if time.Now().After(deadline) {
