@@ -168,7 +168,7 @@ func (j *judge) recorded(ctx context.Context) (events []event, snapshots []int64
 
 // reconcile compares every row of source, log and consumers.
 func (j *judge) reconcile(ctx context.Context, place exchange.Store) error {
-	folder, err := spool.Open(j.Spool("judge"), "reconcile")
+	folder, err := spool.Open(j.Spool(site.Patients), "reconcile")
 	if err != nil {
 		return err
 	}
