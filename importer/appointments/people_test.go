@@ -138,6 +138,16 @@ func TestTheDeadWhoCome(t *testing.T) {
 		c.set(1, "fulfilled")
 		c.expect(t, []string{"1 fulfilled -"}, []string{"booked_after_death 1 1 1 -", "seen_after_death 1 1 1 -"})
 	})
+	for name, in := range map[string]time.Duration{"late, of this morning": -hour, "late, of before the death": -5 * hour} {
+		t.Run(name, func(t *testing.T) {
+			c := open(t)
+			c.book(1, 1, "imaging", in)
+			c.Apply(one.DeadWithin(1, "day", now.Add(-4*hour), now.Add(hour)))
+			c.set(1, "arrived")
+			same(t, "urgent", c.Rows(`SELECT reason FROM worklist WHERE urgent AND resolved_at IS NULL`), []string{"seen_after_death"})
+			c.Settled()
+		})
+	}
 }
 
 // TestNotRestoredAndDeadAgain: nobody is asked to book for the dead; the question comes back with the

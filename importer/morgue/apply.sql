@@ -24,7 +24,7 @@ CREATE TEMP TABLE IF NOT EXISTS concerned (
     conflict     boolean NOT NULL, -- dead, and merged into one that is not known to be dead
     future       boolean NOT NULL, -- dead by a death that begins, it is said, on a day after its notice
     stated       jsonb,            -- the facts of the dead, as their record has them
-    counts       jsonb             -- the same of the record whose death counts
+    counts       jsonb             -- those of the record whose death counts
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS due (
     kind       text NOT NULL,
@@ -95,7 +95,7 @@ SELECT p.patient_id, p.death_no, m.death_of,
        it.dead AND m.death_of = p.patient_id AND NOT it.person_dead,
        it.dead AND m.death_of = p.patient_id AND coalesce((d.death_earliest AT TIME ZONE run.zone)::date > (n.noticed_at AT TIME ZONE run.zone)::date, false),
        CASE WHEN it.dead THEN facts(to_jsonb(p)) END,
-       CASE WHEN it.dead THEN facts(to_jsonb(d)) END
+       facts(to_jsonb(d))
 FROM run CROSS JOIN member m
 JOIN patient p USING (patient_id)
 LEFT JOIN patient s ON s.patient_id = m.person
@@ -130,17 +130,21 @@ WHERE survivor.verdict IN ('open', 'keep') AND retired.death_of = survivor.patie
 -- What the patients service states otherwise than before of facts that people rely on: who a body in
 -- custody is, and what was edited by hand. No alert where it states what a person wrote. Of a body
 -- under a retired record, the record whose death counts is compared; that it became another has an
--- alert of its own.
+-- alert of its own, again when the chain of merges grows. It is the body that counts, be its case that
+-- of an earlier death; of one that came before any notice, what a person wrote is compared.
 WITH said AS (
-    SELECT c.id, c.patient_id, c.death_no, c.edited, c.state, it.*, facts(to_jsonb(c)) AS present,
-           CASE WHEN c.stated_of = it.source_of THEN c.stated ELSE it.source END AS before
-    FROM concerned k JOIN case_file c USING (patient_id, death_no)
+    SELECT c.id, c.patient_id, c.death_no, c.edited, c.state, c.stated_of, it.*, facts(to_jsonb(c)) AS present,
+           CASE WHEN c.stated_of IS NULL THEN facts(to_jsonb(c)) WHEN c.stated_of = it.source_of THEN c.stated ELSE it.source END AS before
+    FROM concerned k JOIN case_file c USING (patient_id)
     CROSS JOIN LATERAL (
         SELECT CASE WHEN it.here THEN k.counts ELSE k.stated END AS source,
                CASE WHEN it.here THEN k.death_of ELSE k.patient_id END AS source_of,
                it.here
         FROM (SELECT c.state IN ('received', 'released') AS here) AS it) AS it
-    WHERE k.stated IS NOT NULL AND (c.state <> 'void' OR c.voided_by = 'waybill' AND k.verdict = 'open') AND (c.stated, c.stated_of) IS DISTINCT FROM (it.source, it.source_of)),
+    WHERE it.source IS NOT NULL AND (it.here OR c.death_no = k.death_no AND (c.state <> 'void' OR c.voided_by = 'waybill' AND k.verdict = 'open'))
+      AND (c.stated, c.stated_of) IS DISTINCT FROM (it.source, it.source_of)),
+moved AS (
+    UPDATE alert a SET outdated = true FROM said s WHERE (a.kind, a.case_id) = ('merged_in_custody', s.id) AND s.stated_of <> s.source_of),
 noted AS (
     UPDATE case_file c SET stated = s.source, stated_of = s.source_of FROM said s WHERE c.id = s.id),
 raised AS (
@@ -157,20 +161,20 @@ INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
 
 INSERT INTO due (kind, patient_id, death_no, case_id, urgent, lasting)
-SELECT 'identity', c.patient_id, c.death_no, c.id, true, k.verdict = 'void'
+SELECT 'identity', c.patient_id, c.death_no, c.id, true, k.death_of IS NULL
 FROM case_file c JOIN concerned k USING (patient_id)
 WHERE c.state IN ('received', 'released') AND (k.verdict = 'void' OR c.death_no <> k.death_no)
 UNION ALL
 SELECT 'merged_in_custody', c.patient_id, c.death_no, c.id, true, true
-FROM case_file c JOIN concerned k USING (patient_id, death_no)
-WHERE c.state IN ('received', 'released') AND k.stated IS NOT NULL AND k.death_of <> k.patient_id
+FROM case_file c JOIN concerned k USING (patient_id)
+WHERE c.state IN ('received', 'released') AND k.death_of <> k.patient_id
 UNION ALL
 SELECT CASE WHEN it.future THEN 'future_death' ELSE 'merge_conflict' END, k.patient_id, k.death_no, c.id,
        it.future OR coalesce(c.state IN ('received', 'released'), false), true
 FROM concerned k LEFT JOIN case_file c USING (patient_id, death_no) CROSS JOIN (VALUES (true), (false)) AS it (future)
 WHERE CASE WHEN it.future THEN k.future ELSE k.conflict END;
 
--- An alert that a person resolved settles the state that it was about, until that is another.
+-- An alert that a person resolved settles the state that there was when they did, until that is another.
 WITH raised AS (
     INSERT INTO alert (kind, patient_id, death_no, case_id, urgent, raised_at)
     SELECT due.kind, due.patient_id, due.death_no, due.case_id, due.urgent, run.now FROM due, run
@@ -183,11 +187,11 @@ WITH raised AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
 
-UPDATE alert a SET outdated = true
+UPDATE alert a SET outdated = NOT a.outdated
 FROM concerned k
-WHERE a.patient_id = k.patient_id AND NOT a.outdated
+WHERE a.patient_id = k.patient_id AND (NOT a.outdated OR a.resolved_at IS NULL)
   AND a.kind IN ('identity', 'merged_in_custody', 'merge_conflict', 'future_death')
-  AND NOT EXISTS (SELECT FROM due WHERE (due.kind, due.patient_id, due.death_no) = (a.kind, a.patient_id, a.death_no) AND due.lasting);
+  AND a.outdated = EXISTS (SELECT FROM due WHERE (due.kind, due.patient_id, due.death_no) = (a.kind, a.patient_id, a.death_no) AND due.lasting);
 
 WITH raised AS (
     INSERT INTO alert (kind, patient_id, death_no, case_id, urgent, raised_at)

@@ -132,6 +132,11 @@ func TestWhoTouchedACase(t *testing.T) {
 	same(t, "after an edit of facts", touched(), []string{"t t -"})
 	m.Exec(`UPDATE case_file SET state = 'void'`)
 	same(t, "after a person's voiding", touched(), []string{"t t t"})
+	for range 2 {
+		m.Exec(`UPDATE case_file SET state = 'expected'`)
+		m.Exec(`UPDATE case_file SET state = 'void', voided_by = 'doctor', void_reason = 'not here'`)
+		same(t, "after one that names somebody", m.Rows(`SELECT voided_by, void_reason FROM case_file`), []string{"doctor not here"})
+	}
 }
 
 func TestIncompleteIdentification(t *testing.T) {
@@ -294,6 +299,22 @@ func TestReassign(t *testing.T) {
 		same(t, "bodies", bodies(m), []string{"001 1 void - - reassigned", "002 1 received tag of 1 porter -"})
 		same(t, "alerts", m.alerts(), nil)
 		m.Settled()
+	})
+	t.Run("from one erased", func(t *testing.T) {
+		m := open(t)
+		m.Apply(one.DeadOn(1, noon), two.DeadOn(1, noon))
+		m.receive(1, 1)
+		m.Apply(consumertest.State{ID: one.ID, Event: "erased", DeathStatus: "none", Identifiers: "[]"})
+		m.Exec(`CALL reassign(1, 2, 'kim')`)
+		same(t, "bodies", m.Rows(`SELECT state, tag, family_name IS NULL FROM case_file ORDER BY id`), []string{"void - t", "received tag of 1 f"})
+		m.Settled()
+	})
+	t.Run("to one merged into a record that may be alive", func(t *testing.T) {
+		m := open(t)
+		m.Exec(`CALL take_in('tag 7', 'kim', NULL)`)
+		m.Apply(one.DeadOn(1, noon).Into(2))
+		m.Exec(`CALL reassign(1, 2, 'kim')`)
+		refused(t, m.Staff(), "has an open alert", `CALL release(2, 'kim')`)
 	})
 	t.Run("taken in without a notice", func(t *testing.T) {
 		m := open(t)

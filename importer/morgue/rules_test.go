@@ -213,7 +213,7 @@ func TestRules(t *testing.T) {
 				return m.Apply(one.Named("Other", "Name").Alive(1))
 			},
 			nil,
-			[]string{"1 1 expected retracted"},
+			[]string{"1 1 expected -"},
 			nil,
 		},
 		{

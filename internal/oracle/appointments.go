@@ -508,7 +508,8 @@ func (c *Clinic) watch(n int, was Appointment) {
 	switch rewritten := was.live() && was.Patient == a.Patient && was.Start == a.Start; {
 	case !v.dead || a.PostMortem:
 		return
-	case (a.Status == "arrived" || a.Status == "fulfilled") && a.Start >= v.seen:
+	case a.Status == "arrived" && was.Status != "arrived" && was.Patient == a.Patient,
+		(a.Status == "arrived" || a.Status == "fulfilled") && a.Start >= v.seen:
 		item.Reason = "seen_after_death"
 	case a.live() && a.Start >= v.from && !rewritten:
 		item.Reason = "booked_after_death"

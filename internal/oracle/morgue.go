@@ -118,9 +118,9 @@ type duty struct {
 func (m *Morgue) Look(run Run) []Effect {
 	d := &duty{Morgue: m, Run: run}
 	records := run.persons(run.Changed)
-	for _, p := range records {
-		if e := run.Known[p]; run.acts(p) {
-			d.restated(e, d.Cases[e.dying()])
+	for _, death := range d.deaths() {
+		if c := d.Cases[death]; slices.Contains(records, death.Patient) && (c.inCustody() || run.acts(death.Patient) && death == run.Known[death.Patient].dying()) {
+			d.restated(death, c)
 		}
 	}
 	due := d.due(records)
@@ -129,8 +129,8 @@ func (m *Morgue) Look(run Run) []Effect {
 	}
 	for i, a := range d.Alerts {
 		lasting := slices.ContainsFunc(due, func(q question) bool { return q.kind == a.Kind && q.death == a.Death && q.lasting })
-		if slices.Contains(records, a.Patient) && !lasting {
-			d.Alerts[i].outdated = true
+		if slices.Contains(records, a.Patient) && (a.Resolved == "" || !lasting) {
+			d.Alerts[i].outdated = !lasting
 		}
 	}
 	for _, p := range run.Changed {
@@ -163,9 +163,6 @@ func (d *duty) due(records []Patient) (due []question) {
 		if !d.Known[p].Dead() {
 			continue
 		}
-		if whose != p && d.Cases[death].inCustody() {
-			due = append(due, question{"merged_in_custody", death, true})
-		}
 		if whose == p && !d.personDead(p) {
 			due = append(due, question{"merge_conflict", death, true})
 		}
@@ -174,8 +171,15 @@ func (d *duty) due(records []Patient) (due []question) {
 		}
 	}
 	for _, death := range d.deaths() {
-		if slices.Contains(records, death.Patient) && d.Known[death.Patient].dying() != death && d.Cases[death].inCustody() {
-			due = append(due, question{"identity", death, !d.Known[death.Patient].Dead()})
+		if !slices.Contains(records, death.Patient) || !d.Cases[death].inCustody() {
+			continue
+		}
+		_, whose := d.standing(death.Patient)
+		if d.Known[death.Patient].dying() != death {
+			due = append(due, question{"identity", death, whose == 0})
+		}
+		if whose != 0 && whose != death.Patient {
+			due = append(due, question{"merged_in_custody", death, true})
 		}
 	}
 	return due
@@ -281,23 +285,27 @@ func (d *duty) open(e Event, c *Case) {
 
 // source is the record that a case's facts come from: its own, and of a body in custody the one whose
 // death counts.
-func (d *duty) source(e Event, c *Case) Event {
-	if _, whose := d.standing(e.Patient); c.inCustody() {
+func (d *duty) source(p Patient, c *Case) Event {
+	if _, whose := d.standing(p); c.inCustody() {
 		return d.Known[whose]
 	}
-	return e
+	return d.Known[p]
 }
 
 // restated notes what the source states of a case, and raises alerts where that is otherwise than before
 // and than what people rely on.
-func (d *duty) restated(e Event, c *Case) {
-	if c == nil || c.State == "void" && (c.VoidedBy != waybill || !d.reopens(e)) {
+func (d *duty) restated(death Death, c *Case) {
+	if c == nil || c.State == "void" && (c.VoidedBy != waybill || !d.reopens(d.Known[death.Patient])) {
 		return
 	}
-	source := d.source(e, c)
+	source := d.source(death.Patient, c)
+	if source.Patient == 0 {
+		return // nobody's death
+	}
 	now, before := factsOf(source.Identity, source.Fate), c.stated
 	if c.statedOf != source.Patient {
 		before = now
+		d.outdate(death)
 	}
 	c.stated, c.statedOf = now, source.Patient
 	otherwise := func(name string) bool {
@@ -310,10 +318,19 @@ func (d *duty) restated(e Event, c *Case) {
 		return c.inCustody() && !slices.Contains(fate, name)
 	}
 	if slices.ContainsFunc(fate, otherwise) && c.State != "released" {
-		d.raise("death_changed", e.Death())
+		d.raise("death_changed", death)
 	}
 	if slices.ContainsFunc(identity, otherwise) {
-		d.raise("identity_changed", e.Death())
+		d.raise("identity_changed", death)
+	}
+}
+
+// outdate has what a person settled about a merge be settled no more: the merges have changed.
+func (d *duty) outdate(death Death) {
+	for i, a := range d.Alerts {
+		if a.Kind == "merged_in_custody" && a.Death == death {
+			d.Alerts[i].outdated = true
+		}
 	}
 }
 
@@ -328,7 +345,7 @@ func (d *duty) follow(e Event, c *Case) {
 	if c == nil || c.State == "void" || c.State == "released" {
 		return
 	}
-	source := d.source(e, c)
+	source := d.source(e.Patient, c)
 	names := fate
 	if c.State == "expected" {
 		names = slices.Concat(fate, identity)
@@ -417,7 +434,7 @@ func (m *Morgue) Void(death Death) {
 // Reopen has a person open a file that was void.
 func (m *Morgue) Reopen(death Death) {
 	c := m.Cases[death]
-	c.State, c.kept = "expected", true
+	c.State, c.VoidedBy, c.VoidReason, c.kept = "expected", "", "", true
 }
 
 // Resolve has a person settle an alert.

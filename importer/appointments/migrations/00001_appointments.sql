@@ -124,15 +124,17 @@ END $$;
 CREATE TRIGGER appointment_touched BEFORE UPDATE ON appointment FOR EACH ROW EXECUTE FUNCTION mark_touched();
 
 -- Puts what a person books for the dead, restores or moves to them, on the worklist at once, and those
--- of the dead who come. Every write takes the lock, cancellations too: an importer then waits for the
+-- of the dead who come, however late. Every write takes the lock, cancellations too: an importer then waits for the
 -- person, and cancels or lists what they left. A row that is only rewritten is not booked again.
 -- +goose StatementBegin
 CREATE FUNCTION watch_the_dead() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     rewritten uuid[];
+    came      uuid[];
 BEGIN
     IF TG_OP = 'UPDATE' THEN
+        came := ARRAY(SELECT w.id FROM written w JOIN was o USING (id, patient_id) WHERE w.status = 'arrived' AND o.status <> 'arrived');
         rewritten := ARRAY(SELECT w.id FROM written w JOIN was o USING (id, patient_id, kind, starts_at)
                            WHERE o.status IN ('booked', 'arrived'));
     END IF;
@@ -151,7 +153,7 @@ BEGIN
     SELECT it.reason, w.id, v.death_of, v.death_no, clock_timestamp()
     FROM written w JOIN vital v USING (patient_id) JOIN kind k ON k.code = w.kind
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN w.status IN ('arrived', 'fulfilled') AND w.starts_at >= least(v.death_latest, v.known_at) THEN 'seen_after_death'
+        SELECT CASE WHEN w.id = ANY (came) OR w.status IN ('arrived', 'fulfilled') AND w.starts_at >= least(v.death_latest, v.known_at) THEN 'seen_after_death'
                     WHEN w.status IN ('booked', 'arrived') AND w.starts_at >= least(v.death_earliest, v.known_at)
                      AND NOT EXISTS (SELECT FROM unnest(rewritten) AS r (id) WHERE r.id = w.id) THEN 'booked_after_death' END AS reason) AS it
     WHERE v.dead AND NOT k.post_mortem AND it.reason IS NOT NULL

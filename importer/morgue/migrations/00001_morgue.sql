@@ -83,7 +83,8 @@ CREATE TABLE case_file (
     received_by      text,
     released_at      timestamptz,
     released_by      text,
-    -- Kept when a person opens a void case again: it tells later runs to leave that case alone.
+    -- Kept when a person opens a void case again, by whom and why is not: it tells later runs to leave
+    -- that case alone.
     voided_at        timestamptz CHECK (state <> 'void' OR voided_at IS NOT NULL),
     voided_by        text,           -- 'waybill' or a person
     void_reason      text,           -- by waybill: retracted, merged
@@ -160,12 +161,14 @@ BEGIN
     END IF;
     IF NEW.state = 'void' AND OLD.state <> 'void' THEN
         NEW.voided_at := clock_timestamp();
-        -- What is left of an earlier void, by the importer or a person, is not said of this one.
-        NEW.voided_by := coalesce(nullif(nullif(NEW.voided_by, OLD.voided_by), 'waybill'), session_user);
-        NEW.void_reason := nullif(NEW.void_reason, OLD.void_reason);
-    ELSIF OLD.state = 'void' THEN
+        NEW.voided_by := coalesce(nullif(NEW.voided_by, 'waybill'), session_user);
+    ELSIF NEW.state = 'void' THEN
         NEW.voided_at := OLD.voided_at;
         NEW.voided_by := OLD.voided_by;
+    ELSE
+        NEW.voided_at := OLD.voided_at;
+        NEW.voided_by := NULL;
+        NEW.void_reason := NULL;
     END IF;
     RETURN NEW;
 END $$;
@@ -274,7 +277,7 @@ END $$;
 
 -- The body of one case, here or released, is that of another, which is expected: the tag moves with it.
 -- The case that it leaves expects its own body, unless it is nobody's, of the same patient, or of one who
--- is not dead.
+-- is not dead, or erased.
 -- +goose StatementBegin
 CREATE PROCEDURE reassign(case_file_id bigint, to_case bigint, person text)
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -295,12 +298,14 @@ BEGIN
         state = CASE WHEN void.it THEN 'void' ELSE 'expected' END,
         voided_by = CASE WHEN void.it THEN person ELSE voided_by END,
         void_reason = CASE WHEN void.it THEN 'reassigned' ELSE void_reason END
-    FROM (SELECT source.opened_by <> 'waybill' OR source.patient_id = target.patient_id
-              OR EXISTS (SELECT FROM alert WHERE case_id = source.id AND kind = 'identity' AND NOT outdated)) AS void (it)
+    FROM (SELECT source.opened_by <> 'waybill' OR source.patient_id = target.patient_id OR source.stated = '{}'
+              OR EXISTS (SELECT FROM alert WHERE case_id = source.id AND kind IN ('identity', 'erased_in_custody') AND NOT outdated)) AS void (it)
     WHERE id = source.id;
     UPDATE case_file SET state = source.state, tag = source.tag, received_at = source.received_at, received_by = source.received_by,
         released_at = source.released_at, released_by = source.released_by
     WHERE id = target.id;
+    UPDATE alert SET urgent = true, case_id = target.id
+    WHERE (patient_id, death_no) = (target.patient_id, target.death_no) AND resolved_at IS NULL;
     UPDATE alert SET resolved_at = clock_timestamp(), resolved_by = person
     WHERE case_id = source.id AND resolved_at IS NULL AND kind NOT IN ('merge_conflict', 'future_death');
     INSERT INTO trail (action, tag, case_id, to_case, person) VALUES ('reassigned', source.tag, source.id, target.id, person);
