@@ -268,3 +268,14 @@ func TestAKindThatStays(t *testing.T) {
 	c.set(1, "booked")
 	c.expect(t, []string{"1 booked -"}, nil)
 }
+
+// What the importer settled may be asked again, so a person can't settle an item in its name.
+func TestNobodySettlesAnItemAsTheImporter(t *testing.T) {
+	c := open(t)
+	c.Apply(consumertest.Patient(1).DeadOn(1, now))
+	c.book(1, 1, "surgery", 2*hour)
+	c.Exec(`CALL resolve(1, 'waybill')`)
+	if got := c.Rows(`SELECT (resolved_by = session_user)::text FROM worklist`); len(got) != 1 || got[0] != "true" {
+		t.Errorf("resolved by the login: %v", got)
+	}
+}

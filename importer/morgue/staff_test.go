@@ -3,6 +3,7 @@ package morgue_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"waybill/importer/consumertest"
 )
@@ -137,4 +138,17 @@ func TestImportFirst(t *testing.T) {
 		t.Errorf("received a body for a void case: %v", err)
 	}
 	same(t, "cases", m.cases(), []string{"1 1 void retracted"})
+}
+
+// What the importer settled may be asked again, so a person can't settle an alert in its name.
+func TestNobodySettlesAnAlertAsTheImporter(t *testing.T) {
+	m := open(t)
+	at := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+	m.Apply(consumertest.Patient(1).Dead(1, at))
+	m.receive(1, 1)
+	m.Apply(consumertest.Patient(1).Alive(1))
+	m.resolve("waybill")
+	if got := m.Rows(`SELECT (resolved_by = session_user)::text FROM alert`); len(got) != 1 || got[0] != "true" {
+		t.Errorf("resolved by the login: %v", got)
+	}
 }

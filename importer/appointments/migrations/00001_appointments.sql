@@ -251,8 +251,22 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- What a person has dealt with is theirs, by whatever name: what the importer settled may come back. The
+-- triggers above settle items in staff's transactions.
+-- +goose StatementBegin
+CREATE FUNCTION name_resolver() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    NEW.resolved_by := session_user;
+    RETURN NEW;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER worklist_resolved BEFORE UPDATE OF resolved_by ON worklist
+    FOR EACH ROW WHEN (NEW.resolved_by = 'waybill' AND OLD.resolved_by IS DISTINCT FROM 'waybill' AND pg_trigger_depth() = 0 AND NOT applying())
+    EXECUTE FUNCTION name_resolver();
+
 -- +goose Down
 DROP PROCEDURE resolve;
 DROP FUNCTION require_read_committed, restore;
 DROP TABLE worklist, cancellation, vital, appointment, kind;
-DROP FUNCTION watch_the_dead, end_items, list_cancelled, mark_touched, name_toucher;
+DROP FUNCTION watch_the_dead, end_items, list_cancelled, mark_touched, name_toucher, name_resolver;

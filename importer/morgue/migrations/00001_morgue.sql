@@ -263,6 +263,19 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- What a person has settled is theirs, by whatever name: what the importer settled may come back.
+-- +goose StatementBegin
+CREATE FUNCTION name_resolver() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    NEW.resolved_by := session_user;
+    RETURN NEW;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER alert_resolved BEFORE UPDATE OF resolved_by ON alert
+    FOR EACH ROW WHEN (NEW.resolved_by = 'waybill' AND OLD.resolved_by IS DISTINCT FROM 'waybill' AND NOT applying())
+    EXECUTE FUNCTION name_resolver();
+
 -- A body arrives without a notice. Its case is of nobody until reassign says whose it is.
 -- +goose StatementBegin
 CREATE PROCEDURE take_in(body_tag text, person text, INOUT case_file_id bigint DEFAULT NULL)
@@ -320,4 +333,4 @@ DROP PROCEDURE release;
 DROP PROCEDURE receive;
 DROP VIEW open_case;
 DROP TABLE trail, alert, case_file;
-DROP FUNCTION mark_touched, mark_opened, ask_after, facts, name_toucher, name_key, name_sound, name_letters;
+DROP FUNCTION mark_touched, mark_opened, ask_after, facts, name_toucher, name_resolver, name_key, name_sound, name_letters;
