@@ -28,6 +28,9 @@ func (l *Log) Export(r *Registry, cut bool) {
 
 func (l *Log) publish(r *Registry) {
 	l.append("changes", r.generation, r.write())
+	for _, i := range r.planned.places {
+		r.Outbox[i].exported = true
+	}
 	r.planned = nil
 }
 
@@ -71,7 +74,6 @@ func (l *Log) plan(r *Registry, cut bool) bool {
 func (r *Registry) write() []Event {
 	var events []Event
 	for _, i := range r.planned.places {
-		r.Outbox[i].exported = true
 		events = append(events, r.Outbox[i])
 	}
 	if r.planned.written != nil {
@@ -107,9 +109,10 @@ func (l *Log) NewGeneration(r *Registry, restored bool) {
 	l.snapshot(r, untold...)
 }
 
-// tells reports whether a batch has the event of a database that was restored from a backup.
+// tells reports whether the log tells the event of a database that was restored from a backup: a batch
+// was published before the backup, as far as it knows, or has the event.
 func (l *Log) tells(e Event) bool {
-	return slices.ContainsFunc(l.Batches, func(b Batch) bool {
+	return e.exported || slices.ContainsFunc(l.Batches, func(b Batch) bool {
 		return slices.ContainsFunc(b.Events, func(o Event) bool { return o.serial == e.serial })
 	})
 }
