@@ -3,9 +3,11 @@ package appointments_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"waybill/importer/consumertest"
 )
@@ -328,4 +330,42 @@ func someWork(p *consumertest.Staff, random *rand.Rand, people int) error {
 		}
 	}
 	return p.Try("COMMIT")
+}
+
+// TestOverlappingBookingsAtOnce has many members of staff book overlapping hours of one theatre: one of
+// them gets it. Those who ask with ON CONFLICT DO NOTHING never deadlock.
+func TestOverlappingBookingsAtOnce(t *testing.T) {
+	const people, days = 6, 8
+	for _, test := range []struct {
+		ask  string
+		fail []string
+	}{
+		{"", []string{"23505", "23P01", "40P01"}},
+		{" ON CONFLICT DO NOTHING", nil},
+	} {
+		t.Run("INSERT"+test.ask, func(t *testing.T) {
+			c := open(t)
+			members := make([]*consumertest.Staff, people)
+			for n := range members {
+				members[n] = c.Staff()
+			}
+			for day := range days {
+				begin, ready := now.Add(time.Duration(24*day)*hour), make(chan struct{})
+				var staff sync.WaitGroup
+				for n, member := range members {
+					staff.Go(func() {
+						<-ready
+						err := member.Try(`INSERT INTO appointment (patient_id, kind, resource, starts_at, ends_at)
+							VALUES ($1, 'surgery', 'theatre', $2, $3)`+test.ask, consumertest.ID(1+n), begin.Add(time.Duration(n)*time.Minute), begin.Add(2*hour))
+						if err != nil && !slices.ContainsFunc(test.fail, func(code string) bool { return strings.Contains(err.Error(), code) }) {
+							t.Errorf("staff: %v", err)
+						}
+					})
+				}
+				close(ready)
+				staff.Wait()
+			}
+			same(t, "bookings of each day", c.Rows(`SELECT count(*), count(DISTINCT starts_at::date) FROM appointment`), []string{fmt.Sprintf("%d %[1]d", days)})
+		})
+	}
 }
