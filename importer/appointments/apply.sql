@@ -274,7 +274,12 @@ SELECT outcome, patient_id, death_no, 'appointment ' || appointment_id FROM trie
 UNION ALL
 SELECT reason, patient_id, death_no, 'appointment ' || appointment_id FROM listed;
 
--- What is to be looked at in a death itself.
+-- What is to be looked at in a death itself. What a person settled is settled until the state is another.
+UPDATE worklist l SET outdated = true
+FROM concerned k
+WHERE l.patient_id = k.patient_id AND l.appointment_id IS NULL AND l.resolved_at IS NOT NULL AND NOT l.outdated
+  AND (k.death_no IS DISTINCT FROM l.death_no OR NOT CASE l.reason WHEN 'merge_conflict' THEN k.conflict ELSE k.future END);
+
 WITH due AS (
     SELECT 'merge_conflict' AS reason, death_of, death_no FROM concerned WHERE conflict
     UNION ALL
@@ -284,8 +289,8 @@ listed AS (
     SELECT due.*, run.now FROM due, run
     ORDER BY due.death_of, due.reason
     ON CONFLICT (patient_id, death_no, reason) WHERE appointment_id IS NULL
-    DO UPDATE SET raised_at = excluded.raised_at, resolved_at = NULL, resolved_by = NULL
-    WHERE l.resolved_by = 'waybill'
+    DO UPDATE SET raised_at = excluded.raised_at, resolved_at = NULL, resolved_by = NULL, outdated = false
+    WHERE l.resolved_by = 'waybill' OR l.outdated
     RETURNING id, reason, patient_id, death_no)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT reason, patient_id, death_no, 'worklist ' || id FROM listed;

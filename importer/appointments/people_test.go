@@ -81,6 +81,36 @@ func TestNobodyIsKnownDeadFromTheFuture(t *testing.T) {
 	c.expect(t, []string{"1 booked -", "2 booked -"}, nil)
 }
 
+// TestAnItemSettlesTheStateItWasAbout: a question about a death itself comes back with its state, and not before.
+func TestAnItemSettlesTheStateItWasAbout(t *testing.T) {
+	retired, survivor := consumertest.Patient(1).DeadOn(1, now).Into(2), consumertest.Patient(2)
+	one, month := consumertest.Patient(1), 30*24*hour
+	for _, test := range []struct {
+		name, item          string
+		asked, again, other consumertest.State
+	}{
+		{"merge_conflict", "merge_conflict - 1 1 -", retired, survivor.Alive(1), survivor.DeadOn(1, now)},
+		{"future_death", "future_death - 1 1 -", one.Dead(1, now.Add(month)), one.Dead(1, now.Add(2*month)).Corrected(), one.Dead(1, now).Corrected()},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := open(t)
+			c.Apply(test.asked)
+			for round := range 2 {
+				same(t, "worklist", c.worklist(), []string{test.item})
+				c.Exec(`UPDATE worklist SET resolved_at = $1, resolved_by = 'clerk' WHERE resolved_at IS NULL`, now)
+				c.Apply(test.again)
+				same(t, "worklist of what is settled", c.worklist(), nil)
+				c.Apply(test.other)
+				if round == 0 {
+					c.Apply(test.again)
+				}
+			}
+			same(t, "worklist of another state", c.worklist(), nil)
+			c.Settled()
+		})
+	}
+}
+
 // TestThePastIsNotRewritten: what lies before the run is missed, whatever a correction says.
 func TestThePastIsNotRewritten(t *testing.T) {
 	one := consumertest.Patient(1)

@@ -37,6 +37,7 @@ type Item struct {
 type Outcome struct {
 	Detail   string
 	Resolved string // who settled it; "": open
+	outdated bool   // what it says of a death has been otherwise since
 }
 
 // cancellation is what this system cancelled, for a death that may be retracted.
@@ -380,7 +381,12 @@ func (d *desk) question(p Patient) {
 // appointment of one who is dead after all, they are asked again when that death is retracted.
 func (d *desk) settle(records []Patient) {
 	for item, outcome := range d.Worklist {
-		if outcome.Resolved != "" || !d.settled(item, outcome, records) {
+		if !d.settled(item, outcome, records) {
+			continue
+		}
+		if outcome.Resolved != "" {
+			outcome.outdated = item.Appointment == 0
+			d.Worklist[item] = outcome
 			continue
 		}
 		outcome.Resolved = waybill
@@ -427,7 +433,7 @@ func (d *desk) cancellationOf(item Item) *cancellation {
 // list puts something on the worklist, unless it is there or a person has settled it.
 func (d *desk) list(reason, detail string, n int, death Death) {
 	item := Item{reason, n, death}
-	if known, there := d.Worklist[item]; there && known.Resolved != waybill {
+	if known, there := d.Worklist[item]; there && known.Resolved != waybill && !known.outdated {
 		return
 	}
 	d.Worklist[item] = Outcome{Detail: detail}

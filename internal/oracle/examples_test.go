@@ -125,6 +125,22 @@ func TestExamples(t *testing.T) {
 			},
 			[]string{"alert merge_conflict 1 1 -"},
 		},
+		{
+			"a settled conflict is raised again when it comes back", "appointments",
+			func(w *world) {
+				w.commit(register(1, Identity{}, alive), register(2, Identity{}, alive))
+				w.commit(decide(1, today), merge(1, 2))
+				w.export()
+				w.load("appointments", how{})
+				w.deal(Item{"merge_conflict", 0, Death{1, 1}})
+				w.commit(decide(2, today))
+				w.export()
+				w.load("appointments", how{})
+				w.commit(decide(2, alive))
+				w.export()
+			},
+			[]string{"item merge_conflict - 1 1 - -"},
+		},
 	} {
 		t.Run(example.name, func(t *testing.T) {
 			w := h.newWorld(t)

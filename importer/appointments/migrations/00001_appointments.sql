@@ -88,7 +88,8 @@ CREATE TABLE worklist (
     death_no       integer NOT NULL,
     raised_at      timestamptz NOT NULL,
     resolved_at    timestamptz,
-    resolved_by    text              -- 'waybill' or a person
+    resolved_by    text,             -- 'waybill' or a person
+    outdated       boolean NOT NULL DEFAULT false -- of a death itself: its state has been another since it was resolved
 );
 CREATE UNIQUE INDEX worklist_appointment ON worklist (appointment_id, patient_id, death_no, reason) WHERE appointment_id IS NOT NULL;
 CREATE UNIQUE INDEX worklist_conflict ON worklist (patient_id, death_no, reason) WHERE appointment_id IS NULL;
