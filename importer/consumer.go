@@ -16,7 +16,7 @@ import (
 
 // Consumer is what one service makes of the stream: a folder with consumer.yaml, migrations/
 // and either apply.sql or, in consumer.yaml, the table that events are appended to; and, if it has
-// checks of its own, reconcile.sql.
+// checks of its own, reconcile.sql and doctor.sql.
 // docs/new-consumer.md explains how to write one.
 type Consumer struct {
 	Name        string            `yaml:"name"` // also the PostgreSQL schema that holds its tables
@@ -29,6 +29,7 @@ type Consumer struct {
 	files     fs.FS
 	apply     string
 	reconcile string
+	doctor    string
 }
 
 // Effect describes one kind of effect.
@@ -59,7 +60,7 @@ func LoadConsumer(files fs.FS) (*Consumer, error) {
 	if err := decoder.Decode(c); err != nil {
 		return nil, fault.New(fault.Usage, "read", "consumer.yaml", err, "")
 	}
-	for name, text := range map[string]*string{"apply.sql": &c.apply, "reconcile.sql": &c.reconcile} {
+	for name, text := range map[string]*string{"apply.sql": &c.apply, "reconcile.sql": &c.reconcile, "doctor.sql": &c.doctor} {
 		data, err := fs.ReadFile(files, name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fault.New(fault.Usage, "read", name, err, "")

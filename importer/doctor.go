@@ -35,7 +35,30 @@ func Examine(ctx context.Context, databaseURL string, consumer *Consumer) ([]exc
 	if err != nil {
 		return append(facts, exchange.Fact{Name: "tables", Value: err.Error(), Advice: fault.HintOf(err), Fails: true}), nil
 	}
-	return append(facts, exchange.Fact{Name: "tables", Value: "as this release has them"}, exchange.Fact{Name: "checkpoint", Value: fmt.Sprintf("batch %d", s.Batch)}), nil
+	facts = append(facts, exchange.Fact{Name: "tables", Value: "as this release has them"}, exchange.Fact{Name: "checkpoint", Value: fmt.Sprintf("batch %d", s.Batch)})
+	own, err := ownFacts(ctx, conn, consumer)
+	return append(facts, own...), err
+}
+
+// ownFacts runs the consumer's doctor.sql.
+func ownFacts(ctx context.Context, conn *pgx.Conn, consumer *Consumer) (facts []exchange.Fact, err error) {
+	if consumer.doctor == "" {
+		return nil, nil
+	}
+	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, consumer.doctor)
+		if err != nil {
+			return err
+		}
+		facts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (f exchange.Fact, err error) {
+			return f, row.Scan(&f.Name, &f.Value, &f.Advice)
+		})
+		return err
+	})
+	if err != nil {
+		return nil, consumer.failed("doctor.sql", err, "correct doctor.sql; docs/new-consumer.md says what it returns")
+	}
+	return facts, nil
 }
 
 // tableRights is what an importer needs: temporary tables, and everything in its schema, for

@@ -188,7 +188,7 @@ JOIN kind ON kind.code = a.kind
 CROSS JOIN LATERAL (
     SELECT least(CASE a.status WHEN 'booked' THEN v.death_earliest ELSE v.death_latest END, v.known_at) AS since,
            a.status = 'fulfilled' OR a.status = 'arrived' AND a.starts_at < run.now AS seen) AS it
-WHERE NOT kind.post_mortem
+WHERE kind.post_mortem IS NOT TRUE
   AND (k.acting AND a.status IN ('booked', 'arrived', 'fulfilled') AND a.starts_at >= it.since
        OR k.acting AND a.status IN ('booked', 'arrived') AND a.ends_at > run.now
        OR k.historic AND a.status IN ('booked', 'arrived') AND a.starts_at >= run.now)

@@ -8,8 +8,8 @@ import (
 	"io/fs"
 )
 
-//go:embed consumer.yaml apply.sql reconcile.sql migrations/*.sql
+//go:embed consumer.yaml apply.sql reconcile.sql doctor.sql migrations/*.sql
 var files embed.FS
 
-// Files returns the folder: consumer.yaml, apply.sql, reconcile.sql and migrations/.
+// Files returns the folder: consumer.yaml, apply.sql, reconcile.sql, doctor.sql and migrations/.
 func Files() fs.FS { return files }

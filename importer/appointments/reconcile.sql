@@ -3,7 +3,7 @@
 WITH RECURSIVE
 looked_at AS (
     SELECT a.id, a.patient_id, a.starts_at, a.status FROM appointment a JOIN kind k ON k.code = a.kind
-    WHERE a.status = 'booked' AND a.starts_at >= now() AND NOT k.post_mortem
+    WHERE a.status = 'booked' AND a.starts_at >= now() AND k.post_mortem IS NOT TRUE
     UNION ALL
     SELECT a.id, c.record_id, a.starts_at, a.status FROM cancellation c JOIN appointment a ON a.id = c.appointment_id
     WHERE c.restored_at IS NULL AND a.status = 'cancelled' AND a.cancellation_reason = 'pat-dec' AND a.revision = c.revision

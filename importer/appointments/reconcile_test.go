@@ -38,3 +38,20 @@ func TestWhatReconcileFinds(t *testing.T) {
 		})
 	}
 }
+
+// TestDoctorNamesKindsThatNobodyDecidedAbout, of those that appointments have.
+func TestDoctorNamesKindsThatNobodyDecidedAbout(t *testing.T) {
+	c := open(t)
+	same(t, "no appointments", c.Examined("kinds"), []string{"0 in use: "})
+	c.Exec(`INSERT INTO kind (code, description) VALUES ('farewell', 'Farewell'), ('unused', 'Unused')`)
+	c.book(1, 1, "imaging", hour)
+	same(t, "decided", c.Examined("kinds"), []string{"1 in use: "})
+	c.book(2, 1, "farewell", 8800*hour)
+	same(t, "undecided", c.Examined("kinds"), []string{
+		"2 in use, nobody decided about farewell: say of each whether it stays after a death: UPDATE appointments.kind SET post_mortem = false WHERE code = '…'"})
+	c.Apply(consumertest.Patient(1).DeadOn(1, now))
+	c.expect(t, []string{"1 cancelled pat-dec", "2 cancelled pat-dec"}, nil)
+	c.Exec(`UPDATE kind SET post_mortem = true WHERE code = 'farewell'`)
+	same(t, "decided", c.Examined("kinds"), []string{"2 in use: "})
+	c.expect(t, []string{"1 cancelled pat-dec", "2 cancelled pat-dec"}, []string{"kind_stays 2 1 1 -"})
+}

@@ -188,6 +188,21 @@ func (s *Service) Found() []string {
 	return s.Rows(s.check)
 }
 
+// Examined returns what doctor says of this name: "value: advice".
+func (s *Service) Examined(name string) (said []string) {
+	s.t.Helper()
+	facts, err := importer.Examine(s.t.Context(), s.url, s.consumer)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, fact := range facts {
+		if fact.Name == name {
+			said = append(said, fact.Value+": "+fact.Advice)
+		}
+	}
+	return said
+}
+
 // Settled fails the test unless reconciling everybody once more does nothing.
 func (s *Service) Settled() {
 	s.t.Helper()

@@ -37,7 +37,7 @@ type state struct {
 
 func readAppointments(ctx context.Context, conn *pgx.Conn) ([]booking, error) {
 	rows, err := conn.Query(ctx, `
-		SELECT a.id, a.patient_id, k.post_mortem, a.status, a.cancellation_reason, a.starts_at, a.touched_at,
+		SELECT a.id, a.patient_id, k.post_mortem IS TRUE, a.status, a.cancellation_reason, a.starts_at, a.touched_at,
 		    EXISTS (SELECT FROM appointments.cancellation c WHERE c.appointment_id = a.id AND c.revision = a.revision),
 		    EXISTS (SELECT FROM appointments.worklist w WHERE w.appointment_id = a.id AND w.resolved_at IS NULL),
 		    (SELECT max(w.resolved_at) FROM appointments.worklist w WHERE w.appointment_id = a.id AND w.resolved_by <> 'waybill')

@@ -55,7 +55,7 @@ const (
 		SELECT 'not_cancelled', id, patient_id, 1, now() FROM appointments.appointment;`
 	decided = `UPDATE appointments.kind SET post_mortem = true;`
 	dealt   = `UPDATE appointments.worklist SET resolved_at = now(), resolved_by = 'a person';`
-	settled = `UPDATE appointments.worklist SET resolved_at = now(), resolved_by = 'waybill';`
+	settled = `SELECT set_config('waybill.applying', 'on', false); UPDATE appointments.worklist SET resolved_at = now(), resolved_by = 'waybill';`
 )
 
 // Each of these is what a broken importer would leave, or what a sound one does.

@@ -5,7 +5,7 @@
 CREATE TABLE kind (
     code        text PRIMARY KEY,
     description text NOT NULL,
-    post_mortem boolean NOT NULL DEFAULT false -- dated after a death by its nature: it stays
+    post_mortem boolean -- dated after a death by its nature: it stays. NULL: nobody has decided, and it does not
 );
 INSERT INTO kind (code, description, post_mortem) VALUES
     ('consultation', 'Consultation', false),
@@ -157,7 +157,7 @@ BEGIN
         SELECT CASE WHEN w.id = ANY (came) OR w.status IN ('arrived', 'fulfilled') AND w.starts_at >= least(v.death_latest, v.known_at) THEN 'seen_after_death'
                     WHEN w.status IN ('booked', 'arrived') AND w.starts_at >= least(v.death_earliest, v.known_at)
                      AND NOT EXISTS (SELECT FROM unnest(rewritten) AS r (id) WHERE r.id = w.id) THEN 'booked_after_death' END AS reason) AS it
-    WHERE v.dead AND NOT k.post_mortem AND it.reason IS NOT NULL
+    WHERE v.dead AND k.post_mortem IS NOT TRUE AND it.reason IS NOT NULL
     ON CONFLICT (appointment_id, patient_id, death_no, reason) WHERE appointment_id IS NOT NULL
     DO UPDATE SET raised_at = excluded.raised_at, resolved_at = NULL, resolved_by = NULL
     WHERE l.resolved_by = 'waybill';
@@ -197,7 +197,7 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 CREATE TRIGGER kind_decided AFTER UPDATE ON kind
-FOR EACH ROW WHEN (NEW.post_mortem AND NOT OLD.post_mortem) EXECUTE FUNCTION list_cancelled();
+FOR EACH ROW WHEN (NEW.post_mortem AND OLD.post_mortem IS NOT TRUE) EXECUTE FUNCTION list_cancelled();
 
 -- Books a cancelled appointment again if that overrides nobody, and nothing else speaks against it. Returns 'restored', or 'settled'
 -- where a person has already acted on it, or else why it is theirs to decide. Never waits for a
