@@ -346,6 +346,9 @@ func (s *watched) fork(party string) standstill {
 		party: party, says: "forked",
 		plant: func() {
 			s.works()
+			for _, consumer := range []string{"morgue", "appointments"} { // a heartbeat may have gone out meanwhile
+				s.cron(consumer, lines[consumer]...)
+			}
 			last := s.last()
 			file, own = s.stream(schemas.ManifestName(last.Manifest.Batch, 0)), last.Data
 			last.Manifest.Producer.Version = "another"
