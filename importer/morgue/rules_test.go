@@ -177,7 +177,7 @@ func TestRules(t *testing.T) {
 				return nil
 			},
 			nil,
-			[]string{"1 1 received retracted"},
+			[]string{"1 1 received -"},
 			[]string{"identity 1 1"},
 		},
 		{
