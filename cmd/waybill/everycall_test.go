@@ -115,7 +115,7 @@ var scenarios = map[string]scenario{
 	}, func(w *twins) []string {
 		snapshot := w.killed.one("patients", `SELECT max(batch)::text FROM exporter.plan WHERE kind = 'snapshot'`)
 		return []string{"import", "morgue", "--resync", snapshot, "--reason", "a test"}
-	}, nil},
+	}, []string{"import", "morgue"}},
 	"prune": {nothing, func(w *twins) {
 		w.exportedDay()
 		w.do("export", "--snapshot")

@@ -48,7 +48,8 @@ func TestDoctorNamesKindsThatNobodyDecidedAbout(t *testing.T) {
 	same(t, "decided", c.Examined("kinds"), []string{"1 in use: "})
 	c.book(2, 1, "farewell", 8800*hour)
 	same(t, "undecided", c.Examined("kinds"), []string{
-		"2 in use, nobody decided about farewell: say of each whether it stays after a death: UPDATE appointments.kind SET post_mortem = false WHERE code = '…'"})
+		"2 in use, nobody decided about farewell: say of each whether it stays after a death: UPDATE appointments.kind SET post_mortem = false WHERE code = '…'",
+	})
 	c.Apply(consumertest.Patient(1).DeadOn(1, now))
 	c.expect(t, []string{"1 cancelled pat-dec", "2 cancelled pat-dec"}, nil)
 	c.Exec(`UPDATE kind SET post_mortem = true WHERE code = 'farewell'`)

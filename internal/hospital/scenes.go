@@ -26,17 +26,17 @@ func scenes() []scene {
 		{"a theatre given away before the retraction", [rounds][]act{
 			{books("{a}", "'surgery'", "48 hours", "2 hours")},
 			{registry(dies("{a}", "formal", "-3 hours"))},
-			{books("{b}", "'surgery'", "49 hours", "2 hours"), registry(lives("{a}"))},
+			{books("{b}", "'surgery'", "49 hours", "2 hours"), registry(livesOn)},
 		}, listed("reason = 'not_restored' AND detail = 'slot taken'")},
 		{"another booking before the retraction", [rounds][]act{
 			{books("{a}", "'consultation'", "48 hours", "1 hour")},
 			{registry(dies("{a}", "informal", "-3 hours"))},
-			{books("{a}", "'consultation'", "96 hours", "1 hour"), registry(lives("{a}"))},
+			{books("{a}", "'consultation'", "96 hours", "1 hour"), registry(livesOn)},
 		}, listed("reason = 'rebooked'")},
 		{"dead, alive and dead again", [rounds][]act{
 			{books("{a}", "'imaging'", "48 hours", "1 hour")},
 			{registry(dies("{a}", "informal", "-3 hours"))},
-			{registry(lives("{a}"))},
+			{registry(livesOn)},
 			{registry(dies("{a}", "formal", "-2 hours"))},
 		}, clinic(`SELECT FROM appointments.cancellation WHERE patient_id = {a} HAVING count(*) = 2 AND count(restored_at) = 1`)},
 		{"a death in the future", [rounds][]act{
@@ -45,8 +45,10 @@ func scenes() []scene {
 		}, listed("reason = 'future_death'")},
 		{"attended after the time of death", [rounds][]act{
 			{books("{a}", "'laboratory'", "-1 hour", "15 minutes")},
-			{clinic(`UPDATE appointments.appointment SET status = 'fulfilled', touched_by = 'reception' WHERE patient_id = {a}`),
-				registry(dies("{a}", "informal", "-3 hours"))},
+			{
+				clinic(`UPDATE appointments.appointment SET status = 'fulfilled', touched_by = 'reception' WHERE patient_id = {a}`),
+				registry(dies("{a}", "informal", "-3 hours")),
+			},
 		}, listed("reason = 'seen_after_death' AND urgent")},
 		{"a kind that stays after all", [rounds][]act{
 			{clinic(`INSERT INTO appointments.kind (code, description) VALUES ({a}, 'Farewell')`), books("{a}", "{a}", "48 hours", "1 hour")},
@@ -64,10 +66,12 @@ func scenes() []scene {
 		{"a body whose patient is declared alive twice", [rounds][]act{
 			{},
 			{registry(dies("{a}", "formal", "-3 hours"))},
-			{received("{a}"), registry(lives("{a}"))},
-			{mortuary(`UPDATE morgue.alert SET resolved_at = now(), resolved_by = 'attendant' WHERE patient_id = {a}`),
-				registry(dies("{a}", "formal", "-3 hours"))},
-			{registry(lives("{a}"))},
+			{received("{a}"), registry(livesOn)},
+			{
+				mortuary(`UPDATE morgue.alert SET resolved_at = now(), resolved_by = 'attendant' WHERE patient_id = {a}`),
+				registry(dies("{a}", "formal", "-3 hours")),
+			},
+			{registry(livesOn)},
 		}, mortuary(`SELECT FROM morgue.alert WHERE patient_id = {a} AND kind = 'identity' HAVING count(*) = 2 AND count(resolved_at) = 1`)},
 		{"a body under a retired record, renamed", [rounds][]act{
 			{},
@@ -92,8 +96,9 @@ func scenes() []scene {
 		{"a retraction only observed at first", [rounds][]act{
 			{books("{a}", "'surgery'", "48 hours", "2 hours")},
 			{registry(dies("{a}", "formal", "-3 hours"))},
-			{}, {},
-			{registry(lives("{a}"))},
+			{},
+			{},
+			{registry(livesOn)},
 		}, clinic(`SELECT FROM appointments.appointment WHERE patient_id = {a} AND status = 'booked' AND revision = 2`)},
 	}
 }
@@ -110,10 +115,8 @@ func dies(patient, status, in string) string {
 		WHERE id = %[3]s`, status, in, patient)
 }
 
-func lives(patient string) string {
-	return fmt.Sprintf(`UPDATE patients.patient SET death_status = 'void', death_precision = NULL, death_earliest = NULL, death_latest = NULL
-		WHERE id = %s`, patient)
-}
+const livesOn = `UPDATE patients.patient SET death_status = 'void', death_precision = NULL, death_earliest = NULL, death_latest = NULL
+		WHERE id = {a}`
 
 func merges(retired, survivor string) string {
 	return fmt.Sprintf(`INSERT INTO patients.alias (retired_id, survivor_id) VALUES (%s, %s)`, retired, survivor)
