@@ -23,11 +23,11 @@ test: postgres servers duckdb ## Run every test, with the race detector but for 
 	go test -count=1 -run 'TestATransactionOfAMillionRows' ./cmd/waybill
 
 # FTP can't overwrite, so that a file which comes again can't be answered under the name of its first answer;
-# and MachinesAreKilled takes the exchange's folder away, which under a server is lost files.
+# and MachinesAreKilled and StatusOfAnIntake take a folder away, which under a server is lost files.
 test-stores: postgres servers duckdb ## Run the suites of exporter, importer and command line on S3, FTP and SFTP
 	@for store in s3 ftp sftp; do echo "on $$store:"; \
 	 if [ $$store = ftp ]; then again='|IntakeAtTheCommandLine'; else again=; fi; \
-	 WAYBILL_TEST_STORE=$$store go test -count=1 -timeout 20m -skip 'Million|BadLine|OutlivesACut|FullDisk|Flat|EveryCall|Nowhere|MachinesAreKilled'"$$again" \
+	 WAYBILL_TEST_STORE=$$store go test -count=1 -timeout 20m -skip 'Million|BadLine|OutlivesACut|FullDisk|Flat|EveryCall|Nowhere|MachinesAreKilled|StatusOfAnIntake'"$$again" \
 	 ./exporter ./importer ./importer/intake/inbox ./cmd/waybill || exit 1; done
 
 fuzz: ## Fuzz every parser of what comes from outside, each for FUZZTIME=30s

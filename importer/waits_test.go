@@ -131,7 +131,7 @@ func TestSeveralWaitsCountAsOne(t *testing.T) {
 	for _, tx := range open {
 		s.awaitBlocked(tx.Conn().PgConn().PID(), done)
 		for long := false; !long && len(done) == 0; {
-			if err := s.conn.QueryRow(t.Context(), `SELECT coalesce(max(clock_timestamp() - waitstart), '0') > '0.5 s', pg_sleep(0.01) FROM pg_locks WHERE NOT granted`).Scan(&long, nil); err != nil {
+			if err := s.conn.QueryRow(t.Context(), `SELECT coalesce(max(clock_timestamp() - waitstart), '0') > '0.5 s', pg_sleep(0.01) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()`).Scan(&long, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
