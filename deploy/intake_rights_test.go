@@ -6,10 +6,10 @@ import (
 	"testing"
 
 	"waybill/exchange/store"
-	"waybill/importer/intake"
-	"waybill/importer/intake/inbox"
-	"waybill/importer/intake/register"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/pg/pgtest"
+	"waybill/partner/intake"
+	"waybill/partner/intake/inbox"
+	"waybill/partner/intake/register"
 )
 
 // Intake does all its work with the rights of patients-intake.sql.

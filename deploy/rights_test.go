@@ -24,8 +24,8 @@ import (
 	"waybill/importer/appointments"
 	"waybill/importer/morgue"
 	"waybill/internal/decision"
-	"waybill/internal/pg/pgtest"
 	"waybill/jobs"
+	"waybill/lab/pg/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

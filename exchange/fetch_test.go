@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"waybill/exchange"
-	"waybill/exchange/exchangetest"
 	"waybill/internal/fault"
+	"waybill/lab/exchangetest"
 	"waybill/schemas"
 )
 

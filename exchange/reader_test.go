@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"waybill/exchange"
-	"waybill/exchange/exchangetest"
 	"waybill/internal/fault"
+	"waybill/lab/exchangetest"
 	"waybill/schemas"
 )
 

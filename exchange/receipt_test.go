@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"waybill/exchange"
-	"waybill/exchange/exchangetest"
+	"waybill/lab/exchangetest"
 	"waybill/schemas"
 )
 

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"waybill/exchange"
-	"waybill/exchange/exchangetest"
 	"waybill/internal/fault"
+	"waybill/lab/exchangetest"
 	"waybill/schemas"
 )
 

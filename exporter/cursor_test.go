@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exporter"
-	"waybill/internal/logtest"
-	"waybill/internal/pg/pgtest"
-	"waybill/internal/servers/hosttest"
+	"waybill/lab/logtest"
+	"waybill/lab/pg/pgtest"
+	"waybill/lab/servers/hosttest"
 )
 
 // maxPosition is the cursor that people write first: everything above the highest position seen.

@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exporter"
-	"waybill/internal/duckdb"
-	"waybill/internal/hospital"
+	"waybill/lab/duckdb"
+	"waybill/lab/hospital"
 	"waybill/schemas"
 )
 

@@ -17,9 +17,9 @@ import (
 	"waybill/exporter"
 	"waybill/exporter/patients"
 	"waybill/internal/fault"
-	"waybill/internal/logtest"
-	"waybill/internal/pg/pgtest"
-	"waybill/internal/servers/hosttest"
+	"waybill/lab/logtest"
+	"waybill/lab/pg/pgtest"
+	"waybill/lab/servers/hosttest"
 	"waybill/schemas"
 )
 

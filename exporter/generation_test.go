@@ -17,9 +17,9 @@ import (
 	"waybill/importer"
 	"waybill/importer/morgue"
 	"waybill/internal/fault"
-	"waybill/internal/pg"
-	"waybill/internal/pg/pgtest"
-	"waybill/internal/servers/hosttest"
+	"waybill/lab/pg"
+	"waybill/lab/pg/pgtest"
+	"waybill/lab/servers/hosttest"
 	"waybill/schemas"
 )
 

@@ -8,8 +8,8 @@ import (
 
 	"waybill/importer/appointments"
 	"waybill/internal/fault"
-	"waybill/internal/pg/pgtest"
-	"waybill/internal/servers/hosttest"
+	"waybill/lab/pg/pgtest"
+	"waybill/lab/servers/hosttest"
 )
 
 // restored returns a service whose database is a copy of this one as it is now, and that writes to the

@@ -9,10 +9,10 @@ import (
 	"testing"
 
 	"waybill/exchange"
-	"waybill/exchange/exchangetest"
 	"waybill/internal/fault"
-	"waybill/internal/logtest"
-	"waybill/internal/servers/hosttest"
+	"waybill/lab/exchangetest"
+	"waybill/lab/logtest"
+	"waybill/lab/servers/hosttest"
 )
 
 var errStore = errors.New("the store is away")

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"testing"
 
-	"waybill/exchange/exchangetest"
 	"waybill/internal/fault"
+	"waybill/lab/exchangetest"
 )
 
 // An exporter that is frozen, and loses its connection and with it the lock meanwhile, wakes up to a

@@ -9,8 +9,8 @@ import (
 
 	"waybill/importer"
 	"waybill/internal/fault"
-	"waybill/internal/logtest"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/logtest"
+	"waybill/lab/pg/pgtest"
 	"waybill/schemas"
 )
 

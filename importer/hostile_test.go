@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"waybill/internal/fault"
-	"waybill/internal/logtest"
+	"waybill/lab/logtest"
 )
 
 // A part of equal rows is small, and would fill a disk. Nothing of it is fetched: it is gone, and

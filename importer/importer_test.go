@@ -19,13 +19,13 @@ import (
 
 	"waybill/exchange"
 	"waybill/exchange/dir"
-	"waybill/exchange/exchangetest"
 	"waybill/importer"
 	"waybill/importer/morgue"
 	"waybill/internal/fault"
-	"waybill/internal/logtest"
-	"waybill/internal/pg/pgtest"
-	"waybill/internal/servers/hosttest"
+	"waybill/lab/exchangetest"
+	"waybill/lab/logtest"
+	"waybill/lab/pg/pgtest"
+	"waybill/lab/servers/hosttest"
 	"waybill/schemas"
 )
 

@@ -7,7 +7,7 @@ import (
 
 	"waybill/importer"
 	"waybill/internal/fault"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/pg/pgtest"
 )
 
 // A table that would take an event twice, or isn't there, is found before anything is loaded.

@@ -13,7 +13,7 @@ import (
 
 	"waybill/importer"
 	"waybill/internal/fault"
-	"waybill/internal/logtest"
+	"waybill/lab/logtest"
 	"waybill/schemas"
 )
 

@@ -8,7 +8,7 @@ import (
 	"waybill/exchange"
 	"waybill/importer"
 	"waybill/internal/fault"
-	"waybill/internal/logtest"
+	"waybill/lab/logtest"
 )
 
 func deaths(from, to int) (states []logtest.State) {

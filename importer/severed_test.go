@@ -9,7 +9,7 @@ import (
 
 	"waybill/importer"
 	"waybill/internal/fault"
-	"waybill/internal/logtest"
+	"waybill/lab/logtest"
 )
 
 // When PostgreSQL ends in the middle of a COPY, nobody may go on reading what the run then closes:

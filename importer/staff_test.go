@@ -11,8 +11,8 @@ import (
 	"waybill/importer"
 	"waybill/importer/appointments"
 	"waybill/internal/fault"
-	"waybill/internal/logtest"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/logtest"
+	"waybill/lab/pg/pgtest"
 )
 
 // clinic is an appointments service that follows a log, with its staff.

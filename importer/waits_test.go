@@ -13,8 +13,8 @@ import (
 
 	"waybill/importer"
 	"waybill/internal/fault"
-	"waybill/internal/logtest"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/logtest"
+	"waybill/lab/pg/pgtest"
 )
 
 // begin opens a transaction of a member of staff, with what they do first, and leaves it open.

@@ -22,7 +22,7 @@ import (
 	"waybill/internal/connect"
 	"waybill/internal/fault"
 	"waybill/internal/migrate"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/pg/pgtest"
 )
 
 // machineVariable has this binary be a machine that runs jobs on the database that it names, until

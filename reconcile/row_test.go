@@ -9,7 +9,7 @@ import (
 
 	"waybill/exchange"
 	"waybill/exchange/dir"
-	"waybill/internal/logtest"
+	"waybill/lab/logtest"
 	"waybill/schemas"
 )
 

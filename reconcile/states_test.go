@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"waybill/internal/logtest"
+	"waybill/lab/logtest"
 )
 
 func TestStatesComeBackSortedAndTheNewestIsKept(t *testing.T) {

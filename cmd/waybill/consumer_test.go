@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/pg/pgtest"
 )
 
 const newConsumer = "../../docs/new-consumer.md"

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"waybill/exchange"
-	"waybill/exporter/delivery"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/partner/delivery"
 	"waybill/schemas"
 )
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"waybill/internal/servers/hosttest"
+	"waybill/lab/servers/hosttest"
 )
 
 // partner is somebody who gets files from a site.
@@ -216,7 +216,6 @@ func (w *witness) deliveries() {
 	w.watch(2, nil, "deliver", w.name())
 	configure(strings.Replace(willing, "width: 4,", "width: 5,", 1))
 	w.watch(3, nil, "deliver", "gp", "--resend", "1")
-	w.seen["deliver /metrics"] = w.scraped("deliver", "gp")
 	files := gp.files()
 	if len(files) < 2 {
 		w.Errorf("files: %v", sorted(files))

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exchange"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/pg/pgtest"
 )
 
 // diagnosis is what doctor finds, per service and fact.

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"waybill/internal/servers"
-	"waybill/internal/servers/hosttest"
+	"waybill/lab/servers"
+	"waybill/lab/servers/hosttest"
 )
 
 // newBareAccount is an exchange on an FTP server that lets nobody make folders.

@@ -12,9 +12,9 @@ import (
 
 	"waybill/exchange"
 	"waybill/exchange/store"
-	"waybill/importer/intake/inbox"
-	"waybill/importer/intake/register"
 	"waybill/internal/fault"
+	"waybill/partner/intake/inbox"
+	"waybill/partner/intake/register"
 )
 
 type intakeCommand struct {

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"waybill/internal/servers/hosttest"
+	"waybill/lab/servers/hosttest"
 )
 
 // sender is a partner who leaves files for a site.

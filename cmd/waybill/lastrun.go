@@ -9,8 +9,8 @@ import (
 	"waybill/exchange/store"
 	"waybill/exporter"
 	"waybill/importer"
-	"waybill/importer/intake/register"
 	"waybill/internal/lastrun"
+	"waybill/partner/intake/register"
 )
 
 // noting is whose database a run's outcome is noted in, for `status`, and as what work.

@@ -9,16 +9,16 @@ import (
 	"time"
 
 	"waybill/exchange"
-	"waybill/exchange/exchangetest"
 	"waybill/exchange/guard"
 	"waybill/exchange/store"
 	"waybill/exporter"
 	"waybill/importer"
 	"waybill/importer/morgue"
 	"waybill/internal/fault"
-	"waybill/internal/proxy"
-	"waybill/internal/servers"
-	"waybill/internal/servers/hosttest"
+	"waybill/lab/exchangetest"
+	"waybill/lab/proxy"
+	"waybill/lab/servers"
+	"waybill/lab/servers/hosttest"
 )
 
 // line is a site whose store is behind a proxy, and whose runs can be disturbed at any one of

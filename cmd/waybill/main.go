@@ -15,11 +15,11 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"waybill/cmd/waybill/observe"
 	"waybill/exchange/guard"
 	"waybill/importer"
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
-	"waybill/internal/observe"
 )
 
 // Exit codes; docs/operation.md explains them.

@@ -7,8 +7,8 @@ import (
 	"waybill/exporter"
 	"waybill/exporter/patients"
 	"waybill/importer"
-	"waybill/importer/intake/register"
 	"waybill/jobs"
+	"waybill/partner/intake/register"
 )
 
 type migrateCommand struct {

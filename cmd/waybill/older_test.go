@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"waybill/exporter"
-	"waybill/internal/logtest"
+	"waybill/lab/logtest"
 )
 
 // mistakes are what a release had wrong that was in use before this one: names were written in

@@ -13,10 +13,10 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"waybill/exchange/store"
-	"waybill/exporter/delivery"
-	"waybill/importer/intake/inbox"
 	"waybill/internal/fault"
 	"waybill/internal/setting"
+	"waybill/partner/delivery"
+	"waybill/partner/intake/inbox"
 )
 
 // partnersFolder is where partners' files lie in the folder of the configuration.

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"waybill/importer/intake/inbox"
 	"waybill/internal/fault"
+	"waybill/partner/intake/inbox"
 )
 
 type partnerCommand struct {

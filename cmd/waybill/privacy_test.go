@@ -18,8 +18,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exchange/dir"
-	"waybill/internal/hospital"
-	"waybill/internal/logtest"
+	"waybill/lab/hospital"
+	"waybill/lab/logtest"
 	"waybill/schemas"
 )
 
@@ -118,6 +118,7 @@ func (w *witness) anOrdinaryDay(options hospital.Options) {
 	}
 	w.watch(0, nil, "export")
 	w.watch(0, nil, "import", "morgue", "--dry-run")
+	w.seen["/metrics"] = w.scraped("import", "morgue")
 	w.watch(0, nil, "import", "morgue")
 	w.watch(0, nil, "import", "appointments")
 	w.watch(0, nil, "rerun", "import", "morgue", "--batch", "0..2", "--reapply", "--reason", w.name())
@@ -125,7 +126,6 @@ func (w *witness) anOrdinaryDay(options hospital.Options) {
 		w.watch(0, nil, command...)
 		w.watch(0, nil, append(command, "--json")...)
 	}
-	w.seen["/metrics"] = w.scraped("import", "morgue")
 }
 
 // aBadDay is one of crashes, brakes, damage and refusals.

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"waybill/importer/intake/inbox"
-	"waybill/importer/intake/register"
+	"waybill/partner/intake/inbox"
+	"waybill/partner/intake/register"
 )
 
 type quarantineCommand struct {

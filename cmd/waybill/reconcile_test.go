@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"waybill/internal/hospital"
+	"waybill/lab/hospital"
 	"waybill/reconcile"
 )
 

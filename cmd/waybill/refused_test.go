@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"waybill/internal/servers"
-	"waybill/internal/servers/hosttest"
+	"waybill/lab/servers"
+	"waybill/lab/servers/hosttest"
 )
 
 // onFolder is an exchange in a directory, whatever kind of store is tested: for what only files have.

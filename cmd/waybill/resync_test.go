@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"waybill/exchange"
-	"waybill/internal/logtest"
+	"waybill/lab/logtest"
 	"waybill/schemas"
 )
 

@@ -16,9 +16,9 @@ import (
 
 	"waybill/exporter"
 	"waybill/exporter/patients"
-	"waybill/importer/intake"
-	"waybill/internal/hospital"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/hospital"
+	"waybill/lab/pg/pgtest"
+	"waybill/partner/intake"
 )
 
 // crossing is one format: how it is delivered here, and read there.

@@ -17,9 +17,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"waybill/internal/pg"
-	"waybill/internal/pg/pgtest"
-	"waybill/internal/servers/hosttest"
+	"waybill/lab/pg"
+	"waybill/lab/pg/pgtest"
+	"waybill/lab/servers/hosttest"
 )
 
 // everySecond are the settings of a service whose jobs run all the time.

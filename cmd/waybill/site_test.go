@@ -21,10 +21,10 @@ import (
 	"waybill/importer"
 	"waybill/importer/appointments"
 	"waybill/importer/morgue"
-	"waybill/internal/logtest"
-	"waybill/internal/pg/pgtest"
-	"waybill/internal/servers"
-	"waybill/internal/servers/hosttest"
+	"waybill/lab/logtest"
+	"waybill/lab/pg/pgtest"
+	"waybill/lab/servers"
+	"waybill/lab/servers/hosttest"
 )
 
 // binary is the real program, built with its crash points when it is first asked for: those who

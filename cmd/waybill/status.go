@@ -9,14 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"waybill/cmd/waybill/observe"
 	"waybill/exchange"
 	"waybill/exporter"
-	"waybill/exporter/delivery"
 	"waybill/importer"
-	"waybill/importer/intake/register"
 	"waybill/internal/fault"
 	"waybill/internal/lastrun"
-	"waybill/internal/observe"
+	"waybill/partner/delivery"
+	"waybill/partner/intake/register"
 )
 
 type statusCommand struct {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"waybill/importer/intake/inbox"
-	"waybill/importer/intake/register"
 	"waybill/internal/fault"
+	"waybill/partner/intake/inbox"
+	"waybill/partner/intake/register"
 )
 
 // intakeStatus is the row of a partner whose files are taken in: what the register says, and how the last

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"waybill/exchange"
-	"waybill/internal/logtest"
+	"waybill/lab/logtest"
 	"waybill/schemas"
 )
 

@@ -11,8 +11,8 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
+	"waybill/cmd/waybill/observe"
 	"waybill/internal/fault"
-	"waybill/internal/observe"
 	"waybill/internal/span"
 )
 

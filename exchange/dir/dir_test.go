@@ -10,8 +10,8 @@ import (
 
 	"waybill/exchange"
 	"waybill/exchange/dir"
-	"waybill/exchange/exchangetest"
 	"waybill/internal/fault"
+	"waybill/lab/exchangetest"
 )
 
 func openIn(t *testing.T, root string) *dir.Store {

@@ -10,9 +10,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"waybill/exchange/exchangetest"
 	"waybill/exchange/ftp"
-	"waybill/internal/servers"
+	"waybill/lab/exchangetest"
+	"waybill/lab/servers"
 )
 
 // site has the servers of this package's tests, each started when first asked for.

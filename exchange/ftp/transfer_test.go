@@ -22,7 +22,7 @@ import (
 	"waybill/exchange/ftp"
 	"waybill/exchange/wire"
 	"waybill/internal/fault"
-	"waybill/internal/servers"
+	"waybill/lab/servers"
 )
 
 const mB = 1 << 20

@@ -14,10 +14,10 @@ import (
 
 	"waybill/exchange"
 	"waybill/exchange/dir"
-	"waybill/exchange/exchangetest"
 	"waybill/exchange/guard"
 	"waybill/exchange/wire"
 	"waybill/internal/fault"
+	"waybill/lab/exchangetest"
 )
 
 var quick = guard.Policy{Stall: 30 * time.Second, Attempts: 4, Backoff: time.Microsecond, Longest: time.Millisecond, Failures: 8, Pause: time.Hour}

@@ -11,9 +11,9 @@ import (
 
 	"waybill/exchange"
 	"waybill/exchange/dir"
-	"waybill/exchange/exchangetest"
 	"waybill/exchange/probe"
 	"waybill/internal/fault"
+	"waybill/lab/exchangetest"
 )
 
 // altered is a directory's store whose roles behave otherwise.

@@ -16,7 +16,7 @@ import (
 	"waybill/exchange/s3"
 	"waybill/exchange/wire"
 	"waybill/internal/fault"
-	"waybill/internal/servers"
+	"waybill/lab/servers"
 )
 
 func wantUsage(t *testing.T, err error, hint string) {

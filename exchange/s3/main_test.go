@@ -13,9 +13,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"waybill/exchange/exchangetest"
 	"waybill/exchange/s3"
-	"waybill/internal/servers"
+	"waybill/lab/exchangetest"
+	"waybill/lab/servers"
 )
 
 const (

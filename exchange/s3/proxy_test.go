@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"waybill/internal/servers"
+	"waybill/lab/servers"
 )
 
 // proxy stands before the server and keeps the headers of all requests. For those that answer

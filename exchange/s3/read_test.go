@@ -14,7 +14,7 @@ import (
 	"waybill/exchange"
 	"waybill/exchange/s3"
 	"waybill/internal/fault"
-	"waybill/internal/servers"
+	"waybill/lab/servers"
 )
 
 // addUser makes a user with a policy and returns c for them.

@@ -19,7 +19,7 @@ import (
 	"waybill/exchange/sftp"
 	"waybill/exchange/wire"
 	"waybill/internal/fault"
-	"waybill/internal/servers"
+	"waybill/lab/servers"
 )
 
 const large = 16 << 20

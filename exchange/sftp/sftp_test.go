@@ -11,10 +11,10 @@ import (
 
 	pkgsftp "github.com/pkg/sftp"
 
-	"waybill/exchange/exchangetest"
 	"waybill/exchange/sftp"
-	"waybill/internal/child"
-	"waybill/internal/servers"
+	"waybill/lab/child"
+	"waybill/lab/exchangetest"
+	"waybill/lab/servers"
 )
 
 var openssh *servers.SFTP

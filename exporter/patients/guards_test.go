@@ -11,8 +11,8 @@ import (
 
 	"waybill/exporter/patients"
 	"waybill/internal/fault"
-	"waybill/internal/pg"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/pg"
+	"waybill/lab/pg/pgtest"
 )
 
 // A patients service that gets its rows from another database, by logical replication.

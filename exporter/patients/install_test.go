@@ -8,7 +8,7 @@ import (
 
 	"waybill/exporter/patients"
 	"waybill/internal/fault"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/pg/pgtest"
 )
 
 // plainTables are those of such a service.

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"waybill/exporter/patients"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/pg/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

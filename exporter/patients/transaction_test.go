@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/pg/pgtest"
 )
 
 func TestStatementsOfOneTransactionAreOneEvent(t *testing.T) {

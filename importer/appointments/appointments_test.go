@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"waybill/importer/appointments"
-	"waybill/importer/consumertest"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/consumertest"
+	"waybill/lab/pg/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

@@ -3,7 +3,7 @@ package appointments_test
 import (
 	"testing"
 
-	"waybill/importer/consumertest"
+	"waybill/lab/consumertest"
 )
 
 // TestMerges has a retired record 1 and its survivor 2, who may be merged into 3, each with an

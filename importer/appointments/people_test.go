@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"waybill/importer/consumertest"
+	"waybill/lab/consumertest"
 )
 
 // span books the n-th appointment of a kind, in a resource, from one time to another.

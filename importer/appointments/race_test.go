@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"waybill/importer/consumertest"
+	"waybill/lab/consumertest"
 )
 
 const bookOne = `INSERT INTO appointment (id, patient_id, kind, resource, starts_at, ends_at)

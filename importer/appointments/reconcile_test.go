@@ -3,7 +3,7 @@ package appointments_test
 import (
 	"testing"
 
-	"waybill/importer/consumertest"
+	"waybill/lab/consumertest"
 )
 
 // TestWhatReconcileFinds plants what no import and no booking leaves behind.

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"waybill/importer/consumertest"
+	"waybill/lab/consumertest"
 )
 
 // now is the time of the first batch: 10:00 UTC.

@@ -3,7 +3,7 @@ package morgue_test
 import (
 	"testing"
 
-	"waybill/importer/consumertest"
+	"waybill/lab/consumertest"
 )
 
 // TestTheBodyCounts, be its case that of an earlier death or of a record retired twice.

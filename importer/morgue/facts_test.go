@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"waybill/importer/consumertest"
+	"waybill/lab/consumertest"
 )
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)

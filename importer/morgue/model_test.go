@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"waybill/importer/consumertest"
+	"waybill/lab/consumertest"
 )
 
 // TestAnyHistory loads random histories of a few patients and holds the cases against what the

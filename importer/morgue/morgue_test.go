@@ -5,9 +5,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"waybill/importer/consumertest"
 	"waybill/importer/morgue"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/consumertest"
+	"waybill/lab/pg/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

@@ -8,7 +8,7 @@ import (
 
 	"waybill/importer"
 	"waybill/importer/morgue"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/pg/pgtest"
 )
 
 // Whose name is similar must not depend on where a database was made: by Turkish rules I is the capital of ı.

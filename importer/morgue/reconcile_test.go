@@ -3,7 +3,7 @@ package morgue_test
 import (
 	"testing"
 
-	"waybill/importer/consumertest"
+	"waybill/lab/consumertest"
 )
 
 // TestWhatReconcileFinds plants what neither import nor staff leave behind.

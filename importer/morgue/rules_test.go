@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"waybill/importer/consumertest"
+	"waybill/lab/consumertest"
 )
 
 // TestRules has one row per rule. Each ends with a second run that must do nothing.

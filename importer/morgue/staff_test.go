@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"waybill/importer/consumertest"
+	"waybill/lab/consumertest"
 )
 
 // refused runs a statement that must be refused with a message containing want.

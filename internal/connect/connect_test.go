@@ -11,8 +11,8 @@ import (
 
 	"waybill/internal/connect"
 	"waybill/internal/fault"
-	"waybill/internal/pg/pgtest"
-	"waybill/internal/servers"
+	"waybill/lab/pg/pgtest"
+	"waybill/lab/servers"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

@@ -12,7 +12,7 @@ import (
 
 	"waybill/internal/decision"
 	"waybill/internal/migrate"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/pg/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

@@ -12,10 +12,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exchange"
-	"waybill/internal/child"
 	"waybill/internal/examine"
-	"waybill/internal/pg"
-	"waybill/internal/servers"
+	"waybill/lab/child"
+	"waybill/lab/pg"
+	"waybill/lab/servers"
 )
 
 // encrypted is a server with TLS, and with a socket in dir.

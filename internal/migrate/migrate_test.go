@@ -9,7 +9,7 @@ import (
 
 	"waybill/internal/fault"
 	"waybill/internal/migrate"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/pg/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

@@ -10,7 +10,7 @@ import (
 
 	"waybill/internal/fault"
 	"waybill/internal/migrate"
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/pg/pgtest"
 )
 
 // release is one of a program whose tables have had so many migrations.

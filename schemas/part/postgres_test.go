@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"waybill/internal/pg/pgtest"
+	"waybill/lab/pg/pgtest"
 	"waybill/schemas/part"
 )
 

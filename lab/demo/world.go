@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/exchange/store"
+	"waybill/exporter"
+	"waybill/importer"
+	"waybill/lab/audit"
+	"waybill/lab/site"
+)
+
+// world is a site whose exporter and importers are at work in this process.
+type world struct {
+	*site.Site
+	conn     map[string]*pgx.Conn
+	exporter *exporter.Exporter
+	importer map[string]*importer.Importer
+	before   audit.Memory
+	place    *store.Place
+}
+
+// openWorld sets the brake so that a day's deaths pass and a flood would not.
+func openWorld(ctx context.Context, opt options) (_ *world, err error) {
+	w := &world{conn: map[string]*pgx.Conn{}, importer: map[string]*importer.Importer{}}
+	if w.Site, err = site.Open(ctx, site.Options{Name: "demo", Store: opt.store, ActWithin: opt.actWithin, Brake: opt.brake()}); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.close())
+		}
+	}()
+	for _, name := range site.Services() {
+		if w.conn[name], err = w.Services[name].Connect(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if w.place, err = w.Place(); err != nil {
+		return nil, err
+	}
+	if w.exporter, err = w.Exporter(w.place); err != nil {
+		return nil, err
+	}
+	for _, name := range site.Consumers() {
+		if w.importer[name], err = w.Importer(name, w.place); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// verify compares the consequences with the source.
+func (w *world) verify(ctx context.Context) (*audit.Findings, error) {
+	return audit.Run(ctx, audit.Databases{Patients: w.conn["patients"], Morgue: w.conn["morgue"], Appointments: w.conn["appointments"]},
+		audit.Options{ActWithin: w.ActWithin, Before: w.before, Now: time.Now()})
+}
+
+// exchangeAll is what cron does: one export, then one import per consumer.
+func (w *world) exchangeAll(ctx context.Context, r *report) error {
+	if err := w.export(ctx, r); err != nil {
+		return err
+	}
+	for _, name := range site.Consumers() {
+		summary, err := w.importer[name].Run(ctx, importer.Options{})
+		if err != nil {
+			return err
+		}
+		r.imported(summary)
+	}
+	return nil
+}
+
+func (w *world) export(ctx context.Context, r *report) error {
+	summary, err := w.exporter.Run(ctx)
+	if err != nil {
+		return err
+	}
+	r.exported(summary)
+	return nil
+}
+
+// observeAll is an exchange while the consumers' mode is observe.
+func (w *world) observeAll(ctx context.Context, r *report) error {
+	if err := w.export(ctx, r); err != nil {
+		return err
+	}
+	for _, name := range site.Consumers() {
+		observer, err := w.Observer(name, w.place)
+		if err != nil {
+			return err
+		}
+		if _, err := observer.Run(ctx, importer.Options{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close leaves nothing behind.
+func (w *world) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for _, conn := range w.conn {
+		if conn != nil {
+			_ = conn.Close(ctx)
+		}
+	}
+	return w.Close()
+}
+
+// printAccess writes a configuration per service beside the exchange, and says what to type.
+func (w *world) printAccess(out io.Writer) error {
+	for _, name := range site.Services() {
+		if err := w.Party(name).Write(filepath.Join(w.Root, name+".yaml")); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(out, `
+kept running until interrupted; in another terminal:
+  make build && export WAYBILL_CONFIG=%s
+  bin/waybill status
+  bin/waybill batches
+  bin/waybill verify
+  psql %s
+  psql %s
+  psql %s
+`, strings.Join(append([]string{w.Root}, w.Host.Environment...), " "),
+		w.Services["patients"].URL, w.Services["morgue"].URL, w.Services["appointments"].URL)
+	return err
+}

@@ -1,0 +1,439 @@
+package oracle_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/exchange"
+	"waybill/exchange/dir"
+	"waybill/exporter"
+	"waybill/exporter/patients"
+	"waybill/importer"
+	"waybill/importer/appointments"
+	"waybill/importer/morgue"
+	"waybill/internal/fault"
+	. "waybill/lab/oracle"
+	"waybill/lab/pg/pgtest"
+	"waybill/schemas"
+)
+
+// base is minute 0 of every history.
+var base = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+
+// began is where histories begin: on a morning.
+const began = 10 * Hour
+
+func at(m Minute) time.Time { return base.Add(time.Duration(m) * time.Minute) }
+
+// hospital is what all histories share: a patients service's empty database to copy, and the
+// consumers', which each history empties.
+type hospital struct {
+	testing.TB
+	templates map[string]string
+	super     *pgx.Conn
+	made      int
+}
+
+func newHospital(t testing.TB) *hospital {
+	h := &hospital{TB: t, templates: map[string]string{}}
+	conn, err := pgx.Connect(t.Context(), pgtest.Server(t).SuperURL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	h.super = conn
+	h.templates["patients"] = pgtest.Database(t, func(ctx context.Context, url string) error {
+		return errors.Join(patients.Migrate(ctx, url), exporter.Migrate(ctx, url))
+	}, "patients")
+	for name, consumer := range consumers(t) {
+		h.templates[name] = pgtest.Database(t, func(ctx context.Context, url string) error { return importer.Migrate(ctx, url, consumer) }, name)
+	}
+	return h
+}
+
+func consumers(t testing.TB) map[string]*importer.Consumer {
+	loaded := map[string]*importer.Consumer{}
+	dead, err := importer.LoadConsumer(morgue.Files())
+	if err != nil {
+		t.Fatal(err)
+	}
+	calendar, err := importer.LoadConsumer(appointments.Files())
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded["morgue"], loaded["appointments"] = dead, calendar
+	return loaded
+}
+
+// copy makes a database like the one the URL names, to which nobody is connected.
+func (h *hospital) copy(url string) string {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.made++
+	name := fmt.Sprintf("history_%d", h.made)
+	if _, err := h.super.Exec(h.Context(), fmt.Sprintf("CREATE DATABASE %s OWNER %s TEMPLATE %s", name, config.User, config.Database)); err != nil {
+		h.Fatal(err)
+	}
+	return strings.Replace(url, "/"+config.Database, "/"+name, 1)
+}
+
+func (h *hospital) drop(url string) {
+	config, err := pgx.ParseConfig(url)
+	if err == nil {
+		_, err = h.super.Exec(context.Background(), fmt.Sprintf("DROP DATABASE %s WITH (FORCE)", config.Database))
+	}
+	if err != nil {
+		h.Error(err)
+	}
+}
+
+// tester is a test, or one of rapid's histories.
+type tester interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Logf(format string, args ...any)
+}
+
+// world is one history: in the model, and in databases and files.
+type world struct {
+	tester
+	h   *hospital
+	ctx context.Context
+	now Minute
+
+	registry *Registry
+	log      *Log
+	model    map[string]*Consumer
+
+	folder    string
+	store     *dir.Store
+	urls      map[string]string
+	conns     map[string]*pgx.Conn
+	consumers map[string]*importer.Consumer
+	files     map[string]fs.FS
+
+	backup                 *Registry // and its database
+	open                   *opened
+	blind                  bool // the model is not compared
+	witness, backupWitness *witness
+	backupURL              string
+	bookings               int
+	tags                   int
+	held                   int // imports that a brake stopped
+	acted                  int
+	discarding             []string // databases
+}
+
+// newWorld returns a hospital without patients. Its log has begun.
+func (h *hospital) newWorld(t tester) *world {
+	w := &world{
+		tester: t, h: h, ctx: h.Context(), now: began,
+		registry: NewRegistry(), log: &Log{}, witness: newWitness(),
+		model:     map[string]*Consumer{"morgue": NewConsumer(NewMorgue()), "appointments": NewConsumer(NewClinic())},
+		urls:      map[string]string{},
+		conns:     map[string]*pgx.Conn{},
+		consumers: consumers(h),
+		files:     map[string]fs.FS{"morgue": morgue.Files(), "appointments": appointments.Files()},
+	}
+	w.folder = h.TempDir()
+	var err error
+	if w.store, err = dir.Open(filepath.Join(w.folder, schemas.Stream)); err != nil {
+		t.Fatal(err)
+	}
+	w.urls = maps.Clone(h.templates)
+	w.urls["patients"] = w.adopt(h.copy(h.templates["patients"]))
+	for name := range w.urls {
+		w.connect(name)
+	}
+	for name := range w.model {
+		w.empty(name)
+	}
+	w.export()
+	return w
+}
+
+// empty takes all rows from a consumer's database but those that its migrations put there.
+func (w *world) empty(consumer string) {
+	var tables string
+	if err := w.conns[consumer].QueryRow(w.ctx, `SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables
+		WHERE schemaname = $1 AND tablename NOT LIKE '%migration%' AND tablename NOT IN ('kind', 'decision', 'contract')`, consumer).Scan(&tables); err != nil {
+		w.Fatal(err)
+	}
+	w.exec(consumer, "TRUNCATE "+tables+" RESTART IDENTITY")
+}
+
+func (w *world) adopt(url string) string {
+	w.discarding = append(w.discarding, url)
+	return url
+}
+
+// end frees what a history held.
+func (w *world) end() {
+	if w.open != nil {
+		w.open.conn.Close(context.Background())
+	}
+	for _, conn := range w.conns {
+		conn.Close(context.Background())
+	}
+	for _, url := range w.discarding {
+		w.h.drop(url)
+	}
+	os.RemoveAll(w.folder)
+}
+
+func (w *world) connect(name string) {
+	w.Helper()
+	config, err := pgx.ParseConfig(w.urls[name])
+	if err != nil {
+		w.Fatal(err)
+	}
+	config.RuntimeParams["search_path"] = name
+	config.RuntimeParams["timezone"] = "UTC"
+	if w.conns[name], err = pgx.ConnectConfig(w.ctx, config); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// said tells the story, so that a history that fails can be told again.
+func (w *world) said(format string, args ...any) { w.Helper(); w.Logf(format, args...) }
+
+func (w *world) exec(service, sql string, args ...any) {
+	w.Helper()
+	if _, err := w.conns[service].Exec(w.ctx, sql, args...); err != nil {
+		w.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func (w *world) morgue() *Morgue { return w.model["morgue"].Service.(*Morgue) }
+func (w *world) clinic() *Clinic { return w.model["appointments"].Service.(*Clinic) }
+
+// pass lets time pass.
+func (w *world) pass(time Minute) {
+	w.said("w.pass(%d)", time)
+	w.now += time
+}
+
+func (w *world) exporter() *exporter.Exporter { w.Helper(); return w.exporterOf(exporting{}) }
+
+func (w *world) exporterOf(o exporting) *exporter.Exporter {
+	w.Helper()
+	config := exporter.Config{
+		DatabaseURL: w.urls["patients"], Store: down{w.store, o.Down}, Spool: w.folder, Heartbeat: exporter.MaxHeartbeat,
+	}
+	if o.Cut {
+		config.BatchEvents = 1
+	}
+	e, err := exporter.New(config)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return e
+}
+
+func (w *world) export() { w.Helper(); w.exportAs(exporting{}) }
+
+// exporting is how an export is run.
+type exporting struct {
+	Cut  bool   // a batch for each transaction
+	Down string // what the store doesn't take: parts or manifests
+}
+
+// down is a store that is down for parts or for manifests.
+type down struct {
+	exchange.Store
+	what string
+}
+
+func (s down) Put(ctx context.Context, name string, size int64, body io.Reader) error {
+	if s.what == "parts" {
+		return errors.New("the store takes no parts")
+	}
+	return s.Store.Put(ctx, name, size, body)
+}
+
+func (s down) Publish(ctx context.Context, name string, data []byte) error {
+	if s.what == "manifest" {
+		return errors.New("the store takes no manifest")
+	}
+	return s.Store.Publish(ctx, name, data)
+}
+
+func (w *world) exportAs(o exporting) {
+	w.Helper()
+	w.said("w.exportAs(%#v)", o)
+	fails := false
+	if o.Down == "" {
+		w.log.Export(w.registry, o.Cut)
+	} else {
+		fails = w.log.Fail(w.registry, o.Cut, o.Down == "parts")
+	}
+	if _, err := w.exporterOf(o).Run(w.ctx); (err != nil) != fails {
+		w.Fatalf("the export ended with %v; a batch waits: %t", err, fails)
+	}
+}
+
+func (w *world) snapshot() {
+	w.Helper()
+	w.said("w.snapshot()")
+	w.log.Snapshot(w.registry)
+	w.witness.snapshot()
+	if _, err := w.exporter().Snapshot(w.ctx); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// correct mends an event in the outbox and has the log corrected.
+func (w *world) correct(event int, family string) {
+	w.Helper()
+	w.commitOpen()
+	w.said("w.correct(%d, %q)", event, family)
+	w.export()
+	e := w.registry.Outbox[event]
+	w.exec("patients", `UPDATE patients.outbox SET family_name = $3 WHERE patient_id = $1 AND version = $2`, uuid(e.Patient), e.Version, family)
+	w.registry.Mend(event, family)
+	last := w.log.Batches[len(w.log.Batches)-1]
+	first := slices.IndexFunc(w.log.Batches, func(b Batch) bool { return b.Generation == last.Generation })
+	w.log.Correct(w.registry)
+	if _, err := w.exporter().Rerun(w.ctx, exporter.RerunOptions{Batches: span(first, last.Number), Correct: true, Reason: "a test"}); err != nil {
+		w.Fatal(err)
+	}
+	w.agreeOnTheLog()
+}
+
+// backUp keeps the patients service's database as it is.
+func (w *world) backUp() {
+	w.Helper()
+	w.commitOpen()
+	w.said("w.backUp()")
+	w.backup, w.backupWitness = w.registry.Clone(), w.witness.clone()
+	w.conns["patients"].Close(w.ctx)
+	w.backupURL = w.adopt(w.h.copy(w.urls["patients"]))
+	w.connect("patients")
+}
+
+// restore goes on from the backup, under a new generation.
+func (w *world) restore() {
+	w.Helper()
+	w.commitOpen()
+	w.said("w.restore()")
+	w.registry, w.backup = w.backup, nil
+	w.witness = w.witness.restored(w.backupWitness)
+	w.conns["patients"].Close(w.ctx)
+	w.urls["patients"] = w.backupURL
+	w.connect("patients")
+	w.newGeneration(true)
+}
+
+// newGeneration begins one, also on a database that is as it was.
+func (w *world) newGeneration(restored bool) {
+	w.Helper()
+	w.commitOpen()
+	w.said("w.newGeneration(%t)", restored)
+	w.log.NewGeneration(w.registry, restored)
+	w.witness.look(w.registry, w.now) // who was erased is erased again
+	w.witness.snapshot()
+	if _, err := w.exporter().NewGeneration(w.ctx); err != nil {
+		w.Fatal(err)
+	}
+	w.agreeOnEvents()
+}
+
+// how an import is run.
+type how struct {
+	Brake                    int
+	Observe, DryRun, Approve bool
+}
+
+const actWithin = 30 * Day
+
+func (o how) bounds(now Minute) Bounds {
+	return Bounds{Now: now, ActWithin: actWithin, Brake: o.Brake, Observe: o.Observe}
+}
+
+func (w *world) importer(consumer string, o how) *importer.Importer {
+	w.Helper()
+	i, err := importer.New(importer.Config{
+		DatabaseURL: w.urls[consumer], Store: w.store, Consumer: w.consumers[consumer], Spool: w.folder,
+		Grace: 100 * 365 * 24 * time.Hour, ActWithin: time.Duration(actWithin) * time.Minute,
+		Brake: o.Brake, Observe: o.Observe, Now: func() time.Time { return at(w.now) },
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return i
+}
+
+// load imports what is new and holds the consumer against its model.
+func (w *world) load(consumer string, o how) {
+	w.Helper()
+	w.said("w.load(%q, %#v)", consumer, o)
+	model := w.model[consumer]
+	if !model.Started && !o.DryRun {
+		w.witness.begin()
+	}
+	through := true
+	options := importer.Options{DryRun: o.DryRun}
+	if o.Approve {
+		options.Approve = &importer.Decision{Batch: int64(model.Held), Reason: "a test", Person: "person"}
+	}
+	if !o.DryRun {
+		through = model.Import(w.log, o.bounds(w.now), o.Approve)
+	}
+	_, err := w.importer(consumer, o).Run(w.ctx, options)
+	w.ended(err, through)
+	w.agree(consumer)
+	if through && !o.DryRun && len(w.model[consumer].Observed) == 0 {
+		w.reconciled(consumer)
+	}
+}
+
+// exchange is an ordinary day's run; what is held is approved the next day.
+func (w *world) exchange(brake int, consumers ...string) {
+	w.Helper()
+	w.export()
+	for _, consumer := range consumers {
+		w.load(consumer, how{Brake: brake, Approve: w.model[consumer].Held != 0})
+	}
+}
+
+// rerun loads batches again.
+func (w *world) rerun(consumer string, from, to int, reapply bool, o how) {
+	w.Helper()
+	w.said("w.rerun(%q, %d, %d, %t, %#v)", consumer, from, to, reapply, o)
+	through := w.model[consumer].Rerun(w.log.Batches[from:to+1], o.bounds(w.now), reapply)
+	_, err := w.importer(consumer, o).Rerun(w.ctx, importer.RerunOptions{Batches: span(from, to), Reapply: reapply, Reason: "a test"})
+	w.ended(err, through)
+	w.agree(consumer)
+}
+
+func span(from, to int) (batches []int64) {
+	for batch := from; batch <= to; batch++ {
+		batches = append(batches, int64(batch))
+	}
+	return batches
+}
+
+func (w *world) ended(err error, through bool) {
+	w.Helper()
+	if !through {
+		w.held++
+	}
+	if !w.blind && (err == nil) != through || err != nil && fault.ClassOf(err) != fault.Held {
+		w.Fatalf("the import ended with %v; the model got through: %t", err, through)
+	}
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/lab/site"
+)
+
+const backup = "backup" // the database that is restored
+
+// rollback makes a backup of the patients service's database, as a template copies it, or puts it in the
+// place of the database and begins a generation. Nobody works there meanwhile.
+func (w *world) rollback(ctx context.Context, m mishap) error {
+	defer w.hold()()
+	return w.alone(site.Patients, func() error {
+		if m.kind == backedUp {
+			return w.swap(ctx, "DROP DATABASE IF EXISTS "+backup, "CREATE DATABASE "+backup+" TEMPLATE patients OWNER patients")
+		}
+		w.history.restores.Add(1)
+		defer w.history.restores.Add(1)
+		if err := w.swap(ctx, "DROP DATABASE IF EXISTS patients", "ALTER DATABASE "+backup+" RENAME TO patients"); err != nil {
+			return err
+		}
+		return w.insist(ctx, "export", "--new-generation")
+	})
+}
+
+// hold keeps the exporters from running until it is released.
+func (w *world) hold() (release func()) {
+	var turns []*sync.Mutex
+	for _, machine := range w.machines {
+		if machine.service == site.Patients {
+			machine.turn.Lock()
+			turns = append(turns, &machine.turn)
+		}
+	}
+	return func() {
+		for _, turn := range turns {
+			turn.Unlock()
+		}
+	}
+}
+
+// swap has nobody connected to the patients database while it runs statements.
+func (w *world) swap(ctx context.Context, statements ...string) error {
+	conn, err := pgx.Connect(ctx, w.Services[site.Patients].Server.SuperURL("postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	statements = append([]string{
+		"ALTER DATABASE patients ALLOW_CONNECTIONS false",
+		"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'patients'",
+	}, append(statements, "ALTER DATABASE patients ALLOW_CONNECTIONS true")...)
+	for _, sql := range statements {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	return nil
+}
+
+// insist runs a command past the lines until it is through: a store may be down for a while.
+func (w *world) insist(ctx context.Context, arguments ...string) error {
+	for {
+		code, said := w.waybill(ctx, arguments...)
+		switch {
+		case code == exitDone:
+			return nil
+		case ctx.Err() != nil:
+			return errors.New("the time was over before waybill " + arguments[0] + " was through")
+		case code != exitTransient:
+			return fmt.Errorf("waybill %v ended with %d: %s", arguments, code, said)
+		}
+		sleep(ctx, time.Second)
+	}
+}

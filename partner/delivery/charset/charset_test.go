@@ -1,0 +1,103 @@
+package charset_test
+
+import (
+	"bytes"
+	"testing"
+
+	"waybill/partner/delivery/charset"
+)
+
+func TestRules(t *testing.T) {
+	const text = "Łukasz Kühne – ☃"
+	for _, test := range []struct {
+		name   string
+		config charset.Config
+		want   string // in the charset
+		count  charset.Count
+	}{
+		{"all of it", charset.Config{Name: "utf-8", Rule: charset.Refuse}, text, charset.Count{}},
+		{"refused", charset.Config{Name: "windows-1252", Rule: charset.Refuse}, "ukasz K\xfchne \x96 ", charset.Count{Refused: 2}},
+		{"replaced", charset.Config{Name: "windows-1252", Rule: charset.Replace, Replacement: "?"}, "?ukasz K\xfchne \x96 ?", charset.Count{Replaced: 2}},
+		{"transliterated", charset.Config{Name: "iso-8859-1", Rule: charset.Transliterate}, "Lukasz K\xfchne - ", charset.Count{Transliterated: 2, Refused: 1}},
+		{"or replaced", charset.Config{Name: "iso-8859-15", Rule: charset.Transliterate, Replacement: "."}, "Lukasz K\xfchne - .", charset.Count{Transliterated: 2, Replaced: 1}},
+		{
+			"by a table of the site's own",
+			charset.Config{Name: "iso-8859-1", Rule: charset.Transliterate, Table: map[string]string{"Ł": "W", "☃": "", "–": "--"}},
+			"Wukasz K\xfchne -- ",
+			charset.Count{Transliterated: 3},
+		},
+		{
+			"forbidden",
+			charset.Config{Name: "utf-8", Rule: charset.Replace, Replacement: "_", Forbidden: func(r rune) bool { return r == ' ' }},
+			"Łukasz_Kühne_–_☃",
+			charset.Count{Replaced: 3},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			e, err := charset.New(test.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := e.Append(nil, e.Carry(text))
+			if err != nil || string(got) != test.want || e.Count() != test.count {
+				t.Errorf("%q, %+v (%v); want %q, %+v", got, e.Count(), err, test.want, test.count)
+			}
+		})
+	}
+}
+
+// Letters lose their marks where nothing better is known; what is damage already is never passed on.
+func TestTransliteration(t *testing.T) {
+	for text, want := range map[string]string{
+		"Dvořák": "Dvor\xe1k", "Nguyễn": "Nguyen", "Ğ": "G", "ẞ": "SS", "ﬁ": "", "中": "", "\ufffd\x00\u0085": " ", "a\u0301": "a", "€": "EUR", "Ő": "O",
+	} {
+		e, err := charset.New(charset.Config{Name: "iso-8859-1", Rule: charset.Transliterate})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := e.Append(nil, e.Carry(text))
+		if err != nil || string(got) != want {
+			t.Errorf("%q is %q (%v), want %q", text, got, err, want)
+		}
+		if count := e.Count(); count == (charset.Count{}) {
+			t.Errorf("%q: nothing counted", text)
+		}
+	}
+}
+
+func TestUTF16(t *testing.T) {
+	for name, want := range map[string][]byte{
+		"utf-16le": {0xff, 0xfe, 'a', 0, 0x3d, 0xd8, 0, 0xde}, "utf-16be": {0xfe, 0xff, 0, 'a', 0xd8, 0x3d, 0xde, 0},
+	} {
+		e, err := charset.New(charset.Config{Name: name, Rule: charset.Refuse})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := e.Append(e.BOM(), e.Carry("a😀")); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: % x (%v), want % x", name, got, err, want)
+		}
+	}
+}
+
+func TestWhatCantBeDeclared(t *testing.T) {
+	for name, c := range map[string]charset.Config{
+		"an unknown charset":                  {Name: "ebcdic"},
+		"no replacement":                      {Name: "utf-8", Rule: charset.Replace},
+		"a replacement that it lacks":         {Name: "iso-8859-1", Rule: charset.Replace, Replacement: "☃"},
+		"a table of words":                    {Name: "utf-8", Table: map[string]string{"ab": "c"}},
+		"a table to what it lacks":            {Name: "iso-8859-1", Table: map[string]string{"ł": "ľ"}},
+		"a replacement the format forbids":    {Name: "utf-8", Rule: charset.Replace, Replacement: "\n", Forbidden: func(r rune) bool { return r == '\n' }},
+		"text that nobody sent through Carry": {},
+	} {
+		if _, err := charset.New(c); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	e, err := charset.New(charset.Config{Name: "iso-8859-1", Rule: charset.Refuse})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Append(nil, "☃"); err == nil {
+		t.Error("a character that the charset lacks was appended")
+	}
+}

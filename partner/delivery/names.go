@@ -1,0 +1,86 @@
+package delivery
+
+import (
+	"encoding/xml"
+	"path"
+
+	"waybill/internal/setting"
+	"waybill/partner/delivery/pattern"
+)
+
+// names are a partner's patterns.
+type names struct {
+	folder            string
+	file              pattern.Pattern
+	trigger, content  pattern.Pattern
+	triggers, control bool
+	mesh              Mesh
+}
+
+func (s *Settings) names() (n names, err error) {
+	n.folder = s.Folder
+	if n.file, err = pattern.Parse(s.Name, pattern.Naming); err != nil {
+		return n, setting.In("name", err)
+	}
+	if s.Trigger == nil {
+		return n, nil
+	}
+	n.triggers = true
+	if n.trigger, err = pattern.Parse(s.Trigger.Name, []string{"name", "stem", "sequence", "partner"}); err != nil {
+		return n, setting.In("trigger.name", err)
+	}
+	if n.content, err = pattern.Parse(s.Trigger.Content, pattern.Trigger); err != nil {
+		return n, setting.In("trigger.content", err)
+	}
+	if m := s.Trigger.Mesh; m != nil {
+		n.control, n.mesh = true, *m
+		switch {
+		case s.Trigger.Content != "":
+			return n, setting.Errorf("trigger.content", "give either content or mesh")
+		case m.From == "" || m.To == "" || m.Workflow == "":
+			return n, setting.Errorf("trigger.mesh", "it needs from, to and workflow")
+		}
+	}
+	return n, nil
+}
+
+// of returns the names of a file and its trigger, "" for none, with their folder.
+func (n *names) of(v pattern.Values) (name, trigger string, err error) {
+	if v.Name, err = n.file.Format(v); err != nil || !n.triggers {
+		return path.Join(n.folder, v.Name), "", err
+	}
+	trigger, err = n.trigger.Format(v)
+	return path.Join(n.folder, v.Name), path.Join(n.folder, trigger), err
+}
+
+// text returns what is in the trigger.
+func (n *names) text(v pattern.Values) ([]byte, error) {
+	if n.control {
+		return n.mesh.control(v)
+	}
+	text, err := n.content.Format(v)
+	return []byte(text), err
+}
+
+// control is the control file that goes with the data file of one MESH transfer.
+func (m *Mesh) control(v pattern.Values) ([]byte, error) {
+	type controlFile struct {
+		XMLName      xml.Name `xml:"DTSControl"`
+		Version      string
+		AddressType  string
+		MessageType  string
+		From         string `xml:"From_DTS"`
+		To           string `xml:"To_DTS"`
+		Subject      string
+		LocalID      string `xml:"LocalId"`
+		WorkflowID   string `xml:"WorkflowId"`
+		Encrypted    string
+		Compress     string
+		IsCompressed string
+	}
+	text, err := xml.MarshalIndent(controlFile{
+		Version: "1.0", AddressType: "DTS", MessageType: "Data", From: m.From, To: m.To, Subject: m.Subject,
+		LocalID: pattern.Stem(v.Name), WorkflowID: m.Workflow, Encrypted: "N", Compress: "Y", IsCompressed: "N",
+	}, "", "  ")
+	return append(append([]byte(xml.Header), text...), '\n'), err
+}

@@ -1,0 +1,185 @@
+package delivery
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"waybill/internal/crashpoint"
+	"waybill/internal/fault"
+	"waybill/partner/delivery/pattern"
+)
+
+// plan is a row of the table file: one whose bytes are fixed.
+type plan struct {
+	number, sequence                      int64
+	name                                  string
+	trigger                               *string
+	triggerText                           []byte
+	after, to, seen                       int64
+	rows, unsaid, replaced, translit, cut int64
+	bytes                                 int64
+	sha256                                string
+	content                               []byte
+	plannedAt                             time.Time
+	placed                                bool
+	delivered                             bool
+	origin                                int64
+	resumed                               bool
+}
+
+const planColumns = `number, sequence, name, trigger, trigger_text, after, "to", seen, rows, unsaid, replaced, transliterated, cut,
+	bytes, sha256, content, planned_at, placed_at IS NOT NULL, delivered_at IS NOT NULL, (SELECT origin FROM cursor)`
+
+func (s *session) read(ctx context.Context, which string, arguments ...any) (*plan, error) {
+	p := new(plan)
+	err := s.conn.QueryRow(ctx, `SELECT `+planColumns+` FROM file `+which, arguments...).Scan(
+		&p.number, &p.sequence, &p.name, &p.trigger, &p.triggerText, &p.after, &p.to, &p.seen, &p.rows, &p.unsaid, &p.replaced,
+		&p.translit, &p.cut, &p.bytes, &p.sha256, &p.content, &p.plannedAt, &p.placed, &p.delivered, &p.origin)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return p, fault.Database("read", "file", err)
+}
+
+// unfinished returns the plan that an earlier run did not finish, or nil.
+func (s *session) unfinished(ctx context.Context) (*plan, error) {
+	p, err := s.read(ctx, `WHERE delivered_at IS NULL`)
+	if p != nil {
+		p.resumed = true
+	}
+	return p, err
+}
+
+// plan makes the next file, in memory; nil: there is none to be made.
+func (s *session) plan(ctx context.Context) (*plan, error) {
+	for {
+		c, err := s.cursor(ctx)
+		if err != nil {
+			return nil, err
+		}
+		next, err := s.next(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		last, err := s.read(ctx, `ORDER BY number DESC LIMIT 1`)
+		if err != nil {
+			return nil, err
+		}
+		now, err := s.now(ctx, last)
+		if err != nil || next.to == next.after && !s.dueEmpty(last, now) {
+			return nil, err
+		}
+		p, err := s.write(ctx, last, next, now)
+		if err != nil || p.rows > 0 || next.to == next.after {
+			return p, err
+		}
+		// Nothing of it can be said in this format, so there is nothing to say.
+		if err := s.moveCursor(ctx, s.conn, p); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// now returns the database's time, in whole seconds, never before the last file's.
+func (s *session) now(ctx context.Context, last *plan) (now time.Time, err error) {
+	err = s.conn.QueryRow(ctx, `SELECT date_trunc('second', clock_timestamp())`).Scan(&now)
+	if last != nil && last.plannedAt.After(now) {
+		now = last.plannedAt
+	}
+	return now, fault.Database("read", "clock", err)
+}
+
+// dueEmpty reports whether the partner expects a file each day, and has none of today.
+func (s *session) dueEmpty(last *plan, now time.Time) bool {
+	day := func(t time.Time) string { return t.In(s.config.Zone).Format(time.DateOnly) }
+	return s.config.Settings.EmptyFile == "daily" && (last == nil || day(last.plannedAt) != day(now))
+}
+
+// write makes a file of a span, or of the part of it for which there is room.
+func (s *session) write(ctx context.Context, last *plan, of span, now time.Time) (*plan, error) {
+	p := &plan{number: 1, sequence: s.config.Settings.Sequence.Start, after: of.after, seen: of.to, plannedAt: now, origin: of.origin}
+	if last != nil {
+		p.number, p.sequence = last.number+1, s.config.Settings.Sequence.after(last.sequence)
+	}
+	return p, s.fill(ctx, p, of)
+}
+
+// after returns the number behind another, which may be of other settings.
+func (q Sequence) after(n int64) int64 {
+	if n < q.First || n >= q.Last {
+		return q.First
+	}
+	return n + 1
+}
+
+// fill makes a plan's bytes: always the same for a span, a number, a time and settings.
+func (s *session) fill(ctx context.Context, p *plan, of span) error {
+	v := pattern.Values{Sequence: p.sequence, At: p.plannedAt.In(s.config.Zone), Partner: s.config.Partner}
+	name, trigger, err := s.names.of(v)
+	if err != nil {
+		return unwritable(err)
+	}
+	if v.Name, err = s.names.file.Format(v); err != nil {
+		return unwritable(err)
+	}
+	f, err := s.render(s.events(ctx, of, p.seen), v)
+	if err != nil {
+		return err
+	}
+	sum, count := sha256.Sum256(f.data), f.encoder.Count()
+	p.name, p.content, p.bytes, p.sha256 = name, f.data, int64(len(f.data)), hex.EncodeToString(sum[:])
+	p.rows, p.unsaid, p.replaced, p.translit, p.cut = f.rows, f.unsaid, count.Replaced, count.Transliterated, f.cut()
+	p.to = of.to
+	if f.full {
+		p.to = f.to
+	}
+	v.Rows, v.Lines, v.Bytes, v.SHA256 = p.rows, p.rows, p.bytes, p.sha256
+	if trigger != "" {
+		p.trigger = &trigger
+		if p.triggerText, err = s.names.text(v); err != nil {
+			return unwritable(err)
+		}
+		if p.triggerText == nil {
+			p.triggerText = []byte{}
+		}
+	}
+	return nil
+}
+
+// insert commits the plan: from here on the file has these bytes, whoever writes it.
+func (s *session) insert(ctx context.Context, p *plan) error {
+	err := pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO file (number, sequence, name, trigger, trigger_text, after, "to", seen, rows, unsaid, replaced, transliterated,
+			    cut, bytes, sha256, content, planned_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+			p.number, p.sequence, p.name, p.trigger, p.triggerText, p.after, p.to, p.seen, p.rows, p.unsaid, p.replaced, p.translit,
+			p.cut, p.bytes, p.sha256, p.content, p.plannedAt); err != nil {
+			return err
+		}
+		return s.moveCursor(ctx, tx, p)
+	})
+	if err != nil {
+		return fault.Database("plan", fileName(p), err)
+	}
+	crashpoint.Here("deliver.2")
+	return nil
+}
+
+type execer interface {
+	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
+}
+
+func (s *session) moveCursor(ctx context.Context, on execer, p *plan) error {
+	_, err := on.Exec(ctx, `INSERT INTO cursor ("to", origin) VALUES ($1, $2) ON CONFLICT (one) DO UPDATE SET "to" = excluded."to", held = NULL, since = NULL`, p.to, p.origin)
+	return fault.Database("move", "cursor", err)
+}
+
+func fileName(p *plan) string { return fmt.Sprintf("file %d", p.number) }

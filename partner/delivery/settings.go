@@ -1,0 +1,286 @@
+package delivery
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"waybill/exchange"
+	"waybill/internal/setting"
+	"waybill/partner/delivery/charset"
+	"waybill/partner/delivery/fhir"
+	"waybill/partner/delivery/fixed"
+	"waybill/partner/delivery/hl7"
+	"waybill/partner/delivery/pattern"
+	"waybill/partner/delivery/record"
+	"waybill/partner/delivery/table"
+	"waybill/schemas"
+)
+
+// Settings are the section `deliver` of a partner's file; docs/delivery.md explains them.
+type Settings struct {
+	Format string        `yaml:"format"` // csv, fixed, hl7 or fhir
+	CSV    *table.Config `yaml:"csv"`
+	Fixed  *fixed.Config `yaml:"fixed"`
+	HL7    *hl7.Config   `yaml:"hl7"`
+
+	Events      []string      `yaml:"events"`      // types that the partner is told of; default all but erased
+	Allow       []string      `yaml:"allow"`       // personal fields that the partner may see; default none
+	Identifiers []record.Kind `yaml:"identifiers"` // kinds of identifiers that the partner may see; default none
+	Send        string        `yaml:"send"`        // changes (default): each in order; states: a patient's last, per file
+	Start       string        `yaml:"start"`       // state (default): what is found at the start too; now: only what changes
+
+	Charset          string            `yaml:"charset"` // default utf-8
+	Unencodable      charset.Rule      `yaml:"unencodable"`
+	Replacement      string            `yaml:"replacement"`
+	Transliterations map[string]string `yaml:"transliterations"`
+
+	Folder    string   `yaml:"folder"`  // below the store's; default none
+	Name      string   `yaml:"name"`    // a pattern: "PAT{sequence:4}_{yyyy}{mm}{dd}.csv"
+	Partial   string   `yaml:"partial"` // the suffix of a file while it is written
+	Trigger   *Trigger `yaml:"trigger"`
+	Sequence  Sequence `yaml:"sequence"`
+	MaxRows   int      `yaml:"max_rows"`   // of a file; default 10,000
+	MaxMiB    int64    `yaml:"max_mib"`    // of a file; default 16
+	EmptyFile string   `yaml:"empty_file"` // never (default); daily: one without records on a day without news
+
+	Brake    *int `yaml:"brake"`     // deaths, retractions or merges of one run; default 50, 0: no brake
+	KeepDays int  `yaml:"keep_days"` // how long delivered rows stay in the queue; default 90
+}
+
+// Trigger declares the file that says that another one is there.
+type Trigger struct {
+	Name    string `yaml:"name"`    // a pattern: "{name}.done", "{stem}.ctl"
+	Content string `yaml:"content"` // a pattern; default nothing
+	Mesh    *Mesh  `yaml:"mesh"`    // the control file of an NHS MESH client, in place of content
+}
+
+// Mesh is what a MESH control file says.
+type Mesh struct {
+	From     string `yaml:"from"`     // mailboxes
+	To       string `yaml:"to"`       //
+	Workflow string `yaml:"workflow"` // the workflow id
+	Subject  string `yaml:"subject"`
+}
+
+// Sequence is the number in file names.
+type Sequence struct {
+	First int64 `yaml:"first"` // default 1
+	Last  int64 `yaml:"last"`  // after it comes the first; default the last that has room in the name, or 9999
+	Start int64 `yaml:"start"` // of the very first file; default the first
+}
+
+// DefaultBrake is in force unless a file sets another or turns it off.
+const DefaultBrake = 50
+
+func (s *Settings) defaults() {
+	set(&s.Charset, "utf-8")
+	set(&s.Unencodable, charset.Refuse)
+	set(&s.Send, "changes")
+	set(&s.Start, "state")
+	set(&s.EmptyFile, "never")
+	set(&s.Sequence.First, 1)
+	set(&s.Sequence.Last, s.lastNumber())
+	set(&s.Sequence.Start, s.Sequence.First)
+	set(&s.MaxRows, 10_000)
+	set(&s.MaxMiB, 16)
+	set(&s.KeepDays, 90)
+	if s.Brake == nil {
+		s.Brake = new(DefaultBrake)
+	}
+	if len(s.Events) == 0 {
+		s.Events = slices.DeleteFunc(slices.Clone(schemas.PatientEvents().Events()), func(e string) bool { return e == schemas.Erased })
+	}
+}
+
+func (s *Settings) lastNumber() int64 {
+	last := int64(9999)
+	if name, err := pattern.Parse(s.Name, pattern.Naming); err == nil && name.Sequence() > 0 {
+		last = int64(math.Pow10(min(name.Sequence(), 12))) - 1
+	}
+	return last
+}
+
+// set gives a setting that was left out its default.
+func set[T comparable](value *T, otherwise T) {
+	var zero T
+	if *value == zero {
+		*value = otherwise
+	}
+}
+
+// Check fills in defaults and says what can't be used, as a [setting.Error].
+func (s *Settings) Check() error {
+	s.defaults()
+	for _, check := range []func() error{s.checkChoices, s.checkContent, s.checkNames, s.checkTrial} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Settings) checkChoices() error {
+	for _, choice := range []struct {
+		path, value string
+		of          []string
+	}{
+		{"format", s.Format, []string{"csv", "fixed", "hl7", "fhir"}},
+		{"send", s.Send, []string{"changes", "states"}},
+		{"start", s.Start, []string{"state", "now"}},
+		{"empty_file", s.EmptyFile, []string{"never", "daily"}},
+		{"unencodable", string(s.Unencodable), []string{"refuse", "replace", "transliterate"}},
+	} {
+		if !slices.Contains(choice.of, choice.value) {
+			return setting.Errorf(choice.path, "one of %s", strings.Join(choice.of, ", "))
+		}
+	}
+	for format, there := range map[string]bool{"csv": s.CSV != nil, "fixed": s.Fixed != nil, "hl7": s.HL7 != nil} {
+		if there && format != s.Format {
+			return setting.Errorf(format, "the format is %s", s.Format)
+		}
+	}
+	if needed := map[string]bool{"csv": s.CSV == nil, "fixed": s.Fixed == nil}[s.Format]; needed {
+		return setting.Errorf("format", "there must be `%s:` settings with its columns", s.Format)
+	}
+	if s.Format == "fhir" && s.Charset != "utf-8" {
+		return setting.Errorf("charset", "FHIR is always in utf-8")
+	}
+	switch {
+	case s.MaxRows < 1 || s.MaxRows > 1_000_000:
+		return setting.Errorf("max_rows", "1 to 1000000")
+	case s.MaxMiB < 1 || s.MaxMiB > 256:
+		return setting.Errorf("max_mib", "1 to 256")
+	case *s.Brake < 0:
+		return setting.Errorf("brake", "not below 0")
+	case s.KeepDays < 1:
+		return setting.Errorf("keep_days", "at least 1")
+	}
+	return nil
+}
+
+func (s *Settings) checkContent() error {
+	known := schemas.PatientEvents().Events()
+	for i, e := range s.Events {
+		if !slices.Contains(known, e) {
+			return setting.At("events", i, fmt.Errorf("the contract has no %q", e))
+		}
+	}
+	if slices.Contains(s.Events, schemas.Died) && !slices.Contains(s.Events, schemas.DeathRetracted) {
+		return setting.Errorf("events", "who is told of deaths is told of their retractions too (death_retracted)")
+	}
+	for i, field := range s.Allow {
+		if !slices.Contains(record.Personal, field) {
+			return setting.At("allow", i, fmt.Errorf("not one of %s", strings.Join(record.Personal, ", ")))
+		}
+	}
+	for i, kind := range s.Identifiers {
+		if kind.Authority == "" {
+			return setting.At("identifiers", i, fmt.Errorf(`name an authority, or "*" for any`))
+		}
+	}
+	return nil
+}
+
+func (s *Settings) checkNames() error {
+	n, err := s.names()
+	if err != nil {
+		return err
+	}
+	q := s.Sequence
+	digits := n.file.Sequence()
+	switch {
+	case q.First < 0 || q.Last <= q.First || q.Last > 999_999_999_999:
+		return setting.Errorf("sequence", "the last is after the first, and has 12 digits at most")
+	case q.Start < q.First || q.Start > q.Last:
+		return setting.Errorf("sequence.start", "it is not between first and last")
+	case digits < 0:
+		return setting.Errorf("name", "it needs a {sequence}, or files would have each other's names")
+	case digits > 0 && len(fmt.Sprint(q.Last)) > digits:
+		return setting.Errorf("name", "{sequence:%d} has no room for %d", digits, q.Last)
+	}
+	if s.Partial != "" && exchange.CheckName("a"+s.Partial) != nil {
+		return setting.Errorf("partial", "not a part of a file's name")
+	}
+	name, trigger, err := n.of(pattern.Values{Sequence: q.Last, At: someDay, Partner: "partner"})
+	switch {
+	case err != nil:
+		return setting.In("name", err)
+	case exchange.CheckName(name) != nil:
+		return setting.Errorf("name", "%s has what not every store can hold: A-Z a-z 0-9 = . _ @ - are allowed, no dot first", name)
+	case trigger != "" && (exchange.CheckName(trigger) != nil || trigger == name || trigger == name+s.Partial):
+		return setting.Errorf("trigger.name", "%s is no name, or one that is taken", trigger)
+	}
+	return nil
+}
+
+// someDay is for names and texts made to see whether they can be.
+var someDay = time.Date(2006, 1, 2, 15, 4, 5, 0, time.UTC)
+
+// checkTrial writes a file without records, and its trigger.
+func (s *Settings) checkTrial() error {
+	f, err := s.newFile(time.UTC)
+	if err != nil {
+		return err
+	}
+	v := pattern.Values{Sequence: s.Sequence.Last, At: someDay, Partner: "partner", Name: "name"}
+	if err := f.begin(v); err != nil {
+		return setting.In(s.Format, err)
+	}
+	if err := f.end(v); err != nil {
+		return setting.In(s.Format, err)
+	}
+	return nil
+}
+
+func (s *Settings) allowed() *record.Allowed {
+	return &record.Allowed{Fields: s.Allow, Identifiers: s.Identifiers}
+}
+
+// format is what writes one kind of file. Its methods append to a file in UTF-8.
+type format interface {
+	Begin(to []byte, v pattern.Values) ([]byte, error)
+	// Event appends nothing for what the format can't say. v.Rows counts the event.
+	Event(to []byte, e *record.Event, v pattern.Values, carry *charset.Encoder) ([]byte, error)
+	End(to []byte, v pattern.Values) ([]byte, error)
+}
+
+// newFormat returns the writer of one file and its encoder, which counts what it can't write.
+func (s *Settings) newFormat(zone *time.Location) (format, *charset.Encoder, error) {
+	c := charset.Config{Name: s.Charset, Rule: s.Unencodable, Replacement: s.Replacement, Table: s.Transliterations}
+	allowed := s.allowed()
+	var f format
+	var err error
+	switch s.Format {
+	case "csv":
+		var w *table.Writer
+		if w, err = table.New(*s.CSV, allowed, zone); err == nil {
+			f, c.Forbidden = w, w.Forbidden
+		}
+	case "fixed":
+		c.Forbidden = fixed.Forbidden
+		var encoder *charset.Encoder
+		if encoder, err = charset.New(c); err != nil {
+			return nil, nil, setting.In("charset", err)
+		}
+		f, err = fixed.New(*s.Fixed, allowed, zone, encoder)
+	case "hl7":
+		var config hl7.Config
+		if s.HL7 != nil {
+			config = *s.HL7
+		}
+		f, err = hl7.New(config, s.Charset, allowed, zone)
+	default:
+		f = &fhir.Writer{Zone: zone}
+	}
+	if err != nil {
+		return nil, nil, setting.In(s.Format, err)
+	}
+	encoder, err := charset.New(c)
+	if err != nil {
+		return nil, nil, setting.In("charset", err)
+	}
+	return f, encoder, nil
+}

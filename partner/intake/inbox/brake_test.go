@@ -1,0 +1,82 @@
+package inbox_test
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"waybill/internal/fault"
+	"waybill/partner/intake/inbox"
+)
+
+// heldName is the file that a run's error holds, as --approve wants it named.
+func (d *desk) heldName() string {
+	d.Helper()
+	_, err := d.run()
+	if fault.ClassOf(err) != fault.Held {
+		d.Fatalf("%v (%s), want it held", err, fault.ClassOf(err))
+	}
+	return regexp.MustCompile(`--approve (\S+)`).FindStringSubmatch(fault.HintOf(err))[1]
+}
+
+func (d *desk) approve(file string) error {
+	return d.inbox().Approve(d.Context(), file, inbox.Decision{Person: "anna", Reason: "asked the practice"})
+}
+
+func TestTheBrakeHoldsAFileWithItsBytes(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, hl7+"brake: 2\n")
+	dead := func(n int) (messages []string) {
+		for i := range n {
+			messages = append(messages, adt(fmt.Sprint(n, "-", i), fmt.Sprint(i), fmt.Sprintf("Family%d", i), "20260228"))
+		}
+		return messages
+	}
+	d.leave("a.hl7", batch(dead(3)...))
+	d.fails("a.hl7 held", fault.Held, "held: 3 died, and the brake is at 2")
+	if got := d.people(); got != "" {
+		t.Errorf("of a held file were taken: %s", got)
+	}
+	seen := d.heldName()
+	if s, err := d.inbox().Try(t.Context(), ""); err != nil || len(s.Files) != 1 || s.Files[0].Effects["died"] != 3 || !strings.Contains(strings.Join(s.Files[0].Warnings, " "), "3 died") {
+		t.Errorf("dry run: %+v %v", s, err)
+	}
+	if f, err := d.inbox().Check(t.Context()); err != nil || f.Files[0].State != "held" || !strings.Contains(f.Files[0].Why, "3 died") {
+		t.Errorf("check: %+v %v", f.Files, err)
+	}
+	if err := d.approve("a.hl7@00000000"); fault.ClassOf(err) != fault.Usage {
+		t.Errorf("approved with another hash: %v", err)
+	}
+	// What was seen is not what lies there any more.
+	if err := d.approve(seen); err != nil {
+		t.Fatal(err)
+	}
+	d.replace("a.hl7", batch(dead(4)...))
+	d.fails("a.hl7 held", fault.Held, "held: 4 died")
+	if err := d.approve(seen); fault.ClassOf(err) != fault.Usage {
+		t.Errorf("approved what is not there any more: %v", err)
+	}
+	if err := d.approve(d.heldName()); err != nil {
+		t.Fatal(err)
+	}
+	d.does("a.hl7 taken")
+	d.want(`SELECT count(*)::text FROM patients.patient WHERE death_status = 'informal'`, "4")
+	d.want(`SELECT string_agg(kind || ' ' || subject || ' ' || person, ', ') FROM intake.decision`, "approve gp: file a.hl7 anna, approve gp: file a.hl7 anna")
+	// Deaths that are known are none of the file's doing.
+	d.leave("b.hl7", batch(append(dead(5)[:4], adt("last", "9", "Alive", ""))...))
+	d.does("b.hl7 taken")
+}
+
+func TestTheBrakeCountsMerges(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, hl7+"brake: 1\n")
+	merge := func(control, into, from string) string {
+		return fmt.Sprintf("MSH|^~\\&|GP|LINK|WAYBILL|H|20260301120000||ADT^A40^ADT_A39|%s|P|2.5\rEVN|A40|20260301120000\rPID|1||%s^^^GP^MR||A^B\rMRG|%s^^^GP^MR\r", control, into, from)
+	}
+	d.leave("a.hl7", batch(adt("1", "1", "A", "20260228"), adt("2", "2", "B", ""), adt("3", "3", "C", "")))
+	d.does("a.hl7 taken")
+	d.leave("b.hl7", batch(merge("4", "1", "2"), merge("5", "1", "3")))
+	d.fails("b.hl7 held", fault.Held, "2 merged")
+	d.want(`SELECT count(*)::text FROM patients.alias`, "0")
+}

@@ -1,0 +1,118 @@
+// Package intake reads patients from files nobody made a manifest for and hands them to the patients
+// service through its staging table and functions, so that the service's own triggers decide what is
+// an event.
+//
+// The formats are packages of their own below this one, all of which make [record.Record]s; a
+// [Format] declares which of them a file is in. A file is read once, record by record, in constant memory.
+// A record that can't be taken as it stands is left out as a [record.Refused], with its place and the reason,
+// and the next one is read; an error of any other kind ends the file, and then nothing of it counts.
+package intake
+
+import (
+	"errors"
+	"io"
+	"iter"
+
+	"waybill/internal/fault"
+	"waybill/partner/intake/adt"
+	"waybill/partner/intake/charset"
+	"waybill/partner/intake/container"
+	"waybill/partner/intake/fhir"
+	"waybill/partner/intake/fixed"
+	"waybill/partner/intake/record"
+	"waybill/partner/intake/table"
+)
+
+// Source is a whole file, read from where it lies: a file of the spool, or bytes.
+type Source = container.Source
+
+// Reading is one pass over a file's records.
+type Reading struct {
+	all      iter.Seq2[record.Record, error]
+	warnings []string
+}
+
+// All returns the records in the file's order, over all members of a container. It can be ranged
+// over once. Its errors are [*record.Refused] for a record that was left out, after which reading
+// goes on, and a [fault.Error] that ends the file: then nothing of it counts.
+func (r *Reading) All() iter.Seq2[record.Record, error] { return r.all }
+
+// Warnings returns what was odd about the file as a whole and let pass, as trailers with wrong
+// counts; complete once All has ended.
+func (r *Reading) Warnings() []string { return r.warnings }
+
+// Open begins to read a file as f declares it; name is for errors and is no path. source names the
+// system whose ids the file holds, where it gives them no authority of their own: the same source
+// must be given every time.
+func (f *Format) Open(name, source string, file Source) (*Reading, error) {
+	zone, err := f.zone()
+	if err == nil {
+		err = f.Check()
+	}
+	if err != nil {
+		return nil, fault.New(fault.Usage, "read", name, err, "correct the format that is declared for it")
+	}
+	if file.Size() == 0 {
+		return nil, fault.New(fault.Poison, "read", name, errors.New("the file is empty"),
+			"ask the sender: a file without records still has a first line, or should not be sent")
+	}
+	set, err := charset.Of(f.Charset)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "read", name, err, "")
+	}
+	r := &Reading{}
+	site := record.Site{Source: source, Charset: set, Zone: zone, Note: func(warning string) { r.warnings = append(r.warnings, warning) }}
+	r.all = func(yield func(record.Record, error) bool) {
+		for m, err := range container.Members(f.Container, file, f.Limits, f.Members) {
+			if err != nil {
+				yield(record.Record{}, unread(name, err))
+				return
+			}
+			if !f.member(name, m, site, yield) {
+				return
+			}
+		}
+	}
+	return r, nil
+}
+
+// member hands out the records of one file, and reports whether more may follow.
+func (f *Format) member(name string, m container.Member, site record.Site, yield func(record.Record, error) bool) bool {
+	for r, err := range f.records(site.Charset.Reader(m), site) {
+		refused, ok := errors.AsType[*record.Refused](err)
+		switch {
+		case ok:
+			refused.Member = m.Name
+		case err != nil:
+			yield(r, unread(name, err))
+			return false
+		}
+		r.Member = m.Name
+		if !yield(r, err) {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *Format) records(r io.Reader, site record.Site) iter.Seq2[record.Record, error] {
+	switch f.Kind {
+	case "hl7":
+		return adt.Read(r, f.hl7(), site)
+	case "csv":
+		return table.Read(r, f.CSV, site)
+	case "fixed":
+		return fixed.Read(r, f.Fixed, site)
+	default:
+		return fhir.Read(r, f.fhir(), site)
+	}
+}
+
+// unread says why a file can't be read on: its bytes are wrong, or they did not come.
+func unread(name string, err error) error {
+	class := fault.Transient
+	if _, ok := errors.AsType[*record.Malformed](err); ok || errors.Is(err, charset.ErrNoMark) {
+		class = fault.Poison
+	}
+	return fault.New(class, "read", name, err, "")
+}

@@ -1,0 +1,218 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"waybill/internal/fault"
+	"waybill/partner/intake/record"
+)
+
+// Counts says what became of a file's records: Read is the sum of all from Inserted to Refused.
+type Counts struct {
+	Read      int64
+	Dead      int64 // records that state a death, of those that were not refused
+	Inserted  int64 // patients that were not known
+	Changed   int64
+	Unchanged int64
+	Stale     int64 // older than what the source said before
+	Merged    int64 // merges that were not known
+	Rekeyed   int64 // of the changed: patients whose key was wrong
+	Disputed  int64 // contradict what is known, and changed nothing: for a person
+	Passed    int64 // ask for nothing
+	Refused   int64
+	Conflicts int64            // identifiers that stay with the patient who has them already
+	Reasons   []record.Refused // of the first records refused, a hundred at most; without what they hold
+}
+
+const maxReasons = 100
+
+// Outcome is what became of one record that was not refused and asked for something.
+type Outcome struct {
+	Seq     int64     // the place among the records of the file, from 1, those refused and passed included
+	Kind    string    // inserted, changed, unchanged, stale, merged or disputed
+	Reason  string    // of a record that is disputed
+	Patient uuid.UUID // who was meant
+}
+
+// Load hands records to the patients service, all in one transaction of its own; see [Take].
+func Load(ctx context.Context, conn *pgx.Conn, source string, records iter.Seq2[record.Record, error]) (Counts, error) {
+	var counts Counts
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		var err error
+		counts, err = Take(ctx, tx, source, records, nil)
+		return err
+	})
+	if err != nil {
+		return Counts{}, fault.Database("load", source, err)
+	}
+	return counts, nil
+}
+
+// Take hands records to the patients service within a transaction: they are copied into its staging
+// table patients.intake_row, and its function patients.intake_apply makes of them what is new. The
+// source is the one given to [Format.Open]. Taking a file again changes nothing. each, unless it is
+// nil, is called in the order of the file with what became of each record.
+//
+// When the file can't be read to its end the error is the file's own, and the transaction must be
+// rolled back as after any error; those of the database are classed by [fault.Database].
+func Take(ctx context.Context, tx pgx.Tx, source string, records iter.Seq2[record.Record, error], each func(Outcome) error) (Counts, error) {
+	var counts Counts
+	staged, err := stage(ctx, tx, source, records, &counts)
+	if err == nil {
+		err = tx.QueryRow(ctx, "SELECT patients.intake_apply($1)", source).Scan(&counts.Conflicts)
+	}
+	if err == nil && each != nil {
+		err = outcomes(ctx, tx, source, each)
+	}
+	if err != nil {
+		return Counts{}, fault.Database("load", source, err)
+	}
+	row := tx.QueryRow(ctx, "SELECT inserted, changed, unchanged, stale, merged, disputed, rekeyed FROM patients.intake_end($1)", source)
+	err = row.Scan(&counts.Inserted, &counts.Changed, &counts.Unchanged, &counts.Stale, &counts.Merged, &counts.Disputed, &counts.Rekeyed)
+	if err != nil {
+		return Counts{}, fault.Database("load", source, err)
+	}
+	if taken := counts.Inserted + counts.Changed + counts.Unchanged + counts.Stale + counts.Merged + counts.Disputed; taken != staged {
+		return Counts{}, foreignRows(source, staged, taken)
+	}
+	return counts, nil
+}
+
+func outcomes(ctx context.Context, tx pgx.Tx, source string, each func(Outcome) error) error {
+	rows, err := tx.Query(ctx, "SELECT seq, outcome, coalesce(reason, ''), id FROM patients.intake_row WHERE source = $1 ORDER BY seq", source)
+	if err != nil {
+		return err
+	}
+	var o Outcome
+	_, err = pgx.ForEachRow(rows, []any{&o.Seq, &o.Kind, &o.Reason, (*[16]byte)(&o.Patient)}, func() error { return each(o) })
+	return err
+}
+
+// foreignRows says that rows of the same source were staged by somebody else: not all that was
+// taken in came from this file.
+func foreignRows(source string, staged, taken int64) error {
+	return fault.New(fault.Poison, "load", source, fmt.Errorf("%d rows were staged and %d taken in", staged, taken),
+		"look at this source's rows in patients.intake_row; a load leaves none behind")
+}
+
+var stagingColumns = []string{
+	"source", "seq", "id", "act",
+	"key_authority", "key_type", "key_value", "key_is_id",
+	"retired_id", "retired_authority", "retired_type", "retired_value", "retired_is_id",
+	"order_sequence", "order_event", "order_sent",
+	"family_name", "given_name", "birth_date", "sex", "address_line", "address_city", "address_postcode", "address_country",
+	"death_status", "death_earliest", "death_latest", "death_precision", "death_undated", "death_by_change",
+	"identifiers", "identifiers_all",
+}
+
+func stage(ctx context.Context, tx pgx.Tx, source string, records iter.Seq2[record.Record, error], counts *Counts) (int64, error) {
+	next, stop := iter.Pull2(records)
+	defer stop()
+	f := &feed{source: source, next: next, counts: counts, values: make([]any, len(stagingColumns))}
+	staged, err := tx.CopyFrom(ctx, pgx.Identifier{"patients", "intake_row"}, stagingColumns, f)
+	if f.err != nil {
+		return 0, f.err // what the server says of it is only that the copy was given up
+	}
+	if err != nil {
+		return 0, err
+	}
+	// Without it the planner takes the staging table for an empty one, and joins it row by row.
+	_, err = tx.Exec(ctx, "ANALYZE patients.intake_row")
+	return staged, err
+}
+
+// feed hands the records to COPY and counts them on the way.
+type feed struct {
+	source string
+	next   func() (record.Record, error, bool)
+	counts *Counts
+	row    record.Record
+	values []any
+	err    error // of the file
+}
+
+// Next implements [pgx.CopyFromSource].
+func (f *feed) Next() bool {
+	for {
+		r, err, more := f.next()
+		if !more {
+			return false
+		}
+		bad, refused := errors.AsType[*record.Refused](err)
+		if err != nil && !refused {
+			f.err = err
+			return false
+		}
+		f.counts.Read++
+		switch {
+		case refused:
+			f.refuse(bad)
+			continue
+		case r.Act == record.Pass:
+			f.counts.Passed++
+			continue
+		case r.Death.Dead():
+			f.counts.Dead++
+		}
+		f.row = r
+		return true
+	}
+}
+
+func (f *feed) refuse(bad *record.Refused) {
+	f.counts.Refused++
+	if len(f.counts.Reasons) < maxReasons {
+		f.counts.Reasons = append(f.counts.Reasons, record.Refused{Where: bad.Where, Reason: bad.Reason})
+	}
+}
+
+// Values implements [pgx.CopyFromSource].
+func (f *feed) Values() ([]any, error) {
+	r, d := &f.row, &f.row.Death
+	id, isID := r.Key.UUID()
+	v := f.values[:0]
+	v = append(v, f.source, f.counts.Read, [16]byte(id), act(r.Act), r.Key.Authority, r.Key.Type, r.Key.Value, isID)
+	if r.Act == record.Change {
+		v = append(v, nil, nil, nil, nil, false)
+	} else {
+		retired, isID := r.Retired.UUID()
+		v = append(v, [16]byte(retired), r.Retired.Authority, r.Retired.Type, r.Retired.Value, isID)
+	}
+	v = append(v, known(r.Order.Sequence, r.Order.Sequence != 0), known(r.Order.Event, !r.Order.Event.IsZero()), known(r.Order.Sent, !r.Order.Sent.IsZero()),
+		said(r.Family), said(r.Given), said(r.BirthDate), said(r.Sex),
+		said(r.Address.Line), said(r.Address.City), said(r.Address.Postcode), said(r.Address.Country),
+		known(d.Status, d.Status != ""), known(d.Earliest, d.Precision != ""), known(d.Latest, d.Precision != ""), known(d.Precision, d.Precision != ""),
+		d.NoDate, true, known(r.Identifiers, len(r.Identifiers) > 0), r.All)
+	return v, nil
+}
+
+// Err implements [pgx.CopyFromSource].
+func (f *feed) Err() error { return f.err }
+
+func act(a record.Act) string {
+	switch a {
+	case record.Merge:
+		return "merge"
+	case record.Rekey:
+		return "rekey"
+	default:
+		return "change"
+	}
+}
+
+// said returns text as a column's value: NULL says that the record does not speak of it, and the
+// empty text that there is none.
+func said(t record.Text) any { return known(t.Value, t.Said()) }
+
+func known[T any](value T, is bool) any {
+	if !is {
+		return nil
+	}
+	return value
+}
