@@ -13,9 +13,9 @@ import (
 
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/partner/format/record"
 	"waybill/partner/intake"
 	"waybill/partner/intake/encounter"
-	"waybill/partner/intake/record"
 )
 
 // loadInput fills the patients service, and appointments if asked to, from files that somebody

@@ -21,12 +21,12 @@ import (
 	"waybill/partner/delivery/pattern"
 	"waybill/partner/delivery/record"
 	"waybill/partner/delivery/table"
-	"waybill/partner/intake/adt"
-	readset "waybill/partner/intake/charset"
-	readfixed "waybill/partner/intake/fixed"
-	"waybill/partner/intake/mapping"
-	read "waybill/partner/intake/record"
-	readtable "waybill/partner/intake/table"
+	"waybill/partner/format/adt"
+	readset "waybill/partner/format/charset"
+	readfixed "waybill/partner/format/fixed"
+	"waybill/partner/format/mapping"
+	read "waybill/partner/format/record"
+	readtable "waybill/partner/format/table"
 )
 
 var berlin = func() *time.Location {

@@ -16,11 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"waybill/partner/intake/fixed"
-	"waybill/partner/intake/hl7"
-	"waybill/partner/intake/mapping"
-	"waybill/partner/intake/record"
-	"waybill/partner/intake/table"
+	"waybill/partner/format/fixed"
+	"waybill/partner/format/hl7"
+	"waybill/partner/format/mapping"
+	"waybill/partner/format/record"
+	"waybill/partner/format/table"
 )
 
 // shape is a format with a block of a thousand records of it, which may be repeated.

@@ -6,10 +6,10 @@ import (
 	"io"
 
 	"waybill/internal/fault"
-	"waybill/partner/intake/fhir"
-	"waybill/partner/intake/mapping"
-	"waybill/partner/intake/record"
-	"waybill/partner/intake/table"
+	"waybill/partner/format/fhir"
+	"waybill/partner/format/mapping"
+	"waybill/partner/format/record"
+	"waybill/partner/format/table"
 )
 
 // Synthea returns the format of patients.csv as the generator Synthea writes it. Its numbers are given

@@ -7,13 +7,13 @@ import (
 	"slices"
 	"time"
 
-	"waybill/partner/intake/adt"
-	"waybill/partner/intake/charset"
-	"waybill/partner/intake/container"
-	"waybill/partner/intake/fhir"
-	"waybill/partner/intake/fixed"
-	"waybill/partner/intake/record"
-	"waybill/partner/intake/table"
+	"waybill/partner/format/adt"
+	"waybill/partner/format/charset"
+	"waybill/partner/format/container"
+	"waybill/partner/format/fhir"
+	"waybill/partner/format/fixed"
+	"waybill/partner/format/record"
+	"waybill/partner/format/table"
 )
 
 // Format declares how a partner's files are to be read. It is part of a partner's configuration;

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	"waybill/internal/fault"
-	"waybill/partner/intake/record"
+	"waybill/partner/format/record"
 )
 
 // Whatever the bytes and the declaration, a file is read to an end, and what is taken from it keeps

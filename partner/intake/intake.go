@@ -14,13 +14,13 @@ import (
 	"iter"
 
 	"waybill/internal/fault"
-	"waybill/partner/intake/adt"
-	"waybill/partner/intake/charset"
-	"waybill/partner/intake/container"
-	"waybill/partner/intake/fhir"
-	"waybill/partner/intake/fixed"
-	"waybill/partner/intake/record"
-	"waybill/partner/intake/table"
+	"waybill/partner/format/adt"
+	"waybill/partner/format/charset"
+	"waybill/partner/format/container"
+	"waybill/partner/format/fhir"
+	"waybill/partner/format/fixed"
+	"waybill/partner/format/record"
+	"waybill/partner/format/table"
 )
 
 // Source is a whole file, read from where it lies: a file of the spool, or bytes.

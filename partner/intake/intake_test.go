@@ -18,12 +18,12 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"waybill/internal/fault"
-	"waybill/partner/intake/adt"
-	"waybill/partner/intake/container"
-	"waybill/partner/intake/fhir"
-	"waybill/partner/intake/fixed"
-	"waybill/partner/intake/mapping"
-	"waybill/partner/intake/record"
+	"waybill/partner/format/adt"
+	"waybill/partner/format/container"
+	"waybill/partner/format/fhir"
+	"waybill/partner/format/fixed"
+	"waybill/partner/format/mapping"
+	"waybill/partner/format/record"
 )
 
 func berlin(t testing.TB) *time.Location {

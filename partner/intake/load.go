@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/internal/fault"
-	"waybill/partner/intake/record"
+	"waybill/partner/format/record"
 )
 
 // Counts says what became of a file's records: Read is the sum of all from Inserted to Refused.

@@ -16,7 +16,7 @@ import (
 	"waybill/exporter/patients"
 	"waybill/internal/fault"
 	"waybill/lab/pg/pgtest"
-	"waybill/partner/intake/record"
+	"waybill/partner/format/record"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

@@ -17,7 +17,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"waybill/internal/fault"
-	"waybill/partner/intake/record"
+	"waybill/partner/format/record"
 )
 
 var update = flag.Bool("update", false, "write the table of docs/samples.md anew")

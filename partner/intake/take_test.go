@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"waybill/partner/intake/record"
+	"waybill/partner/format/record"
 )
 
 func mr(value string) record.Identifier {

@@ -12,9 +12,9 @@ import (
 	"github.com/google/uuid"
 
 	"waybill/internal/fault"
-	"waybill/partner/intake/fhir"
-	"waybill/partner/intake/record"
-	"waybill/partner/intake/table"
+	"waybill/partner/format/fhir"
+	"waybill/partner/format/record"
+	"waybill/partner/format/table"
 )
 
 // Encounter is one visit, planned or past, as an appointment of the same patient.

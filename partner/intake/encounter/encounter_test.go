@@ -12,8 +12,8 @@ import (
 	"github.com/google/uuid"
 
 	"waybill/internal/fault"
-	"waybill/partner/intake/charset"
-	"waybill/partner/intake/record"
+	"waybill/partner/format/charset"
+	"waybill/partner/format/record"
 )
 
 func site(t testing.TB) Site {

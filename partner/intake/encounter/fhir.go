@@ -4,8 +4,8 @@ import (
 	"errors"
 	"time"
 
-	"waybill/partner/intake/fhir"
-	"waybill/partner/intake/record"
+	"waybill/partner/format/fhir"
+	"waybill/partner/format/record"
 )
 
 // resource holds what is read of a FHIR R4 Encounter.

@@ -1,8 +1,8 @@
 package encounter
 
 import (
-	"waybill/partner/intake/record"
-	"waybill/partner/intake/table"
+	"waybill/partner/format/record"
+	"waybill/partner/format/table"
 )
 
 // synthea is the dialect of Synthea's CSV.

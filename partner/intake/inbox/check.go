@@ -8,8 +8,8 @@ import (
 
 	"waybill/exchange"
 	"waybill/internal/fault"
+	"waybill/partner/format/record"
 	"waybill/partner/intake/drop"
-	"waybill/partner/intake/record"
 	"waybill/partner/intake/register"
 )
 

@@ -10,9 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/internal/fault"
+	"waybill/partner/format/charset"
+	"waybill/partner/format/record"
 	"waybill/partner/intake"
-	"waybill/partner/intake/charset"
-	"waybill/partner/intake/record"
 	"waybill/partner/intake/register"
 )
 

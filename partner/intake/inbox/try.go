@@ -12,9 +12,9 @@ import (
 
 	"waybill/exchange"
 	"waybill/internal/fault"
+	"waybill/partner/format/record"
 	"waybill/partner/intake"
 	"waybill/partner/intake/drop"
-	"waybill/partner/intake/record"
 	"waybill/partner/intake/register"
 )
 

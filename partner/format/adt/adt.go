@@ -1,0 +1,295 @@
+// Package adt knows what HL7 v2 messages mean for patients: who is meant, what is said of them,
+// and which records are one person's. What a message is called matters little: vital status rides
+// on messages of any type, and no trigger event is by itself a death or its retraction.
+package adt
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"unicode/utf8"
+
+	"waybill/partner/format/hl7"
+	"waybill/partner/format/record"
+)
+
+// Read returns the records of a file: one per patient of each message, or one that asks for nothing
+// for a message that is about none. A message of which any patient can't be taken is refused whole.
+// Its errors are [*record.Refused], after which reading goes on, and what ends the file.
+func Read(r io.Reader, o *Options, site record.Site) iter.Seq2[record.Record, error] {
+	messages := hl7.NewReader(r, hl7.Options{Strict: o.Totals == "strict", MaxMessage: o.MaxMessage})
+	a := &reader{Options: o, site: site}
+	return func(yield func(record.Record, error) bool) {
+		for {
+			m, err := messages.Next()
+			if err == nil {
+				err = a.take(m)
+			}
+			if _, refused := errors.AsType[*record.Refused](err); err != nil && !refused {
+				a.end(err, messages.Warnings(), yield)
+				return
+			}
+			if !a.hand(err, yield) {
+				return
+			}
+		}
+	}
+}
+
+// end passes on what was odd about the file, and what ended it unless that was its end.
+func (a *reader) end(err error, warnings []string, yield func(record.Record, error) bool) {
+	for _, warning := range warnings {
+		a.site.Note(warning)
+	}
+	if !errors.Is(err, io.EOF) {
+		yield(record.Record{}, err)
+	}
+}
+
+// reader makes messages into records.
+type reader struct {
+	*Options
+	site    record.Site
+	records []record.Record // of the message last taken
+}
+
+// hand hands out the records of the message last taken, or why it was refused.
+func (a *reader) hand(refused error, yield func(record.Record, error) bool) bool {
+	if refused != nil {
+		return yield(record.Record{}, refused)
+	}
+	for _, r := range a.records {
+		if !yield(r, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// take makes a message into records, or into the reason why it is refused.
+func (a *reader) take(m *hl7.Message) error {
+	a.records = a.records[:0]
+	where := record.Where{Line: m.Line, From: m.From, To: m.To}
+	var head *record.Message
+	reason := a.unreadable(m)
+	if reason == nil {
+		head = a.head(m)
+		where.Control = head.Control
+		reason = a.patients(m, record.Record{Where: where, Message: head, Order: a.order(m)})
+	}
+	if reason == nil {
+		return nil
+	}
+	return &record.Refused{Where: where, Message: head, Reason: reason.Error(), Raw: bytes.Clone(m.Raw())}
+}
+
+func (a *reader) unreadable(m *hl7.Message) error {
+	if bad := a.site.Charset.Bad(m.Raw()); bad > 0 {
+		return fmt.Errorf("%d characters that are not %s", bad, a.site.Charset)
+	}
+	if bytes.IndexByte(m.Raw(), 0) >= 0 {
+		return errors.New("holds a NUL character")
+	}
+	return nil
+}
+
+func (a *reader) head(m *hl7.Message) *record.Message {
+	msh := m.Segment(0)
+	field := func(n int) string {
+		return strings.ToValidUTF8(strings.ReplaceAll(a.text(msh.Field(n)), "\x00", ""), "?")
+	}
+	kind := msh.Field(9)
+	h := &record.Message{
+		SendingApplication: field(3), SendingFacility: field(4),
+		ReceivingApplication: field(5), ReceivingFacility: field(6),
+		Control: field(10), Processing: field(11), Version: field(12),
+		Type: a.text(kind.Part(1)), Event: a.text(kind.Part(2)),
+		Hash: m.Hash(),
+	}
+	if h.Event == "" {
+		if evn, found := segment(m, "EVN"); found {
+			h.Event = a.text(evn.Field(1))
+		}
+	}
+	return h
+}
+
+// text returns a value as UTF-8, without escapes and blanks around it.
+func (a *reader) text(v hl7.Value) string {
+	if v.Empty() {
+		return ""
+	}
+	return a.site.Charset.Text(bytes.TrimSpace(v.Plain()))
+}
+
+// said returns what a value says: nothing, that there is none, or a text.
+func (a *reader) said(v hl7.Value) record.Text {
+	if v.Deleted() {
+		return record.Deleted
+	}
+	return record.Of(a.text(v))
+}
+
+func segment(m *hl7.Message, name string) (hl7.Segment, bool) {
+	for i := range m.Len() {
+		if s := m.Segment(i); s.Is(name) {
+			return s, true
+		}
+	}
+	return hl7.Segment{}, false
+}
+
+// maxControl bounds MSH-10, as HL7 does.
+const maxControl = 199
+
+// patients makes a record of each PID, with the MRG that follows it.
+func (a *reader) patients(m *hl7.Message, base record.Record) error {
+	event := base.Message.Event
+	if utf8.RuneCountInString(base.Control) > maxControl {
+		return fmt.Errorf("MSH-10: longer than %d characters", maxControl)
+	}
+	if !a.takes(base.Message.Type) || passes(event) {
+		return a.pass(base)
+	}
+	for i := range m.Len() {
+		if !m.Segment(i).Is("PID") {
+			continue
+		}
+		r := base
+		if m.Broken {
+			r.Warnings = append(r.Warnings, "a line break inside a segment")
+		}
+		if err := a.patient(&r, m.Segment(i), prior(m, i)); err != nil {
+			return err
+		}
+		a.records = append(a.records, r)
+	}
+	if len(a.records) > 0 {
+		return nil
+	}
+	if base.Message.Type == "ADT" {
+		return errors.New("no PID")
+	}
+	return a.pass(base)
+}
+
+func (a *reader) pass(r record.Record) error {
+	r.Act = record.Pass
+	a.records = append(a.records[:0], r)
+	return nil
+}
+
+// prior returns the MRG that belongs to the PID at i, if there is one.
+func prior(m *hl7.Message, i int) *hl7.Segment {
+	for i++; i < m.Len() && !m.Segment(i).Is("PID"); i++ {
+		if s := m.Segment(i); s.Is("MRG") {
+			return &s
+		}
+	}
+	return nil
+}
+
+// passes reports whether an event says nothing of a patient's state, whatever its PID holds: a
+// deletion (A23, A29) is neither a death nor a retraction, and A20 is about a bed.
+func passes(event string) bool { return event == "A20" || event == "A23" || event == "A29" }
+
+// retracts reports whether an event takes back another. Its PID may repeat the state of the event
+// that is taken back: it is neither a death nor a retraction.
+func retracts(event string) bool { return event == "A11" || event == "A13" }
+
+// act returns what an event asks for. All of the merges say the same of patients; they differ in
+// what else goes with them. Merges of accounts and visits are none.
+func act(event string) record.Act {
+	switch event {
+	case "A18", "A30", "A34", "A36", "A39", "A40":
+		return record.Merge
+	case "A47":
+		return record.Rekey
+	default:
+		return record.Change
+	}
+}
+
+func (a *reader) patient(r *record.Record, pid hl7.Segment, mrg *hl7.Segment) error {
+	event := r.Message.Event
+	r.Act = act(event)
+	if err := a.identifiers(r, pid, mrg); err != nil {
+		return err
+	}
+	var err error
+	if r.BirthDate, err = a.birthDate(pid.Field(7)); err != nil {
+		return record.Field("PID-7", err)
+	}
+	a.names(r, pid.Field(5))
+	a.sex(r, pid.Field(8))
+	a.address(r, pid.Field(11))
+	if retracts(event) {
+		if !pid.Field(29).Empty() || !pid.Field(30).Empty() {
+			r.Warnings = append(r.Warnings, "the vital status in an "+event+" is not taken")
+		}
+	} else if r.Death, err = a.death(pid.Field(29), pid.Field(30)); err != nil {
+		return err
+	}
+	return r.Finish()
+}
+
+// identifiers reads the key, the other identifiers, and the key that is merged or replaced.
+func (a *reader) identifiers(r *record.Record, pid hl7.Segment, mrg *hl7.Segment) error {
+	list := pid.Field(3)
+	if list.Empty() {
+		list = pid.Field(2) // where old versions have it
+	}
+	for rep := range list.Repetitions {
+		i := a.identifier(rep)
+		if r.Key.Value == "" && a.Key.matches(i) {
+			r.Key = i
+		}
+		r.Identifiers = append(r.Identifiers, i)
+	}
+	if r.Key.Value == "" {
+		return errors.New("PID-3: no identifier of the key's authority and type")
+	}
+	if r.Act == record.Change {
+		return nil
+	}
+	if mrg == nil {
+		return fmt.Errorf("an %s without an MRG", r.Message.Event)
+	}
+	for rep := range mrg.Field(1).Repetitions {
+		if i := a.prior(rep, r.Key); r.Retired.Value == "" && a.Key.matches(i) {
+			r.Retired = i
+		}
+	}
+	if r.Retired.Value == "" {
+		return errors.New("MRG-1: no identifier of the key's authority and type")
+	}
+	return nil
+}
+
+// identifier reads a CX: value, check digit, its scheme, authority, type. The check digit is no
+// part of the number.
+func (a *reader) identifier(cx hl7.Value) record.Identifier {
+	if cx.Deleted() || cx.Part(1).Deleted() {
+		return record.Identifier{}
+	}
+	authority := cx.Part(4)
+	name := cmp.Or(a.text(authority.Part(1)), a.text(authority.Part(2)))
+	if ours, mapped := a.Authorities[name]; mapped {
+		name = ours
+	}
+	return record.Identifier{Authority: cmp.Or(name, a.site.Source), Type: a.text(cx.Part(5)), Value: a.text(cx.Part(1))}
+}
+
+// prior reads an identifier of MRG-1. One that says neither authority nor type has those of the
+// key it is merged into.
+func (a *reader) prior(cx hl7.Value, key record.Identifier) record.Identifier {
+	i := a.identifier(cx)
+	if cx.Part(4).Empty() && i.Type == "" {
+		i.Authority, i.Type = key.Authority, key.Type
+	}
+	return i
+}

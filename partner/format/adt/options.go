@@ -1,0 +1,78 @@
+package adt
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"waybill/partner/format/record"
+)
+
+// Options are what a partner's HL7 v2 files need said about them.
+type Options struct {
+	// Key says which of PID-3's identifiers the partner knows its patients by: the first of this
+	// authority and type; what is empty matches any.
+	Key Key `yaml:"key"`
+	// Authorities maps what the partner calls an authority (CX-4, its namespace or else its
+	// universal id) to the name that it has here. Others keep theirs.
+	Authorities map[string]string `yaml:"authorities"`
+	// Messages are the message types of which patients are taken; default ADT and SIU; "*" is all.
+	Messages []string `yaml:"messages"`
+	// Deaths is the authority of the deaths the partner reports: informal (default) or formal.
+	Deaths string `yaml:"deaths"`
+	// Order is message (default): a patient's messages apply by EVN-2, EVN-6 or MSH-7, and an older
+	// one than was seen before changes nothing; or file: they apply as they lie.
+	Order string `yaml:"order"`
+	// Totals is warn (default) or strict: wrong counts in BTS and FTS refuse the whole file.
+	Totals string `yaml:"totals"`
+	// Sex maps further codes of PID-8 to male, female, other or unknown.
+	Sex map[string]string `yaml:"sex"`
+	// MaxMessage bounds a message, in bytes; default 16 MiB.
+	MaxMessage int `yaml:"max_message"`
+}
+
+// Key chooses an identifier by its authority and type.
+type Key struct {
+	Authority string `yaml:"authority"`
+	Type      string `yaml:"type"`
+}
+
+func (k Key) matches(i record.Identifier) bool {
+	return i.Value != "" && (k.Authority == "" || k.Authority == i.Authority) && (k.Type == "" || k.Type == i.Type)
+}
+
+// Check says which option can't be understood.
+func (o *Options) Check() error {
+	for _, option := range []struct {
+		name, value string
+		known       []string
+	}{
+		{"deaths", o.Deaths, []string{"", record.Informal, record.Formal}},
+		{"order", o.Order, []string{"", "message", "file"}},
+		{"totals", o.Totals, []string{"", "warn", "strict"}},
+	} {
+		if !slices.Contains(option.known, option.value) {
+			return fmt.Errorf("hl7.%s: none of %q", option.name, option.known[1:])
+		}
+	}
+	for _, sex := range o.Sex {
+		if !slices.Contains([]string{"male", "female", "other", "unknown"}, sex) {
+			return errors.New("hl7.sex: a code is mapped to none of male, female, other and unknown")
+		}
+	}
+	if o.MaxMessage < 0 {
+		return errors.New("hl7.max_message: below 0")
+	}
+	return nil
+}
+
+func (o *Options) takes(messageType string) bool {
+	switch {
+	case len(o.Messages) == 0:
+		return messageType == "ADT" || messageType == "SIU"
+	case slices.Contains(o.Messages, "*"):
+		return true
+	default:
+		return slices.Contains(o.Messages, messageType)
+	}
+}

@@ -1,0 +1,288 @@
+// Package container opens zip, gzip and zstd files as the files in them, within limits that
+// keep a hostile or broken one from taking the machine with it. Nothing is written anywhere.
+package container
+
+import (
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"waybill/partner/format/record"
+)
+
+// Kinds are the containers that can be declared.
+var Kinds = []string{"none", "zip", "gzip", "zstd"}
+
+// Limits bound what comes out of one container. A zero limit is the default.
+type Limits struct {
+	Members int   `yaml:"members"` // files in it; default 1000
+	Bytes   int64 `yaml:"bytes"`   // of all of them together, unpacked; default 16 GiB
+	Ratio   int64 `yaml:"ratio"`   // unpacked bytes to packed ones, past the first MiB; default 250
+}
+
+func (l Limits) orDefault() Limits {
+	if l.Members == 0 {
+		l.Members = 1000
+	}
+	if l.Bytes == 0 {
+		l.Bytes = 16 << 30
+	}
+	if l.Ratio == 0 {
+		l.Ratio = 250
+	}
+	return l
+}
+
+// Source is a whole file.
+type Source interface {
+	io.ReaderAt
+	Size() int64
+}
+
+// Member is one file of a container, to be read before the next is asked for.
+type Member struct {
+	Name string // as the container has it; empty where it has no names
+	io.Reader
+}
+
+// Members returns the files in a container of the given kind, in its order; only those of a zip
+// whose base name matches pattern ([path.Match]), when there is one. A file that is not what it is
+// declared to be, or breaks a limit, ends with a [*record.Malformed], from here or from a member's Read.
+func Members(kind string, file Source, limits Limits, pattern string) iter.Seq2[Member, error] {
+	src := &source{Source: file}
+	out := &budget{limits: limits.orDefault(), packed: file.Size()}
+	return func(yield func(Member, error) bool) {
+		switch kind {
+		case "", "none":
+			plain(src, yield)
+		case "zip":
+			unzip(src, out, pattern, yield)
+		case "gzip":
+			one(src, yield, out, func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) })
+		case "zstd":
+			one(src, yield, out, newZstd)
+		default:
+			yield(Member{}, fmt.Errorf("unknown container; known are %s", strings.Join(Kinds, ", ")))
+		}
+	}
+}
+
+func newZstd(r io.Reader) (io.ReadCloser, error) {
+	d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20))
+	if err != nil {
+		return nil, err
+	}
+	return d.IOReadCloser(), nil
+}
+
+// plain hands out the file itself, unless it is a container after all.
+func plain(src *source, yield func(Member, error) bool) {
+	if kind := kindOf(src.head()); slices.Contains(Kinds, kind) {
+		yield(Member{}, record.Malformedf("the file is %s: declare it as its container", kind))
+		return
+	}
+	yield(Member{Reader: src.reader()}, nil)
+}
+
+// one hands out the only file of a container without names.
+func one(src *source, yield func(Member, error) bool, out *budget, open func(io.Reader) (io.ReadCloser, error)) {
+	r, err := open(bufio.NewReaderSize(src.reader(), 64<<10))
+	if err != nil {
+		yield(Member{}, src.blame(err, "the file can't be unpacked"))
+		return
+	}
+	defer r.Close()
+	yield(Member{Reader: &bounded{r, src, out}}, nil)
+}
+
+func unzip(src *source, out *budget, pattern string, yield func(Member, error) bool) {
+	opening := &directory{src, mostDirectory(out.limits)}
+	archive, err := zip.NewReader(opening, src.Size())
+	opening.left = math.MaxInt // what follows is the files themselves
+	if errors.Is(err, errDirectory) {
+		yield(Member{}, record.Malformedf("the archive's directory is too large for the %d files that are allowed", out.limits.Members))
+		return
+	}
+	if err != nil {
+		yield(Member{}, src.blame(err, "the file is no zip archive"))
+		return
+	}
+	for _, f := range archive.File {
+		if err := check(f, len(archive.File), out.limits); err != nil {
+			yield(Member{}, err)
+			return
+		}
+	}
+	for _, f := range archive.File {
+		if strings.HasSuffix(f.Name, "/") || !matches(pattern, f.Name) {
+			continue
+		}
+		if !member(f, src, out, yield) {
+			return
+		}
+	}
+}
+
+func matches(pattern, name string) bool {
+	if pattern == "" {
+		return true
+	}
+	ok, err := path.Match(pattern, path.Base(name))
+	return ok && err == nil
+}
+
+func member(f *zip.File, src *source, out *budget, yield func(Member, error) bool) bool {
+	r, err := f.Open()
+	if err != nil {
+		yield(Member{}, src.blame(err, "a file of the archive can't be opened"))
+		return false
+	}
+	defer r.Close()
+	return yield(Member{f.Name, &bounded{r, src, out}}, nil)
+}
+
+// directory lets so much of an archive be read as a directory may take: the library reads all of
+// it, and the number of files that it names by itself need not be true.
+type directory struct {
+	*source
+	left int
+}
+
+// mostDirectory allows each file half a KiB, and the search for the directory its 66 KiB.
+func mostDirectory(l Limits) int { return l.Members<<9 + 128<<10 }
+
+var errDirectory = errors.New("the directory is too large")
+
+func (d *directory) ReadAt(p []byte, off int64) (int, error) {
+	if d.left -= len(p); d.left < 0 {
+		return 0, errDirectory
+	}
+	return d.source.ReadAt(p, off)
+}
+
+// check refuses an archive by its directory. Names lead nowhere, for nothing is written; one that
+// tries to lead out is the work of somebody whose other bytes are not worth reading either.
+func check(f *zip.File, members int, limits Limits) error {
+	const encrypted = 1
+	name := strings.ReplaceAll(f.Name, `\`, "/")
+	switch {
+	case members > limits.Members:
+		return record.Malformedf("the archive holds %d files, and %d are allowed", members, limits.Members)
+	case strings.HasPrefix(name, "/") || slices.Contains(strings.Split(name, "/"), "..") || strings.Contains(name, ":") || strings.ContainsRune(name, 0):
+		return record.Malformedf("a file of the archive has a name that leads out of it")
+	case f.Flags&encrypted != 0:
+		return record.Malformedf("the archive is encrypted")
+	case f.UncompressedSize64 > uint64(limits.Bytes):
+		return record.Malformedf("a file of the archive is larger than %d bytes", limits.Bytes)
+	}
+	return nil
+}
+
+// budget is what may still come out of a container.
+type budget struct {
+	limits   Limits
+	packed   int64 // bytes of the container
+	unpacked int64 // so far
+}
+
+const free = 1 << 20 // bytes that no ratio is asked of
+
+func (b *budget) spend(n int) error {
+	b.unpacked += int64(n)
+	if b.unpacked > b.limits.Bytes {
+		return record.Malformedf("the file unpacks to more than %d bytes", b.limits.Bytes)
+	}
+	if b.unpacked > free && b.unpacked/b.limits.Ratio > b.packed {
+		return record.Malformedf("the file unpacks to more than %d times its size", b.limits.Ratio)
+	}
+	return nil
+}
+
+// bounded reads what is unpacked, within the budget.
+type bounded struct {
+	io.Reader
+	src *source
+	out *budget
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if over := b.out.spend(n); over != nil {
+		return 0, over
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = b.src.blame(err, "the file can't be unpacked to its end")
+	}
+	return n, err
+}
+
+// source remembers what reading the file failed with, so that it is told apart from bytes that
+// are wrong.
+type source struct {
+	Source
+	failed error
+}
+
+func (s *source) ReadAt(p []byte, off int64) (int, error) {
+	n, err := s.Source.ReadAt(p, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.failed = err
+	}
+	return n, err
+}
+
+func (s *source) reader() io.Reader { return io.NewSectionReader(s, 0, s.Size()) }
+
+func (s *source) head() []byte {
+	head := make([]byte, 16)
+	n, err := s.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil // whoever reads on meets it again
+	}
+	return head[:n]
+}
+
+// blame returns what reading failed with, else that the bytes are wrong and what they look like.
+func (s *source) blame(err error, reason string) error {
+	if s.failed != nil {
+		return s.failed
+	}
+	if kind := kindOf(s.head()); kind != "" {
+		return record.Malformedf("%s (%v): it begins like %s", reason, err, kind)
+	}
+	return record.Malformedf("%s: %v", reason, err)
+}
+
+// kindOf names what a file begins like, of what is met in drop folders.
+func kindOf(head []byte) string {
+	for _, k := range []struct{ prefix, kind string }{
+		{"PK\x03\x04", "zip"},
+		{"PK\x05\x06", "zip"},
+		{"\x1f\x8b", "gzip"},
+		{"\x28\xb5\x2f\xfd", "zstd"},
+		{"GIF8", "a GIF image"},
+		{"\x89PNG", "a PNG image"},
+		{"\xff\xd8\xff", "a JPEG image"},
+		{"%PDF", "a PDF document"},
+		{"-----BEGIN PGP", "a PGP message"},
+		{"7z\xbc\xaf", "a 7z archive"},
+		{"BZh", "bzip2"},
+		{"\xfd7zXZ", "xz"},
+	} {
+		if bytes.HasPrefix(head, []byte(k.prefix)) {
+			return k.kind
+		}
+	}
+	return ""
+}

@@ -1,0 +1,199 @@
+// Package fhir reads Patients: newline-delimited JSON as bulk exports have it, one resource, or
+// Bundles of any type.
+package fhir
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+
+	"waybill/partner/format/record"
+)
+
+// Options are what a partner's FHIR files need said about them.
+type Options struct {
+	// Key says which identifier the partner knows its patients by: the first of this authority
+	// (system) and type. Without an authority it is the resource's id, which is unique only in its source.
+	Key Key `yaml:"key"`
+}
+
+// Key chooses an identifier by its authority and type.
+type Key struct {
+	Authority string `yaml:"authority"`
+	Type      string `yaml:"type"`
+}
+
+// Check says which option can't be understood.
+func (o *Options) Check() error {
+	if o.Key.Type != "" && o.Key.Authority == "" {
+		return errors.New("fhir.key.authority: missing")
+	}
+	return nil
+}
+
+// Read returns the records of a file. Its errors are [*record.Refused], after which reading goes
+// on, and what ends the file.
+func Read(r io.Reader, o *Options, site record.Site) iter.Seq2[record.Record, error] {
+	in := bufio.NewReaderSize(r, headBytes)
+	return func(yield func(record.Record, error) bool) {
+		head, err := in.Peek(headBytes)
+		if err != nil && !errors.Is(err, io.EOF) {
+			yield(record.Record{}, err)
+			return
+		}
+		f := &reader{Options: o, site: site, yield: yield, max: maxLine}
+		if isDocument(head) {
+			err = f.document(in)
+		} else {
+			err = f.lines(in)
+		}
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(record.Record{}, err)
+		}
+	}
+}
+
+// headBytes is how much of a file is looked at to tell lines from a document.
+const headBytes = 64 << 10
+
+// isDocument tells one JSON value laid out over lines, or one Bundle on a line of its own, from
+// a line per resource.
+func isDocument(head []byte) bool {
+	head = bytes.TrimSpace(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")))
+	first, rest := head, []byte(nil)
+	if end := bytes.IndexAny(head, "\r\n"); end >= 0 {
+		first, rest = bytes.TrimRight(head[:end], " \t"), bytes.TrimSpace(head[end:])
+	}
+	switch {
+	case len(rest) == 0:
+		return string(first) == "{" || bytes.HasPrefix(first, []byte(`{"resourceType":"Bundle"`))
+	case bytes.HasPrefix(rest, []byte("{")): // a line that is broken is one line
+		return false
+	default:
+		return bytes.HasPrefix(first, []byte("{")) && !bytes.HasSuffix(first, []byte("}"))
+	}
+}
+
+// errStopped says that nobody wants more records.
+var errStopped = errors.New("stopped")
+
+// reader hands out the records of one file.
+type reader struct {
+	*Options
+	site  record.Site
+	yield func(record.Record, error) bool
+	max   int // bytes of a value of a document
+}
+
+func (f *reader) hand(r record.Record, err error) error {
+	if !f.yield(r, err) {
+		return errStopped
+	}
+	return nil
+}
+
+func (f *reader) lines(in io.Reader) error {
+	all := NewLines(in)
+	for {
+		line, err := all.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if refused, ok := errors.AsType[*record.Refused](err); ok {
+			if err := f.hand(record.Record{}, refused); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := f.line(line, all.Place()); err != nil {
+			return err
+		}
+	}
+}
+
+// line hands out the records of one line: a Patient, or a Bundle of them.
+func (f *reader) line(line []byte, where record.Where) error {
+	if reason := f.unreadable(line); reason != nil {
+		return f.refuse(line, where, reason)
+	}
+	if !bytes.Contains(line[:min(len(line), 1024)], []byte(`"Bundle"`)) {
+		return f.resource(line, where)
+	}
+	var b struct {
+		Resource
+		Entry []json.RawMessage `json:"entry"`
+	}
+	if err := Decode(line, &b, "Bundle"); err != nil {
+		return f.resource(line, where)
+	}
+	for _, e := range b.Entry {
+		if err := f.entry(e, where); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *reader) unreadable(text []byte) error {
+	if bad := f.site.Charset.Bad(text); bad > 0 {
+		return fmt.Errorf("%d characters that are not %s", bad, f.site.Charset)
+	}
+	if bytes.IndexByte(text, 0) >= 0 {
+		return errors.New("holds a NUL byte")
+	}
+	return nil
+}
+
+func (f *reader) refuse(text []byte, where record.Where, reason error) error {
+	return f.hand(record.Record{}, &record.Refused{Where: where, Reason: reason.Error(), Raw: bytes.Clone(text)})
+}
+
+// resource hands out the records of a Patient.
+func (f *reader) resource(text []byte, where record.Where) error {
+	var p patient
+	err := Decode(text, &p, "Patient")
+	var all []record.Record
+	if err == nil {
+		all, err = p.records(where, f.Options, f.site)
+	}
+	if err != nil {
+		return f.refuse(text, where, err)
+	}
+	for _, r := range all {
+		if err := f.hand(r, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entry hands out what an entry of a Bundle says. One without a Patient asks for nothing: other
+// resources, remarks of the server, and deletions, which are neither a death nor a retraction.
+func (f *reader) entry(text []byte, where record.Where) error {
+	var e struct {
+		Resource json.RawMessage `json:"resource"`
+		Request  struct {
+			Method string `json:"method"`
+		} `json:"request"`
+	}
+	var kind Resource
+	err := json.Unmarshal(text, &e)
+	if err == nil && len(e.Resource) > 0 {
+		err = json.Unmarshal(e.Resource, &kind)
+	}
+	if err != nil {
+		return f.refuse(text, where, errors.New("an entry that is none of FHIR"))
+	}
+	if kind.ResourceType != "Patient" || e.Request.Method == http.MethodDelete {
+		return f.hand(record.Record{Where: where, Act: record.Pass}, nil)
+	}
+	return f.resource(e.Resource, where)
+}

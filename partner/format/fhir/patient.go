@@ -1,0 +1,268 @@
+package fhir
+
+import (
+	"cmp"
+	"errors"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"waybill/partner/format/record"
+)
+
+// patient holds what intake reads of a FHIR R4 or R5 Patient.
+type patient struct {
+	Resource
+	Identifier       []identifier `json:"identifier"`
+	Name             []name       `json:"name"`
+	Gender           string       `json:"gender"`
+	BirthDate        string       `json:"birthDate"`
+	Address          []address    `json:"address"`
+	DeceasedBoolean  *bool        `json:"deceasedBoolean"`
+	DeceasedDateTime string       `json:"deceasedDateTime"`
+	Extension        []extension  `json:"extension"`
+	Link             []link       `json:"link"`
+}
+
+type identifier struct {
+	Use    string  `json:"use"`
+	Type   Concept `json:"type"`
+	System string  `json:"system"`
+	Value  string  `json:"value"`
+}
+
+type name struct {
+	Use    string   `json:"use"`
+	Text   string   `json:"text"`
+	Family string   `json:"family"`
+	Given  []string `json:"given"`
+}
+
+type address struct {
+	Use        string   `json:"use"`
+	Line       []string `json:"line"`
+	City       string   `json:"city"`
+	PostalCode string   `json:"postalCode"`
+	Country    string   `json:"country"`
+}
+
+type extension struct {
+	URL                  string      `json:"url"`
+	ValueCodeableConcept Concept     `json:"valueCodeableConcept"`
+	Extension            []extension `json:"extension"`
+}
+
+type link struct {
+	Type  string    `json:"type"`
+	Other Reference `json:"other"`
+}
+
+// records returns what a Patient says: its state, and a merge for each record that it replaces or
+// that replaces it.
+func (p *patient) records(where record.Where, o *Options, site record.Site) ([]record.Record, error) {
+	own, err := p.state(where, o, site)
+	if err != nil {
+		return nil, err
+	}
+	all := []record.Record{own}
+	for _, l := range p.Link {
+		if l.Type != "replaced-by" && l.Type != "replaces" {
+			continue
+		}
+		if o.Key.Authority != "" {
+			return nil, errors.New("link: names a record by its id, and the key is an identifier")
+		}
+		id, err := l.Other.ID("Patient")
+		if err != nil {
+			return nil, record.Field("link", err)
+		}
+		merge := record.Record{Where: where, Act: record.Merge, Key: own.Key, Retired: record.Identifier{Authority: site.Source, Value: id}}
+		if l.Type == "replaced-by" {
+			merge.Key, merge.Retired = merge.Retired, merge.Key
+		}
+		if err := merge.Finish(); err != nil {
+			return nil, err
+		}
+		all = append(all, merge)
+	}
+	return all, nil
+}
+
+// ID returns the id in a literal reference: Patient/ID, URL/Patient/ID or urn:uuid:ID.
+func (r Reference) ID(kind string) (string, error) {
+	reference := r.Reference
+	if id, found := strings.CutPrefix(reference, "urn:uuid:"); found {
+		return id, nil
+	}
+	reference, _, _ = strings.Cut(reference, "/_history/")
+	if i := strings.LastIndex(reference, kind+"/"); i >= 0 {
+		return reference[i+len(kind)+1:], nil
+	}
+	return "", errors.New("no literal reference to a " + kind)
+}
+
+func (p *patient) state(where record.Where, o *Options, site record.Site) (record.Record, error) {
+	r := record.Record{Where: where, All: true, BirthDate: record.Of(p.BirthDate), Sex: record.Of(p.Gender)}
+	if !slices.Contains([]string{"", "male", "female", "other", "unknown"}, p.Gender) {
+		return r, errors.New("gender is none of male, female, other and unknown")
+	}
+	r.Family, r.Given = p.name()
+	r.Address = p.address()
+	p.identify(&r, o, site)
+	var err error
+	if r.Death, err = p.death(site.Zone); err != nil {
+		return r, err
+	}
+	return r, r.Finish()
+}
+
+func (p *patient) identify(r *record.Record, o *Options, site record.Site) {
+	if o.Key.Authority == "" {
+		r.Key = record.Identifier{Authority: site.Source, Value: p.ID}
+	}
+	for _, i := range p.Identifier {
+		if i.Use == "old" {
+			continue
+		}
+		own := record.Identifier{Authority: strings.TrimSpace(i.System), Type: i.typeCode(), Value: strings.TrimSpace(i.Value)}
+		if r.Key.Value == "" && o.Key.Authority == own.Authority && (o.Key.Type == "" || o.Key.Type == own.Type) {
+			r.Key = own
+		}
+		r.Identifiers = append(r.Identifiers, own)
+	}
+}
+
+// best returns the first of the entries whose use comes earliest in the order of preference.
+func best[T any](all []T, use func(T) string, order []string) (found T) {
+	rank := func(t T) int {
+		if i := slices.Index(order, use(t)); i >= 0 {
+			return i
+		}
+		return len(order)
+	}
+	if len(all) == 0 {
+		return found
+	}
+	return slices.MinFunc(all, func(a, b T) int { return rank(a) - rank(b) })
+}
+
+var (
+	nameUses    = []string{"official", "usual", "", "nickname", "temp", "anonymous", "maiden", "old"}
+	addressUses = []string{"home", "", "work", "temp", "billing", "old"}
+)
+
+// name returns the patient's most official name. A name given only as text is returned as a
+// family name: nothing says which part is which.
+func (p *patient) name() (family, given record.Text) {
+	n := best(p.Name, func(n name) string { return n.Use }, nameUses)
+	family, given = record.Of(strings.TrimSpace(n.Family)), record.Of(joined(n.Given, " "))
+	if !family.Said() && !given.Said() {
+		family = record.Of(strings.TrimSpace(n.Text))
+	}
+	return family, given
+}
+
+func (p *patient) address() record.Address {
+	a := best(p.Address, func(a address) string { return a.Use }, addressUses)
+	of := func(text string) record.Text { return record.Of(strings.TrimSpace(text)) }
+	return record.Address{Line: record.Of(joined(a.Line, ", ")), City: of(a.City), Postcode: of(a.PostalCode), Country: of(a.Country)}
+}
+
+// typeCode prefers HL7's own table where a type is coded several times.
+func (i *identifier) typeCode() string {
+	const table = "http://terminology.hl7.org/CodeSystem/v2-0203"
+	for _, c := range i.Type.Coding {
+		if c.System == table {
+			return strings.TrimSpace(c.Code)
+		}
+	}
+	if len(i.Type.Coding) > 0 {
+		return strings.TrimSpace(i.Type.Coding[0].Code)
+	}
+	return ""
+}
+
+// death reads the three places where a Patient can speak of death. Where they contradict each
+// other the record is refused: neither a death nor a life may be inferred from it.
+func (p *patient) death(zone *time.Location) (record.Death, error) {
+	status, err := p.notification()
+	if err != nil {
+		return record.Death{}, err
+	}
+	notified := status == record.Informal || status == record.Formal
+	dated := p.DeceasedDateTime != ""
+	denied := p.DeceasedBoolean != nil && !*p.DeceasedBoolean
+	affirmed := dated || p.DeceasedBoolean != nil && *p.DeceasedBoolean
+	switch {
+	case denied && dated:
+		return record.Death{}, errors.New("deceasedBoolean is false beside a deceasedDateTime")
+	case denied && notified:
+		return record.Death{}, errors.New("deceasedBoolean is false beside a death notification")
+	case affirmed && status == record.Void:
+		return record.Death{}, errors.New("deceased beside a death notification that was removed")
+	case dated:
+		period, err := p.died(notified, zone)
+		return record.Death{Status: cmp.Or(status, record.Formal), Period: period}, record.Field("deceasedDateTime", err)
+	case affirmed:
+		return record.Death{Status: cmp.Or(status, record.Formal)}, nil
+	case denied:
+		return record.Death{Status: cmp.Or(status, record.Alive)}, nil
+	default:
+		return record.Death{Status: status}, nil
+	}
+}
+
+// died returns the period of the date of death. The UK's demographics service, which is known
+// by its death notification, gives every date a time and writes midnight UTC where it knows
+// only the day: taken as a minute that would be the wrong one nearly always.
+func (p *patient) died(notified bool, zone *time.Location) (record.Period, error) {
+	if day, midnight := strings.CutSuffix(p.DeceasedDateTime, "T00:00:00+00:00"); midnight && notified {
+		return record.PeriodOf(day, zone)
+	}
+	return record.PeriodOf(p.DeceasedDateTime, zone)
+}
+
+// notification returns the vital status of the UK's death notification extension.
+func (p *patient) notification() (string, error) {
+	codes := map[string]string{"1": record.Informal, "2": record.Formal, "U": record.Void}
+	found := record.Unstated
+	for _, e := range p.Extension {
+		if !strings.Contains(path.Base(e.URL), "DeathNotificationStatus") { // UK Core and its forerunners
+			continue
+		}
+		status, known := codes[e.notificationCode()]
+		if !known {
+			return "", errors.New("a death notification status that is none of 1, 2 and U")
+		}
+		if found != record.Unstated && found != status {
+			return "", errors.New("two death notification statuses that differ")
+		}
+		found = status
+	}
+	return found, nil
+}
+
+func (e *extension) notificationCode() string {
+	concept := e.ValueCodeableConcept
+	for _, inner := range e.Extension {
+		if inner.URL == "deathNotificationStatus" {
+			concept = inner.ValueCodeableConcept
+		}
+	}
+	if len(concept.Coding) == 0 {
+		return ""
+	}
+	return concept.Coding[0].Code
+}
+
+// joined joins the parts that are not blank.
+func joined(parts []string, separator string) string {
+	kept := make([]string, 0, len(parts))
+	for _, part := range parts {
+		if part = strings.TrimSpace(part); part != "" {
+			kept = append(kept, part)
+		}
+	}
+	return strings.Join(kept, separator)
+}

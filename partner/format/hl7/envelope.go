@@ -1,0 +1,138 @@
+package hl7
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"waybill/partner/format/record"
+)
+
+// envelope holds the headers and trailers of a file against what lies between them. All of them are
+// optional, a batch without messages is lawful, and wrong counts are common.
+type envelope struct {
+	strict   bool
+	warnings []string
+
+	messages int // of the current batch
+	total    int // of the batches before it
+	batches  int
+	inFile   bool
+	inBatch  bool
+	ended    bool // the file's trailer was met
+}
+
+const maxWarnings = 100
+
+// odd returns what is wrong as an error where that is strict, and notes it elsewhere.
+func (e *envelope) odd(format string, args ...any) error {
+	if e.strict {
+		return record.Malformedf(format, args...)
+	}
+	if len(e.warnings) < maxWarnings {
+		e.warnings = append(e.warnings, fmt.Sprintf(format, args...))
+	}
+	return nil
+}
+
+// take reads a header or trailer.
+func (e *envelope) take(line []byte) error {
+	switch string(line[:3]) {
+	case "FHS":
+		return e.fileHeader()
+	case "BHS":
+		return e.batchHeader()
+	case "BTS":
+		return e.batchTrailer(declared(line))
+	default:
+		return e.fileTrailer(declared(line))
+	}
+}
+
+func (e *envelope) fileHeader() error {
+	var err error
+	if e.inFile || e.inBatch || e.messages+e.total > 0 {
+		err = e.odd("a file header (FHS) that is not at the beginning")
+	}
+	e.inFile = true
+	return err
+}
+
+func (e *envelope) batchHeader() error {
+	var err error
+	if e.inBatch {
+		err = e.odd("batch %d has no trailer (BTS)", e.batches)
+	} else if e.messages > 0 {
+		err = e.odd("%d messages before a batch header (BHS)", e.messages)
+	}
+	e.close()
+	e.batches++
+	e.inBatch = true
+	return err
+}
+
+func (e *envelope) close() {
+	e.total += e.messages
+	e.messages, e.inBatch = 0, false
+}
+
+func (e *envelope) batchTrailer(count int, stated bool) error {
+	var err error
+	switch {
+	case !e.inBatch:
+		err = e.odd("a batch trailer (BTS) without a header")
+	case stated && count != e.messages:
+		err = e.odd("batch %d declares %d messages, and has %d", e.batches, count, e.messages)
+	}
+	e.close()
+	return err
+}
+
+func (e *envelope) fileTrailer(count int, stated bool) error {
+	var err error
+	switch {
+	case e.ended:
+		err = e.odd("two file trailers (FTS)")
+	case e.inBatch:
+		err = e.odd("batch %d has no trailer (BTS)", e.batches)
+	case !e.inFile:
+		err = e.odd("a file trailer (FTS) without a header")
+	case stated && count != e.batches && !e.isOneUnmarked(count):
+		err = e.odd("the file declares %d batches, and has %d", count, e.batches)
+	}
+	e.close()
+	e.ended = true
+	return err
+}
+
+// isOneUnmarked reports whether messages right under the file's header were counted as a batch: they
+// are none to some senders, and one to others.
+func (e *envelope) isOneUnmarked(count int) bool {
+	return e.batches == 0 && e.messages > 0 && count == 1
+}
+
+// end is called at the end of the file: what began must have ended, or the rest is missing.
+func (e *envelope) end() error {
+	switch {
+	case e.inBatch:
+		e.inBatch = false
+		return e.odd("batch %d has no trailer (BTS): the file may be cut off", e.batches)
+	case e.inFile && !e.ended:
+		e.ended = true
+		return e.odd("the file has no trailer (FTS): it may be cut off")
+	case e.ended && e.messages > 0:
+		e.messages = 0
+		return e.odd("messages behind the file's trailer (FTS)")
+	}
+	return nil
+}
+
+// declared returns the count of a trailer's first field, if there is one.
+func declared(line []byte) (count int, stated bool) {
+	if len(line) < 4 {
+		return 0, false
+	}
+	field, _, _ := strings.Cut(string(line[4:]), string(line[3:4]))
+	count, err := strconv.Atoi(strings.TrimSpace(field))
+	return count, err == nil && count >= 0
+}

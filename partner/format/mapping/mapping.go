@@ -1,0 +1,192 @@
+// Package mapping makes records of the rows of a table, as a partner declares it: which columns
+// hold what, how dates are written, and what codes mean.
+package mapping
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"waybill/partner/format/record"
+)
+
+// Map says which columns of a row hold what of a patient. Columns are named in any letter case.
+type Map struct {
+	// Key is the column by which the partner knows its patients.
+	Key Identifier `yaml:"key"`
+
+	Family    Columns `yaml:"family"` // several are joined by blanks
+	Given     Columns `yaml:"given"`
+	BirthDate Date    `yaml:"birth_date"`
+	Sex       Code    `yaml:"sex"` // to male, female, other or unknown
+	Address   Address `yaml:"address"`
+	Death     Death   `yaml:"death"`
+
+	Identifiers []Identifier `yaml:"identifiers"` // besides the key
+	// Complete says that the patient has no identifiers but those of the row.
+	Complete bool `yaml:"complete"`
+
+	// Merged is the column with the key of a record that ends in favour of the row's.
+	Merged string `yaml:"merged"`
+	// Sequence is the column of the source's own number or version of the row.
+	Sequence string `yaml:"sequence"`
+	// Recorded is when the source recorded the row: of two rows the later is true, however they come.
+	Recorded Date `yaml:"recorded"`
+	// Control is the column of the source's own name of the row, by which reports speak of it.
+	Control string `yaml:"control"`
+
+	// Optional are columns that a file may lack.
+	Optional []string `yaml:"optional"`
+	// Empty is unsaid (default): an empty column leaves what is known; or deleted: it ends it.
+	Empty string `yaml:"empty"`
+	// Delete are the texts of a column that end what is known, like "" or NULL.
+	Delete []string `yaml:"delete"`
+}
+
+// Columns are one column or several; in YAML, a text or a list of them.
+type Columns []string
+
+// UnmarshalYAML reads one name or a list.
+func (c *Columns) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode {
+		*c = Columns{node.Value}
+		return nil
+	}
+	return node.Decode((*[]string)(c))
+}
+
+// Identifier is a column of numbers of one authority and type.
+type Identifier struct {
+	Column    string `yaml:"column"`
+	Authority string `yaml:"authority"` // default: the source
+	Type      string `yaml:"type"`
+	// None says that the key is no identifier to publish, but only the source's own name of the row.
+	None bool `yaml:"none"`
+}
+
+// Address are the columns of an address; several of a line are joined by ", ".
+type Address struct {
+	Line     Columns `yaml:"line"`
+	City     string  `yaml:"city"`
+	Postcode string  `yaml:"postcode"`
+	Country  string  `yaml:"country"`
+}
+
+// Code is a column of codes, and what they mean.
+type Code struct {
+	Column string            `yaml:"column"`
+	Values map[string]string `yaml:"values"` // "" is what an empty column means
+}
+
+// Date is a date in one column, or in parts.
+type Date struct {
+	Column string `yaml:"column"`
+	// Format is iso (default: YYYY, YYYY-MM, YYYY-MM-DD or a time of FHIR), or made of yyyy, mm (or m),
+	// dd (or d), mon, hh, mi and ss and what stands between them: dd/mm/yyyy. Where a date may be
+	// less exact, its day or its day and month are missing, zero, or one of Unknown.
+	Format string `yaml:"format"`
+
+	Year  string `yaml:"year"`
+	Month string `yaml:"month"`
+	Day   string `yaml:"day"`
+
+	// Time is a further column with the time of day as hhmm or hh:mi.
+	Time string `yaml:"time"`
+	// Unknown are texts of a part (99), of the year (9999), of the time (9999) or of the whole
+	// column that mean: not known.
+	Unknown []string `yaml:"unknown"`
+}
+
+// Death are the columns of vital status.
+type Death struct {
+	Status Code `yaml:"status"` // to none, informal, formal or void
+	Date   Date `yaml:"date"`
+	// As is what a date without a status means: informal (default) or formal.
+	As string `yaml:"as"`
+	// Always says that every row is of a dead patient, with or without a date.
+	Always bool `yaml:"always"`
+}
+
+var (
+	sexes    = []string{"male", "female", "other", "unknown"}
+	statuses = []string{record.Unstated, record.Alive, record.Informal, record.Formal, record.Void}
+)
+
+// Check says what can't be understood, by its name in the configuration.
+func (m *Map) Check() error {
+	if m.Key.Column == "" {
+		return errors.New("map.key.column: missing")
+	}
+	if err := m.Sex.check("map.sex", sexes); err != nil {
+		return err
+	}
+	if err := m.Death.Status.check("map.death.status", statuses); err != nil {
+		return err
+	}
+	if !slices.Contains([]string{"", record.Informal, record.Formal}, m.Death.As) {
+		return errors.New("map.death.as: neither informal nor formal")
+	}
+	if !slices.Contains([]string{"", "unsaid", "deleted"}, m.Empty) {
+		return errors.New("map.empty: neither unsaid nor deleted")
+	}
+	for _, i := range m.Identifiers {
+		if i.Column == "" {
+			return errors.New("map.identifiers: one has no column")
+		}
+	}
+	for name, d := range map[string]Date{"map.birth_date": m.BirthDate, "map.death.date": m.Death.Date, "map.recorded": m.Recorded} {
+		if err := d.check(); err != nil {
+			return record.Field(name, err)
+		}
+	}
+	return nil
+}
+
+func (c Code) check(name string, known []string) error {
+	if c.Column == "" && len(c.Values) > 0 {
+		return fmt.Errorf("%s.column: missing", name)
+	}
+	for _, value := range c.Values {
+		if !slices.Contains(known, value) {
+			return fmt.Errorf("%s.values: one is none of %q", name, known)
+		}
+	}
+	return nil
+}
+
+func (d Date) check() error {
+	if d.Column != "" && d.Year != "" {
+		return errors.New("a column and a year: one of them is too much")
+	}
+	if d.Year == "" && (d.Month != "" || d.Day != "") {
+		return errors.New("a month or day without a year")
+	}
+	_, err := compileFormat(d.Format)
+	return err
+}
+
+// Name returns a column's name as columns are compared.
+func Name(text string) string { return strings.ToUpper(strings.TrimSpace(text)) }
+
+// Names returns the names of all columns that the map reads.
+func (m *Map) Names() (names []string) {
+	all := slices.Concat(m.Family, m.Given, m.Address.Line, []string{
+		m.Key.Column, m.Merged, m.Sequence, m.Control, m.Address.City, m.Address.Postcode, m.Address.Country,
+		m.Sex.Column, m.Death.Status.Column,
+	})
+	for _, d := range []Date{m.BirthDate, m.Death.Date, m.Recorded} {
+		all = append(all, d.Column, d.Year, d.Month, d.Day, d.Time)
+	}
+	for _, i := range m.Identifiers {
+		all = append(all, i.Column)
+	}
+	for _, name := range all {
+		if name != "" {
+			names = append(names, Name(name))
+		}
+	}
+	return names
+}

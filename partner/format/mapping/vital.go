@@ -1,0 +1,118 @@
+package mapping
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"waybill/partner/format/record"
+)
+
+// name names the column that a date is in, for reasons.
+func (d Date) name() string { return Name(cmp.Or(d.Column, d.Year)) }
+
+// parts reads a mapped date; the zero parts when it says nothing.
+func (r *Mapper) parts(d date) (p parts, err error) {
+	switch {
+	case d.column != none:
+		text := r.at(d.column)
+		if text == "" || slices.Contains(d.unknown, text) {
+			return parts{}, nil
+		}
+		if p, err = d.format.parse(text, d.unknown); err != nil {
+			return parts{}, err
+		}
+	case d.year != none:
+		year := r.at(d.year)
+		if year == "" || slices.Contains(d.unknown, year) {
+			return parts{}, nil
+		}
+		for _, part := range [...]struct {
+			name string
+			text string
+		}{{"yyyy", year}, {"mm", r.at(d.month)}, {"dd", r.at(d.day)}} {
+			if part.text != "" && !p.set(part.name, part.text, d.unknown) {
+				return parts{}, errDate
+			}
+		}
+	}
+	if d.time != none {
+		err = p.parseTime(r.at(d.time), d.unknown)
+	}
+	return p, err
+}
+
+func (r *Mapper) readBirth(out *record.Record) error {
+	if r.birth.column != none {
+		if text := r.said(r.birth.column); text.Deleted || r.birth.format.iso {
+			out.BirthDate = text
+			return nil
+		}
+	}
+	p, err := r.parts(r.birth)
+	if err == nil && !p.isZero() {
+		out.BirthDate.Value, err = p.text()
+	}
+	return record.Field(r.m.BirthDate.name(), err)
+}
+
+// readDeath reads status and date. A row in which they contradict each other is refused.
+func (r *Mapper) readDeath(out *record.Record) error {
+	status, err := r.vital()
+	if err != nil {
+		return err
+	}
+	period, noDate, err := r.dateOfDeath()
+	if err != nil {
+		return record.Field(r.m.Death.Date.name(), err)
+	}
+	dated := period.Precision != ""
+	switch {
+	case dated && (status == record.Alive || status == record.Void):
+		return errors.New("a date of death beside a status that says alive")
+	case status == record.Unstated && (dated || r.m.Death.Always):
+		status = cmp.Or(r.m.Death.As, record.Informal)
+	}
+	out.Death = record.Death{Status: status, Period: period}
+	out.Death.NoDate = noDate && out.Death.Dead()
+	return nil
+}
+
+func (r *Mapper) vital() (string, error) {
+	code := r.at(r.status)
+	if r.status == none {
+		return record.Unstated, nil
+	}
+	if r.isDelete(code) {
+		return record.Alive, nil
+	}
+	status, known := r.statuses[code]
+	if len(r.statuses) == 0 && slices.Contains(statuses, code) {
+		return code, nil
+	}
+	if !known && code != "" {
+		return "", fmt.Errorf("%s: a code that is not declared", Name(r.m.Death.Status.Column))
+	}
+	return status, nil
+}
+
+func (r *Mapper) dateOfDeath() (p record.Period, noDate bool, err error) {
+	d := r.died
+	if d.column != none {
+		text := r.said(d.column)
+		if text.Deleted || text.Value == "" {
+			return p, text.Deleted, nil
+		}
+		if d.format.iso && !slices.Contains(d.unknown, text.Value) {
+			p, err = record.PeriodOf(text.Value, r.site.Zone)
+			return p, false, err
+		}
+	}
+	known, err := r.parts(d)
+	if err != nil || known.isZero() {
+		return record.Period{}, false, err
+	}
+	p, err = known.period(r.site.Zone)
+	return p, false, err
+}

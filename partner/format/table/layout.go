@@ -1,0 +1,153 @@
+// Package table reads CSV and its kin in a declared dialect. A row that can't be read costs that
+// row and no other.
+package table
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"waybill/partner/format/mapping"
+	"waybill/partner/format/record"
+)
+
+// Layout declares a dialect of CSV and what its columns mean.
+type Layout struct {
+	// Delimiter is one character, or "tab"; default a comma.
+	Delimiter string `yaml:"delimiter"`
+	// Quote is the character around fields that hold the delimiter, doubled inside; default ",
+	// "none" where quotes are text like any other.
+	Quote string `yaml:"quote"`
+	// Multiline is how many lines a row may have, where line breaks lie inside quotes; default 1.
+	Multiline int `yaml:"multiline"`
+	// Skip is how many lines precede the header, or the rows where there is none.
+	Skip int `yaml:"skip"`
+	// Header is names (default): columns are found by their names in the first line, in any order;
+	// exact: the header is Columns, in that order; or none: there is none, and Columns are the names.
+	Header string `yaml:"header"`
+	// Columns are the names of all columns in their order; needed where Header is exact or none.
+	Columns []string `yaml:"columns"`
+	// Renamed maps what a file may call a column to its name in Map.
+	Renamed map[string]string `yaml:"renamed"`
+	// Added is allow (default) or refuse: columns that neither Columns nor Map names refuse the file.
+	Added string `yaml:"added"`
+	// Ragged is refuse (default): a row with fewer or more fields than the header is refused; or
+	// pad: it may have fewer, which are then empty.
+	Ragged string `yaml:"ragged"`
+	// Trailer is the last row, with a count of the others; a file without it is refused.
+	Trailer *Trailer `yaml:"trailer"`
+	// Map says what the columns mean.
+	Map mapping.Map `yaml:"map"`
+}
+
+// Trailer is a row that begins with a mark and counts the rows before it.
+type Trailer struct {
+	Starts string `yaml:"starts"` // the first field's text
+	// Count is the number of the field that holds the count, from 1; 0: none does.
+	Count int `yaml:"count"`
+	// Extra is how many rows the sender counts besides the patients': header, trailer.
+	Extra int `yaml:"extra"`
+	// Totals is strict (default) or warn, for counts that are wrong.
+	Totals string `yaml:"totals"`
+}
+
+// Check says what can't be understood, by its name in the configuration.
+func (l *Layout) Check() error {
+	if _, err := l.delimiter(); err != nil {
+		return err
+	}
+	if _, err := l.quote(); err != nil {
+		return err
+	}
+	switch {
+	case !slices.Contains([]string{"", "names", "exact", "none"}, l.Header):
+		return errors.New("csv.header: none of names, exact and none")
+	case (l.Header == "exact" || l.Header == "none") && len(l.Columns) == 0:
+		return errors.New("csv.columns: missing, and there is no header to find them by")
+	case !slices.Contains([]string{"", "allow", "refuse"}, l.Added):
+		return errors.New("csv.added: neither allow nor refuse")
+	case !slices.Contains([]string{"", "refuse", "pad"}, l.Ragged):
+		return errors.New("csv.ragged: neither refuse nor pad")
+	case l.Multiline < 0 || l.Multiline > maxLines:
+		return fmt.Errorf("csv.multiline: not within 1 to %d", maxLines)
+	case l.Skip < 0:
+		return errors.New("csv.skip: below 0")
+	case l.Trailer != nil && (l.Trailer.Starts == "" || l.Trailer.Count < 0 || l.Trailer.Extra < 0):
+		return errors.New("csv.trailer: without the text it starts with, or with a number below 0")
+	case l.Trailer != nil && !slices.Contains([]string{"", "strict", "warn"}, l.Trailer.Totals):
+		return errors.New("csv.trailer.totals: neither strict nor warn")
+	}
+	return record.Field("csv", l.Map.Check())
+}
+
+const maxLines = 1000
+
+func (l *Layout) delimiter() (byte, error) {
+	switch {
+	case l.Delimiter == "":
+		return ',', nil
+	case l.Delimiter == "tab":
+		return '\t', nil
+	case len(l.Delimiter) == 1 && l.Delimiter[0] < 0x80 && !strings.ContainsAny(l.Delimiter, "\r\n\x00"):
+		return l.Delimiter[0], nil
+	default:
+		return 0, errors.New("csv.delimiter: not one ASCII character, nor tab")
+	}
+}
+
+// quote returns the quote; 0: there is none.
+func (l *Layout) quote() (byte, error) {
+	switch {
+	case l.Quote == "":
+		return '"', nil
+	case l.Quote == "none":
+		return 0, nil
+	case len(l.Quote) == 1 && l.Quote[0] < 0x80 && l.Quote != l.Delimiter && !strings.ContainsAny(l.Quote, "\r\n\x00"):
+		return l.Quote[0], nil
+	default:
+		return 0, errors.New("csv.quote: not one ASCII character besides the delimiter, nor none")
+	}
+}
+
+// columns makes a header into the names of the map, or says why the file can't be read.
+func (l *Layout) columns(header []string) ([]string, error) {
+	if l.Header == "none" {
+		return l.Columns, nil
+	}
+	renamed := make(map[string]string, len(l.Renamed))
+	for theirs, ours := range l.Renamed {
+		renamed[mapping.Name(theirs)] = mapping.Name(ours)
+	}
+	names := make([]string, len(header))
+	for i, name := range header {
+		names[i] = mapping.Name(name)
+		if ours, found := renamed[names[i]]; found {
+			names[i] = ours
+		}
+		if names[i] != "" && slices.Contains(names[:i], names[i]) {
+			return nil, record.Malformedf("the header has two columns for field %d's name", i+1)
+		}
+	}
+	return names, l.checkHeader(names)
+}
+
+func (l *Layout) checkHeader(names []string) error {
+	known := make([]string, len(l.Columns))
+	for i, name := range l.Columns {
+		known[i] = mapping.Name(name)
+	}
+	if l.Header == "exact" && !slices.Equal(known, names) {
+		return record.Malformedf("the header is not the declared one")
+	}
+	if l.Added != "refuse" {
+		return nil
+	}
+	known = append(known, l.Map.Names()...)
+	for i, name := range names {
+		if !slices.Contains(known, name) {
+			return record.Malformedf("the header has a column that is not declared: field %d", i+1)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+package table
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"waybill/partner/format/lines"
+)
+
+// maxLine bounds a line, in bytes.
+const maxLine = 16 << 20
+
+// row is one row as it lies in the file; its fields are valid until the next is read.
+type row struct {
+	line     int
+	from, to int64
+	fields   [][]byte
+	raw      []byte
+}
+
+// rows reads rows. After one that can't be read it goes on with the line behind the line where that
+// one began, however many lines it seemed to have: a stray quote opens nothing for long.
+type rows struct {
+	lines     *lines.Reader
+	delimiter byte
+	quote     byte // 0: none
+	multiline int
+	width     int // fields that every row has; 0: not known yet
+
+	again []kept // lines that were read ahead for a row that could not be read
+	text  []byte // the fields of the row that have quotes, without them
+	ends  []span
+	out   [][]byte
+	raw   []byte
+}
+
+// kept is a line with its place.
+type kept struct {
+	number   int
+	from, to int64
+	text     []byte
+}
+
+// span is a field: bytes of the line, or of text.
+type span struct {
+	from, to int
+	quoted   bool
+}
+
+// next returns the next row that is not blank. A row that can't be read comes with the reason;
+// [io.EOF] and what reading failed with come without a row.
+func (r *rows) next() (row, error) {
+	for {
+		first, err := r.line()
+		if long, ok := errors.AsType[*lines.TooLong](err); ok {
+			return row{line: long.Line, from: long.From, to: long.To}, err
+		}
+		if err != nil {
+			return row{}, err
+		}
+		if len(bytes.Trim(first.text, " \t\x1a")) > 0 {
+			return r.parse(first)
+		}
+	}
+}
+
+// line returns the next line, of those kept first.
+func (r *rows) line() (kept, error) {
+	if len(r.again) > 0 {
+		one := r.again[0]
+		r.again = r.again[1:]
+		return one, nil
+	}
+	text, err := r.lines.Next()
+	return kept{r.lines.Line, r.lines.From, r.lines.To, text}, err
+}
+
+// errOpen says that a quote is not closed on the lines there are.
+var errOpen = errors.New("a quote that is not closed")
+
+func (r *rows) parse(first kept) (row, error) {
+	err := r.split(first.text)
+	if errors.Is(err, errOpen) && r.multiline > 1 {
+		return r.parseLines(first)
+	}
+	if err != nil {
+		return first.row(), err
+	}
+	return row{first.number, first.from, first.to, r.fields(first.text), first.text}, nil
+}
+
+// row returns the line as a row that can't be read.
+func (k kept) row() row { return row{line: k.number, from: k.from, to: k.to, raw: k.text} }
+
+// parseLines reads a row of several lines. When it does not come out as one, it is the first line
+// that can't be read, and the others are kept.
+func (r *rows) parseLines(first kept) (row, error) {
+	r.raw = append(r.raw[:0], first.text...)
+	first.text = bytes.Clone(first.text)
+	var more []kept
+	err := errOpen
+	for errors.Is(err, errOpen) && len(more)+1 < r.multiline {
+		one, failed := r.line()
+		if _, long := errors.AsType[*lines.TooLong](failed); long || errors.Is(failed, io.EOF) {
+			break
+		}
+		if failed != nil {
+			return row{}, failed
+		}
+		one.text = bytes.Clone(one.text)
+		more = append(more, one)
+		r.raw = append(append(r.raw, '\n'), one.text...)
+		err = r.split(r.raw)
+	}
+	if err == nil && r.width > 0 && len(r.ends) != r.width {
+		err = errOpen // fields of two rows, joined by a stray quote
+	}
+	if err != nil {
+		r.again = append(more, r.again...)
+		return first.row(), err
+	}
+	return row{first.number, first.from, more[len(more)-1].to, r.fields(r.raw), r.raw}, nil
+}
+
+// split finds the fields of a row.
+func (r *rows) split(line []byte) error {
+	r.ends, r.text = r.ends[:0], r.text[:0]
+	quotes := r.quote != 0 && bytes.IndexByte(line, r.quote) >= 0
+	for at := 0; ; at++ {
+		var one span
+		var err error
+		if quotes {
+			one, at, err = r.field(line, at)
+		} else {
+			one = r.plain(line, at)
+			at = one.to
+		}
+		if err != nil {
+			return err
+		}
+		r.ends = append(r.ends, one)
+		if at >= len(line) {
+			return nil
+		}
+	}
+}
+
+func (r *rows) plain(line []byte, at int) span {
+	end := bytes.IndexByte(line[at:], r.delimiter)
+	if end < 0 {
+		end = len(line) - at
+	}
+	return span{from: at, to: at + end}
+}
+
+// field reads a field of a row with quotes, and returns where the line goes on.
+func (r *rows) field(line []byte, at int) (span, int, error) {
+	if at >= len(line) || line[at] != r.quote {
+		one := r.plain(line, at)
+		if bytes.IndexByte(line[one.from:one.to], r.quote) >= 0 {
+			return one, one.to, fmt.Errorf("a quote inside the unquoted field %d", len(r.ends)+1)
+		}
+		return one, one.to, nil
+	}
+	one, at, err := r.quoted(line, at+1)
+	if err == nil && at < len(line) && line[at] != r.delimiter {
+		err = fmt.Errorf("text after the closing quote of field %d", len(r.ends)+1)
+	}
+	return one, at, err
+}
+
+// quoted reads a field from behind its quote, and returns where the line goes on.
+func (r *rows) quoted(line []byte, at int) (span, int, error) {
+	out := span{from: len(r.text), quoted: true}
+	for {
+		end := bytes.IndexByte(line[at:], r.quote)
+		if end < 0 {
+			return out, len(line), errOpen
+		}
+		r.text = append(r.text, line[at:at+end]...)
+		at += end + 1
+		if at >= len(line) || line[at] != r.quote {
+			out.to = len(r.text)
+			return out, at, nil
+		}
+		r.text = append(r.text, r.quote)
+		at++
+	}
+}
+
+func (r *rows) fields(line []byte) [][]byte {
+	r.out = r.out[:0]
+	for _, s := range r.ends {
+		if s.quoted {
+			r.out = append(r.out, r.text[s.from:s.to])
+		} else {
+			r.out = append(r.out, line[s.from:s.to])
+		}
+	}
+	return r.out
+}
