@@ -165,7 +165,11 @@ func (o *other) catchUp() {
 		if err != nil {
 			o.Fatal(err)
 		}
-		counts, err := intake.Load(o.Context(), o.conn, "waybill", reading.All())
+		var counts intake.Counts
+		err = pgx.BeginFunc(o.Context(), o.conn, func(tx pgx.Tx) error {
+			counts, err = intake.Take(o.Context(), tx, "waybill", reading.All(), nil)
+			return err
+		})
 		if err != nil || counts.Refused+counts.Disputed+counts.Stale > 0 || len(reading.Warnings()) > 0 {
 			o.Fatalf("%s %s: %+v, %v (%v)", o.name, name, counts, reading.Warnings(), err)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "embed" // of Synthea's format
 	"errors"
 	"fmt"
 	"io"
@@ -10,12 +11,13 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.yaml.in/yaml/v4"
 
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/lab/demo/encounter"
 	"waybill/partner/format/record"
 	"waybill/partner/intake"
-	"waybill/partner/intake/encounter"
 )
 
 // loadInput fills the patients service, and appointments if asked to, from files that somebody
@@ -73,15 +75,37 @@ func (w *world) intake(ctx context.Context, path string) (intake.Counts, error) 
 		return intake.Counts{}, fault.New(fault.Transient, "read", "INPUT", err, "")
 	}
 	whole := io.NewSectionReader(file, 0, info.Size())
-	format, err := intake.Detect(source, whole)
+	format, err := formatOf(whole)
 	if err != nil {
-		return intake.Counts{}, err
+		return intake.Counts{}, fault.New(fault.Transient, "read", "INPUT", err, "")
 	}
 	patients, err := format.Open(source, source, whole)
 	if err != nil {
 		return intake.Counts{}, err
 	}
-	return intake.Load(ctx, w.conn["patients"], source, patients.All())
+	var counts intake.Counts
+	err = pgx.BeginFunc(ctx, w.conn["patients"], func(tx pgx.Tx) error {
+		counts, err = intake.Take(ctx, tx, source, patients.All(), nil)
+		return err
+	})
+	return counts, err
+}
+
+//go:embed synthea.yaml
+var synthea []byte
+
+// formatOf returns the format of a generator's patients: Synthea's CSV, or FHIR, whose first
+// character is a brace.
+func formatOf(file io.ReaderAt) (*intake.Format, error) {
+	head := make([]byte, 1)
+	if _, err := file.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if head[0] == '{' {
+		return &intake.Format{Kind: "fhir"}, nil
+	}
+	format := new(intake.Format)
+	return format, yaml.Load(synthea, format, yaml.WithKnownFields())
 }
 
 // encounters loads visits as appointments of the same patients. A class of visit that the

@@ -249,7 +249,7 @@ func BenchmarkLoad(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		counts, err := Load(b.Context(), conn, "bench", opened.All())
+		counts, err := takeIn(b.Context(), conn, "bench", opened.All())
 		if err != nil || counts.Inserted != 20*blockRecords {
 			b.Fatal(counts, err)
 		}

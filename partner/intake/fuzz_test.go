@@ -28,7 +28,7 @@ func FuzzFiles(f *testing.F) {
 	f.Add([]byte("MSH|^~\\&|A|B|||2024||ADT^A08|1\rPID|||7||Quill^Ada\r"), uint8(0), "windows-1252")
 	f.Add([]byte("0007Quill \n0008Reed"), uint8(2), "iso-8859-1")
 	f.Fuzz(func(t *testing.T, data []byte, kind uint8, set string) {
-		formats := []*Format{{Kind: "hl7"}, Synthea(), {Kind: "fixed", Fixed: oneField()}, {Kind: "fhir"}}
+		formats := []*Format{{Kind: "hl7"}, synthea(t), {Kind: "fixed", Fixed: oneField()}, {Kind: "fhir"}}
 		format := formats[int(kind)%len(formats)]
 		format.Charset = set
 		opened, err := format.Open("fuzz", "ward", bytes.NewReader(data))

@@ -40,20 +40,6 @@ type Outcome struct {
 	Patient uuid.UUID // who was meant
 }
 
-// Load hands records to the patients service, all in one transaction of its own; see [Take].
-func Load(ctx context.Context, conn *pgx.Conn, source string, records iter.Seq2[record.Record, error]) (Counts, error) {
-	var counts Counts
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		var err error
-		counts, err = Take(ctx, tx, source, records, nil)
-		return err
-	})
-	if err != nil {
-		return Counts{}, fault.Database("load", source, err)
-	}
-	return counts, nil
-}
-
 // Take hands records to the patients service within a transaction: they are copied into its staging
 // table patients.intake_row, and its function patients.intake_apply makes of them what is new. The
 // source is the one given to [Format.Open]. Taking a file again changes nothing. each, unless it is

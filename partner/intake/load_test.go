@@ -32,10 +32,19 @@ func service(t testing.TB) *pgx.Conn {
 	return conn
 }
 
+// takeIn takes records in, in a transaction of their own.
+func takeIn(ctx context.Context, conn *pgx.Conn, source string, records iter.Seq2[record.Record, error]) (counts Counts, err error) {
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		counts, err = Take(ctx, tx, source, records, nil)
+		return err
+	})
+	return counts, err
+}
+
 // load opens a file in the format that its content shows, and loads it.
 func load(t testing.TB, conn *pgx.Conn, text string) Counts {
 	t.Helper()
-	counts, err := Load(t.Context(), conn, "ward", open(t, text).All())
+	counts, err := takeIn(t.Context(), conn, "ward", open(t, text).All())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +135,7 @@ func TestTheSameIDOfTwoSourcesIsTwoPatients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		counts, err := Load(t.Context(), conn, source, opened.All())
+		counts, err := takeIn(t.Context(), conn, source, opened.All())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +163,7 @@ func TestAFileThatBreaksLoadsNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := service(t)
-			counts, err := Load(t.Context(), conn, "ward", c.records)
+			counts, err := takeIn(t.Context(), conn, "ward", c.records)
 			if err == nil || fault.ClassOf(err) != c.class || !strings.HasPrefix(err.Error(), "read test: ") {
 				t.Fatalf("%v of class %s", err, fault.ClassOf(err))
 			}
@@ -183,7 +192,7 @@ func TestTwoLoadsOfOneFileAtOnceCountOnce(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			both[i], err = Load(t.Context(), conn, "ward", opened.All())
+			both[i], err = takeIn(t.Context(), conn, "ward", opened.All())
 			return err
 		})
 	}
@@ -205,7 +214,7 @@ func TestRowsThatSomebodyElseStagedStopTheLoad(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "INSERT INTO patients.intake_row (source, seq, id) VALUES ('ward', 99, gen_random_uuid())"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Load(t.Context(), conn, "ward", open(t, patientLine("")).All())
+	_, err := takeIn(t.Context(), conn, "ward", open(t, patientLine("")).All())
 	expect(t, fmt.Sprint(err), "load ward: 1 rows were staged and 2 taken in")
 	expect(t, fault.ClassOf(err), fault.Poison)
 	expect(t, column(t, conn, "SELECT count(*)::text FROM patients.patient"), []string{"0"})
@@ -217,7 +226,7 @@ func TestADatabaseThatIsNotMigratedIsNamedAsSuch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	_, err = Load(t.Context(), conn, "ward", func(func(record.Record, error) bool) {})
+	_, err = takeIn(t.Context(), conn, "ward", func(func(record.Record, error) bool) {})
 	if fault.ClassOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), "waybill migrate") {
 		t.Fatalf("%v: %s", err, fault.HintOf(err))
 	}

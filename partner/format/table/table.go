@@ -236,31 +236,3 @@ func (t *Rows) end(err error) error {
 	}
 	return err
 }
-
-// Knows reports whether a file that begins with head has a header with most of the columns that
-// the map needs. Those that are missing are then named by [Read], which is better than "unknown".
-func (l *Layout) Knows(head []byte) bool {
-	head = bytes.TrimLeft(head, "\r\n")
-	if end := bytes.IndexAny(head, "\r\n"); end >= 0 {
-		head = head[:end]
-	}
-	delimiter, err := l.delimiter()
-	if err != nil {
-		return false
-	}
-	var has []string
-	for name := range strings.SplitSeq(string(head), string(delimiter)) {
-		has = append(has, mapping.Name(name))
-	}
-	needed, found := 0, 0
-	for _, name := range l.Map.Names() {
-		if slices.Contains(l.Map.Optional, name) {
-			continue
-		}
-		needed++
-		if slices.Contains(has, name) {
-			found++
-		}
-	}
-	return 2*found > needed
-}
