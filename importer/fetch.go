@@ -39,6 +39,11 @@ func (f *fetched) manifest() *schemas.Manifest { return f.entry.Manifest }
 
 func (f *fetched) name() string { return fmt.Sprintf("batch %d", f.entry.Manifest.Batch) }
 
+// heartbeat reports whether the batch holds no events: all it says is that the producer is well.
+func (f *fetched) heartbeat() bool {
+	return f.err == nil && f.manifest().Kind == schemas.Changes && f.manifest().Totals.Rows == 0
+}
+
 func (f *fetched) parts() []part.File {
 	files := make([]part.File, len(f.files))
 	for i, s := range f.files {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"waybill/exchange"
@@ -29,17 +30,53 @@ func (s *session) follow(ctx context.Context) error {
 	batches := s.fetchAhead(ctx, s.checkpoint.position())
 	defer drain(batches)
 	defer stop()
-	for f := range batches {
-		if f.err != nil {
-			return s.stopped(ctx, f.entry, s.ended(ctx, f.err))
+	for group := range grouped(batches) {
+		first := group[0]
+		if first.err != nil {
+			return s.stopped(ctx, first.entry, s.ended(ctx, first.err))
 		}
-		err := s.load(ctx, f, loadMode{})
-		f.discard()
+		err := s.load(ctx, loadMode{}, group...)
+		for _, f := range group {
+			f.discard()
+		}
 		if err != nil {
-			return s.stopped(ctx, f.entry, err)
+			return s.stopped(ctx, first.entry, err)
 		}
 	}
 	return context.Cause(ctx)
+}
+
+// grouped yields what is loaded in one transaction: a batch with events, or heartbeats in a row. A year
+// of heartbeats would otherwise take an hour of commits.
+func grouped(batches <-chan *fetched) iter.Seq[[]*fetched] {
+	const most, longest = 200, time.Second // a killed run repeats that much
+	return func(yield func([]*fetched) bool) {
+		var group []*fetched
+		var began time.Time
+		for f := range batches {
+			if len(group) > 0 && (!f.heartbeat() || len(group) == most || time.Since(began) > longest) {
+				if !yield(group) {
+					f.discard()
+					return
+				}
+				group = nil
+			}
+			if len(group) == 0 {
+				began = time.Now()
+			}
+			group = append(group, f)
+			if f.heartbeat() {
+				continue
+			}
+			if !yield(group) {
+				return
+			}
+			group = nil
+		}
+		for _, f := range group { // the run was stopped
+			f.discard()
+		}
+	}
 }
 
 func drain(batches <-chan *fetched) {

@@ -208,6 +208,30 @@ func TestBatchesLoadOnceWhateverIsRunAgain(t *testing.T) {
 	}
 }
 
+// Heartbeats share transactions. Each is verified all the same: the run stops at the first that is wrong, with
+// all before it applied.
+func TestHeartbeatsLoadInGroups(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	const heartbeats = 450
+	for range heartbeats {
+		s.Changes()
+	}
+	s.Manifest = func(m *schemas.Manifest) { m.Previous = strings.Repeat("0", 64) }
+	s.Changes()
+	s.Manifest = nil
+	summary, err := s.run(importer.Options{})
+	if fault.ClassOf(err) != fault.Poison || !strings.Contains(err.Error(), fmt.Sprint(heartbeats+1)) || len(summary.Batches) != heartbeats+1 {
+		t.Fatalf("%d batches, %v; want all before the one that is wrong", len(summary.Batches), err)
+	}
+	if got := s.value(`SELECT batch || ' ' || (SELECT count(*) FROM morgue.ledger) FROM morgue.checkpoint`); got != fmt.Sprint(heartbeats, " ", heartbeats+1) {
+		t.Errorf("checkpoint and rows of the ledger: %s", got)
+	}
+	if got := s.value(`SELECT count(DISTINCT xmin::text) < 50 FROM morgue.ledger`); got != "true" {
+		t.Errorf("%s transactions for %d heartbeats", s.value(`SELECT count(DISTINCT xmin::text) FROM morgue.ledger`), heartbeats)
+	}
+}
+
 func TestReceiptIsWrittenAndOwedAfterACrash(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -43,34 +43,50 @@ type loadMode struct {
 // own reports whether the load is a person's own command, which takes a brake of its own and no approval.
 func (m loadMode) own() bool { return m.rerun || m.resync != nil }
 
-// load applies a fetched batch whole, or leaves no trace of it.
-func (s *session) load(ctx context.Context, batch *fetched, mode loadMode) (err error) {
-	started := time.Now()
-	ctx, loading := span.Start(batch.within(ctx), "load")
-	defer func() {
-		batch.err = err
-		span.End(loading, err)
-	}()
+// load applies fetched batches whole, in one transaction, or leaves no trace of them.
+func (s *session) load(ctx context.Context, mode loadMode, batches ...*fetched) (err error) {
 	tx, err := s.database().Begin(ctx)
 	if err != nil {
-		return fault.Database("begin", batch.name(), err)
+		return fault.Database("begin", batches[0].name(), err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	l := &load{session: s, batch: batch, tx: tx, mode: mode, started: started}
-	m := batch.manifest()
-	l.summary = BatchSummary{Batch: m.Batch, Manifest: batch.entry.Hash, Kind: m.Kind, Bytes: batch.bytes(), Effects: map[string]int64{}, WindowFrom: m.Window.From.Time, WindowTo: m.Window.To.Time}
-	for _, step := range l.steps() {
-		if err := step.take(ctx); err != nil {
-			return l.failed(ctx, err)
+	loads := make([]*load, len(batches))
+	for i, batch := range batches {
+		ctx, loading := span.Start(batch.within(ctx), "load")
+		defer func() {
+			batch.err = err
+			span.End(loading, err)
+		}()
+		loads[i] = s.newLoad(tx, batch, mode)
+		if err := loads[i].take(ctx); err != nil {
+			return loads[i].failed(ctx, err)
 		}
+		loading.SetAttributes(span.Events.Int64(loads[i].summary.Rows), span.Changed.Int64(loads[i].summary.Changed))
 	}
 	crashpoint.Here("import.4-before-commit")
 	if err := tx.Commit(ctx); err != nil {
-		return fault.Database("commit", batch.name(), err)
+		return fault.Database("commit", batches[0].name(), err)
 	}
 	crashpoint.Here("import.4-after-commit")
-	l.committed()
-	loading.SetAttributes(span.Events.Int64(l.summary.Rows), span.Changed.Int64(l.summary.Changed))
+	for _, l := range loads {
+		l.committed()
+	}
+	return nil
+}
+
+func (s *session) newLoad(tx pgx.Tx, batch *fetched, mode loadMode) *load {
+	l := &load{session: s, batch: batch, tx: tx, mode: mode, started: time.Now()}
+	m := batch.manifest()
+	l.summary = BatchSummary{Batch: m.Batch, Manifest: batch.entry.Hash, Kind: m.Kind, Bytes: batch.bytes(), Effects: map[string]int64{}, WindowFrom: m.Window.From.Time, WindowTo: m.Window.To.Time}
+	return l
+}
+
+func (l *load) take(ctx context.Context) error {
+	for _, step := range l.steps() {
+		if err := step.take(ctx); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -83,6 +99,9 @@ type step struct {
 func (l *load) steps() []step {
 	if l.mode.observed {
 		return []step{{"begin", l.begin}, {"lock checkpoint", l.lock}, {"apply", l.applyObserved}, {"settle", l.settle}}
+	}
+	if l.batch.heartbeat() {
+		return []step{{"begin", l.begin}, {"lock checkpoint", l.lock}, {"settle", l.settle}}
 	}
 	return []step{{"begin", l.begin}, {"copy", l.stage}, {"lock checkpoint", l.lock}, {"apply", l.apply}, {"settle", l.settle}}
 }
@@ -106,10 +125,9 @@ func (l *load) failed(ctx context.Context, err error) error {
 
 // begin describes the run to the statements that follow.
 func (l *load) begin(ctx context.Context) error {
-	if l.dryRun != nil { // its transaction has not ended, so the last batch's rows are still there
-		if _, err := l.tx.Exec(ctx, `DELETE FROM staging; DELETE FROM run; DELETE FROM changed; DELETE FROM effect`); err != nil {
-			return err
-		}
+	// The transaction may hold the rows of an earlier batch.
+	if _, err := l.tx.Exec(ctx, `DELETE FROM staging; DELETE FROM run; DELETE FROM changed; DELETE FROM effect`); err != nil {
+		return err
 	}
 	now, err := l.now(ctx)
 	if err != nil {

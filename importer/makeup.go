@@ -25,7 +25,7 @@ func (s *session) makeUp(ctx context.Context) error {
 	}}}
 	last.entry.Manifest.Window.To.Time = s.checkpoint.windowTo
 	last.entry.Manifest.Window.From.Time = s.checkpoint.windowTo
-	err := s.load(ctx, last, loadMode{rerun: true, observed: true, reason: "made up for what was only observed"})
+	err := s.load(ctx, loadMode{rerun: true, observed: true, reason: "made up for what was only observed"}, last)
 	held, ok := errors.AsType[*heldError](err)
 	if !ok {
 		return err

@@ -130,7 +130,7 @@ func (s *session) again(ctx context.Context, batch int64, options RerunOptions) 
 		return f.err
 	}
 	defer f.discard()
-	return s.load(ctx, f, loadMode{rerun: true, reapply: options.Reapply, reason: options.Reason, person: options.Person})
+	return s.load(ctx, loadMode{rerun: true, reapply: options.Reapply, reason: options.Reason, person: options.Person}, f)
 }
 
 // gone says why a batch that was there is not any more.

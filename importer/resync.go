@@ -25,7 +25,7 @@ func (s *session) resync(ctx context.Context, d Decision) error {
 	}
 	defer f.discard()
 	was := s.checkpoint.batch
-	err = s.load(ctx, f, loadMode{resync: &d, reason: d.Reason, person: d.Person})
+	err = s.load(ctx, loadMode{resync: &d, reason: d.Reason, person: d.Person}, f)
 	if err == nil {
 		s.config.Log.Warn("a person made the states equal to a snapshot", "batch", d.Batch, "checkpoint", was)
 	}
