@@ -5,7 +5,7 @@ VERSITYGW     := v1.8.0
 GOBIN         := $(shell go env GOPATH)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-stores fuzz mutants torture endurance lint build postgres servers duckdb bench-quick bench-intake image image-context test-deploy clean
+.PHONY: help demo test proof test-stores fuzz mutants torture endurance lint build postgres servers duckdb bench-quick bench-intake image image-context test-deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,10 +17,15 @@ demo: postgres $(if $(filter-out directory,$(STORE)),servers) ## Run a verified 
 		$(if $(KEEP),-keep) $(if $(INPUT),-input '$(INPUT)') $(if $(APPOINTMENTS),-appointments '$(APPOINTMENTS)') \
 		$(if $(ACT_WITHIN),-act-within $(ACT_WITHIN))
 
-test: postgres servers duckdb ## Run every test, with the race detector but for that of a million rows
+test: postgres servers duckdb ## Run the tests, with the race detector
 	go vet ./...
-	go test -race -count=1 -timeout 20m ./...
-	go test -count=1 -run 'TestATransactionOfAMillionRows' ./cmd/waybill
+	go test -race -count=1 -timeout 20m -skip '^TestProof' ./...
+
+proof: postgres servers duckdb ## Run what is proof rather than test: kills, other stores, planted mistakes, a short torture
+	go test -race -count=1 -timeout 30m -run '^TestProof' ./...
+	go test -count=1 -run 'TestProofATransactionOfAMillionRows' ./cmd/waybill
+	@$(MAKE) test-stores mutants
+	@$(MAKE) torture TORTURE_SECONDS=30
 
 # FTP can't overwrite, so that a file which comes again can't be answered under the name of its first answer;
 # and MachinesAreKilled and StatusOfAnIntake take a folder away, which under a server is lost files.

@@ -698,7 +698,7 @@ func TestHistoryIsBounded(t *testing.T) {
 
 // Machines are killed one after the other, and PostgreSQL with them, while there is always something
 // to do.
-func TestMachinesAreKilledWhileTheyWork(t *testing.T) {
+func TestProofMachinesAreKilledWhileTheyWork(t *testing.T) {
 	t.Parallel()
 	p := newParty(t)
 	machines := []*exec.Cmd{p.machine(), p.machine(), p.machine()}

@@ -56,7 +56,7 @@ func (s *site) exchangeAll() {
 
 // Kill -9 between all the numbered steps of both algorithms, in the first batch and in a later
 // one; run again; nobody can tell.
-func TestKilledAnywhereTheOutcomeIsThatOfAnUndisturbedRun(t *testing.T) {
+func TestProofKilledAnywhereTheOutcomeIsThatOfAnUndisturbedRun(t *testing.T) {
 	t.Parallel()
 	undisturbed := newSite(t)
 	undisturbed.firstDay()

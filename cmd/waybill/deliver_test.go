@@ -159,7 +159,7 @@ func TestAPartnerWithoutAService(t *testing.T) {
 }
 
 // Kill -9 between all the steps; the next run goes on, and the partner sees no difference.
-func TestADeliveryKilledAnywhere(t *testing.T) {
+func TestProofADeliveryKilledAnywhere(t *testing.T) {
 	t.Parallel()
 	calm := newSite(t)
 	want := calm.partner("gp", gpCSV)

@@ -38,7 +38,7 @@ func (s *site) remembers(service, name string) (tables []string) {
 
 // An erased patient stays erased through re-runs, snapshots, repairs and prunes; and nobody takes that
 // for damage.
-func TestTheErasedStayErasedThroughEverything(t *testing.T) {
+func TestProofTheErasedStayErasedThroughEverything(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.firstDay() // 0, 1 and 2 have died

@@ -161,7 +161,7 @@ func (w *twins) same() bool {
 }
 
 // Kill -9 before and after every call of store and database; run again; nobody can tell.
-func TestKilledAtEveryCall(t *testing.T) {
+func TestProofKilledAtEveryCall(t *testing.T) {
 	for name, sc := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

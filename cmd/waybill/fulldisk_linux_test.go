@@ -21,7 +21,7 @@ rm "$EXCHANGE/filler"
 
 // A disk that fills up stops an export with a reason that passes and a hint; once there is room, it
 // goes on, and nothing torn is in the way.
-func TestFullDisk(t *testing.T) {
+func TestProofFullDisk(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.place.URL, s.place.Path = "file://"+t.TempDir(), ""

@@ -181,7 +181,7 @@ func (p *sender) taken() (all []string) {
 
 // Kill -9 before and after every call of store and database; run again; nobody can tell: no record is
 // lost or taken twice, nothing was moved before its commit, and what was not moved yet is moved then.
-func TestIntakeKilledAtEveryCall(t *testing.T) {
+func TestProofIntakeKilledAtEveryCall(t *testing.T) {
 	t.Parallel()
 	w := newTwins(t)
 	calm, killed := w.calm.sender("ward", wardADT), w.killed.sender("ward", wardADT)

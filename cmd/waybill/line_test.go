@@ -146,7 +146,7 @@ func (l *line) disturbances() map[string]struct{ strike, mend func() } {
 
 // The line is cut, stalls or crawls, or the server is killed, at each call that an export and an
 // import make; the run afterwards goes on, and nothing is lost, doubled or taken for whole.
-func TestABadLineChangesNothing(t *testing.T) {
+func TestProofABadLineChangesNothing(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"s3", "ftp", "sftp"} {
 		t.Run(kind, func(t *testing.T) {
@@ -184,7 +184,7 @@ func (l *line) disturbEachCall(name, what string, run lineRun, strike, mend func
 }
 
 // A cut is nothing that a run ends by: what it interrupts is tried again.
-func TestARunOutlivesACut(t *testing.T) {
+func TestProofARunOutlivesACut(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"s3", "ftp", "sftp"} {
 		t.Run(kind, func(t *testing.T) {

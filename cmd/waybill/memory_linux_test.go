@@ -22,7 +22,7 @@ const mostMiB = 128
 // A million patients in one transaction, every tenth of them dead, is one batch. The memory of those
 // who carry and compare it does not depend on its size. What capture needs for it is PostgreSQL's, and
 // not looked at here: the events are written as it would.
-func TestATransactionOfAMillionRowsPassesInLittleMemory(t *testing.T) {
+func TestProofATransactionOfAMillionRowsPassesInLittleMemory(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.archive()

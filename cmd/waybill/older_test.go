@@ -190,7 +190,7 @@ func TestARerunOfAnExportAfterPruning(t *testing.T) {
 }
 
 // Kill -9 between the steps of a correction; ask again; there is one, and one only.
-func TestACorrectionThatIsKilledIsMadeOnce(t *testing.T) {
+func TestProofACorrectionThatIsKilledIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.firstDay()

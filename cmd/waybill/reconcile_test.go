@@ -54,7 +54,7 @@ func (s *site) twoDays() *site {
 	return s
 }
 
-func TestEverybodyAgreesAfterAHospitalsDays(t *testing.T) {
+func TestProofEverybodyAgreesAfterAHospitalsDays(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	opt := hospital.Options{Seed: 3, Now: time.Now().AddDate(0, 0, -2), Patients: 400}
@@ -369,7 +369,7 @@ func TestWhoIsNamedTwiceTakesPartOnce(t *testing.T) {
 }
 
 // An export and an import that go on meanwhile are no difference.
-func TestReconcilingWhileEverybodyWorks(t *testing.T) {
+func TestProofReconcilingWhileEverybodyWorks(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.admit(12)

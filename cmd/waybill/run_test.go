@@ -257,7 +257,7 @@ func (r *running) stop() {
 // Three machines per party; those that tick are killed one after the other while people live and
 // die, PostgreSQL is restarted, a password changed, and the store is gone for a while: in the end
 // all agree, and nothing is stuck. WAYBILL_KILL_SECONDS makes it longer.
-func TestMachinesAreKilledWhileEventsFlow(t *testing.T) {
+func TestProofMachinesAreKilledWhileEventsFlow(t *testing.T) {
 	t.Parallel()
 	seconds, err := strconv.Atoi(os.Getenv("WAYBILL_KILL_SECONDS"))
 	if err != nil {
@@ -327,7 +327,7 @@ func (r *running) restart() {
 
 // A machine is frozen in the middle of an export, which holds the exporter's lock. Another ends what
 // it holds, and goes on; the frozen one wakes up and harms nothing.
-func TestAFrozenExportIsTakenOver(t *testing.T) {
+func TestProofAFrozenExportIsTakenOver(t *testing.T) {
 	t.Parallel()
 	r := newRunning(t, 0)
 	frozen := r.start("patients", "WAYBILL_STOP_AT=export.3")

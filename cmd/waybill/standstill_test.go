@@ -29,7 +29,7 @@ type standstill struct {
 
 // A side that stands still tells somebody, with the shipped crontab's lines and the shipped unit, whatever
 // the fault is; and when it is repaired nobody is told any more.
-func TestWhateverStandsStillIsReported(t *testing.T) {
+func TestProofEveryStandstillIsReported(t *testing.T) {
 	t.Parallel()
 	s := &watched{site: newSiteAt(t, onFolder(t))}
 	s.settle()

@@ -169,7 +169,7 @@ func makeFolder(t *testing.T, server *servers.FTP) string {
 
 func unchanged(*ftp.Config) {}
 
-func TestConformance(t *testing.T) {
+func TestProofConformance(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		kind   kind

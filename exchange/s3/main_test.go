@@ -105,7 +105,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func TestConformance(t *testing.T) {
+func TestProofConformance(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		caps   exchangetest.Capabilities

@@ -147,7 +147,7 @@ func modConfig(t *testing.T, server *servers.ModSFTP) sftp.Config {
 	}
 }
 
-func TestConformance(t *testing.T) {
+func TestProofConformance(t *testing.T) {
 	for name, on := range targets(t) {
 		t.Run(name, func(t *testing.T) {
 			exchangetest.Run(t, on.caps, func(t *testing.T) exchangetest.Place {

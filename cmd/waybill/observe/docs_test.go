@@ -38,7 +38,7 @@ func families(t *testing.T) map[string]*dto.MetricFamily {
 var metricRow = regexp.MustCompile("(?m)^\\| `(waybill_[a-z_]+)` \\| ([a-z]+) \\| ([a-z, ]+) \\|")
 
 func TestTheDocumentationListsTheMetricsThereAre(t *testing.T) {
-	page, err := os.ReadFile("../../docs/observability.md")
+	page, err := os.ReadFile("../../../docs/observability.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ var (
 )
 
 func TestAlertsAskForMetricsThereAre(t *testing.T) {
-	data, err := os.ReadFile("../../deploy/prometheus/alerts.yml")
+	data, err := os.ReadFile("../../../deploy/prometheus/alerts.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestAlertsAskForMetricsThereAre(t *testing.T) {
 	if err := yaml.Load(data, &file, yaml.WithKnownFields()); err != nil {
 		t.Fatal(err)
 	}
-	page, err := os.ReadFile("../../docs/observability.md")
+	page, err := os.ReadFile("../../../docs/observability.md")
 	if err != nil {
 		t.Fatal(err)
 	}
