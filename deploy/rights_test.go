@@ -54,6 +54,13 @@ func TestGrantsAreEnoughAndNotMore(t *testing.T) {
 	h.load("morgue")
 	h.load("appointments")
 	h.may("morgue", "morgue_app", `UPDATE morgue.case_file SET state = 'released'`)
+	exec(t, connect(t, h.urls["patients"]), `UPDATE exporter.plan SET system_identifier = 1`)
+	h.export(func(e *exporter.Exporter, ctx context.Context) (exporter.Summary, error) {
+		if _, err := e.Adopt(ctx, "a test", "ann"); err != nil {
+			return exporter.Summary{}, err
+		}
+		return e.Snapshot(ctx)
+	})
 	h.grant("patients", "patients-new-generation")
 	exec(t, connect(t, h.urls["patients"]), `DELETE FROM exporter.plan WHERE batch > 0; UPDATE exporter.plan SET system_identifier = 1`)
 	h.may("patients", "patients_export", `SELECT patients.erase_again('00000000-0000-4000-8000-000000000003')`)
@@ -82,6 +89,8 @@ func TestGrantsRefuse(t *testing.T) {
 		{"patients", "patients_export", `UPDATE patients.outbox SET version = 1`},
 		{"patients", "patients_export", `UPDATE patients.outbox SET tx = '1'`},
 		{"patients", "patients_export", `DELETE FROM exporter.plan`},
+		{"patients", "patients_export", `DELETE FROM exporter.decision`},
+		{"patients", "patients_export", `UPDATE jobs.decision SET person = 'somebody else'`},
 		{"patients", "patients_export", `SELECT exporter.prune_outbox(1, 0, 1, false)`},
 		{"patients", "patients_app", `SELECT patients.erase_patient('00000000-0000-4000-8000-000000000001')`},
 		{"patients", "patients_export", `SELECT patients.erase_again('00000000-0000-4000-8000-000000000001')`},

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"waybill/internal/crashpoint"
+	"waybill/internal/decision"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -64,8 +65,7 @@ func (r *rerun) act(ctx context.Context) error {
 	if err := r.awaitLock(ctx, cmp.Or(r.options.Wait, time.Minute)); err != nil {
 		return err
 	}
-	id, err := r.note(ctx)
-	if err != nil {
+	if err := r.note(ctx); err != nil {
 		return err
 	}
 	crashpoint.Here("rerun.1")
@@ -82,7 +82,7 @@ func (r *rerun) act(ctx context.Context) error {
 	last, err := r.resume(ctx)
 	for _, g := range r.groups {
 		if err == nil {
-			last, err = r.correct(ctx, last, g, id)
+			last, err = r.correct(ctx, last, g)
 		}
 	}
 	return err
@@ -105,10 +105,10 @@ func (r *rerun) mend(ctx context.Context, c *Checked) error {
 
 // correct plans and publishes a batch that states the group's events again. It takes nothing from the
 // next batch of changes: its two cursors are equal.
-func (r *rerun) correct(ctx context.Context, last *plan, g *group, id int64) (*plan, error) {
+func (r *rerun) correct(ctx context.Context, last *plan, g *group) (*plan, error) {
 	next := last.following(schemas.Correction)
 	next.cursorAfter, next.last = last.cursorAfter, true
-	next.covers, next.revision, next.rerun = &g.covers, g.revision, &id
+	next.covers, next.revision = &g.covers, g.revision
 	next, err := r.insert(ctx, next)
 	if err != nil {
 		return nil, err
@@ -124,27 +124,27 @@ func (r *rerun) correct(ctx context.Context, last *plan, g *group, id int64) (*p
 	return next, nil
 }
 
-// note records who asked for what, unless somebody else has corrected the same batches meanwhile.
-func (r *rerun) note(ctx context.Context) (id int64, err error) {
+// note records, before the store is written, who asked for what, unless somebody else has corrected
+// the same batches meanwhile.
+func (r *rerun) note(ctx context.Context) error {
 	var stale bool
-	err = r.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM exporter.plan WHERE kind = 'correction' AND batch > $1)`, r.last.batch).Scan(&stale)
+	err := r.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM exporter.plan WHERE kind = 'correction' AND batch > $1)`, r.last.batch).Scan(&stale)
 	if err != nil {
-		return 0, fault.Database("read", "exporter.plan", err)
+		return fault.Database("read", "exporter.plan", err)
 	}
 	if stale {
-		return 0, fault.New(fault.Transient, "re-run", "export", errors.New("another re-run has corrected batches meanwhile"), "run it again")
+		return fault.New(fault.Transient, "re-run", "export", errors.New("another re-run has corrected batches meanwhile"), "run it again")
 	}
-	var corrected []int64
+	subject := fmt.Sprintf("batches %d..%d", r.options.Batches[0], r.options.Batches[len(r.options.Batches)-1])
+	if batches := r.batches(repaired); len(batches) > 0 {
+		subject += fmt.Sprintf(", repair %d", batches)
+	}
 	for _, g := range r.groups {
-		for batch := g.covers.From; batch <= g.covers.To; batch++ {
-			corrected = append(corrected, batch)
-		}
+		subject += fmt.Sprintf(", correct %d..%d", g.covers.From, g.covers.To)
 	}
-	const ranges = `(SELECT coalesce(range_agg(int8range(b, b, '[]')), '{}') FROM unnest($%d::bigint[]) AS b)`
-	err = r.conn.QueryRow(ctx, fmt.Sprintf(`INSERT INTO exporter.rerun (reason, person, batches, repaired, corrected)
-		VALUES ($1, $2, `+ranges+`, coalesce($4::bigint[], '{}'), `+ranges+`) RETURNING id`, 3, 5),
-		r.options.Reason, r.options.Person, r.options.Batches, r.batches(repaired), corrected).Scan(&id)
-	return id, fault.Database("note", "re-run", err)
+	return decision.Note(ctx, r.conn, "exporter", decision.Decision{
+		Kind: "rerun", Subject: subject, Reason: r.options.Reason, Person: r.options.Person,
+	})
 }
 
 func repaired(c *Checked) bool { return c.Repaired }

@@ -13,6 +13,7 @@ import (
 	"waybill/exchange"
 	"waybill/exporter/patients"
 	"waybill/internal/connect"
+	"waybill/internal/decision"
 	"waybill/internal/examine"
 	"waybill/internal/fault"
 )
@@ -40,7 +41,7 @@ func Examine(ctx context.Context, databaseURL string) ([]exchange.Fact, error) {
 		examine.Table("exporter.sample", "SELECT"),
 		examine.Table("exporter.sample", "UPDATE"),
 		examine.Table("exporter.last_run", "INSERT"),
-	}))
+	}), decision.Examine(ctx, conn, "exporter"))
 	for _, look := range []func(context.Context, *pgx.Conn) (exchange.Fact, error){revision, triggers, captured, prepared, planned} {
 		fact, err := look(ctx, conn)
 		if err != nil {

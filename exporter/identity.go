@@ -9,7 +9,14 @@ import (
 	"waybill/internal/fault"
 )
 
-const newGenerationHint = "if this database was restored, rolled back or moved on purpose, go on with `waybill export --new-generation`"
+const (
+	newGenerationHint = "if this database was restored, rolled back or replaced on purpose, continue with `waybill export --new-generation`"
+	adoptHint         = "if pg_upgrade or a move changed this, and no other database writes the log: `waybill adopt --reason TEXT`; "
+)
+
+func (i identity) String() string {
+	return fmt.Sprintf("cluster %d, database %d", i.system, i.database)
+}
 
 func (s *session) identity(ctx context.Context) (identity, error) {
 	var id identity
@@ -26,21 +33,28 @@ func (s *session) checkIdentity(ctx context.Context, last *plan) error {
 		return err
 	}
 	if id != last.identity {
-		return fault.New(fault.Poison, "check", "patients database", fmt.Errorf(
-			"%s was planned in cluster %d, database %d; this is cluster %d, database %d",
-			batchName(last.batch), last.identity.system, last.identity.database, id.system, id.database), newGenerationHint)
+		return fault.New(fault.Poison, "check", "patients database",
+			fmt.Errorf("%s was planned in %s; this is %s", batchName(last.batch), last.identity, id), adoptHint+newGenerationHint)
 	}
+	return s.checkForward(ctx, last)
+}
+
+func (s *session) checkForward(ctx context.Context, last *plan) error {
 	var forward bool
-	err = s.conn.QueryRow(ctx, `SELECT pg_snapshot_xmax(pg_current_snapshot()) >= pg_snapshot_xmax($1::text::pg_snapshot)`,
+	err := s.conn.QueryRow(ctx, `SELECT pg_snapshot_xmax(pg_current_snapshot()) >= pg_snapshot_xmax($1::text::pg_snapshot)`,
 		last.cursorAfter).Scan(&forward)
 	if err != nil {
 		return fault.Database("read", "cursor", err)
 	}
 	if !forward {
-		return fault.New(fault.Poison, "check", "patients database",
-			fmt.Errorf("transaction ids have gone backwards since %s was planned", batchName(last.batch)), newGenerationHint)
+		return backwards(last)
 	}
 	return nil
+}
+
+func backwards(last *plan) error {
+	return fault.New(fault.Poison, "check", "patients database",
+		fmt.Errorf("transaction ids have gone backwards since %s was planned", batchName(last.batch)), newGenerationHint)
 }
 
 // checkLog holds the plan table against the store: the last published batch is there as

@@ -5,6 +5,7 @@ import (
 	"embed"
 
 	"waybill/exporter/patients"
+	"waybill/internal/decision"
 	"waybill/internal/migrate"
 	"waybill/schemas"
 )
@@ -28,5 +29,5 @@ func CheckTables(ctx context.Context, conn migrate.Querier) error {
 }
 
 func tables() []migrate.Step {
-	return []migrate.Step{migrate.Files(migrations, "migration"), migrate.Contract(schemas.PatientEvents().Version)}
+	return []migrate.Step{migrate.Files(migrations, "migration"), decision.Migrate, migrate.Contract(schemas.PatientEvents().Version)}
 }

@@ -34,7 +34,6 @@ type plan struct {
 	published    bool
 	covers       *schemas.BatchRange // of a correction
 	revision     int32
-	rerun        *int64 // that asked for the correction
 	// What a correction states again: the covered batches' kind and cursors; nil when their plans
 	// are gone.
 	coveredKind, coveredBefore, coveredAfter *string
@@ -51,7 +50,7 @@ type identity struct {
 
 const planColumns = `batch, plan_id, log_id, kind, generation, cursor_before::text, cursor_after::text,
 	window_from, window_to, snapshot, previous, system_identifier, database_oid,
-	manifest, manifest_sha256, published_at IS NOT NULL, covers_from, covers_to, revision, rerun,
+	manifest, manifest_sha256, published_at IS NOT NULL, covers_from, covers_to, revision,
 	(SELECT c.kind FROM exporter.plan c WHERE c.batch = plan.covers_from),
 	(SELECT c.cursor_before::text FROM exporter.plan c WHERE c.batch = plan.covers_from),
 	(SELECT c.cursor_after::text FROM exporter.plan c WHERE c.batch = plan.covers_to)`
@@ -61,7 +60,7 @@ func scanPlan(row pgx.Row) (*plan, error) {
 	var from, to *int64
 	err := row.Scan(&p.batch, &p.id, &p.log, &p.kind, &p.generation, &p.cursorBefore, &p.cursorAfter,
 		&p.windowFrom, &p.windowTo, &p.snapshot, &p.previous, &p.identity.system, &p.identity.database,
-		&p.manifest, &p.hash, &p.published, &from, &to, &p.revision, &p.rerun,
+		&p.manifest, &p.hash, &p.published, &from, &to, &p.revision,
 		&p.coveredKind, &p.coveredBefore, &p.coveredAfter)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
@@ -104,13 +103,13 @@ func (s *session) insert(ctx context.Context, p *plan) (*plan, error) {
 	}
 	row := s.conn.QueryRow(ctx, `
 		INSERT INTO exporter.plan (batch, plan_id, log_id, kind, generation, cursor_before, cursor_after,
-			window_from, window_to, snapshot, previous, system_identifier, database_oid, covers_from, covers_to, revision, rerun)
+			window_from, window_to, snapshot, previous, system_identifier, database_oid, covers_from, covers_to, revision)
 		VALUES ($1, gen_random_uuid(), $2, $3, $4, $5::text::pg_snapshot, $6::text::pg_snapshot,
-			coalesce($7, clock_timestamp()), greatest($7, clock_timestamp()), $8, $9, $10, $11, $12, $13, $14, $15)
+			coalesce($7, clock_timestamp()), greatest($7, clock_timestamp()), $8, $9, $10, $11, $12, $13, $14)
 		RETURNING `+planColumns,
 		p.batch, p.log, p.kind, p.generation, p.cursorBefore, p.cursorAfter,
 		nullTime(p.windowFrom), p.snapshot, p.previous, id.system, id.database,
-		from, to, p.revision, p.rerun)
+		from, to, p.revision)
 	inserted, err := scanPlan(row)
 	if err != nil {
 		return nil, fault.Database("plan", batchName(p.batch), err)

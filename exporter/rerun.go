@@ -19,7 +19,7 @@ type RerunOptions struct {
 	DryRun  bool    // looks, and changes nothing
 	// Correct appends corrections of the batches that differ from the outbox.
 	Correct bool
-	// Reason and Person are kept in exporter.rerun. A dry run needs neither.
+	// Reason and Person are kept in exporter.decision. A dry run needs neither.
 	Reason string
 	Person string
 	// Wait is how long to wait for another exporter to be through; zero means a minute.

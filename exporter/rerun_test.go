@@ -136,7 +136,7 @@ func (s *site) batches(n int) (patients []uuid.UUID) {
 
 func (s *site) reruns() (n int) {
 	s.Helper()
-	if err := s.conn.QueryRow(s.Context(), `SELECT count(*) FROM exporter.rerun`).Scan(&n); err != nil {
+	if err := s.conn.QueryRow(s.Context(), `SELECT count(*) FROM exporter.decision WHERE kind = 'rerun'`).Scan(&n); err != nil {
 		s.Fatal(err)
 	}
 	return n
@@ -173,7 +173,7 @@ func TestARerunFindsWhatIsLostAndPutsItBack(t *testing.T) {
 		t.Errorf("afterwards: %s", got)
 	}
 	var noted string
-	if err := s.conn.QueryRow(t.Context(), `SELECT concat_ws(' ', reason, person, batches, repaired, corrected) FROM exporter.rerun`).Scan(&noted); err != nil || noted != "a test ann {[0,5)} {1,2,3,4} {}" {
+	if err := s.conn.QueryRow(t.Context(), `SELECT concat_ws('; ', reason, person, subject) FROM exporter.decision`).Scan(&noted); err != nil || noted != "a test; ann; batches 0..4, repair [1 2 3 4]" {
 		t.Errorf("noted %q %v", noted, err)
 	}
 	s.refuses(fault.Usage, "has not published", exporter.RerunOptions{Batches: span(4, 5)})
@@ -273,7 +273,7 @@ func TestACorrectionStatesAgainWhatDiffers(t *testing.T) {
 		t.Errorf("repair of whole batches: %v", err)
 	}
 	var asked int
-	if err := s.conn.QueryRow(t.Context(), `SELECT count(*) FROM exporter.plan JOIN exporter.rerun ON rerun.id = plan.rerun AND corrected = '{[1,3)}' WHERE kind = 'correction'`).Scan(&asked); err != nil || asked != 2 {
+	if err := s.conn.QueryRow(t.Context(), `SELECT count(*) FROM exporter.decision WHERE subject LIKE '%, correct 1..2'`).Scan(&asked); err != nil || asked != 2 {
 		t.Errorf("%d corrections say who asked for them %v", asked, err)
 	}
 }

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/internal/connect"
+	"waybill/internal/decision"
 	"waybill/internal/fault"
 )
 
@@ -120,13 +122,12 @@ func (d *Desk) Enqueue(ctx context.Context, job string, arguments []string, orde
 	return run, err
 }
 
-func (d *Desk) decide(ctx context.Context, decision, job string, order Order, do func(pgx.Tx) error) error {
+func (d *Desk) decide(ctx context.Context, kind, job string, order Order, do func(pgx.Tx) error) error {
 	err := pgx.BeginFunc(ctx, d.conn, func(tx pgx.Tx) error {
 		if err := do(tx); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO jobs.decision (job, decision, person, reason) VALUES ($1, $2, $3, $4)`, job, decision, order.Person, order.Reason)
-		return err
+		return decision.Note(ctx, tx, schema, decision.Decision{Kind: kind, Subject: job, Reason: cmp.Or(order.Reason, "none given"), Person: order.Person})
 	})
-	return fault.Database(decision, job, err)
+	return fault.Database(kind, job, err)
 }

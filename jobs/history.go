@@ -148,8 +148,8 @@ func (d *Desk) History(ctx context.Context, job string, most int) ([]RunOf, []De
 	if len(runs) == most && most > 0 {
 		since = runs[0].FinishedAt
 	}
-	rows, err := d.conn.Query(ctx, `SELECT at, job, decision, person, reason FROM jobs.decision
-		WHERE ($1 = '' OR job = $1) AND ($2::timestamptz IS NULL OR at >= $2) ORDER BY id`, job, since)
+	rows, err := d.conn.Query(ctx, `SELECT at, subject, kind, person, reason FROM jobs.decision
+		WHERE ($1 = '' OR subject = $1) AND ($2::timestamptz IS NULL OR at >= $2) ORDER BY id`, job, since)
 	if err != nil {
 		return nil, nil, fault.Database("read", "jobs", err)
 	}

@@ -102,9 +102,5 @@ func (r *runner) trim(ctx context.Context) error {
 				FROM jobs.run WHERE finished_at IS NOT NULL) ended
 			WHERE newest > 10000
 			   OR newest > 1 AND finished_at < clock_timestamp() - CASE WHEN outcome IN ('nothing', 'busy') THEN interval '1 day' ELSE interval '90 days' END)`)
-	if err != nil {
-		return err
-	}
-	_, err = r.pool.Exec(ctx, `DELETE FROM jobs.decision WHERE at < clock_timestamp() - interval '1 year'`)
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
 
+	"waybill/internal/decision"
 	"waybill/internal/fault"
 	"waybill/internal/migrate"
 )
@@ -23,7 +24,7 @@ const schema = "jobs"
 // Migrate brings the tables of a party's jobs up to date, in the schema `jobs` of its database.
 // Several may call it at once; running it again changes nothing.
 func Migrate(ctx context.Context, databaseURL string) error {
-	return migrate.Up(ctx, databaseURL, schema, queueTables(databaseURL), tables)
+	return migrate.Up(ctx, databaseURL, schema, queueTables(databaseURL), tables, decision.Migrate)
 }
 
 var tables = migrate.Files(migrations, "migration")

@@ -134,7 +134,7 @@ func parseConfig(path string, data []byte) (*config, error) {
 	c := defaults()
 	if err := yaml.Load(data, &c, yaml.WithKnownFields()); err != nil {
 		text := goType.ReplaceAllString(err.Error(), "")
-		return nil, fault.New(fault.Usage, "read", path, errors.New(text), "docs/operation.md lists the settings")
+		return nil, fault.New(fault.Usage, "read", path, errors.New(text), "docs/configuration.md lists the settings")
 	}
 	c.path = path
 	c.takeEmptySections(data)

@@ -41,6 +41,7 @@ type commands struct {
 	Init       initCommand       `cmd:"" help:"Write a commented configuration file for a service."`
 	Migrate    migrateCommand    `cmd:"" help:"Bring the databases' tables up to date."`
 	Capture    captureCommand    `cmd:"" help:"Compare each patient with their last event; repair what the triggers missed."`
+	Adopt      adoptCommand      `cmd:"" help:"Let the log continue from a database whose identity pg_upgrade or a move has changed."`
 	Export     exportCommand     `cmd:"" help:"Publish everything from the last batch to now."`
 	Import     importCommand     `cmd:"" help:"Load everything from the checkpoint to now."`
 	Run        runCommand        `cmd:"" help:"Run a service's jobs on their schedules, on this machine among others."`

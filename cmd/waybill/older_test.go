@@ -140,7 +140,7 @@ func TestWhatAnOlderReleaseExportedWronglyIsCorrected(t *testing.T) {
 	if diff := cmp.Diff(before, s.outcome()); diff != "" {
 		t.Errorf("a re-run of all changed:\n%s", diff)
 	}
-	if got := s.one("patients", `SELECT concat_ws(' ', reason, person <> '', corrected) FROM exporter.rerun`); got != "release 0.1 wrote capitals t {[1,3)}" {
+	if got := s.one("patients", `SELECT concat_ws(' ', reason, person <> '', subject) FROM exporter.decision`); got != "release 0.1 wrote capitals t batches 0..2, correct 1..2" {
 		t.Errorf("noted %q", got)
 	}
 }

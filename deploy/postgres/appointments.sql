@@ -28,4 +28,5 @@ GRANT EXECUTE ON PROCEDURE appointments.resolve(bigint, text) TO appointments_ap
 -- `waybill run appointments` and `waybill jobs`.
 GRANT USAGE ON SCHEMA jobs TO appointments_import;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA jobs TO appointments_import;
+REVOKE UPDATE, DELETE ON jobs.decision FROM appointments_import; -- what people decided stays
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA jobs TO appointments_import;

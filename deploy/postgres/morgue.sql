@@ -31,4 +31,5 @@ GRANT EXECUTE ON PROCEDURE morgue.receive(bigint, text, text), morgue.release(bi
 -- `waybill run morgue` and `waybill jobs`.
 GRANT USAGE ON SCHEMA jobs TO morgue_import;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA jobs TO morgue_import;
+REVOKE UPDATE, DELETE ON jobs.decision FROM morgue_import; -- what people decided stays
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA jobs TO morgue_import;

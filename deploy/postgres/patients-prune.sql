@@ -3,7 +3,7 @@
 DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO patients_prune', current_database()); END $$;
 GRANT USAGE ON SCHEMA patients, exporter TO patients_prune;
 GRANT SELECT, DELETE ON exporter.plan TO patients_prune;
-GRANT SELECT ON patients.migration, exporter.migration, exporter.contract TO patients_prune; -- the release compares itself with them
+GRANT SELECT ON patients.migration, exporter.migration, exporter.decision_migration, exporter.contract TO patients_prune; -- the release compares itself with them
 GRANT SELECT, INSERT ON exporter.floor TO patients_prune;
 GRANT SELECT, INSERT, UPDATE, DELETE ON exporter.last_run TO patients_prune;
 GRANT SELECT ON exporter.consumer TO patients_prune;

@@ -18,18 +18,21 @@ GRANT EXECUTE ON FUNCTION patients.record_death(uuid, text, timestamptz, timesta
 -- `waybill export`, and `status` and `trace` at the producer; status remembers whose receipts it has seen.
 GRANT USAGE ON SCHEMA patients, exporter TO patients_export;
 GRANT SELECT ON patients.outbox, patients.erasure, exporter.floor TO patients_export;
-GRANT SELECT ON patients.migration, exporter.migration, exporter.contract TO patients_export; -- the release compares itself with them
+GRANT SELECT ON patients.migration, exporter.migration, exporter.decision_migration, exporter.contract TO patients_export; -- the release compares itself with them
 GRANT SELECT, INSERT, UPDATE ON exporter.plan TO patients_export;
 -- Whom it finds not as their last event says, and triggers that are off; not the patients themselves.
 GRANT SELECT ON patients.divergence, patients.disarmed TO patients_export;
 GRANT SELECT, UPDATE ON exporter.sample TO patients_export;
--- For `rerun export`: it compares in a temporary table, and says who asked for a correction.
+-- For `rerun export`: it compares in a temporary table.
 DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO patients_export', current_database()); END $$;
-GRANT SELECT, INSERT ON exporter.rerun TO patients_export;
+-- What people decided.
+GRANT SELECT, INSERT ON exporter.decision TO patients_export;
+GRANT EXECUTE ON FUNCTION exporter.decision_hash(exporter.decision) TO patients_export;
 GRANT SELECT, INSERT, UPDATE, DELETE ON exporter.last_run TO patients_export;
 GRANT SELECT, INSERT, UPDATE, DELETE ON exporter.consumer TO patients_export;
 
 -- `waybill run patients` and `waybill jobs`.
 GRANT USAGE ON SCHEMA jobs TO patients_export;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA jobs TO patients_export;
+REVOKE UPDATE, DELETE ON jobs.decision FROM patients_export; -- what people decided stays
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA jobs TO patients_export;

@@ -1,5 +1,5 @@
 // Package decision keeps what people decided in an append-only table of a service's database, whose rows
-// hash each other. docs/operation.md says what that proves.
+// hash each other. docs/decisions.md says what that proves.
 package decision
 
 import (

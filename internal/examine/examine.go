@@ -191,7 +191,7 @@ func Rights(ctx context.Context, conn *pgx.Conn, rights []Right) exchange.Fact {
 			return exchange.Fact{Name: "rights", Value: fault.Database("examine", "rights", err).Error(), Advice: "run `waybill migrate` with this configuration", Fails: true}
 		}
 		if !granted {
-			return exchange.Fact{Name: "rights", Value: "missing: " + r.Grant, Advice: "grant it; docs/operation.md lists what each role needs", Fails: true}
+			return exchange.Fact{Name: "rights", Value: "missing: " + r.Grant, Advice: "grant it; deploy/postgres lists what each role needs", Fails: true}
 		}
 	}
 	return exchange.Fact{Name: "rights", Value: fmt.Sprintf("all %d that are needed", len(rights))}

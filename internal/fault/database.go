@@ -68,7 +68,7 @@ func classOfDatabase(err error) (Class, string) {
 		if pg.Routine == rowSecurity {
 			return Usage, "row-level security would hide rows from this role: `ALTER TABLE … DISABLE ROW LEVEL SECURITY`, or `ALTER ROLE … BYPASSRLS`"
 		}
-		return Usage, "grant the role what docs/operation.md lists for it"
+		return Usage, "grant the role what deploy/postgres lists for it"
 	case "25006":
 		return Transient, "this is a standby, or read-only: name the primary in the database URL, or all hosts with target_session_attrs=read-write"
 	case "08P01", "26000", "42P05": // startup parameters refused; prepared statements of somebody else

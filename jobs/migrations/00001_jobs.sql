@@ -51,13 +51,3 @@ CREATE UNIQUE INDEX run_at_work ON run (job) WHERE started_at IS NOT NULL AND fi
 -- Nothing waits twice.
 CREATE UNIQUE INDEX run_waiting ON run (job, arguments) WHERE started_at IS NULL AND finished_at IS NULL;
 CREATE INDEX run_ended ON run (job, finished_at) WHERE finished_at IS NOT NULL;
-
--- What people decided.
-CREATE TABLE decision (
-    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
-    job      text NOT NULL,
-    decision text NOT NULL CHECK (decision IN ('pause', 'resume', 'cancel', 'run')),
-    person   text NOT NULL,
-    reason   text NOT NULL
-);

@@ -66,10 +66,17 @@ func (s *Server) initialise(ctx context.Context) error {
 	if err := s.account.Own(s.dir, s.passwordFile()); err != nil {
 		return s.failed("chown", s.dir, err)
 	}
+	return s.makeCluster(ctx)
+}
+
+func (s *Server) makeCluster(ctx context.Context) error {
 	args := append([]string{
 		"--pgdata", s.dataDir(), "--username", superuser, "--pwfile", s.passwordFile(),
 		"--auth", "scram-sha-256", "--encoding", "UTF8",
 	}, localeArgs(s.binaries.Major)...)
+	if s.binaries.Major >= 18 {
+		args = append(args, "--no-data-checksums") // like those before: pg_upgrade changes nothing about them
+	}
 	if s.settings["fsync"] == "off" {
 		args = append(args, "--no-sync")
 	}

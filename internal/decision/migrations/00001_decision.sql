@@ -4,7 +4,7 @@
 CREATE TABLE decision (
     id       bigint PRIMARY KEY,      -- 1, 2, 3 …; this and at, role, previous and hash are the trigger's to set
     at       timestamptz NOT NULL,
-    kind     text NOT NULL,           -- the command: approve, pass, from-snapshot, resync, rerun; release, discard
+    kind     text NOT NULL,           -- the command: approve, pass, from-snapshot, resync, rerun, adopt; release, discard; pause, resume, cancel, run
     subject  text NOT NULL,           -- what it is about
     seen     text NOT NULL,           -- sha256 of the manifest that was looked at; '' where there is none
     reason   text NOT NULL CHECK (reason <> ''),
