@@ -46,10 +46,10 @@ func TestConformance(t *testing.T) {
 	}{
 		{"as it is", native, func(s *dir.Store) exchange.Store { return s }},
 		{"on a filesystem without links", exchangetest.Capabilities{NativePublish: true, Overwrites: true}, func(s *dir.Store) exchange.Store { return dir.WithoutLinks(s) }},
-		{"without overwrite", exchangetest.Capabilities{NativePublish: true, KeepsFiles: true}, func(s *dir.Store) exchange.Store {
+		{"without overwrite", exchangetest.Capabilities{NativePublish: true, FourRoles: true}, func(s *dir.Store) exchange.Store {
 			return exchangetest.WithoutOverwrite(s)
 		}},
-		{"without native publish", exchangetest.Capabilities{Overwrites: true, KeepsFiles: true}, func(s *dir.Store) exchange.Store {
+		{"without native publish", exchangetest.Capabilities{Overwrites: true, FourRoles: true}, func(s *dir.Store) exchange.Store {
 			return exchangetest.WithoutNativePublish(s)
 		}},
 	} {

@@ -33,7 +33,7 @@ func open(t *testing.T) (*dir.Store, string) {
 }
 
 func TestConformance(t *testing.T) {
-	exchangetest.Run(t, exchangetest.Capabilities{NativePublish: true, Overwrites: true, KeepsFiles: true}, func(t *testing.T) exchangetest.Place {
+	exchangetest.Run(t, exchangetest.Capabilities{NativePublish: true, Overwrites: true, FourRoles: true}, func(t *testing.T) exchangetest.Place {
 		s, root := open(t)
 		return exchangetest.Place{
 			Store: guard.New(s, quick, time.Now),

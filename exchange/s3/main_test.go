@@ -114,7 +114,7 @@ func TestProofConformance(t *testing.T) {
 		{"native", exchangetest.Capabilities{NativePublish: true, Overwrites: true}, func(*s3.Config) {}},
 		{"emulated", exchangetest.Capabilities{Overwrites: true}, func(c *s3.Config) { c.EmulatePublish = true }},
 		// To this server a deleted file's name is taken as long as a version is kept; to AWS it isn't.
-		{"with checksums and versions", exchangetest.Capabilities{NativePublish: true, Overwrites: true, KeepsFiles: true}, func(c *s3.Config) {
+		{"with checksums and versions", exchangetest.Capabilities{NativePublish: true, Overwrites: true, KeepsNames: true}, func(c *s3.Config) {
 			c.Bucket, c.Checksums = locked, s3.WhenSupported
 		}},
 	} {

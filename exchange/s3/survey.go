@@ -77,8 +77,13 @@ func (s *Store) move(ctx context.Context, from, to string) error {
 	if err := s.mustBeAbsent(ctx, to); err != nil {
 		return err
 	}
+	source, err := s.open(ctx, from) // a server that keeps versions may copy what was deleted
+	if err != nil {
+		return err
+	}
+	_ = source.Close()
 	one := s.object(to)
-	_, err := s.client.CopyObject(ctx, &s3.CopyObjectInput{
+	_, err = s.client.CopyObject(ctx, &s3.CopyObjectInput{
 		Bucket: one.Bucket, Key: one.Key, CopySource: aws.String(s.config.Bucket + "/" + url.PathEscape(s.key(from))),
 		ServerSideEncryption: one.ServerSideEncryption, SSEKMSKeyId: one.SSEKMSKeyId,
 		ObjectLockMode: one.ObjectLockMode, ObjectLockRetainUntilDate: one.ObjectLockRetainUntilDate,

@@ -2,6 +2,7 @@ package exchangetest
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"waybill/exchange"
@@ -10,11 +11,32 @@ import (
 func (s suite) delete(t *testing.T) {
 	store := s.open(t).Store
 	deleter, ok := store.(exchange.Deleter)
-	if !ok {
-		t.Fatal("the store can't delete")
+	if ok == s.caps.FourRoles {
+		t.Fatalf("the store has a Delete: %t", ok)
 	}
 	putBytes(t, store, "log/a", []byte("x"))
 	putBytes(t, store, "log/b", []byte("x"))
+	switch {
+	case s.caps.FourRoles:
+	case s.caps.KeepsFiles:
+		wantKept(t, store, "log/a", deleter.Delete(t.Context(), "log/a"))
+		deleter.Tidy(t.Context(), "log")
+		wantListed(t, store, "log", "a", "b")
+	default:
+		s.deleteFiles(t, store, deleter)
+	}
+}
+
+// wantKept checks that a change to a file of one byte was refused, and left the file.
+func wantKept(t *testing.T, store exchange.Store, name string, err error) {
+	t.Helper()
+	if err == nil || errors.Is(err, exchange.ErrNotFound) || errors.Is(err, exchange.ErrExists) {
+		t.Errorf("the change of %s = %v, want a refusal", name, err)
+	}
+	wantBytes(t, store, name, []byte("x"))
+}
+
+func (s suite) deleteFiles(t *testing.T, store exchange.Store, deleter exchange.Deleter) {
 	must(t, deleter.Delete(t.Context(), "log/a"))
 	_, err := store.Get(t.Context(), "log/a")
 	wantIs(t, "get what was deleted", err, exchange.ErrNotFound)
@@ -41,7 +63,10 @@ func (s suite) delete(t *testing.T) {
 	deleter.Tidy(t.Context(), "log")
 	wantListed(t, store, "log")
 
-	// A deleted file's name is free again.
+	if s.caps.KeepsNames {
+		wantIs(t, "publish what was deleted", store.Publish(t.Context(), "log/a", []byte("again")), exchange.ErrExists)
+		return
+	}
 	must(t, store.Publish(t.Context(), "log/a", []byte("again")))
 	wantBytes(t, store, "log/a", []byte("again"))
 }

@@ -21,9 +21,13 @@ type Capabilities struct {
 	NativePublish bool
 	// Overwrites: Put replaces what is there. Otherwise it returns [exchange.ErrExists].
 	Overwrites bool
-	// KeepsFiles: the account may not delete or move, so that nothing is tested of it.
+	// KeepsFiles: the account may neither delete nor move. Both are refused, and the files stay.
 	KeepsFiles bool
-	// Flat: there are no folders on the server, so that nothing is tested of partners' ones.
+	// KeepsNames: a deleted file's name stays taken, because the server keeps a version of the file.
+	KeepsNames bool
+	// FourRoles: the store neither deletes, surveys nor moves: it has the roles of [exchange.Store] alone.
+	FourRoles bool
+	// Flat: the server has no folders that could be surveyed, and files are moved from name to name.
 	Flat bool
 }
 
@@ -60,9 +64,6 @@ func Run(t *testing.T, caps Capabilities, open func(t *testing.T) Place) {
 		{"delete", s.delete},
 		{"drop", s.drop},
 	} {
-		if caps.KeepsFiles && (group.name == "delete" || group.name == "drop") || caps.Flat && group.name == "drop" {
-			continue
-		}
 		t.Run(group.name, group.run)
 	}
 }
