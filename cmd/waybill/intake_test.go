@@ -82,6 +82,21 @@ acks: {folder: out, name: "{stem}.ack"}
 report: {folder: out, name: "{stem}.txt"}
 `
 
+func TestACheckCallsNoFolderEmptyThatItCouldNotList(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ward := s.sender("ward", wardADT)
+	s.says(s.do("partner", "check", "ward"), "the folder is empty")
+	s.says(s.do("partner", "check", "ward", "--json"), `"files": []`)
+	ward.configure(wardADT + "folder: nowhere\n")
+	for _, flags := range [][]string{nil, {"--json"}} {
+		r := s.run(nil, append([]string{"partner", "check", "ward"}, flags...)...)
+		if r.code != 2 || strings.Contains(r.stdout, "empty") || strings.Contains(r.stdout, `"files"`) || !strings.Contains(r.stdout, "decisions") {
+			t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+		}
+	}
+}
+
 // admission is an HL7 message about patient n, who is dead if so.
 func admission(n int, family string, dead bool) string {
 	death := ""

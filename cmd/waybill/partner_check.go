@@ -71,8 +71,10 @@ func (env *environment) printFindings(f inbox.Findings) error {
 	if env.json {
 		return env.printJSON(f)
 	}
-	fmt.Fprintf(env.out, "decisions: %s\n", f.Decisions.Value)
-	if len(f.Files) == 0 {
+	if f.Decisions.Value != "" {
+		fmt.Fprintf(env.out, "decisions: %s\n", f.Decisions.Value)
+	}
+	if f.Files != nil && len(f.Files) == 0 {
 		fmt.Fprintln(env.out, "the folder is empty")
 	}
 	t := env.table("FILE", "SIZE", "STATE", "NUMBER", "BECAUSE")

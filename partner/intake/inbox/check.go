@@ -16,7 +16,7 @@ import (
 // Findings are what a partner's file means for the folder as it is.
 type Findings struct {
 	Partner   string         `json:"partner"`
-	Files     []FolderFile   `json:"files"`
+	Files     []FolderFile   `json:"files,omitzero"`            // nil: the folder could not be listed
 	Next      *int64         `json:"next_number,omitempty"`
 	Missing   []int64        `json:"missing_numbers,omitempty"` // passed over, and may come late
 	Decisions exchange.Fact  `json:"decisions"`                 // of all partners
@@ -48,7 +48,7 @@ const mostTried = 100
 
 // Check holds a partner's file against the folder and the register. It writes nothing.
 func (in *Inbox) Check(ctx context.Context) (f Findings, err error) {
-	f = Findings{Partner: in.Partner, Files: []FolderFile{}}
+	f = Findings{Partner: in.Partner}
 	err = in.alone(ctx, false, func() error {
 		if in.state, err = register.Read(ctx, in.conn, in.Partner); err != nil {
 			return in.failed(err)
@@ -84,6 +84,7 @@ func (in *Inbox) Check(ctx context.Context) (f Findings, err error) {
 
 func (in *Inbox) describe(files []drop.File, f *Findings) {
 	sequence := in.Settings.rules.Sequence
+	f.Files = make([]FolderFile, 0, len(files))
 	for _, file := range files {
 		row := FolderFile{Name: printable(file.Name), Size: file.Size, State: string(file.State), Why: file.Why, Companion: file.Companion}
 		if file.Number >= 0 {
