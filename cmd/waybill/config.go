@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +18,7 @@ import (
 	"waybill/importer/appointments"
 	"waybill/importer/morgue"
 	"waybill/internal/fault"
+	"waybill/internal/setting"
 )
 
 // config is one party's file. It has either export or import.
@@ -69,22 +70,9 @@ func (d *duration) UnmarshalYAML(node *yaml.Node) error {
 		*d = duration(importer.Unlimited)
 		return nil
 	}
-	parsed, err := parseDuration(node.Value)
+	parsed, err := setting.ParseDuration(node.Value)
 	*d = duration(parsed)
 	return err
-}
-
-// parseDuration reads a duration as people write it.
-func parseDuration(text string) (time.Duration, error) {
-	number, factor := text, 1
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		number, factor = days+"h", 24
-	}
-	parsed, err := time.ParseDuration(number)
-	if err != nil || parsed <= 0 || parsed > math.MaxInt64/time.Duration(factor) {
-		return 0, fmt.Errorf("%q is not a duration above 0, like 90s, 15m or 30d", text)
-	}
-	return parsed * time.Duration(factor), nil
 }
 
 // brake is a number of effects, or "off".
@@ -138,8 +126,8 @@ func parseConfig(path string, data []byte) (*config, error) {
 	}
 	c.path = path
 	c.takeEmptySections(data)
-	if err := c.check(data); err != nil {
-		return nil, fault.New(fault.Usage, "check", path, err, "")
+	if err := c.check(); err != nil {
+		return nil, fault.New(fault.Usage, "check", path, setting.WithLine(err, data), "")
 	}
 	return &c, nil
 }
@@ -159,77 +147,76 @@ func (c *config) takeEmptySections(data []byte) {
 	}
 }
 
-func (c *config) check(data []byte) (err error) {
-	at := func(key, problem string) error { return fmt.Errorf("line %d: %s: %s", lineOf(data, key), key, problem) }
+func (c *config) check() (err error) {
 	switch {
 	case c.Service == "":
-		return at("service", "name the service this file is for")
+		return setting.Errorf("service", "name the service this file is for")
 	case (c.Export == nil) == (c.Import == nil):
-		return at("service", "there must be either `export:` or `import:` settings")
+		return setting.Errorf("service", "there must be either `export:` or `import:` settings")
 	case c.Export != nil && c.Service != "patients":
-		return at("export", "only the service patients publishes; "+c.Service+" takes `import:`")
+		return setting.Errorf("export", "only the service patients publishes; %s takes `import:`", c.Service)
 	case (c.Database == "") == (c.DatabaseFile == ""):
-		return at("database", "give either database or database_file")
+		return setting.Errorf("database", "give either database or database_file")
 	case c.Store == "":
-		return at("store", "name the place where the files lie")
+		return setting.Errorf("store", "name the place where the files lie")
 	case c.StorePassword != "" && c.StorePasswordFile != "":
-		return at("store_password", "give either store_password or store_password_file")
+		return setting.Errorf("store_password", "give either store_password or store_password_file")
+	case c.Retention < 0:
+		return setting.Errorf("retention", "must be a duration; leave it out to prune nothing")
 	}
-	if c.Retention < 0 {
-		return at("retention", "a duration; without one nothing is pruned")
-	}
-	if c.zone, err = time.LoadLocation(c.Zone); err != nil || c.Zone == "Local" { // PostgreSQL knows no Local
-		return at("zone", "unknown zone "+c.Zone)
+	if c.zone, err = setting.Zone(c.Zone); err != nil {
+		return setting.In("zone", err)
 	}
 	if c.plans, err = c.checkJobs(); err != nil {
+		return setting.In("jobs", err)
+	}
+	if c.Export != nil {
+		return setting.In("export", c.Export.check())
+	}
+	if err := setting.In("import", c.Import.check()); err != nil {
 		return err
 	}
-	if c.Import != nil {
-		return c.checkImport(at)
+	files, err := consumerFiles(cmp.Or(c.Import.Consumer, c.Service), filepath.Dir(c.path))
+	if err != nil {
+		return setting.In("import.consumer", err)
 	}
-	if c.Export.Heartbeat != 0 && time.Duration(c.Export.Heartbeat) < time.Second {
-		return at("heartbeat", "at least 1s")
-	}
-	if c.Export.Grace < 0 {
-		return at("grace", "a duration; it can't be unlimited")
-	}
-	if c.Export.BatchEvents < 0 {
-		return at("batch_events", "at least 1")
+	c.consumer, err = importer.LoadConsumer(files)
+	return err
+}
+
+func (e *exportConfig) check() error {
+	switch {
+	case e.Heartbeat != 0 && time.Duration(e.Heartbeat) < time.Second:
+		return setting.Errorf("heartbeat", "must be at least 1s")
+	case e.Grace < 0:
+		return setting.Errorf("grace", "must be a duration; only act_within can be unlimited")
+	case e.BatchEvents < 0:
+		return setting.Errorf("batch_events", "must be at least 1")
 	}
 	return nil
 }
 
-func (c *config) checkImport(at func(key, problem string) error) (err error) {
-	if c.Import.Mode == "" {
-		c.Import.Mode = "act"
-	}
-	if c.Import.Brake == nil {
-		c.Import.Brake = new(defaultBrake)
+// check completes the settings, and says what is wrong.
+func (i *importConfig) check() error {
+	i.Mode = cmp.Or(i.Mode, "act")
+	if i.Brake == nil {
+		i.Brake = new(defaultBrake)
 	}
 	switch {
-	case c.Import.Mode != "act" && c.Import.Mode != "observe":
-		return at("mode", "either act or observe")
-	case c.Import.Grace < 0 || c.Import.Lease < 0 || c.Import.LockWait < 0:
-		return at("grace", "only act_within can be unlimited")
-	case c.Import.Lease != 0 && time.Duration(c.Import.Lease) < time.Second:
-		return at("lease", "at least 1s")
-	case c.Import.LockWait != 0 && time.Duration(c.Import.LockWait) < 100*time.Millisecond:
-		return at("lock_wait", "at least 100ms")
-	case c.Import.QuarantineRows < 0:
-		return at("quarantine_rows", "not below 0")
-	case c.Import.MaxPartMiB < 0:
-		return at("max_part_mib", "at least 1")
+	case i.Mode != "act" && i.Mode != "observe":
+		return setting.Errorf("mode", "must be act or observe")
+	case i.Grace < 0 || i.Lease < 0 || i.LockWait < 0:
+		return setting.Errorf("grace", "only act_within can be unlimited")
+	case i.Lease != 0 && time.Duration(i.Lease) < time.Second:
+		return setting.Errorf("lease", "must be at least 1s")
+	case i.LockWait != 0 && time.Duration(i.LockWait) < 100*time.Millisecond:
+		return setting.Errorf("lock_wait", "must be at least 100ms")
+	case i.QuarantineRows < 0:
+		return setting.Errorf("quarantine_rows", "must not be negative")
+	case i.MaxPartMiB < 0:
+		return setting.Errorf("max_part_mib", "must be at least 1")
 	}
-	name := c.Import.Consumer
-	if name == "" {
-		name = c.Service
-	}
-	files, err := consumerFiles(name, filepath.Dir(c.path))
-	if err != nil {
-		return at("consumer", err.Error())
-	}
-	c.consumer, err = importer.LoadConsumer(files)
-	return err
+	return nil
 }
 
 // consumerFiles returns the folder of a built-in consumer, or of a site's own, which is named by
@@ -251,28 +238,4 @@ func consumerFiles(name, base string) (fs.FS, error) {
 	default:
 		return nil, fmt.Errorf("%q is not built in (morgue, appointments are); a consumer of your own is named by its folder, like ./%s", name, name)
 	}
-}
-
-// lineOf returns the line on which a key stands, or 1.
-func lineOf(data []byte, key string) int {
-	var document yaml.Node
-	if err := yaml.Load(data, &document); err != nil {
-		return 1
-	}
-	line := 1
-	var search func(n *yaml.Node)
-	search = func(n *yaml.Node) {
-		if n.Kind == yaml.MappingNode {
-			for i := 0; i+1 < len(n.Content); i += 2 {
-				if n.Content[i].Value == key {
-					line = n.Content[i].Line
-				}
-			}
-		}
-		for _, child := range n.Content {
-			search(child)
-		}
-	}
-	search(&document)
-	return line
 }

@@ -19,11 +19,11 @@ func TestJobsThatCannotBeMeantAreRefusedWithTheLine(t *testing.T) {
 		"jobs:\n  export: '0 0 31 2 *'":                 "it would never fire",
 		"jobs:\n  export: {schedule: 'TZ=0'}":           "unknown zone",
 		"jobs:\n  export: '* * * *'":                    "expected exactly 5 fields",
-		"jobs:\n  import: '*/5 * * * *'":                line + "jobs: import: this service has no such job; there are export, snapshot, prune, rerun",
-		"jobs:\n  export: {timeout: unlimited}":         line + "jobs: export: timeout",
+		"jobs:\n  import: '*/5 * * * *'":                line + "jobs.import: this service has no such job; there are export, snapshot, prune, rerun",
+		"jobs:\n  export: {timeout: unlimited}":         line + "jobs.export: timeout",
 		"jobs:\n  export: {schedule: off, often: true}": "often",
 		"jobs:\n  rerun: '*/5 * * * *'":                 "it runs only when it is asked for",
-		"jobs:\n  prune: '0 4 * * *'":                   line + "jobs: prune: there is no `retention:`",
+		"jobs:\n  prune: '0 4 * * *'":                   line + "jobs.prune: there is no `retention:`",
 	} {
 		s.configure("patients", "export: {}\n"+section)
 		s.fails(2, []string{says}, "jobs", "patients")

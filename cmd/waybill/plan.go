@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"waybill/internal/setting"
 	"waybill/jobs"
 )
 
@@ -22,21 +23,16 @@ type jobsConfig map[string]jobConfig
 type jobConfig struct {
 	Schedule string   `yaml:"schedule"`
 	Timeout  duration `yaml:"timeout"`
-
-	line int
 }
 
 // UnmarshalYAML takes the short form too: `export: "*/5 * * * *"`.
 func (j *jobConfig) UnmarshalYAML(node *yaml.Node) error {
 	type settings jobConfig
-	var err error
 	if node.Kind == yaml.ScalarNode {
 		j.Schedule = node.Value
-	} else {
-		err = node.Load((*settings)(j), yaml.WithKnownFields())
+		return nil
 	}
-	j.line = node.Line
-	return err
+	return node.Load((*settings)(j), yaml.WithKnownFields())
 }
 
 // work is what a job of a party does, and what holds for it where the file says nothing.
@@ -85,20 +81,20 @@ type plan struct {
 	timeout  time.Duration
 }
 
-// checkJobs returns the party's jobs. Errors name the line.
+// checkJobs returns the party's jobs. Errors are of package setting.
 func (c *config) checkJobs() (plans []plan, err error) {
 	var names []string
 	for _, w := range c.works() {
 		names = append(names, w.name)
 		p, err := w.plan(c.Jobs[w.name], c.zone)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: jobs: %s: %w", c.Jobs[w.name].line, w.name, err)
+			return nil, setting.In(w.name, err)
 		}
 		plans = append(plans, p)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("line %d: jobs: %s: this service has no such job; there are %s, and `deliver PARTNER` and `intake PARTNER`", c.Jobs[name].line, name, strings.Join(names, ", "))
+			return nil, setting.Errorf(name, "this service has no such job; there are %s, and `deliver PARTNER` and `intake PARTNER`", strings.Join(names, ", "))
 		}
 	}
 	return plans, c.checkPrune(plans)
@@ -108,7 +104,7 @@ func (c *config) checkJobs() (plans []plan, err error) {
 func (c *config) checkPrune(plans []plan) error {
 	for _, p := range plans {
 		if p.name == "prune" && p.schedule.String() != "" && c.Retention == 0 {
-			return fmt.Errorf("line %d: jobs: prune: there is no `retention:` that says how far back to keep", c.Jobs[p.name].line)
+			return setting.Errorf("prune", "there is no `retention:` that says how far back to keep")
 		}
 	}
 	return nil

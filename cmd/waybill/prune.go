@@ -10,6 +10,7 @@ import (
 	"waybill/exporter"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/internal/setting"
 )
 
 type pruneCommand struct {
@@ -69,7 +70,7 @@ func (c *config) retention(flag string) (time.Duration, error) {
 	case flag == "0":
 		return 0, nil
 	case flag != "":
-		keep, err := parseDuration(flag)
+		keep, err := setting.ParseDuration(flag)
 		if err != nil {
 			return 0, fault.New(fault.Usage, "read", "--keep", errors.New("not a duration"), "write 30d, 12h, or 0 for no longer than must be")
 		}

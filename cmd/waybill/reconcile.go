@@ -12,6 +12,7 @@ import (
 	"waybill/exporter"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/internal/setting"
 	"waybill/internal/spool"
 	"waybill/reconcile"
 )
@@ -253,7 +254,7 @@ func instant(flag, text string, now, absent time.Time) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return at, nil
 	}
-	if ago, err := parseDuration(text); err == nil {
+	if ago, err := setting.ParseDuration(text); err == nil {
 		return now.Add(-ago), nil
 	}
 	return time.Time{}, fault.New(fault.Usage, "read", flag, errors.New("not a time"),

@@ -1,5 +1,5 @@
-// Package setting says which setting of a configuration file is wrong, by its path in the file, so
-// that whoever has the file can name the line.
+// Package setting reads what settings of several files have in common, and says which one is wrong by
+// its path in the file, from which the file's reader finds the line.
 package setting
 
 import (

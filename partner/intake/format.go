@@ -1,18 +1,16 @@
 package intake
 
 import (
-	"errors"
-	"fmt"
 	"path"
 	"slices"
-	"time"
+	"strings"
 
+	"waybill/internal/setting"
 	"waybill/partner/format/adt"
 	"waybill/partner/format/charset"
 	"waybill/partner/format/container"
 	"waybill/partner/format/fhir"
 	"waybill/partner/format/fixed"
-	"waybill/partner/format/record"
 	"waybill/partner/format/table"
 )
 
@@ -40,54 +38,54 @@ type Format struct {
 	Limits container.Limits `yaml:"limits"`
 }
 
-// Check says what can't be understood, by its name in the configuration.
+// Check says which setting can't be used. Errors are of package setting.
 func (f *Format) Check() error {
-	if !slices.Contains([]string{"hl7", "csv", "fixed", "fhir"}, f.Kind) {
-		return errors.New("kind: none of hl7, csv, fixed and fhir")
+	kinds := []string{"hl7", "csv", "fixed", "fhir"}
+	if !slices.Contains(kinds, f.Kind) {
+		return setting.Errorf("kind", "must be one of %s", strings.Join(kinds, ", "))
 	}
 	if err := f.checkSections(); err != nil {
 		return err
 	}
-	if _, err := charset.Of(f.Charset); err != nil {
-		return record.Field("charset", err)
+	set, err := charset.Of(f.Charset)
+	if err != nil {
+		return setting.In("charset", err)
 	}
-	if _, err := f.zone(); err != nil {
-		return err
+	if f.Kind == "fixed" && set.Wide() {
+		return setting.Errorf("charset", "fields of fixed width are cut by bytes: must be utf-8 or a charset of one byte for each character")
+	}
+	if _, err := setting.Zone(f.Zone); err != nil {
+		return setting.In("zone", err)
 	}
 	if f.Container != "" && !slices.Contains(container.Kinds, f.Container) {
-		return fmt.Errorf("container: none of %q", container.Kinds)
+		return setting.Errorf("container", "must be one of %s", strings.Join(container.Kinds, ", "))
 	}
 	if _, err := path.Match(f.Members, ""); err != nil {
-		return errors.New("members: not a pattern")
+		return setting.Errorf("members", "must be a pattern, such as *.csv")
 	}
 	if f.Limits.Members < 0 || f.Limits.Bytes < 0 || f.Limits.Ratio < 0 {
-		return errors.New("limits: one is below 0")
+		return setting.Errorf("limits", "must not be negative")
 	}
 	return nil
 }
 
-// checkSections looks at the section of the kind, and that no other is there.
+// checkSections checks the section of the kind, and that there is no other.
 func (f *Format) checkSections() error {
 	given := map[string]bool{"hl7": f.HL7 != nil, "csv": f.CSV != nil, "fixed": f.Fixed != nil, "fhir": f.FHIR != nil}
-	for name, there := range given {
-		if there && name != f.Kind {
-			return fmt.Errorf("%s: the kind is %s", name, f.Kind)
+	for name, is := range given {
+		if is && name != f.Kind {
+			return setting.Errorf(name, "the kind is %s; remove this section or change kind", f.Kind)
 		}
 	}
-	switch f.Kind {
-	case "hl7":
+	switch {
+	case f.Kind == "hl7":
 		return f.hl7().Check()
-	case "fhir":
+	case f.Kind == "fhir":
 		return f.fhir().Check()
-	}
-	if !given[f.Kind] {
-		return fmt.Errorf("%s: missing", f.Kind)
-	}
-	if f.Kind == "csv" {
+	case !given[f.Kind]:
+		return setting.Errorf(f.Kind, "missing")
+	case f.Kind == "csv":
 		return f.CSV.Check()
-	}
-	if set, err := charset.Of(f.Charset); err == nil && set.Wide() {
-		return errors.New("charset: a character of UTF-16 is no byte, and fields are cut by bytes")
 	}
 	return f.Fixed.Check()
 }
@@ -104,15 +102,4 @@ func (f *Format) fhir() *fhir.Options {
 		return &fhir.Options{}
 	}
 	return f.FHIR
-}
-
-func (f *Format) zone() (*time.Location, error) {
-	if f.Zone == "Local" {
-		return nil, errors.New("zone: that of one machine")
-	}
-	zone, err := time.LoadLocation(f.Zone)
-	if err != nil {
-		return nil, errors.New("zone: not a name of the time zone database, like Europe/London")
-	}
-	return zone, nil
 }

@@ -14,6 +14,7 @@ import (
 	"iter"
 
 	"waybill/internal/fault"
+	"waybill/internal/setting"
 	"waybill/partner/format/adt"
 	"waybill/partner/format/charset"
 	"waybill/partner/format/container"
@@ -45,21 +46,15 @@ func (r *Reading) Warnings() []string { return r.warnings }
 // system whose ids the file holds, where it gives them no authority of their own: the same source
 // must be given every time.
 func (f *Format) Open(name, source string, file Source) (*Reading, error) {
-	zone, err := f.zone()
-	if err == nil {
-		err = f.Check()
-	}
-	if err != nil {
+	if err := f.Check(); err != nil {
 		return nil, fault.New(fault.Usage, "read", name, err, "correct the format that is declared for it")
 	}
 	if file.Size() == 0 {
 		return nil, fault.New(fault.Poison, "read", name, errors.New("the file is empty"),
 			"ask the sender: a file without records still has a first line, or should not be sent")
 	}
-	set, err := charset.Of(f.Charset)
-	if err != nil {
-		return nil, fault.New(fault.Usage, "read", name, err, "")
-	}
+	set, _ := charset.Of(f.Charset) // Check has tried both
+	zone, _ := setting.Zone(f.Zone)
 	r := &Reading{}
 	site := record.Site{Source: source, Charset: set, Zone: zone, Note: func(warning string) { r.warnings = append(r.warnings, warning) }}
 	r.all = func(yield func(record.Record, error) bool) {

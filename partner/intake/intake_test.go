@@ -234,19 +234,19 @@ func oneField() *fixed.Layout {
 
 func TestAFormatIsChecked(t *testing.T) {
 	for want, f := range map[string]Format{
-		"<nil>":                                           {Kind: "hl7"},
-		"kind: none of hl7, csv, fixed and fhir":          {},
-		"csv: missing":                                    {Kind: "csv"},
-		"fixed: missing":                                  {Kind: "fixed"},
-		"fixed: the kind is hl7":                          {Kind: "hl7", Fixed: oneField()},
-		`hl7.totals: none of ["warn" "strict"]`:           {Kind: "hl7", HL7: &adt.Options{Totals: "x"}},
-		"fhir.key.authority: missing":                     {Kind: "fhir", FHIR: &fhir.Options{Key: fhir.Key{Type: "MR"}}},
-		"zone: that of one machine":                       {Kind: "hl7", Zone: "Local"},
-		"limits: one is below 0":                          {Kind: "hl7", Limits: container.Limits{Ratio: -1}},
-		"members: not a pattern":                          {Kind: "hl7", Members: "["},
-		`container: none of ["none" "zip" "gzip" "zstd"]`: {Kind: "hl7", Container: "rar"},
-		"zone: not a name of the time zone database, like Europe/London":                                               {Kind: "hl7", Zone: "Nowhere"},
-		"charset: a character of UTF-16 is no byte, and fields are cut by bytes":                                       {Kind: "fixed", Fixed: oneField(), Charset: "utf-16"},
+		"<nil>": {Kind: "hl7"},
+		"kind: must be one of hl7, csv, fixed, fhir": {},
+		"csv: missing":   {Kind: "csv"},
+		"fixed: missing": {Kind: "fixed"},
+		"fixed: the kind is hl7; remove this section or change kind":                                                   {Kind: "hl7", Fixed: oneField()},
+		`hl7.totals: none of ["warn" "strict"]`:                                                                        {Kind: "hl7", HL7: &adt.Options{Totals: "x"}},
+		"fhir.key.authority: missing":                                                                                  {Kind: "fhir", FHIR: &fhir.Options{Key: fhir.Key{Type: "MR"}}},
+		`zone: "Local" differs between machines; name a zone, such as Europe/London`:                                   {Kind: "hl7", Zone: "Local"},
+		"limits: must not be negative":                                                                                 {Kind: "hl7", Limits: container.Limits{Ratio: -1}},
+		"members: must be a pattern, such as *.csv":                                                                    {Kind: "hl7", Members: "["},
+		"container: must be one of none, zip, gzip, zstd":                                                              {Kind: "hl7", Container: "rar"},
+		`zone: unknown zone "Nowhere"; name one of the time zone database, such as Europe/London`:                      {Kind: "hl7", Zone: "Nowhere"},
+		"charset: fields of fixed width are cut by bytes: must be utf-8 or a charset of one byte for each character":   {Kind: "fixed", Fixed: oneField(), Charset: "utf-16"},
 		"charset: unknown charset; known are utf-8, utf-16, utf-16le, utf-16be, windows-1252, iso-8859-1, iso-8859-15": {Kind: "hl7", Charset: "ebcdic"},
 	} {
 		expect(t, fmt.Sprint(f.Check()), want)

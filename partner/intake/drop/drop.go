@@ -208,7 +208,7 @@ func SameTime(a, b time.Time) bool {
 
 // judge tells whether data is complete.
 func (r *Rules) judge(file File, names map[string]bool, past Past) File {
-	seen := file.Sighting
+	seen, age := file.Sighting, time.Duration(r.Ready.Age)
 	switch {
 	case past.Decided(file.Found):
 		file.State, file.Why = Known, "it was decided before"
@@ -216,8 +216,8 @@ func (r *Rules) judge(file File, names map[string]bool, past Past) File {
 		file.State, file.Why = Waiting, "there is no "+file.Companion
 	case seen.Polls < r.Ready.Unchanged:
 		file.State, file.Why = Waiting, fmt.Sprintf("seen unchanged at %d of %d polls", seen.Polls, r.Ready.Unchanged)
-	case past.Now.Sub(seen.Since) < r.Ready.Age:
-		file.State, file.Why = Waiting, fmt.Sprintf("unchanged for %s of %s", past.Now.Sub(seen.Since).Round(time.Second), r.Ready.Age)
+	case past.Now.Sub(seen.Since) < age:
+		file.State, file.Why = Waiting, fmt.Sprintf("unchanged for %s of %s", past.Now.Sub(seen.Since).Round(time.Second), age)
 	}
 	return file
 }

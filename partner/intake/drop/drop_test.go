@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"waybill/exchange"
+	"waybill/internal/setting"
 	"waybill/partner/intake/drop"
 )
 
@@ -143,7 +144,7 @@ func TestTriggers(t *testing.T) {
 
 // A slow writer pauses: size alone, or time alone, at two polls proves nothing.
 func TestUnchangedForLongAndAtSeveralPolls(t *testing.T) {
-	r := rules(t, "*", func(r *drop.Rules) { r.Ready = drop.Ready{Unchanged: 3, Age: 10 * time.Minute} })
+	r := rules(t, "*", func(r *drop.Rules) { r.Ready = drop.Ready{Unchanged: 3, Age: setting.Duration(10 * time.Minute)} })
 	past := drop.Past{Decided: nothingDecided, Seen: map[string]drop.Sighting{}}
 	poll := func(at time.Duration, size int64) drop.State {
 		past.Now = noon.Add(at)

@@ -3,9 +3,10 @@ package drop
 import (
 	"errors"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"waybill/internal/setting"
 )
 
 // Ready is how a partner shows that a file is complete.
@@ -17,8 +18,8 @@ type Ready struct {
 	Mesh *Mesh `yaml:"mesh"`
 	// Unchanged is at how many polls in a row a file must have the same size and time, and Age for how
 	// long, by our own clock. It is the last resort, for senders that show nothing.
-	Unchanged int           `yaml:"unchanged"`
-	Age       time.Duration `yaml:"-"`
+	Unchanged int              `yaml:"unchanged"`
+	Age       setting.Duration `yaml:"age"`
 }
 
 // Mesh says which messages are meant for us.
@@ -43,21 +44,7 @@ func (r *Ready) UnmarshalYAML(node *yaml.Node) error {
 		return errors.New("ready is renamed, mesh, or has trigger, mesh, or unchanged and age")
 	}
 	type settings Ready
-	long := struct {
-		*settings `yaml:",inline"`
-		AgeText   string `yaml:"age"`
-	}{settings: (*settings)(r)}
-	if err := node.Load(&long, yaml.WithKnownFields()); err != nil {
-		return err
-	}
-	if long.AgeText != "" {
-		age, err := time.ParseDuration(long.AgeText)
-		if err != nil || age < 0 {
-			return errors.New("age is a duration, like 10m")
-		}
-		r.Age = age
-	}
-	return nil
+	return node.Load((*settings)(r), yaml.WithKnownFields())
 }
 
 // Check says what is wrong.

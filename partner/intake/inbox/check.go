@@ -16,7 +16,7 @@ import (
 // Findings are what a partner's file means for the folder as it is.
 type Findings struct {
 	Partner   string         `json:"partner"`
-	Files     []FolderFile   `json:"files,omitzero"`            // nil: the folder could not be listed
+	Files     []FolderFile   `json:"files,omitzero"` // nil: the folder could not be listed
 	Next      *int64         `json:"next_number,omitempty"`
 	Missing   []int64        `json:"missing_numbers,omitempty"` // passed over, and may come late
 	Decisions exchange.Fact  `json:"decisions"`                 // of all partners

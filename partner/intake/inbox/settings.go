@@ -2,15 +2,11 @@ package inbox
 
 import (
 	"cmp"
-	"fmt"
-	"math"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"go.yaml.in/yaml/v4"
 
 	"waybill/exchange"
 	"waybill/internal/setting"
@@ -31,19 +27,19 @@ type Settings struct {
 	Order    string   `yaml:"order"` // sequence, name or none; default: sequence where names have one
 	Sequence Sequence `yaml:"sequence"`
 
-	Resend     string `yaml:"resend"`      // refuse (default) or take: other bytes under a name that was taken
-	ControlIDs string `yaml:"control_ids"` // quarantine (default) or take: other messages under a number that was taken
-	Empty      string `yaml:"empty"`       // refuse (default) or take: files without a byte
-	Quarantine int64  `yaml:"quarantine_records"`
-	Brake      *int64 `yaml:"brake"`   // deaths, retractions, merges or changes of key of one file; default 50, 0: no brake
-	MaxMiB     int64  `yaml:"max_mib"` // of a file; default 4096
-	Done       string `yaml:"done"`    // leave (default), delete or archive
-	Archive    string `yaml:"archive"` // folder, from the store's; default "archive"
-	Errors     string `yaml:"errors"`  // folder for refused files; "": they stay
-	Acks       *Reply `yaml:"acks"`
-	Report     *Reply `yaml:"report"`
-	Grace      Span   `yaml:"grace"`   // how long a file may lie there undecided before that is told; default 1h
-	Silence    Span   `yaml:"silence"` // how long no file may come before that is told; 0: for ever
+	Resend     string           `yaml:"resend"`      // refuse (default) or take: other bytes under a name that was taken
+	ControlIDs string           `yaml:"control_ids"` // quarantine (default) or take: other messages under a number that was taken
+	Empty      string           `yaml:"empty"`       // refuse (default) or take: files without a byte
+	Quarantine int64            `yaml:"quarantine_records"`
+	Brake      *int64           `yaml:"brake"`   // deaths, retractions, merges or changes of key of one file; default 50, 0: no brake
+	MaxMiB     int64            `yaml:"max_mib"` // of a file; default 4096
+	Done       string           `yaml:"done"`    // leave (default), delete or archive
+	Archive    string           `yaml:"archive"` // folder, from the store's; default "archive"
+	Errors     string           `yaml:"errors"`  // folder for refused files; "": they stay
+	Acks       *Reply           `yaml:"acks"`
+	Report     *Reply           `yaml:"report"`
+	Grace      setting.Duration `yaml:"grace"`   // how long a file may lie there undecided before that is told; default 1h
+	Silence    setting.Duration `yaml:"silence"` // how long no file may come before that is told; 0: for ever
 
 	rules *drop.Rules
 }
@@ -72,23 +68,6 @@ func (r *Reply) of(name string, id int64) string {
 	}
 	base := strings.NewReplacer("{name}", name, "{stem}", stem, "{id}", strconv.FormatInt(id, 10)).Replace(r.Name)
 	return path.Join(r.Folder, base)
-}
-
-// Span is a duration; days are written "2d".
-type Span time.Duration
-
-// UnmarshalYAML reads "90s", "15m", "12h" or "2d".
-func (s *Span) UnmarshalYAML(node *yaml.Node) error {
-	number, factor := node.Value, time.Duration(1)
-	if days, ok := strings.CutSuffix(number, "d"); ok {
-		number, factor = days+"h", 24
-	}
-	d, err := time.ParseDuration(number)
-	if err != nil || d <= 0 || d > math.MaxInt64/factor {
-		return fmt.Errorf("%q is not a duration above 0, like 90s, 15m or 2d", node.Value)
-	}
-	*s = Span(d * factor)
-	return nil
 }
 
 // Choices of settings.
@@ -151,7 +130,7 @@ func (s *Settings) complete(partner, zone string) {
 	if s.Brake == nil {
 		s.Brake = new(int64(50))
 	}
-	s.MaxMiB, s.Grace = cmp.Or(s.MaxMiB, 4096), cmp.Or(s.Grace, Span(time.Hour))
+	s.MaxMiB, s.Grace = cmp.Or(s.MaxMiB, 4096), cmp.Or(s.Grace, setting.Duration(time.Hour))
 	if s.Order == "" {
 		s.Order = drop.ByName
 		if strings.Contains(s.Name, "{sequence") {
