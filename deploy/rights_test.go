@@ -20,6 +20,8 @@ import (
 	"waybill/exchange/store"
 	"waybill/exporter"
 	"waybill/exporter/patients"
+	"waybill/exporter/prune"
+	"waybill/exporter/rerun"
 	"waybill/importer"
 	"waybill/importer/appointments"
 	"waybill/importer/morgue"
@@ -239,7 +241,7 @@ func (h *hospital) correct() {
 	if err != nil {
 		h.Fatal(err)
 	}
-	s, err := e.Rerun(h.Context(), exporter.RerunOptions{Batches: []int64{1}, Correct: true, Reason: "a test", Person: "ann"})
+	s, err := e.Rerun(h.Context(), rerun.Options{Batches: []int64{1}, Correct: true, Reason: "a test", Person: "ann"})
 	if err != nil || len(s.Corrections) != 1 {
 		h.Fatal(s, err)
 	}
@@ -251,7 +253,7 @@ func (h *hospital) prune() {
 	if err != nil {
 		h.Fatal(err)
 	}
-	if s, err := e.Prune(h.Context(), exporter.PruneOptions{}); err != nil || s.Batches == 0 || s.Plans == 0 {
+	if s, err := e.Prune(h.Context(), prune.Options{}); err != nil || s.Batches == 0 || s.Plans == 0 {
 		h.Fatal(s, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exchange"
+	"waybill/exporter/plan"
 	"waybill/internal/decision"
 	"waybill/internal/fault"
 )
@@ -34,33 +35,31 @@ func (e *Exporter) Adopt(ctx context.Context, reason, person string) (a Adoption
 }
 
 func (s *session) adopt(ctx context.Context, reason, person string) (Adoption, error) {
-	last, err := s.lastPlan(ctx)
+	last, err := s.db.Last(ctx)
 	if err != nil {
 		return Adoption{}, err
 	}
 	if last == nil {
 		return Adoption{}, fault.New(fault.Usage, "adopt", "patients database", errors.New("it has published nothing"), "run `waybill export`, which begins a log")
 	}
-	id, err := s.identity(ctx)
+	current, err := s.db.Identity(ctx)
 	if err != nil {
 		return Adoption{}, err
 	}
-	if id == last.identity {
-		return Adoption{}, fault.New(fault.Usage, "adopt", "patients database", fmt.Errorf("%s was planned in this database", batchName(last.batch)), "run `waybill export`")
+	if current == last.Identity {
+		return Adoption{}, fault.New(fault.Usage, "adopt", "patients database", fmt.Errorf("%s was planned in this database", last.Name()), "run `waybill export`")
 	}
-	for _, check := range []func(context.Context, *plan) error{s.checkReplaced, s.checkForward, s.checkRecorded} {
-		if err := check(ctx, last); err != nil {
-			return Adoption{}, err
-		}
+	if err := s.db.CheckSuccessor(ctx, last); err != nil {
+		return Adoption{}, err
 	}
 	end, err := s.checkContinued(ctx, last)
 	if err != nil {
 		return Adoption{}, err
 	}
-	a := Adoption{From: last.identity.String(), To: id.String(), Batch: end.Manifest.Batch}
-	err = pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+	a := Adoption{From: last.Identity.String(), To: current.String(), Batch: end.Manifest.Batch}
+	err = pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `UPDATE exporter.plan SET system_identifier = $1, database_oid = $2
-			WHERE system_identifier = $3 AND database_oid = $4`, id.system, id.database, last.identity.system, last.identity.database); err != nil {
+			WHERE system_identifier = $3 AND database_oid = $4`, current.System, current.Database, last.Identity.System, last.Identity.Database); err != nil {
 			return err
 		}
 		return decision.Note(ctx, tx, "exporter", decision.Decision{
@@ -70,58 +69,29 @@ func (s *session) adopt(ctx context.Context, reason, person string) (Adoption, e
 	return a, fault.Database("adopt", "patients database", err)
 }
 
-// checkReplaced refuses a copy next to its original: both would write the log.
-func (s *session) checkReplaced(ctx context.Context, last *plan) error {
-	var name string
-	err := s.conn.QueryRow(ctx, `SELECT datname FROM pg_database, pg_control_system() WHERE oid = $1 AND system_identifier = $2`,
-		last.identity.database, last.identity.system).Scan(&name)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return nil
-	case err != nil:
-		return fault.Database("read", "pg_database", err)
-	}
-	return fault.New(fault.Poison, "adopt", "patients database", fmt.Errorf("it is a copy: database %q, which writes the log, still exists in this cluster", name),
-		fmt.Sprintf("export from %[1]q; if this copy replaces it, stop its writers and `DROP DATABASE %[1]s` first", name))
-}
-
-// checkRecorded refuses events that this cluster's transaction ids have not reached, as a dump
-// restored into a younger cluster has them: cursors would pass them over.
-func (s *session) checkRecorded(ctx context.Context, last *plan) error {
-	var forward bool
-	err := s.conn.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM patients.outbox WHERE tx >= pg_snapshot_xmax(pg_current_snapshot()))`).Scan(&forward)
-	if err != nil {
-		return fault.Database("read", "outbox", err)
-	}
-	if !forward {
-		return backwards(last)
-	}
-	return nil
-}
-
 // checkContinued returns the log's end if this database published it, or was about to publish the next
 // batch.
-func (s *session) checkContinued(ctx context.Context, last *plan) (*exchange.Entry, error) {
+func (s *session) checkContinued(ctx context.Context, last *plan.Plan) (*exchange.Entry, error) {
 	end, err := s.reader.Last(ctx)
 	if err != nil {
 		return nil, err
 	}
 	at, m := end.Hash, end.Manifest
 	switch {
-	case m.Batch == last.batch && last.hash != nil && at == *last.hash,
-		m.Batch == last.batch-1 && !last.published && at == *last.previous:
+	case m.Batch == last.Batch && last.Hash != nil && at == *last.Hash,
+		m.Batch == last.Batch-1 && !last.Published && at == *last.Previous:
 		return end, nil
-	case m.Batch > last.batch:
-		err = fmt.Errorf("the log ends with batch %d, and this database knows none behind %d: it was restored from before", m.Batch, last.batch)
+	case m.Batch > last.Batch:
+		err = fmt.Errorf("the log ends with batch %d, and this database knows none behind %d: it was restored from before", m.Batch, last.Batch)
 	default:
 		err = fmt.Errorf("the log ends with batch %d, manifest %.8s, and this database planned %s", m.Batch, at, describePlan(last))
 	}
-	return nil, fault.New(fault.Poison, "adopt", "patients database", err, "see whether `store:` names the log's place; "+newGenerationHint)
+	return nil, fault.New(fault.Poison, "adopt", "patients database", err, "see whether `store:` names the log's place; "+plan.NewGenerationHint)
 }
 
-func describePlan(p *plan) string {
-	if p.hash == nil {
-		return batchName(p.batch)
+func describePlan(p *plan.Plan) string {
+	if p.Hash == nil {
+		return p.Name()
 	}
-	return fmt.Sprintf("%s, manifest %.8s", batchName(p.batch), *p.hash)
+	return fmt.Sprintf("%s, manifest %.8s", p.Name(), *p.Hash)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exporter"
+	"waybill/exporter/rerun"
 	"waybill/internal/decision"
 	"waybill/internal/fault"
 	"waybill/lab/pg"
@@ -57,7 +58,7 @@ func TestUpgradeOfPostgreSQL(t *testing.T) {
 	s.die(s.register(1))
 	s.export()
 	morgue.equalsSource()
-	if got := s.found(exporter.RerunOptions{Batches: span(0, 4), DryRun: true}); got != "0 same; 1 same; 2 same; 3 same; 4 same" {
+	if got := s.found(rerun.Options{Batches: span(0, 4), DryRun: true}); got != "0 same; 1 same; 2 same; 3 same; 4 same" {
 		t.Errorf("compared with the outbox: %s", got)
 	}
 	facts, err := exporter.Examine(t.Context(), s.url)

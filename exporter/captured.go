@@ -14,18 +14,18 @@ import (
 // patients: of ten million, once a week with a run a minute.
 const sampled = 1000
 
-// checkCaptured has a look at what the log can't know: whether the patients of the next window are as
-// their last events say. A window with differences is not left before they are repaired.
+// checkCaptured compares the patients of the next window with their last events, which the log can't
+// do. It stays at a window with differences until they are repaired.
 func (s *session) checkCaptured(ctx context.Context) error {
 	var from uuid.UUID
-	if err := s.conn.QueryRow(ctx, `SELECT next FROM exporter.sample`).Scan(&from); err != nil {
+	if err := s.db.QueryRow(ctx, `SELECT next FROM exporter.sample`).Scan(&from); err != nil {
 		return fault.Database("read", "exporter.sample", err)
 	}
-	w, err := patients.NextWindow(ctx, s.conn, from, sampled)
+	w, err := patients.NextWindow(ctx, s.db.Conn, from, sampled)
 	if err != nil {
 		return err
 	}
-	found, err := w.Divergent(ctx, s.conn)
+	found, err := w.Divergent(ctx, s.db.Conn)
 	if err != nil {
 		return err
 	}
@@ -36,6 +36,6 @@ func (s *session) checkCaptured(ctx context.Context) error {
 	if w.Last() {
 		next = uuid.Nil
 	}
-	_, err = s.conn.Exec(ctx, `UPDATE exporter.sample SET next = $1`, next)
+	_, err = s.db.Exec(ctx, `UPDATE exporter.sample SET next = $1`, next)
 	return fault.Database("note", "exporter.sample", err)
 }

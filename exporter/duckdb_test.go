@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"waybill/exporter"
+	"waybill/exporter/rerun"
 	"waybill/lab/duckdb"
 	"waybill/lab/hospital"
 	"waybill/schemas"
@@ -126,7 +126,7 @@ func TestQueriesOfTheDocs(t *testing.T) {
 	}
 	s := aDayOnStore(t)
 	s.exec(`UPDATE patients.outbox SET sex = 'other' WHERE event = 'died'`)
-	s.found(exporter.RerunOptions{Batches: span(1, s.last().Manifest.Batch), Correct: true})
+	s.found(rerun.Options{Batches: span(1, s.last().Manifest.Batch), Correct: true})
 	checks := []struct{ column, want string }{
 		{"deaths", `SELECT count(*) FROM patients.outbox WHERE event = 'died' AND NOT baseline`},
 		{"patients", `SELECT count(*) FROM patients.patient`},

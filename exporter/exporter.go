@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"waybill/exchange"
+	"waybill/exporter/plan"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -122,7 +123,7 @@ func New(config Config) (*Exporter, error) {
 // Summary is what one run did.
 type Summary struct {
 	Batches []BatchSummary `json:"batches"`
-	Running bool           `json:"running"` // another exporter is at work; this run did nothing
+	Running bool           `json:"running"` // another exporter is running; this run did nothing
 	// Standing is the snapshot that still holds, so that none was published.
 	Standing *int64 `json:"standing,omitempty"`
 }
@@ -141,10 +142,10 @@ type BatchSummary struct {
 }
 
 // Run publishes everything from the last batch to now and returns. If another exporter of this
-// database is at work it does nothing.
+// database is running it does nothing.
 func (e *Exporter) Run(ctx context.Context) (Summary, error) {
 	summary, err := e.locked(ctx, (*session).catchUp)
-	if errors.Is(err, errRunning) {
+	if errors.Is(err, plan.ErrRunning) {
 		summary.Running, err = true, nil
 	}
 	return summary, err
@@ -167,21 +168,26 @@ func (e *Exporter) SnapshotIfChanged(ctx context.Context) (Summary, error) {
 // generation, and consumers take it as the truth. Of the batches that this database doesn't know it
 // reads the erasures and the numbers of deaths first, save those that the caller has to do without.
 func (e *Exporter) NewGeneration(ctx context.Context, without ...int64) (Summary, error) {
-	return e.locked(ctx, func(s *session, ctx context.Context) error { return s.newGeneration(ctx, without) })
+	return e.locked(ctx, func(s *session, ctx context.Context) error {
+		return (&generation{session: s, without: without}).begin(ctx)
+	})
 }
 
-// locked does the work under the exporter's lock, or returns errRunning.
+// locked does the work under the exporter's lock, or returns an error that wraps [plan.ErrRunning].
 func (e *Exporter) locked(ctx context.Context, work func(*session, context.Context) error) (Summary, error) {
-	s, err := e.open(ctx)
+	s, err := e.connect(ctx, "export")
 	if err != nil {
 		return Summary{}, err
 	}
 	defer s.close()
+	if err := s.lock(ctx); err != nil {
+		return Summary{}, err
+	}
 	if err = work(s, ctx); err == nil {
 		err = s.checkCaptured(ctx)
 	}
 	if fault.ClassOf(err) == fault.Poison {
-		err = cmp.Or(s.confirmLock(ctx), err)
+		err = cmp.Or(s.db.ConfirmLocks(ctx), err)
 	}
 	return s.summary, err
 }

@@ -1,7 +1,6 @@
 package exporter
 
 import (
-	"cmp"
 	"context"
 	"errors"
 
@@ -9,112 +8,118 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exchange"
+	"waybill/exporter/plan"
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
 
-// newGeneration plans and publishes a snapshot of this database behind whatever the log holds, once
-// this database knows what it must of what the log tells and it doesn't.
-func (s *session) newGeneration(ctx context.Context, without []int64) error {
-	// It moves events to other transactions, by which pruning tells which have been exported.
-	if alone, err := s.lock(ctx, pruneKey); err != nil || !alone {
-		return cmp.Or(err, pruning("begin", "generation"))
+// generation continues a log that this database did not write, or not all of.
+type generation struct {
+	*session
+	without []int64         // batches of the past that can't be read
+	end     *exchange.Entry // of the log
+}
+
+// begin plans and publishes a snapshot of this database after the end of the log, once this database
+// has learned what it must from the log's past.
+func (g *generation) begin(ctx context.Context) (err error) {
+	// It moves events to other transactions, by which pruning decides what has been exported.
+	if err := g.db.LockPrune(ctx, "begin", "generation"); err != nil {
+		return err
 	}
-	end, err := s.reader.Last(ctx)
+	g.end, err = g.reader.Last(ctx)
 	if errors.Is(err, exchange.ErrNotFound) {
 		return fault.New(fault.Usage, "begin", "generation", errors.New("the store holds no log"), "run `waybill export`, which begins one; if there was one, `waybill repair 0..N` writes it again from the database that published it")
 	}
 	if err != nil {
 		return err
 	}
-	if err := s.takeFloor(ctx); err != nil {
+	if err := g.takeFloor(ctx); err != nil {
 		return err
 	}
-	p, err := s.lastPlan(ctx)
+	p, err := g.db.Last(ctx)
 	if err != nil {
 		return err
 	}
-	if p == nil || !p.begunBehind(end) || s.checkIdentity(ctx, p) != nil {
-		if end, err = s.caughtUp(ctx, end); err != nil {
+	if p == nil || !g.left(p) || g.db.CheckIdentity(ctx, p) != nil {
+		if err := g.exportWaiting(ctx); err != nil {
 			return err
 		}
-		if p, err = s.planGeneration(ctx, end, without); err != nil {
+		if p, err = g.plan(ctx); err != nil {
 			return err
 		}
 	}
-	return s.finish(ctx, p)
+	return g.Publish(ctx, p)
 }
 
-// takeFloor notes the floor of the log that is continued, which another database announced.
-func (s *session) takeFloor(ctx context.Context) error {
-	floor, err := s.reader.Floor(ctx)
+// takeFloor stores the floor of the log that is continued, which another database announced.
+func (g *generation) takeFloor(ctx context.Context) error {
+	floor, err := g.reader.Floor(ctx)
 	if errors.Is(err, exchange.ErrNotFound) {
 		return nil
 	}
-	if err == nil {
-		_, err = s.conn.Exec(ctx, noteFloor, floor.Batch, floor.Snapshot)
+	if err != nil {
+		return err
 	}
-	return fault.Database("note", "exporter.floor", err)
+	return g.db.NoteFloor(ctx, floor.Batch, floor.Snapshot)
 }
 
-// begunBehind reports whether the plan is a generation's first, left by a call that did not get to
-// its end.
-func (p *plan) begunBehind(end *exchange.Entry) bool {
-	return !p.published && int64(p.generation) > end.Manifest.Generation && *p.previous == end.Hash
+// left reports whether the plan is a generation's first, left by a call that was interrupted.
+func (g *generation) left(p *plan.Plan) bool {
+	return !p.Published && int64(p.Generation) > g.end.Manifest.Generation && *p.Previous == g.end.Hash
 }
 
-// caughtUp exports what waits, where this database still is the one that the log follows, and returns
-// the log's end.
-func (s *session) caughtUp(ctx context.Context, end *exchange.Entry) (*exchange.Entry, error) {
-	err := s.catchUp(ctx)
+// exportWaiting exports what waits, if this database still is the one that the log follows.
+func (g *generation) exportWaiting(ctx context.Context) error {
+	err := g.catchUp(ctx)
 	if fault.ClassOf(err) == fault.Poison { // it is not, which is what a generation is for
-		return end, nil
+		return nil
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		g.end, err = g.reader.Last(ctx)
 	}
-	return s.reader.Last(ctx)
+	return err
 }
 
-// planGeneration recalls the lost past, forgets plans of batches that are not in the log, and plans the
-// snapshot. Its first cursor sees the events that the log tells, its second all.
-func (s *session) planGeneration(ctx context.Context, end *exchange.Entry, without []int64) (*plan, error) {
-	log, err := uuid.Parse(end.Manifest.Log)
+// plan learns the lost past, deletes plans of batches that are not in the log, and plans the snapshot.
+// Its first cursor sees the events that the log reports, its second all.
+func (g *generation) plan(ctx context.Context) (*plan.Plan, error) {
+	end := g.end.Manifest
+	log, err := uuid.Parse(end.Log)
 	if err != nil {
-		return nil, fault.New(fault.Poison, "read", batchName(end.Manifest.Batch), err, "")
+		return nil, fault.New(fault.Poison, "read", plan.Name(end.Batch), err, "")
 	}
-	told, err := s.recall(ctx, end, without)
+	told, err := g.learnPast(ctx)
 	if err != nil {
 		return nil, err
 	}
 	crashpoint.Here("generation.1")
-	batch := end.Manifest.Batch + 1
-	s.config.Log.Warn("beginning a generation", "batch", batch, "generation", end.Manifest.Generation+1)
-	var p *plan
-	err = pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
-		before, after, err := s.rebase(ctx, tx, told)
+	batch := end.Batch + 1
+	g.config.Log.Warn("beginning a generation", "batch", batch, "generation", end.Generation+1)
+	var p *plan.Plan
+	err = pgx.BeginFunc(ctx, g.db, func(tx pgx.Tx) error {
+		before, after, err := g.rebase(ctx, tx, told)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM exporter.plan WHERE published_at IS NULL OR batch > $1`, end.Manifest.Batch); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM exporter.plan WHERE published_at IS NULL OR batch > $1`, end.Batch); err != nil {
 			return err
 		}
-		p, err = s.insert(ctx, &plan{
-			batch: batch, log: log, kind: schemas.Snapshot, generation: int32(end.Manifest.Generation) + 1,
-			cursorBefore: before, cursorAfter: after, windowFrom: end.Manifest.Window.To.Time,
-			snapshot: &batch, previous: &end.Hash, last: true,
+		p, err = g.db.Insert(ctx, &plan.Plan{
+			Batch: batch, Log: log, Kind: schemas.Snapshot, Generation: int32(end.Generation) + 1,
+			Before: before, After: after, WindowFrom: end.Window.To.Time, Snapshot: &batch, Previous: &g.end.Hash,
 		})
 		return err
 	})
-	return p, fault.Database("plan", batchName(batch), err)
+	return p, fault.Database("plan", plan.Name(batch), err)
 }
 
-// rebase has events that the log doesn't tell belong to the present transaction, and those that it
-// tells and whose ids this cluster has not reached, as a restore leaves them, to one before. It returns
-// the cursors before and behind the present transaction. Nothing is captured meanwhile, and what was
-// captured of a death under a number that the lost past used gets another.
-func (s *session) rebase(ctx context.Context, tx pgx.Tx, t told) (before, after string, err error) {
+// rebase moves events that the log doesn't report to the present transaction; and those that it
+// reports under transaction ids that this cluster has not reached, as after a restore, to one before.
+// It returns the cursors before and after the present transaction. Nothing is captured meanwhile.
+// Events of a death whose number the lost past used get another number.
+func (g *generation) rebase(ctx context.Context, tx pgx.Tx, t told) (before, after plan.Cursor, err error) {
 	var own, bound string
 	var gap []string
 	if err := tx.QueryRow(ctx, `SELECT pg_current_snapshot()::text, pg_current_xact_id()::text`).Scan(&before, &own); err != nil {
@@ -137,17 +142,17 @@ func (s *session) rebase(ctx context.Context, tx pgx.Tx, t told) (before, after 
 		FROM untold u JOIN fresh f USING (patient_id) JOIN patients.lost_death l USING (patient_id)
 		WHERE o.position = u.position AND u.death_no >= f.first AND f.first <= l.death_no`,
 		`UPDATE patients.outbox o SET tx = pg_current_xact_id() FROM untold u WHERE o.position = u.position`,
-		`UPDATE patients.outbox SET tx = (pg_snapshot_xmin(` + literal(before) + `)::text::numeric - 1)::text::xid8
-			WHERE NOT pg_visible_in_snapshot(tx, ` + literal(before) + `) AND tx <> pg_current_xact_id()`,
+		`UPDATE patients.outbox SET tx = (pg_snapshot_xmin(` + before.SQL() + `)::text::numeric - 1)::text::xid8
+			WHERE NOT pg_visible_in_snapshot(tx, ` + before.SQL() + `) AND tx <> pg_current_xact_id()`,
 	} {
 		if _, err := tx.Exec(ctx, sql); err != nil {
 			return "", "", err
 		}
 	}
 	if err := tx.QueryRow(ctx, `SELECT ($1::bigint + 1)::text,
-		ARRAY(SELECT id::text FROM generate_series(pg_snapshot_xmax(`+literal(before)+`)::text::bigint, $1::bigint - 1) AS id)`, own).Scan(&bound, &gap); err != nil {
+		ARRAY(SELECT id::text FROM generate_series(pg_snapshot_xmax(`+before.SQL()+`)::text::bigint, $1::bigint - 1) AS id)`, own).Scan(&bound, &gap); err != nil {
 		return "", "", err
 	}
-	after, err = s.snapshotAt(ctx, before, bound, gap)
+	after, err = g.db.CursorAt(ctx, before, bound, gap)
 	return before, after, err
 }

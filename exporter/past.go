@@ -10,45 +10,46 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exchange"
+	"waybill/exporter/plan"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
 
-// told is which of this database's events the log tells: those visible in a cursor and recorded by
-// then, for transaction ids of another cluster mean nothing; and those in the table of the past.
+// told selects which of this database's events the log reports: those visible in a cursor and recorded
+// by then, because transaction ids of another cluster mean nothing; and those in the table of the past.
 type told struct {
-	cursor string
+	cursor plan.Cursor
 	until  time.Time
 }
 
 func (t told) of(o string) string {
-	return `(pg_visible_in_snapshot(` + o + `.tx, ` + literal(t.cursor) + `) AND ` + o + `.recorded_at <= '` + t.until.UTC().Format(time.RFC3339Nano) + `'
+	return `(pg_visible_in_snapshot(` + o + `.tx, ` + t.cursor.SQL() + `) AND ` + o + `.recorded_at <= '` + t.until.UTC().Format(time.RFC3339Nano) + `'
 		OR EXISTS (SELECT FROM published p WHERE (p.patient_id, p.version, p.recorded_at) = (` + o + `.patient_id, ` + o + `.version, ` + o + `.recorded_at)))`
 }
 
-// recall reads what the log tells behind this database's own last batch of it, into the table
-// published, and erases again who was erased there. It returns which events need not be told.
-func (s *session) recall(ctx context.Context, end *exchange.Entry, without []int64) (told, error) {
-	known, from := told{end.Manifest.Cursor.After, end.Manifest.Window.To.Time}, int64(0)
-	common, err := s.common(ctx, end)
+// learnPast reads what the log reports after this database's own last batch of it into the table
+// published, and erases again the patients erased there. It returns which events need no report.
+func (g *generation) learnPast(ctx context.Context) (told, error) {
+	known, from := told{plan.Cursor(g.end.Manifest.Cursor.After), g.end.Manifest.Window.To.Time}, int64(0)
+	common, err := g.common(ctx)
 	if err != nil {
 		return known, err
 	}
 	if common != nil {
-		known, from = told{common.cursorAfter, common.windowTo}, common.batch+1
+		known, from = told{common.After, common.WindowTo}, common.Batch+1
 	}
-	begins, err := s.reader.Begins(ctx)
+	begins, err := g.reader.Begins(ctx)
 	if err != nil {
 		return known, err
 	}
-	err = pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, s.publishedTable()); err != nil {
+	err = pgx.BeginFunc(ctx, g.db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, g.parts.PublishedTable()); err != nil {
 			return err
 		}
-		for batch := max(from, begins); batch <= end.Manifest.Batch; batch++ {
-			if slices.Contains(without, batch) {
-				s.config.Log.Warn("a batch of the past is not read", "batch", batch)
-			} else if err := s.loadPast(ctx, tx, batch); err != nil {
+		for batch := max(from, begins); batch <= g.end.Manifest.Batch; batch++ {
+			if slices.Contains(g.without, batch) {
+				g.config.Log.Warn("a batch of the past is not read", "batch", batch)
+			} else if err := g.loadPast(ctx, tx, batch); err != nil {
 				return unread(batch, err)
 			}
 		}
@@ -58,7 +59,7 @@ func (s *session) recall(ctx context.Context, end *exchange.Entry, without []int
 	if err != nil {
 		return known, fault.Database("read", "the log's past", err)
 	}
-	_, err = s.conn.Exec(ctx, `SELECT patients.erase_again(patient_id) FROM (
+	_, err = g.db.Exec(ctx, `SELECT patients.erase_again(patient_id) FROM (
 		SELECT DISTINCT patient_id FROM published p WHERE event = 'erased'
 		AND NOT EXISTS (SELECT FROM patients.erasure e WHERE e.patient_id = p.patient_id) ORDER BY 1) again`)
 	return known, fault.Database("erase again", "patients", err)
@@ -66,30 +67,29 @@ func (s *session) recall(ctx context.Context, end *exchange.Entry, without []int
 
 // common returns the newest batch that this database published and the log has as it was; nil if there
 // is none.
-func (s *session) common(ctx context.Context, end *exchange.Entry) (*plan, error) {
-	for batch := end.Manifest.Batch; ; batch-- {
-		p, err := scanPlan(s.conn.QueryRow(ctx, `SELECT `+planColumns+` FROM exporter.plan
-			WHERE published_at IS NOT NULL AND batch <= $1 ORDER BY batch DESC LIMIT 1`, batch))
+func (g *generation) common(ctx context.Context) (*plan.Plan, error) {
+	for batch := g.end.Manifest.Batch; ; batch-- {
+		p, err := g.db.LastPublished(ctx, batch)
 		if err != nil || p == nil {
-			return nil, fault.Database("read", "exporter.plan", err)
+			return nil, err
 		}
-		entry, err := s.reader.Open(ctx, p.batch)
+		entry, err := g.reader.Open(ctx, p.Batch)
 		switch {
-		case err == nil && entry.Hash == *p.hash:
+		case err == nil && entry.Hash == *p.Hash:
 			return p, nil
 		case err != nil && fault.ClassOf(err) == fault.Transient && !errors.Is(err, exchange.ErrNotFound):
 			return nil, err
 		}
-		batch = p.batch
+		batch = p.Batch
 	}
 }
 
-// telling are the events that this database must know of: deaths have numbers, erasures are for ever.
+// telling are the events that this database must know: deaths have numbers, erasures are permanent.
 var telling = []string{schemas.Died, schemas.DeathRetracted, schemas.DeathCorrected, schemas.Merged, schemas.Erased}
 
 // loadPast copies a batch's parts with such events into the table published.
-func (s *session) loadPast(ctx context.Context, tx pgx.Tx, batch int64) error {
-	entry, err := s.reader.Open(ctx, batch)
+func (g *generation) loadPast(ctx context.Context, tx pgx.Tx, batch int64) error {
+	entry, err := g.reader.Open(ctx, batch)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (s *session) loadPast(ctx context.Context, tx pgx.Tx, batch int64) error {
 		if !slices.ContainsFunc(telling, func(event string) bool { return part.Events[event] > 0 }) {
 			continue
 		}
-		if err := s.loadPart(ctx, tx, 0, part); err != nil {
+		if err := g.parts.Load(ctx, tx, 0, part); err != nil {
 			return err
 		}
 	}
@@ -110,7 +110,7 @@ func unread(batch int64, err error) error {
 	if class := fault.ClassOf(err); class != fault.NotYet && class != fault.Poison && !errors.Is(err, exchange.ErrNotFound) {
 		return err
 	}
-	return fault.New(fault.Poison, "read", batchName(batch),
+	return fault.New(fault.Poison, "read", plan.Name(batch),
 		fmt.Errorf("it tells deaths and erasures that this database may not know: %w", err),
 		fmt.Sprintf("put its files back, from a copy of the store or by `waybill repair %[1]d` where it was published; if they are gone for good, `waybill export --new-generation --without %[1]d` begins without it", batch))
 }

@@ -16,6 +16,8 @@ import (
 
 	"waybill/exchange"
 	"waybill/exporter"
+	"waybill/exporter/prune"
+	"waybill/exporter/rerun"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -33,7 +35,7 @@ func (s *site) snapshot() {
 	}
 }
 
-func (s *site) prune(options exporter.PruneOptions) exporter.PruneSummary {
+func (s *site) prune(options prune.Options) prune.Summary {
 	s.Helper()
 	summary, err := s.exporter().Prune(s.Context(), options)
 	if err != nil {
@@ -101,21 +103,21 @@ func TestPruneDeletesWhatIsOldBelowTheNewestSnapshot(t *testing.T) {
 	s := newPruned(t)
 	s.history()
 	before := s.names()
-	if got := s.prune(exporter.PruneOptions{Keep: time.Hour}); got.Floor != 0 || !slices.Equal(s.names(), before) {
+	if got := s.prune(prune.Options{Keep: time.Hour}); got.Floor != 0 || !slices.Equal(s.names(), before) {
 		t.Fatalf("nothing is an hour old: %+v", got)
 	}
 	s.age(4, 48*time.Hour)
-	dry := s.prune(exporter.PruneOptions{Keep: 24 * time.Hour, DryRun: true})
+	dry := s.prune(prune.Options{Keep: 24 * time.Hour, DryRun: true})
 	if !slices.Equal(s.names(), before) || s.count(`SELECT count(*) FROM exporter.plan`) != 9 {
 		t.Fatal("the dry run changed something")
 	}
 	// 10 patients have died in batch 3; their first events are old. In batch 5 some live again.
-	want := exporter.PruneSummary{Floor: 5, Snapshot: 7, Batches: 5, Parts: 4, Bytes: dry.Bytes, Outbox: 10, Plans: 5, Behind: []string{}, Files: dry.Files, DryRun: true}
+	want := prune.Summary{Floor: 5, Snapshot: 7, Batches: 5, Parts: 4, Bytes: dry.Bytes, Outbox: 10, Plans: 5, Behind: []string{}, Files: dry.Files, DryRun: true}
 	if diff := cmp.Diff(want, dry); diff != "" || dry.Bytes < 1000 || len(dry.Files) != 9 {
 		t.Fatalf("dry run (-want +got): %s", diff)
 	}
 	want.DryRun, want.Files = false, nil
-	if diff := cmp.Diff(want, s.prune(exporter.PruneOptions{Keep: 24 * time.Hour})); diff != "" {
+	if diff := cmp.Diff(want, s.prune(prune.Options{Keep: 24 * time.Hour})); diff != "" {
 		t.Fatalf("not what the dry run said: %s", diff)
 	}
 	after := slices.DeleteFunc(before, func(name string) bool { return slices.Contains(dry.Files, name) })
@@ -127,10 +129,10 @@ func TestPruneDeletesWhatIsOldBelowTheNewestSnapshot(t *testing.T) {
 	if first := s.count(`SELECT min(batch) FROM exporter.plan`); first != 5 {
 		t.Errorf("the first plan is %d", first)
 	}
-	if again := s.prune(exporter.PruneOptions{Keep: 24 * time.Hour}); again.Outbox+again.Parts+again.Batches+again.Plans != 0 || again.Floor != 5 {
+	if again := s.prune(prune.Options{Keep: 24 * time.Hour}); again.Outbox+again.Parts+again.Batches+again.Plans != 0 || again.Floor != 5 {
 		t.Errorf("again: %+v", again)
 	}
-	if more := s.prune(exporter.PruneOptions{}); more.Floor != 7 || more.Batches != 2 {
+	if more := s.prune(prune.Options{}); more.Floor != 7 || more.Batches != 2 {
 		t.Errorf("without keeping anything: %+v", more)
 	}
 	s.register(1)
@@ -142,7 +144,7 @@ func TestWhatStaysCanBeRepaired(t *testing.T) {
 	s := newPruned(t)
 	s.history()
 	s.age(4, 48*time.Hour)
-	s.prune(exporter.PruneOptions{Keep: 24 * time.Hour})
+	s.prune(prune.Options{Keep: 24 * time.Hour})
 	kept := s.names()
 	for _, name := range kept {
 		if strings.HasPrefix(name, "parts/") || strings.HasPrefix(name, "log/") && !strings.Contains(name, "005.json") {
@@ -167,7 +169,7 @@ func TestWhatStaysCanBeRepaired(t *testing.T) {
 func TestEachPatientsLastEventStays(t *testing.T) {
 	s := newPruned(t)
 	s.history()
-	s.prune(exporter.PruneOptions{})
+	s.prune(prune.Options{})
 	if left := s.count(`SELECT count(DISTINCT patient_id) FROM patients.outbox`); left != 31 {
 		t.Errorf("%d patients of 31 are left", left)
 	}
@@ -197,7 +199,7 @@ func TestNothingGoesWithoutAWholeSnapshot(t *testing.T) {
 			s.history()
 			spoil(s)
 			before, rows := s.names(), s.count(`SELECT count(*) FROM patients.outbox`)
-			_, err := s.exporter().Prune(t.Context(), exporter.PruneOptions{})
+			_, err := s.exporter().Prune(t.Context(), prune.Options{})
 			if fault.ClassOf(err) != fault.Poison || fault.HintOf(err) == "" {
 				t.Errorf("%v (%v)", err, fault.ClassOf(err))
 			}
@@ -209,7 +211,7 @@ func TestNothingGoesWithoutAWholeSnapshot(t *testing.T) {
 	s := newPruned(t)
 	s.register(1)
 	s.export()
-	if _, err := s.exporter().Prune(t.Context(), exporter.PruneOptions{}); fault.ClassOf(err) != fault.Usage {
+	if _, err := s.exporter().Prune(t.Context(), prune.Options{}); fault.ClassOf(err) != fault.Usage {
 		t.Errorf("without a snapshot: %v", err)
 	}
 }
@@ -260,7 +262,7 @@ func TestTheFloorIsThereBeforeTheFirstFileGoes(t *testing.T) {
 		}
 		return nil
 	}}
-	s.prune(exporter.PruneOptions{})
+	s.prune(prune.Options{})
 	floor, err := reader.Floor(t.Context())
 	if err != nil || floor.Snapshot != 7 || floor.Previous != s.entry(7).Manifest.Previous || floor.Manifest != s.entry(7).Hash {
 		t.Errorf("the floor is %+v, %v", floor, err)
@@ -273,12 +275,12 @@ func TestAStoreThatDeletesNothing(t *testing.T) {
 	s.config.Delete = watched{nil, func(name string) error {
 		return fault.New(fault.Usage, "delete", name, errors.New("access denied"), "")
 	}}
-	_, err := s.exporter().Prune(t.Context(), exporter.PruneOptions{})
+	_, err := s.exporter().Prune(t.Context(), prune.Options{})
 	if fault.ClassOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), "--outbox-only") || !strings.Contains(fault.HintOf(err), "below 7") {
 		t.Errorf("%v; %s", err, fault.HintOf(err))
 	}
 	before := s.names()
-	got := s.prune(exporter.PruneOptions{OutboxOnly: true})
+	got := s.prune(prune.Options{OutboxOnly: true})
 	if got.Outbox != 13 || got.Plans != 0 || !slices.Equal(before, s.names()) {
 		t.Errorf("%+v", got)
 	}
@@ -300,7 +302,7 @@ func TestReceiptsSayWhoWouldBeLeftBehind(t *testing.T) {
 	if _, err := exporter.Consumers(t.Context(), s.config.DatabaseURL, map[string]int64{"tills@east": 4, "tills@west": 8}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.exporter().Prune(t.Context(), exporter.PruneOptions{LeaveBehind: []string{"appointments@east", "morgue@east"}})
+	_, err := s.exporter().Prune(t.Context(), prune.Options{LeaveBehind: []string{"appointments@east", "morgue@east"}})
 	if fault.ClassOf(err) != fault.Held || !strings.Contains(err.Error(), "tills@east had left receipts up to 4 and has none now (`waybill status --forget tills@east`") ||
 		strings.Contains(err.Error(), "west") || strings.Contains(err.Error(), "morgue") {
 		t.Errorf("%v", err)
@@ -308,21 +310,21 @@ func TestReceiptsSayWhoWouldBeLeftBehind(t *testing.T) {
 	if err := exporter.Forget(t.Context(), s.config.DatabaseURL, "tills@east"); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.exporter().Prune(t.Context(), exporter.PruneOptions{LeaveBehind: []string{"appointments@east"}})
+	_, err = s.exporter().Prune(t.Context(), prune.Options{LeaveBehind: []string{"appointments@east"}})
 	if fault.ClassOf(err) != fault.Held || !strings.Contains(err.Error(), "morgue@east has applied up to 5") || strings.Contains(err.Error(), "west") {
 		t.Errorf("%v", err)
 	}
 	if _, err := exchange.NewReader(s.store).Floor(t.Context()); !errors.Is(err, exchange.ErrNotFound) {
 		t.Errorf("there is a floor: %v", err)
 	}
-	got := s.prune(exporter.PruneOptions{LeaveBehind: []string{"appointments@east", "morgue@east"}})
+	got := s.prune(prune.Options{LeaveBehind: []string{"appointments@east", "morgue@east"}})
 	if diff := cmp.Diff([]string{"appointments@east", "morgue@east"}, got.Behind); diff != "" || got.Floor != 7 {
 		t.Errorf("%+v: %s", got, diff)
 	}
 	// Who was left behind is not asked about again.
 	s.register(1)
 	s.snapshot()
-	if _, err := s.exporter().Prune(t.Context(), exporter.PruneOptions{LeaveBehind: []string{"morgue@west", "tills@west"}}); err != nil {
+	if _, err := s.exporter().Prune(t.Context(), prune.Options{LeaveBehind: []string{"morgue@west", "tills@west"}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -332,11 +334,11 @@ func TestBatchesOfAnotherDatabaseGoByTheirAge(t *testing.T) {
 	s := newPruned(t)
 	s.history()
 	s.exec(`DELETE FROM exporter.plan WHERE batch < 4`)
-	if got := s.prune(exporter.PruneOptions{Keep: time.Hour}); got.Floor != 0 {
+	if got := s.prune(prune.Options{Keep: time.Hour}); got.Floor != 0 {
 		t.Errorf("%+v", got)
 	}
 	s.age(4, 48*time.Hour)
-	if got := s.prune(exporter.PruneOptions{Keep: time.Hour}); got.Floor != 5 || got.Batches != 5 {
+	if got := s.prune(prune.Options{Keep: time.Hour}); got.Floor != 5 || got.Batches != 5 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -352,19 +354,19 @@ func TestPruneBesideOthers(t *testing.T) {
 			if got := s.export(); len(got.Batches) != 1 {
 				t.Errorf("export beside it: %+v", got)
 			}
-			if got := s.prune(exporter.PruneOptions{}); !got.Running {
+			if got := s.prune(prune.Options{}); !got.Running {
 				t.Errorf("another prune: %+v", got)
 			}
 			if _, err := s.exporter().NewGeneration(t.Context()); fault.ClassOf(err) != fault.Transient {
 				t.Errorf("a new generation: %v", err)
 			}
-			if _, err := s.rerun(exporter.RerunOptions{Batches: span(1, 2), Correct: true}); fault.ClassOf(err) != fault.Transient {
+			if _, err := s.rerun(rerun.Options{Batches: span(1, 2), Correct: true}); fault.ClassOf(err) != fault.Transient {
 				t.Errorf("a correction: %v", err)
 			}
 		})
 		return nil
 	}}
-	s.prune(exporter.PruneOptions{})
+	s.prune(prune.Options{})
 }
 
 // A batch that was planned and is not out yet takes its content from the outbox; and a snapshot that is
@@ -378,7 +380,7 @@ func TestPruneLeavesWhatAnUnfinishedBatchNeeds(t *testing.T) {
 		"correction": {func(s *site) error {
 			s.exec(`UPDATE patients.outbox SET sex = 'other' WHERE version = 1`)
 			s.exec(`UPDATE patients.patient SET sex = 'other'`)
-			_, err := s.rerun(exporter.RerunOptions{Batches: span(1, 2), Correct: true})
+			_, err := s.rerun(rerun.Options{Batches: span(1, 2), Correct: true})
 			return err
 		}, 1, 30},
 	} {
@@ -390,7 +392,7 @@ func TestPruneLeavesWhatAnUnfinishedBatchNeeds(t *testing.T) {
 				t.Fatal("it was finished")
 			}
 			s.config.Store = s.store
-			if got := s.prune(exporter.PruneOptions{}); got.Floor != unfinished.floor {
+			if got := s.prune(prune.Options{}); got.Floor != unfinished.floor {
 				t.Errorf("%+v", got)
 			}
 			if got := s.export(); len(got.Batches) == 0 || !got.Batches[0].Resumed || got.Batches[0].Events != unfinished.events {

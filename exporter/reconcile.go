@@ -9,18 +9,20 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	parts "waybill/exporter/batch"
 	"waybill/exporter/patients"
+	"waybill/exporter/plan"
 	"waybill/internal/fault"
 	"waybill/reconcile"
 	"waybill/schemas"
-	"waybill/schemas/part"
 )
 
 // Source is the patients service's database as a side of a reconciliation. It implements
 // [reconcile.Source]. Each method is one short read-only transaction or a few: events never
 // change, so none needs to see what another saw.
 type Source struct {
-	session *session
+	db       plan.DB
+	contract *schemas.Contract
 }
 
 // OpenSource connects; Close ends it.
@@ -35,44 +37,41 @@ func OpenSource(ctx context.Context, databaseURL string) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{&session{Exporter: &Exporter{contract: schemas.PatientEvents()}, conn: conn}}, nil
+	return &Source{plan.DB{Conn: conn}, schemas.PatientEvents()}, nil
 }
 
 // Close ends the connection.
-func (s *Source) Close() { _ = s.session.conn.Close(context.Background()) }
+func (s *Source) Close() { s.db.Close() }
 
 // Last returns the last batch that has a manifest; -1: none has.
 func (s *Source) Last(ctx context.Context) (last int64, err error) {
-	err = s.session.conn.QueryRow(ctx, `SELECT coalesce(max(batch), -1) FROM exporter.plan WHERE manifest IS NOT NULL`).Scan(&last)
+	err = s.db.QueryRow(ctx, `SELECT coalesce(max(batch), -1) FROM exporter.plan WHERE manifest IS NOT NULL`).Scan(&last)
 	return last, fault.Database("read", "exporter.plan", err)
 }
 
 // Begins returns the oldest batch that was not pruned.
-func (s *Source) Begins(ctx context.Context) (batch int64, err error) {
-	err = s.session.conn.QueryRow(ctx, `SELECT coalesce(max(batch), 0) FROM exporter.floor`).Scan(&batch)
-	return batch, fault.Database("read", "exporter.floor", err)
-}
+func (s *Source) Begins(ctx context.Context) (batch int64, err error) { return s.db.Floor(ctx) }
 
 // Window returns the first and the last of the batches whose windows overlap the time from since
 // until until.
 func (s *Source) Window(ctx context.Context, since, until time.Time) (from, to int64, err error) {
-	err = s.session.conn.QueryRow(ctx, `
+	err = s.db.QueryRow(ctx, `
 		SELECT coalesce(min(batch), 0), coalesce(max(batch), -1) FROM exporter.plan
 		WHERE manifest IS NOT NULL AND (window_to > $1 OR window_from >= $1) AND window_from < $2`, since, until).Scan(&from, &to)
 	return from, to, fault.Database("read", "exporter.plan", err)
 }
 
-// Batch hands on the batch's events as the outbox has them now.
+// Batch calls add with each of the batch's events, as the outbox has them now.
 func (s *Source) Batch(ctx context.Context, batch int64, add func(tuple []byte) error) (reconcile.Published, error) {
-	p, err := scanPlan(s.session.conn.QueryRow(ctx, `SELECT `+planColumns+` FROM exporter.plan WHERE batch = $1 AND manifest IS NOT NULL`, batch))
+	p, err := s.db.Of(ctx, batch)
 	if err != nil {
-		return reconcile.Published{}, fault.Database("read", "exporter.plan", err)
+		return reconcile.Published{}, err
 	}
-	if p == nil {
+	if p == nil || p.Bytes == nil {
 		return s.unplanned(ctx, batch)
 	}
-	published := reconcile.Published{Manifest: *p.hash}
-	err = s.session.checkIdentity(ctx, p)
+	published := reconcile.Published{Manifest: *p.Hash}
+	err = s.db.CheckIdentity(ctx, p)
 	if fault.ClassOf(err) == fault.Poison {
 		published.Uncountable = "this database is not the one that published it, or was rolled back since"
 		return published, nil
@@ -80,9 +79,9 @@ func (s *Source) Batch(ctx context.Context, batch int64, add func(tuple []byte) 
 	if err != nil {
 		return published, err
 	}
-	m, err := schemas.ParseManifest(p.manifest)
+	m, err := p.Manifest()
 	if err != nil {
-		return published, fault.New(fault.Poison, "read", "stored manifest of "+batchName(batch), err, "")
+		return published, err
 	}
 	if published.Uncountable, err = s.elsewhere(ctx, p); err != nil || published.Uncountable != "" {
 		return published, err
@@ -91,34 +90,25 @@ func (s *Source) Batch(ctx context.Context, batch int64, add func(tuple []byte) 
 	if m.Totals.Rows == 0 && m.Kind == schemas.Genesis {
 		return published, nil
 	}
-	return published, s.copy(ctx, p, add)
+	return published, parts.CopyTuples(ctx, s.db, p, s.contract, add)
 }
 
-// elsewhere says why a batch is not held against the outbox, if it is not.
-func (s *Source) elsewhere(ctx context.Context, p *plan) (string, error) {
-	if p.forgotten() {
+// elsewhere says why a batch is not compared with the outbox, if it is not.
+func (s *Source) elsewhere(ctx context.Context, p *plan.Plan) (string, error) {
+	if p.Forgotten() {
 		return "the plans of the batches that it corrects were pruned", nil
 	}
-	correction, err := s.session.correctionOf(ctx, p)
-	if err != nil || correction == nil || !correction.published {
+	correction, err := s.db.CorrectionOf(ctx, p)
+	if err != nil || correction == nil || !correction.Published {
 		return "", err
 	}
-	return fmt.Sprintf("batch %d corrects it, and is compared in its place", correction.batch), nil
+	return fmt.Sprintf("batch %d corrects it, and is compared instead", correction.Batch), nil
 }
 
-func (s *Source) copy(ctx context.Context, p *plan, add func(tuple []byte) error) error {
-	splitter := part.NewTupleSplitter(add)
-	_, err := s.session.conn.PgConn().CopyTo(ctx, splitter, "COPY ("+s.session.query(p)+") TO STDOUT (FORMAT binary)")
-	if err == nil {
-		err = splitter.Close()
-	}
-	return fault.Database("read", "outbox of "+batchName(p.batch), err)
-}
-
-// unplanned tells a batch that another database published from one that nobody did.
+// unplanned distinguishes a batch that another database published from one that nobody did.
 func (s *Source) unplanned(ctx context.Context, batch int64) (reconcile.Published, error) {
 	var first int64
-	err := s.session.conn.QueryRow(ctx, `SELECT batch FROM exporter.plan ORDER BY batch LIMIT 1`).Scan(&first)
+	err := s.db.QueryRow(ctx, `SELECT batch FROM exporter.plan ORDER BY batch LIMIT 1`).Scan(&first)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return reconcile.Published{}, fault.Database("read", "exporter.plan", err)
 	}
@@ -137,7 +127,7 @@ func (s *Source) unplanned(ctx context.Context, batch int64) (reconcile.Publishe
 
 // Erased returns the patients that were erased, with the version of the event that says so.
 func (s *Source) Erased(ctx context.Context) (map[uuid.UUID]int64, error) {
-	rows, err := s.session.conn.Query(ctx, `SELECT patient_id, version FROM patients.erasure`)
+	rows, err := s.db.Query(ctx, `SELECT patient_id, version FROM patients.erasure`)
 	if err != nil {
 		return nil, fault.Database("read", "patients.erasure", err)
 	}
@@ -150,7 +140,7 @@ func (s *Source) Erased(ctx context.Context) (map[uuid.UUID]int64, error) {
 
 // Newest returns the newest version that the outbox has of each of these patients.
 func (s *Source) Newest(ctx context.Context, of []uuid.UUID) (map[uuid.UUID]int64, error) {
-	rows, err := s.session.conn.Query(ctx, `SELECT patient_id, max(version) FROM patients.outbox WHERE patient_id = ANY ($1) GROUP BY patient_id`, of)
+	rows, err := s.db.Query(ctx, `SELECT patient_id, max(version) FROM patients.outbox WHERE patient_id = ANY ($1) GROUP BY patient_id`, of)
 	if err != nil {
 		return nil, fault.Database("read", "outbox", err)
 	}
@@ -161,9 +151,9 @@ func (s *Source) Newest(ctx context.Context, of []uuid.UUID) (map[uuid.UUID]int6
 	return newest, fault.Database("read", "outbox", err)
 }
 
-// Divergent hands on the patients whose rows and last events differ.
+// Divergent reports the patients whose rows and last events differ.
 func (s *Source) Divergent(ctx context.Context, add func(patient uuid.UUID, kind string)) error {
-	return patients.EachDivergence(ctx, s.session.conn, func(d patients.Divergence) error {
+	return patients.EachDivergence(ctx, s.db.Conn, func(d patients.Divergence) error {
 		add(d.Patient, d.Kind)
 		return nil
 	})

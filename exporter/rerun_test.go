@@ -17,12 +17,12 @@ import (
 	"github.com/google/uuid"
 
 	"waybill/exchange"
-	"waybill/exporter"
+	"waybill/exporter/rerun"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
 
-func (s *site) rerun(options exporter.RerunOptions) (exporter.RerunSummary, error) {
+func (s *site) rerun(options rerun.Options) (rerun.Summary, error) {
 	s.Helper()
 	if options.Reason == "" {
 		options.Reason, options.Person = "a test", "ann"
@@ -31,7 +31,7 @@ func (s *site) rerun(options exporter.RerunOptions) (exporter.RerunSummary, erro
 }
 
 // found runs a re-run that must succeed, and returns what it says of each batch.
-func (s *site) found(options exporter.RerunOptions) string {
+func (s *site) found(options rerun.Options) string {
 	s.Helper()
 	summary, err := s.rerun(options)
 	if err != nil {
@@ -40,7 +40,7 @@ func (s *site) found(options exporter.RerunOptions) string {
 	return told(summary)
 }
 
-func told(summary exporter.RerunSummary) string {
+func told(summary rerun.Summary) string {
 	var lines []string
 	for _, c := range summary.Batches {
 		line := fmt.Sprintf("%d %s", c.Batch, c.Outbox)
@@ -59,7 +59,7 @@ func told(summary exporter.RerunSummary) string {
 }
 
 // refuses runs a re-run that must fail, and returns what it says of each batch.
-func (s *site) refuses(class fault.Class, says string, options exporter.RerunOptions) string {
+func (s *site) refuses(class fault.Class, says string, options rerun.Options) string {
 	s.Helper()
 	summary, err := s.rerun(options)
 	if err == nil || fault.ClassOf(err) != class || !strings.Contains(err.Error(), says) || fault.HintOf(err) == "" {
@@ -148,7 +148,7 @@ func TestARerunFindsWhatIsLostAndPutsItBack(t *testing.T) {
 	s.batches(4)
 	before := s.files()
 	const same = "0 same; 1 same; 2 same; 3 same; 4 same"
-	if got := s.found(exporter.RerunOptions{Batches: span(0, 4)}); got != same || s.reruns() != 0 {
+	if got := s.found(rerun.Options{Batches: span(0, 4)}); got != same || s.reruns() != 0 {
 		t.Errorf("found %s, and noted %d re-runs", got, s.reruns())
 	}
 	s.lose(s.part(1))
@@ -157,28 +157,28 @@ func TestARerunFindsWhatIsLostAndPutsItBack(t *testing.T) {
 	s.spoil(s.part(4), func(data []byte) []byte { return data[:len(data)-1] })
 	const mended = "0 same; 1 same, 1 repaired; 2 same, 1 repaired; 3 same, 1 repaired; 4 same, 1 repaired"
 	spoiled := s.files()
-	if got := s.found(exporter.RerunOptions{Batches: span(0, 4), DryRun: true}); got != mended {
+	if got := s.found(rerun.Options{Batches: span(0, 4), DryRun: true}); got != mended {
 		t.Errorf("dry run: %s", got)
 	}
 	if diff := cmp.Diff(spoiled, s.files()); diff != "" || s.reruns() != 0 {
 		t.Errorf("a dry run changed:\n%s", diff)
 	}
-	if got := s.found(exporter.RerunOptions{Batches: span(0, 4)}); got != mended {
+	if got := s.found(rerun.Options{Batches: span(0, 4)}); got != mended {
 		t.Errorf("re-run: %s", got)
 	}
 	if diff := cmp.Diff(before, s.files()); diff != "" {
 		t.Errorf("put back otherwise than it was:\n%s", diff)
 	}
-	if got := s.found(exporter.RerunOptions{Batches: span(0, 4)}); got != same {
+	if got := s.found(rerun.Options{Batches: span(0, 4)}); got != same {
 		t.Errorf("afterwards: %s", got)
 	}
 	var noted string
 	if err := s.conn.QueryRow(t.Context(), `SELECT concat_ws('; ', reason, person, subject) FROM exporter.decision`).Scan(&noted); err != nil || noted != "a test; ann; batches 0..4, repair [1 2 3 4]" {
 		t.Errorf("noted %q %v", noted, err)
 	}
-	s.refuses(fault.Usage, "has not published", exporter.RerunOptions{Batches: span(4, 5)})
-	s.refuses(fault.Usage, "no batches", exporter.RerunOptions{})
-	if _, err := s.exporter().Rerun(t.Context(), exporter.RerunOptions{Batches: span(1, 1)}); fault.ClassOf(err) != fault.Usage || !strings.Contains(err.Error(), "no reason") {
+	s.refuses(fault.Usage, "has not published", rerun.Options{Batches: span(4, 5)})
+	s.refuses(fault.Usage, "no batches", rerun.Options{})
+	if _, err := s.exporter().Rerun(t.Context(), rerun.Options{Batches: span(1, 1)}); fault.ClassOf(err) != fault.Usage || !strings.Contains(err.Error(), "no reason") {
 		t.Errorf("without a reason: %v", err)
 	}
 }
@@ -207,11 +207,11 @@ func TestACorrectionStatesAgainWhatDiffers(t *testing.T) {
 		SELECT tx, 'registered', false, gen_random_uuid(), 1, recorded_at, 0, 'none', '[]' FROM patients.outbox WHERE patient_id = $1
 		RETURNING patient_id)
 		INSERT INTO patients.patient (id) SELECT patient_id FROM left_out`, patients[2])
-	summary, err := s.rerun(exporter.RerunOptions{Batches: span(1, 3), DryRun: true})
+	summary, err := s.rerun(rerun.Options{Batches: span(1, 3), DryRun: true})
 	if fault.ClassOf(err) != fault.Poison || !strings.Contains(err.Error(), "2 batches") || !strings.Contains(fault.HintOf(err), "--correct") {
 		t.Errorf("found with %v, next: %s", err, fault.HintOf(err))
 	}
-	want := [][]exporter.Difference{
+	want := [][]rerun.Difference{
 		{{Part: s.part(1), Event: "registered", Same: 1, Altered: 1, Columns: map[string]int64{"family_name": 1, "sex": 1}}},
 		{{Event: "registered", Missing: 1}},
 		nil,
@@ -221,15 +221,15 @@ func TestACorrectionStatesAgainWhatDiffers(t *testing.T) {
 			t.Errorf("batch %d:\n%s", c.Batch, diff)
 		}
 	}
-	s.refuses(fault.Poison, "2 batches", exporter.RerunOptions{Batches: span(1, 3)})
+	s.refuses(fault.Poison, "2 batches", rerun.Options{Batches: span(1, 3)})
 	const corrects = "1 differs; 2 differs; 3 same; batch %d corrects 1..2 in revision 1 with 5"
-	if got := s.found(exporter.RerunOptions{Batches: span(1, 3), DryRun: true, Correct: true}); got != fmt.Sprintf(corrects, 0) {
+	if got := s.found(rerun.Options{Batches: span(1, 3), DryRun: true, Correct: true}); got != fmt.Sprintf(corrects, 0) {
 		t.Errorf("dry run: %s", got)
 	}
 	if diff := cmp.Diff(before, s.files()); diff != "" || s.reruns() != 0 {
 		t.Errorf("nothing was asked for, and it changed:\n%s", diff)
 	}
-	if got := s.found(exporter.RerunOptions{Batches: span(1, 3), Correct: true}); got != fmt.Sprintf(corrects, 4) {
+	if got := s.found(rerun.Options{Batches: span(1, 3), Correct: true}); got != fmt.Sprintf(corrects, 4) {
 		t.Errorf("re-run: %s", got)
 	}
 	for name, data := range before {
@@ -246,7 +246,7 @@ func TestACorrectionStatesAgainWhatDiffers(t *testing.T) {
 	}
 
 	// Nothing is left to do; what comes next goes on where it would have.
-	if got := s.found(exporter.RerunOptions{Batches: span(1, 3), Correct: true}); got != "1 corrected by 4; 2 corrected by 4; 3 same; 4 same" {
+	if got := s.found(rerun.Options{Batches: span(1, 3), Correct: true}); got != "1 corrected by 4; 2 corrected by 4; 3 same; 4 same" {
 		t.Errorf("again: %s", got)
 	}
 	next := s.batches(1)
@@ -256,7 +256,7 @@ func TestACorrectionStatesAgainWhatDiffers(t *testing.T) {
 
 	// Another mistake comes out; the correction is corrected.
 	s.mend(`family_name = 'Better'`, patients[1])
-	if got := s.found(exporter.RerunOptions{Batches: span(1, 1), Correct: true}); got != "1 corrected by 4; 4 differs; batch 6 corrects 1..2 in revision 2 with 5" {
+	if got := s.found(rerun.Options{Batches: span(1, 1), Correct: true}); got != "1 corrected by 4; 4 differs; batch 6 corrects 1..2 in revision 2 with 5" {
 		t.Errorf("corrected again: %s", got)
 	}
 	if got := s.revisions(patients[1]); got != "1: registered 1.0, 4: registered 1.1, 6: registered 1.2" {
@@ -264,11 +264,11 @@ func TestACorrectionStatesAgainWhatDiffers(t *testing.T) {
 	}
 	// A lost file of a correction comes out of the outbox too; one of what it corrected does not.
 	s.lose(s.part(6))
-	if got := s.found(exporter.RerunOptions{Batches: span(2, 2)}); got != "2 corrected by 6; 6 same, 1 repaired" {
+	if got := s.found(rerun.Options{Batches: span(2, 2)}); got != "2 corrected by 6; 6 same, 1 repaired" {
 		t.Errorf("a correction's file was lost: %s", got)
 	}
 	s.lose(s.part(1))
-	s.refuses(fault.Poison, "does not come out again", exporter.RerunOptions{Batches: span(1, 1)})
+	s.refuses(fault.Poison, "can't be written again", rerun.Options{Batches: span(1, 1)})
 	if _, err := s.exporter().Repair(t.Context(), 4, 6); fault.ClassOf(err) != fault.Poison && err != nil {
 		t.Errorf("repair of whole batches: %v", err)
 	}
@@ -290,10 +290,10 @@ func TestCorrectionsAreCutAndSnapshotsHaveTheirOwn(t *testing.T) {
 	s.exec(`UPDATE patients.outbox SET sex = 'male'`)
 	const want = "batch 8 corrects 1..2 in revision 1 with 4; batch 9 corrects 3..4 in revision 1 with 4; " +
 		"batch 10 corrects 5..5 in revision 1 with 2; batch 11 corrects 6..6 in revision 1 with 10; batch 12 corrects 7..7 in revision 1 with 2"
-	if got := s.found(exporter.RerunOptions{Batches: span(1, 7), Correct: true}); !strings.HasSuffix(got, want) {
+	if got := s.found(rerun.Options{Batches: span(1, 7), Correct: true}); !strings.HasSuffix(got, want) {
 		t.Errorf("re-run: %s", got)
 	}
-	if got := s.found(exporter.RerunOptions{Batches: span(8, 12)}); got != "8 same; 9 same; 10 same; 11 same; 12 same" {
+	if got := s.found(rerun.Options{Batches: span(8, 12)}); got != "8 same; 9 same; 10 same; 11 same; 12 same" {
 		t.Errorf("corrections: %s", got)
 	}
 	baseline := 0
@@ -315,14 +315,14 @@ func TestAPrunedOutboxIsAnsweredFromTheLog(t *testing.T) {
 	s.exec(`UPDATE patients.patient SET sex = 'other' WHERE id = $1`, patients[0])
 	s.export()
 	s.exec(`DELETE FROM patients.outbox WHERE patient_id = $1 AND version = 1`, patients[0])
-	if got := s.found(exporter.RerunOptions{Batches: span(1, 3), Correct: true}); got != "1 lacks events; 2 same; 3 same" {
+	if got := s.found(rerun.Options{Batches: span(1, 3), Correct: true}); got != "1 lacks events; 2 same; 3 same" {
 		t.Errorf("re-run: %s", got)
 	}
 	s.mend(`sex = 'male'`, patients[1])
-	s.refuses(fault.Poison, "no longer has all of its events", exporter.RerunOptions{Batches: span(1, 1), Correct: true})
+	s.refuses(fault.Poison, "no longer has all of its events", rerun.Options{Batches: span(1, 1), Correct: true})
 	s.mend(`sex = NULL`, patients[1])
 	s.lose(s.part(1))
-	s.refuses(fault.Poison, "no longer has all of its events", exporter.RerunOptions{Batches: span(1, 1), Correct: true})
+	s.refuses(fault.Poison, "no longer has all of its events", rerun.Options{Batches: span(1, 1), Correct: true})
 	if _, err := s.exporter().Repair(t.Context(), 1, 1); fault.ClassOf(err) != fault.Poison {
 		t.Errorf("repaired: %v", err)
 	}
@@ -335,8 +335,8 @@ func TestALostPartThatDoesNotComeOutAgainIsCorrected(t *testing.T) {
 	patients := s.batches(1)
 	s.mend(`sex = 'male'`, patients[0])
 	s.lose(s.part(1))
-	s.refuses(fault.Poison, "does not come out again", exporter.RerunOptions{Batches: span(1, 1)})
-	if got := s.found(exporter.RerunOptions{Batches: span(1, 1), Correct: true}); got != "1 same events; batch 2 corrects 1..1 in revision 1 with 2" {
+	s.refuses(fault.Poison, "can't be written again", rerun.Options{Batches: span(1, 1)})
+	if got := s.found(rerun.Options{Batches: span(1, 1), Correct: true}); got != "1 same events; batch 2 corrects 1..1 in revision 1 with 2" {
 		t.Errorf("re-run: %s", got)
 	}
 }
@@ -355,14 +355,14 @@ func TestAnErasedPatientIsNotStatedAgain(t *testing.T) {
 	s.mend(`sex = 'male'`, patients[1])
 	s.exec(`SELECT patients.erase_patient($1)`, patients[0])
 	s.export()
-	if got := s.found(exporter.RerunOptions{Batches: span(1, 2), Correct: true}); got != "1 differs; 2 same; batch 3 corrects 1..1 in revision 1 with 1" {
+	if got := s.found(rerun.Options{Batches: span(1, 2), Correct: true}); got != "1 differs; 2 same; batch 3 corrects 1..1 in revision 1 with 1" {
 		t.Errorf("re-run: %s", got)
 	}
 	if got := s.revisions(patients[0]); got != "1: registered 1.0, 2: erased 2.0" {
 		t.Errorf("the erased patient: %s", got)
 	}
 	s.exec(`SELECT patients.erase_patient($1)`, patients[1])
-	summary, err := s.rerun(exporter.RerunOptions{Batches: span(1, 1)})
+	summary, err := s.rerun(rerun.Options{Batches: span(1, 1)})
 	if err != nil || told(summary) != "1 corrected by 3; 3 same events" || summary.Batches[1].Erased != 1 {
 		t.Errorf("a correction whose patient was erased: %s %v", told(summary), err)
 	}
@@ -376,14 +376,14 @@ func TestAnEarlierGenerationIsNotCorrected(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.mend(`sex = 'male'`, patients[0])
-	s.refuses(fault.Poison, "generation 1, and the snapshot that opened generation 2", exporter.RerunOptions{Batches: span(1, 1), Correct: true})
+	s.refuses(fault.Poison, "generation 1, and the snapshot that opened generation 2", rerun.Options{Batches: span(1, 1), Correct: true})
 	s.exec(`UPDATE exporter.plan SET system_identifier = 1 WHERE batch < 3`)
 	s.mend(`sex = NULL`, patients[0])
-	if got := s.found(exporter.RerunOptions{Batches: span(1, 3)}); got != "1 unknown; 2 unknown; 3 same" {
+	if got := s.found(rerun.Options{Batches: span(1, 3)}); got != "1 unknown; 2 unknown; 3 same" {
 		t.Errorf("batches of another database: %s", got)
 	}
 	s.lose(s.part(1))
-	s.refuses(fault.Poison, "cluster 1", exporter.RerunOptions{Batches: span(1, 3)})
+	s.refuses(fault.Poison, "cluster 1", rerun.Options{Batches: span(1, 3)})
 }
 
 // A correction that a crash left planned is published by whoever comes next, once.
@@ -395,16 +395,16 @@ func TestAnUnfinishedCorrectionIsFinished(t *testing.T) {
 		s.mend(`sex = 'male'`, patients[0])
 		place := s.config.Store
 		s.config.Store = unpublishing{place}
-		if _, err := s.rerun(exporter.RerunOptions{Batches: span(1, 1), Correct: true}); !errors.Is(err, errNoPublishing) {
+		if _, err := s.rerun(rerun.Options{Batches: span(1, 1), Correct: true}); !errors.Is(err, errNoPublishing) {
 			t.Fatal(err)
 		}
 		s.config.Store = place
 		if next == "export" {
 			s.export()
-		} else if got := s.found(exporter.RerunOptions{Batches: span(1, 1), Correct: true}); got != "1 corrected by 2" {
+		} else if got := s.found(rerun.Options{Batches: span(1, 1), Correct: true}); got != "1 corrected by 2" {
 			t.Errorf("re-run: %s", got)
 		}
-		if got := s.found(exporter.RerunOptions{Batches: span(1, 1), Correct: true}); got != "1 corrected by 2; 2 same" {
+		if got := s.found(rerun.Options{Batches: span(1, 1), Correct: true}); got != "1 corrected by 2; 2 same" {
 			t.Errorf("after an %s: %s", next, got)
 		}
 	}
@@ -425,15 +425,15 @@ func TestARerunWaitsForAnExport(t *testing.T) {
 	if _, err := other.Exec(t.Context(), `SELECT pg_advisory_lock($1)`, int64(0x77617962696c6c)); err != nil {
 		t.Fatal(err)
 	}
-	options := exporter.RerunOptions{Batches: span(1, 1), Wait: 50 * time.Millisecond}
-	s.refuses(fault.Transient, "another exporter is at work", options)
+	options := rerun.Options{Batches: span(1, 1), Wait: 50 * time.Millisecond}
+	s.refuses(fault.Transient, "another exporter is running", options)
 	options.DryRun = true
 	if got := s.found(options); got != "1 same, 1 repaired" {
 		t.Errorf("a dry run beside an export: %s", got)
 	}
 	done := make(chan error, 1)
 	go func() {
-		_, err := s.rerun(exporter.RerunOptions{Batches: span(1, 1)})
+		_, err := s.rerun(rerun.Options{Batches: span(1, 1)})
 		done <- err
 	}()
 	for waiting := false; !waiting; {

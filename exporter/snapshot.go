@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"waybill/exporter/plan"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -19,14 +20,14 @@ func (s *session) snapshotIfChanged(ctx context.Context) error {
 	if err := s.catchUp(ctx); err != nil {
 		return err
 	}
-	if stands, err := s.standing(ctx); err != nil || stands {
+	if holds, err := s.stillHolds(ctx); err != nil || holds {
 		return err
 	}
 	return s.publishSnapshot(ctx)
 }
 
 func (s *session) publishSnapshot(ctx context.Context) error {
-	last, err := s.lastPlan(ctx)
+	last, err := s.db.Last(ctx)
 	if err != nil {
 		return err
 	}
@@ -34,47 +35,47 @@ func (s *session) publishSnapshot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.finish(ctx, next); err != nil {
+	if err := s.Publish(ctx, next); err != nil {
 		return err
 	}
-	m, err := schemas.ParseManifest(next.manifest)
+	m, err := next.Manifest()
 	if err != nil {
-		return fault.New(fault.Poison, "read", "stored manifest of "+batchName(next.batch), err, "")
+		return err
 	}
 	return s.readBack(ctx, m)
 }
 
-// standing reports whether the newest snapshot still holds: no event has gone out since, and it is
-// whole, and so is the log behind it. A damaged one is no reason to do without another.
-func (s *session) standing(ctx context.Context) (bool, error) {
-	last, err := s.lastPlan(ctx)
-	if err != nil || last.snapshot == nil {
+// stillHolds reports whether the newest snapshot still holds: no event has gone out since, and it is
+// whole, and so is the log behind it.
+func (s *session) stillHolds(ctx context.Context) (bool, error) {
+	last, err := s.db.Last(ctx)
+	if err != nil || last.Snapshot == nil {
 		return false, err
 	}
 	var unchanged bool
-	err = s.conn.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM exporter.plan WHERE batch > $1 AND (events > 0 OR generation > $2))
-		AND EXISTS (SELECT FROM exporter.plan WHERE batch = $1)`, *last.snapshot, last.generation).Scan(&unchanged)
+	err = s.db.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM exporter.plan WHERE batch > $1 AND (events > 0 OR generation > $2))
+		AND EXISTS (SELECT FROM exporter.plan WHERE batch = $1)`, *last.Snapshot, last.Generation).Scan(&unchanged)
 	if err != nil || !unchanged {
 		return false, fault.Database("read", "exporter.plan", err)
 	}
 	var snapshot *schemas.Manifest
-	for entry, err := range s.reader.Entries(ctx, *last.snapshot, last.batch) {
+	for entry, err := range s.reader.Entries(ctx, *last.Snapshot, last.Batch) {
 		if err != nil {
-			return false, whole(err)
+			return false, unlessDamaged(err)
 		}
 		if snapshot == nil {
 			snapshot = entry.Manifest
 		}
 	}
 	if err := s.readBack(ctx, snapshot); err != nil {
-		return false, whole(err)
+		return false, unlessDamaged(err)
 	}
-	s.summary.Standing = last.snapshot
+	s.summary.Standing = last.Snapshot
 	return true, nil
 }
 
-// whole returns the errors that leave open whether what was read is whole.
-func whole(err error) error {
+// unlessDamaged drops the errors that say that what was read is damaged.
+func unlessDamaged(err error) error {
 	switch fault.ClassOf(err) {
 	case fault.Poison, fault.NotYet:
 		return nil
@@ -87,7 +88,7 @@ func whole(err error) error {
 func (s *session) readBack(ctx context.Context, m *schemas.Manifest) error {
 	for _, part := range m.Parts {
 		if err := s.reader.Fetch(ctx, part, io.Discard); err != nil {
-			return fault.New(fault.ClassOf(err), "read back", batchName(m.Batch), err, fault.HintOf(err))
+			return fault.New(fault.ClassOf(err), "read back", plan.Name(m.Batch), err, fault.HintOf(err))
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/exporter/plan"
 	"waybill/internal/fault"
 	"waybill/internal/lastrun"
 	"waybill/internal/migrate"
@@ -37,10 +38,10 @@ func ReadStatus(ctx context.Context, databaseURL string) (Status, error) {
 		return s, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	cursor := "1:1:"
+	cursor := plan.BeforeAll
 	err = conn.QueryRow(ctx, `
-		SELECT p.batch, p.manifest_sha256, p.generation, p.window_to, p.cursor_after::text, (SELECT batch FROM exporter.plan WHERE published_at IS NULL)
-		FROM exporter.plan p WHERE p.published_at IS NOT NULL ORDER BY p.batch DESC LIMIT 1`).
+		SELECT p.Batch, p.manifest_sha256, p.Generation, p.window_to, p.cursor_after::text, (SELECT batch FROM exporter.plan WHERE published_at IS NULL)
+		FROM exporter.plan p WHERE p.published_at IS NOT NULL ORDER BY p.Batch DESC LIMIT 1`).
 		Scan(&s.Batch, &s.Hash, &s.Generation, &s.WindowTo, &cursor, &s.Planned)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return s, fault.Database("read", "exporter.plan", err)
@@ -48,12 +49,12 @@ func ReadStatus(ctx context.Context, databaseURL string) (Status, error) {
 	if s.Runs, err = lastrun.Read(ctx, conn, lastRuns); err != nil {
 		return s, err
 	}
-	var now string
+	var now plan.Cursor
 	err = conn.QueryRow(ctx, `SELECT pg_current_snapshot()::text, clock_timestamp(), (SELECT coalesce(max(batch), 0) FROM exporter.floor)`).Scan(&now, &s.Now, &s.Floor)
 	if err != nil {
 		return s, fault.Database("read", "cursor", err)
 	}
-	err = conn.QueryRow(ctx, `SELECT count(*), min(recorded_at) FROM patients.outbox WHERE `+between(cursor, now)).Scan(&s.Waiting, &s.Oldest)
+	err = conn.QueryRow(ctx, `SELECT count(*), min(recorded_at) FROM patients.outbox WHERE `+plan.Between(cursor, now)).Scan(&s.Waiting, &s.Oldest)
 	return s, fault.Database("count", "outbox", err)
 }
 
@@ -90,7 +91,7 @@ func Consumers(ctx context.Context, databaseURL string, batches map[string]int64
 	}
 	rows, err := conn.Query(ctx, `
 		SELECT c.instance, c.batch, coalesce(p.manifest_sha256, ''), c.seen_at
-		FROM exporter.consumer c LEFT JOIN exporter.plan p ON p.batch = c.batch AND p.published_at IS NOT NULL ORDER BY 1`)
+		FROM exporter.consumer c LEFT JOIN exporter.plan p ON p.Batch = c.batch AND p.published_at IS NOT NULL ORDER BY 1`)
 	if err != nil {
 		return nil, fault.Database("read", "consumers", err)
 	}

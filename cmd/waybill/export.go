@@ -104,7 +104,7 @@ func (env *environment) printExport(s exporter.Summary, failed bool) error {
 	case failed && len(s.Batches) == 0:
 		return nil // the error says all
 	case s.Running:
-		fmt.Fprintln(env.out, "another exporter is at work; nothing done")
+		fmt.Fprintln(env.out, "another exporter is running; nothing done")
 	case s.Standing != nil:
 		fmt.Fprintf(env.out, "nothing has changed since snapshot %d, and it is whole\n", *s.Standing)
 	case len(s.Batches) == 0:

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"waybill/exporter"
+	"waybill/exporter/rerun"
 	"waybill/lab/logtest"
 )
 
@@ -27,7 +27,7 @@ var mistakes = map[string]string{
 
 // olderRelease is the real program as it was with those mistakes.
 var olderRelease = sync.OnceValue(func() string {
-	source, err := filepath.Abs("../../exporter/batch.go")
+	source, err := filepath.Abs("../../exporter/plan/content.go")
 	if err != nil {
 		panic(err)
 	}
@@ -41,7 +41,7 @@ var olderRelease = sync.OnceValue(func() string {
 		}
 		text = bytes.Replace(text, []byte(right), []byte(wrong), 1)
 	}
-	replaced, overlay := filepath.Join(binaries(), "batch.go"), filepath.Join(binaries(), "overlay.json")
+	replaced, overlay := filepath.Join(binaries(), "content.go"), filepath.Join(binaries(), "overlay.json")
 	table, err := json.Marshal(map[string]map[string]string{"Replace": {source: replaced}})
 	if err != nil {
 		panic(err)
@@ -112,7 +112,7 @@ func TestWhatAnOlderReleaseExportedWronglyIsCorrected(t *testing.T) {
 	}
 	s.says(r.stdout, "planned from ", ": batches 0..2\n", "dry run: nothing was changed", "as published  same\n", "as published  differs: 9 altered\n",
 		"as published  differs: 1 altered, 1 left out\n", "in none", "family_name 6\n", "family_name 3\n")
-	s.says(r.stderr, "2 batches stay as they should not be", "--correct")
+	s.says(r.stderr, "2 batches could not be repaired", "--correct")
 	s.says(s.do("rerun", "export", "--batch", "0..2", "--dry-run", "--correct"), "CORRECTION  OF ", "to come     batches 1..2  1         11\n")
 	s.fails(3, []string{"--correct"}, "rerun", "export", "--batch", "0..2", "--reason", "an audit")
 	s.fails(2, []string{"no reason given"}, "rerun", "export", "--batch", "0..2", "--correct")
@@ -156,7 +156,7 @@ func TestACorrectionMakesUpForABatchThatIsPassed(t *testing.T) {
 	s.older("export")
 	s.damagePart(2)
 	s.fails(3, []string{"damaged"}, "import", "morgue")
-	s.fails(3, []string{"does not come out again", "rerun export --batch 2"}, "repair", "2")
+	s.fails(3, []string{"can't be written again", "rerun export --batch 2"}, "repair", "2")
 	s.fails(3, []string{"no later snapshot or correction"}, "import", "morgue", "--pass", "2", "--reason", "x")
 	s.says(s.do("rerun", "export", "--batch", "1..2", "--correct", "--reason", "damaged"), "1 lost", "batches 1..2  1         11\n")
 	s.do("import", "morgue", "--pass", "2", "--reason", "damaged; batch 3 corrects it")
@@ -176,11 +176,11 @@ func TestARerunOfAnExportAfterPruning(t *testing.T) {
 	s := newSite(t).twoDays()
 	s.do("export", "--snapshot")
 	s.do("prune", "--keep", "0", "--outbox-only")
-	var summary exporter.RerunSummary
+	var summary rerun.Summary
 	if err := json.Unmarshal([]byte(s.do("--json", "rerun", "export", "--batch", "1..3", "--correct", "--reason", "an audit")), &summary); err != nil {
 		t.Fatal(err)
 	}
-	if got := summary.Batches; len(got) != 3 || got[0].Outbox != exporter.Lacks || got[2].Outbox != exporter.Same || len(summary.Corrections) != 0 {
+	if got := summary.Batches; len(got) != 3 || got[0].Outbox != rerun.Lacks || got[2].Outbox != rerun.Same || len(summary.Corrections) != 0 {
 		t.Errorf("found %+v", got)
 	}
 	s.damagePart(1)

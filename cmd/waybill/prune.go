@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"waybill/exporter"
+	"waybill/exporter/prune"
 	"waybill/importer"
 	"waybill/internal/fault"
 	"waybill/internal/setting"
@@ -56,7 +56,7 @@ func (c *pruneCommand) exporting(ctx context.Context, env *environment, party *c
 	if err != nil {
 		return err
 	}
-	summary, err := e.Prune(ctx, exporter.PruneOptions{Keep: keep, DryRun: c.DryRun, OutboxOnly: c.OutboxOnly, LeaveBehind: c.LeaveBehind})
+	summary, err := e.Prune(ctx, prune.Options{Keep: keep, DryRun: c.DryRun, OutboxOnly: c.OutboxOnly, LeaveBehind: c.LeaveBehind})
 	env.idle = summary.Running
 	if err != nil {
 		return err
@@ -81,13 +81,13 @@ func (c *config) retention(flag string) (time.Duration, error) {
 	return time.Duration(c.Retention), nil
 }
 
-func (env *environment) printPrune(s exporter.PruneSummary) error {
+func (env *environment) printPrune(s prune.Summary) error {
 	if env.json {
 		return env.printJSON(s)
 	}
 	switch {
 	case s.Running:
-		fmt.Fprintln(env.out, "another prune is at work; nothing done")
+		fmt.Fprintln(env.out, "another prune is running; nothing done")
 		return nil
 	case s.Floor == 0:
 		fmt.Fprintln(env.out, "nothing is old enough")
@@ -114,7 +114,7 @@ func (env *environment) printConsumerPrune(s importer.PruneSummary) error {
 		return env.printJSON(s)
 	}
 	if s.Running {
-		fmt.Fprintf(env.out, "another importer of %s is at work; nothing done\n", s.Consumer)
+		fmt.Fprintf(env.out, "another importer of %s is running; nothing done\n", s.Consumer)
 		return nil
 	}
 	if s.DryRun {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"waybill/exporter"
+	"waybill/exporter/rerun"
 )
 
 type rerunExportCommand struct {
@@ -53,13 +53,13 @@ func (c *rerunExportCommand) run(ctx context.Context, env *environment, person s
 	if err != nil {
 		return err
 	}
-	summary, err := e.Rerun(ctx, exporter.RerunOptions{
+	summary, err := e.Rerun(ctx, rerun.Options{
 		Batches: batches, DryRun: c.DryRun, Correct: c.Correct, Reason: c.Reason, Person: person, Wait: c.Wait,
 	})
 	return errors.Join(env.printRerunExport(summary, party.zone), err)
 }
 
-func (env *environment) printRerunExport(s exporter.RerunSummary, zone *time.Location) error {
+func (env *environment) printRerunExport(s rerun.Summary, zone *time.Location) error {
 	if env.json {
 		return env.printJSON(s)
 	}
@@ -97,7 +97,7 @@ func number(batch int64) string {
 }
 
 // files says how a batch's files are on the store.
-func files(c *exporter.Checked, dryRun bool) string {
+func files(c *rerun.Checked, dryRun bool) string {
 	lost := int64(len(c.Lost))
 	switch {
 	case lost == 0:
@@ -112,7 +112,7 @@ func files(c *exporter.Checked, dryRun bool) string {
 }
 
 // outbox says how the outbox compares with a batch.
-func outbox(c *exporter.Checked) string {
+func outbox(c *rerun.Checked) string {
 	var altered, missing, lacking int64
 	for _, d := range c.Differences {
 		altered, missing, lacking = altered+d.Altered, missing+d.Missing, lacking+d.Lacking
@@ -129,9 +129,9 @@ func outbox(c *exporter.Checked) string {
 	switch {
 	case c.CorrectedBy != nil:
 		return fmt.Sprintf("corrected by batch %d", *c.CorrectedBy)
-	case c.Outbox == exporter.SameEvents && c.Erased > 0:
+	case c.Outbox == rerun.SameEvents && c.Erased > 0:
 		return fmt.Sprintf("same, but for %s of patients erased since", plural(c.Erased, "event", "events"))
-	case c.Outbox == exporter.SameEvents:
+	case c.Outbox == rerun.SameEvents:
 		return "same events, in other bytes"
 	case len(terms) > 0:
 		return c.Outbox + ": " + strings.Join(terms, ", ")

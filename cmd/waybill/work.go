@@ -11,6 +11,7 @@ import (
 
 	"waybill/exchange"
 	"waybill/exporter"
+	"waybill/exporter/prune"
 	"waybill/importer"
 	"waybill/internal/fault"
 	"waybill/jobs"
@@ -110,7 +111,7 @@ func runPrune(ctx context.Context, env *environment, party *config, _ jobs.Task)
 	if err != nil {
 		return jobs.Result{}, err
 	}
-	s, err := e.Prune(ctx, exporter.PruneOptions{Keep: keep})
+	s, err := e.Prune(ctx, prune.Options{Keep: keep})
 	text := fmt.Sprintf("the log begins at batch %d; %s, %s, %s deleted", s.Floor,
 		plural(s.Batches, "batch", "batches"), plural(s.Parts, "part", "parts"), plural(s.Outbox, "outbox row", "outbox rows"))
 	return jobs.Result{Busy: s.Running, Idle: s.Floor == 0, Text: text}, err

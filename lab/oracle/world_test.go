@@ -20,6 +20,7 @@ import (
 	"waybill/exchange/dir"
 	"waybill/exporter"
 	"waybill/exporter/patients"
+	"waybill/exporter/rerun"
 	"waybill/importer"
 	"waybill/importer/appointments"
 	"waybill/importer/morgue"
@@ -309,7 +310,7 @@ func (w *world) correct(event int, family string) {
 	last := w.log.Batches[len(w.log.Batches)-1]
 	first := slices.IndexFunc(w.log.Batches, func(b Batch) bool { return b.Generation == last.Generation })
 	w.log.Correct(w.registry)
-	if _, err := w.exporter().Rerun(w.ctx, exporter.RerunOptions{Batches: span(first, last.Number), Correct: true, Reason: "a test"}); err != nil {
+	if _, err := w.exporter().Rerun(w.ctx, rerun.Options{Batches: span(first, last.Number), Correct: true, Reason: "a test"}); err != nil {
 		w.Fatal(err)
 	}
 	w.agreeOnTheLog()

@@ -1,22 +1,19 @@
-package exporter
+package rerun
 
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
-	"waybill/internal/connect"
+	"waybill/exporter/plan"
 	"waybill/internal/fault"
 	"waybill/schemas"
-	"waybill/schemas/part"
 )
 
-// Difference counts the events of one type in one part, against the outbox.
+// Difference compares the events of one type in one part with the outbox.
 type Difference struct {
 	Part    string           `json:"part,omitempty"` // "": in none
 	Event   string           `json:"event"`
@@ -29,62 +26,35 @@ type Difference struct {
 	Pruned  int64            `json:"-"`                 // of these, those that the outbox does not even have blanked
 }
 
-// compare holds the rows of parts against those that the plan selects from the outbox now, by patient
+// compare compares the rows of parts with those that the plan selects from the outbox now, by patient
 // and version. It does so in PostgreSQL, which has room for a batch of any size.
-func (s *session) compare(ctx context.Context, p *plan, parts []schemas.Part) (found []Difference, err error) {
-	err = pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, s.publishedTable()+" ON COMMIT DROP"); err != nil {
+func (l *Log) compare(ctx context.Context, p *plan.Plan, parts []schemas.Part) (found []Difference, err error) {
+	err = pgx.BeginFunc(ctx, l.DB, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, l.PublishedTable()+" ON COMMIT DROP"); err != nil {
 			return err
 		}
 		for i, part := range parts {
-			if err := s.loadPart(ctx, tx, i, part); err != nil {
+			if err := l.Load(ctx, tx, i, part); err != nil {
 				return err
 			}
 		}
 		if _, err := tx.Exec(ctx, `ANALYZE published`); err != nil {
 			return err
 		}
-		found, err = s.differences(ctx, tx, p, parts)
+		found, err = l.differences(ctx, tx, p, parts)
 		return err
 	})
-	return found, fault.Database("compare", batchName(p.batch), err)
+	return found, fault.Database("compare", p.Name(), err)
 }
 
-func (s *session) publishedTable() string {
-	definitions := []string{"part integer"}
-	for _, c := range s.contract.Columns {
-		definitions = append(definitions, c.Name+" "+c.SQLType())
-	}
-	return "CREATE TEMP TABLE published (" + strings.Join(definitions, ", ") + ")"
+// contentColumns are the columns of an event's content: all but those that name it.
+func (l *Log) contentColumns() []string {
+	return slices.DeleteFunc(l.Contract.ColumnNames(), func(c string) bool { return c == "patient_id" || c == "version" })
 }
 
-// loadPart copies a part's rows into the table. The part's number is its column's default.
-func (s *session) loadPart(ctx context.Context, tx pgx.Tx, number int, p schemas.Part) error {
-	if _, err := tx.Exec(ctx, fmt.Sprintf(`ALTER TABLE published ALTER part SET DEFAULT %d`, number)); err != nil {
-		return err
-	}
-	file, err := os.Create(filepath.Join(s.spool.Dir, "published"))
-	if err != nil {
-		return fault.New(fault.Transient, "spool", p.Name, err, "")
-	}
-	defer os.Remove(file.Name())
-	defer file.Close()
-	if err := s.reader.Fetch(ctx, p, file); err != nil {
-		return err
-	}
-	stream := part.NewStream(s.contract, part.Options{}, part.File{ReaderAt: file, Size: p.Bytes, Meta: p})
-	defer stream.Close()
-	return connect.CopyFrom(ctx, tx.Conn(), stream, "COPY published ("+strings.Join(s.contract.ColumnNames(), ", ")+") FROM STDIN (FORMAT binary)")
-}
-
-// compared are the columns of an event's content: all but those that name it.
-func (s *session) compared() []string {
-	return slices.DeleteFunc(s.contract.ColumnNames(), func(c string) bool { return c == "patient_id" || c == "version" })
-}
-
-func (s *session) differences(ctx context.Context, tx pgx.Tx, p *plan, parts []schemas.Part) ([]Difference, error) {
-	columns := s.compared()
-	rows, err := tx.Query(ctx, differencesQuery(s.query(p), columns))
+func (l *Log) differences(ctx context.Context, tx pgx.Tx, p *plan.Plan, parts []schemas.Part) ([]Difference, error) {
+	columns := l.contentColumns()
+	rows, err := tx.Query(ctx, differencesQuery(p.Query(l.Contract), columns))
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +81,8 @@ func (s *session) differences(ctx context.Context, tx pgx.Tx, p *plan, parts []s
 	return found, err
 }
 
-// differencesQuery counts by part and event type. What differs for patients who were erased is
-// told apart: it is no difference that anybody should mend.
+// differencesQuery counts by part and event type. Differences of patients who were erased are counted
+// separately: nobody should repair those.
 func differencesQuery(recorded string, columns []string) string {
 	list := func(table string) string { return table + "." + strings.Join(columns, ", "+table+".") }
 	byColumn := make([]string, len(columns))

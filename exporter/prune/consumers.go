@@ -1,0 +1,74 @@
+package prune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"waybill/exporter/plan"
+	"waybill/internal/fault"
+)
+
+// checkConsumers looks for consumers that would miss a batch, as their receipts say, or said when they were last
+// seen. Receipts are information: an operator may prune all the same, by saying so.
+func (p *prune) checkConsumers(ctx context.Context) error {
+	if p.options.OutboxOnly {
+		return nil
+	}
+	receipts, err := p.Reader.Receipts(ctx)
+	if err != nil {
+		return err
+	}
+	says, err := p.readConsumers(ctx)
+	if err != nil {
+		return err
+	}
+	gone := maps.Clone(says)
+	for _, r := range receipts {
+		says[r.Instance] = r.Batch
+		delete(gone, r.Instance)
+	}
+	var behind, list []string
+	for _, instance := range slices.Sorted(maps.Keys(says)) {
+		batch := says[instance]
+		if batch+1 >= p.floor.Manifest.Batch {
+			continue
+		}
+		p.summary.Behind = append(p.summary.Behind, instance)
+		if batch+1 < p.begins || slices.Contains(p.options.LeaveBehind, instance) { // it was, or is to be, left behind
+			continue
+		}
+		behind = append(behind, instance)
+		text := fmt.Sprintf("%s has applied up to %d", instance, batch)
+		if _, ok := gone[instance]; ok {
+			text = fmt.Sprintf("%s had left receipts up to %d and has none now (`waybill status --forget %[1]s` if it is out of service)", instance, batch)
+		}
+		list = append(list, text)
+	}
+	if len(behind) == 0 || p.options.DryRun {
+		return nil
+	}
+	return fault.New(fault.Held, "prune", "log below "+plan.Name(p.floor.Manifest.Batch), errors.New(strings.Join(list, ", ")),
+		"let them import first; or leave them behind, to begin again at the snapshot: --leave-behind "+strings.Join(behind, " --leave-behind "))
+}
+
+// readConsumers returns the newest batches of all consumers whose receipts `status` has ever seen.
+func (p *prune) readConsumers(ctx context.Context) (map[string]int64, error) {
+	rows, err := p.DB.Query(ctx, `SELECT instance, batch FROM exporter.consumer`)
+	if err != nil {
+		return nil, fault.Database("read", "consumers", err)
+	}
+	batches := map[string]int64{}
+	var instance string
+	var batch int64
+	_, err = pgx.ForEachRow(rows, []any{&instance, &batch}, func() error {
+		batches[instance] = batch
+		return nil
+	})
+	return batches, fault.Database("read", "consumers", err)
+}
