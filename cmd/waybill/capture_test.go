@@ -29,7 +29,7 @@ func TestWhatWasWrittenWithoutCapture(t *testing.T) {
 	s.exec("patients", `SELECT patients.arm()`)
 	missed := []string{"not as their last events say", "waybill capture --repair"}
 	s.fails(3, missed, "export")
-	s.fails(3, missed, "export") // again: it goes on when it is repaired
+	s.fails(3, missed, "export") // again: it continues once capture is repaired
 	s.finds([]string{
 		"source changed - " + s.inOrder(1, 3), "source unseen - " + patient(9).String(), "source gone - " + patient(5).String(),
 	}, "patients")

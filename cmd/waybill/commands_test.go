@@ -202,5 +202,5 @@ func TestInitWritesAConfigurationThatWorks(t *testing.T) {
 			t.Errorf("waybill %v: exit %d\n%s%s", command, r.code, r.stdout, r.stderr)
 		}
 	}
-	s.fails(2, []string{"there already"}, "init", "morgue")
+	s.fails(2, []string{"exists already"}, "init", "morgue")
 }

@@ -111,7 +111,7 @@ func (s *site) kill(point, command string) {
 }
 
 // awaitBackends waits until PostgreSQL has noticed that its client is gone: until then the dead
-// one counts as at work, and another run politely does nothing.
+// one counts as running, and another run does nothing.
 func (s *site) awaitBackends() {
 	s.Helper()
 	for _, conn := range s.conn {

@@ -6,7 +6,7 @@ import (
 )
 
 // A partner says that a patient lives, and then that they died: whether in one file or in two, and however
-// many batches they become, the body in custody may be another's, and the morgue is told.
+// many batches they become, the body in custody may be another's, and the morgue gets an alert.
 func TestHowAFeedIsCutDecidesNothing(t *testing.T) {
 	const want = "1 received, 2 expected; identity 1"
 	message := func(id, death string) string {

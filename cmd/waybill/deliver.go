@@ -84,7 +84,7 @@ func (c *deliverCommand) follow(ctx context.Context, env *environment, p *partne
 	}
 	summary, err := i.Run(ctx, importer.Options{Approve: c.Approve.decision(c.Reason)})
 	if summary.ReceiptOwed != nil {
-		env.log.Warn("the receipt is owed, and will be written by a later run", "reason", summary.ReceiptOwed.Error())
+		env.log.Warn("the receipt could not be written; a later run writes it", "reason", summary.ReceiptOwed.Error())
 	}
 	if fault.ClassOf(err) == fault.Held && err != nil {
 		err = fault.New(fault.Held, "queue for", p.Partner, err,

@@ -16,9 +16,9 @@ import (
 type exportCommand struct {
 	Service       string `arg:"" optional:"" default:"patients" help:"The exporting service."`
 	Snapshot      bool   `xor:"kind" help:"Append every patient's current state as well, unless the newest snapshot still holds."`
-	Always        bool   `help:"With --snapshot: also where nothing has changed since the last one."`
-	NewGeneration bool   `xor:"kind" help:"Go on after this database was rolled back, restored or replaced: begin a generation with a snapshot."`
-	Without       string `placeholder:"A..B" help:"With --new-generation: do without what these batches of the lost past tell, which can't be read any more."`
+	Always        bool   `help:"With --snapshot: also if nothing has changed since the last one."`
+	NewGeneration bool   `xor:"kind" help:"Continue after this database was rolled back, restored or replaced: begin a generation with a snapshot."`
+	Without       string `placeholder:"A..B" help:"With --new-generation: continue without these batches of the lost past, which can no longer be read."`
 }
 
 func (c *exportCommand) Run(ctx context.Context, env *environment) error {

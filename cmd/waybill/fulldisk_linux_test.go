@@ -20,7 +20,7 @@ rm "$EXCHANGE/filler"
 `
 
 // A disk that fills up stops an export with a reason that passes and a hint; once there is room, it
-// goes on, and nothing torn is in the way.
+// continues, and no torn file is in the way.
 func TestProofFullDisk(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -10,8 +10,7 @@ import (
 	"waybill/internal/fault"
 )
 
-// FuzzConfig: whatever a file says, it is either a configuration within all bounds, or a mistake of
-// whoever wrote it.
+// FuzzConfig: any file is either a configuration within all bounds, or a usage error.
 func FuzzConfig(f *testing.F) {
 	for _, text := range []string{exportTemplate, importTemplate} {
 		f.Add([]byte(strings.NewReplacer("{{.Service}}", "morgue", "{{.Consumer}}", "morgue", "{{.Variable}}", "X").Replace(text)))

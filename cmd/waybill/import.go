@@ -15,13 +15,13 @@ import (
 )
 
 type importCommand struct {
-	Consumer     string `arg:"" help:"The importing service: morgue, appointments, or one of the site's own."`
+	Consumer     string `arg:"" help:"The importing service: morgue, appointments, or a custom one."`
 	DryRun       bool   `help:"Show what one run would do, and do nothing."`
-	Approve      *seen  `xor:"decision" placeholder:"N" help:"Let held batch N be applied."`
-	Pass         *seen  `xor:"decision" placeholder:"N" help:"Leave poison batch N behind, if a later snapshot or correction covers it."`
-	FromSnapshot *seen  `xor:"decision" placeholder:"N" help:"Go on from snapshot N, if the next batch was pruned or is gone for good."`
-	Resync       *seen  `xor:"decision" placeholder:"N" help:"Make this service's states equal to snapshot N, whatever was loaded, as after somebody else wrote the log."`
-	Brake        string `placeholder:"N" help:"With --resync: a brake for it, in place of the configured one: a number, or off."`
+	Approve      *seen  `xor:"decision" placeholder:"N" help:"Approve held batch N, which the next run then applies."`
+	Pass         *seen  `xor:"decision" placeholder:"N" help:"Skip poison batch N, if a later snapshot or correction covers it."`
+	FromSnapshot *seen  `xor:"decision" placeholder:"N" help:"Continue from snapshot N, if the next batch was pruned or is lost for good."`
+	Resync       *seen  `xor:"decision" placeholder:"N" help:"Make this service's states equal to snapshot N, for example after somebody else wrote to the log."`
+	Brake        string `placeholder:"N" help:"With --resync: a brake instead of the configured one: a number, or off."`
 	Reason       string `placeholder:"TEXT" help:"Why; kept with the decision. Needed with --approve, --pass, --from-snapshot and --resync."`
 }
 
@@ -120,7 +120,7 @@ func person() string {
 // receiptOwed tells of a receipt that could not be written.
 func (env *environment) receiptOwed(s importer.Summary) {
 	if s.ReceiptOwed != nil {
-		env.log.Warn("the receipt is owed, and will be written by a later run", "reason", s.ReceiptOwed.Error())
+		env.log.Warn("the receipt could not be written; a later run writes it", "reason", s.ReceiptOwed.Error())
 	}
 }
 
@@ -133,11 +133,11 @@ func (env *environment) printImport(s importer.Summary, failed bool) error {
 	case failed && len(s.Batches) == 0:
 		return nil // the error says all
 	case s.Running:
-		fmt.Fprintf(env.out, "another importer of %s is at work; nothing done\n", s.Consumer)
+		fmt.Fprintf(env.out, "another import of %s is running; nothing done\n", s.Consumer)
 	case len(s.Batches) == 0:
 		fmt.Fprintln(env.out, "nothing loaded")
 	case s.DryRun:
-		fmt.Fprintln(env.out, "dry run: this would happen, and has not")
+		fmt.Fprintln(env.out, "dry run: nothing was changed")
 	case s.Observed:
 		fmt.Fprintln(env.out, "mode observe: effects were recorded and not applied")
 	}

@@ -21,7 +21,7 @@ var (
 )
 
 type initCommand struct {
-	Service string `arg:"" help:"patients, morgue, appointments, or the folder of a consumer of your own, like ./statistics."`
+	Service string `arg:"" help:"patients, morgue, appointments, or the folder of a custom consumer, such as ./statistics."`
 }
 
 func (c *initCommand) Run(env *environment) error {
@@ -32,7 +32,7 @@ func (c *initCommand) Run(env *environment) error {
 	path := service + ".yaml"
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fault.New(fault.Usage, "write", path, errors.New("it is there already"), "edit it, or move it away first")
+		return fault.New(fault.Usage, "write", path, errors.New("it exists already"), "edit it, or move it away first")
 	}
 	if err != nil {
 		return fault.New(fault.Usage, "write", path, err, "")

@@ -178,7 +178,7 @@ func (env *environment) printTrial(s inbox.Summary) error {
 		fmt.Fprintf(env.out, "an intake of %s is at work; nothing tried\n", s.Partner)
 		return nil
 	}
-	fmt.Fprintln(env.out, "dry run: this would happen, and has not")
+	fmt.Fprintln(env.out, "dry run: nothing was changed")
 	for _, f := range s.Files {
 		t := env.table("LINE", "CONTROL ID", "OUTCOME", "PATIENT", "EVENTS", "BECAUSE")
 		for _, r := range f.Records {

@@ -14,10 +14,10 @@ import (
 type jobsCommand struct {
 	List    jobsListCommand    `cmd:"" default:"withargs" help:"Show the jobs: schedule, next run, how the last one ended."`
 	History jobsHistoryCommand `cmd:"" help:"List the newest runs, and what people decided."`
-	Run     jobsRunCommand     `cmd:"" help:"Have a job run now."`
-	Pause   jobsPauseCommand   `cmd:"" help:"Keep a job from running, on every machine."`
-	Resume  jobsResumeCommand  `cmd:"" help:"End a pause."`
-	Cancel  jobsCancelCommand  `cmd:"" help:"Break off what a job has at work, and drop what waits. Its schedule goes on."`
+	Run     jobsRunCommand     `cmd:"" help:"Run a job now."`
+	Pause   jobsPauseCommand   `cmd:"" help:"Pause a job on every machine."`
+	Resume  jobsResumeCommand  `cmd:"" help:"Resume a paused job."`
+	Cancel  jobsCancelCommand  `cmd:"" help:"Cancel a job's running and queued runs. Its schedule continues."`
 }
 
 // desk opens the desk of one service.
@@ -110,7 +110,7 @@ func (env *environment) printJobs(services []serviceJobs) error {
 			row.print(t, s)
 		}
 		if s.Leader == "" {
-			idle += fmt.Sprintf("no machine ticks for %s: is `waybill run %s` at work?\n", s.Service, s.Service)
+			idle += fmt.Sprintf("no scheduler is running for %s (start `waybill run %s`, or ignore this if you use cron)\n", s.Service, s.Service)
 		}
 	}
 	if err := t.print(); err != nil {
@@ -352,7 +352,7 @@ func (c *jobsRunCommand) Run(ctx context.Context, env *environment) error {
 
 type jobsPauseCommand struct {
 	jobFlags
-	Reason string `required:"" placeholder:"TEXT" help:"Why; shown to whoever asks, and kept in the history."`
+	Reason string `required:"" placeholder:"TEXT" help:"Why; shown in the list of jobs, and kept in the history."`
 }
 
 func (c *jobsPauseCommand) Run(ctx context.Context, env *environment) error {
@@ -360,7 +360,7 @@ func (c *jobsPauseCommand) Run(ctx context.Context, env *environment) error {
 		if err := desk.Pause(ctx, c.Job, jobs.Order{Person: person(), Reason: c.Reason}); err != nil {
 			return err
 		}
-		return env.answer(map[string]any{"job": c.Job, "paused": true}, "%s is paused; what is at work goes on to its end", c.Job)
+		return env.answer(map[string]any{"job": c.Job, "paused": true}, "%s is paused; its running runs continue to their end", c.Job)
 	})
 }
 
@@ -374,7 +374,7 @@ func (c *jobsResumeCommand) Run(ctx context.Context, env *environment) error {
 		if err := desk.Resume(ctx, c.Job, jobs.Order{Person: person(), Reason: c.Reason}); err != nil {
 			return err
 		}
-		return env.answer(map[string]any{"job": c.Job, "paused": false}, "%s goes on with its schedule", c.Job)
+		return env.answer(map[string]any{"job": c.Job, "paused": false}, "%s resumes its schedule", c.Job)
 	})
 }
 
@@ -388,7 +388,7 @@ func (c *jobsCancelCommand) Run(ctx context.Context, env *environment) error {
 		if err := desk.Cancel(ctx, c.Job, jobs.Order{Person: person(), Reason: c.Reason}); err != nil {
 			return err
 		}
-		return env.answer(map[string]any{"job": c.Job, "cancelled": true}, "%s is being broken off; its schedule goes on", c.Job)
+		return env.answer(map[string]any{"job": c.Job, "cancelled": true}, "%s is being cancelled; its schedule continues", c.Job)
 	})
 }
 

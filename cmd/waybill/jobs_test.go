@@ -80,7 +80,7 @@ func TestPeopleSeeToJobs(t *testing.T) {
 	r := &running{site: newSite(t), machines: map[string][]*machine{}}
 	r.fails(2, []string{"waybill migrate"}, "jobs") // no tables yet
 	r.do("migrate")
-	r.says(r.do("jobs"), "no machine ticks for morgue: is `waybill run morgue` at work?")
+	r.says(r.do("jobs"), "no scheduler is running for morgue (start `waybill run morgue`, or ignore this if you use cron)")
 	r.firstDay()
 	r.start("patients")
 	r.start("morgue")
@@ -98,7 +98,7 @@ func TestPeopleSeeToJobs(t *testing.T) {
 	if row := r.shown("patients", "export"); row.PausedWhy != "the store moves" || row.Next != nil || row.Last.Outcome != jobs.Done {
 		t.Errorf("%+v", row)
 	}
-	r.says(r.do("jobs", "resume", "export"), "goes on")
+	r.says(r.do("jobs", "resume", "export"), "resumes its schedule")
 	if row := r.shown("patients", "export"); row.PausedAt != nil || row.Next == nil || row.Schedule != "*/5 * * * *" {
 		t.Errorf("%+v", row)
 	}

@@ -17,13 +17,13 @@ import (
 type noting struct {
 	party *config // nil: it is not noted
 	work  string
-	// wellOnly leaves failures out: of what a person has decided, and is told of on the spot.
+	// wellOnly leaves failures out: a person who gives a decision sees on the spot that it failed.
 	wellOnly bool
 	intake   bool // into the register of partners' files
 }
 
 // note keeps how the run ended in the party's own database. That this fails changes nothing that was
-// done: `status` then finds the database out of reach itself. A run that was told to stop, or that left
+// done: `status` then finds the database out of reach itself. A run that was stopped, or that left
 // the work to another, says nothing about the party.
 func (env *environment) note(ctx context.Context, busy bool, err error) {
 	n := env.noting

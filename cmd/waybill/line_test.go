@@ -127,15 +127,15 @@ func (l *line) mustRun(run lineRun) {
 	}
 }
 
-// disturbances are what happens before a call of the store, and how the line is mended.
-func (l *line) disturbances() map[string]struct{ strike, mend func() } {
+// disturbances are what happens before a call of the store, and how the line is repaired.
+func (l *line) disturbances() map[string]struct{ strike, repair func() } {
 	cut := func(f proxy.Fault, after int64) func() { return func() { l.proxy.Strike(f, after, false) } }
 	restart := func() {
 		if err := l.host.Start(l.Context()); err != nil {
 			l.Fatal(err)
 		}
 	}
-	return map[string]struct{ strike, mend func() }{
+	return map[string]struct{ strike, repair func() }{
 		"cut at its begin":  {cut(proxy.Cut, 0), l.proxy.Heal},
 		"cut in its middle": {cut(proxy.Cut, 300), l.proxy.Heal},
 		"stalled":           {cut(proxy.Stall, 300), l.proxy.Heal},
@@ -145,7 +145,7 @@ func (l *line) disturbances() map[string]struct{ strike, mend func() } {
 }
 
 // The line is cut, stalls or crawls, or the server is killed, at each call that an export and an
-// import make; the run afterwards goes on, and nothing is lost, doubled or taken for whole.
+// import make; the next run continues, and nothing is lost, doubled or mistaken for whole.
 func TestProofABadLineChangesNothing(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"s3", "ftp", "sftp"} {
@@ -157,7 +157,7 @@ func TestProofABadLineChangesNothing(t *testing.T) {
 			l.mustRun(l.load)
 			for name, d := range l.disturbances() {
 				for what, run := range map[string]lineRun{"export": l.export, "import": l.load} {
-					l.disturbEachCall(name, what, run, d.strike, d.mend)
+					l.disturbEachCall(name, what, run, d.strike, d.repair)
 				}
 			}
 			l.verify()
@@ -165,7 +165,7 @@ func TestProofABadLineChangesNothing(t *testing.T) {
 	}
 }
 
-func (l *line) disturbEachCall(name, what string, run lineRun, strike, mend func()) {
+func (l *line) disturbEachCall(name, what string, run lineRun, strike, repair func()) {
 	l.Helper()
 	for at, calls := 1, 1; at <= calls; at++ {
 		l.day()
@@ -177,7 +177,7 @@ func (l *line) disturbEachCall(name, what string, run lineRun, strike, mend func
 		if err != nil && fault.ClassOf(err) != fault.Transient {
 			l.Errorf("%s at call %d of an %s: %v (%v)", name, at, what, err, fault.ClassOf(err))
 		}
-		mend()
+		repair()
 		l.mustRun(l.export)
 		l.mustRun(l.load)
 	}

@@ -34,8 +34,8 @@ const (
 
 type commands struct {
 	Config []string   `short:"c" placeholder:"PATH" env:"WAYBILL_CONFIG" help:"A configuration file, or the folder that holds one per service (default: this folder)." default:"."`
-	JSON   bool       `help:"Print JSON in place of tables."`
-	Log    string     `enum:"error,warn,info,debug" default:"warn" help:"Log what is at least this important, to standard error (${enum})."`
+	JSON   bool       `help:"Print JSON instead of tables."`
+	Log    string     `enum:"error,warn,info,debug" default:"warn" help:"Log level, to standard error (${enum})."`
 	Watch  watchFlags `embed:""`
 
 	Init       initCommand       `cmd:"" help:"Write a commented configuration file for a service."`
@@ -45,19 +45,19 @@ type commands struct {
 	Export     exportCommand     `cmd:"" help:"Publish everything from the last batch to now."`
 	Import     importCommand     `cmd:"" help:"Load everything from the checkpoint to now."`
 	Run        runCommand        `cmd:"" help:"Run a service's jobs on their schedules, on this machine among others."`
-	Jobs       jobsCommand       `cmd:"" help:"See the jobs that run; have one run, pause or cancel it."`
+	Jobs       jobsCommand       `cmd:"" help:"Show the jobs; run, pause, resume or cancel one."`
 	Deliver    deliverCommand    `cmd:"" help:"Write what is new in the log into a partner's files."`
 	Intake     intakeCommand     `cmd:"" help:"Take in the files that a partner has left."`
 	Quarantine quarantineCommand `cmd:"" help:"See and decide what was set aside of partners' files."`
 	Partner    partnerCommand    `cmd:"" help:"See the partners, and hold their files here against their folders."`
 	Rerun      rerunCommand      `cmd:"" help:"Load batches again."`
-	Repair     repairCommand     `cmd:"" help:"Put the lost or damaged files of a published batch on the store again."`
-	Prune      pruneCommand      `cmd:"" help:"Delete what is old: log, outbox and plans below the newest snapshot; a consumer's records."`
-	Status     statusCommand     `cmd:"" help:"Show how far everybody is."`
+	Repair     repairCommand     `cmd:"" help:"Write a published batch's lost or damaged files to the store again."`
+	Prune      pruneCommand      `cmd:"" help:"Delete old data: log, outbox and plans below the newest snapshot; a consumer's records."`
+	Status     statusCommand     `cmd:"" help:"Show each service's position and state."`
 	Batches    batchesCommand    `cmd:"" help:"List the newest batches of the log."`
 	Verify     verifyCommand     `cmd:"" help:"Read log and parts again: chain, hashes, counts."`
-	Doctor     doctorCommand     `cmd:"" help:"Try everything that the store and the databases will be asked for."`
-	Reconcile  reconcileCommand  `cmd:"" help:"Compare what the source recorded, the log holds and the consumers made of it."`
+	Doctor     doctorCommand     `cmd:"" help:"Check everything that a service needs of its store and its database."`
+	Reconcile  reconcileCommand  `cmd:"" help:"Compare the source, the log and the consumers."`
 	Trace      traceCommand      `cmd:"" help:"Follow one patient from the outbox to the consumers' effects."`
 	Version    versionCommand    `cmd:"" help:"Print the release."`
 }
@@ -124,11 +124,11 @@ type environment struct {
 	metrics  *observe.Metrics
 
 	service string       // the one that the command is for; "" for several, or none
-	idle    bool         // another run was at work
+	idle    bool         // another run was running
 	noting  noting       // where its outcome is kept
 	policy  guard.Policy // how patient stores are; the zero value is the default
 	opened  []io.Closer
-	loaded  func(importer.BatchSummary) // if set, is told of each batch that was loaded
+	loaded  func(importer.BatchSummary) // if set, is called for each batch that was loaded
 }
 
 // close says goodbye to the stores. That this fails changes nothing that was done.

@@ -96,7 +96,7 @@ func (s *site) outcome() []string {
 }
 
 // What an older release exported wrongly is found, corrected in the log without rewriting it, and
-// mended at the consumers, effects included, as if it had never been wrong.
+// corrected at the consumers, effects included, as if it had never been wrong.
 func TestWhatAnOlderReleaseExportedWronglyIsCorrected(t *testing.T) {
 	t.Parallel()
 	s, right := newSite(t), newSite(t).twoDays()
@@ -145,7 +145,7 @@ func TestWhatAnOlderReleaseExportedWronglyIsCorrected(t *testing.T) {
 	}
 }
 
-// A consumer that had not got to a batch that can't be mended leaves it behind for its correction.
+// A consumer that had not got to a batch that can't be repaired skips it for its correction.
 func TestACorrectionMakesUpForABatchThatIsPassed(t *testing.T) {
 	t.Parallel()
 	s, right := newSite(t), newSite(t).twoDays()
@@ -166,7 +166,7 @@ func TestACorrectionMakesUpForABatchThatIsPassed(t *testing.T) {
 		t.Errorf("otherwise than if it had never been wrong:\n%s", diff)
 	}
 	if events, err := logtest.Events(t.Context(), s.place.Open(s)); err == nil {
-		t.Errorf("the damaged batch was mended after all: %d events", len(events))
+		t.Errorf("the damaged batch was corrected after all: %d events", len(events))
 	}
 }
 

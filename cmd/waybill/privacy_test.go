@@ -315,7 +315,7 @@ func (w *witness) private() []string {
 	w.Helper()
 	forms := map[string]bool{}
 	for _, value := range append(w.facts(), unusualName, unusualDate) {
-		// A year, a country or a number of few digits tells of nobody and occurs by accident.
+		// A year, a country or a number of few digits identifies nobody and occurs by accident.
 		if digits := strings.Trim(value, "0123456789") == ""; len(value) > 2 && (!digits || len(value) >= 8) {
 			for _, form := range []string{value, strings.Trim(strconv.QuoteToASCII(value), `"`), url.QueryEscape(value), url.PathEscape(value)} {
 				forms[form] = true

@@ -14,11 +14,11 @@ import (
 )
 
 type pruneCommand struct {
-	Service     string   `arg:"" optional:"" default:"patients" help:"The service whose records grow old."`
-	Keep        string   `placeholder:"DURATION" help:"How far back to keep (default: the setting retention): 30d; or 0 for no longer than must be."`
-	DryRun      bool     `help:"Show what would be deleted, and delete nothing."`
-	OutboxOnly  bool     `help:"At the producer: prune the outbox and leave the store as it is, with no floor."`
-	LeaveBehind []string `placeholder:"INSTANCE" help:"At the producer: go on although this consumer, like morgue@east, has not applied what goes."`
+	Service     string   `arg:"" optional:"" default:"patients" help:"The service whose old records are deleted."`
+	Keep        string   `placeholder:"DURATION" help:"How long to keep records (default: the setting retention): 30d; or 0 for no longer than necessary."`
+	DryRun      bool     `help:"Show what would be deleted, without deleting it."`
+	OutboxOnly  bool     `help:"At the producer: prune the outbox only; leave the store as it is."`
+	LeaveBehind []string `placeholder:"INSTANCE" help:"At the producer: prune although this consumer, such as morgue@east, has not applied what is deleted."`
 }
 
 func (c *pruneCommand) Run(ctx context.Context, env *environment) error {
@@ -93,15 +93,15 @@ func (env *environment) printPrune(s prune.Summary) error {
 		fmt.Fprintln(env.out, "nothing is old enough")
 		return nil
 	case s.DryRun:
-		fmt.Fprintf(env.out, "dry run: this would be deleted, and has not been; snapshot %d makes up for it\n", s.Snapshot)
+		fmt.Fprintf(env.out, "dry run: nothing was deleted; snapshot %d covers this\n", s.Snapshot)
 	default:
-		fmt.Fprintf(env.out, "the log begins at batch %d; snapshot %d makes up for what is below\n", s.Floor, s.Snapshot)
+		fmt.Fprintf(env.out, "the log begins at batch %d; snapshot %d covers the batches before it\n", s.Floor, s.Snapshot)
 	}
 	t := env.table("BELOW", "BATCHES", "PARTS", "SIZE", "RECEIPTS", "OUTBOX ROWS", "PLANS")
 	t.row(s.Floor, count(s.Batches), count(s.Parts), size(s.Bytes), count(s.Receipts), count(s.Outbox), count(s.Plans))
 	err := t.print()
 	if len(s.Behind) > 0 {
-		fmt.Fprintf(env.out, "below it, as their receipts say: %s\n", strings.Join(s.Behind, ", "))
+		fmt.Fprintf(env.out, "not that far, by their receipts: %s\n", strings.Join(s.Behind, ", "))
 	}
 	if s.Note != "" {
 		fmt.Fprintln(env.out, s.Note)
@@ -118,7 +118,7 @@ func (env *environment) printConsumerPrune(s importer.PruneSummary) error {
 		return nil
 	}
 	if s.DryRun {
-		fmt.Fprintln(env.out, "dry run: this would be deleted, and has not been")
+		fmt.Fprintln(env.out, "dry run: nothing was deleted")
 	}
 	t := env.table("CONSUMER", "LEDGER", "EFFECT LOG", "QUARANTINE")
 	t.row(s.Consumer, count(s.Ledger), count(s.Effects), count(s.Quarantine))

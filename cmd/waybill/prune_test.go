@@ -88,7 +88,7 @@ func TestRetentionMayBeConfigured(t *testing.T) {
 }
 
 // Kill -9 between the steps of a prune; run again; the log, the outbox and the plans are those of an
-// undisturbed one. In between, whoever reads understands.
+// undisturbed one. Readers understand every state in between.
 func TestProofAPruneKilledAnywhereIsFinishedByTheNext(t *testing.T) {
 	t.Parallel()
 	year := func(t *testing.T) *site {

@@ -28,7 +28,7 @@ type receipt struct {
 
 // readReceipts returns every instance's newest receipt, and what is known of those who have none any
 // more. One is silent when the batch behind it has been on the store for longer than patience: an
-// importer that runs has applied it by then, or somebody has been told why not.
+// importer that runs has applied it by then, or somebody has been notified why not.
 func readReceipts(ctx context.Context, reader *exchange.Reader, logEnd int64, now time.Time, patience time.Duration, url string) ([]receipt, error) {
 	found, err := reader.Receipts(ctx)
 	if err != nil {

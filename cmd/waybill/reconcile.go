@@ -22,13 +22,13 @@ type reconcileCommand struct {
 	Since   string   `xor:"since" placeholder:"WHEN" help:"Batches whose windows end after this: yesterday, today, a date, an RFC 3339 time, or 36h or 7d for that long ago."`
 	Until   string   `xor:"until" placeholder:"WHEN" help:"Batches whose windows begin before this."`
 	Batch   string   `xor:"since,until" placeholder:"A..B" help:"These batches (default: the whole log)."`
-	Side    string   `enum:"all,source,consumers" default:"all" help:"source: the outbox alone, without reading the store; consumers: them and the store alone (${enum})."`
-	Out     string   `placeholder:"FILE" help:"Write this side's half to a file, for the other side to compare with."`
-	Against string   `placeholder:"FILE" help:"Compare with the half that the other side wrote."`
+	Side    string   `enum:"all,source,consumers" default:"all" help:"source: compare the outbox only, without reading the store; consumers: compare them with the store only (${enum})."`
+	Out     string   `placeholder:"FILE" help:"Write this side's half to a file, for the other side to compare with its own."`
+	Against string   `placeholder:"FILE" help:"Compare with the file that the other side wrote."`
 	IDs     bool     `name:"ids" help:"List every row in --out by patient id and hash, so that differences can be named exactly."`
 }
 
-// reconciliation is one command at work.
+// reconciliation is one run of the command.
 type reconciliation struct {
 	*reconcileCommand
 	since, until time.Time
@@ -73,7 +73,7 @@ func (c *reconcileCommand) Run(ctx context.Context, env *environment) error {
 	return verdict(report)
 }
 
-// choose takes the parties and the time that were asked for. Whoever is named twice takes part once.
+// choose takes the parties and the time that were asked for. A party that is named twice takes part once.
 func (r *reconciliation) choose(env *environment) (err error) {
 	names := slices.Compact(slices.Sorted(slices.Values(r.Service)))
 	if len(names) == 0 {
@@ -116,7 +116,7 @@ func (r *reconciliation) exchangeHalves() (err error) {
 	return err
 }
 
-// open reads the consumers first and fixes the last batch after: whatever they have applied by then
+// open reads the consumers first and fixes the last batch after: everything they have applied by then
 // was published before, and the source knows of it.
 func (r *reconciliation) open(ctx context.Context, env *environment) error {
 	if r.Side != "source" {

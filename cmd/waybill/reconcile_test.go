@@ -160,10 +160,10 @@ func TestStatesThatWereAlteredAreNamed(t *testing.T) {
 	})
 	s.finds([]string{"appointments missing 2 " + patient(3).String()}, "appointments")
 
-	// As docs/reconcile.md says to mend it.
+	// The repair that docs/reconcile.md describes.
 	s.exec("morgue", `DELETE FROM morgue.patient WHERE patient_id IN ($1, $2)`, patient(2), patient(4))
-	s.do("rerun", "import", "morgue", "--batch", "1", "--reason", "mended")
-	s.do("rerun", "import", "appointments", "--batch", "2", "--reason", "mended")
+	s.do("rerun", "import", "morgue", "--batch", "1", "--reason", "repaired")
+	s.do("rerun", "import", "appointments", "--batch", "2", "--reason", "repaired")
 	s.reconciled(0)
 }
 
@@ -307,7 +307,7 @@ func TestHalvesAreHandedOver(t *testing.T) {
 		t.Errorf("compared %+v", r.Consumers)
 	}
 	if left, err := filepath.Glob(filepath.Join(s.dir, ".*")); err != nil || len(left) > 0 {
-		t.Errorf("left beside the halves: %v %v", left, err)
+		t.Errorf("left next to the halves: %v %v", left, err)
 	}
 	s.exec("patients", `UPDATE patients.outbox SET given_name = 'Other' WHERE patient_id = $1 AND event = 'died'`, patient(0))
 	s.exec("patients", `UPDATE patients.patient SET given_name = 'Other' WHERE id = $1`, patient(0)) // as the event has it
@@ -368,7 +368,7 @@ func TestWhoIsNamedTwiceTakesPartOnce(t *testing.T) {
 	}
 }
 
-// An export and an import that go on meanwhile are no difference.
+// An export and an import that run meanwhile are no difference.
 func TestProofReconcilingWhileEverybodyWorks(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -10,7 +10,7 @@ import (
 	"waybill/lab/servers/hosttest"
 )
 
-// onFolder is an exchange in a directory, whatever kind of store is tested: for what only files have.
+// onFolder is an exchange in a directory, also when the tests run on another store: for what only files have.
 func onFolder(t testing.TB) hosttest.Exchange {
 	dir := t.TempDir()
 	return hosttest.Exchange{Exchange: servers.Exchange{URL: "file://" + dir, Path: dir}, Kind: "directory"}
@@ -99,7 +99,7 @@ func TestDoctorPrintsNoPassword(t *testing.T) {
 	}
 }
 
-// Whoever does at 3 a.m. what is advised must not write the log into another folder.
+// An operator who follows the advice at 3 a.m. must not write the log into another folder.
 func TestAWrongStoreIsAskedAboutFirst(t *testing.T) {
 	t.Parallel()
 	s := newSiteAt(t, onFolder(t))

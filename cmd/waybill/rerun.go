@@ -14,7 +14,7 @@ import (
 
 type rerunCommand struct {
 	Import rerunImportCommand `cmd:"" help:"Load a consumer's batches again; what is not newer changes nothing."`
-	Export rerunExportCommand `cmd:"" help:"Hold published batches against the outbox: put back what is lost, and correct what differs if told to."`
+	Export rerunExportCommand `cmd:"" help:"Compare published batches with the outbox: put back lost files, and correct differing events with --correct."`
 }
 
 // selection names batches, by number or by time.
@@ -100,7 +100,7 @@ type rerunImportCommand struct {
 	Reapply bool          `help:"Reconcile the effects of all these batches' patients, as after apply.sql was fixed. What people have touched stays."`
 	Brake   string        `placeholder:"N" help:"A brake for this re-run, in place of the configured one: a number, or off."`
 	Reason  string        `placeholder:"TEXT" help:"Why; kept in the ledger. Needed but for a dry run."`
-	Wait    time.Duration `default:"5m" help:"How long to wait for another importer to be through (${default})."`
+	Wait    time.Duration `default:"5m" help:"How long to wait for another import to finish (${default})."`
 	enqueueFlag
 }
 
@@ -162,7 +162,7 @@ func (env *environment) printRerunImport(s importer.Summary, zone *time.Location
 	case failed && len(s.Batches) == 0:
 		return nil // the error says all
 	case s.DryRun:
-		fmt.Fprintln(env.out, "dry run: this would happen, and has not")
+		fmt.Fprintln(env.out, "dry run: nothing was changed")
 	case s.Observed:
 		fmt.Fprintln(env.out, "mode observe: effects were recorded and not applied")
 	}

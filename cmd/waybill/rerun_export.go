@@ -16,7 +16,7 @@ type rerunExportCommand struct {
 	DryRun  bool          `help:"Only say what is found."`
 	Correct bool          `help:"Append a batch that states again, in a higher revision, what the outbox has otherwise than was published."`
 	Reason  string        `placeholder:"TEXT" help:"Why; kept with the decision. Needed except for a dry run."`
-	Wait    time.Duration `default:"5m" help:"How long to wait for another exporter to be through (${default})."`
+	Wait    time.Duration `default:"5m" help:"How long to wait for another export to finish (${default})."`
 	enqueueFlag
 }
 

@@ -14,7 +14,7 @@ func TestARerunOfAWindowSaysWhichBatchesItChose(t *testing.T) {
 	s := newSite(t).twoDays()
 	s.configure("morgue", "zone: Europe/Vienna\nimport: {instance: east}")
 	s.says(s.do("rerun", "import", "morgue", "--window", "today", "--dry-run"),
-		"planned from ", "CET", ": batches 0..2\n", "dry run: this would happen, and has not", "INSERTED  CHANGED  UNCHANGED", "0         0        3", "0         0        2")
+		"planned from ", "CET", ": batches 0..2\n", "dry run: nothing was changed", "INSERTED  CHANGED  UNCHANGED", "0         0        3", "0         0        2")
 	s.says(s.do("rerun", "import", "morgue", "--window", "2020-01-01/P100Y", "--by", "recorded", "--reason", "an audit"), "recorded from 2019-12-31 23:00:00Z", ": batches 1..2\n")
 	day := s.one("morgue", `SELECT to_char(window_to AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM morgue.ledger WHERE batch = 1 AND rerun = 0`)
 	s.says(s.do("rerun", "import", "morgue", "--window", day+"/PT1H", "--reason", "an audit"), ": batch 2\n")

@@ -12,7 +12,7 @@ import (
 )
 
 // The run-book for a log that somebody else wrote, with a real producer: forged deaths, retractions and
-// erasures are undone, what the source says holds, and the log goes on.
+// erasures are undone, what the source says holds, and the log continues.
 func TestTheWayBackFromAForgedLog(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -280,7 +280,7 @@ func (s *site) oddities() {
 	}
 }
 
-// moreOddities change what was told before: values go, deaths are corrected, taken back and told
+// moreOddities change what was reported before: values go, deaths are corrected, retracted and reported
 // again, the dead are merged with the living and what is retired is changed.
 func (s *site) moreOddities(day int) {
 	s.Helper()

@@ -16,8 +16,8 @@ import (
 
 type runCommand struct {
 	Service    string        `arg:"" help:"The service whose jobs run."`
-	StopWithin time.Duration `default:"30s" help:"How long runs may go on after SIGTERM; then they are handed back."`
-	Lease      time.Duration `default:"30s" help:"A machine that is silent for longer is given up, and its run taken over."`
+	StopWithin time.Duration `default:"30s" help:"How long runs may continue after SIGTERM; then they are handed back."`
+	Lease      time.Duration `default:"30s" help:"How long a machine may be silent before another takes over its runs."`
 }
 
 func (c *runCommand) Run(ctx context.Context, env *environment) error {

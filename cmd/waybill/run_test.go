@@ -140,7 +140,7 @@ func (r *running) replace(service string, pid int) {
 }
 
 // liveOn has people be admitted, die and come back to life, until ctx ends; and somebody types
-// exports and imports beside it all. Databases may be gone meanwhile.
+// exports and imports meanwhile. Databases may be gone meanwhile.
 func (r *running) liveOn(ctx context.Context) (wait func() (admitted int)) {
 	var group sync.WaitGroup
 	admitted := 0
@@ -156,7 +156,7 @@ func (r *running) liveOn(ctx context.Context) (wait func() (admitted int)) {
 			for _, arguments := range [][]string{{"export"}, {"import", "morgue"}, {"import", "appointments"}} {
 				// A folder that is taken away under a run looks like lost files (3); the next run finds it whole.
 				if result := r.run(nil, arguments...); result.code == 6 || result.code < 0 {
-					r.Errorf("waybill %v beside it: exit %d\n%s", arguments, result.code, result.stderr)
+					r.Errorf("waybill %v meanwhile: exit %d\n%s", arguments, result.code, result.stderr)
 				}
 			}
 		}
@@ -216,7 +216,7 @@ func (r *running) agreed() {
 	}
 }
 
-// unstuck checks that nothing is left at work or waiting but what is young.
+// unstuck checks that no run is left running or waiting but young ones.
 func (r *running) unstuck() {
 	r.Helper()
 	for service := range jobOf {
@@ -326,7 +326,7 @@ func (r *running) restart() {
 }
 
 // A machine is frozen in the middle of an export, which holds the exporter's lock. Another ends what
-// it holds, and goes on; the frozen one wakes up and harms nothing.
+// it holds, and continues; the frozen one wakes up and harms nothing.
 func TestProofAFrozenExportIsTakenOver(t *testing.T) {
 	t.Parallel()
 	r := newRunning(t, 0)

@@ -27,8 +27,8 @@ type standstill struct {
 	idle        bool // nothing runs meanwhile but status
 }
 
-// A side that stands still tells somebody, with the shipped crontab's lines and the shipped unit, whatever
-// the fault is; and when it is repaired nobody is told any more.
+// A side that stands still is reported, with the shipped crontab's lines and the shipped unit, for every
+// fault; and once it is repaired the reports end.
 func TestProofEveryStandstillIsReported(t *testing.T) {
 	t.Parallel()
 	s := &watched{site: newSiteAt(t, onFolder(t))}
@@ -168,7 +168,7 @@ func (s *watched) unit(party string) int {
 	return code
 }
 
-// lines are what the crontab has each machine run, beside status.
+// lines are what the crontab has each machine run, in addition to status.
 var lines = map[string][]string{"patients": {"export", "patients"}, "morgue": {"import", "morgue"}, "appointments": {"import", "appointments"}}
 
 // hear returns all that cron mails of the party's lines. What takes time is waited for.
@@ -202,7 +202,7 @@ func (s *watched) explained(party string) {
 	}
 }
 
-// works has every side do its work, of which nobody is told.
+// works has every side do its work, and nothing is reported.
 func (s *watched) works() {
 	s.Helper()
 	for _, party := range []string{"patients", "morgue", "appointments", "patients"} {

@@ -21,7 +21,7 @@ import (
 
 type statusCommand struct {
 	Service string   `arg:"" optional:"" help:"One service, or one partner (default: all that are configured)."`
-	Forget  []string `placeholder:"INSTANCE" help:"At the producer: this consumer, like morgue@east, is out of service; don't miss its receipts."`
+	Forget  []string `placeholder:"INSTANCE" help:"At the producer: this consumer, such as morgue@east, is out of service; do not wait for its receipts."`
 }
 
 // serviceStatus is one row of the answer.

@@ -95,7 +95,7 @@ func (c *verifyCommand) bounds(ctx context.Context, reader *exchange.Reader) (fr
 	return from, to, nil
 }
 
-// read goes through the batches, whatever is wrong with one. The error is of what keeps it from looking.
+// read checks every batch, also behind a damaged one. The error is a failure to read the store at all.
 func (a *verifyAnswer) read(ctx context.Context, reader *exchange.Reader, spool string) error {
 	wrong, err := reader.FalseFloors(ctx)
 	if err != nil {

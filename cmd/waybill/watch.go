@@ -19,10 +19,10 @@ import (
 // watchFlags say who watches a command; docs/observability.md explains what there is to see.
 type watchFlags struct {
 	Metrics     string `placeholder:"HOST:PORT" env:"WAYBILL_METRICS" help:"Serve /metrics and /healthz there while the command runs; :PORT for this machine alone."`
-	MetricsFile string `placeholder:"PATH" env:"WAYBILL_METRICS_FILE" help:"Leave metrics in this textfile (*.prom) for node_exporter at the end."`
+	MetricsFile string `placeholder:"PATH" env:"WAYBILL_METRICS_FILE" help:"Write metrics to this textfile (*.prom) for node_exporter at the end."`
 }
 
-// execute runs a command under the eyes of whoever watches it, and returns its exit code.
+// execute runs a command with its metrics, traces and log, and returns its exit code.
 func (env *environment) execute(ctx context.Context, command *kong.Context, flags watchFlags) int {
 	name, started := commandName(command), time.Now()
 	env.metrics = observe.New(name, release(), time.Now)
@@ -66,7 +66,7 @@ func (env *environment) watched(ctx context.Context, command *kong.Context, flag
 	return command.Run(env)
 }
 
-// leaveMetrics writes the textfile. The run is over: that it can't be written is told and changes
+// leaveMetrics writes the textfile. The run is over: a failure to write it is logged and changes
 // nothing else.
 func (env *environment) leaveMetrics(path string) {
 	if path == "" || observe.CheckFile(path) != nil {

@@ -69,7 +69,7 @@ func anyChild(parents, spans []*trace.Span) bool {
 	return false
 }
 
-// A run that resumes a batch whose manifest is stored publishes it as it is, and goes on with the
+// A run that resumes a batch whose manifest is stored publishes it as it is, and continues with the
 // trace that is in it.
 func TestATraceGoesOnAfterACrash(t *testing.T) {
 	t.Parallel()
@@ -87,7 +87,7 @@ func TestATraceGoesOnAfterACrash(t *testing.T) {
 		t.Fatalf("resumed %v, imported %v: not one trace", resumed, imported)
 	}
 	if !bytes.Equal(resumed[0].ParentSpanId, imported[0].ParentSpanId) {
-		t.Error("both should go on from the span of the run that was killed")
+		t.Error("both should continue the span of the run that was killed")
 	}
 }
 

@@ -64,7 +64,7 @@ func rows(out io.Reader) ([]Row, error) {
 	}
 }
 
-// Fetch installs DuckDB for this user from the npm registry unless it is there already.
+// Fetch installs DuckDB for this user from the npm registry unless it exists already.
 func Fetch(ctx context.Context) error {
 	dir, err := folder()
 	if err != nil {

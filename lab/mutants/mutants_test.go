@@ -10,7 +10,7 @@ import (
 
 const root = "../.."
 
-// Whoever changes code that a mutant is planted in learns of it here and not in the long run.
+// A change to code in which a mutant is planted fails here, and not in the long run.
 func TestEveryMutantCanBePlanted(t *testing.T) {
 	mutants, err := load(files)
 	if err != nil {

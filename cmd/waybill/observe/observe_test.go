@@ -274,7 +274,7 @@ func get(t *testing.T, url string) string {
 }
 
 // A collector that refuses, hangs or talks nonsense costs a run neither its result nor its time,
-// and is told of once.
+// and is reported once.
 func TestACollectorInTroubleIsNoTroubleOfTheRuns(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)

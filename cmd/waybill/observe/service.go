@@ -44,7 +44,7 @@ func newServiceMetrics(f factory) serviceMetrics {
 		pendingSince:   f.gauge("waybill_service_pending_since_timestamp_seconds", "Since when the importer has seen that; absent when nothing is pending.", "service"),
 		heldEffects:    f.gauge("waybill_service_held_effects", "Effects of the batch that the brake holds, by kind.", "service", "kind"),
 		quarantined:    f.gauge("waybill_service_quarantined_rows", "Rows in quarantine.", "service"),
-		importing:      f.gauge("waybill_service_importing", "1 while an importer is at work.", "service"),
+		importing:      f.gauge("waybill_service_importing", "1 while an importer is running.", "service"),
 		receiptBatch:   f.gauge("waybill_receipt_batch", "The batch up to which a consumer's instance says it has applied the log.", "consumer"),
 		receiptApplied: f.gauge("waybill_receipt_applied_timestamp_seconds", "When it applied that batch, by its own clock.", "consumer"),
 		breaker:        f.gauge("waybill_store_breaker_state", "1 for the state of the store's circuit breaker, 0 for the others.", "service", "state"),
@@ -96,7 +96,7 @@ func (m *Metrics) position(service string, batch int64, windowTo time.Time) {
 	}
 }
 
-// maxReceipts bounds the label `consumer`: whoever may write into receipts/ makes its values.
+// maxReceipts bounds the label `consumer`: anyone who can write into receipts/ chooses its values.
 const maxReceipts = 100
 
 // Receipts notes how far consumers say they are.

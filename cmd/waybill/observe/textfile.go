@@ -37,7 +37,7 @@ func CheckFile(path string) error {
 	return fault.New(fault.Usage, "write metrics to", path, errors.New(problem), "name a file in the folder that node_exporter's --collector.textfile.directory names")
 }
 
-// WriteFile leaves the metrics in a textfile, whole or not at all. They go on from what the run
+// WriteFile leaves the metrics in a textfile, whole or not at all. They continue the counts of the run
 // before left there, see [goOn].
 func (m *Metrics) WriteFile(path string) error {
 	now, err := m.gatherers().Gather()
