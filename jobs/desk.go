@@ -3,6 +3,7 @@ package jobs
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -14,7 +15,7 @@ import (
 	"waybill/internal/fault"
 )
 
-// Desk is where people see, and see to, the jobs of one party.
+// Desk shows the jobs of one party, and lets people pause, cancel and run them.
 type Desk struct {
 	queue
 	conn *pgx.Conn
@@ -40,14 +41,14 @@ func (d *Desk) Close() {
 	_ = d.conn.Close(ctx)
 }
 
-// Order is what a person asks of a job, and why. Both are kept.
+// Order is who decides something about a job, and why. Both are kept.
 type Order struct {
 	Person string
 	Reason string
 }
 
-// Pause keeps a job from beginning, on every machine, until somebody resumes it. What waits is
-// cancelled; what is at work goes on to its end.
+// Pause keeps a job from starting, on every machine, until a person resumes it. Waiting runs are
+// cancelled; a running one continues to its end.
 func (d *Desk) Pause(ctx context.Context, job string, order Order) error {
 	return d.decide(ctx, "pause", job, order, func(tx pgx.Tx) error {
 		var by string
@@ -56,24 +57,33 @@ func (d *Desk) Pause(ctx context.Context, job string, order Order) error {
 			INSERT INTO jobs.job AS j (name, ticked_at, paused_at, paused_by, paused_why) VALUES ($1, clock_timestamp(), clock_timestamp(), $2, $3)
 			ON CONFLICT (name) DO UPDATE SET
 				paused_at = coalesce(j.paused_at, excluded.paused_at), paused_by = coalesce(j.paused_by, excluded.paused_by),
-				paused_why = coalesce(j.paused_why, excluded.paused_why), retry_at = NULL
+				paused_why = coalesce(j.paused_why, excluded.paused_why)
 			RETURNING paused_by, paused_at`, job, order.Person, order.Reason).Scan(&by, &since)
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, endWaiting, job, "paused by "+by)
+		_, err = endWaiting(ctx, tx, job, "paused by "+by)
 		return err
 	})
 }
 
-const endWaiting = `UPDATE jobs.run SET finished_at = clock_timestamp(), outcome = 'cancelled', message = $2
-	WHERE job = $1 AND started_at IS NULL AND finished_at IS NULL`
+// endWaiting ends a job's runs that no machine has claimed. It locks them first, as a machine that claims does.
+func endWaiting(ctx context.Context, tx pgx.Tx, job, why string) (ended int64, err error) {
+	if _, err := tx.Exec(ctx, `SELECT FROM jobs.river_job WHERE args->>'job' = $1 AND finalized_at IS NULL FOR UPDATE`, job); err != nil {
+		return 0, err
+	}
+	tag, err := tx.Exec(ctx, `
+		UPDATE jobs.river_job SET state = 'cancelled', finalized_at = clock_timestamp(), metadata = metadata || $2::jsonb
+		WHERE args->>'job' = $1 AND finalized_at IS NULL AND NOT EXISTS (SELECT FROM jobs.lease WHERE run = id)`,
+		job, ending{Outcome: Cancelled, Message: why})
+	return tag.RowsAffected(), err
+}
 
 // Resume ends a pause. The job's next run is the schedule's next.
 func (d *Desk) Resume(ctx context.Context, job string, order Order) error {
 	return d.decide(ctx, "resume", job, order, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
-			UPDATE jobs.job SET paused_at = NULL, paused_by = NULL, paused_why = NULL, ticked_at = clock_timestamp(), failures = 0
+			UPDATE jobs.job SET paused_at = NULL, paused_by = NULL, paused_why = NULL, ticked_at = clock_timestamp()
 			WHERE name = $1 AND paused_at IS NOT NULL`, job)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = fault.New(fault.Usage, "resume", job, errors.New("it is not paused"), "")
@@ -82,25 +92,30 @@ func (d *Desk) Resume(ctx context.Context, job string, order Order) error {
 	})
 }
 
-// Cancel ends what a job has waiting and at work; what was done stays. The schedule goes on.
+// Cancel ends a job's waiting and running runs; what they did stays. The schedule continues.
 func (d *Desk) Cancel(ctx context.Context, job string, order Order) error {
 	return d.decide(ctx, "cancel", job, order, func(tx pgx.Tx) error {
-		waiting, err := tx.Exec(ctx, endWaiting, job, "cancelled by "+order.Person)
+		waiting, err := endWaiting(ctx, tx, job, (&orderError{order.Person}).Error())
 		if err != nil {
 			return err
 		}
-		working, err := tx.Exec(ctx, `UPDATE jobs.run SET cancelled_by = $2, cancelled_why = $3
-			WHERE job = $1 AND started_at IS NOT NULL AND finished_at IS NULL`, job, order.Person, order.Reason)
-		if err == nil && waiting.RowsAffected()+working.RowsAffected() == 0 {
+		running, err := tx.Exec(ctx, `UPDATE jobs.lease SET cancelled_by = $2 WHERE job = $1`, job, order.Person)
+		if err == nil && waiting+running.RowsAffected() == 0 {
 			err = fault.New(fault.Usage, "cancel", job, errors.New("it neither runs nor waits"), "")
 		}
 		return err
 	})
 }
 
-// Enqueue asks for a run, which some machine will do soon, and returns its number. Arguments are
-// for jobs that have no schedule; a job that has one runs once at a time.
-func (d *Desk) Enqueue(ctx context.Context, job string, arguments []string, order Order) (run int64, err error) {
+// Enqueue asks for a run, which some machine will do soon, and returns its number. Arguments are for jobs
+// that have no schedule; they are kept as JSON. A run that is open with the same arguments is not doubled.
+func (d *Desk) Enqueue(ctx context.Context, job string, arguments any, order Order) (run int64, err error) {
+	r := request{Job: job, Cause: ByPerson, Person: order.Person, Reason: order.Reason}
+	if arguments != nil {
+		if r.Arguments, err = json.Marshal(arguments); err != nil {
+			return 0, fault.New(fault.Usage, "run", job, err, "")
+		}
+	}
 	err = d.decide(ctx, "run", job, order, func(tx pgx.Tx) (err error) {
 		var paused bool
 		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM jobs.job WHERE name = $1 AND paused_at IS NOT NULL)`, job).Scan(&paused); err != nil {
@@ -109,13 +124,8 @@ func (d *Desk) Enqueue(ctx context.Context, job string, arguments []string, orde
 		if paused {
 			return fault.New(fault.Usage, "run", job, errors.New("it is paused"), fmt.Sprintf("`waybill jobs resume %s` first", job))
 		}
-		ask := d.askUnlessOpen
-		if len(arguments) > 0 {
-			ask = d.ask
-		}
-		run, err = ask(ctx, tx, request{job: job, arguments: arguments, cause: byPerson, person: order.Person, reason: order.Reason})
-		if err == nil && run == 0 {
-			err = fault.New(fault.Transient, "run", job, errors.New("it runs or waits already"), "`waybill jobs` shows how far it is")
+		if run, err = d.ask(ctx, tx, r, 0); err == nil && run == 0 {
+			err = fault.New(fault.Transient, "run", job, errors.New("it runs or waits already"), "`waybill jobs` shows its progress")
 		}
 		return err
 	})

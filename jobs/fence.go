@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"waybill/internal/connect"
 	"waybill/internal/fault"
@@ -19,19 +18,22 @@ import (
 // it ends, or the lease is not renewed, another machine may take the run over, and first ends
 // every connection that was made for it.
 type fence struct {
-	run     int64
-	job     Job
-	task    Task
-	attempt int
-	lease   time.Duration
-	conn    *pgx.Conn
-	done    atomic.Int64
-	total   atomic.Int64
+	request
+	run   int64
+	job   Job
+	lease time.Duration
+	conn  *pgx.Conn
+	done  atomic.Int64
+	total atomic.Int64
 }
 
-// claim takes a run that waits, or returns nil: somebody has it, or one of the same job; or it is
-// of a job that is paused, or that this machine does not know.
-func (r *runner) claim(ctx context.Context, run int64) (*fence, error) {
+// claim takes a run. It returns nil if the run has ended, another one of its job is running, or the job is
+// paused or not known to this machine.
+func (r *runner) claim(ctx context.Context, run int64, asked request) (*fence, error) {
+	job, known := r.jobs[asked.Job]
+	if !known {
+		return nil, nil
+	}
 	url, err := r.config.DatabaseURL()
 	if err != nil {
 		return nil, err
@@ -42,45 +44,31 @@ func (r *runner) claim(ctx context.Context, run int64) (*fence, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fence{run: run, lease: r.config.Lease, conn: conn}
-	taken, err := f.take(ctx, r)
-	if err != nil || !taken {
+	f := &fence{request: asked, run: run, job: job, lease: r.config.Lease, conn: conn}
+	taken, err := conn.Exec(ctx, `
+		INSERT INTO jobs.lease (job, run, machine, pid, backend_start, role, until)
+		SELECT $2, id, $3, pid, backend_start, usename, clock_timestamp() + $4
+		FROM pg_stat_activity a, (SELECT id FROM jobs.river_job WHERE id = $1 AND finalized_at IS NULL FOR UPDATE) run
+		WHERE a.pid = pg_backend_pid() AND NOT EXISTS (SELECT FROM jobs.job WHERE name = $2 AND paused_at IS NOT NULL)
+		ON CONFLICT (job) DO NOTHING`, run, job.Name, r.machine, f.lease)
+	if err != nil || taken.RowsAffected() == 0 {
 		f.close()
 		return nil, err
 	}
 	return f, nil
 }
 
-func (f *fence) take(ctx context.Context, r *runner) (bool, error) {
-	var name string
-	err := f.conn.QueryRow(ctx, `
-		UPDATE jobs.run SET machine = $2, started_at = clock_timestamp(), until = clock_timestamp() + $3,
-			pid = a.pid, backend_start = a.backend_start, role = a.usename
-		FROM pg_stat_activity a
-		WHERE a.pid = pg_backend_pid() AND id = $1 AND started_at IS NULL AND finished_at IS NULL AND job = ANY ($4)
-			AND NOT EXISTS (SELECT FROM jobs.job j WHERE j.name = run.job AND j.paused_at IS NOT NULL)
-		RETURNING job, arguments, coalesce(person, ''), coalesce(reason, ''), attempt`, f.run, r.machine, f.lease, r.names).
-		Scan(&name, &f.task.Arguments, &f.task.Person, &f.task.Reason, &f.attempt)
-	const uniqueViolation = "23505"
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == uniqueViolation || errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
-	}
-	f.job = r.jobs[name]
-	f.task.Report = func(done, total int64) {
+// task is the run as its job sees it.
+func (f *fence) task() Task {
+	return Task{Arguments: f.Arguments, Person: f.Person, Reason: f.Reason, Report: func(done, total int64) {
 		f.done.Store(done)
 		f.total.Store(total)
-	}
-	return err == nil, err
-}
-
-// again is the request for this run's successor.
-func (f *fence) again(cause string, attempt int) request {
-	return request{job: f.job.Name, arguments: f.task.Arguments, cause: cause, attempt: attempt, person: f.task.Person, reason: f.task.Reason}
+	}}
 }
 
 // keep renews the lease until the returned function is called. The returned context ends as soon
-// as the run is another machine's, might be, or is cancelled by a person. What is opened under it
-// carries the run's number.
+// as another machine has the run or may have it, or a person cancels it. Connections that are opened
+// under it carry the run's number.
 func (f *fence) keep(ctx context.Context) (context.Context, func()) {
 	held, lose := context.WithCancelCause(connect.WithMark(ctx, f.run))
 	done := make(chan struct{})
@@ -95,15 +83,14 @@ func (f *fence) keep(ctx context.Context) (context.Context, func()) {
 	return held, func() { lose(nil); <-done }
 }
 
-// renew prolongs the lease, notes the progress, and obeys a person who cancels. It gives up while
-// the lease still lasts.
+// renew prolongs the lease, records the progress, and sees whether a person has cancelled the run. It gives up
+// while the lease still lasts.
 func (f *fence) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, f.lease/2)
 	defer cancel()
 	var person *string
 	err := f.conn.QueryRow(ctx, `
-		UPDATE jobs.run SET until = clock_timestamp() + $2, done = $3, total = $4
-		WHERE id = $1 AND finished_at IS NULL RETURNING cancelled_by`, f.run, f.lease, f.done.Load(), f.total.Load()).Scan(&person)
+		UPDATE jobs.lease SET until = clock_timestamp() + $2, done = $3, total = $4 WHERE run = $1 RETURNING cancelled_by`, f.run, f.lease, f.done.Load(), f.total.Load()).Scan(&person)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return fault.New(fault.Transient, "hold", fmt.Sprintf("run %d", f.run), errTakenOver, "")
@@ -115,7 +102,7 @@ func (f *fence) renew(ctx context.Context) error {
 	return nil
 }
 
-// orderError is a person's word.
+// orderError means that a person cancelled the run.
 type orderError struct{ person string }
 
 func (e *orderError) Error() string { return "cancelled by " + e.person }

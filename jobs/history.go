@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,60 +13,60 @@ import (
 	"waybill/internal/fault"
 )
 
-// RunOf is a run as it waits, is at work or ended.
+// RunOf is a run that waits, runs or has ended.
 type RunOf struct {
-	ID         int64      `json:"id"`
-	Job        string     `json:"job"`
-	Arguments  []string   `json:"arguments,omitempty"`
-	Cause      string     `json:"cause"` // tick, retry, person, taken over, handed back
-	Person     string     `json:"person,omitempty"`
-	Reason     string     `json:"reason,omitempty"`
-	QueuedAt   time.Time  `json:"queued_at"`
-	Machine    string     `json:"machine,omitempty"`
-	StartedAt  *time.Time `json:"started_at,omitempty"`
-	FinishedAt *time.Time `json:"finished_at,omitempty"`
-	Done       int64      `json:"done"`
-	Total      int64      `json:"total"` // 0: not known
-	Outcome    string     `json:"outcome,omitempty"`
-	Class      string     `json:"class,omitempty"`
-	Message    string     `json:"message,omitempty"`
-	Hint       string     `json:"hint,omitempty"`
+	ID         int64           `json:"id"`
+	Job        string          `json:"job"`
+	Arguments  json.RawMessage `json:"arguments,omitempty"`
+	Cause      string          `json:"cause"` // tick, retry, person, taken over, handed back
+	Person     string          `json:"person,omitempty"`
+	Reason     string          `json:"reason,omitempty"`
+	QueuedAt   time.Time       `json:"queued_at"`
+	DueAt      time.Time       `json:"due_at"` // later than that for a retry
+	Machine    string          `json:"machine,omitempty"`
+	StartedAt  *time.Time      `json:"started_at,omitempty"`
+	FinishedAt *time.Time      `json:"finished_at,omitempty"`
+	Done       int64           `json:"done"`
+	Total      int64           `json:"total"` // 0: not known
+	Outcome    string          `json:"outcome,omitempty"`
+	Class      string          `json:"class,omitempty"`
+	Message    string          `json:"message,omitempty"`
+	Hint       string          `json:"hint,omitempty"`
+	Output     json.RawMessage `json:"output,omitempty"` // what the job itself says, in a form of its own
 }
 
-// Took is how long a run that ended was at work.
+// Took is how long a run took that has ended.
 func (r RunOf) Took() time.Duration {
 	if r.StartedAt == nil || r.FinishedAt == nil {
 		return 0
 	}
-	return r.FinishedAt.Sub(*r.StartedAt)
+	return max(0, r.FinishedAt.Sub(*r.StartedAt)) // the clock may have been set back
 }
 
-const runColumns = `id, job, arguments, cause, coalesce(person, ''), coalesce(reason, ''), queued_at, coalesce(machine, ''), started_at, finished_at,
-	coalesce(done, 0), coalesce(total, 0), coalesce(outcome, ''), coalesce(class, ''), coalesce(message, ''), coalesce(hint, '')`
+const runColumns = `id, job, arguments, cause, coalesce(person, ''), coalesce(reason, ''), queued_at, due_at, coalesce(machine, ''), started_at, finished_at,
+	done, total, coalesce(outcome, ''), coalesce(class, ''), coalesce(message, ''), coalesce(hint, ''), output`
 
-// State is what is known of one job.
+// State is one job's.
 type State struct {
 	Job       string     `json:"job"`
 	TickedAt  *time.Time `json:"ticked_at,omitempty"` // the next tick counts from here
-	RetryAt   *time.Time `json:"retry_at,omitempty"`
 	PausedAt  *time.Time `json:"paused_at,omitempty"`
 	PausedBy  string     `json:"paused_by,omitempty"`
 	PausedWhy string     `json:"paused_why,omitempty"`
-	Open      []RunOf    `json:"open"`           // at work, then waiting
+	Open      []RunOf    `json:"open"`           // running, then waiting
 	Last      *RunOf     `json:"last,omitempty"` // the last that ended
-	// Covered is when the last run began that ended well: what was there by then is done.
+	// Covered is when the last run began that ended well: everything that was there by then is done.
 	Covered *time.Time `json:"covered,omitempty"`
 }
 
-// Overview is a party's jobs at one time.
+// Overview shows a party's jobs at one time.
 type Overview struct {
 	Now    time.Time `json:"now"`
 	Leader string    `json:"leader,omitempty"` // the machine that ticks; "" when none does
 	Jobs   []State   `json:"jobs"`
 }
 
-// Overview returns the jobs in the order of their names: those that machines or people have named
-// so far.
+// Overview returns the jobs by name: those that a machine runs, or that a person has asked for.
 func (d *Desk) Overview(ctx context.Context) (o Overview, err error) {
 	err = pgx.BeginTxFunc(ctx, d.conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		const leader = `SELECT clock_timestamp(), coalesce((SELECT regexp_replace(leader_id, ':[^:]*$', '') FROM jobs.river_leader WHERE expires_at > clock_timestamp()), '')`
@@ -73,14 +74,13 @@ func (d *Desk) Overview(ctx context.Context) (o Overview, err error) {
 			return err
 		}
 		rows, err := tx.Query(ctx, `
-			SELECT name, ticked_at, retry_at, paused_at, coalesce(paused_by, ''), coalesce(paused_why, ''),
-				(SELECT max(started_at) FROM jobs.run WHERE job = name AND outcome IN ('done', 'nothing'))
-			FROM (SELECT name FROM jobs.job UNION SELECT job FROM jobs.run) names LEFT JOIN jobs.job USING (name) ORDER BY name`)
+			SELECT name, ticked_at, paused_at, coalesce(paused_by, ''), coalesce(paused_why, ''), covered_at
+			FROM (SELECT name FROM jobs.job UNION SELECT job FROM jobs.run WHERE finished_at IS NULL) names LEFT JOIN jobs.job USING (name) ORDER BY name`)
 		if err != nil {
 			return err
 		}
 		o.Jobs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s State, err error) {
-			err = row.Scan(&s.Job, &s.TickedAt, &s.RetryAt, &s.PausedAt, &s.PausedBy, &s.PausedWhy, &s.Covered)
+			err = row.Scan(&s.Job, &s.TickedAt, &s.PausedAt, &s.PausedBy, &s.PausedWhy, &s.Covered)
 			return s, err
 		})
 		if err != nil {
@@ -94,7 +94,8 @@ func (d *Desk) Overview(ctx context.Context) (o Overview, err error) {
 func readRuns(ctx context.Context, tx pgx.Tx, states []State) error {
 	runs, err := collectRuns(ctx, tx, `
 		SELECT `+runColumns+` FROM jobs.run WHERE finished_at IS NULL
-		UNION ALL SELECT `+runColumns+` FROM jobs.run WHERE id IN (SELECT DISTINCT ON (job) id FROM jobs.run WHERE finished_at IS NOT NULL ORDER BY job, finished_at DESC)
+		UNION ALL SELECT last.* FROM jobs.job CROSS JOIN LATERAL (
+			SELECT `+runColumns+` FROM jobs.run WHERE job = name AND finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT 1) last
 		ORDER BY started_at NULLS LAST, id`)
 	if err != nil {
 		return err
@@ -138,8 +139,11 @@ type DecisionOf struct {
 // History returns the newest runs that ended, of one job or of all (""), the newest last, and what
 // people decided since the oldest of them.
 func (d *Desk) History(ctx context.Context, job string, most int) ([]RunOf, []DecisionOf, error) {
-	runs, err := collectRuns(ctx, d.conn, `SELECT `+runColumns+` FROM jobs.run WHERE finished_at IS NOT NULL AND ($1 = '' OR job = $1)
-		ORDER BY finished_at DESC LIMIT $2`, job, most)
+	of, arguments := "", []any{most}
+	if job != "" {
+		of, arguments = "AND job = $2", append(arguments, job)
+	}
+	runs, err := collectRuns(ctx, d.conn, `SELECT `+runColumns+` FROM jobs.run WHERE finished_at IS NOT NULL `+of+` ORDER BY finished_at DESC LIMIT $1`, arguments...)
 	if err != nil {
 		return nil, nil, fault.Database("read", "jobs", err)
 	}
@@ -164,7 +168,7 @@ func (d *Desk) Run(ctx context.Context, number int64) (RunOf, error) {
 		return RunOf{}, fault.Database("read", "jobs", err)
 	}
 	if len(runs) == 0 {
-		return RunOf{}, fault.New(fault.Usage, "find", fmt.Sprintf("run %d", number), errors.New("there is no such run, or it is forgotten"), "`waybill jobs history` lists the newest")
+		return RunOf{}, fault.New(fault.Usage, "find", fmt.Sprintf("run %d", number), errors.New("no such run, or it was deleted"), "`waybill jobs history` lists the newest")
 	}
 	return runs[0], nil
 }

@@ -2,14 +2,14 @@
 // the party's own PostgreSQL (River's, in the schema `jobs`).
 //
 // A tick never stands for a time slot: a job does everything from its checkpoint to now, so
-// ticks may be missed, doubled or late. Our own table `run` says what was asked for, what is at
-// work and how it ended; the queue only carries a run's number to some machine. A run is
-// claimed once, under a lease that names a database connection, and no two of a job are at work
-// at a time. docs/jobs.md explains it to operators.
+// ticks may be missed, doubled or late. A run is one row of River's table: what was asked for, in
+// its arguments, and how it ended, in its metadata. The table `lease` says which machine is running
+// which job, one run of a job at a time; the view `run` shows both. docs/jobs.md explains it to operators.
 package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,13 +20,13 @@ import (
 	"waybill/internal/migrate"
 )
 
-// Job is something to be done again and again, or when asked for.
+// Job is work that is done on a schedule, or when a person asks for it.
 type Job struct {
 	Name     string
 	Schedule Schedule      // the zero value: only when asked for
-	Timeout  time.Duration // a run that takes longer is broken off
-	// Run does everything there is to do and returns when ctx ends. It is called anew for each
-	// run, so it should resolve secrets and open what it needs itself.
+	Timeout  time.Duration // a run that takes longer is stopped
+	// Run does all the work that is there and returns when ctx ends. It resolves secrets and opens
+	// connections itself, so that each run uses the current ones.
 	Run func(ctx context.Context, task Task) (Result, error)
 }
 
@@ -34,32 +34,33 @@ func (j Job) scheduled() bool { return j.Schedule.spec != "" }
 
 // Task is one run as its job sees it.
 type Task struct {
-	Arguments []string // of a job that is only asked for
-	Person    string   // who asked; "" for the schedule
+	Arguments json.RawMessage // of a job that only runs when asked for; nil for the others
+	Person    string          // who asked; "" for the schedule
 	Reason    string
-	Report    func(done, total int64) // may be called as often as one likes
+	Report    func(done, total int64) // cheap; may be called for every row
 }
 
 // Result is what a run did.
 type Result struct {
-	Text string // for the history: "2 batches, 44 events"; nothing of patients
-	Idle bool   // there was nothing to do
-	Busy bool   // somebody else was at work, and this run left it to them
+	Text   string // for the history: "2 batches, 44 events"; nothing about patients
+	Output any    // the whole result, kept as JSON if it is under 1 MiB
+	Idle   bool   // there was nothing to do
+	Busy   bool   // another process was doing it, and this run left it to that
 }
 
-// Config says whose jobs run, and how.
+// Config says which jobs run, and how.
 type Config struct {
-	DatabaseURL func() (string, error) // resolved for each connection, so that it can be rotated
+	DatabaseURL func() (string, error) // called for each connection, so that a password can be changed
 	Jobs        []Job
 	// Lease is how long a machine may be silent before its run is taken over. A machine whose
-	// connections have ended is taken for dead at once.
+	// connections have ended is treated as dead at once.
 	Lease time.Duration
-	// StopWithin is how long runs may go on after the end of the context was asked for; then they
-	// are broken off and handed back.
+	// StopWithin is how long runs may continue after ctx has ended; then they are stopped and
+	// handed back.
 	StopWithin time.Duration
-	// Now is the clock that schedules go by; nil means the database's.
+	// Now is the clock for schedules; nil means the database's.
 	Now func() time.Time
-	// Fit, if set, refuses to take a run on this machine: it looks at the database that the run works on.
+	// Fit, if set, checks the database that runs work on, and refuses a run on this machine.
 	Fit func(ctx context.Context, conn migrate.Querier) error
 	Log *slog.Logger
 }
@@ -86,9 +87,9 @@ func (c Config) validate() error {
 	for _, job := range c.Jobs {
 		switch {
 		case job.Name == "" || job.Run == nil || job.Timeout < time.Second:
-			problem = fmt.Sprintf("job %q lacks a name, work or a timeout of at least 1s", job.Name)
+			problem = fmt.Sprintf("job %q needs a name, a function and a timeout of at least 1s", job.Name)
 		case names[job.Name]:
-			problem = "two jobs are called " + job.Name
+			problem = "two jobs have the name " + job.Name
 		}
 		names[job.Name] = true
 	}
@@ -98,7 +99,7 @@ func (c Config) validate() error {
 	case len(c.Jobs) == 0:
 		problem = "no jobs"
 	case c.Lease < time.Second || c.StopWithin < 0:
-		problem = "the lease is under a second"
+		problem = "the lease must be at least 1s, and StopWithin not negative"
 	}
 	if problem == "" {
 		return nil
@@ -113,20 +114,20 @@ const (
 	Busy       = "busy"
 	Failed     = "failed"
 	Cancelled  = "cancelled"
-	HandedBack = "handed back" // its machine was stopped; another run goes on
+	HandedBack = "handed back" // its machine was stopped; another run continues
 	Lost       = "lost"        // its machine was killed, cut off or frozen
 )
 
 // Why a run was asked for.
 const (
-	byTick       = "tick"
-	byRetry      = "retry"
-	byPerson     = "person"
-	byTakeOver   = "taken over"
-	byHandedBack = "handed back"
+	ByTick       = "tick"
+	ByRetry      = "retry"
+	ByPerson     = "person"
+	ByTakeOver   = "taken over"
+	ByHandedBack = "handed back"
 )
 
-// machine names this process to people.
+// machine is this process's name, for people to read.
 func machine() string {
 	host, err := os.Hostname()
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 )
 
-// leaderHooks have the machine that the queue elects tick, for as long as it leads and runs.
+// leaderHooks make the machine that the queue elects tick, as long as it leads and runs.
 func leaderHooks(running context.Context, r *runner) []rivertype.Hook {
 	lead := func(ctx context.Context, _ *rivertype.HookPeriodicJobsStartParams) error {
 		r.config.Log.Info("leading", "machine", r.machine)
@@ -22,17 +22,16 @@ func leaderHooks(running context.Context, r *runner) []rivertype.Hook {
 	return []rivertype.Hook{river.HookPeriodicJobsStartFunc(lead)}
 }
 
-// clockwork is what is remembered of a job's ticks.
+// clockwork is a job's last tick.
 type clockwork struct {
 	Name     string
 	TickedAt time.Time
-	RetryAt  *time.Time
 	Paused   bool
 }
 
-// tick asks for a run of each job whose time has come.
+// tick asks for a run of each job that is due.
 func (r *runner) tick(ctx context.Context) error {
-	rows, err := r.pool.Query(ctx, `SELECT name, ticked_at, retry_at, paused_at IS NOT NULL FROM jobs.job`)
+	rows, err := r.pool.Query(ctx, `SELECT name, ticked_at, paused_at IS NOT NULL FROM jobs.job`)
 	if err != nil {
 		return err
 	}
@@ -54,49 +53,36 @@ func (r *runner) tick(ctx context.Context) error {
 	return nil
 }
 
-// tickOne moves a job's clockwork on, and asks for a run where one is due. Whoever else leads, or
-// believes so, finds it moved.
+// tickOne records a job's tick and asks for a run, if one is due. Another machine that leads, or believes that
+// it does, finds the tick recorded.
 func (r *runner) tickOne(ctx context.Context, job Job, state clockwork, now time.Time) error {
 	due, from := job.Schedule.decide(state.TickedAt, now)
-	cause := byTick
-	if !due && state.retries(now) {
-		due, cause = true, byRetry
-	}
 	if !due && from.Equal(state.TickedAt) {
 		return nil
 	}
 	return pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
-		moved, err := tx.Exec(ctx, `
-			UPDATE jobs.job SET ticked_at = $3, retry_at = NULL
-			WHERE name = $1 AND ticked_at = $2 AND retry_at IS NOT DISTINCT FROM $4 AND paused_at IS NULL`,
-			state.Name, state.TickedAt, from, state.RetryAt)
+		moved, err := tx.Exec(ctx, `UPDATE jobs.job SET ticked_at = $3 WHERE name = $1 AND ticked_at = $2 AND paused_at IS NULL`,
+			state.Name, state.TickedAt, from)
 		if err != nil || moved.RowsAffected() == 0 || !due {
 			return err
 		}
-		_, err = r.askUnlessOpen(ctx, tx, request{job: state.Name, cause: cause})
+		_, err = r.ask(ctx, tx, request{Job: state.Name, Cause: ByTick}, 0)
 		return err
 	})
 }
 
-// retries tells whether a run that failed for a passing reason is to be tried again. A time that
-// is further off than any back-off was noted by a clock that was set back since.
-func (c clockwork) retries(now time.Time) bool {
-	return c.RetryAt != nil && (!c.RetryAt.After(now) || c.RetryAt.After(now.Add(longestBackoff+setBack)))
-}
-
 const longestBackoff = 5 * time.Minute
 
-// backoff is how long to wait after so many failures in a row, the first of which is 1. A tick of
-// the schedule comes in between.
+// backoff is how long to wait after that many failures in a row. A tick of the schedule may come first.
 func backoff(failures int) time.Duration {
 	return min(time.Second<<min(failures-1, 16), longestBackoff)
 }
 
-// trim forgets runs: a day after those that did nothing, three months after the others, and all
-// but the last ten thousand of each job.
+// trim deletes runs: a day after those that did nothing, three months after the others, and all
+// but the last ten thousand of each job. The last one stays. Decisions are kept.
 func (r *runner) trim(ctx context.Context) error {
 	_, err := r.pool.Exec(ctx, `
-		DELETE FROM jobs.run WHERE id IN (
+		DELETE FROM jobs.river_job WHERE id IN (
 			SELECT id FROM (
 				SELECT id, outcome, finished_at, row_number() OVER (PARTITION BY job ORDER BY finished_at DESC) AS newest
 				FROM jobs.run WHERE finished_at IS NOT NULL) ended

@@ -6,7 +6,7 @@ import (
 	"embed"
 	"log/slog"
 
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
 
@@ -29,37 +29,25 @@ func Migrate(ctx context.Context, databaseURL string) error {
 
 var tables = migrate.Files(migrations, "migration")
 
-// queueTables makes River's own tables.
+// queueTables makes River's own tables, on connections like those of all other parts.
 func queueTables(databaseURL string) migrate.Step {
-	return migrate.Func(func(ctx context.Context, db *sql.DB) error {
-		conn, err := db.Conn(ctx)
+	return migrate.Func(func(ctx context.Context, _ *sql.DB) error {
+		pool, err := newPool(ctx, func() (string, error) { return databaseURL, nil }, "waybill migrate")
 		if err != nil {
-			return err
+			return fault.Database("connect", "database", err)
 		}
-		defer func() { _ = conn.Close() }()
-		tx, err := conn.BeginTx(ctx, nil)
-		if err != nil {
+		defer pool.Close()
+		return pgx.BeginFunc(ctx, pool, func(lock pgx.Tx) error {
+			const key = 0x6a6f6273 // "jobs"
+			if _, err := lock.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(key)); err != nil {
+				return err
+			}
+			migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Schema: schema, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				return fault.New(fault.Usage, "read", "the queue's migrations", err, "")
+			}
+			_, err = migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
 			return err
-		}
-		defer func() { _ = tx.Rollback() }()
-		const key = 0x6a6f6273 // "jobs"
-		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(key)); err != nil {
-			return err
-		}
-		return migrateQueue(ctx, databaseURL)
+		})
 	})
-}
-
-func migrateQueue(ctx context.Context, databaseURL string) error {
-	pool, err := pgxpool.New(ctx, databaseURL)
-	if err != nil {
-		return fault.Database("connect", "database", err)
-	}
-	defer pool.Close()
-	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Schema: schema, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return fault.New(fault.Usage, "read", "the queue's migrations", err, "")
-	}
-	_, err = migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
-	return err
 }

@@ -2,24 +2,32 @@ package jobs
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 
 	"waybill/internal/connect"
 )
 
-// delivery is what the queue carries: the number of a run that waits.
-type delivery struct {
-	Run int64 `json:"run"`
+// request is a run that was asked for, as the queue carries it.
+type request struct {
+	Job       string          `json:"job" river:"unique"`
+	Arguments json.RawMessage `json:"arguments,omitempty" river:"unique"`
+	Cause     string          `json:"cause"`
+	Attempt   int             `json:"attempt,omitempty"`  // how many machines in a row were lost under it
+	Failures  int             `json:"failures,omitempty"` // how many runs in a row failed for a passing reason
+	Person    string          `json:"person,omitempty"`
+	Reason    string          `json:"reason,omitempty"`
 }
 
-// Kind names all deliveries alike: the leader discards those of kinds that it does not know.
-func (delivery) Kind() string { return "waybill" }
+// Kind is the same for all jobs: the leader discards kinds that it does not know.
+func (request) Kind() string { return "run" }
 
 // queue asks for runs.
 type queue struct{ client *river.Client[pgx.Tx] }
@@ -30,50 +38,31 @@ func newSender() (queue, error) {
 	return queue{client}, err
 }
 
-// request is a run that is wanted.
-type request struct {
-	job       string
-	arguments []string
-	cause     string
-	attempt   int
-	person    string
-	reason    string
-}
-
-// ask notes a run and has it delivered. It returns 0 if the same waits already.
-func (q queue) ask(ctx context.Context, tx pgx.Tx, r request) (run int64, err error) {
+// ask adds a run to the queue, to begin after a delay, and returns its number. It returns 0 if a run of the
+// same job and arguments is open; a retry that waits for its time is replaced.
+func (q queue) ask(ctx context.Context, tx pgx.Tx, r request, delay time.Duration) (run int64, err error) {
+	var failures int
+	options := river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: open}}
 	err = tx.QueryRow(ctx, `
-		INSERT INTO jobs.run (job, arguments, cause, attempt, person, reason)
-		VALUES ($1, coalesce($2, '{}'::text[]), $3, greatest($4, 1), nullif($5, ''), nullif($6, ''))
-		ON CONFLICT DO NOTHING RETURNING id`,
-		r.job, r.arguments, r.cause, r.attempt, r.person, r.reason).Scan(&run)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, nil
-	}
+		WITH replaced AS (DELETE FROM jobs.river_job WHERE state = 'scheduled' AND args->>'job' = $1 AND args->>'cause' = $2 RETURNING args)
+		SELECT coalesce(max((args->>'failures')::integer), 0), clock_timestamp() + $3 FROM replaced`, r.Job, ByRetry, delay).Scan(&failures, &options.ScheduledAt)
 	if err != nil {
 		return 0, err
 	}
-	return run, q.deliver(ctx, tx, run)
-}
-
-// askUnlessOpen is for a job that would find nothing left to do behind one that is open.
-func (q queue) askUnlessOpen(ctx context.Context, tx pgx.Tx, r request) (run int64, err error) {
-	var open bool
-	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM jobs.run WHERE job = $1 AND finished_at IS NULL)`, r.job).Scan(&open)
-	if err != nil || open {
+	if delay == 0 {
+		options.ScheduledAt = time.Time{}
+	}
+	r.Failures = max(r.Failures, failures)
+	added, err := q.client.InsertTx(ctx, tx, r, &options)
+	if err != nil || added.UniqueSkippedAsDuplicate {
 		return 0, err
 	}
-	return q.ask(ctx, tx, r)
+	return added.Job.ID, nil
 }
 
-func (q queue) deliver(ctx context.Context, tx pgx.Tx, run int64) error {
-	// Once: what becomes of a run is decided here, and not by the queue's retries.
-	inserted, err := q.client.InsertTx(ctx, tx, delivery{run}, &river.InsertOpts{MaxAttempts: 1})
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, `UPDATE jobs.run SET delivery = $2, delivered_at = clock_timestamp() WHERE id = $1`, run, inserted.Job.ID)
-	return err
+// open are the states of a run that waits or is running.
+var open = []rivertype.JobState{
+	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled,
 }
 
 // newPool returns connections to the database, whose URL is asked for anew for each.

@@ -17,7 +17,7 @@ import (
 	"waybill/internal/migrate"
 )
 
-// runner is one machine's share in a party's jobs.
+// runner runs a party's jobs on one machine.
 type runner struct {
 	queue
 	config     Config
@@ -25,9 +25,9 @@ type runner struct {
 	names      []string
 	pool       *pgxpool.Pool
 	machine    string
-	suffix     string // tells this runner from all others
+	suffix     string // unique among all runners
 	background sync.WaitGroup
-	leave      context.CancelCauseFunc // ends this machine's share in order
+	leave      context.CancelCauseFunc // stops this machine, as SIGTERM does
 }
 
 // Run runs jobs until ctx ends, on this machine among others. It returns nil after an orderly
@@ -57,13 +57,13 @@ func Run(ctx context.Context, config Config) error {
 	r.background.Wait()
 	r.pool.Close()
 	if ctx.Err() != nil {
-		return nil // also where it was stopped while it was starting
+		return nil // also if it was stopped while starting
 	}
 	return err
 }
 
-// poolName and a runner's suffix are the application_name of its connections, by which others see
-// whether it lives.
+// poolName and a runner's suffix are the application_name of its connections. Other machines see by it
+// whether the runner is alive.
 const poolName = "waybill run "
 
 var errHangs = errors.New("a run does not end")
@@ -77,17 +77,17 @@ func (r *runner) run(ctx context.Context) error {
 	r.config.Log.Info("running jobs", "machine", r.machine, "jobs", r.names)
 	r.background.Go(func() { r.every(ctx, time.Second, r.tend) })
 	<-ctx.Done()
-	const toEnd = 15 * time.Second // for what was broken off
+	const toEnd = 15 * time.Second // for runs that were stopped
 	select {
 	case <-r.client.Stopped():
 		r.config.Log.Info("stopped", "machine", r.machine)
 		return context.Cause(ctx)
 	case <-time.After(r.config.StopWithin + toEnd):
-		return fault.New(fault.Transient, "stop", "jobs", errHangs, "its machine is given up; another one takes it over")
+		return fault.New(fault.Transient, "stop", "jobs", errHangs, "this machine exits; another one takes the run over")
 	}
 }
 
-// start waits for a database that is not there yet, or just restarting.
+// start waits for a database that can't be reached yet, or is restarting.
 func (r *runner) start(ctx context.Context) error {
 	for waiting := false; ; waiting = true {
 		err := fault.Database("register", "jobs", r.register(ctx))
@@ -98,7 +98,7 @@ func (r *runner) start(ctx context.Context) error {
 			return err
 		}
 		if !waiting && ctx.Err() == nil {
-			r.config.Log.Warn("the database can't be reached; waiting for it", "error", err.Error())
+			r.config.Log.Warn("waiting for the database: it can't be reached", "error", err.Error())
 		}
 		if !pause(ctx, time.Second) {
 			return err
@@ -111,7 +111,7 @@ func (r *runner) newClient(ctx context.Context) (*river.Client[pgx.Tx], error) {
 	if err := river.AddWorkerSafely(workers, &worker{runner: r}); err != nil {
 		return nil, err
 	}
-	const history = time.Hour // ours is in the table run
+	const keep = time.Duration(-1) // until [runner.trim]
 	longest := r.longest()
 	return river.NewClient(riverpgxv5.New(r.pool), &river.Config{
 		ID:                          r.machine + ":" + r.suffix,
@@ -123,14 +123,14 @@ func (r *runner) newClient(ctx context.Context) (*river.Client[pgx.Tx], error) {
 		SoftStopTimeout:             max(r.config.StopWithin, time.Millisecond),
 		JobTimeout:                  longest,
 		RescueStuckJobsAfter:        longest + time.Minute,
-		CompletedJobRetentionPeriod: history,
-		CancelledJobRetentionPeriod: history,
-		DiscardedJobRetentionPeriod: history,
+		CompletedJobRetentionPeriod: keep,
+		CancelledJobRetentionPeriod: keep,
+		DiscardedJobRetentionPeriod: keep,
 		ReindexerSchedule:           river.NeverSchedule(), // it takes an owner's rights, and the tables are small
 	})
 }
 
-// longest is beyond what any run may take: runs keep to their timeouts by themselves.
+// longest is more than any run may take. Runs observe their timeouts by themselves.
 func (r *runner) longest() time.Duration {
 	longest := time.Duration(0)
 	for _, job := range r.config.Jobs {
@@ -139,7 +139,7 @@ func (r *runner) longest() time.Duration {
 	return longest + time.Minute
 }
 
-// fit refuses tables of another release. A machine that finds them leaves the jobs to the others.
+// fit refuses tables of another release. A machine that finds them stops and leaves the jobs to the others.
 func (r *runner) fit(ctx context.Context, conn migrate.Querier) error {
 	err := migrate.Check(ctx, conn, schema, tables)
 	if err == nil {
@@ -151,7 +151,7 @@ func (r *runner) fit(ctx context.Context, conn migrate.Querier) error {
 	return err
 }
 
-// register makes the jobs known, in tables of this release. The first tick of a new one is the schedule's next.
+// register records the jobs. The first tick of a new one is the schedule's next.
 func (r *runner) register(ctx context.Context) error {
 	if err := r.fit(ctx, r.pool); err != nil {
 		return err
@@ -164,17 +164,16 @@ func (r *runner) register(ctx context.Context) error {
 	return err
 }
 
-// now is what the schedules' clock shows.
+// now returns the time by the schedules' clock.
 func (r *runner) now(ctx context.Context) (now time.Time, err error) {
 	if r.config.Now != nil {
-		return r.config.Now().Truncate(time.Microsecond), nil // as the database keeps it
+		return r.config.Now().Truncate(time.Microsecond), nil // the database's precision
 	}
 	err = r.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now)
 	return now, err
 }
 
-// every does something again and again until ctx ends. What fails is tried again; of failures in
-// a row the first is logged.
+// every calls do at an interval until ctx ends. It logs the first of several failures in a row.
 func (r *runner) every(ctx context.Context, interval time.Duration, do func(context.Context) error) {
 	failing := false
 	for {
@@ -183,7 +182,7 @@ func (r *runner) every(ctx context.Context, interval time.Duration, do func(cont
 			return
 		}
 		if err != nil && !failing {
-			r.config.Log.Warn(fault.Database("see to", "jobs", err).Error())
+			r.config.Log.Warn(fault.Database("maintain", "jobs", err).Error())
 		}
 		failing = err != nil
 		if !pause(ctx, interval) {
@@ -192,7 +191,7 @@ func (r *runner) every(ctx context.Context, interval time.Duration, do func(cont
 	}
 }
 
-// pause waits, and tells whether it was not cut short.
+// pause waits, and returns false if ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -204,7 +203,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// quiet passes the queue's errors on, and no more: what it says of runs is said here.
+// quiet logs the queue's errors only: this package logs how runs end.
 type quiet struct{ slog.Handler }
 
 func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {

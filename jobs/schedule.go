@@ -19,7 +19,7 @@ type Schedule struct {
 }
 
 // ParseSchedule reads a cron spec of five fields, @hourly and its kin, or "@every 10s", in a zone
-// that the prefix "CRON_TZ=Europe/Vienna " overrides. It refuses what can never fire.
+// that the prefix "CRON_TZ=Europe/Vienna " overrides. It refuses a schedule that can never fire.
 func ParseSchedule(spec string, zone *time.Location) (Schedule, error) {
 	bare, zone, err := cutZone(strings.TrimSpace(spec), zone)
 	if err != nil {
@@ -34,12 +34,12 @@ func ParseSchedule(spec string, zone *time.Location) (Schedule, error) {
 		return Schedule{}, err
 	}
 	if s.times.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		return Schedule{}, errors.New("it would never fire: no such day comes")
+		return Schedule{}, errors.New("it would never fire: no such day exists")
 	}
 	return s, nil
 }
 
-// cutZone takes the prefix off by which a spec names its own zone. The parser panics on some.
+// cutZone removes the prefix with which a spec names its own zone. The parser panics on some of them.
 func cutZone(spec string, zone *time.Location) (string, *time.Location, error) {
 	for _, prefix := range []string{"CRON_TZ=", "TZ="} {
 		rest, ok := strings.CutPrefix(spec, prefix)
@@ -66,9 +66,9 @@ func parseEvery(text string) (cron.Schedule, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%q is not an interval like 10s or 1h30m", text)
 	case interval < time.Second || interval%time.Second != 0:
-		return nil, errors.New("an interval is of whole seconds, and at least 1s")
+		return nil, errors.New("an interval must be in whole seconds, at least 1s")
 	case interval > 366*24*time.Hour:
-		return nil, errors.New("an interval is at most a year")
+		return nil, errors.New("an interval must be at most a year")
 	}
 	return cron.Every(interval), nil
 }
@@ -77,7 +77,7 @@ func parseEvery(text string) (cron.Schedule, error) {
 func parseTimes(bare string) (times *cron.SpecSchedule, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%q is no schedule", bare)
+			err = fmt.Errorf("%q is not a schedule", bare)
 		}
 	}()
 	if bare == "" {
@@ -89,7 +89,7 @@ func parseTimes(bare string) (times *cron.SpecSchedule, err error) {
 	}
 	times, ok := schedule.(*cron.SpecSchedule)
 	if !ok {
-		return nil, fmt.Errorf("%q is no schedule", bare)
+		return nil, fmt.Errorf("%q is not a schedule", bare)
 	}
 	times.Location = time.UTC
 	return times, nil
@@ -98,9 +98,9 @@ func parseTimes(bare string) (times *cron.SpecSchedule, err error) {
 // String returns the schedule as it was written.
 func (s Schedule) String() string { return s.spec }
 
-// Next returns the first tick after a time. A time of day that a change of clocks leaves out comes
-// at the change; one that comes twice ticks twice. It goes from change to change: the cron
-// library's own way through them loses whole days where they are of half an hour.
+// Next returns the first tick after a time. A time of day that a change of clocks leaves out ticks
+// at the change; one that comes twice ticks twice. Next goes from change to change: the cron library
+// by itself loses whole days where clocks change by half an hour.
 func (s Schedule) Next(after time.Time) time.Time {
 	if s.every != nil {
 		return s.every.Next(after)
@@ -139,9 +139,9 @@ func onWall(t time.Time) time.Time {
 // setBack is how far a clock must be behind the last tick to have been set back, and not adjusted.
 const setBack = time.Minute
 
-// decide tells whether a job that ticked last is to tick now, and from when its next tick counts.
-// However many ticks were missed, one makes up for them. A clock that was set back is taken as it
-// is: waiting for the last tick's time to come again could take years.
+// decide returns whether a job ticks now, and from when its next tick counts. One tick makes up for all that
+// were missed. A clock that was set back is believed: waiting for the last tick's time to come again could
+// take years.
 func (s Schedule) decide(last, now time.Time) (tick bool, from time.Time) {
 	switch {
 	case now.Before(last.Add(-setBack)):

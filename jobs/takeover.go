@@ -14,22 +14,20 @@ import (
 	"waybill/internal/fault"
 )
 
-// tend sees to what machines that are gone left behind. Every machine does, whoever leads.
+// tend takes over what machines that are gone left behind. Every machine does this, not only the leader.
 func (r *runner) tend(ctx context.Context) error {
 	if err := r.depose(ctx); err != nil {
 		return err
 	}
 	for {
 		found, err := r.takeOver(ctx)
-		if !found || err != nil { // what can't be taken over must not keep the rest from being delivered
-			return errors.Join(err, pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
-				return errors.Join(r.redeliver(ctx, tx, "", forgotten), sweep(ctx, tx))
-			}))
+		if !found || err != nil { // a run that can't be taken over must not hold up the others
+			return errors.Join(err, r.release(ctx))
 		}
 	}
 }
 
-// depose resigns for a leader that is gone: by itself it would lead on for a quarter of a minute.
+// depose ends the term of a leader that is gone. Otherwise there would be no leader for up to 15 seconds.
 func (r *runner) depose(ctx context.Context) error {
 	gone := riverdriver.LeaderResignParams{LeadershipTopic: "river_leadership", Schema: schema}
 	err := r.pool.QueryRow(ctx, `
@@ -49,33 +47,27 @@ func (r *runner) depose(ctx context.Context) error {
 // orphan is a run whose machine is gone.
 type orphan struct {
 	ID        int64
-	Job       string
-	Arguments []string
-	Attempt   int
-	Person    string
-	Reason    string
+	Request   request
 	Machine   string
-	Delivery  *int64
 	Canceller *string
 	Alive     bool // its connection stands, and its lease has run out
-	Hidden    bool // by PostgreSQL, since its role is another
+	Hidden    bool // by PostgreSQL, because its role is another one
 	Role      string
 }
 
-// standsFor joins a run to the connection that stands for its machine. When that began, PostgreSQL
-// shows to the connection's own role, and to those that may see all.
-const standsFor = `a.pid = run.pid AND (a.backend_start = run.backend_start OR a.backend_start IS NULL AND a.usename = run.role)`
+// standsFor joins a lease to the connection that stands for its machine. PostgreSQL shows when a connection
+// began only to its own role, and to roles that may see all.
+const standsFor = `a.pid = l.pid AND (a.backend_start = l.backend_start OR a.backend_start IS NULL AND a.usename = l.role)`
 
 // takeOver ends one run whose machine was killed, cut off or frozen, and asks for another in its
-// place, unless somebody has cancelled it. It tells whether there was one.
+// place, unless a person has cancelled it. It returns whether it found one.
 func (r *runner) takeOver(ctx context.Context) (found bool, err error) {
 	err = pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
-			SELECT id, job, arguments, attempt, coalesce(person, ''), coalesce(reason, ''), machine, delivery, cancelled_by,
-				a.pid IS NOT NULL AS alive, a.pid IS NOT NULL AND a.backend_start IS NULL AS hidden, coalesce(run.role, '')
-			FROM jobs.run LEFT JOIN pg_stat_activity a ON `+standsFor+`
-			WHERE started_at IS NOT NULL AND finished_at IS NULL AND (until < clock_timestamp() OR a.pid IS NULL)
-			ORDER BY a.pid IS NOT NULL AND a.backend_start IS NULL, id LIMIT 1 FOR UPDATE OF run SKIP LOCKED`)
+			SELECT run, args, machine, cancelled_by, a.pid IS NOT NULL AS alive, a.pid IS NOT NULL AND a.backend_start IS NULL AS hidden, role
+			FROM jobs.lease l JOIN jobs.river_job ON id = run LEFT JOIN pg_stat_activity a ON `+standsFor+`
+			WHERE until < clock_timestamp() OR a.pid IS NULL
+			ORDER BY a.pid IS NOT NULL AND a.backend_start IS NULL, run LIMIT 1 FOR UPDATE OF l SKIP LOCKED`)
 		if err != nil {
 			return err
 		}
@@ -96,90 +88,61 @@ func (r *runner) takeOver(ctx context.Context) (found bool, err error) {
 	return found, err
 }
 
-// mostAttempts bounds how many machines in a row one run may take with it.
+// mostAttempts bounds how many machines in a row may be lost under one run.
 const mostAttempts = 3
 
 func (r *runner) bury(ctx context.Context, tx pgx.Tx, lost orphan) error {
-	if err := endConnections(ctx, tx, lost.ID); err != nil {
+	if err := endConnections(ctx, tx, lost); err != nil {
 		return err
 	}
-	why := fmt.Sprintf("its machine %s was killed or cut off", lost.Machine)
+	next := lost.Request
+	next.Cause, next.Attempt = ByTakeOver, next.Attempt+1
+	e := ending{Outcome: Lost, Message: fmt.Sprintf("its machine %s was killed or cut off", lost.Machine)}
 	if lost.Alive {
-		why = fmt.Sprintf("its machine %s was silent for longer than the lease", lost.Machine)
+		e.Message = fmt.Sprintf("its machine %s was silent for longer than the lease", lost.Machine)
 	}
-	outcome, hint := Lost, ""
 	switch {
 	case lost.Canceller != nil:
-		outcome, why = Cancelled, (&orderError{*lost.Canceller}).Error()+"; "+why
-	case lost.Attempt >= mostAttempts:
-		hint = fmt.Sprintf("%d machines in a row were lost under it: see to their memory and their logs; the schedule goes on, what a person asked for is to be asked for again", lost.Attempt)
+		e.Outcome, e.Message = Cancelled, (&orderError{*lost.Canceller}).Error()+"; "+e.Message
+	case next.Attempt >= mostAttempts:
+		e.Hint = fmt.Sprintf("%d machines in a row were lost under it: look at their memory and their logs; the schedule continues, but what a person asked for must be asked for again", next.Attempt)
 	}
-	if _, err := tx.Exec(ctx, `UPDATE jobs.run SET finished_at = clock_timestamp(), outcome = $2, message = $3, hint = nullif($4, '') WHERE id = $1`, lost.ID, outcome, why, hint); err != nil {
+	if _, err := end(ctx, tx, lost.ID, e); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM jobs.river_job WHERE id = $1`, lost.Delivery); err != nil {
-		return err
-	}
-	r.config.Log.Warn("took a run over", "job", lost.Job, "run", lost.ID, "why", why)
-	if hint != "" || outcome == Cancelled {
+	r.config.Log.Warn("took a run over", "job", next.Job, "run", lost.ID, "why", e.Message)
+	if e.Hint != "" || e.Outcome == Cancelled {
 		return nil
 	}
-	_, err := r.ask(ctx, tx, request{
-		job: lost.Job, arguments: lost.Arguments, cause: byTakeOver, attempt: lost.Attempt + 1, person: lost.Person, reason: lost.Reason,
-	})
+	_, err := r.ask(ctx, tx, next, 0)
 	return err
 }
 
-// endConnections ends whatever a run has open in this database, so that a frozen machine that
+// endConnections ends all connections that a run has in this database, so that a frozen machine that
 // wakes up holds nothing and can commit nothing.
-func endConnections(ctx context.Context, tx pgx.Tx, run int64) error {
+func endConnections(ctx context.Context, tx pgx.Tx, lost orphan) error {
 	const waitMilliseconds = 10_000
 	var all bool
 	err := tx.QueryRow(ctx, `
 		SELECT coalesce(bool_and(pg_terminate_backend(pid, $2)), true) FROM pg_stat_activity
-		WHERE datname = current_database() AND usename = (SELECT role FROM jobs.run WHERE id = $3) AND application_name LIKE $1`,
-		connect.Marked(run), waitMilliseconds, run).Scan(&all)
+		WHERE datname = current_database() AND usename = $3 AND application_name LIKE $1`,
+		connect.Marked(lost.ID), waitMilliseconds, lost.Role).Scan(&all)
 	if err == nil && !all {
 		err = errors.New("the connections of a machine that is gone do not end")
 	}
 	return err
 }
 
-// forgotten is how long a delivery may be under way without its run having begun.
-const forgotten = 15 * time.Second
-
-// redeliver sends those runs out again, of one job or of all (""), whose deliveries came to nothing
-// so long ago: the machine died before it began, or another run of the job was at work.
-func (r *runner) redeliver(ctx context.Context, tx pgx.Tx, job string, ago time.Duration) error {
-	rows, err := tx.Query(ctx, `
-		SELECT id FROM jobs.run
-		WHERE started_at IS NULL AND finished_at IS NULL AND ($1 = '' OR job = $1)
-		  AND (delivered_at < clock_timestamp() - $2::interval OR delivered_at > clock_timestamp() + interval '1 min')
-		  AND NOT EXISTS (SELECT FROM jobs.river_job q WHERE q.id = delivery AND q.state = 'available')
-		  AND NOT EXISTS (SELECT FROM jobs.job j WHERE j.name = run.job AND j.paused_at IS NOT NULL)
-		FOR UPDATE SKIP LOCKED`, job, ago)
-	if err != nil {
-		return err
-	}
-	runs, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return err
-	}
-	for _, run := range runs {
-		if _, err := tx.Exec(ctx, `DELETE FROM jobs.river_job WHERE id = (SELECT delivery FROM jobs.run WHERE id = $1)`, run); err != nil {
-			return err
-		}
-		if err := r.deliver(ctx, tx, run); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sweep clears deliveries away whose machine died between its run's end and theirs.
-func sweep(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, `
-		DELETE FROM jobs.river_job q WHERE state = 'running' AND attempted_at < clock_timestamp() - $1::interval
-		  AND NOT EXISTS (SELECT FROM jobs.run WHERE id = (q.args->>'run')::bigint AND (finished_at IS NULL OR finished_at > clock_timestamp() - $1::interval))`, forgotten)
+// release puts those runs back into the queue that a machine took and did not claim: it died in between, or
+// could not reach the database. A run that is due in the future is one from before the clock was set back.
+func (r *runner) release(ctx context.Context) error {
+	_, err := r.pool.Exec(ctx, `
+		UPDATE jobs.river_job SET state = 'available', scheduled_at = clock_timestamp()
+		WHERE finalized_at IS NULL AND NOT EXISTS (SELECT FROM jobs.lease WHERE run = id)
+		  AND (state = 'running' AND attempted_at NOT BETWEEN clock_timestamp() - $1::interval AND clock_timestamp() + $1
+		    OR state = 'available' AND scheduled_at > clock_timestamp() + $1)`, unclaimed)
 	return err
 }
+
+// unclaimed is how long a machine may take to claim a run.
+const unclaimed = 15 * time.Second

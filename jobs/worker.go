@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
@@ -15,28 +16,23 @@ import (
 	"waybill/internal/fault"
 )
 
-// worker takes deliveries from the queue.
+// worker takes runs from the queue.
 type worker struct {
-	river.WorkerDefaults[delivery]
+	river.WorkerDefaults[request]
 	runner *runner
 }
 
-// Work never fails: how a run ended is noted in the table run, and the queue need not know.
-func (w *worker) Work(ctx context.Context, job *river.Job[delivery]) error {
-	w.runner.work(ctx, job.Args.Run)
-	return nil
-}
-
-// work does the run of that number, unless somebody has it, or has one of the same job. A run that
-// is left waiting is delivered again.
-func (r *runner) work(ctx context.Context, run int64) {
-	f, err := r.claim(ctx, run)
+// Work does the run, or leaves it in the queue for another second. The queue learns how it ended by
+// [end], while the lease still lasts: what River writes after Work returns may come late from a
+// machine that was frozen, and changes nothing that has ended.
+func (w *worker) Work(ctx context.Context, job *river.Job[request]) error {
+	r := w.runner
+	f, err := r.claim(ctx, job.ID, job.Args)
 	if err != nil {
-		r.config.Log.Warn(fault.Database("claim", fmt.Sprintf("run %d", run), err).Error())
-		return
+		r.config.Log.Warn(fault.Database("claim", fmt.Sprintf("run %d", job.ID), err).Error())
 	}
 	if f == nil {
-		return
+		return river.JobSnooze(time.Second)
 	}
 	defer f.close()
 	started := time.Now()
@@ -45,9 +41,10 @@ func (r *runner) work(ctx context.Context, run int64) {
 	end := ended(held, f.job, result, err)
 	release()
 	r.finish(ctx, f, end, time.Since(started))
+	return nil
 }
 
-// perform does the work. A job that has no schedule is tried again here for as long as it may take.
+// perform runs the job. A job that has no schedule is tried again here, within its timeout.
 func (r *runner) perform(ctx context.Context, f *fence) (Result, error) {
 	const longest = 30 * time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, f.job.Timeout, errTimeout)
@@ -63,8 +60,8 @@ func (r *runner) perform(ctx context.Context, f *fence) (Result, error) {
 	}
 }
 
-// once lets no panic pass. What was thrown is not told, but for the runtime's own errors: it might
-// be of a patient.
+// once turns a panic into an error. Only the runtime's own errors are quoted: another value might be
+// about a patient.
 func (r *runner) once(ctx context.Context, f *fence) (_ Result, err error) {
 	defer func() {
 		thrown := recover()
@@ -76,9 +73,9 @@ func (r *runner) once(ctx context.Context, f *fence) (_ Result, err error) {
 			text = "it panicked: " + known.Error()
 		}
 		r.config.Log.Error(text, "job", f.job.Name, "run", f.run, "stack", string(debug.Stack()))
-		err = fault.New(fault.Poison, "run", f.job.Name, errors.New(text), "report it, with the stack from the log")
+		err = fault.New(fault.Poison, "run", f.job.Name, errors.New(text), "report it with the stack from the log")
 	}()
-	return f.job.Run(ctx, f.task)
+	return f.job.Run(ctx, f.task())
 }
 
 var (
@@ -86,37 +83,50 @@ var (
 	errTakenOver = errors.New("taken over by another machine")
 )
 
-// ending is how a run ended, as it is noted.
+// ending is how a run ended, as its row keeps it.
 type ending struct {
-	outcome string
-	class   fault.Class // of a failure
-	message string
-	hint    string
+	Outcome string          `json:"outcome"`
+	Class   string          `json:"class,omitempty"` // of a failure
+	Message string          `json:"message,omitempty"`
+	Hint    string          `json:"hint,omitempty"`
+	Output  json.RawMessage `json:"output,omitempty"`
 }
+
+// transient reports whether the run failed for a reason that may pass.
+func (e ending) transient() bool { return e.Outcome == Failed && e.Class == fault.Transient.String() }
 
 // ended judges a run by what it returned and by why its context ended, if it did.
 func ended(held context.Context, job Job, result Result, err error) ending {
 	cause := context.Cause(held)
 	order, cancelled := errors.AsType[*orderError](cause)
+	e := ending{Outcome: Done, Message: shorten(result.Text), Output: output(result)}
 	switch {
 	case err == nil && result.Busy:
-		return ending{outcome: Busy, message: result.Text}
+		e.Outcome = Busy
 	case err == nil && result.Idle:
-		return ending{outcome: Nothing, message: result.Text}
+		e.Outcome = Nothing
 	case err == nil:
-		return ending{outcome: Done, message: shorten(result.Text)}
 	case cancelled:
-		return ending{outcome: Cancelled, message: "cancelled by " + order.person}
+		e.Outcome, e.Message = Cancelled, order.Error()
 	case errors.Is(err, errTimeout):
-		return ending{
-			outcome: Failed, class: fault.Transient, message: fmt.Sprintf("broken off at its timeout of %s", job.Timeout),
-			hint: "what it did stays; if one batch takes longer, raise the job's timeout",
-		}
+		e.Outcome, e.Class, e.Message = Failed, fault.Transient.String(), fmt.Sprintf("stopped at its timeout of %s", job.Timeout)
+		e.Hint = "what it did stays; if one batch takes longer, raise the job's timeout"
 	case cause != nil && !errors.Is(cause, errTakenOver) && !isFault(cause):
-		return ending{outcome: HandedBack, message: "its machine was stopped"}
+		e.Outcome, e.Message = HandedBack, "its machine was stopped"
 	default:
-		return ending{outcome: Failed, class: fault.ClassOf(err), message: shorten(strings.TrimSpace(err.Error() + "\n" + result.Text)), hint: fault.HintOf(err)}
+		e.Outcome, e.Class, e.Message, e.Hint = Failed, fault.ClassOf(err).String(), shorten(err.Error()), fault.HintOf(err)
 	}
+	return e
+}
+
+// output is the result as JSON, unless it is too large to keep.
+func output(result Result) json.RawMessage {
+	const most = 1 << 20
+	data, err := json.Marshal(result.Output)
+	if err != nil || result.Output == nil || len(data) > most {
+		return nil
+	}
+	return data
 }
 
 func isFault(err error) bool {
@@ -126,78 +136,65 @@ func isFault(err error) bool {
 
 func shorten(text string) string {
 	const most = 16_000
+	text = strings.ReplaceAll(text, "\x00", "") // which PostgreSQL refuses
 	if len(text) <= most {
 		return text
 	}
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-// finish notes the end, and what follows from it.
+// finish records the end and asks for the run that follows from it, if any.
 func (r *runner) finish(ctx context.Context, f *fence, e ending, took time.Duration) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	noted := false
-	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) (err error) {
-		noted, err = r.note(ctx, tx, f, e)
-		return err
+	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `UPDATE jobs.lease SET done = $2, total = $3 WHERE run = $1`, f.run, f.done.Load(), f.total.Load()); err != nil {
+			return err
+		}
+		cancelled, err := end(ctx, tx, f.run, e)
+		if err != nil || cancelled {
+			return err
+		}
+		return r.follow(ctx, tx, f, e)
 	})
-	log := r.config.Log.With("job", f.job.Name, "run", f.run, "outcome", e.outcome, "duration", took)
+	log := r.config.Log.With("job", f.job.Name, "run", f.run, "outcome", e.Outcome, "duration", took)
 	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		log.Warn("another machine has taken this run over; nothing more is written for it here")
 	case err != nil: // it stays open, and is taken over as soon as this connection ends
-		log.Warn(fault.Database("note the end of", fmt.Sprintf("run %d", f.run), err).Error())
-	case !noted:
-		log.Warn("another machine has taken this run over; what was under way here is void")
-	case e.outcome == Failed:
-		log.Error(e.message, "class", e.class.String(), "hint", e.hint)
-	case e.outcome == Nothing || e.outcome == Busy:
+		log.Warn(fault.Database("record the end of", fmt.Sprintf("run %d", f.run), err).Error())
+	case e.Outcome == Failed:
+		log.Error(e.Message, "class", e.Class, "hint", e.Hint)
+	case e.Outcome == Nothing || e.Outcome == Busy:
 		log.Debug("ran")
 	default:
-		log.Info("ran", "did", e.message)
+		log.Info("ran", "did", e.Message)
 	}
 }
 
-// note tells whether the run was still this machine's.
-func (r *runner) note(ctx context.Context, tx pgx.Tx, f *fence, e ending) (bool, error) {
-	class := ""
-	if e.class != 0 {
-		class = e.class.String()
-	}
-	var cancelled bool
-	err := tx.QueryRow(ctx, `
-		UPDATE jobs.run SET finished_at = clock_timestamp(), outcome = $2, class = nullif($3, ''), message = nullif($4, ''), hint = nullif($5, ''), done = $6, total = $7
-		WHERE id = $1 AND finished_at IS NULL RETURNING cancelled_by IS NOT NULL`,
-		f.run, e.outcome, class, e.message, e.hint, f.done.Load(), f.total.Load()).Scan(&cancelled)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	if e.outcome == HandedBack && !cancelled {
-		_, err := r.ask(ctx, tx, f.again(byHandedBack, f.attempt))
-		return true, err
-	}
-	if err := r.noteFailures(ctx, tx, f.job.Name, e); err != nil {
-		return false, err
-	}
-	return true, r.redeliver(ctx, tx, f.job.Name, 0) // what waited for this run
+// end ends a run and its lease. It returns [pgx.ErrNoRows] if another machine has done so.
+func end(ctx context.Context, tx pgx.Tx, run int64, e ending) (cancelled bool, err error) {
+	err = tx.QueryRow(ctx, `
+		WITH ended AS (DELETE FROM jobs.lease WHERE run = $1 RETURNING *)
+		UPDATE jobs.river_job SET state = 'completed', finalized_at = clock_timestamp(), metadata = metadata || $2::jsonb
+			|| jsonb_build_object('machine', machine, 'started_at', started_at, 'done', done, 'total', total)
+		FROM ended WHERE id = run RETURNING cancelled_by IS NOT NULL`, run, e).Scan(&cancelled)
+	return cancelled, err
 }
 
-// noteFailures counts passing failures in a row, and says when to try again. The others are left to
-// the schedule: running again at once gives the same.
-func (r *runner) noteFailures(ctx context.Context, tx pgx.Tx, job string, e ending) error {
-	if e.outcome != Failed || e.class != fault.Transient {
-		_, err := tx.Exec(ctx, `UPDATE jobs.job SET failures = 0, retry_at = NULL WHERE name = $1 AND (failures > 0 OR retry_at IS NOT NULL)`, job)
-		return err
+// follow asks for the run that continues what was handed back, or tries again what failed for a passing
+// reason. Other failures wait for the schedule: running again at once gives the same result.
+func (r *runner) follow(ctx context.Context, tx pgx.Tx, f *fence, e ending) (err error) {
+	next := f.request
+	switch {
+	case e.Outcome == HandedBack:
+		next.Cause = ByHandedBack
+		_, err = r.ask(ctx, tx, next, 0)
+	case e.transient() && f.job.scheduled():
+		next.Cause, next.Attempt, next.Failures = ByRetry, 0, f.Failures+1
+		_, err = r.ask(ctx, tx, next, backoff(next.Failures))
+	case e.Outcome == Done || e.Outcome == Nothing:
+		_, err = tx.Exec(ctx, `UPDATE jobs.job SET covered_at = r.started_at FROM jobs.run r WHERE r.id = $1 AND name = r.job`, f.run)
 	}
-	now, err := r.now(ctx)
-	if err != nil {
-		return err
-	}
-	var failures int
-	if err := tx.QueryRow(ctx, `UPDATE jobs.job SET failures = failures + 1 WHERE name = $1 RETURNING failures`, job).Scan(&failures); err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, `UPDATE jobs.job SET retry_at = $2 WHERE name = $1`, job, now.Add(backoff(failures)))
 	return err
 }

@@ -1,39 +1,90 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"waybill/internal/fault"
-	"waybill/internal/period"
 	"waybill/jobs"
 )
 
-// enqueueFlag hands a re-run to the machines that run the service's jobs.
-type enqueueFlag struct {
-	Enqueue bool `help:"Have a machine that runs the service's jobs do it; see: waybill jobs."`
+// rerunner is either re-run.
+type rerunner interface {
+	flags() *rerunFlags
+	party(env *environment) (*config, error)
+	run(ctx context.Context, env *environment, party *config, person string) (outcome, error)
 }
 
-// enqueue asks for a re-run with these arguments. What is wrong with them should show here and now.
-func (env *environment) enqueue(ctx context.Context, party *config, s selection, dryRun bool, reason string, arguments ...string) error {
-	if reason == "" && !dryRun {
-		return fault.New(fault.Usage, "enqueue", "re-run", errors.New("there is no reason"), "add --reason TEXT; it is kept")
+// rerunRequest is the arguments of the job "rerun": a re-run for a machine to do.
+type rerunRequest struct {
+	Import *rerunImportCommand `json:"import,omitempty"`
+	Export *rerunExportCommand `json:"export,omitempty"`
+}
+
+// readRerun refuses fields that this release does not know: one of them might say to change nothing.
+func readRerun(arguments []byte) (r rerunRequest, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(arguments))
+	decoder.DisallowUnknownFields()
+	if err = decoder.Decode(&r); err == nil && (r.Import == nil) == (r.Export == nil) {
+		err = errors.New("it is neither an import nor an export")
 	}
-	chosen, err := s.arguments(time.Now().In(party.zone))
+	if err != nil {
+		return r, fault.New(fault.Usage, "read", "the enqueued re-run", err, "enqueue it again with this release")
+	}
+	return r, nil
+}
+
+func (r rerunRequest) command() rerunner {
+	if r.Import != nil {
+		return r.Import
+	}
+	return r.Export
+}
+
+// String is the re-run as the history lists it: "import morgue 3..5, dry run".
+func (r rerunRequest) String() string {
+	f := r.command().flags()
+	which := cmp.Or(f.Batch, f.Window)
+	if f.DryRun {
+		which += ", dry run"
+	}
+	if r.Import != nil {
+		return "import " + r.Import.Consumer + " " + which
+	}
+	return "export " + r.Export.Service + " " + which
+}
+
+// rerun does a re-run here and now, or has a machine do it.
+func (env *environment) rerun(ctx context.Context, c rerunner, request rerunRequest) error {
+	party, err := c.party(env)
 	if err != nil {
 		return err
 	}
-	if dryRun {
-		arguments = append(arguments, "--dry-run")
+	if c.flags().Enqueue {
+		return env.enqueue(ctx, party, c.flags(), request)
+	}
+	o, err := c.run(ctx, env, party, person())
+	return errors.Join(env.printOutcome(o, party.zone, err != nil), err)
+}
+
+// enqueue asks for the re-run. Mistakes in it are reported now, and not by the machine.
+func (env *environment) enqueue(ctx context.Context, party *config, f *rerunFlags, request rerunRequest) (err error) {
+	if f.Reason == "" && !f.DryRun {
+		return fault.New(fault.Usage, "enqueue", "re-run", errors.New("there is no reason"), "add --reason TEXT; it is kept")
+	}
+	if f.selection, err = f.fixed(time.Now().In(party.zone)); err != nil {
+		return err
 	}
 	desk, err := party.desk(ctx)
 	if err != nil {
 		return err
 	}
 	defer desk.Close()
-	run, err := desk.Enqueue(ctx, "rerun", append(arguments, chosen...), jobs.Order{Person: person(), Reason: reason})
+	run, err := desk.Enqueue(ctx, "rerun", request, jobs.Order{Person: person(), Reason: f.Reason})
 	if err != nil {
 		return err
 	}
@@ -41,17 +92,18 @@ func (env *environment) enqueue(ctx context.Context, party *config, s selection,
 		"run %d waits for a machine; `waybill jobs history %s --run %d` will show what it did", run, party.Service, run)
 }
 
-// arguments are the flags of a selection. A period is written out: by the time it runs, yesterday may be
-// another day.
-func (s selection) arguments(now time.Time) ([]string, error) {
-	if s.Batch != "" {
-		_, err := batchList(s.Batch)
-		return []string{"--batch", s.Batch}, err
-	}
-	p, err := period.Parse(s.Window, now)
+// runRerun does a re-run that was enqueued, in the name of the person who asked for it.
+func runRerun(ctx context.Context, env *environment, _ *config, task jobs.Task) (jobs.Result, error) {
+	request, err := readRerun(task.Arguments)
 	if err != nil {
-		return nil, fault.New(fault.Usage, "read", "--window", err, "")
+		return jobs.Result{}, err
 	}
-	window := fmt.Sprintf("%s/%s", p.From.UTC().Format(time.RFC3339Nano), p.To.UTC().Format(time.RFC3339Nano))
-	return []string{"--window", window, "--by", s.By}, nil
+	c := request.command()
+	c.flags().Reason = task.Reason
+	party, err := c.party(env)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	o, err := c.run(ctx, env, party, task.Person)
+	return jobs.Result{Output: o}, err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -95,7 +96,7 @@ func (c *config) readJobs(ctx context.Context) (serviceJobs, error) {
 			row.Next = &next
 		}
 		if row.Covered != nil {
-			row.Lag = overview.Now.Sub(*row.Covered).Seconds()
+			row.Lag = max(0, overview.Now.Sub(*row.Covered).Seconds())
 		}
 		s.Jobs = append(s.Jobs, row)
 	}
@@ -146,9 +147,13 @@ func (row jobRow) state(zone *time.Location) string {
 	state := "idle"
 	if len(row.Open) > 0 {
 		run := row.Open[0]
-		state = "waits"
-		if run.StartedAt != nil {
+		switch {
+		case run.StartedAt != nil:
 			state = strings.TrimSpace("runs " + progressOf(run))
+		case run.Cause == jobs.ByRetry:
+			state = "retries at " + when(run.DueAt, zone)
+		default:
+			state = "waits"
 		}
 	}
 	if row.PausedAt != nil {
@@ -157,7 +162,7 @@ func (row jobRow) state(zone *time.Location) string {
 	return state
 }
 
-// progressOf is "3/10", as far as it is known.
+// progressOf is "3/10", or "3" if the total is not known.
 func progressOf(run jobs.RunOf) string {
 	switch {
 	case run.Total > 0:
@@ -169,14 +174,11 @@ func progressOf(run jobs.RunOf) string {
 	}
 }
 
-// resultOf is how a run ended, in a word, and what there is to say of it.
+// resultOf is how a run ended, in a word, and the details.
 func resultOf(run jobs.RunOf) (result, detail string) {
 	result, detail = run.Outcome, run.Message
-	if first, _, more := strings.Cut(detail, "\n"); more {
-		detail = fmt.Sprintf("%s … (--run %d)", first, run.ID)
-		if run.Outcome == jobs.Done {
-			detail = fmt.Sprintf("(--run %d)", run.ID)
-		}
+	if first, _, more := strings.Cut(detail, "\n"); more || run.Output != nil {
+		detail = strings.TrimSpace(fmt.Sprintf("%s (--run %d)", first, run.ID))
 	}
 	if run.Outcome == jobs.Failed {
 		result = run.Class
@@ -189,9 +191,9 @@ func resultOf(run jobs.RunOf) (result, detail string) {
 
 type jobsHistoryCommand struct {
 	Service string `arg:"" optional:"" help:"One service (default: every service that has a configuration)."`
-	Job     string `placeholder:"JOB" help:"Of this job only."`
+	Job     string `placeholder:"JOB" help:"Show only this job."`
 	Last    int    `default:"20" placeholder:"N" help:"How many runs (default: ${default})."`
-	Number  int64  `name:"run" placeholder:"N" help:"Only this run, with all that it has to say."`
+	Number  int64  `name:"run" placeholder:"N" help:"Show only this run, with its whole result."`
 }
 
 // serviceHistory is one service's answer.
@@ -203,7 +205,7 @@ type serviceHistory struct {
 
 func (c *jobsHistoryCommand) Run(ctx context.Context, env *environment) error {
 	if c.Last < 1 {
-		return fault.New(fault.Usage, "list", "runs", errors.New("--last is under 1"), "")
+		return fault.New(fault.Usage, "list", "runs", errors.New("--last must be at least 1"), "")
 	}
 	parties, err := env.configs(c.Service)
 	if err != nil {
@@ -251,15 +253,19 @@ func (c *jobsHistoryCommand) one(ctx context.Context, env *environment, parties 
 	if env.json {
 		return env.printJSON(run)
 	}
-	message := run.Message
-	run.Message = ""
+	message, output := run.Message, run.Output
+	run.Message, run.Output = "", nil
 	t := env.table(runHead...)
 	printRun(t, parties[0], run)
 	if err := t.print(); err != nil {
 		return err
 	}
-	_, err = fmt.Fprint(env.out, strings.TrimSpace(message)+"\n")
-	return err
+	fmt.Fprintln(env.out, message)
+	var o outcome
+	if output == nil || json.Unmarshal(output, &o) != nil {
+		return nil
+	}
+	return env.printOutcome(o, parties[0].zone, run.Outcome == jobs.Failed)
 }
 
 func (c *config) history(ctx context.Context, job string, most int) (serviceHistory, error) {
@@ -287,16 +293,20 @@ func printRun(t *table, party *config, run jobs.RunOf) {
 		run.Outcome = "open"
 	}
 	result, detail := resultOf(run)
-	t.row(party.Service, run.ID, strings.Join(append([]string{run.Job}, run.Arguments...), " "), because, started, took(run.Took()), run.Machine, result, detail)
+	job := run.Job
+	if asked, err := readRerun(run.Arguments); err == nil {
+		job += " " + asked.String()
+	}
+	t.row(party.Service, run.ID, job, because, started, took(run.Took()), run.Machine, result, detail)
 }
 
-// jobFlags name a job, and why something is decided about it.
+// jobFlags name a job.
 type jobFlags struct {
 	Job     string `arg:"" help:"The job: export, snapshot, import, …"`
 	Service string `arg:"" optional:"" help:"Its service, if several that are configured here have such a job."`
 }
 
-// at does something at the desk of the one service that has the job.
+// at opens the desk of the one service that has the job.
 func (f jobFlags) at(ctx context.Context, env *environment, do func(*jobs.Desk) error) error {
 	party, err := f.party(env)
 	if err != nil {
@@ -329,9 +339,9 @@ func (f jobFlags) party(env *environment) (*config, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return nil, fault.New(fault.Usage, "find", "job", errors.New("no service that is configured here has one of that name"), "`waybill jobs` lists them")
+		return nil, fault.New(fault.Usage, "find", "job", errors.New("no service that is configured here has a job of that name"), "`waybill jobs` lists them")
 	default:
-		return nil, fault.New(fault.Usage, "find", "job "+f.Job, fmt.Errorf("%s have it", strings.Join(names, " and ")), "name the service behind it")
+		return nil, fault.New(fault.Usage, "find", "job "+f.Job, fmt.Errorf("%s have it", strings.Join(names, " and ")), "name the service after the job")
 	}
 }
 

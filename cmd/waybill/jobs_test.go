@@ -22,7 +22,7 @@ func TestJobsThatCannotBeMeantAreRefusedWithTheLine(t *testing.T) {
 		"jobs:\n  import: '*/5 * * * *'":                line + "jobs.import: this service has no such job; there are export, snapshot, prune, rerun",
 		"jobs:\n  export: {timeout: unlimited}":         line + "jobs.export: timeout",
 		"jobs:\n  export: {schedule: off, often: true}": "often",
-		"jobs:\n  rerun: '*/5 * * * *'":                 "it runs only when it is asked for",
+		"jobs:\n  rerun: '*/5 * * * *'":                 "it runs only when a person asks for it",
 		"jobs:\n  prune: '0 4 * * *'":                   line + "jobs.prune: there is no `retention:`",
 	} {
 		s.configure("patients", "export: {}\n"+section)
@@ -89,7 +89,7 @@ func TestPeopleSeeToJobs(t *testing.T) {
 	r.says(exported, "done", "batches, 9 events", "person")
 	r.says(r.ended("morgue", r.asked("jobs", "run", "import", "morgue")), "opened 3")
 	r.fails(2, []string{"appointments and morgue have it", "name the service"}, "jobs", "run", "import")
-	r.fails(2, []string{"no service that is configured here has one of that name"}, "jobs", "run", "dance")
+	r.fails(2, []string{"no service that is configured here has a job of that name"}, "jobs", "run", "dance")
 	r.fails(2, []string{"missing flags: --reason"}, "jobs", "pause", "export")
 
 	r.says(r.do("jobs", "pause", "export", "--reason", "the store moves"), "paused")

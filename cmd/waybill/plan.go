@@ -16,7 +16,7 @@ import (
 	"waybill/jobs"
 )
 
-// jobsConfig is the section `jobs:`, by the names of jobs.
+// jobsConfig is the section `jobs:`, by job.
 type jobsConfig map[string]jobConfig
 
 // jobConfig is a schedule, or off; or that and a timeout.
@@ -25,7 +25,7 @@ type jobConfig struct {
 	Timeout  duration `yaml:"timeout"`
 }
 
-// UnmarshalYAML takes the short form too: `export: "*/5 * * * *"`.
+// UnmarshalYAML also accepts the short form: `export: "*/5 * * * *"`.
 func (j *jobConfig) UnmarshalYAML(node *yaml.Node) error {
 	type settings jobConfig
 	if node.Kind == yaml.ScalarNode {
@@ -35,13 +35,13 @@ func (j *jobConfig) UnmarshalYAML(node *yaml.Node) error {
 	return node.Load((*settings)(j), yaml.WithKnownFields())
 }
 
-// work is what a job of a party does, and what holds for it where the file says nothing.
+// work is what a job of a party does, with its defaults.
 type work struct {
 	name     string
 	schedule string // "": off
 	timeout  time.Duration
 	do       func(context.Context, *environment, *config, jobs.Task) (jobs.Result, error)
-	asked    bool // only people ask for it
+	asked    bool // it has no schedule: a person asks for it
 }
 
 // works are all jobs that the party can have.
@@ -53,8 +53,11 @@ func (c *config) works() []work {
 			{name: "snapshot", timeout: 6 * time.Hour, do: runSnapshot},
 		}
 	}
-	list = append(list,
-		work{name: "prune", timeout: time.Hour, do: runPrune},
+	prune := work{name: "prune", timeout: time.Hour, do: runPrune}
+	if c.Import != nil {
+		prune.schedule = "40 3 * * *"
+	}
+	list = append(list, prune,
 		work{name: "rerun", timeout: 6 * time.Hour, do: runRerun, asked: true})
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		list = append(list, c.partnerWorks(name)...)
@@ -100,11 +103,11 @@ func (c *config) checkJobs() (plans []plan, err error) {
 	return plans, c.checkPrune(plans)
 }
 
-// checkPrune refuses a schedule for what has nothing to go by.
+// checkPrune refuses to prune the log on a schedule without a retention.
 func (c *config) checkPrune(plans []plan) error {
 	for _, p := range plans {
-		if p.name == "prune" && p.schedule.String() != "" && c.Retention == 0 {
-			return setting.Errorf("prune", "there is no `retention:` that says how far back to keep")
+		if p.name == "prune" && p.schedule.String() != "" && c.Retention == 0 && c.Import == nil {
+			return setting.Errorf("prune", "there is no `retention:`; add one, such as 90d")
 		}
 	}
 	return nil
@@ -113,14 +116,14 @@ func (c *config) checkPrune(plans []plan) error {
 func (w work) plan(settings jobConfig, zone *time.Location) (p plan, err error) {
 	p = plan{work: w, timeout: cmp.Or(time.Duration(settings.Timeout), w.timeout)}
 	if p.timeout < time.Second {
-		return plan{}, errors.New("timeout: at least 1s, and not unlimited: what hangs would never be given up")
+		return plan{}, errors.New("timeout: must be at least 1s, and not unlimited: a run that hangs would never end")
 	}
 	spec := cmp.Or(settings.Schedule, w.schedule)
 	if spec == "" || spec == "off" {
 		return p, nil
 	}
 	if w.asked {
-		return plan{}, errors.New("schedule: it runs only when it is asked for")
+		return plan{}, errors.New("schedule: it can have none; it runs only when a person asks for it")
 	}
 	if p.schedule, err = jobs.ParseSchedule(spec, zone); err != nil {
 		return plan{}, fmt.Errorf("schedule %q: %w", spec, err)

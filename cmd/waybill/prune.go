@@ -64,7 +64,12 @@ func (c *pruneCommand) exporting(ctx context.Context, env *environment, party *c
 	return env.printPrune(summary)
 }
 
-// retention is how far back a party keeps its records. There is no default: what goes is gone.
+// keepRecords is the default for a consumer's own records. It is more than a year, so that a year can be compared
+// with the one before.
+const keepRecords = 400 * 24 * time.Hour
+
+// retention is how far back a party keeps its records. There is no default for the log: what is gone there is gone
+// for everybody.
 func (c *config) retention(flag string) (time.Duration, error) {
 	switch {
 	case flag == "0":
@@ -75,6 +80,8 @@ func (c *config) retention(flag string) (time.Duration, error) {
 			return 0, fault.New(fault.Usage, "read", "--keep", errors.New("not a duration"), "write 30d, 12h, or 0 for no longer than must be")
 		}
 		return keep, nil
+	case c.Retention == 0 && c.Import != nil:
+		return keepRecords, nil
 	case c.Retention == 0:
 		return 0, fault.New(fault.Usage, "prune", c.Service, errors.New("nothing says how far back to keep"), "add --keep 90d, or `retention: 90d` to "+c.path)
 	}

@@ -87,6 +87,26 @@ func TestRetentionMayBeConfigured(t *testing.T) {
 	s.fails(2, []string{"retention"}, "prune")
 }
 
+// A consumer's own records have a default: what is older than 400 days goes. Decisions stay.
+func TestAConsumersRecordsAreKeptForAYear(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.firstDay()
+	s.exchangeAll()
+	s.secondDay()
+	s.exchangeAll()
+	s.exec("morgue", `UPDATE morgue.ledger SET applied_at = applied_at - interval '399 days'`)
+	s.exec("morgue", `UPDATE morgue.ledger SET applied_at = applied_at - interval '2 days' WHERE batch = 0`)
+	s.says(s.do("prune", "morgue"), "morgue    1 ")
+	s.do("migrate")
+	s.configure("morgue", "import: {instance: east}\njobs: {prune: off}")
+	for service, schedule := range map[string]string{"appointments": "40 3 * * *", "morgue": "", "patients": ""} {
+		if row := s.shown(service, "prune"); row.Schedule != schedule {
+			t.Errorf("%s prunes %q, want %q", service, row.Schedule, schedule)
+		}
+	}
+}
+
 // Kill -9 between the steps of a prune; run again; the log, the outbox and the plans are those of an
 // undisturbed one. Readers understand every state in between.
 func TestProofAPruneKilledAnywhereIsFinishedByTheNext(t *testing.T) {

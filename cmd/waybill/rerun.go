@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"waybill/exporter/rerun"
 	"waybill/importer"
 	"waybill/internal/fault"
 	"waybill/internal/period"
@@ -14,14 +15,46 @@ import (
 
 type rerunCommand struct {
 	Import rerunImportCommand `cmd:"" help:"Load a consumer's batches again; what is not newer changes nothing."`
-	Export rerunExportCommand `cmd:"" help:"Compare published batches with the outbox: put back lost files, and correct differing events with --correct."`
+	Export rerunExportCommand `cmd:"" help:"Compare published batches with the outbox: put back what is lost, and with --correct append what differs."`
+}
+
+// rerunFlags are those of both re-runs. With the service they are also what the queue carries, as JSON.
+type rerunFlags struct {
+	selection
+	DryRun  bool          `json:"dry_run,omitempty" help:"Show what would happen, and change nothing."`
+	Reason  string        `json:"-" placeholder:"TEXT" help:"Why; kept in the database. Needed unless --dry-run."`
+	Wait    time.Duration `json:"wait" default:"5m" help:"How long to wait until another process has finished its batch (${default})."`
+	Enqueue bool          `json:"-" help:"Have a machine that runs the service's jobs do it; see: waybill jobs."`
+}
+
+func (f *rerunFlags) flags() *rerunFlags { return f }
+
+// outcome is what a re-run did, to be shown here, or kept in the history and shown later.
+type outcome struct {
+	Chosen string            `json:"chosen,omitempty"` // how a period was understood
+	Import *importer.Summary `json:"import,omitempty"`
+	Export *rerun.Summary    `json:"export,omitempty"`
+}
+
+func (env *environment) printOutcome(o outcome, zone *time.Location, failed bool) error {
+	if o.Chosen != "" && !env.json {
+		fmt.Fprintln(env.out, o.Chosen)
+	}
+	switch {
+	case o.Import != nil:
+		return env.printRerunImport(*o.Import, zone, failed)
+	case o.Export != nil:
+		return env.printRerunExport(*o.Export, zone)
+	default:
+		return nil // the error says everything
+	}
 }
 
 // selection names batches, by number or by time.
 type selection struct {
-	Batch  string `xor:"batches" required:"" placeholder:"A..B" help:"The batches, both included."`
-	Window string `xor:"batches" required:"" placeholder:"PERIOD" help:"The batches of a time: yesterday, today, 2026-11-21, 2026-11-21T10/PT1H, or FROM/TO, in the site's zone where none is given."`
-	By     string `enum:"planned,recorded" default:"planned" help:"Whether --window is when batches were planned, which is what tiles time, or when their events were recorded (${enum})."`
+	Batch  string `json:"batch,omitempty" xor:"batches" required:"" placeholder:"A..B" help:"The batches, both included."`
+	Window string `json:"window,omitempty" xor:"batches" required:"" placeholder:"PERIOD" help:"The batches of a time: yesterday, today, 2026-11-21, 2026-11-21T10/PT1H, or FROM/TO, in the site's zone unless it names one."`
+	By     string `json:"by" enum:"planned,recorded" default:"planned" help:"Whether --window is about when batches were planned, or when their events were recorded (${enum})."`
 }
 
 // chooser finds the batches of a time.
@@ -29,26 +62,41 @@ type chooser interface {
 	Choose(ctx context.Context, since, until time.Time, recorded bool) ([]int64, error)
 }
 
-// batches returns the batches that were asked for, in order. A period is told as it was understood.
-func (s selection) batches(ctx context.Context, env *environment, zone *time.Location, from chooser) ([]int64, error) {
+// batches returns the batches that were asked for, in order, and how a period was understood.
+func (s selection) batches(ctx context.Context, zone *time.Location, from chooser) (batches []int64, chosen string, err error) {
 	if s.Batch != "" {
 		if s.By != "planned" {
-			return nil, fault.New(fault.Usage, "choose", "batches", errors.New("--by is about --window"), "leave it out")
+			return nil, "", fault.New(fault.Usage, "choose", "batches", errors.New("--by is about --window"), "leave it out")
 		}
-		return batchList(s.Batch)
+		batches, err = batchList(s.Batch)
+		return batches, "", err
 	}
 	p, err := period.Parse(s.Window, time.Now().In(zone))
 	if err != nil {
-		return nil, fault.New(fault.Usage, "read", "--window", err, "")
+		return nil, "", fault.New(fault.Usage, "read", "--window", err, "")
 	}
-	chosen, err := from.Choose(ctx, p.From, p.To, s.By == "recorded")
-	if err == nil && !env.json {
-		fmt.Fprintf(env.out, "%s from %s to %s: %s\n", s.By, when(p.From, zone), when(p.To, zone), ranges(chosen))
+	batches, err = from.Choose(ctx, p.From, p.To, s.By == "recorded")
+	if err != nil {
+		return nil, "", err
 	}
-	return chosen, err
+	return batches, fmt.Sprintf("%s from %s to %s: %s", s.By, when(p.From, zone), when(p.To, zone), ranges(batches)), nil
 }
 
-// maxBatches is more than anybody re-runs at once.
+// fixed returns the selection with its period written out: by the time it runs, yesterday may be another day.
+func (s selection) fixed(now time.Time) (selection, error) {
+	if s.Batch != "" {
+		_, err := batchList(s.Batch)
+		return s, err
+	}
+	p, err := period.Parse(s.Window, now)
+	if err != nil {
+		return s, fault.New(fault.Usage, "read", "--window", err, "")
+	}
+	s.Window = p.From.UTC().Format(time.RFC3339Nano) + "/" + p.To.UTC().Format(time.RFC3339Nano)
+	return s, nil
+}
+
+// maxBatches is more than a person would re-run at once.
 const maxBatches = 1_000_000
 
 // batchList lists the batches of "41..57".
@@ -94,64 +142,40 @@ func ranges(batches []int64) string {
 }
 
 type rerunImportCommand struct {
-	Consumer string `arg:"" help:"The importing service."`
-	selection
-	DryRun  bool          `help:"Show what would change, and change nothing."`
-	Reapply bool          `help:"Reconcile the effects of all these batches' patients, as after apply.sql was fixed. What people have touched stays."`
-	Brake   string        `placeholder:"N" help:"A brake for this re-run, in place of the configured one: a number, or off."`
-	Reason  string        `placeholder:"TEXT" help:"Why; kept in the ledger. Needed but for a dry run."`
-	Wait    time.Duration `default:"5m" help:"How long to wait for another import to finish (${default})."`
-	enqueueFlag
+	Consumer string `json:"consumer" arg:"" help:"The importing service."`
+	rerunFlags
+	Reapply bool   `json:"reapply,omitempty" help:"Reconcile the effects of all these batches' patients, as after apply.sql was fixed. Staff's edits stay."`
+	Brake   string `json:"brake,omitempty" placeholder:"N" help:"A brake for this re-run, in place of the configured one: a number, or off."`
 }
 
 func (c *rerunImportCommand) Run(ctx context.Context, env *environment) error {
-	if c.Enqueue {
-		return c.enqueue(ctx, env)
-	}
-	return c.run(ctx, env, person())
+	return env.rerun(ctx, c, rerunRequest{Import: c})
 }
 
-func (c *rerunImportCommand) enqueue(ctx context.Context, env *environment) error {
+func (c *rerunImportCommand) party(env *environment) (*config, error) {
 	party, err := env.importing(c.Consumer)
-	if err != nil {
-		return err
+	if err != nil || c.Brake == "" {
+		return party, err
 	}
-	arguments := []string{"import", c.Consumer, "--wait", c.Wait.String()}
-	if c.Reapply {
-		arguments = append(arguments, "--reapply")
+	if party.Import.Brake, err = parseBrake(c.Brake); err != nil {
+		return nil, fault.New(fault.Usage, "read", "--brake", err, "")
 	}
-	if c.Brake != "" {
-		if _, err := parseBrake(c.Brake); err != nil {
-			return fault.New(fault.Usage, "read", "--brake", err, "")
-		}
-		arguments = append(arguments, "--brake", c.Brake)
-	}
-	return env.enqueue(ctx, party, c.selection, c.DryRun, c.Reason, arguments...)
+	return party, nil
 }
 
-// run is for whoever asked, who may be somebody else than runs it.
-func (c *rerunImportCommand) run(ctx context.Context, env *environment, person string) error {
-	party, err := env.importing(c.Consumer)
-	if err != nil {
-		return err
-	}
-	if c.Brake != "" {
-		if party.Import.Brake, err = parseBrake(c.Brake); err != nil {
-			return fault.New(fault.Usage, "read", "--brake", err, "")
-		}
-	}
+func (c *rerunImportCommand) run(ctx context.Context, env *environment, party *config, person string) (o outcome, err error) {
 	i, err := party.importer(env)
 	if err != nil {
-		return err
+		return o, err
 	}
-	batches, err := c.batches(ctx, env, party.zone, i)
+	batches, chosen, err := c.batches(ctx, party.zone, i)
 	if err != nil {
-		return err
+		return o, err
 	}
 	summary, err := i.Rerun(ctx, importer.RerunOptions{
 		Batches: batches, DryRun: c.DryRun, Reapply: c.Reapply, Reason: c.Reason, Person: person, Wait: c.Wait,
 	})
-	return errors.Join(env.printRerunImport(summary, party.zone, err != nil), err)
+	return outcome{Chosen: chosen, Import: &summary}, err
 }
 
 func (env *environment) printRerunImport(s importer.Summary, zone *time.Location, failed bool) error {
@@ -160,7 +184,7 @@ func (env *environment) printRerunImport(s importer.Summary, zone *time.Location
 	}
 	switch {
 	case failed && len(s.Batches) == 0:
-		return nil // the error says all
+		return nil // the error says everything
 	case s.DryRun:
 		fmt.Fprintln(env.out, "dry run: nothing was changed")
 	case s.Observed:
@@ -174,7 +198,7 @@ func (env *environment) printRerunImport(s importer.Summary, zone *time.Location
 	return t.print()
 }
 
-// window writes a batch's window, its end without the date if that is the same.
+// window writes a batch's window. The end has no date if it is the start's.
 func window(from, to time.Time, zone *time.Location) string {
 	if from.UTC().Format(time.DateOnly) == to.UTC().Format(time.DateOnly) {
 		return when(from, zone) + " – " + to.UTC().Format("15:04:05Z")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,52 +10,32 @@ import (
 )
 
 type rerunExportCommand struct {
-	Service string `arg:"" optional:"" default:"patients" help:"The exporting service."`
-	selection
-	DryRun  bool          `help:"Only say what is found."`
-	Correct bool          `help:"Append a batch that states again, in a higher revision, what the outbox has otherwise than was published."`
-	Reason  string        `placeholder:"TEXT" help:"Why; kept with the decision. Needed except for a dry run."`
-	Wait    time.Duration `default:"5m" help:"How long to wait for another export to finish (${default})."`
-	enqueueFlag
+	Service string `json:"service" arg:"" optional:"" default:"patients" help:"The exporting service."`
+	rerunFlags
+	Correct bool `json:"correct,omitempty" help:"Append a batch of a higher revision with the events that differ between the outbox and what was published."`
 }
 
 func (c *rerunExportCommand) Run(ctx context.Context, env *environment) error {
-	if c.Enqueue {
-		return c.enqueue(ctx, env)
-	}
-	return c.run(ctx, env, person())
+	return env.rerun(ctx, c, rerunRequest{Export: c})
 }
 
-func (c *rerunExportCommand) enqueue(ctx context.Context, env *environment) error {
-	party, err := env.exporting(c.Service)
-	if err != nil {
-		return err
-	}
-	arguments := []string{"export", c.Service, "--wait", c.Wait.String()}
-	if c.Correct {
-		arguments = append(arguments, "--correct")
-	}
-	return env.enqueue(ctx, party, c.selection, c.DryRun, c.Reason, arguments...)
+func (c *rerunExportCommand) party(env *environment) (*config, error) {
+	return env.exporting(c.Service)
 }
 
-// run is for whoever asked, who may be somebody else than runs it.
-func (c *rerunExportCommand) run(ctx context.Context, env *environment, person string) error {
-	party, err := env.exporting(c.Service)
-	if err != nil {
-		return err
-	}
+func (c *rerunExportCommand) run(ctx context.Context, env *environment, party *config, person string) (o outcome, err error) {
 	e, err := party.exporter(env, nil)
 	if err != nil {
-		return err
+		return o, err
 	}
-	batches, err := c.batches(ctx, env, party.zone, e)
+	batches, chosen, err := c.batches(ctx, party.zone, e)
 	if err != nil {
-		return err
+		return o, err
 	}
 	summary, err := e.Rerun(ctx, rerun.Options{
 		Batches: batches, DryRun: c.DryRun, Correct: c.Correct, Reason: c.Reason, Person: person, Wait: c.Wait,
 	})
-	return errors.Join(env.printRerunExport(summary, party.zone), err)
+	return outcome{Chosen: chosen, Export: &summary}, err
 }
 
 func (env *environment) printRerunExport(s rerun.Summary, zone *time.Location) error {
@@ -64,7 +43,7 @@ func (env *environment) printRerunExport(s rerun.Summary, zone *time.Location) e
 		return env.printJSON(s)
 	}
 	if len(s.Batches) == 0 {
-		return nil // the error says all
+		return nil // the error says everything
 	}
 	if s.DryRun {
 		fmt.Fprintln(env.out, "dry run: nothing was changed")
@@ -88,7 +67,7 @@ func (env *environment) printRerunExport(s rerun.Summary, zone *time.Location) e
 	return printTables(batches, differences, corrections)
 }
 
-// number writes a batch's number, or that it has none yet.
+// number writes a batch's number, if it has one yet.
 func number(batch int64) string {
 	if batch == 0 {
 		return "to come"

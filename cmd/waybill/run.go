@@ -26,7 +26,7 @@ func (c *runCommand) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	if c.StopWithin < 0 || c.Lease < time.Second {
-		return fault.New(fault.Usage, "run", c.Service, errors.New("--stop-within is negative, or --lease under 1s"), "")
+		return fault.New(fault.Usage, "run", c.Service, errors.New("--stop-within must not be negative, and --lease must be at least 1s"), "")
 	}
 	list := make([]jobs.Job, len(party.plans))
 	for i, p := range party.plans {
@@ -37,7 +37,7 @@ func (c *runCommand) Run(ctx context.Context, env *environment) error {
 	})
 }
 
-// fit returns what refuses tables of another release than this machine's.
+// fit returns the check that refuses tables of another release.
 func (c *config) fit() func(context.Context, migrate.Querier) error {
 	if c.Export != nil {
 		return exporter.CheckTables
@@ -45,9 +45,8 @@ func (c *config) fit() func(context.Context, migrate.Querier) error {
 	return c.consumer.CheckTables
 }
 
-// performing returns what does a party's work. Each run has an environment of its own, so that
-// secrets are read anew and what it opens is closed, and is measured and traced as the command
-// of that name would be.
+// performing returns the function that does a party's work. Each run has an environment of its own: it reads the
+// secrets again, closes what it opened, and is measured and traced like the command of that name.
 func (env *environment) performing(party *config, w work) func(context.Context, jobs.Task) (jobs.Result, error) {
 	return func(ctx context.Context, task jobs.Task) (result jobs.Result, err error) {
 		own := *env

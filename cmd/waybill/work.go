@@ -1,19 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-
-	"github.com/alecthomas/kong"
 
 	"waybill/exchange"
 	"waybill/exporter"
 	"waybill/exporter/prune"
 	"waybill/importer"
-	"waybill/internal/fault"
 	"waybill/jobs"
 )
 
@@ -61,8 +56,8 @@ func runImport(ctx context.Context, env *environment, party *config, task jobs.T
 	return imported(summary), err
 }
 
-// reportLoaded reports the batches that were loaded, and once it is more than one, of how many. The
-// log is listed for that only then: mostly there is but one.
+// reportLoaded reports the batches that were loaded, and from the second on also how many there are. Only then is the
+// log listed: most runs load one batch.
 func reportLoaded(ctx context.Context, log *exchange.Reader, report func(done, total int64)) func(importer.BatchSummary) {
 	var done, total int64
 	return func(b importer.BatchSummary) {
@@ -127,7 +122,7 @@ func runConsumerPrune(ctx context.Context, env *environment, party *config, opti
 	return jobs.Result{Busy: s.Running, Idle: rows == 0, Text: plural(rows, "row", "rows") + " deleted"}, err
 }
 
-// runDeliver delivers to the partner that the job's name names.
+// runDeliver delivers to the partner in the job's name.
 func runDeliver(ctx context.Context, env *environment, name string) (jobs.Result, error) {
 	p, err := env.partner(name)
 	if err != nil {
@@ -141,11 +136,11 @@ func runDeliver(ctx context.Context, env *environment, name string) (jobs.Result
 		return jobs.Result{}, err
 	}
 	_, followErr := (&deliverCommand{Partner: name}).follow(ctx, env, p)
-	summary, err := d.Run(ctx) // what is queued goes out whatever the log's store is like
+	summary, err := d.Run(ctx) // queued rows are delivered even if the log can't be read
 	return filesOf(len(summary.Files), summary.Running), errors.Join(err, followErr)
 }
 
-// runIntake takes in the files of the partner that the job's name names.
+// runIntake takes in the files of the partner in the job's name.
 func runIntake(ctx context.Context, env *environment, name string) (jobs.Result, error) {
 	p, err := env.partner(name)
 	if err != nil {
@@ -164,26 +159,4 @@ func runIntake(ctx context.Context, env *environment, name string) (jobs.Result,
 
 func filesOf(files int, busy bool) jobs.Result {
 	return jobs.Result{Busy: busy, Idle: files == 0, Text: plural(int64(files), "file", "files")}
-}
-
-// runRerun runs the command that somebody enqueued, in that person's name. What it prints is the
-// result.
-func runRerun(ctx context.Context, env *environment, _ *config, task jobs.Task) (jobs.Result, error) {
-	var c rerunCommand
-	parser, err := kong.New(&c, kong.Exit(func(int) {}))
-	if err != nil {
-		return jobs.Result{}, err
-	}
-	command, err := parser.Parse(append(task.Arguments, "--reason="+task.Reason))
-	if err != nil {
-		return jobs.Result{}, fault.New(fault.Usage, "read", "the enqueued command", err, "")
-	}
-	var text bytes.Buffer
-	env.out, env.json = &text, false
-	if strings.HasPrefix(command.Command(), "import") {
-		err = c.Import.run(ctx, env, task.Person)
-	} else {
-		err = c.Export.run(ctx, env, task.Person)
-	}
-	return jobs.Result{Text: strings.TrimSpace(text.String())}, err
 }

@@ -1,53 +1,46 @@
 -- +goose Up
 
--- What is remembered of each job between its runs, on whichever machine they are.
+-- What is known of each job between its runs, on any machine.
 CREATE TABLE job (
     name       text PRIMARY KEY,
     ticked_at  timestamptz NOT NULL,                -- the next tick counts from here
-    failures   integer NOT NULL DEFAULT 0,          -- transient ones in a row
-    retry_at   timestamptz,
+    covered_at timestamptz,                         -- when the last run began that ended well
     paused_at  timestamptz,
     paused_by  text,
     paused_why text
 );
 
--- Every run that was asked for, and the history of those that ended.
-CREATE TABLE run (
-    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    job           text NOT NULL,
-    arguments     text[] NOT NULL DEFAULT '{}',
-    cause         text NOT NULL CHECK (cause IN ('tick', 'retry', 'person', 'taken over', 'handed back')),
-    attempt       integer NOT NULL DEFAULT 1,       -- grows with each machine that was lost under it
-    person        text,
-    reason        text,
-    queued_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
-
-    delivery      bigint,                           -- the row of river_job that hands it to a machine
-    delivered_at  timestamptz,
-
-    machine       text,
-    started_at    timestamptz,
-    pid           integer,                          -- the backend that stands for the machine's life,
-    backend_start timestamptz,                      -- beyond doubt: process ids are used again
-    role          name,                             -- of that backend: others don't see when it started
-    until         timestamptz,                      -- the lease
-    done          bigint,
-    total         bigint,
-    cancelled_by  text,
-    cancelled_why text,
-
-    finished_at   timestamptz,
-    outcome       text CHECK (outcome IN ('done', 'nothing', 'busy', 'failed', 'cancelled', 'handed back', 'lost')),
-    class         text,
-    message       text,
-    hint          text,
-
-    CHECK ((finished_at IS NULL) = (outcome IS NULL)),
-    CHECK ((started_at IS NULL) = (until IS NULL))
+-- Which machine is running a job. The key sees that no job runs twice at the same time.
+CREATE TABLE lease (
+    job           text PRIMARY KEY,
+    run           bigint NOT NULL UNIQUE REFERENCES river_job ON DELETE CASCADE,
+    machine       text NOT NULL,
+    started_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    pid           integer NOT NULL,                 -- the backend that stands for the machine's life,
+    backend_start timestamptz NOT NULL,             -- without doubt: process ids are used again
+    role          name NOT NULL,                    -- of that backend: other roles don't see when it started
+    until         timestamptz NOT NULL,
+    done          bigint NOT NULL DEFAULT 0,
+    total         bigint NOT NULL DEFAULT 0,        -- 0: not known
+    cancelled_by  text
 );
 
--- No job runs twice at the same time.
-CREATE UNIQUE INDEX run_at_work ON run (job) WHERE started_at IS NOT NULL AND finished_at IS NULL;
--- Nothing waits twice.
-CREATE UNIQUE INDEX run_waiting ON run (job, arguments) WHERE started_at IS NULL AND finished_at IS NULL;
-CREATE INDEX run_ended ON run (job, finished_at) WHERE finished_at IS NOT NULL;
+-- Every run, from the time it was asked for, to read. River's table holds them: what was asked for in args, how it
+-- ended in metadata.
+CREATE VIEW run AS
+SELECT q.id, q.args->>'job' AS job, q.args->'arguments' AS arguments, q.args->>'cause' AS cause,
+    q.args->>'person' AS person, q.args->>'reason' AS reason, q.created_at AS queued_at, q.scheduled_at AS due_at,
+    coalesce(l.machine, q.metadata->>'machine') AS machine,
+    coalesce(l.started_at, (q.metadata->>'started_at')::timestamptz) AS started_at,
+    q.finalized_at AS finished_at,
+    coalesce(l.done, (q.metadata->>'done')::bigint, 0) AS done,
+    coalesce(l.total, (q.metadata->>'total')::bigint, 0) AS total,
+    CASE WHEN q.finalized_at IS NOT NULL THEN coalesce(q.metadata->>'outcome', 'lost') END AS outcome,
+    q.metadata->>'class' AS class, q.metadata->>'message' AS message, q.metadata->>'hint' AS hint, q.metadata->'output' AS output
+FROM river_job q LEFT JOIN lease l ON l.run = q.id
+WHERE q.kind = 'run';
+
+-- History is read from its end, of one job and of all.
+CREATE INDEX run_ended_of_job ON river_job ((args->>'job'), finalized_at) WHERE finalized_at IS NOT NULL;
+CREATE INDEX run_ended ON river_job (finalized_at) WHERE finalized_at IS NOT NULL;
+CREATE INDEX run_open ON river_job ((args->>'job')) WHERE finalized_at IS NULL;
