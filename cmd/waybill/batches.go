@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"waybill/internal/fault"
 	"waybill/schemas"
@@ -21,13 +23,13 @@ type batchRow struct {
 	*schemas.Manifest
 	Hash    string `json:"hash"`              // of the manifest's file, which the next batch's `previous` and decisions name
 	Unusual string `json:"unusual,omitempty"` // event types far above the batches before
-	Error   string `json:"error,omitempty"`   // why there is no manifest, or that it doesn't follow
+	Error   string `json:"error,omitempty"`   // why the manifest is missing, or doesn't follow the one before
 	Next    string `json:"next,omitempty"`
 }
 
 func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
 	if c.Last < 1 {
-		return fault.New(fault.Usage, "list", "batches", errors.New("--last is under 1"), "write --last 20")
+		return fault.New(fault.Usage, "list", "batches", errors.New("--last must be at least 1"), "write --last 20")
 	}
 	reader, zone, err := env.openLog()
 	if err != nil {
@@ -44,8 +46,9 @@ func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	var rows []batchRow
+	var before []map[string]int64 // events of the batches of changes that were listed last
 	var failed error
+	list := env.newBatchLines(newest, zone)
 	for entry, err := range reader.Entries(ctx, max(begins, newest-int64(c.Last)+1), newest) {
 		var row batchRow
 		if entry != nil {
@@ -57,69 +60,111 @@ func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
 				failed = err
 			}
 		}
-		rows = append(rows, row)
+		if row.Manifest != nil && row.Kind == schemas.Changes {
+			row.Unusual = unusual(row.Totals.Events, before)
+			before = append(before[max(0, len(before)-compared+1):], row.Totals.Events)
+		}
+		if err := list.print(row); err != nil {
+			return err
+		}
 		if class := fault.ClassOf(err); err != nil && class != fault.Poison && class != fault.NotYet {
-			break // the store is out of reach, and so is what is behind
+			break // the store can't be reached
 		}
 	}
-	markUnusual(rows)
-	return errors.Join(env.printBatches(rows, zone), failed)
+	return errors.Join(list.end(), failed)
 }
 
-// changes reports whether the row is a batch of changes.
-func (row batchRow) changes() bool { return row.Manifest != nil && row.Kind == schemas.Changes }
+// compared is how many batches one is compared with.
+const compared = 100
 
-// markUnusual flags the types of which a batch of changes has ten times as many events as the
-// median of the others listed, and at least twenty.
-func markUnusual(rows []batchRow) {
+// unusual names the types of which a batch has ten times as many events as the median of those before it, and
+// at least twenty.
+func unusual(events map[string]int64, before []map[string]int64) string {
 	const times, least = 10, 20
-	for i, row := range rows {
-		if !row.changes() {
-			continue
+	var flagged []string
+	for event, n := range events {
+		if n >= least && len(before) > 0 && n > times*median(before, event) {
+			flagged = append(flagged, event)
 		}
-		var flagged []string
-		for event, n := range row.Totals.Events {
-			if n >= least && n > times*median(rows, i, event) {
-				flagged = append(flagged, event)
-			}
-		}
-		slices.Sort(flagged)
-		rows[i].Unusual = strings.Join(flagged, ", ")
 	}
+	slices.Sort(flagged)
+	return strings.Join(flagged, ", ")
 }
 
-// median returns the median count of an event over the batches of changes other than i, or, if
-// there are none to compare with, a number that nothing exceeds.
-func median(rows []batchRow, i int, event string) int64 {
-	var counts []int64
-	for j, row := range rows {
-		if j != i && row.changes() {
-			counts = append(counts, row.Totals.Events[event])
-		}
-	}
-	if len(counts) == 0 {
-		return 1 << 40
+func median(batches []map[string]int64, event string) int64 {
+	counts := make([]int64, len(batches))
+	for i, events := range batches {
+		counts[i] = events[event]
 	}
 	slices.Sort(counts)
 	return counts[len(counts)/2]
 }
 
-func (env *environment) printBatches(rows []batchRow, zone *time.Location) error {
-	if env.json {
-		return env.printJSON(rows)
-	}
-	t := env.table("BATCH", "KIND", "GENERATION", "WINDOW", "EVENTS", "SIZE", "BY TYPE", "")
-	for _, row := range rows {
-		note := row.Error
-		if note == "" && row.Unusual != "" {
-			note = "unusual: " + row.Unusual
+// batchLines prints each row as it comes: the log may be long, and the store slow.
+type batchLines struct {
+	env    *environment
+	zone   *time.Location
+	widths []int
+	rows   int
+}
+
+func (env *environment) newBatchLines(newest int64, zone *time.Location) *batchLines {
+	now := schemas.At(time.Now())
+	window := utf8.RuneCountInString(windowOf(schemas.Window{From: now, To: now}, zone))
+	return &batchLines{env: env, zone: zone, widths: []int{max(5, len(fmt.Sprint(newest))), 10, 10, window, 9, 9, 24}}
+}
+
+func windowOf(w schemas.Window, zone *time.Location) string {
+	return when(w.From.Time, zone) + " – " + w.To.UTC().Format("15:04:05Z")
+}
+
+func (l *batchLines) print(row batchRow) error {
+	l.rows++
+	if l.env.json {
+		data, err := json.MarshalIndent(row, "  ", "  ")
+		if err != nil {
+			return err
 		}
-		if row.Manifest == nil {
-			t.row("-", "", "", "", "", "", "", note)
-			continue
+		separator := ",\n  "
+		if l.rows == 1 {
+			separator = "[\n  "
 		}
-		window := when(row.Window.From.Time, zone) + " – " + row.Window.To.UTC().Format("15:04:05Z")
-		t.row(fmt.Sprint(row.Batch), row.Kind, row.Generation, window, count(row.Totals.Rows), size(row.Totals.Bytes), effects(row.Totals.Events), note)
+		_, err = fmt.Fprintf(l.env.out, "%s%s", separator, data)
+		return err
 	}
-	return t.print()
+	if l.rows == 1 {
+		if err := l.line("BATCH", "KIND", "GENERATION", "WINDOW", "EVENTS", "SIZE", "BY TYPE"); err != nil {
+			return err
+		}
+	}
+	note := row.Error
+	if note == "" && row.Unusual != "" {
+		note = "unusual: " + row.Unusual
+	}
+	if row.Manifest == nil {
+		return l.line("-", "", "", "", "", "", "", note)
+	}
+	return l.line(fmt.Sprint(row.Batch), row.Kind, fmt.Sprint(row.Generation), windowOf(row.Window, l.zone), count(row.Totals.Rows),
+		size(row.Totals.Bytes), effects(row.Totals.Events), note)
+}
+
+func (l *batchLines) line(cells ...string) error {
+	text := ""
+	for i, cell := range cells {
+		width := 0
+		if i < len(l.widths) {
+			width = l.widths[i]
+		}
+		text += fmt.Sprintf("%-*s  ", width, cell)
+	}
+	_, err := fmt.Fprintln(l.env.out, strings.TrimRight(text, " "))
+	return err
+}
+
+func (l *batchLines) end() error {
+	if !l.env.json || l.rows == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintln(l.env.out, "\n]")
+	return err
 }

@@ -1,13 +1,17 @@
 package main_test
 
 import (
+	"bufio"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"waybill/exchange"
+	"waybill/lab/logtest"
 	"waybill/schemas"
 )
 
@@ -44,6 +48,47 @@ func TestBatchesAndVerifyGoThroughDamage(t *testing.T) {
 	}
 	s.do("repair", "0..5")
 	s.says(s.do("verify"), "all as published")
+}
+
+// A long list begins at once and holds no more than a line: what is removed after its first line was printed is
+// missing at its end.
+func TestBatchesAreListedAsTheyAreRead(t *testing.T) {
+	t.Parallel()
+	s := newSiteAt(t, onFolder(t))
+	log := logtest.NewProducer(t, s.place.Open(t), time.Now().Add(-time.Hour))
+	const batches = 2000
+	for range batches {
+		log.Changes()
+	}
+	for _, arguments := range [][]string{{"batches", "--last", "9999"}, {"batches", "--last", "9999", "--json"}} {
+		cmd := s.command(nil, arguments...)
+		pipe, err := cmd.StdoutPipe() // which holds 64 KiB
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := bufio.NewReader(pipe)
+		first, err := out.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Join(s.exchange(), schemas.Stream, schemas.ManifestName(batches-1, 0))
+		if err := os.Rename(name, name+".gone"); err != nil {
+			t.Fatal(err)
+		}
+		rest, err := io.ReadAll(out)
+		if err != nil || !strings.Contains(string(rest), "read batch 1999: a later batch is there") || cmd.Wait() == nil {
+			t.Errorf("%v: %v\n%s", arguments, err, rest[max(0, len(rest)-500):])
+		}
+		if text := first + string(rest); arguments[len(arguments)-1] == "--json" && !json.Valid([]byte(text)) {
+			t.Errorf("it is no JSON: %.300s", text)
+		}
+		if err := os.Rename(name+".gone", name); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Green is only what was read.
