@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,9 +128,14 @@ func when(t time.Time, zone *time.Location) string {
 	return utc
 }
 
-// ago writes a span as people say it: 4s, 12m, 3h10m, 2d.
+// ago writes a span as people say it: 4s, 12m, 3h10m, 2d. A span from a time that is not known is as long as a
+// [time.Duration] can be; one below zero comes from a clock that was set back.
 func ago(d time.Duration) string {
 	switch {
+	case d == math.MaxInt64 || d == math.MinInt64:
+		return "unknown time"
+	case d < 0:
+		return "0s"
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", int(d.Seconds()))
 	case d < time.Hour:

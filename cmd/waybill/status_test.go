@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -76,5 +77,22 @@ func TestStatusOfAConsumerThatHasLoadedNothing(t *testing.T) {
 	s.exec("morgue", `DELETE FROM morgue.last_run`) // as if it had been killed
 	if out := s.do("status", "morgue"); !strings.Contains(out, "morgue   1/2    -      behind  lag 1 batch\n") {
 		t.Errorf("it has never applied a batch, and status says\n%s", out)
+	}
+}
+
+// A time that is not known is not some time two thousand years ago, and a clock that was set back makes no time negative.
+func TestNoSpanIsAbsurd(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.firstDay()
+	s.exchangeAll()
+	for _, at := range []string{"0001-01-01 00:00Z", "2999-01-01 00:00Z"} {
+		s.exec("morgue", `UPDATE morgue.checkpoint SET window_to = $1, applied_at = $1, pending_batch = 2, pending_why = 'gap', pending_since = $1`, at)
+		s.exec("appointments", `UPDATE appointments.checkpoint SET window_to = $1, applied_at = $1`, at)
+		s.exec("patients", `UPDATE exporter.plan SET window_from = $1, window_to = $1`, at)
+		shown := s.run(nil, "status").stdout
+		if absurd := regexp.MustCompile(`-\d+[smhd]|\d{5,}d`).FindString(shown); absurd != "" {
+			t.Errorf("with times of %s, status shows %s:\n%s", at, absurd, shown)
+		}
 	}
 }
