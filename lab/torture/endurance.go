@@ -41,8 +41,8 @@ const (
 	pause    = 300 * time.Millisecond
 )
 
-// endurance is one process in which an exporter and two importers run every second beside a
-// hospital that lives.
+// endurance is one process in which an exporter and two importers run every second while a
+// hospital lives.
 type endurance struct {
 	*site.Site
 	opt     enduranceOptions
@@ -151,7 +151,7 @@ func (e *endurance) parties() ([]func(context.Context) error, error) {
 	return runs, nil
 }
 
-// everySecond lets each run come to its end.
+// everySecond lets each run finish.
 func (e *endurance) everySecond(ctx context.Context, run func(context.Context) error) error {
 	return every(ctx, interval, func() error {
 		e.gate.RLock()

@@ -153,12 +153,12 @@ func (w *world) live(ctx context.Context, length time.Duration, mishaps []mishap
 	err := w.suffer(ctx, length, mishaps)
 	w.history.say("no more mishaps")
 	stop()
-	w.mend()
+	w.repair()
 	lived.Wait()
 	return errors.Join(err, all.Wait())
 }
 
-// suffer has the mishaps happen at their time, whatever else is going on, and waits until their
+// suffer makes the mishaps happen at their time, and waits until their
 // ends.
 func (w *world) suffer(ctx context.Context, length time.Duration, mishaps []mishap) error {
 	began := time.Now()
@@ -175,10 +175,10 @@ func (w *world) suffer(ctx context.Context, length time.Duration, mishaps []mish
 	return all.Wait()
 }
 
-// mend puts right what mishaps left.
-func (w *world) mend() {
+// repair ends all faults that mishaps left.
+func (w *world) repair() {
 	for _, m := range w.machines {
-		m.mend()
+		m.repair()
 	}
 	for _, s := range w.Services {
 		if err := s.Clock.Step(0); err != nil {

@@ -33,7 +33,7 @@ func limitFor(name string) limit {
 	}
 }
 
-// verdict prints how each series went on, and fails if one has grown.
+// verdict prints each series, and fails if one has grown.
 func (w *watch) verdict(out io.Writer) error {
 	fmt.Fprintln(out, "\nevent to visible:", summary(w.delays.all))
 	t := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// patience is how long a run may take before it is taken for stuck: longer than it may be frozen,
+// patience is how long a run may take before it counts as stuck: longer than it may be frozen,
 // and then be kept waiting by a store.
 const patience = 2*endless + 30*time.Second
 

@@ -216,8 +216,8 @@ func (m *machine) next(after time.Duration) *run {
 	return r
 }
 
-// mend heals the lines.
-func (m *machine) mend() {
+// repair heals the lines.
+func (m *machine) repair() {
 	m.store.Heal()
 	m.database.Heal()
 }

@@ -37,7 +37,7 @@ func torture(arguments []string) int {
 
 func command(ctx context.Context, arguments []string) error {
 	if len(arguments) == 0 {
-		return errors.New("say endurance or faults")
+		return errors.New("say endurance, year or faults")
 	}
 	flags := flag.NewFlagSet(arguments[0], flag.ContinueOnError)
 	switch arguments[0] {
@@ -47,6 +47,12 @@ func command(ctx context.Context, arguments []string) error {
 			return err
 		}
 		return endure(ctx, *opt)
+	case "year":
+		opt := yearFlags(flags)
+		if err := flags.Parse(arguments[1:]); err != nil {
+			return err
+		}
+		return year(ctx, *opt)
 	case "faults":
 		opt := faultFlags(flags)
 		if err := flags.Parse(arguments[1:]); err != nil {
@@ -54,6 +60,6 @@ func command(ctx context.Context, arguments []string) error {
 		}
 		return attack(ctx, *opt)
 	default:
-		return fmt.Errorf("there is no %q: say endurance or faults", arguments[0])
+		return fmt.Errorf("there is no %q: say endurance, year or faults", arguments[0])
 	}
 }

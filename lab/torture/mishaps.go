@@ -12,7 +12,7 @@ import (
 	"waybill/lab/proxy"
 )
 
-// befall has a mishap happen and mends what it left, in its own time.
+// befall makes a mishap happen and repairs what it left, after a time.
 func (w *world) befall(ctx context.Context, m mishap) error {
 	machine := w.machines[m.machine]
 	switch m.kind {
@@ -86,8 +86,8 @@ func (w *world) spoil(ctx context.Context, machine *machine, m mishap) {
 	})
 }
 
-// restart kills or stops PostgreSQL and starts it again on what it left. It is started whatever
-// ctx says.
+// restart kills or stops PostgreSQL and starts it again on what it left. It is started even
+// if ctx has ended.
 func (w *world) restart(ctx context.Context, m mishap) error {
 	server := w.Services[m.service].Server
 	if m.kind == baseKilled {
@@ -99,7 +99,7 @@ func (w *world) restart(ctx context.Context, m mishap) error {
 	return server.Restart(w.ctx)
 }
 
-// shoot kills a backend that is at work for waybill, as a machine short of memory would; PostgreSQL
+// shoot kills a backend that works for waybill, as a machine short of memory would; PostgreSQL
 // ends all the others and recovers.
 func (w *world) shoot(ctx context.Context, service string) error {
 	conn, err := pgx.Connect(ctx, w.Services[service].Server.SuperURL("postgres"))

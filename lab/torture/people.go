@@ -10,7 +10,7 @@ import (
 	"waybill/lab/site"
 )
 
-// eraseDay erases somebody's data every few seconds, whatever else is being done with them.
+// eraseDay erases a person's data every few seconds, also while others write it.
 func eraseDay(ctx context.Context, conn *pgx.Conn, opt hospital.Options) error {
 	sleep(ctx, 3*time.Second)
 	if ctx.Err() != nil {

@@ -65,7 +65,7 @@ func TestPostgreSQLDiesUnderLoad(t *testing.T) {
 	}
 }
 
-// load is people and parties at work without a pause.
+// load is people and parties that work without a pause.
 type load struct {
 	stop     func()
 	done     []atomic.Int64 // of each party's runs, those without an error

@@ -15,7 +15,7 @@ import (
 	"waybill/lab/site"
 )
 
-// watch takes samples of whatever must not grow.
+// watch takes samples of everything that must not grow.
 type watch struct {
 	*site.Site
 	interval time.Duration
