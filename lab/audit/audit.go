@@ -26,7 +26,7 @@ type Options struct {
 	// Turned is when each record last turned dead or alive, by the services' clocks. What a person
 	// decided before was about another death or life, and is no excuse for this one.
 	Turned map[uuid.UUID]time.Time
-	// Erased are those of whose erasure the log has heard: whatever was restored since.
+	// Erased are those whose erasure is in the log, even if they were restored since.
 	Erased []uuid.UUID
 	// Cancelled are the appointments of the erased that were cancelled for a death by then, and when
 	// that was.

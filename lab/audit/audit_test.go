@@ -63,7 +63,7 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 	now := time.Now()
 	turned := map[uuid.UUID]time.Time{}
 	for n := range 3 {
-		turned[uuid.MustParse(fmt.Sprintf("00000000-0000-4000-8000-%012d", n+1))] = now.Add(time.Hour) // after whatever people did
+		turned[uuid.MustParse(fmt.Sprintf("00000000-0000-4000-8000-%012d", n+1))] = now.Add(time.Hour) // after everything that people did
 	}
 	first := uuid.MustParse("00000000-0000-4000-8000-000000000001")
 	for name, test := range map[string]struct {

@@ -78,7 +78,7 @@ func (a *auditor) historic(id uuid.UUID, old *bool) bool {
 	return found && *old && a.ActWithin != importer.Unlimited
 }
 
-// gather puts retired records with the one at the end of their chain. Those whom the log knows to be
+// gather puts retired records with the one at the end of their chain. Those that the log knows to be
 // erased, and the tables don't know, are persons too.
 func (a *auditor) gather(records map[uuid.UUID]*record) {
 	for _, id := range a.Erased {

@@ -1,4 +1,4 @@
-// Command bench sets the exporter and the importers beside PostgreSQL's own COPY of the same
+// Command bench compares the exporter and the importers with PostgreSQL's own COPY of the same
 // rows, on one private server and in one run: rates differ from machine to machine, ratios less.
 //
 // All runs as it does at a site: the real binary, a durable server, files on a disk.
@@ -69,19 +69,19 @@ const (
 	keyed = "COPY FROM, binary, with the events' key"
 )
 
-// round measures everything once, so that whatever else the machine does meets all of it.
+// round measures everything once, so that everything else that the machine does affects all of it.
 func (s *site) round(ctx context.Context, t *table) error {
 	if err := s.reset(ctx); err != nil {
 		return err
 	}
 	steps := []step{
 		{what: out, do: s.copyOut},
-		{what: "waybill export", do: s.export, beside: []string{out}},
+		{what: "waybill export", do: s.export, against: []string{out}},
 		{what: in, do: s.copyInto("plain")},
 		{what: keyed, do: s.copyInto("keyed")},
 	}
 	for _, c := range consumers() {
-		steps = append(steps, step{what: "waybill import, " + c.what, do: s.load(c), beside: []string{in, keyed}})
+		steps = append(steps, step{what: "waybill import, " + c.what, do: s.load(c), against: []string{in, keyed}})
 	}
 	for _, step := range steps {
 		if err := s.settle(ctx); err != nil {
@@ -97,11 +97,11 @@ func (s *site) round(ctx context.Context, t *table) error {
 	return nil
 }
 
-// step is something that is measured, and what its rate is set beside.
+// step is something that is measured, and what its rate is compared with.
 type step struct {
-	what   string
-	do     func(context.Context) (rows, peak int64, err error)
-	beside []string
+	what    string
+	do      func(context.Context) (rows, peak int64, err error)
+	against []string
 }
 
 // table holds, by step, the rates of all rounds and the highest peak of memory.
@@ -134,8 +134,8 @@ func (t *table) print(dst io.Writer) error {
 	for _, s := range t.steps {
 		fmt.Fprintf(w, "%-*s\t%.1fk\t", labels, s.what, t.median(s.what)/1000)
 		for i := range 2 {
-			if i < len(s.beside) {
-				fmt.Fprintf(w, "%.2f", t.median(s.what)/t.median(s.beside[i]))
+			if i < len(s.against) {
+				fmt.Fprintf(w, "%.2f", t.median(s.what)/t.median(s.against[i]))
 			}
 			fmt.Fprintf(w, "\t")
 		}

@@ -12,10 +12,10 @@ import (
 	"waybill/internal/fault"
 )
 
-// Account is whom servers run as.
+// Account is the system account that servers run as.
 type Account struct {
 	Name       string
-	credential *syscall.Credential // nil: whoever runs this process
+	credential *syscall.Credential // nil: that of this process
 }
 
 // ServerAccount returns the current account or, for root, postgres or nobody: most servers

@@ -45,7 +45,7 @@ func Start(cmd *exec.Cmd, end syscall.Signal) (*Process, error) {
 		}
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // how a server ended is told by its log
+			_ = cmd.Wait() // a server's log says how it ended
 			p.state = cmd.ProcessState
 			close(p.gone)
 		}

@@ -28,7 +28,7 @@ func children(pid int) []int {
 }
 
 // parent returns the parent of pid, or 0 when pid has ended. The second field of
-// /proc/PID/stat is the program's name and may hold anything, hence the search from its end.
+// /proc/PID/stat is the program's name and may hold anything, so the search starts at the end.
 func parent(pid int) int {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -278,7 +278,7 @@ func (b *Batch) exec(sql string, args ...any) {
 	}
 }
 
-// Run runs apply.sql; several goroutines of a test may be at work beside it.
+// Run runs apply.sql; several goroutines of a test may run at the same time.
 func (b *Batch) Run() error {
 	_, err := b.tx.Conn().PgConn().Exec(b.s.t.Context(), b.s.apply).ReadAll()
 	return err

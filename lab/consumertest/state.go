@@ -79,7 +79,7 @@ func (s State) Into(n int) State {
 	return s
 }
 
-// Erased returns the patient as one of whom nothing may be known.
+// Erased returns the patient after an erasure: nothing is known but the id.
 func (s State) Erased() State {
 	return State{ID: s.ID, Event: "erased", DeathStatus: "none", Identifiers: "[]"}
 }

@@ -18,7 +18,7 @@ import (
 	"waybill/lab/site"
 )
 
-// world is a site whose exporter and importers are at work in this process.
+// world is a site whose exporter and importers run in this process.
 type world struct {
 	*site.Site
 	conn     map[string]*pgx.Conn
@@ -117,7 +117,7 @@ func (w *world) close() error {
 	return w.Close()
 }
 
-// printAccess writes a configuration per service beside the exchange, and says what to type.
+// printAccess writes a configuration per service next to the exchange, and says what to type.
 func (w *world) printAccess(out io.Writer) error {
 	for _, name := range site.Services() {
 		if err := w.Party(name).Write(filepath.Join(w.Root, name+".yaml")); err != nil {

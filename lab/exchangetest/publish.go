@@ -75,7 +75,7 @@ func (s suite) judgeRace(t *testing.T, store exchange.Store, name string, errs [
 		}
 	}
 	if !held {
-		t.Errorf("%s holds the bytes of none who were told that they had won", name)
+		t.Errorf("%s holds the bytes of none of the writers that succeeded", name)
 	}
 	if winners < 1 || s.caps.NativePublish && winners > 1 {
 		t.Errorf("%s has %d winners", name, winners)

@@ -16,8 +16,8 @@ import (
 
 // Capabilities are what stores may differ in. Each value has its own expectations; nothing is skipped.
 type Capabilities struct {
-	// NativePublish: of several publishers at once exactly one wins. Otherwise several may be
-	// told that they did, and the loser finds out by reading back.
+	// NativePublish: of several publishers at once exactly one wins. Otherwise several may
+	// succeed, and a loser finds out by reading back.
 	NativePublish bool
 	// Overwrites: Put replaces what is there. Otherwise it returns [exchange.ErrExists].
 	Overwrites bool

@@ -28,7 +28,7 @@ func (d *day) correctTime(ctx context.Context, tx pgx.Tx, patient id) error {
 	return setDeath(ctx, tx, patient, told.corrected(d.r, d.opt.Now))
 }
 
-// retract takes deaths back: some that were told today, and some that others know of since
+// retract takes deaths back: some that were reported today, and some that others know of since
 // days. Most are declared void, a few are simply removed.
 func (d *day) retract(ctx context.Context) error {
 	var patients []id
@@ -44,7 +44,7 @@ func (d *day) retract(ctx context.Context) error {
 	})
 }
 
-// voidWithoutDeath declares a death void that nobody had told of.
+// voidWithoutDeath declares a death void that nobody had reported.
 func (d *day) voidWithoutDeath(ctx context.Context) error {
 	patients := d.living.draw(1)
 	return d.times(ctx, "void without a death", len(patients), &d.lived.Retracted, func(tx pgx.Tx, i int) error {
@@ -69,7 +69,7 @@ func (d *day) mergeLiving(ctx context.Context) error {
 }
 
 // mergeDead merges the dead into the living, the living into the dead, and the dead into the
-// dead; of those told today and of those that others know of.
+// dead; of those reported today and of those that others know of.
 func (d *day) mergeDead(ctx context.Context) error {
 	var dead deck
 	for _, told := range d.today {
@@ -94,7 +94,7 @@ func (d *day) mergeDead(ctx context.Context) error {
 	})
 }
 
-// dieRetired tells of deaths under ids that were retired today, through the service's function
+// dieRetired reports deaths under ids that were retired today, through the service's function
 // and by a plain UPDATE.
 func (d *day) dieRetired(ctx context.Context) error {
 	retired := d.merged[max(0, len(d.merged)-2):]

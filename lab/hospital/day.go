@@ -25,8 +25,8 @@ type Lived struct {
 }
 
 // Day lets the patients service live through the day before opt.Now, each change in a
-// transaction of its own: registrations and updates, deaths that are told informally and then
-// formally, corrections, retractions, merges of every kind, and a death told of a record that
+// transaction of its own: registrations and updates, deaths that are reported informally and then
+// formally, corrections, retractions, merges of every kind, and a death reported for a record that
 // was merged. A day with another seed is another day.
 func Day(ctx context.Context, patients *pgx.Conn, opt Options) (Lived, error) {
 	d := &day{db: patients, opt: opt.withDefaults(), r: generator(opt.Seed, streamDay)}
@@ -152,7 +152,7 @@ func (d *day) update(ctx context.Context) error {
 // number is a record number of another hospital that nobody has.
 func (d *day) number() string { return fmt.Sprintf("E-%016X", d.r.Uint64()) }
 
-// die tells of deaths, of every precision: some at once with what else a registrar knows, in
+// die reports deaths, of every precision: some at once with what else a registrar knows, in
 // several statements.
 func (d *day) die(ctx context.Context) error {
 	patients := d.living.draw(share(len(d.living), diedPerMille))

@@ -55,7 +55,7 @@ func TestADayHasEverything(t *testing.T) {
 		wantSome(t, p, map[string]int{fmt.Sprintf("FROM day WHERE event = 'died' AND death_precision = '%s'", precision): 1})
 	}
 	if died := ask[int](t, p, "SELECT count(*) FROM day WHERE event = 'died' AND version > 1"); died > lived.Died || died < lived.Died-1 {
-		t.Errorf("%d events of %d deaths; at most one is told of somebody just told of", died, lived.Died)
+		t.Errorf("%d events of %d deaths; at most one death may be reported twice", died, lived.Died)
 	}
 	checkMerges(t, p)
 }

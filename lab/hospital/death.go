@@ -34,7 +34,7 @@ func (d death) row() []any {
 	return []any{d.status, d.earliest, d.latest, d.precision}
 }
 
-// deathAt tells of a death at t as exactly as the precision allows; "" gives no date.
+// deathAt reports a death at t as exactly as the precision allows; "" gives no date.
 func deathAt(t time.Time, status, precision string) death {
 	t = t.UTC()
 	d := death{status: status, precision: precision}
@@ -97,7 +97,7 @@ func passing(r *rand.Rand, now time.Time, status, precision string) death {
 }
 
 // corrected is the same death, of the same authority, at another time: one within the period
-// that was told, some hours earlier where that was a minute, and a year where none was.
+// that was reported, some hours earlier where that was a minute, and a year where none was.
 func (d death) corrected(r *rand.Rand, now time.Time) death {
 	switch d.precision {
 	case "":

@@ -24,7 +24,7 @@ const (
 // Options says what is generated. The zero value of a field takes its default.
 type Options struct {
 	Seed uint64
-	// Now is the hospital's present: everything told as past lies before it, and booked
+	// Now is the hospital's present: everything reported as past lies before it, and booked
 	// appointments after it. Required.
 	Now time.Time
 	// Patients and Appointments are the numbers for [Fill]: 10,000 patients and three
@@ -33,7 +33,7 @@ type Options struct {
 	// Apart is added to the serial numbers of those that [Day] registers, by which their identifiers
 	// differ: another one for each where several live side by side.
 	Apart int
-	// Progress is told of each step how much of it is done; in [Day] and [Staff] between two
+	// Progress gets, for each step, how much of it is done; in [Day] and [Staff] between two
 	// transactions.
 	Progress func(step string, done, total int)
 }

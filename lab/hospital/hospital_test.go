@@ -147,7 +147,7 @@ func checkAppointments(t *testing.T, p, a *pgx.Conn) {
 	})
 }
 
-// copyDeaths puts what the patients service knows beside the appointments, as table life.
+// copyDeaths copies what the patients service knows into the appointments' database, as table life.
 func copyDeaths(t *testing.T, p, a *pgx.Conn) {
 	t.Helper()
 	if _, err := a.Exec(t.Context(), "CREATE TEMP TABLE life (patient_id uuid, latest timestamptz)"); err != nil {

@@ -51,7 +51,7 @@ type span struct{ first, last int }
 
 var (
 	birthYears     = span{1925, 2024}
-	deadBirthYears = span{1910, 1960} // before the earliest death that is told
+	deadBirthYears = span{1910, 1960} // before the earliest death that is reported
 )
 
 // personID is the id of the person of this serial number.

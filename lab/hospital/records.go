@@ -85,7 +85,7 @@ func readDeath(ctx context.Context, tx pgx.Tx, patient id) (death, error) {
 	return d, err
 }
 
-// recordDeath tells of a death through the service's own function, which knows of merges.
+// recordDeath reports a death through the service's own function, which knows of merges.
 func recordDeath(ctx context.Context, tx pgx.Tx, patient id, d death) error {
 	_, err := tx.Exec(ctx, "SELECT patients.record_death($1, $2, $3, $4, $5)", append([]any{patient}, d.row()...)...)
 	return err

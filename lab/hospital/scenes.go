@@ -5,7 +5,7 @@ import "fmt"
 // rounds is how many exchanges a scene spans at most. In the last the importers only observe.
 const rounds = 5
 
-// scene is a rare story of a few people, told in what the services' staff write: of {a} and {b}, who are
+// scene is a rare story of a few people, played by what the services' staff write: of {a} and {b}, who are
 // registered for it, and of {old}, who is dead since long ago.
 type scene struct {
 	name string

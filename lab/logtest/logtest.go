@@ -1,4 +1,4 @@
-// Package logtest reads whole logs back for tests, to compare what consumers were told.
+// Package logtest reads whole logs back for tests, to compare what consumers were sent.
 package logtest
 
 import (

@@ -52,7 +52,7 @@ func fetchInto(ctx context.Context, dir string) error {
 	}
 	defer os.RemoveAll(work)
 
-	// The package's own install script runs in any case, also where npm is told to run none.
+	// The package's own install script runs in any case, also if npm is configured to run none.
 	commands := []*exec.Cmd{
 		exec.CommandContext(ctx, "npm", "install", "--prefix", work, "--no-save", "--no-audit", "--no-fund",
 			"--ignore-scripts", "--cache", filepath.Join(work, "npm"), fetchedPackage()+"@"+fetchedVersion),

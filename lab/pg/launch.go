@@ -102,7 +102,7 @@ func localeArgs(major int) []string {
 }
 
 // launchOnFreePort starts the server. Between choosing a port and binding it another
-// process may take it, hence the attempts.
+// process may take it, so it is tried several times.
 func (s *Server) launchOnFreePort(ctx context.Context) error {
 	var err error
 	for range portAttempts {

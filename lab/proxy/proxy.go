@@ -19,7 +19,7 @@ type Fault int
 const (
 	None  Fault = iota
 	Cut         // connections are reset, and new ones too
-	Stall       // nothing gets through any more, and nobody is told
+	Stall       // nothing gets through any more, without an error
 	Slow        // a few kilobytes a second get through
 )
 
@@ -85,7 +85,7 @@ func (p *Proxy) Strike(f Fault, after int64, once bool) {
 	}
 }
 
-// Heal ends all faults. Stalled lines go on.
+// Heal ends all faults. Stalled lines continue.
 func (p *Proxy) Heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"waybill/lab/child"
 )
 
-// Clock is what a server that is started with its environment takes for the time of day, beside
-// which its own timers run on. It works for programs that ask the C library, as PostgreSQL does;
+// Clock is the time of day for a server that is started with its environment. The server's timers
+// follow the machine's clock. It works for programs that ask the C library, as PostgreSQL does;
 // Go's ask the kernel.
 type Clock struct{ library, file string }
 
@@ -39,7 +39,7 @@ func (c *Clock) Environment() []string {
 	}
 }
 
-// Step sets the clock so far beside the machine's. Those that go by it notice within a second.
+// Step sets the clock that far from the machine's. Servers that use it notice within a second.
 func (c *Clock) Step(offset time.Duration) error {
 	text := fmt.Sprintf("%+.3f\n", offset.Seconds())
 	if err := os.WriteFile(c.file+".new", []byte(text), 0o644); err != nil {

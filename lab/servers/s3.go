@@ -101,7 +101,7 @@ func (s *S3) gateway(port int, args []string) *exec.Cmd {
 }
 
 // hasAttributes reports whether files can have extended attributes, as they can't on every
-// tmpfs. The server keeps there what describes an object; files beside it take twice the time.
+// tmpfs. The server keeps there what describes an object; separate files take twice the time.
 func hasAttributes(folder string) bool {
 	return unix.Setxattr(folder, "user.waybill", []byte("1"), 0) == nil
 }

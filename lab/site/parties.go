@@ -42,14 +42,14 @@ func (s *Site) migrate(ctx context.Context) error {
 	return nil
 }
 
-// Exporter returns the patients service's, at work in this process.
+// Exporter returns the patients service's exporter, to run in this process.
 func (s *Site) Exporter(place exchange.Store) (*exporter.Exporter, error) {
 	return exporter.New(exporter.Config{
 		DatabaseURL: s.Services[Patients].URL, Store: place, Spool: s.Spool(Patients), Release: s.Name,
 	})
 }
 
-// Importer returns a consumer's, at work in this process.
+// Importer returns a consumer's importer, to run in this process.
 func (s *Site) Importer(name string, place importer.Store) (*importer.Importer, error) {
 	return s.importer(name, place, false)
 }

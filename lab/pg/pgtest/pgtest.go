@@ -89,7 +89,7 @@ func Fast() map[string]string {
 // Database returns the URL of a fresh database for this test, as the role that owns it. It
 // is a copy of a template that prepare has filled, once per key and test process; keys are
 // the caller's choice and prepare may be nil. The database is dropped at the test's end,
-// whoever is still connected.
+// also if connections are open.
 func Database(t testing.TB, prepare func(ctx context.Context, url string) error, key string) string {
 	t.Helper()
 	server := Server(t)
