@@ -5,6 +5,7 @@ package setting
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -79,3 +80,12 @@ func child(node *yaml.Node, key string) (*yaml.Node, int) {
 
 // At is [In] for the i-th of a list.
 func At(list string, i int, err error) error { return In(list+"."+strconv.Itoa(i), err) }
+
+// OneOf returns an [Error] unless the value is one of the choices, of which "" is not named.
+func OneOf(path, value string, choices ...string) error {
+	if slices.Contains(choices, value) {
+		return nil
+	}
+	named := slices.DeleteFunc(choices, func(c string) bool { return c == "" })
+	return Errorf(path, "must be one of %s", strings.Join(named, ", "))
+}

@@ -1,11 +1,11 @@
 package delivery
 
 import (
-	"encoding/xml"
 	"path"
 
 	"waybill/internal/setting"
-	"waybill/partner/delivery/pattern"
+	"waybill/partner/format/mesh"
+	"waybill/partner/format/pattern"
 )
 
 // names are a partner's patterns.
@@ -64,23 +64,9 @@ func (n *names) text(v pattern.Values) ([]byte, error) {
 
 // control is the control file that goes with the data file of one MESH transfer.
 func (m *Mesh) control(v pattern.Values) ([]byte, error) {
-	type controlFile struct {
-		XMLName      xml.Name `xml:"DTSControl"`
-		Version      string
-		AddressType  string
-		MessageType  string
-		From         string `xml:"From_DTS"`
-		To           string `xml:"To_DTS"`
-		Subject      string
-		LocalID      string `xml:"LocalId"`
-		WorkflowID   string `xml:"WorkflowId"`
-		Encrypted    string
-		Compress     string
-		IsCompressed string
-	}
-	text, err := xml.MarshalIndent(controlFile{
+	c := mesh.Control{
 		Version: "1.0", AddressType: "DTS", MessageType: "Data", From: m.From, To: m.To, Subject: m.Subject,
 		LocalID: pattern.Stem(v.Name), WorkflowID: m.Workflow, Encrypted: "N", Compress: "Y", IsCompressed: "N",
-	}, "", "  ")
-	return append(append([]byte(xml.Header), text...), '\n'), err
+	}
+	return c.Bytes()
 }

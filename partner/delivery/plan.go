@@ -13,7 +13,7 @@ import (
 
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
-	"waybill/partner/delivery/pattern"
+	"waybill/partner/format/pattern"
 )
 
 // plan is a row of the table file: one whose bytes are fixed.

@@ -10,8 +10,8 @@ import (
 	"waybill/internal/fault"
 	"waybill/partner/delivery/charset"
 	"waybill/partner/delivery/fixed"
-	"waybill/partner/delivery/pattern"
 	"waybill/partner/delivery/record"
+	"waybill/partner/format/pattern"
 )
 
 // file is one on its way into memory.

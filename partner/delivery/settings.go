@@ -13,9 +13,9 @@ import (
 	"waybill/partner/delivery/fhir"
 	"waybill/partner/delivery/fixed"
 	"waybill/partner/delivery/hl7"
-	"waybill/partner/delivery/pattern"
 	"waybill/partner/delivery/record"
 	"waybill/partner/delivery/table"
+	"waybill/partner/format/pattern"
 	"waybill/schemas"
 )
 

@@ -13,8 +13,8 @@ import (
 	"waybill/partner/delivery/charset"
 	"waybill/partner/delivery/fhir"
 	"waybill/partner/delivery/hl7"
-	"waybill/partner/delivery/pattern"
 	"waybill/partner/delivery/record"
+	"waybill/partner/format/pattern"
 )
 
 // Whatever is wrong is said by the path of the setting.
@@ -47,6 +47,9 @@ func TestWhatCantBeSet(t *testing.T) {
 		"format: csv\nname: '{sequence}'\ncsv: {columns: [{identifier: {authority: NHS}}]}":                 "csv.columns.0.identifier",
 		"format: csv\nname: '{sequence}'\ncsv: {columns: [{field: dead, date: yyyy}]}":                      "csv.columns.0.date",
 		"format: csv\nname: '{sequence}'\ncsv: {columns: [{field: death_date, date: mm}]}":                  "csv.columns.0.date",
+		"format: csv\nname: '{sequence}'\ncsv: {columns: [{field: death_date, date: 'dd.mm.yyyy hh:mi'}]}":  "csv.columns.0.date",
+		"format: csv\nname: '{sequence}'\ncsv: {columns: [{field: death_date, date: 'MM/dd/yyyy'}]}":        "csv.columns.0.date",
+		"format: hl7\nname: '{sequence}_{yyyy}{MM}{dd}'":                                                    "name",
 		"format: csv\nname: '{sequence}'\ncsv: {columns: [{field: dead}], last: '{bytes}'}":                 "csv.last",
 		"format: csv\nname: '{sequence}'\ncsv: {columns: [{field: dead, otherwise: x}]}":                    "csv.columns.0.otherwise",
 		"format: fixed\nname: '{sequence}'\nfixed: {columns: [{field: dead}]}":                              "fixed.columns.0.width",

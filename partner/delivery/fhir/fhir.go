@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"waybill/partner/delivery/charset"
-	"waybill/partner/delivery/pattern"
 	"waybill/partner/delivery/record"
+	"waybill/partner/format/pattern"
 	"waybill/schemas"
 )
 

@@ -13,8 +13,8 @@ import (
 	"github.com/google/uuid"
 
 	"waybill/internal/setting"
-	"waybill/partner/delivery/pattern"
 	"waybill/partner/delivery/record"
+	"waybill/partner/format/date"
 )
 
 // Column declares what a column holds: a field of the event, an identifier, or always the same.
@@ -41,7 +41,6 @@ type Place struct {
 var (
 	ErrUnmapped = errors.New("a value is not in the column's map")
 	ErrSeveral  = errors.New("there are several identifiers of the column's kind")
-	ErrDate     = errors.New("a date is none of the contract")
 )
 
 // Text returns what a column holds.
@@ -146,43 +145,40 @@ func (c *Column) date() (Text, error) {
 	if text == "" {
 		text = "yyyy-mm-ddTHH:MM:SSZZ"
 	}
-	layout, err := pattern.ParseLayout(text)
+	layout, err := date.ParseLayout(text)
 	if err != nil {
 		return nil, setting.In("date", err)
 	}
 	return func(e *record.Event, at Place) (string, error) {
-		t, precision, err := c.instant(e, at)
-		if err != nil || t.IsZero() {
+		d, err := c.known(e, at)
+		if err != nil || d.IsZero() {
 			return "", err
 		}
-		return layout.Format(t, precision), nil
+		return layout.Format(d), nil
 	}, nil
 }
 
-func (c *Column) instant(e *record.Event, at Place) (time.Time, string, error) {
+// known returns what is known of the column's date; the zero date: nothing.
+func (c *Column) known(e *record.Event, at Place) (date.Date, error) {
 	const exact = "minute" // or more so
 	switch c.Field {
 	case "birth_date":
 		if e.BirthDate == "" {
-			return time.Time{}, "", nil
+			return date.Date{}, nil
 		}
-		t, precision, err := pattern.Partial(e.BirthDate)
-		if err != nil {
-			return time.Time{}, "", ErrDate
-		}
-		return t, precision, nil
+		return date.ParseISO(e.BirthDate)
 	case "recorded_at":
-		return e.RecordedAt.In(at.Zone), exact, nil
+		return date.Of(e.RecordedAt.In(at.Zone), exact), nil
 	}
 	switch {
 	case e.Death.Precision == "":
-		return time.Time{}, "", nil
+		return date.Date{}, nil
 	case c.Field == "death_earliest":
-		return e.Death.Earliest.In(at.Zone), exact, nil
+		return date.Of(e.Death.Earliest.In(at.Zone), exact), nil
 	case c.Field == "death_latest":
-		return e.Death.Latest.In(at.Zone), exact, nil
+		return date.Of(e.Death.Latest.In(at.Zone), exact), nil
 	default:
-		return e.Death.At(at.Zone), e.Death.Precision, nil
+		return date.Of(e.Death.At(at.Zone), e.Death.Precision), nil
 	}
 }
 

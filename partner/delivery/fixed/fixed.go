@@ -11,9 +11,9 @@ import (
 	"waybill/internal/setting"
 	"waybill/partner/delivery/charset"
 	"waybill/partner/delivery/field"
-	"waybill/partner/delivery/pattern"
 	"waybill/partner/delivery/record"
 	"waybill/partner/delivery/table"
+	"waybill/partner/format/pattern"
 )
 
 // Config declares the layout.

@@ -15,8 +15,8 @@ import (
 
 	"waybill/internal/setting"
 	"waybill/partner/delivery/charset"
-	"waybill/partner/delivery/pattern"
 	"waybill/partner/delivery/record"
+	"waybill/partner/format/pattern"
 	"waybill/schemas"
 )
 

@@ -9,8 +9,8 @@ import (
 	"waybill/internal/setting"
 	"waybill/partner/delivery/charset"
 	"waybill/partner/delivery/field"
-	"waybill/partner/delivery/pattern"
 	"waybill/partner/delivery/record"
+	"waybill/partner/format/pattern"
 )
 
 // Config declares the dialect and the columns.

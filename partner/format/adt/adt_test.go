@@ -334,12 +334,12 @@ func TestALineBreakInsideASegmentLosesNothing(t *testing.T) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	for want, o := range map[string]Options{
-		`hl7.deaths: none of ["informal" "formal"]`:                            {Deaths: "sure"},
-		`hl7.order: none of ["message" "file"]`:                                {Order: "random"},
-		`hl7.totals: none of ["warn" "strict"]`:                                {Totals: "lax"},
-		"hl7.sex: a code is mapped to none of male, female, other and unknown": {Sex: map[string]string{"1": "m"}},
-		"hl7.max_message: below 0":                                             {MaxMessage: -1},
-		"<nil>":                                                                {Deaths: "formal", Sex: map[string]string{"1": "male"}},
+		`hl7.deaths: must be one of informal, formal`:            {Deaths: "sure"},
+		`hl7.order: must be one of message, file`:                {Order: "random"},
+		`hl7.totals: must be one of warn, strict`:                {Totals: "lax"},
+		"hl7.sex.1: must be one of male, female, other, unknown": {Sex: map[string]string{"1": "m"}},
+		"hl7.max_message: must be 0 or more":                     {MaxMessage: -1},
+		"<nil>":                                                  {Deaths: "formal", Sex: map[string]string{"1": "male"}},
 	} {
 		expect(t, fmt.Sprint(o.Check()), want)
 	}

@@ -1,10 +1,10 @@
 package adt
 
 import (
-	"errors"
-	"fmt"
+	"cmp"
 	"slices"
 
+	"waybill/internal/setting"
 	"waybill/partner/format/record"
 )
 
@@ -43,27 +43,19 @@ func (k Key) matches(i record.Identifier) bool {
 
 // Check says which option can't be understood.
 func (o *Options) Check() error {
-	for _, option := range []struct {
-		name, value string
-		known       []string
-	}{
-		{"deaths", o.Deaths, []string{"", record.Informal, record.Formal}},
-		{"order", o.Order, []string{"", "message", "file"}},
-		{"totals", o.Totals, []string{"", "warn", "strict"}},
-	} {
-		if !slices.Contains(option.known, option.value) {
-			return fmt.Errorf("hl7.%s: none of %q", option.name, option.known[1:])
-		}
-	}
-	for _, sex := range o.Sex {
-		if !slices.Contains([]string{"male", "female", "other", "unknown"}, sex) {
-			return errors.New("hl7.sex: a code is mapped to none of male, female, other and unknown")
+	for code, sex := range o.Sex {
+		if err := setting.OneOf("hl7.sex."+code, sex, "male", "female", "other", "unknown"); err != nil {
+			return err
 		}
 	}
 	if o.MaxMessage < 0 {
-		return errors.New("hl7.max_message: below 0")
+		return setting.Errorf("hl7.max_message", "must be 0 or more")
 	}
-	return nil
+	return cmp.Or(
+		setting.OneOf("hl7.deaths", o.Deaths, "", record.Informal, record.Formal),
+		setting.OneOf("hl7.order", o.Order, "", "message", "file"),
+		setting.OneOf("hl7.totals", o.Totals, "", "warn", "strict"),
+	)
 }
 
 func (o *Options) takes(messageType string) bool {

@@ -12,6 +12,7 @@ import (
 	"iter"
 	"net/http"
 
+	"waybill/internal/setting"
 	"waybill/partner/format/record"
 )
 
@@ -31,7 +32,7 @@ type Key struct {
 // Check says which option can't be understood.
 func (o *Options) Check() error {
 	if o.Key.Type != "" && o.Key.Authority == "" {
-		return errors.New("fhir.key.authority: missing")
+		return setting.Errorf("fhir.key.authority", "name the authority of the type")
 	}
 	return nil
 }

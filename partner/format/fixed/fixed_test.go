@@ -114,17 +114,17 @@ func TestFiles(t *testing.T) {
 
 func TestLayoutsAreChecked(t *testing.T) {
 	for want, change := range map[string]func(*Layout){
-		"fixed.length: not within 1 to 1048576 bytes":                         func(l *Layout) { l.Length = 0 },
-		"fixed.ends: neither lines nor none":                                  func(l *Layout) { l.Ends = "x" },
-		"fixed.short: neither refuse nor pad":                                 func(l *Layout) { l.Short = "x" },
-		"fixed.long: neither refuse nor cut":                                  func(l *Layout) { l.Long = "x" },
-		`fixed.fields: "name" has no name, or does not lie within the record`: func(l *Layout) { l.Fields[1].Length = 7 },
-		`fixed.fields: two are called "ID"`:                                   func(l *Layout) { l.Fields[1].Name = "Id" },
-		`fixed.map: there is no field "GIVEN"`:                                func(l *Layout) { l.Map.Given = mapping.Columns{"given"} },
-		"fixed.header: without a text that it starts with":                    func(l *Layout) { l.Header = &Mark{} },
-		"fixed.trailer: its count does not lie within the record":             func(l *Layout) { l.Trailer = &Mark{Starts: "x", Count: Field{Length: 3}} },
-		"fixed.trailer: totals is neither strict nor warn":                    func(l *Layout) { l.Trailer = &Mark{Starts: "x", Totals: "x"} },
-		"fixed: map.key.column: missing":                                      func(l *Layout) { l.Map = mapping.Map{} },
+		"fixed.length: must be 1 to 1048576 bytes":                                     func(l *Layout) { l.Length = 0 },
+		"fixed.ends: must be one of lines, none":                                       func(l *Layout) { l.Ends = "x" },
+		"fixed.short: must be one of refuse, pad":                                      func(l *Layout) { l.Short = "x" },
+		"fixed.long: must be one of refuse, cut":                                       func(l *Layout) { l.Long = "x" },
+		`fixed.fields.1: "name" must have a name and lie within the record's 10 bytes`: func(l *Layout) { l.Fields[1].Length = 7 },
+		`fixed.fields.1: another field is called "ID", too`:                            func(l *Layout) { l.Fields[1].Name = "Id" },
+		`fixed.map: there is no field "GIVEN"; declare it in fixed.fields`:             func(l *Layout) { l.Map.Given = mapping.Columns{"given"} },
+		"fixed.header.starts: write the text that the record begins with":              func(l *Layout) { l.Header = &Mark{} },
+		"fixed.trailer.count: must lie within the record, and extra must be 0 or more": func(l *Layout) { l.Trailer = &Mark{Starts: "x", Count: Field{Length: 3}} },
+		"fixed.trailer.totals: must be one of strict, warn":                            func(l *Layout) { l.Trailer = &Mark{Starts: "x", Totals: "x"} },
+		"fixed.map.key.column: name the column with the partner's key of the patient":  func(l *Layout) { l.Map = mapping.Map{} },
 	} {
 		expect(t, fmt.Sprint(layout(change).Check()), want)
 	}

@@ -3,12 +3,12 @@
 package fixed
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"slices"
 
+	"waybill/internal/setting"
 	"waybill/partner/format/mapping"
-	"waybill/partner/format/record"
 )
 
 // Layout declares where fields lie and what they mean.
@@ -54,43 +54,36 @@ const maxLength = 1 << 20
 
 // Check says what can't be understood, by its name in the configuration.
 func (l *Layout) Check() error {
-	switch {
-	case l.Length < 1 || l.Length > maxLength:
-		return fmt.Errorf("fixed.length: not within 1 to %d bytes", maxLength)
-	case !slices.Contains([]string{"", "lines", "none"}, l.Ends):
-		return errors.New("fixed.ends: neither lines nor none")
-	case !slices.Contains([]string{"", "refuse", "pad"}, l.Short):
-		return errors.New("fixed.short: neither refuse nor pad")
-	case !slices.Contains([]string{"", "refuse", "cut"}, l.Long):
-		return errors.New("fixed.long: neither refuse nor cut")
+	if l.Length < 1 || l.Length > maxLength {
+		return setting.Errorf("fixed.length", "must be 1 to %d bytes", maxLength)
 	}
-	for _, f := range l.Fields {
+	for i, f := range l.Fields {
 		if f.Name == "" || f.From < 1 || f.Length < 1 || f.From+f.Length-1 > l.Length {
-			return fmt.Errorf("fixed.fields: %q has no name, or does not lie within the record", f.Name)
+			return setting.At("fixed.fields", i, fmt.Errorf("%q must have a name and lie within the record's %d bytes", f.Name, l.Length))
 		}
 	}
-	if err := l.checkNames(); err != nil {
-		return err
-	}
-	for name, m := range map[string]*Mark{"fixed.header": l.Header, "fixed.trailer": l.Trailer} {
-		if err := m.check(l.Length); err != nil {
-			return record.Field(name, err)
-		}
-	}
-	return record.Field("fixed", l.Map.Check())
+	return cmp.Or(
+		setting.OneOf("fixed.ends", l.Ends, "", "lines", "none"),
+		setting.OneOf("fixed.short", l.Short, "", "refuse", "pad"),
+		setting.OneOf("fixed.long", l.Long, "", "refuse", "cut"),
+		setting.In("fixed.header", l.Header.check(l.Length)),
+		setting.In("fixed.trailer", l.Trailer.check(l.Length)),
+		l.checkNames(),
+		setting.In("fixed", l.Map.Check()),
+	)
 }
 
-// checkNames holds the map against the fields: unlike a header, they are all known beforehand.
+// checkNames compares the map with the fields: unlike a header, they are all known beforehand.
 func (l *Layout) checkNames() error {
 	names := l.names()
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
-			return fmt.Errorf("fixed.fields: two are called %q", name)
+			return setting.At("fixed.fields", i, fmt.Errorf("another field is called %q, too", name))
 		}
 	}
 	for _, name := range l.Map.Names() {
 		if !slices.Contains(names, name) {
-			return fmt.Errorf("fixed.map: there is no field %q", name)
+			return setting.Errorf("fixed.map", "there is no field %q; declare it in fixed.fields", name)
 		}
 	}
 	return nil
@@ -109,11 +102,9 @@ func (m *Mark) check(length int) error {
 	case m == nil:
 		return nil
 	case m.Starts == "" || len(m.Starts) > length:
-		return errors.New("without a text that it starts with")
+		return setting.Errorf("starts", "write the text that the record begins with")
 	case m.Extra < 0 || m.Count.Length < 0 || m.Count.Length > 0 && (m.Count.From < 1 || m.Count.From+m.Count.Length-1 > length):
-		return errors.New("its count does not lie within the record")
-	case !slices.Contains([]string{"", "strict", "warn"}, m.Totals):
-		return errors.New("totals is neither strict nor warn")
+		return setting.Errorf("count", "must lie within the record, and extra must be 0 or more")
 	}
-	return nil
+	return setting.OneOf("totals", m.Totals, "", "strict", "warn")
 }

@@ -26,17 +26,17 @@ type Mapper struct {
 	city, postcode, country        int
 	sex, status                    int
 	sexes, statuses                map[string]string
-	birth, died, recorded          date
+	birth, died, recorded          dated
 	identifiers                    []int
 	trim                           string
 	deletes                        []string
 	emptyDeletes                   bool
 }
 
-// date is a mapped date: places of its columns in texts.
-type date struct {
+// dated is a mapped date: places of its columns in texts.
+type dated struct {
 	column, year, month, day, time int
-	format                         format
+	layout                         layout
 	unknown                        []string
 }
 
@@ -104,9 +104,9 @@ func (c *compiler) places(columns []string) (places []int) {
 	return places
 }
 
-func (c *compiler) date(d Date) date {
-	f, _ := compileFormat(d.Format) // which Check looked at
-	return date{c.place(d.Column), c.place(d.Year), c.place(d.Month), c.place(d.Day), c.place(d.Time), f, d.Unknown}
+func (c *compiler) date(d Date) dated {
+	f, _ := parseLayout(d.Format) // which Check looked at
+	return dated{c.place(d.Column), c.place(d.Year), c.place(d.Month), c.place(d.Day), c.place(d.Time), f, d.Unknown}
 }
 
 // Record makes a row's fields, in the sender's charset, into a record. The fields must hold good
@@ -254,17 +254,17 @@ func (r *Mapper) readOrder(out *record.Record) error {
 	return nil
 }
 
-func (r *Mapper) instant(d date) (time.Time, error) {
-	if text := r.at(d.column); d.format.iso && text != "" && d.column != none {
+func (r *Mapper) instant(d dated) (time.Time, error) {
+	if text := r.at(d.column); d.layout.iso && text != "" && d.column != none {
 		return record.InstantOf(text, r.site.Zone)
 	}
-	p, err := r.parts(d)
-	if err != nil || p.isZero() {
+	known, err := r.known(d)
+	if err != nil || known.IsZero() {
 		return time.Time{}, err
 	}
-	if !p.timed {
-		period, err := p.period(r.site.Zone)
-		return period.Earliest, err
+	if !known.Timed {
+		p, err := period(known, r.site.Zone)
+		return p.Earliest, err
 	}
-	return time.Date(p.year, time.Month(max(p.month, 1)), max(p.day, 1), p.hour, p.minute, p.second, 0, r.site.Zone).UTC(), nil
+	return known.Time(r.site.Zone).UTC(), nil
 }

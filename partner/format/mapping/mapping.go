@@ -3,13 +3,14 @@
 package mapping
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
 
+	"waybill/internal/setting"
 	"waybill/partner/format/record"
 )
 
@@ -84,16 +85,16 @@ type Code struct {
 // Date is a date in one column, or in parts.
 type Date struct {
 	Column string `yaml:"column"`
-	// Format is iso (default: YYYY, YYYY-MM, YYYY-MM-DD or a time of FHIR), or made of yyyy, mm (or m),
-	// dd (or d), mon, hh, mi and ss and what stands between them: dd/mm/yyyy. Where a date may be
-	// less exact, its day or its day and month are missing, zero, or one of Unknown.
+	// Format is iso (default: YYYY, YYYY-MM, YYYY-MM-DD or a time of FHIR), or a layout of package date:
+	// dd/mm/yyyy. Where a date may be less exact, its day or its day and month are missing, zero, or
+	// one of Unknown.
 	Format string `yaml:"format"`
 
 	Year  string `yaml:"year"`
 	Month string `yaml:"month"`
 	Day   string `yaml:"day"`
 
-	// Time is a further column with the time of day as hhmm or hh:mi.
+	// Time is a further column with the time of day as HHMM or HH:MM.
 	Time string `yaml:"time"`
 	// Unknown are texts of a part (99), of the year (9999), of the time (9999) or of the whole
 	// column that mean: not known.
@@ -118,54 +119,45 @@ var (
 // Check says what can't be understood, by its name in the configuration.
 func (m *Map) Check() error {
 	if m.Key.Column == "" {
-		return errors.New("map.key.column: missing")
+		return setting.Errorf("map.key.column", "name the column with the partner's key of the patient")
 	}
-	if err := m.Sex.check("map.sex", sexes); err != nil {
-		return err
-	}
-	if err := m.Death.Status.check("map.death.status", statuses); err != nil {
-		return err
-	}
-	if !slices.Contains([]string{"", record.Informal, record.Formal}, m.Death.As) {
-		return errors.New("map.death.as: neither informal nor formal")
-	}
-	if !slices.Contains([]string{"", "unsaid", "deleted"}, m.Empty) {
-		return errors.New("map.empty: neither unsaid nor deleted")
-	}
-	for _, i := range m.Identifiers {
-		if i.Column == "" {
-			return errors.New("map.identifiers: one has no column")
+	for i, identifier := range m.Identifiers {
+		if identifier.Column == "" {
+			return setting.At("map.identifiers", i, errors.New("name its column"))
 		}
 	}
-	for name, d := range map[string]Date{"map.birth_date": m.BirthDate, "map.death.date": m.Death.Date, "map.recorded": m.Recorded} {
-		if err := d.check(); err != nil {
-			return record.Field(name, err)
-		}
-	}
-	return nil
+	return cmp.Or(
+		setting.In("map.sex", m.Sex.check(sexes)),
+		setting.In("map.death.status", m.Death.Status.check(statuses)),
+		setting.OneOf("map.death.as", m.Death.As, "", record.Informal, record.Formal),
+		setting.OneOf("map.empty", m.Empty, "", "unsaid", "deleted"),
+		setting.In("map.birth_date", m.BirthDate.check()),
+		setting.In("map.death.date", m.Death.Date.check()),
+		setting.In("map.recorded", m.Recorded.check()),
+	)
 }
 
-func (c Code) check(name string, known []string) error {
+func (c Code) check(known []string) error {
 	if c.Column == "" && len(c.Values) > 0 {
-		return fmt.Errorf("%s.column: missing", name)
+		return setting.Errorf("column", "name the column with these values")
 	}
-	for _, value := range c.Values {
-		if !slices.Contains(known, value) {
-			return fmt.Errorf("%s.values: one is none of %q", name, known)
+	for code, value := range c.Values {
+		if err := setting.OneOf("values."+code, value, known...); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 func (d Date) check() error {
-	if d.Column != "" && d.Year != "" {
-		return errors.New("a column and a year: one of them is too much")
+	switch {
+	case d.Column != "" && d.Year != "":
+		return setting.Errorf("year", "give either column, or year with month and day")
+	case d.Year == "" && (d.Month != "" || d.Day != ""):
+		return setting.Errorf("year", "name the year's column, too")
 	}
-	if d.Year == "" && (d.Month != "" || d.Day != "") {
-		return errors.New("a month or day without a year")
-	}
-	_, err := compileFormat(d.Format)
-	return err
+	_, err := parseLayout(d.Format)
+	return setting.In("format", err)
 }
 
 // Name returns a column's name as columns are compared.

@@ -6,53 +6,45 @@ import (
 	"fmt"
 	"slices"
 
+	"waybill/partner/format/date"
 	"waybill/partner/format/record"
 )
 
 // name names the column that a date is in, for reasons.
 func (d Date) name() string { return Name(cmp.Or(d.Column, d.Year)) }
 
-// parts reads a mapped date; the zero parts when it says nothing.
-func (r *Mapper) parts(d date) (p parts, err error) {
+// known reads a mapped date; the zero date when it says nothing.
+func (r *Mapper) known(d dated) (known date.Date, err error) {
 	switch {
 	case d.column != none:
 		text := r.at(d.column)
 		if text == "" || slices.Contains(d.unknown, text) {
-			return parts{}, nil
+			return known, nil
 		}
-		if p, err = d.format.parse(text, d.unknown); err != nil {
-			return parts{}, err
+		if known, err = d.layout.Parse(text, d.unknown...); err != nil {
+			return known, err
 		}
 	case d.year != none:
-		year := r.at(d.year)
-		if year == "" || slices.Contains(d.unknown, year) {
-			return parts{}, nil
-		}
-		for _, part := range [...]struct {
-			name string
-			text string
-		}{{"yyyy", year}, {"mm", r.at(d.month)}, {"dd", r.at(d.day)}} {
-			if part.text != "" && !p.set(part.name, part.text, d.unknown) {
-				return parts{}, errDate
-			}
+		if known, err = date.Join(r.at(d.year), r.at(d.month), r.at(d.day), d.unknown); err != nil || known.IsZero() {
+			return date.Date{}, err
 		}
 	}
-	if d.time != none {
-		err = p.parseTime(r.at(d.time), d.unknown)
+	if time := r.at(d.time); time != "" && !slices.Contains(d.unknown, time) {
+		err = known.SetTime(time)
 	}
-	return p, err
+	return known, err
 }
 
 func (r *Mapper) readBirth(out *record.Record) error {
 	if r.birth.column != none {
-		if text := r.said(r.birth.column); text.Deleted || r.birth.format.iso {
+		if text := r.said(r.birth.column); text.Deleted || r.birth.layout.iso {
 			out.BirthDate = text
 			return nil
 		}
 	}
-	p, err := r.parts(r.birth)
-	if err == nil && !p.isZero() {
-		out.BirthDate.Value, err = p.text()
+	known, err := r.known(r.birth)
+	if err == nil && !known.IsZero() {
+		out.BirthDate.Value, err = birth(known)
 	}
 	return record.Field(r.m.BirthDate.name(), err)
 }
@@ -104,15 +96,15 @@ func (r *Mapper) dateOfDeath() (p record.Period, noDate bool, err error) {
 		if text.Deleted || text.Value == "" {
 			return p, text.Deleted, nil
 		}
-		if d.format.iso && !slices.Contains(d.unknown, text.Value) {
+		if d.layout.iso && !slices.Contains(d.unknown, text.Value) {
 			p, err = record.PeriodOf(text.Value, r.site.Zone)
 			return p, false, err
 		}
 	}
-	known, err := r.parts(d)
-	if err != nil || known.isZero() {
+	known, err := r.known(d)
+	if err != nil || known.IsZero() {
 		return record.Period{}, false, err
 	}
-	p, err = known.period(r.site.Zone)
+	p, err = period(known, r.site.Zone)
 	return p, false, err
 }

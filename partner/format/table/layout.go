@@ -3,11 +3,10 @@
 package table
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
+	"waybill/internal/setting"
 	"waybill/partner/format/mapping"
 	"waybill/partner/format/record"
 )
@@ -60,25 +59,37 @@ func (l *Layout) Check() error {
 	if _, err := l.quote(); err != nil {
 		return err
 	}
-	switch {
-	case !slices.Contains([]string{"", "names", "exact", "none"}, l.Header):
-		return errors.New("csv.header: none of names, exact and none")
-	case (l.Header == "exact" || l.Header == "none") && len(l.Columns) == 0:
-		return errors.New("csv.columns: missing, and there is no header to find them by")
-	case !slices.Contains([]string{"", "allow", "refuse"}, l.Added):
-		return errors.New("csv.added: neither allow nor refuse")
-	case !slices.Contains([]string{"", "refuse", "pad"}, l.Ragged):
-		return errors.New("csv.ragged: neither refuse nor pad")
-	case l.Multiline < 0 || l.Multiline > maxLines:
-		return fmt.Errorf("csv.multiline: not within 1 to %d", maxLines)
-	case l.Skip < 0:
-		return errors.New("csv.skip: below 0")
-	case l.Trailer != nil && (l.Trailer.Starts == "" || l.Trailer.Count < 0 || l.Trailer.Extra < 0):
-		return errors.New("csv.trailer: without the text it starts with, or with a number below 0")
-	case l.Trailer != nil && !slices.Contains([]string{"", "strict", "warn"}, l.Trailer.Totals):
-		return errors.New("csv.trailer.totals: neither strict nor warn")
+	for _, err := range []error{
+		setting.OneOf("csv.header", l.Header, "", "names", "exact", "none"),
+		setting.OneOf("csv.added", l.Added, "", "allow", "refuse"),
+		setting.OneOf("csv.ragged", l.Ragged, "", "refuse", "pad"),
+		setting.In("csv.trailer", l.Trailer.check()),
+	} {
+		if err != nil {
+			return err
+		}
 	}
-	return record.Field("csv", l.Map.Check())
+	switch {
+	case (l.Header == "exact" || l.Header == "none") && len(l.Columns) == 0:
+		return setting.Errorf("csv.columns", "list all columns: there is no header to find them by")
+	case l.Multiline < 0 || l.Multiline > maxLines:
+		return setting.Errorf("csv.multiline", "must be 1 to %d", maxLines)
+	case l.Skip < 0:
+		return setting.Errorf("csv.skip", "must be 0 or more")
+	}
+	return setting.In("csv", l.Map.Check())
+}
+
+func (t *Trailer) check() error {
+	switch {
+	case t == nil:
+		return nil
+	case t.Starts == "":
+		return setting.Errorf("starts", "write the text that the trailer begins with")
+	case t.Count < 0 || t.Extra < 0:
+		return setting.Errorf("count", "count and extra must be 0 or more")
+	}
+	return setting.OneOf("totals", t.Totals, "", "strict", "warn")
 }
 
 const maxLines = 1000
@@ -92,7 +103,7 @@ func (l *Layout) delimiter() (byte, error) {
 	case len(l.Delimiter) == 1 && l.Delimiter[0] < 0x80 && !strings.ContainsAny(l.Delimiter, "\r\n\x00"):
 		return l.Delimiter[0], nil
 	default:
-		return 0, errors.New("csv.delimiter: not one ASCII character, nor tab")
+		return 0, setting.Errorf("csv.delimiter", "must be one ASCII character, or tab")
 	}
 }
 
@@ -106,7 +117,7 @@ func (l *Layout) quote() (byte, error) {
 	case len(l.Quote) == 1 && l.Quote[0] < 0x80 && l.Quote != l.Delimiter && !strings.ContainsAny(l.Quote, "\r\n\x00"):
 		return l.Quote[0], nil
 	default:
-		return 0, errors.New("csv.quote: not one ASCII character besides the delimiter, nor none")
+		return 0, setting.Errorf("csv.quote", "must be one ASCII character that is not the delimiter, or none")
 	}
 }
 

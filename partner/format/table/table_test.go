@@ -221,17 +221,17 @@ func TestALineIsNotReadForEver(t *testing.T) {
 func TestLayoutsAreChecked(t *testing.T) {
 	good := layout().Map
 	for want, l := range map[string]*Layout{
-		"csv.delimiter: not one ASCII character, nor tab":                        {Delimiter: "ab", Map: good},
-		"csv.quote: not one ASCII character besides the delimiter, nor none":     {Delimiter: ";", Quote: ";", Map: good},
-		"csv.header: none of names, exact and none":                              {Header: "x", Map: good},
-		"csv.columns: missing, and there is no header to find them by":           {Header: "none", Map: good},
-		"csv.added: neither allow nor refuse":                                    {Added: "x", Map: good},
-		"csv.ragged: neither refuse nor pad":                                     {Ragged: "x", Map: good},
-		"csv.multiline: not within 1 to 1000":                                    {Multiline: 1001, Map: good},
-		"csv.skip: below 0":                                                      {Skip: -1, Map: good},
-		"csv.trailer: without the text it starts with, or with a number below 0": {Trailer: &Trailer{}, Map: good},
-		"csv.trailer.totals: neither strict nor warn":                            {Trailer: &Trailer{Starts: "x", Totals: "x"}, Map: good},
-		"csv: map.key.column: missing":                                           {},
+		"csv.delimiter: must be one ASCII character, or tab":                        {Delimiter: "ab", Map: good},
+		"csv.quote: must be one ASCII character that is not the delimiter, or none": {Delimiter: ";", Quote: ";", Map: good},
+		"csv.header: must be one of names, exact, none":                             {Header: "x", Map: good},
+		"csv.columns: list all columns: there is no header to find them by":         {Header: "none", Map: good},
+		"csv.added: must be one of allow, refuse":                                   {Added: "x", Map: good},
+		"csv.ragged: must be one of refuse, pad":                                    {Ragged: "x", Map: good},
+		"csv.multiline: must be 1 to 1000":                                          {Multiline: 1001, Map: good},
+		"csv.skip: must be 0 or more":                                               {Skip: -1, Map: good},
+		"csv.trailer.starts: write the text that the trailer begins with":           {Trailer: &Trailer{}, Map: good},
+		"csv.trailer.totals: must be one of strict, warn":                           {Trailer: &Trailer{Starts: "x", Totals: "x"}, Map: good},
+		"csv.map.key.column: name the column with the partner's key of the patient": {},
 	} {
 		expect(t, fmt.Sprint(l.Check()), want)
 	}

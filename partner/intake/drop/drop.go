@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"waybill/exchange"
+	"waybill/partner/format/pattern"
 )
 
 // Rules are what a partner's folder is judged by.
 type Rules struct {
-	Pattern   Pattern
+	Pattern   pattern.Names
 	Ready     Ready
 	Temporary []string // suffixes of files that are being written
 	Order     string
@@ -148,16 +149,16 @@ func (r *Rules) isTemporary(name string) bool {
 // announces reports whether a name is that of a trigger or control file, and whether the data that
 // it stands beside is there.
 func (r *Rules) announces(name string, names map[string]bool) (is, there bool) {
-	pattern := r.Ready.Trigger
+	trigger := r.Ready.Trigger
 	if r.Ready.Mesh != nil {
-		pattern = meshControl
+		trigger = meshControl
 	}
-	if pattern == "" {
+	if trigger == "" {
 		return false, false
 	}
-	before, after, whole := strings.Cut(pattern, "{name}")
+	before, after, whole := strings.Cut(trigger, "{name}")
 	if !whole {
-		before, after, _ = strings.Cut(pattern, "{stem}")
+		before, after, _ = strings.Cut(trigger, "{stem}")
 	}
 	if len(name) <= len(before)+len(after) || !strings.HasPrefix(name, before) || !strings.HasSuffix(name, after) {
 		return false, false
@@ -166,11 +167,11 @@ func (r *Rules) announces(name string, names map[string]bool) (is, there bool) {
 	if whole {
 		return r.fits(middle), names[middle]
 	}
-	if extension := r.Pattern.extension(); extension != "" {
+	if extension := r.Pattern.Extension(); extension != "" {
 		return r.fits(middle + extension), names[middle+extension]
 	}
 	for other := range names {
-		if other != name && stem(other) == middle && r.fits(other) {
+		if other != name && pattern.Stem(other) == middle && r.fits(other) {
 			return true, true
 		}
 	}

@@ -10,14 +10,16 @@ import (
 
 	"waybill/exchange"
 	"waybill/internal/setting"
+	"waybill/partner/format/mesh"
+	"waybill/partner/format/pattern"
 	"waybill/partner/intake/drop"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func rules(t *testing.T, pattern string, change func(*drop.Rules)) *drop.Rules {
+func rules(t *testing.T, names string, change func(*drop.Rules)) *drop.Rules {
 	t.Helper()
-	p, err := drop.ParsePattern(pattern, "gp")
+	p, err := pattern.ParseNames(names, "gp")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,39 +58,6 @@ func want(t *testing.T, got, want string) {
 	t.Helper()
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
-func TestPatterns(t *testing.T) {
-	for _, c := range []struct {
-		pattern, name string
-		number        int64
-		fits          bool
-	}{
-		{"ADT_{yyyy}{mm}{dd}_{sequence:4}.hl7", "ADT_20260301_0007.hl7", 7, true},
-		{"ADT_{yyyy}{mm}{dd}_{sequence:4}.hl7", "ADT_20261301_0007.hl7", 0, false},
-		{"ADT_{yyyy}{mm}{dd}_{sequence:4}.hl7", "ADT_20260301_007.hl7", 0, false},
-		{"ADT_{yyyy}{mm}{dd}_{sequence:4}.hl7", "ADT_20260301_0007.hl7.done", 0, false},
-		{"{partner}.{sequence}", "gp.123456", 123456, true},
-		{"{partner}.{sequence}", "gp.x", -1, false},
-		{"p*.csv", "patients (2).csv", -1, true},
-		{"p*.csv", "pXcsv", -1, false},
-		{"{HH}{MM}", "2359", -1, true},
-		{"{HH}{MM}", "2460", -1, false},
-	} {
-		p, err := drop.ParsePattern(c.pattern, "gp")
-		if err != nil {
-			t.Fatal(err)
-		}
-		number, fits := p.Match(c.name)
-		if fits != c.fits || fits && number != c.number {
-			t.Errorf("%s with %s: %d %v", c.pattern, c.name, number, fits)
-		}
-	}
-	for _, bad := range []string{"", "{seq}", "{sequence}{sequence}", "{sequence:0}", "{sequence:x}", "a}", "{", "in/*.csv"} {
-		if _, err := drop.ParsePattern(bad, "gp"); err == nil {
-			t.Errorf("%q is taken for a pattern", bad)
-		}
 	}
 }
 
@@ -222,7 +191,7 @@ func TestControlFiles(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"other workflow": {"DEATHS", "BIRTHS"}, "other mailbox": {"X26OT001", "Y1"}, "failed": {"SUCCESS", "ERROR"},
 		"packed": {"<IsCompressed>N", "<IsCompressed>Y"}, "report": {"Data<", "Report<"}, "no XML": {"</DTSControl>", ""},
-		"nothing": {control, ""}, "large": {"<?xml", strings.Repeat(" ", drop.MaxControl) + "<?xml"},
+		"nothing": {control, ""}, "large": {"<?xml", strings.Repeat(" ", mesh.MaxBytes) + "<?xml"},
 	} {
 		if err := m.Check([]byte(strings.Replace(control, change[0], change[1], 1)), false); err == nil {
 			t.Errorf("%s: taken", name)

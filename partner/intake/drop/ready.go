@@ -7,6 +7,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"waybill/internal/setting"
+	"waybill/partner/format/pattern"
 )
 
 // Ready is how a partner shows that a file is complete.
@@ -77,4 +78,9 @@ func (r *Ready) companionOf(name string) string {
 		return companion(meshControl, name)
 	}
 	return ""
+}
+
+// companion returns the name that a trigger's pattern, of {name} or {stem}, gives for a file.
+func companion(trigger, name string) string {
+	return strings.NewReplacer("{name}", name, "{stem}", pattern.Stem(name)).Replace(trigger)
 }

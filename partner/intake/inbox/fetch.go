@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"waybill/internal/fault"
+	"waybill/partner/format/mesh"
 	"waybill/partner/intake/drop"
 )
 
@@ -102,7 +103,7 @@ func (in *Inbox) control(ctx context.Context, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, drop.MaxControl+1))
+	return io.ReadAll(io.LimitReader(file, mesh.MaxBytes+1))
 }
 
 // spooled tells a full disk here from trouble with the store.

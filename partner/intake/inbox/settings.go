@@ -10,6 +10,7 @@ import (
 
 	"waybill/exchange"
 	"waybill/internal/setting"
+	"waybill/partner/format/pattern"
 	"waybill/partner/intake"
 	"waybill/partner/intake/drop"
 )
@@ -17,7 +18,7 @@ import (
 // Settings are the section `intake:` of a partner's file. docs/legacy.md explains them.
 type Settings struct {
 	Folder    string     `yaml:"folder"` // below the store's; "": the store's own
-	Name      string     `yaml:"name"`   // pattern, see [drop.Pattern]
+	Name      string     `yaml:"name"`   // pattern, see [pattern.Names]
 	Ready     drop.Ready `yaml:"ready"`
 	Temporary []string   `yaml:"temporary"` // suffixes; default [drop.TemporarySuffixes]
 
@@ -140,7 +141,7 @@ func (s *Settings) complete(partner, zone string) {
 }
 
 func (s *Settings) checkName(partner string) error {
-	pattern, err := drop.ParsePattern(s.Name, partner)
+	names, err := pattern.ParseNames(s.Name, partner)
 	if err != nil {
 		return setting.In("name", err)
 	}
@@ -148,7 +149,7 @@ func (s *Settings) checkName(partner string) error {
 		return setting.In("ready", err)
 	}
 	s.rules = &drop.Rules{
-		Pattern: pattern, Ready: s.Ready, Temporary: s.Temporary, Order: s.Order, Hold: s.Sequence.Gap == hold,
+		Pattern: names, Ready: s.Ready, Temporary: s.Temporary, Order: s.Order, Hold: s.Sequence.Gap == hold,
 		Sequence: drop.Sequence{First: s.Sequence.First, Last: s.Sequence.Last},
 	}
 	return nil

@@ -1,13 +1,17 @@
-// Package pattern is how partners' file names, header and trailer records and trigger files are
-// declared: text with tokens in braces, and dates by a layout.
+// Package pattern is how a partner's file declares texts that differ from file to file: names, header
+// and trailer records, trigger files. A pattern is text with tokens in braces; dates are written with
+// the tokens of package date.
 package pattern
 
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"waybill/partner/format/date"
 )
 
 // Values are what tokens stand for.
@@ -33,20 +37,22 @@ var (
 // Pattern is text with tokens. The zero Pattern is empty.
 type Pattern struct{ pieces []piece }
 
-// piece is literal text or, if token is set, what that stands for.
+// piece is literal text, or what a token stands for.
 type piece struct {
-	text  string
-	token string
-	width int // digits of a number; 0: as many as it has
+	text  string     // if it is no token
+	token string     // one of Trigger
+	width int        // digits of a number; 0: as many as it has
+	date  date.Token // of a date
 }
 
 // Parse reads a pattern that may have the named tokens and those of dates.
 func Parse(text string, tokens []string) (Pattern, error) {
 	var p Pattern
+	var dates []date.Token
 	for text != "" {
 		literal, rest, found := strings.Cut(text, "{")
 		if strings.Contains(literal, "}") {
-			return p, errors.New("a } stands without its {")
+			return p, errors.New("a } has no {")
 		}
 		if literal != "" {
 			p.pieces = append(p.pieces, piece{text: literal})
@@ -56,48 +62,40 @@ func Parse(text string, tokens []string) (Pattern, error) {
 		}
 		token, after, closed := strings.Cut(rest, "}")
 		if !closed {
-			return p, errors.New("a { stands without its }")
+			return p, errors.New("a { has no }")
 		}
 		next, err := parseToken(token, tokens)
 		if err != nil {
 			return p, err
 		}
+		if next.token == "" {
+			dates = append(dates, next.date)
+		}
 		p.pieces, text = append(p.pieces, next), after
 	}
-	return p, nil
+	return p, date.Check(dates)
 }
 
 func parseToken(text string, tokens []string) (piece, error) {
+	if t, found := date.Lookup(text); found {
+		return piece{date: t}, nil
+	}
 	name, width, sized := strings.Cut(text, ":")
 	p := piece{token: name}
-	known := goLayout[name] != ""
-	for _, t := range tokens {
-		known = known || t == name
-	}
-	if !known {
-		return p, fmt.Errorf("there is no {%s} here; there are {%s} and {yyyy} {yy} {mm} {dd} {HH} {MM} {SS}", name, strings.Join(tokens, "} {"))
+	if !slices.Contains(tokens, name) {
+		return p, fmt.Errorf("{%s} is unknown here; write {%s}, or a date with {%s}", name, strings.Join(tokens, "} {"), strings.ReplaceAll(date.Words, " ", "} {"))
 	}
 	if !sized {
 		return p, nil
 	}
 	var err error
-	if p.width, err = strconv.Atoi(width); err != nil || p.width < 1 || p.width > 18 || !numeric[name] {
-		return p, fmt.Errorf("{%s} is no number of 1 to 18 digits", text)
+	if p.width, err = strconv.Atoi(width); err != nil || p.width < 1 || p.width > 18 || !slices.Contains(numbers, name) {
+		return p, fmt.Errorf("{%s} can't have that width; write 1 to 18 digits, like {sequence:4}", text)
 	}
 	return p, nil
 }
 
-var numeric = map[string]bool{"sequence": true, "rows": true, "lines": true, "bytes": true}
-
-// Has reports whether the token occurs.
-func (p Pattern) Has(token string) bool {
-	for _, piece := range p.pieces {
-		if piece.token == token {
-			return true
-		}
-	}
-	return false
-}
+var numbers = []string{"sequence", "rows", "lines", "bytes"}
 
 // Sequence returns the digits of the token {sequence}: 0 if none are declared, -1 if it does not occur.
 func (p Pattern) Sequence() int {
@@ -113,14 +111,10 @@ func (p Pattern) Sequence() int {
 func (p Pattern) Format(v Values) (string, error) {
 	var b strings.Builder
 	for _, piece := range p.pieces {
-		if piece.token == "" {
-			b.WriteString(piece.text)
-			continue
-		}
-		text := v.text(piece.token)
+		text := v.text(piece)
 		if piece.width > 0 {
 			if len(text) > piece.width {
-				return "", fmt.Errorf("%s is %s, and has %d digits at most", piece.token, text, piece.width)
+				return "", fmt.Errorf("%s is %s, which has more than %d digits", piece.token, text, piece.width)
 			}
 			text = strings.Repeat("0", piece.width-len(text)) + text
 		}
@@ -129,8 +123,8 @@ func (p Pattern) Format(v Values) (string, error) {
 	return b.String(), nil
 }
 
-func (v Values) text(token string) string {
-	switch token {
+func (v Values) text(p piece) string {
+	switch p.token {
 	case "sequence":
 		return strconv.FormatInt(v.Sequence, 10)
 	case "rows":
@@ -147,9 +141,11 @@ func (v Values) text(token string) string {
 		return v.Name
 	case "stem":
 		return Stem(v.Name)
-	default:
-		return v.At.Format(goLayout[token])
 	}
+	if p.text != "" {
+		return p.text
+	}
+	return p.date.Format(v.At)
 }
 
 // Stem returns a file's name without its last extension.
@@ -159,6 +155,3 @@ func Stem(name string) string {
 	}
 	return name
 }
-
-// goLayout are the tokens of dates.
-var goLayout = map[string]string{"yyyy": "2006", "yy": "06", "mm": "01", "dd": "02", "HH": "15", "MM": "04", "SS": "05", "ZZ": "-07:00"}
