@@ -111,6 +111,9 @@ func (r *sideReader) checks(ctx context.Context, tx pgx.Tx) error {
 	if r.consumer.reconcile == "" {
 		return nil
 	}
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM observed`).Scan(&r.side.Observed); err != nil {
+		return err
+	}
 	byKind := map[string]*reconcile.Check{}
 	for _, kind := range slices.Sorted(maps.Keys(r.consumer.Checks)) {
 		check := &reconcile.Check{Kind: kind, Description: r.consumer.Checks[kind]}

@@ -30,7 +30,8 @@ type Status struct {
 	PendingWhy   string           `json:"pending_why,omitempty"`
 	PendingSince *time.Time       `json:"pending_since,omitempty"`
 	Quarantined  int64            `json:"quarantined"`
-	Now          time.Time        `json:"now"` // the database's clock
+	Observed     int64            `json:"observed,omitempty"` // patients for whom mode observe left something undone
+	Now          time.Time        `json:"now"`                // the database's clock
 	// Runs are how the last import and the last prune ended.
 	Runs []lastrun.Run `json:"last_runs,omitempty"`
 }
@@ -52,10 +53,10 @@ func ReadStatus(ctx context.Context, databaseURL string, consumer *Consumer) (St
 	var heartbeat *time.Duration
 	err = conn.QueryRow(ctx, `
 		SELECT batch, hash, generation, window_to, heartbeat, applied_at, held_batch, held_effects, CASE WHEN held_batch = seen_batch THEN seen_hash ELSE '' END,
-		    pending_batch, pending_why, pending_since, (SELECT count(*) FROM quarantine), clock_timestamp(),
+		    pending_batch, pending_why, pending_since, (SELECT count(*) FROM quarantine), (SELECT count(*) FROM observed), clock_timestamp(),
 		    EXISTS (SELECT FROM lease JOIN pg_stat_activity a ON `+holdsLease+`)
 		FROM checkpoint`).Scan(&s.Batch, &s.Hash, &s.Generation, &windowTo, &heartbeat, &s.AppliedAt, &s.Held, &s.HeldEffects, &s.HeldHash,
-		&s.Pending, &why, &s.PendingSince, &s.Quarantined, &s.Now, &s.Running)
+		&s.Pending, &why, &s.PendingSince, &s.Quarantined, &s.Observed, &s.Now, &s.Running)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return s, nil
 	}

@@ -72,7 +72,7 @@ func (b *Batch) rowsOf(events []string) (n int64) {
 func (r *run) consumer(c *Consumer) error {
 	s := &stateRun{
 		run: r, c: c, wanted: newTally(), found: newTally(), findings: map[string]map[int64]*Finding{}, at: map[string]int64{},
-		report: ConsumerReport{Consumer: c.Name, Append: c.Append, Checkpoint: c.Checkpoint, Lag: max(0, r.To-c.Checkpoint), Checks: c.Checks, File: c.Have == nil},
+		report: ConsumerReport{Consumer: c.Name, Append: c.Append, Checkpoint: c.Checkpoint, Lag: max(0, r.To-c.Checkpoint), Checks: c.Checks, Observed: c.Observed, File: c.Have == nil},
 	}
 	for _, a := range c.Ledger {
 		if r.within(a.Batch) && !a.Passed {

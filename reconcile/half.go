@@ -80,8 +80,9 @@ type Consumer struct {
 	Whole      bool      `json:"whole"`            // and of all patients, since nothing was loaded before
 	Ledger     []Applied `json:"ledger"`           // from that batch on
 	Checks     []*Check  `json:"checks"`
-	State      *Tally    `json:"state"` // of the patients compared
-	Dead       int64     `json:"dead"`  // of them
+	Observed   int64     `json:"observed,omitempty"` // patients for whom mode observe left something undone: no check is about them
+	State      *Tally    `json:"state"`              // of the patients compared
+	Dead       int64     `json:"dead"`               // of them
 
 	// Have is what the consumer's database holds; nil in a file. Want is what the log says.
 	Have *States `json:"-"`

@@ -34,6 +34,7 @@ type ConsumerReport struct {
 	Dead       int64    `json:"dead"`     // of them, in its database
 	LogDead    int64    `json:"log_dead"` // of them, in the log
 	Checks     []*Check `json:"checks"`
+	Observed   int64    `json:"observed,omitempty"` // patients for whom mode observe left something undone: no check is about them
 	File       bool     `json:"file,omitempty"`
 }
 

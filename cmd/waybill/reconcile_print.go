@@ -89,6 +89,11 @@ func equation(r *reconcile.Report) string {
 			terms = append(terms, fmt.Sprintf("log %s dead %s %s %s", count(c.LogDead), sign(c.LogDead == c.Dead), c.Consumer, count(c.Dead)))
 		}
 	}
+	for _, c := range r.Consumers {
+		if c.Observed > 0 {
+			terms = append(terms, fmt.Sprintf("%s only observed by %s, not checked", plural(c.Observed, "patient", "patients"), c.Consumer))
+		}
+	}
 	switch n := int64(len(r.Findings)); {
 	case n > 0:
 		terms = append(terms, plural(n, "difference", "differences"))

@@ -224,10 +224,15 @@ func TestPeoplesWorkIsNoDifference(t *testing.T) {
 	s.firstDay()
 	s.exchangeAll()
 	s.reconciled(0)
+	s.says(s.do("reconcile"), "patients only observed by morgue, not checked", "no differences")
+	s.says(s.do("status"), "patients only observed: the next run in mode act makes up for it")
 	s.configure("morgue", "import: {}")
 	s.configure("appointments", "import: {}")
 	s.do("rerun", "import", "morgue", "--batch", "0..1", "--reapply", "--reason", "going live")
 	s.do("rerun", "import", "appointments", "--batch", "0..1", "--reapply", "--reason", "going live")
+	if got := s.do("reconcile"); strings.Contains(got, "only observed") {
+		t.Errorf("reapplied, and reconcile says %s", got)
+	}
 	s.exec("morgue", `UPDATE morgue.case_file SET state = 'void' WHERE patient_id = $1`, patient(0))
 	s.exec("appointments", `UPDATE appointments.appointment SET status = 'booked' WHERE patient_id = $1`, patient(1))
 	s.reconciled(0)

@@ -142,6 +142,9 @@ func (row *serviceStatus) judgeImport(ctx context.Context, reader *exchange.Read
 	if s.Quarantined > 0 {
 		row.addDetail(plural(s.Quarantined, "row", "rows") + " in quarantine")
 	}
+	if s.Observed > 0 {
+		row.addDetail(plural(s.Observed, "patient", "patients") + " only observed: the next run in mode act makes up for it")
+	}
 	return nil
 }
 

@@ -22,7 +22,7 @@ REVOKE UPDATE, DELETE ON appointments.decision FROM appointments_import;
 GRANT USAGE ON SCHEMA appointments TO appointments_app;
 GRANT SELECT ON appointments.kind TO appointments_app;
 GRANT SELECT, INSERT, UPDATE ON appointments.appointment, appointments.vital, appointments.worklist TO appointments_app;
-GRANT EXECUTE ON FUNCTION appointments.applying() TO appointments_app;
+GRANT EXECUTE ON FUNCTION appointments.applying(), appointments.signed(text) TO appointments_app;
 GRANT EXECUTE ON PROCEDURE appointments.resolve(bigint, text) TO appointments_app;
 
 -- `waybill run appointments` and `waybill jobs`.

@@ -6,9 +6,6 @@
 SELECT require_read_committed();
 SELECT set_config('waybill.applying', 'on', true), set_config('jit', 'off', true);
 
-CREATE TEMP TABLE IF NOT EXISTS person (
-    patient_id uuid PRIMARY KEY
-) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS member (
     patient_id uuid PRIMARY KEY,
     person     uuid NOT NULL,
@@ -23,8 +20,8 @@ CREATE TEMP TABLE IF NOT EXISTS concerned (
     acting         boolean NOT NULL, -- the death is not historic, nor contested
     historic       boolean NOT NULL,
     contested      boolean NOT NULL, -- the person is known to be alive
-    conflict       boolean NOT NULL, -- dead, and merged into one that is not known to be dead
-    future         boolean NOT NULL  -- dead by a death that begins, it is said, on a day after its notice
+    conflict       text,             -- dead, and merged into this person, who is not known to be dead
+    future         text              -- dead by a death that begins, it is said, at this time, on a day after its notice
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS pending (
     appointment_id uuid PRIMARY KEY,
@@ -33,62 +30,26 @@ CREATE TEMP TABLE IF NOT EXISTS pending (
     death_no       integer NOT NULL,
     verdict        text NOT NULL     -- cancel, missed, seen, or why it is a person's to cancel
 ) ON COMMIT DELETE ROWS;
-DELETE FROM person;
 DELETE FROM member;
 DELETE FROM concerned;
 DELETE FROM pending;
 
--- Of a million patients most are alive, single and unknown here: they are left out at once. Records
--- in a circle of merges, which the patients service refuses to make, count as persons.
-INSERT INTO person (patient_id)
-WITH RECURSIVE
-seed AS (
-    SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
+-- Of a million patients most are alive, single and unknown here: they are left out at once.
+INSERT INTO member
+SELECT * FROM members_of(ARRAY(
+    SELECT p.patient_id FROM changed JOIN patient p USING (patient_id)
     WHERE p.death_status IN ('informal', 'formal') OR p.merged_into IS NOT NULL
        OR (SELECT v.dead FROM vital v WHERE v.patient_id = p.patient_id)
-       OR (SELECT true FROM patient r WHERE r.merged_into = p.patient_id LIMIT 1)
-),
-climb (patient_id, above) AS (
-    SELECT patient_id, merged_into FROM seed WHERE merged_into IS NOT NULL
-    UNION
-    SELECT c.patient_id, p.merged_into FROM climb c JOIN patient p ON p.patient_id = c.above
-    WHERE p.merged_into IS NOT NULL
-),
-ended AS (
-    SELECT c.patient_id, c.above FROM climb c LEFT JOIN patient p ON p.patient_id = c.above WHERE p.merged_into IS NULL
-)
-SELECT patient_id FROM seed WHERE merged_into IS NULL
-UNION
-SELECT above FROM ended
-UNION
-SELECT above FROM climb WHERE patient_id NOT IN (SELECT patient_id FROM ended);
-
--- The death of a record is that of the last dead one in its chain. A historic death, which has no
--- effects, does not stand for one that has.
-INSERT INTO member (patient_id, person, death_of)
-WITH RECURSIVE family (patient_id, person, acting, historic) AS (
-    SELECT e.patient_id, e.patient_id, CASE WHEN d.acts THEN e.patient_id END, CASE WHEN NOT d.acts THEN e.patient_id END
-    FROM person e LEFT JOIN dead d USING (patient_id)
-    UNION ALL
-    SELECT p.patient_id, f.person,
-           coalesce(f.acting, CASE WHEN d.acts THEN p.patient_id END), coalesce(f.historic, CASE WHEN NOT d.acts THEN p.patient_id END)
-    FROM family f JOIN patient p ON p.merged_into = f.patient_id LEFT JOIN dead d ON d.patient_id = p.patient_id
-    WHERE NOT EXISTS (SELECT FROM person e WHERE e.patient_id = p.patient_id)
-),
-dead AS NOT MATERIALIZED (
-    SELECT p.patient_id, NOT coalesce(n.historic, false) AS acts
-    FROM patient p LEFT JOIN notice n USING (patient_id, death_no)
-    WHERE p.death_status IN ('informal', 'formal')
-)
-SELECT patient_id, person, coalesce(acting, historic) FROM family;
+       OR (SELECT true FROM patient r WHERE r.merged_into = p.patient_id LIMIT 1)));
 
 INSERT INTO concerned (patient_id, death_of, death_no, death_earliest, death_latest, acting, historic, contested, conflict, future)
 SELECT m.patient_id, m.death_of, d.death_no, d.death_earliest, d.death_latest,
        m.death_of IS NOT NULL AND NOT it.historic AND (it.person_dead OR s.patient_id IS NULL),
        it.historic,
        NOT it.person_dead AND s.patient_id IS NOT NULL,
-       m.death_of IS NOT DISTINCT FROM m.patient_id AND NOT it.person_dead,
-       m.death_of IS NOT DISTINCT FROM m.patient_id AND coalesce((d.death_earliest AT TIME ZONE run.zone)::date > (n.noticed_at AT TIME ZONE run.zone)::date, false)
+       CASE WHEN m.death_of = m.patient_id AND NOT it.person_dead THEN concat_ws(' ', m.person, CASE WHEN s.patient_id IS NOT NULL THEN 'alive' END) END,
+       CASE WHEN m.death_of = m.patient_id AND (d.death_earliest AT TIME ZONE run.zone)::date > (n.noticed_at AT TIME ZONE run.zone)::date
+            THEN extract(epoch FROM d.death_earliest)::text END
 FROM run CROSS JOIN member m
 LEFT JOIN patient p USING (patient_id)
 LEFT JOIN patient s ON s.patient_id = m.person
@@ -135,7 +96,7 @@ WITH over AS MATERIALIZED (
         SELECT l.id FROM concerned k JOIN patient p USING (patient_id) JOIN worklist l USING (patient_id)
         WHERE l.reason NOT IN ('not_restored', 'rebooked')
           AND NOT (p.death_status IN ('informal', 'formal') AND p.death_no = l.death_no
-                   AND (k.conflict OR l.reason <> 'merge_conflict') AND (k.future OR l.reason <> 'future_death')
+                   AND (k.conflict IS NOT NULL OR l.reason <> 'merge_conflict') AND (k.future IS NOT NULL OR l.reason <> 'future_death')
                    AND (k.historic OR l.detail IS DISTINCT FROM 'historic'))
         UNION ALL
         SELECT l.id FROM concerned k JOIN cancellation c ON c.record_id = k.patient_id
@@ -157,8 +118,8 @@ asked AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'resolved', patient_id, death_no, 'worklist ' || id FROM resolved;
 
--- The appointments of the dead that a death concerns, of those long dead the ones to come, save those that a person has before them, or has
--- dealt with, on account of this death or of one that it succeeds by a merge. Nobody is known to be dead
+-- The appointments that a death concerns, of those long dead the ones that are not over or that they came to; but for those
+-- that a person has before them, or has dealt with, on account of this death or of one that it succeeds by a merge. Nobody is known to be dead
 -- before the notice came: what lies between the death and now was missed, and one who came since is
 -- evidence that they live. What was settled here and is live again, because its death was restated
 -- after all, was a person's and is theirs once more; so is what a person kept for an earlier death.
@@ -170,9 +131,9 @@ WITH before_them AS NOT MATERIALIZED (
       AND (k.historic OR l.detail IS DISTINCT FROM 'historic' OR coalesce(l.resolved_by, 'waybill') <> 'waybill')
       AND EXISTS (SELECT FROM notice n WHERE (n.patient_id, n.death_no) = (l.patient_id, l.death_no))) -- else of a lost past
 SELECT a.id, a.patient_id, k.death_of, k.death_no,
-       CASE WHEN k.historic THEN 'historic'
-            WHEN a.starts_at < it.since THEN 'running'
+       CASE WHEN a.starts_at < it.since THEN 'running'
             WHEN it.seen THEN 'seen'
+            WHEN k.historic THEN 'historic'
             WHEN a.status = 'arrived' THEN 'arrived'
             WHEN a.starts_at < run.now THEN 'missed'
             WHEN EXISTS (SELECT FROM before_them b WHERE b.appointment_id = a.id AND b.person = m.person AND b.resolved_by <> 'waybill') THEN 'kept before'
@@ -188,10 +149,9 @@ JOIN kind ON kind.code = a.kind
 CROSS JOIN LATERAL (
     SELECT least(CASE a.status WHEN 'booked' THEN v.death_earliest ELSE v.death_latest END, v.known_at) AS since,
            a.status = 'fulfilled' OR a.status = 'arrived' AND a.starts_at < run.now AS seen) AS it
-WHERE kind.post_mortem IS NOT TRUE
-  AND (k.acting AND a.status IN ('booked', 'arrived', 'fulfilled') AND a.starts_at >= it.since
-       OR k.acting AND a.status IN ('booked', 'arrived') AND a.ends_at > run.now
-       OR k.historic AND a.status IN ('booked', 'arrived') AND a.starts_at >= run.now)
+WHERE kind.post_mortem IS NOT TRUE AND (k.acting OR k.historic)
+  AND (a.starts_at >= it.since AND (it.seen OR k.acting AND a.status IN ('booked', 'arrived'))
+       OR a.status IN ('booked', 'arrived') AND (a.ends_at > run.now OR a.starts_at >= run.now))
   AND NOT EXISTS (SELECT FROM before_them b
                   WHERE b.appointment_id = a.id AND b.person = m.person AND b.stands AND b.resolved_by IS DISTINCT FROM 'waybill'
                     AND (b.reason = 'seen_after_death' OR NOT (it.seen AND a.starts_at >= it.since)));
@@ -275,22 +235,22 @@ UNION ALL
 SELECT reason, patient_id, death_no, 'appointment ' || appointment_id FROM listed;
 
 -- What is to be looked at in a death itself. What a person settled is settled until the state is another.
-UPDATE worklist l SET outdated = true
-FROM concerned k
-WHERE l.patient_id = k.patient_id AND l.appointment_id IS NULL AND l.resolved_at IS NOT NULL AND NOT l.outdated
-  AND (k.death_no IS DISTINCT FROM l.death_no OR NOT CASE l.reason WHEN 'merge_conflict' THEN k.conflict ELSE k.future END);
+UPDATE worklist l SET about = CASE WHEN l.resolved_at IS NULL AND l.death_no = k.death_no THEN it.about END
+FROM concerned k CROSS JOIN LATERAL (VALUES ('merge_conflict', k.conflict), ('future_death', k.future)) AS it (reason, about)
+WHERE l.patient_id = k.patient_id AND l.reason = it.reason AND (l.resolved_at IS NULL OR l.about IS NOT NULL)
+  AND l.about IS DISTINCT FROM CASE WHEN l.death_no = k.death_no THEN it.about END;
 
 WITH due AS (
-    SELECT 'merge_conflict' AS reason, death_of, death_no FROM concerned WHERE conflict
-    UNION ALL
-    SELECT 'future_death', death_of, death_no FROM concerned WHERE future),
+    SELECT it.reason, k.death_of, k.death_no, it.about
+    FROM concerned k CROSS JOIN LATERAL (VALUES ('merge_conflict', k.conflict), ('future_death', k.future)) AS it (reason, about)
+    WHERE it.about IS NOT NULL),
 listed AS (
-    INSERT INTO worklist AS l (reason, patient_id, death_no, raised_at)
+    INSERT INTO worklist AS l (reason, patient_id, death_no, about, raised_at)
     SELECT due.*, run.now FROM due, run
     ORDER BY due.death_of, due.reason
     ON CONFLICT (patient_id, death_no, reason) WHERE appointment_id IS NULL
-    DO UPDATE SET raised_at = excluded.raised_at, resolved_at = NULL, resolved_by = NULL, outdated = false
-    WHERE l.resolved_by = 'waybill' OR l.outdated
+    DO UPDATE SET raised_at = excluded.raised_at, resolved_at = NULL, resolved_by = NULL, about = excluded.about
+    WHERE l.resolved_by = 'waybill' OR l.resolved_at IS NOT NULL AND l.about IS NULL
     RETURNING id, reason, patient_id, death_no)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT reason, patient_id, death_no, 'worklist ' || id FROM listed;

@@ -86,15 +86,16 @@ func TestAnItemSettlesTheStateItWasAbout(t *testing.T) {
 	retired, survivor := consumertest.Patient(1).DeadOn(1, now).Into(2), consumertest.Patient(2)
 	one, month := consumertest.Patient(1), 30*24*hour
 	for _, test := range []struct {
-		name, item          string
-		asked, again, other consumertest.State
+		name, item   string
+		asked        []consumertest.State
+		again, other consumertest.State
 	}{
-		{"merge_conflict", "merge_conflict - 1 1 -", retired, survivor.Alive(1), survivor.DeadOn(1, now)},
-		{"future_death", "future_death - 1 1 -", one.Dead(1, now.Add(month)), one.Dead(1, now.Add(2*month)).Corrected(), one.Dead(1, now).Corrected()},
+		{"merge_conflict", "merge_conflict - 1 1 -", []consumertest.State{retired, survivor.Alive(1)}, survivor.Alive(1), survivor.DeadOn(1, now)},
+		{"future_death", "future_death - 1 1 -", []consumertest.State{one.Dead(1, now.Add(month))}, one.Dead(1, now.Add(month)).Corrected(), one.Dead(1, now).Corrected()},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := open(t)
-			c.Apply(test.asked)
+			c.Apply(test.asked...)
 			for round := range 2 {
 				same(t, "worklist", c.worklist(), []string{test.item})
 				c.Exec(`UPDATE worklist SET resolved_at = $1, resolved_by = 'clerk' WHERE resolved_at IS NULL`, now)
@@ -107,6 +108,99 @@ func TestAnItemSettlesTheStateItWasAbout(t *testing.T) {
 			}
 			same(t, "worklist of another state", c.worklist(), nil)
 			c.Settled()
+		})
+	}
+}
+
+// TestAnotherStateIsAskedAbout: what a person settled of one state says nothing about another.
+func TestAnotherStateIsAskedAbout(t *testing.T) {
+	one, survivor, month := consumertest.Patient(1), consumertest.Patient(2), 30*24*hour
+	retired := one.DeadOn(1, now).Into(2)
+	for _, test := range []struct {
+		name, item string
+		was, is    consumertest.State
+	}{
+		{"the survivor, unknown before, is declared alive", "merge_conflict - 1 1 -", retired, survivor.Alive(1)},
+		{"the survivor is merged further", "merge_conflict - 1 1 -", retired, survivor.Into(3)},
+		{"a death of next month is one of the month after", "future_death - 1 1 -", one.Dead(1, now.Add(month)), one.Dead(1, now.Add(2*month)).Corrected()},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := open(t)
+			c.Apply(test.was)
+			c.Exec(`CALL resolve(1, 'clerk')`)
+			c.Settled()
+			same(t, "settled", c.worklist(), nil)
+			c.Apply(test.is)
+			same(t, "worklist", c.worklist(), []string{test.item})
+			c.Settled()
+		})
+	}
+}
+
+// TestHistoricDeadWhoCome have died long ago by what the patients service says, and are not over here.
+func TestHistoricDeadWhoCome(t *testing.T) {
+	longDead := consumertest.Patient(1).DeadWithin(1, "day", now.AddDate(-2, 0, 0), now.AddDate(-2, 0, 1)).Found()
+	for _, test := range []struct {
+		name     string
+		from, to time.Duration
+		status   string
+		worklist []string
+	}{
+		{"seen last week", -7 * 24 * hour, -7*24*hour + hour, "fulfilled", []string{"seen_after_death 1 1 1 -"}},
+		{"in a bed", -7 * 24 * hour, 7 * 24 * hour, "arrived", []string{"seen_after_death 1 1 1 -"}},
+		{"in a bed since before the death", -3 * 365 * 24 * hour, hour, "arrived", []string{"not_cancelled 1 1 1 running"}},
+		{"a bed booked until next week", -7 * 24 * hour, 7 * 24 * hour, "booked", []string{"not_cancelled 1 1 1 historic"}},
+		{"booked and over", -7 * 24 * hour, -6 * 24 * hour, "booked", nil},
+		{"seen before the death", -3 * 365 * 24 * hour, -3*365*24*hour + hour, "fulfilled", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := open(t)
+			c.span(1, 1, "therapy", "bed 1", test.from, test.to)
+			c.set(1, test.status)
+			c.Apply(longDead)
+			c.expect(t, []string{"1 " + test.status + " -"}, test.worklist)
+		})
+	}
+}
+
+// TestAKindSetBack: what was booked while its kind was to stay after a death is listed at once, and no news cancels it.
+func TestAKindSetBack(t *testing.T) {
+	one := consumertest.Patient(1)
+	for name, book := range map[string]func(c clinic){
+		"booked again after the kind was marked": func(c clinic) {
+			c.book(1, 1, "farewell", 8800*hour)
+			c.Apply(one.DeadOn(1, now))
+			c.Exec(`UPDATE kind SET post_mortem = true WHERE code = 'farewell'`)
+			c.set(1, "booked")
+		},
+		"booked for the dead": func(c clinic) {
+			c.Exec(`UPDATE kind SET post_mortem = true WHERE code = 'farewell'`)
+			c.Apply(one.DeadOn(1, now))
+			c.book(1, 1, "farewell", 8800*hour)
+		},
+		"stayed": func(c clinic) {
+			c.Exec(`UPDATE kind SET post_mortem = true WHERE code = 'farewell'`)
+			c.book(1, 1, "farewell", 8800*hour)
+			c.Apply(one.DeadOn(1, now))
+		},
+		"listed before the kind was marked": func(c clinic) {
+			c.Apply(one.DeadOn(1, now))
+			c.book(1, 1, "farewell", 8800*hour)
+			c.Exec(`UPDATE kind SET post_mortem = true WHERE code = 'farewell'`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := open(t)
+			c.Exec(`INSERT INTO kind (code, description) VALUES ('farewell', 'Farewell')`)
+			c.book(2, 1, "autopsy", 8800*hour)
+			c.book(3, 2, "farewell", 8800*hour)
+			book(c)
+			same(t, "worklist while the kind stays", c.worklist(), nil)
+			c.Exec(`UPDATE kind SET post_mortem = NULL WHERE code = 'farewell'`)
+			same(t, "worklist", c.worklist(), []string{"booked_after_death 1 1 1 -"})
+			same(t, "found", c.Found(), nil)
+			c.Apply(one.DeadOn(1, now).Corrected())
+			c.expect(t, []string{"1 booked -", "2 booked -", "3 booked -"}, []string{"booked_after_death 1 1 1 -"})
 		})
 	}
 }

@@ -1,11 +1,11 @@
--- Whose appointments are not as apply.sql would have left them. What is on the worklist on account of a
--- death, open or resolved, is a person's and never a finding; nor is what was only observed.
+-- The patients whose appointments are not as apply.sql would have left them. An appointment that is on the worklist
+-- for a death, or that a person settled there, is never a finding; nor is what was only observed.
 WITH RECURSIVE
 looked_at AS (
-    SELECT a.id, a.patient_id, a.starts_at, a.status FROM appointment a JOIN kind k ON k.code = a.kind
-    WHERE a.status = 'booked' AND a.starts_at >= now() AND k.post_mortem IS NOT TRUE
+    SELECT a.id, a.patient_id, a.status FROM appointment a JOIN kind k ON k.code = a.kind
+    WHERE a.status IN ('booked', 'arrived') AND a.starts_at >= now() AND k.post_mortem IS NOT TRUE
     UNION ALL
-    SELECT a.id, c.record_id, a.starts_at, a.status FROM cancellation c JOIN appointment a ON a.id = c.appointment_id
+    SELECT a.id, c.record_id, a.status FROM cancellation c JOIN appointment a ON a.id = c.appointment_id
     WHERE c.restored_at IS NULL AND a.status = 'cancelled' AND a.cancellation_reason = 'pat-dec' AND a.revision = c.revision
 ),
 -- From an appointment's record up the chain of merges to the person, as far as they are known here.
@@ -19,21 +19,19 @@ climb (id, patient_id, height) AS (
 person AS (SELECT id, max(height) AS height FROM climb GROUP BY id),
 -- The death that counts for an appointment: that of the last dead record of the chain.
 death AS (
-    SELECT DISTINCT ON (c.id) c.id, p.patient_id, p.death_no, p.death_earliest, c.height
+    SELECT DISTINCT ON (c.id) c.id, c.height
     FROM climb c JOIN patient p USING (patient_id)
     WHERE p.death_status IN ('informal', 'formal')
     ORDER BY c.id, c.height DESC
 ),
 listed AS (
     SELECT l.appointment_id AS id FROM worklist l JOIN patient p USING (patient_id, death_no)
-    WHERE p.death_status IN ('informal', 'formal')
+    WHERE p.death_status IN ('informal', 'formal') AND l.resolved_by IS DISTINCT FROM 'waybill'
 ),
 found (kind, patient_id) AS (
     SELECT 'live_appointment', a.patient_id
     FROM looked_at a JOIN person USING (id) JOIN death d USING (id, height)
-    JOIN notice n ON (n.patient_id, n.death_no) = (d.patient_id, d.death_no)
-    WHERE a.status = 'booked' AND a.starts_at >= coalesce(d.death_earliest, n.noticed_at)
-      AND NOT EXISTS (SELECT FROM listed l WHERE l.id = a.id)
+    WHERE a.status <> 'cancelled' AND NOT EXISTS (SELECT FROM listed l WHERE l.id = a.id)
     UNION ALL
     SELECT 'lost_appointment', a.patient_id
     FROM looked_at a JOIN person USING (id)

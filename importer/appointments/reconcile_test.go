@@ -39,6 +39,16 @@ func TestWhatReconcileFinds(t *testing.T) {
 	}
 }
 
+// TestReconcileKnowsTheDeadOfTheFuture: nobody is known to be dead from the future.
+func TestReconcileKnowsTheDeadOfTheFuture(t *testing.T) {
+	c := open(t)
+	c.Apply(consumertest.Patient(1).Dead(1, now.Add(9000*hour)))
+	c.book(1, 1, "surgery", 8800*hour)
+	same(t, "found", c.Found(), nil)
+	c.Exec(`DELETE FROM worklist WHERE appointment_id IS NOT NULL`)
+	same(t, "found", c.Found(), []string{"live_appointment " + consumertest.ID(1)})
+}
+
 // TestDoctorNamesKindsThatNobodyDecidedAbout, of those that appointments have.
 func TestDoctorNamesKindsThatNobodyDecidedAbout(t *testing.T) {
 	c := open(t)

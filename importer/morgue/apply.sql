@@ -5,9 +5,6 @@
 
 SELECT set_config('waybill.applying', 'on', true), set_config('jit', 'off', true);
 
-CREATE TEMP TABLE IF NOT EXISTS person (
-    patient_id uuid PRIMARY KEY
-) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS member (
     patient_id uuid PRIMARY KEY,
     person     uuid NOT NULL,
@@ -21,8 +18,8 @@ CREATE TEMP TABLE IF NOT EXISTS concerned (
                                    --   open: one must be open       keep: open unless it was voided
                                    --   merged: expected is void, the case of death_of stands
                                    --   void: expected is void, alive   leave: untouched
-    conflict     boolean NOT NULL, -- dead, and merged into one that is not known to be dead
-    future       boolean NOT NULL, -- dead by a death that begins, it is said, on a day after its notice
+    conflict     text,             -- dead, and merged into this person, who is not known to be dead
+    future       text,             -- dead by a death that begins, it is said, at this time, on a day after its notice
     stated       jsonb,            -- the facts of the dead, as their record has them
     counts       jsonb             -- those of the record whose death counts
 ) ON COMMIT DELETE ROWS;
@@ -32,57 +29,20 @@ CREATE TEMP TABLE IF NOT EXISTS due (
     death_no   integer NOT NULL,
     case_id    bigint,
     urgent     boolean NOT NULL,
-    lasting    boolean NOT NULL -- false: one alert is enough, whatever has happened since
+    about      text              -- the state; NULL: one alert is enough, in any state
 ) ON COMMIT DELETE ROWS;
-DELETE FROM person;
 DELETE FROM member;
 DELETE FROM concerned;
 DELETE FROM due;
 
--- Of a million patients most are alive, single and unknown here: they are left out at once. Records
--- in a circle of merges, which the patients service refuses to make, count as persons.
-INSERT INTO person (patient_id)
-WITH RECURSIVE
-seed AS (
-    SELECT p.patient_id, p.merged_into FROM changed JOIN patient p USING (patient_id)
+-- Of a million patients most are alive, single and unknown here: they are left out at once.
+INSERT INTO member
+SELECT * FROM members_of(ARRAY(
+    SELECT p.patient_id FROM changed JOIN patient p USING (patient_id)
     WHERE p.death_status IN ('informal', 'formal') OR p.merged_into IS NOT NULL
        OR (SELECT true FROM case_file c WHERE c.patient_id = p.patient_id LIMIT 1)
        OR (SELECT true FROM alert a WHERE a.patient_id = p.patient_id LIMIT 1)
-       OR (SELECT true FROM patient r WHERE r.merged_into = p.patient_id LIMIT 1)
-),
-climb (patient_id, above) AS (
-    SELECT patient_id, merged_into FROM seed WHERE merged_into IS NOT NULL
-    UNION
-    SELECT c.patient_id, p.merged_into FROM climb c JOIN patient p ON p.patient_id = c.above
-    WHERE p.merged_into IS NOT NULL
-),
-ended AS (
-    SELECT c.patient_id, c.above FROM climb c LEFT JOIN patient p ON p.patient_id = c.above WHERE p.merged_into IS NULL
-)
-SELECT patient_id FROM seed WHERE merged_into IS NULL
-UNION
-SELECT above FROM ended
-UNION
-SELECT above FROM climb WHERE patient_id NOT IN (SELECT patient_id FROM ended);
-
--- The death of a record is that of the last dead one in its chain. A historic death, which has no
--- effects, does not stand for one that has.
-INSERT INTO member (patient_id, person, death_of)
-WITH RECURSIVE family (patient_id, person, acting, historic) AS (
-    SELECT e.patient_id, e.patient_id, CASE WHEN d.acts THEN e.patient_id END, CASE WHEN NOT d.acts THEN e.patient_id END
-    FROM person e LEFT JOIN dead d USING (patient_id)
-    UNION ALL
-    SELECT p.patient_id, f.person,
-           coalesce(f.acting, CASE WHEN d.acts THEN p.patient_id END), coalesce(f.historic, CASE WHEN NOT d.acts THEN p.patient_id END)
-    FROM family f JOIN patient p ON p.merged_into = f.patient_id LEFT JOIN dead d ON d.patient_id = p.patient_id
-    WHERE NOT EXISTS (SELECT FROM person e WHERE e.patient_id = p.patient_id)
-),
-dead AS NOT MATERIALIZED (
-    SELECT p.patient_id, NOT coalesce(n.historic, false) AS acts
-    FROM patient p LEFT JOIN notice n USING (patient_id, death_no)
-    WHERE p.death_status IN ('informal', 'formal')
-)
-SELECT patient_id, person, coalesce(acting, historic) FROM family;
+       OR (SELECT true FROM patient r WHERE r.merged_into = p.patient_id LIMIT 1)));
 
 INSERT INTO concerned (patient_id, death_no, death_of, verdict, conflict, future, stated, counts)
 SELECT p.patient_id, p.death_no, m.death_of,
@@ -92,8 +52,9 @@ SELECT p.patient_id, p.death_no, m.death_of,
             WHEN it.person_dead THEN 'open'
             WHEN s.patient_id IS NULL THEN 'keep'
             ELSE 'leave' END,
-       it.dead AND m.death_of = p.patient_id AND NOT it.person_dead,
-       it.dead AND m.death_of = p.patient_id AND coalesce((d.death_earliest AT TIME ZONE run.zone)::date > (n.noticed_at AT TIME ZONE run.zone)::date, false),
+       CASE WHEN m.death_of = p.patient_id AND NOT it.person_dead THEN concat_ws(' ', m.person, CASE WHEN s.patient_id IS NOT NULL THEN 'alive' END) END,
+       CASE WHEN m.death_of = p.patient_id AND (d.death_earliest AT TIME ZONE run.zone)::date > (n.noticed_at AT TIME ZONE run.zone)::date
+            THEN extract(epoch FROM d.death_earliest)::text END,
        CASE WHEN it.dead THEN facts(to_jsonb(p)) END,
        facts(to_jsonb(d))
 FROM run CROSS JOIN member m
@@ -143,8 +104,6 @@ WITH said AS (
         FROM (SELECT c.state IN ('received', 'released') AS here) AS it) AS it
     WHERE it.source IS NOT NULL AND (it.here OR c.death_no = k.death_no AND (c.state <> 'void' OR c.voided_by = 'waybill' AND k.verdict = 'open'))
       AND (c.stated, c.stated_of) IS DISTINCT FROM (it.source, it.source_of)),
-moved AS (
-    UPDATE alert a SET outdated = true FROM said s WHERE (a.kind, a.case_id) = ('merged_in_custody', s.id) AND s.stated_of <> s.source_of),
 noted AS (
     UPDATE case_file c SET stated = s.source, stated_of = s.source_of FROM said s WHERE c.id = s.id),
 raised AS (
@@ -160,42 +119,43 @@ raised AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
 
-INSERT INTO due (kind, patient_id, death_no, case_id, urgent, lasting)
-SELECT 'identity', c.patient_id, c.death_no, c.id, true, k.death_of IS NULL
+INSERT INTO due (kind, patient_id, death_no, case_id, urgent, about)
+SELECT 'identity', c.patient_id, c.death_no, c.id, true, CASE WHEN k.death_of IS NULL THEN 'alive' END
 FROM case_file c JOIN concerned k USING (patient_id)
 WHERE c.state IN ('received', 'released') AND (k.verdict = 'void' OR c.death_no <> k.death_no)
 UNION ALL
-SELECT 'merged_in_custody', c.patient_id, c.death_no, c.id, true, true
+SELECT 'merged_in_custody', c.patient_id, c.death_no, c.id, true, k.death_of::text
 FROM case_file c JOIN concerned k USING (patient_id)
 WHERE c.state IN ('received', 'released') AND k.death_of <> k.patient_id
 UNION ALL
-SELECT CASE WHEN it.future THEN 'future_death' ELSE 'merge_conflict' END, k.patient_id, k.death_no, c.id,
-       it.future OR coalesce(c.state IN ('received', 'released'), false), true
-FROM concerned k LEFT JOIN case_file c USING (patient_id, death_no) CROSS JOIN (VALUES (true), (false)) AS it (future)
-WHERE CASE WHEN it.future THEN k.future ELSE k.conflict END;
+SELECT it.kind, k.patient_id, k.death_no, c.id, it.kind = 'future_death' OR coalesce(c.state IN ('received', 'released'), false), it.about
+FROM concerned k LEFT JOIN case_file c USING (patient_id, death_no)
+CROSS JOIN LATERAL (VALUES ('merge_conflict', k.conflict), ('future_death', k.future)) AS it (kind, about)
+WHERE it.about IS NOT NULL;
 
 -- An alert that a person resolved settles the state that there was when they did, until that is another.
 WITH raised AS (
-    INSERT INTO alert (kind, patient_id, death_no, case_id, urgent, raised_at)
-    SELECT due.kind, due.patient_id, due.death_no, due.case_id, due.urgent, run.now FROM due, run
+    INSERT INTO alert (kind, patient_id, death_no, case_id, urgent, about, raised_at)
+    SELECT due.*, run.now FROM due, run
     WHERE NOT EXISTS (
         SELECT FROM alert a
         WHERE (a.kind, a.patient_id, a.death_no) = (due.kind, due.patient_id, due.death_no)
-          AND (a.resolved_at IS NULL OR a.resolved_by <> 'waybill' AND NOT (a.outdated AND due.lasting)))
+          AND (a.resolved_at IS NULL OR a.resolved_by <> 'waybill' AND (due.about IS NULL OR due.about = a.about)))
     ORDER BY due.patient_id, due.kind
     RETURNING id, kind, patient_id, death_no)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
 
-UPDATE alert a SET outdated = NOT a.outdated
-FROM concerned k
-WHERE a.patient_id = k.patient_id AND (NOT a.outdated OR a.resolved_at IS NULL)
-  AND a.kind IN ('identity', 'merged_in_custody', 'merge_conflict', 'future_death')
-  AND a.outdated = EXISTS (SELECT FROM due WHERE (due.kind, due.patient_id, due.death_no) = (a.kind, a.patient_id, a.death_no) AND due.lasting);
+UPDATE alert a SET about = CASE WHEN a.resolved_at IS NULL THEN it.about END
+FROM (SELECT a.id, due.about
+      FROM concerned k JOIN alert a USING (patient_id)
+      LEFT JOIN due ON (due.kind, due.patient_id, due.death_no) = (a.kind, a.patient_id, a.death_no)
+      WHERE a.kind IN ('identity', 'merged_in_custody', 'merge_conflict', 'future_death')) AS it
+WHERE a.id = it.id AND (a.resolved_at IS NULL OR a.about IS NOT NULL) AND a.about IS DISTINCT FROM it.about;
 
 WITH raised AS (
-    INSERT INTO alert (kind, patient_id, death_no, case_id, urgent, raised_at)
-    SELECT 'erased_in_custody', c.patient_id, c.death_no, c.id, true, run.now
+    INSERT INTO alert (kind, patient_id, death_no, case_id, urgent, about, raised_at)
+    SELECT 'erased_in_custody', c.patient_id, c.death_no, c.id, true, 'erased', run.now
     FROM run, changed JOIN patient p USING (patient_id) JOIN case_file c USING (patient_id)
     WHERE p.event = 'erased' AND c.state = 'received' AND c.stated <> '{}'
       AND NOT EXISTS (SELECT FROM alert a WHERE (a.kind, a.case_id) = ('erased_in_custody', c.id))

@@ -92,3 +92,26 @@ func TestABodyBeforeItsNotice(t *testing.T) {
 	same(t, "effects", consumertest.Kinds(m.Apply(consumertest.Patient(1).DeadOn(1, noon))), []string{"identity_changed", "updated"})
 	m.Settled()
 }
+
+// TestACaseOpenedByHand keeps what a person wrote into it, takes the rest, and is forgotten with its patient.
+func TestACaseOpenedByHand(t *testing.T) {
+	one := consumertest.Patient(1)
+	m := open(t)
+	m.Exec(`INSERT INTO case_file (patient_id, death_no, noticed_at, family_name, death_status) VALUES ($1, 1, now(), 'Byhand', 'none')`, one.ID)
+	same(t, "effects", consumertest.Kinds(m.Apply(one.DeadOn(1, noon))), []string{"identity_changed", "updated"})
+	same(t, "case", m.Rows(`SELECT family_name, given_name, death_status FROM case_file`), []string{"Byhand Ada informal"})
+	m.Settled()
+	m.Apply(one.Alive(1))
+	m.Apply(one.Erased())
+	same(t, "case", m.Rows(`SELECT state, family_name, given_name FROM case_file`), []string{"void - -"})
+}
+
+// TestACaseOpenedForNobodyKnown is forgotten, too, when all that is known of its patient is their erasure.
+func TestACaseOpenedForNobodyKnown(t *testing.T) {
+	one := consumertest.Patient(1)
+	m := open(t)
+	m.Exec(`INSERT INTO case_file (patient_id, death_no, noticed_at, family_name, death_status) VALUES ($1, 1, now(), 'Byhand', 'none')`, one.ID)
+	m.Apply(one.Erased())
+	same(t, "case", m.Rows(`SELECT state, family_name FROM case_file`), []string{"void -"})
+	m.Settled()
+}

@@ -235,6 +235,34 @@ func TestAnAlertSettlesTheStateItWasAbout(t *testing.T) {
 	})
 }
 
+// TestAnotherStateIsAskedAbout: what a person settled of one state says nothing about another.
+func TestAnotherStateIsAskedAbout(t *testing.T) {
+	one, survivor := consumertest.Patient(1), consumertest.Patient(2)
+	retired := one.DeadOn(1, noon).Into(2)
+	for _, test := range []struct {
+		name, alert string
+		was, is     consumertest.State
+	}{
+		{"the survivor, unknown before, is declared alive", "merge_conflict 1 1", retired, survivor.Alive(1)},
+		{"the survivor is merged further", "merge_conflict 1 1", retired, survivor.Into(3)},
+		{"a death of next month is one of the month after", "future_death 1 1", one.DeadOn(1, noon.AddDate(0, 1, 0)), one.DeadOn(1, noon.AddDate(0, 2, 0)).Corrected()},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := open(t)
+			m.Apply(test.was)
+			m.resolve("registrar")
+			m.receive(1, 1)
+			m.Settled()
+			same(t, "settled", m.alerts(), nil)
+			m.Apply(test.is)
+			same(t, "alerts", m.alerts(), []string{test.alert})
+			same(t, "urgent", m.Rows(`SELECT urgent FROM alert WHERE resolved_at IS NULL`), []string{"t"})
+			refused(t, m.Staff(), "has an open alert", `CALL release(1, 'undertaker')`)
+			m.Settled()
+		})
+	}
+}
+
 func TestADeathInTheFuture(t *testing.T) {
 	one := consumertest.Patient(1)
 	m := open(t)

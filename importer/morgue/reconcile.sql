@@ -44,7 +44,7 @@ found (kind, patient_id) AS (
     SELECT 'unasked_body', c.patient_id FROM case_file c JOIN patient p USING (patient_id)
     WHERE c.state = 'received' AND p.death_status NOT IN ('informal', 'formal') AND p.event <> 'erased'
       AND NOT EXISTS (SELECT FROM alert a WHERE (a.patient_id, a.death_no) = (c.patient_id, c.death_no)
-                      AND (a.resolved_at IS NULL OR a.resolved_by <> 'waybill' AND NOT a.outdated))
+                      AND (a.resolved_at IS NULL OR a.about IS NOT NULL))
     UNION ALL
     SELECT 'released_in_doubt', c.patient_id FROM case_file c JOIN alert a ON a.case_id = c.id
     WHERE c.state = 'released' AND a.raised_at < c.released_at AND coalesce(a.resolved_at > c.released_at, true)

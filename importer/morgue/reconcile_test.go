@@ -15,7 +15,7 @@ func TestWhatReconcileFinds(t *testing.T) {
 	}{
 		{"nothing", `SELECT`, nil},
 		{"nobody was asked", `DELETE FROM alert`, []string{"unasked_body " + one.ID}},
-		{"asked about another state", `UPDATE alert SET resolved_at = raised_at, resolved_by = 'kim', outdated = true`, []string{"unasked_body " + one.ID}},
+		{"asked about another state", `UPDATE alert SET resolved_at = raised_at, resolved_by = 'kim', about = NULL`, []string{"unasked_body " + one.ID}},
 		{"released past an alert", `UPDATE case_file SET state = 'released', released_at = clock_timestamp()`, []string{"released_in_doubt " + one.ID}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

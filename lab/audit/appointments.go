@@ -89,7 +89,8 @@ func (a *auditor) checkBooking(p *person, b booking) {
 	leftByUs := b.TouchedAt == nil || b.Left // no person wrote it since it was cancelled
 	switch {
 	case b.PostMortem:
-		if b.cancelledForDeath() && leftByUs && !b.Listed && b.Settled == nil { // listed: its kind was decided later
+		// Listed: its kind was decided later. What was over by then is on no list.
+		if b.cancelledForDeath() && leftByUs && b.StartsAt.After(a.Now) && !b.Listed && b.Settled == nil {
 			a.bad("post-mortem appointment %s was cancelled", b.ID)
 		}
 	case p.erased:

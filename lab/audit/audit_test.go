@@ -35,8 +35,8 @@ const (
 	named = `UPDATE patients.patient SET family_name = 'Abel';`
 	erase = `SELECT patients.erase_patient(` + one + `), patients.erase_patient(` + two + `);`
 
-	cases = `INSERT INTO morgue.case_file (patient_id, death_no, noticed_at, stated, death_status)
-		SELECT id, 1, now(), '{}', 'none' FROM unnest(ARRAY[` + one + `, ` + two + `]::uuid[]) AS id;`
+	cases = `SELECT set_config('waybill.applying', 'on', false); INSERT INTO morgue.case_file (patient_id, death_no, noticed_at, stated, death_status)
+		SELECT id, 1, now(), '{}', 'none' FROM unnest(ARRAY[` + one + `, ` + two + `]::uuid[]) AS id; SELECT set_config('waybill.applying', '', false);`
 	second   = `UPDATE morgue.case_file SET patient_id = ` + two + `, death_no = 2 WHERE patient_id = ` + one + `;`
 	received = `UPDATE morgue.case_file SET state = 'received', tag = id, received_at = now();`
 	voided   = `UPDATE morgue.case_file SET state = 'void', voided_by = 'a person';`
@@ -53,6 +53,8 @@ const (
 	moved     = `SELECT set_config('waybill.applying', 'on', false); UPDATE appointments.appointment SET starts_at = '2998-01-01';`
 	listed    = `INSERT INTO appointments.worklist (reason, appointment_id, patient_id, death_no, raised_at)
 		SELECT 'not_cancelled', id, patient_id, 1, now() FROM appointments.appointment;`
+	stays = `INSERT INTO appointments.worklist (reason, appointment_id, patient_id, death_no, raised_at)
+		SELECT 'kind_stays', id, patient_id, 1, now() FROM appointments.appointment;`
 	decided = `UPDATE appointments.kind SET post_mortem = true;`
 	dealt   = `UPDATE appointments.worklist SET resolved_at = now(), resolved_by = 'a person';`
 	settled = `SELECT set_config('waybill.applying', 'on', false); UPDATE appointments.worklist SET resolved_at = now(), resolved_by = 'waybill';`
@@ -106,7 +108,7 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		"one dealt with for another death": {admitted + died, cases, booking + listed + dealt, audit.Options{Turned: turned}, []string{"is booked and on nobody's worklist"}},
 		"one that we settled":              {admitted + died, cases, booking + listed + settled, audit.Options{}, []string{"is booked and on nobody's worklist"}},
 		"a cancelled one that was to stay": {admitted + died, cases, booking + cancelled + decided, audit.Options{}, []string{"post-mortem appointment"}},
-		"one of a kind decided later":      {admitted + died, cases, booking + cancelled + listed + decided, audit.Options{}, nil},
+		"one of a kind decided later":      {admitted + died, cases, booking + cancelled + stays + decided, audit.Options{}, nil},
 		"a cancelled booking of the alive": {admitted, "", booking + cancelled, audit.Options{}, []string{"is cancelled for a death"}},
 		"one that a person cancelled":      {admitted, "", booking + byPerson, audit.Options{}, nil},
 		"a booking that nobody moved":      {admitted, "", booking + moved, audit.Options{}, []string{"was changed by nobody"}},

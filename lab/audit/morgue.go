@@ -15,11 +15,12 @@ type body struct {
 	ReceivedAt *time.Time
 	VoidedAt   *time.Time
 	VoidedBy   *string
+	ByHand     bool // a person opened it
 	Named      bool // it says something of the patient
 }
 
-// kept reports whether a person opened the case again after it was void: it is theirs.
-func (b body) kept() bool { return b.State == "expected" && b.VoidedAt != nil }
+// kept reports whether a person opened the case, or opened it again after it was void: it is theirs.
+func (b body) kept() bool { return b.State == "expected" && (b.VoidedAt != nil || b.ByHand) }
 
 func (b body) inCustody() bool { return b.State == "received" || b.State == "released" }
 
@@ -33,9 +34,10 @@ type alert struct {
 
 func (a *auditor) readMorgue(ctx context.Context, conn *pgx.Conn) error {
 	rows, err := conn.Query(ctx, `
-		SELECT patient_id, state, received_at, voided_at, voided_by, identifiers <> '[]' OR stated <> '{}' OR death_status <> 'none'
+		SELECT patient_id, state, greatest(received_at, (SELECT max(t.at) FROM morgue.trail t WHERE t.to_case = c.id AND c.received_at IS NOT NULL)),
+		    voided_at, voided_by, opened_by <> 'waybill', identifiers <> '[]' OR stated <> '{}' OR death_status <> 'none'
 		    OR num_nonnulls(family_name, given_name, birth_date, sex, address_line, address_city, address_postcode, address_country) > 0
-		FROM morgue.case_file`)
+		FROM morgue.case_file c`)
 	if err != nil {
 		return err
 	}
@@ -160,7 +162,7 @@ func (a *auditor) checkAlive(p *person) {
 			switch {
 			case b.State == "expected" && !b.kept():
 				a.bad("patient %s lives and is expected in the morgue", r.id)
-			case b.inCustody() && b.VoidedAt == nil && !a.alerted(r):
+			case b.inCustody() && b.VoidedAt == nil && !b.ByHand && !a.alerted(r):
 				a.bad("patient %s lives and has a body in custody (%s) without an alert", r.id, b.State)
 			}
 		}

@@ -116,7 +116,7 @@ func (w *world) rows(consumer string, queries ...string) (all []string) {
 		found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
 			values := make([]any, len(row.RawValues()))
 			for i, raw := range row.RawValues() {
-				values[i] = string(raw)
+				values[i] = w.numbered(string(raw))
 			}
 			return line(values...), nil
 		})
@@ -126,6 +126,14 @@ func (w *world) rows(consumer string, queries ...string) (all []string) {
 		all = append(all, found...)
 	}
 	return all
+}
+
+// numbered returns the number of one whom no notice named for their id, and any other text as it is.
+func (w *world) numbered(text string) string {
+	if n := slices.Index(w.strangers, text); n >= 0 {
+		return fmt.Sprint(stranger + n)
+	}
+	return text
 }
 
 // line is a row as text; what is empty is "-".
@@ -149,7 +157,7 @@ func expand(query string) string {
 		}
 		switch name[0] {
 		case '#':
-			words[i] = fmt.Sprintf("right(%s::text, 12)::bigint%s", name[1:], comma)
+			words[i] = fmt.Sprintf("CASE WHEN %s::text LIKE '00000000-%%' THEN ltrim(right(%[1]s::text, 12), '0') ELSE %[1]s::text END%s", name[1:], comma)
 		case '@':
 			words[i] = fmt.Sprintf("(extract(epoch FROM %s - '2026-11-22 00:00Z') / 60)::integer%s", name[1:], comma)
 		}
@@ -174,7 +182,7 @@ var (
 		`SELECT 'checkpoint', batch, held_batch FROM checkpoint`,
 	}
 	bodies = []string{
-		`SELECT 'case', #patient_id, death_no, state, @noticed_at, array_to_string(edited, ','), voided_by, void_reason,` + facts + `FROM case_file`,
+		`SELECT 'case', #patient_id, death_no, state, CASE WHEN death_no > 0 THEN @noticed_at END, array_to_string(edited, ','), voided_by, void_reason,` + facts + `FROM case_file`,
 		`SELECT 'alert', kind, #patient_id, death_no,` + settled + `FROM alert`,
 	}
 	calendar = []string{
@@ -226,7 +234,7 @@ func told(i Identity, f Fate) string {
 
 func casesOf(m *Morgue) (lines []string) {
 	for d, c := range m.Cases {
-		lines = append(lines, line("case", d.Patient, d.No, c.State, c.NoticedAt, strings.Join(slices.Sorted(maps.Keys(c.Edited)), ","), c.VoidedBy, c.VoidReason, told(c.Identity, c.Fate)))
+		lines = append(lines, line("case", d.Patient, d.No, c.State, noticed(d, c), strings.Join(slices.Sorted(maps.Keys(c.Edited)), ","), c.VoidedBy, c.VoidReason, told(c.Identity, c.Fate)))
 	}
 	for _, a := range m.Alerts {
 		lines = append(lines, line("alert", a.Kind, a.Patient, a.No, a.Resolved))
@@ -236,7 +244,7 @@ func casesOf(m *Morgue) (lines []string) {
 
 func calendarOf(c *Clinic) (lines []string) {
 	for n, a := range c.Calendar {
-		lines = append(lines, line("appointment", n, a.Patient, kindOf(a.PostMortem), a.Resource, a.Start, a.End, a.Status, a.Reason))
+		lines = append(lines, line("appointment", n, a.Patient, a.Kind, a.Resource, a.Start, a.End, a.Status, a.Reason))
 	}
 	for i, o := range c.Worklist {
 		lines = append(lines, line("item", i.Reason, some(i.Appointment), i.Patient, i.No, o.Detail, o.Resolved))
@@ -244,9 +252,10 @@ func calendarOf(c *Clinic) (lines []string) {
 	return lines
 }
 
-func kindOf(postMortem bool) string {
-	if postMortem {
-		return "autopsy"
+// noticed is empty for a body without a notice: the database's clock says when it came.
+func noticed(d Death, c *Case) string {
+	if d.No == 0 {
+		return ""
 	}
-	return "imaging"
+	return fmt.Sprint(c.NoticedAt)
 }

@@ -80,7 +80,7 @@ func (d *duty) custodyOfTheErased(p Patient) {
 		c := d.Cases[death]
 		if death.Patient == p && c != nil && c.State == "received" && !c.forgotten &&
 			!slices.ContainsFunc(d.Alerts, func(a Alert) bool { return a.Kind == "erased_in_custody" && a.Death == death }) {
-			d.raise("erased_in_custody", death)
+			d.raise("erased_in_custody", death, "erased")
 		}
 	}
 }

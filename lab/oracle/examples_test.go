@@ -24,7 +24,7 @@ func TestExamples(t *testing.T) {
 			func(w *world) {
 				w.commit(register(1, Identity{}, alive))
 				w.commit(decide(1, today))
-				w.book(1, false, 1, began-Hour, 0)
+				w.book(1, "imaging", 1, began-Hour, 0)
 				w.export()
 				w.load("appointments", how{})
 				w.backUp()
@@ -42,7 +42,7 @@ func TestExamples(t *testing.T) {
 				w.commit(decide(1, today))
 				w.export()
 				w.load("appointments", how{})
-				w.book(1, false, 1, began+Hour, 0)
+				w.book(1, "imaging", 1, began+Hour, 0)
 				w.backUp()
 				w.commit(decide(1, alive))
 				w.export()
@@ -58,7 +58,7 @@ func TestExamples(t *testing.T) {
 				w.commit(decide(1, today))
 				w.export()
 				w.load("appointments", how{})
-				w.book(1, false, 1, began+Hour, 0)
+				w.book(1, "imaging", 1, began+Hour, 0)
 				w.deal(Item{"booked_after_death", 1, Death{1, 1}})
 				w.move(1, 2)
 				w.commit(decide(2, today))
@@ -71,7 +71,7 @@ func TestExamples(t *testing.T) {
 			func(w *world) {
 				w.commit(register(1, Identity{}, alive), register(2, Identity{}, alive))
 				w.commit(decide(1, today))
-				w.book(1, false, 1, began+Hour, 0)
+				w.book(1, "imaging", 1, began+Hour, 0)
 				w.export()
 				w.load("appointments", how{})
 				w.set(1, "booked")
@@ -107,8 +107,8 @@ func TestExamples(t *testing.T) {
 			func(w *world) {
 				w.commit(register(1, Identity{}, alive), register(2, Identity{}, longAgo))
 				w.commit(decide(1, today), merge(1, 2))
-				w.book(1, false, 1, began+Hour, 0)
-				w.book(2, false, 2, began+Hour, 0)
+				w.book(1, "imaging", 1, began+Hour, 0)
+				w.book(2, "imaging", 2, began+Hour, 0)
 				w.export()
 			},
 			[]string{"appointment 1 1 imaging 1 660 660 cancelled pat-dec", "appointment 2 2 imaging 2 660 660 booked -"},

@@ -283,13 +283,29 @@ func (w *world) atTheMorgue(t *rapid.T) {
 		w.resolve(rapid.SampledFrom(open).Draw(t, "alert"))
 		return
 	}
+	if without := rapid.IntRange(0, 11).Draw(t, "without notice"); without == 11 {
+		w.takeIn()
+		return
+	} else if without == 10 {
+		death := Death{Patient: Patient(rapid.IntRange(1, records).Draw(t, "patient")), No: rapid.IntRange(1, 2).Draw(t, "death")}
+		if m.Cases[death] == nil {
+			w.openByHand(death, Identity{Family: drawIdentity(t).Family}, Fate{Status: rapid.SampledFrom([]string{"none", "informal"}).Draw(t, "status")})
+		}
+		return
+	}
 	if len(deaths) == 0 {
 		t.Skip()
 	}
 	death := rapid.SampledFrom(deaths).Draw(t, "case")
 	c := m.Cases[death]
-	act := rapid.SampledFrom([]string{"go on", "go on", "edit", "void"}).Draw(t, "act")
+	act := rapid.SampledFrom([]string{"go on", "go on", "edit", "void", "reassign"}).Draw(t, "act")
 	switch {
+	case act == "reassign":
+		expected := slices.DeleteFunc(slices.Clone(deaths), func(d Death) bool { return m.Cases[d].State != "expected" })
+		if c.State != "received" && c.State != "released" || len(expected) == 0 {
+			t.Skip()
+		}
+		w.reassign(death, rapid.SampledFrom(expected).Draw(t, "to"))
 	case act == "edit":
 		fate := w.drawFate(t)
 		if fate.Status == "void" {
@@ -312,15 +328,19 @@ func (w *world) atTheMorgue(t *rapid.T) {
 func (w *world) atTheClinic(t *rapid.T) {
 	c := w.clinic()
 	numbers := slices.Sorted(maps.Keys(c.Calendar))
-	act := rapid.SampledFrom([]string{"book", "set", "set", "book", "move", "postpone", "remove", "deal"}).Draw(t, "act")
-	if act == "deal" {
+	act := rapid.SampledFrom([]string{"book", "set", "set", "book", "move", "postpone", "remove", "deal", "set", "book", "decide"}).Draw(t, "act")
+	switch act {
+	case "deal":
 		w.aDeal(t)
+		return
+	case "decide":
+		w.decideKind("farewell", !c.Stays["farewell"])
 		return
 	}
 	start := w.now + rapid.SampledFrom([]Minute{Hour, 2 * Hour, Day, 32 * Day, 0, -Hour, -Day}).Draw(t, "start")
 	patient := Patient(rapid.IntRange(1, records).Draw(t, "patient"))
 	if act == "book" || len(numbers) == 0 {
-		w.book(patient, rapid.IntRange(0, 9).Draw(t, "kind") == 9, rapid.IntRange(1, 2).Draw(t, "resource"), start,
+		w.book(patient, rapid.SampledFrom([]string{"imaging", "imaging", "farewell", "imaging", "autopsy"}).Draw(t, "kind"), rapid.IntRange(1, 2).Draw(t, "resource"), start,
 			rapid.SampledFrom([]Minute{0, 30, 90, 90, Day, 3 * Day}).Draw(t, "length"))
 		return
 	}

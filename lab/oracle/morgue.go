@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 )
@@ -26,6 +27,7 @@ type Case struct {
 	statedOf Patient // of that record
 	received Minute
 	kept     bool // a person opened it again after it was void
+	byHand   bool // a person opened it
 
 	forgotten bool // nothing is left of an erased patient
 }
@@ -34,50 +36,13 @@ func (c *Case) inCustody() bool {
 	return c != nil && (c.State == "received" || c.State == "released")
 }
 
-// facts of a record by name: those that change together are one.
-type facts map[string]any
-
-var (
-	identity = []string{"family_name", "given_name", "birth_date", "identifiers", "address"}
-	fate     = []string{"death_status", "death_time"}
-)
-
-func factsOf(i Identity, f Fate) facts {
-	return facts{
-		"family_name": i.Family, "given_name": i.Given, "birth_date": i.BirthDate, "identifiers": i.Identifier, "address": i.City,
-		"death_status": f.Status, "death_time": f.Period,
-	}
-}
-
-func (c *Case) facts() facts { return factsOf(c.Identity, c.Fate) }
-
-// take writes a fact as another has it.
-func (c *Case) take(name string, i Identity, f Fate) {
-	switch name {
-	case "family_name":
-		c.Identity.Family = i.Family
-	case "given_name":
-		c.Identity.Given = i.Given
-	case "birth_date":
-		c.Identity.BirthDate = i.BirthDate
-	case "identifiers":
-		c.Identity.Identifier = i.Identifier
-	case "address":
-		c.Identity.City = i.City
-	case "death_status":
-		c.Fate.Status = f.Status
-	case "death_time":
-		c.Fate.Period = f.Period
-	}
-}
-
 // Alert is what a person must look at.
 type Alert struct {
 	Kind string
 	Death
 	Resolved string // who settled it; "": open
 
-	outdated bool // the state that it was about has been another since
+	about string // the state that it is about; "": it has been another since
 }
 
 // Morgue expects the dead.
@@ -119,7 +84,7 @@ func (m *Morgue) Look(run Run) []Effect {
 	d := &duty{Morgue: m, Run: run}
 	records := run.persons(run.Changed)
 	for _, death := range d.deaths() {
-		if c := d.Cases[death]; slices.Contains(records, death.Patient) && (c.inCustody() || run.acts(death.Patient) && death == run.Known[death.Patient].dying()) {
+		if c := d.Cases[death]; slices.Contains(records, death.Patient) && (c.inCustody() || death == run.Known[death.Patient].dying()) {
 			d.restated(death, c)
 		}
 	}
@@ -128,9 +93,11 @@ func (m *Morgue) Look(run Run) []Effect {
 		d.alert(q)
 	}
 	for i, a := range d.Alerts {
-		lasting := slices.ContainsFunc(due, func(q question) bool { return q.kind == a.Kind && q.death == a.Death && q.lasting })
-		if slices.Contains(records, a.Patient) && (a.Resolved == "" || !lasting) {
-			d.Alerts[i].outdated = !lasting
+		if now := about(due, a); slices.Contains(records, a.Patient) && a.Kind != "erased_in_custody" && a.about != now {
+			d.Alerts[i].about = ""
+			if a.Resolved == "" {
+				d.Alerts[i].about = now
+			}
 		}
 	}
 	for _, p := range run.Changed {
@@ -149,11 +116,21 @@ func (m *Morgue) Look(run Run) []Effect {
 	return d.done
 }
 
-// question is a state that a person must look at. Of one that is not lasting one alert is enough.
+// question is a state that a person must look at. Where it says nothing of what it is about, one alert is enough.
 type question struct {
-	kind    string
-	death   Death
-	lasting bool
+	kind  string
+	death Death
+	about string
+}
+
+// about returns what is asked now in the matter of an alert.
+func about(due []question, a Alert) string {
+	for _, q := range due {
+		if q.kind == a.Kind && q.death == a.Death {
+			return q.about
+		}
+	}
+	return ""
 }
 
 func (d *duty) due(records []Patient) (due []question) {
@@ -164,22 +141,27 @@ func (d *duty) due(records []Patient) (due []question) {
 			continue
 		}
 		if whose == p && !d.personDead(p) {
-			due = append(due, question{"merge_conflict", death, true})
+			due = append(due, question{"merge_conflict", death, d.conflict(p)})
 		}
 		if whose == p && d.future(d.Known[p]) {
-			due = append(due, question{"future_death", death, true})
+			due = append(due, question{"future_death", death, fmt.Sprint(d.Known[p].Period.From)})
 		}
 	}
 	for _, death := range d.deaths() {
-		if !slices.Contains(records, death.Patient) || !d.Cases[death].inCustody() {
+		e, known := d.Known[death.Patient]
+		if !known || !slices.Contains(records, death.Patient) || !d.Cases[death].inCustody() {
 			continue
 		}
 		_, whose := d.standing(death.Patient)
-		if d.Known[death.Patient].dying() != death {
-			due = append(due, question{"identity", death, whose == 0})
+		if e.dying() != death {
+			state := ""
+			if whose == 0 {
+				state = "alive"
+			}
+			due = append(due, question{"identity", death, state})
 		}
 		if whose != 0 && whose != death.Patient {
-			due = append(due, question{"merged_in_custody", death, true})
+			due = append(due, question{"merged_in_custody", death, fmt.Sprint(whose)})
 		}
 	}
 	return due
@@ -240,11 +222,12 @@ func (d *duty) did(kind string, death Death) {
 func (d *duty) reviewDeath(p Patient) {
 	e := d.Known[p]
 	death := e.dying()
-	if !d.acts(p) {
+	if !e.Dead() {
 		return
 	}
 	standing, whose := d.standing(p)
 	switch {
+	case !d.acts(p):
 	case whose != p || d.bodyElsewhere(p):
 		d.void(death, "merged")
 	case standing != contested:
@@ -283,88 +266,15 @@ func (d *duty) open(e Event, c *Case) {
 	}
 }
 
-// source is the record that a case's facts come from: its own, and of a body in custody the one whose
-// death counts.
-func (d *duty) source(p Patient, c *Case) Event {
-	if _, whose := d.standing(p); c.inCustody() {
-		return d.Known[whose]
-	}
-	return d.Known[p]
-}
-
-// restated notes what the source states of a case, and raises alerts where that is otherwise than before
-// and than what people rely on.
-func (d *duty) restated(death Death, c *Case) {
-	if c == nil || c.State == "void" && (c.VoidedBy != waybill || !d.reopens(d.Known[death.Patient])) {
-		return
-	}
-	source := d.source(death.Patient, c)
-	if source.Patient == 0 {
-		return // nobody's death
-	}
-	now, before := factsOf(source.Identity, source.Fate), c.stated
-	if c.statedOf != source.Patient {
-		before = now
-		d.outdate(death)
-	}
-	c.stated, c.statedOf = now, source.Patient
-	otherwise := func(name string) bool {
-		if now[name] == before[name] {
-			return false
-		}
-		if c.Edited[name] {
-			return now[name] != c.facts()[name]
-		}
-		return c.inCustody() && !slices.Contains(fate, name)
-	}
-	if slices.ContainsFunc(fate, otherwise) && c.State != "released" {
-		d.raise("death_changed", death)
-	}
-	if slices.ContainsFunc(identity, otherwise) {
-		d.raise("identity_changed", death)
-	}
-}
-
-// outdate has what a person settled about a merge be settled no more: the merges have changed.
-func (d *duty) outdate(death Death) {
-	for i, a := range d.Alerts {
-		if a.Kind == "merged_in_custody" && a.Death == death {
-			d.Alerts[i].outdated = true
-		}
-	}
-}
-
 // reopens reports whether the death's case is to be open.
 func (d *duty) reopens(e Event) bool {
 	standing, whose := d.standing(e.Patient)
 	return whose == e.Patient && standing == dead && !d.bodyElsewhere(e.Patient)
 }
 
-// follow takes the facts that nobody edited, of a body in custody those of its death alone.
-func (d *duty) follow(e Event, c *Case) {
-	if c == nil || c.State == "void" || c.State == "released" {
-		return
-	}
-	source := d.source(e.Patient, c)
-	names := fate
-	if c.State == "expected" {
-		names = slices.Concat(fate, identity)
-	}
-	updated := false
-	for _, name := range names {
-		if !c.Edited[name] && c.facts()[name] != factsOf(source.Identity, source.Fate)[name] {
-			c.take(name, source.Identity, source.Fate)
-			updated = true
-		}
-	}
-	if updated {
-		d.did("updated", e.Death())
-	}
-}
-
 func (d *duty) void(death Death, reason string) {
 	c := d.Cases[death]
-	if c == nil || c.State != "expected" || c.kept {
+	if c == nil || c.State != "expected" || c.kept || c.byHand {
 		return
 	}
 	c.State, c.VoidedBy, c.VoidReason = "void", waybill, reason
@@ -374,74 +284,18 @@ func (d *duty) void(death Death, reason string) {
 // alert raises an alert, unless it is open or a person has settled it for the state that it was about.
 func (d *duty) alert(q question) {
 	if slices.ContainsFunc(d.Alerts, func(a Alert) bool {
-		return a.Kind == q.kind && a.Death == q.death && (a.Resolved == "" || a.Resolved == person && (!a.outdated || !q.lasting))
+		return a.Kind == q.kind && a.Death == q.death && (a.Resolved == "" || a.Resolved == person && (q.about == "" || q.about == a.about))
 	}) {
 		return
 	}
-	d.raise(q.kind, q.death)
+	d.raise(q.kind, q.death, q.about)
 }
 
 // raise raises an alert of its own, unless one is open.
-func (d *duty) raise(kind string, death Death) {
+func (d *duty) raise(kind string, death Death, about string) {
 	if slices.ContainsFunc(d.Alerts, func(a Alert) bool { return a.Kind == kind && a.Death == death && a.Resolved == "" }) {
 		return
 	}
-	d.Alerts = append(d.Alerts, Alert{Kind: kind, Death: death})
+	d.Alerts = append(d.Alerts, Alert{Kind: kind, Death: death, about: about})
 	d.did(kind, death)
-}
-
-// Receive tags a body, and asks after one whose death does not stand.
-func (m *Morgue) Receive(death Death, now Minute, known Known) {
-	m.Cases[death].State, m.Cases[death].received = "received", now
-	e, ok := known[death.Patient]
-	if !ok || e.Kind == erased || e.Dead() && e.Death() == death {
-		return
-	}
-	if !slices.ContainsFunc(m.Alerts, func(a Alert) bool {
-		return a.Kind == "identity" && a.Death == death && (a.Resolved == "" || !a.outdated)
-	}) {
-		m.Alerts = append(m.Alerts, Alert{Kind: "identity", Death: death})
-	}
-}
-
-// Release lets a body go, and reports whether that may be: not while its identity is in question.
-func (m *Morgue) Release(death Death) bool {
-	open := slices.ContainsFunc(m.Alerts, func(a Alert) bool { return a.Death == death && a.Resolved == "" })
-	if !open {
-		m.Cases[death].State = "released"
-		m.written(death)
-	}
-	return !open
-}
-
-// Edit has a person write a fact by hand.
-func (m *Morgue) Edit(death Death, name string, i Identity, f Fate) {
-	c := m.Cases[death]
-	if before := c.facts()[name]; factsOf(i, f)[name] != before {
-		c.take(name, i, f)
-		c.Edited[name] = true
-	}
-	m.written(death)
-}
-
-// Void has a person close a file.
-func (m *Morgue) Void(death Death) {
-	c := m.Cases[death]
-	c.State, c.VoidedBy, c.VoidReason = "void", person, ""
-	m.written(death)
-}
-
-// Reopen has a person open a file that was void.
-func (m *Morgue) Reopen(death Death) {
-	c := m.Cases[death]
-	c.State, c.VoidedBy, c.VoidReason, c.kept = "expected", "", "", true
-}
-
-// Resolve has a person settle an alert.
-func (m *Morgue) Resolve(a Alert) {
-	for i := range m.Alerts {
-		if m.Alerts[i] == a {
-			m.Alerts[i].Resolved = person
-		}
-	}
 }

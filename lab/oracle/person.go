@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 )
@@ -55,6 +56,14 @@ func (r Run) standing(p Patient) (standing, Patient) {
 func (k Known) personDead(p Patient) bool {
 	chain := k.chain(p)
 	return k[chain[len(chain)-1]].Dead()
+}
+
+// conflict says into whom a dead record was merged, and whether they were heard of.
+func (k Known) conflict(p Patient) string {
+	chain := k.chain(p)
+	end := chain[len(chain)-1]
+	_, heard := k[end]
+	return fmt.Sprint(end, heard)
 }
 
 // acts reports whether a record is dead by a death that has effects.

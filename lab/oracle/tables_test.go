@@ -13,7 +13,7 @@ func TestTheTablesTell(t *testing.T) {
 	alive, dead, void := Fate{Status: "none"}, Fate{Status: "informal"}, Fate{Status: "void"}
 	known := func(w *world, p Patient) {
 		w.commit(register(p, Identity{Family: "Abel"}, alive))
-		w.book(p, false, int(p), began+40*Day, Hour)
+		w.book(p, "imaging", int(p), began+40*Day, Hour)
 	}
 	both := func(w *world) { w.exchange(0, "morgue", "appointments") }
 	certified := func(w *world) Fate { return Fate{"formal", Period{w.now - Day, w.now, "day"}} }
@@ -59,17 +59,17 @@ func TestTheTablesTell(t *testing.T) {
 		},
 		"dead on arrival": func(w *world) {
 			w.commit(register(1, Identity{}, dead))
-			w.book(1, false, 1, began+40*Day, Hour)
+			w.book(1, "imaging", 1, began+40*Day, Hour)
 		},
 		"dead on arrival, certified later": func(w *world) {
 			w.commit(register(1, Identity{}, dead))
-			w.book(1, false, 1, began+40*Day, Hour)
+			w.book(1, "imaging", 1, began+40*Day, Hour)
 			both(w)
 			w.commit(decide(1, certified(w)))
 		},
 		"dead for years by a mistyped date": func(w *world) {
 			w.commit(register(1, Identity{}, Fate{"formal", Period{-900 * Day, -899 * Day, "day"}}))
-			w.book(1, false, 1, began+40*Day, Hour)
+			w.book(1, "imaging", 1, began+40*Day, Hour)
 			both(w)
 			w.commit(decide(1, certified(w)))
 		},
@@ -103,7 +103,7 @@ func TestTheTablesTell(t *testing.T) {
 			w.backUp()
 			w.commit(decide(1, dead))
 			both(w)
-			n := w.book(1, false, 2, began+41*Day, Hour)
+			n := w.book(1, "imaging", 2, began+41*Day, Hour)
 			w.deal(Item{"booked_after_death", n, Death{Patient: 1, No: 1}})
 			w.restore()
 			both(w)

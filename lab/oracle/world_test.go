@@ -135,7 +135,8 @@ type world struct {
 	backupURL              string
 	bookings               int
 	tags                   int
-	held                   int // imports that a brake stopped
+	strangers              []string // ids of those whom no notice named
+	held                   int      // imports that a brake stopped
 	acted                  int
 	discarding             []string // databases
 }
@@ -164,6 +165,7 @@ func (h *hospital) newWorld(t tester) *world {
 	for name := range w.model {
 		w.empty(name)
 	}
+	w.exec("appointments", `INSERT INTO kind VALUES ('farewell', 'Farewell', NULL) ON CONFLICT (code) DO UPDATE SET post_mortem = NULL`)
 	w.export()
 	return w
 }

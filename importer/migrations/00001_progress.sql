@@ -1,6 +1,5 @@
 -- +goose Up
--- Unqualified: the search_path is the consumer's schema. The projection (table patient) follows
--- from the contract and is made by the importer itself.
+-- How far a consumer is, and what its loads did. Unqualified: the search_path is the consumer's schema.
 
 -- How far this consumer is. One row; it moves in the same transaction as the rows and effects.
 CREATE TABLE checkpoint (
@@ -22,13 +21,13 @@ CREATE TABLE checkpoint (
     seen_hash     text                        -- manifest, which a decision by number is about; '' if unreadable
 );
 
--- Who may load: the backend of the importer at work. A successor past the lease terminates
--- exactly that backend, so that an importer that was frozen cannot go on.
+-- Who may load: the backend of the running importer. A successor past the lease terminates exactly that
+-- backend, so that an importer that was frozen cannot continue.
 CREATE TABLE lease (
     one           boolean PRIMARY KEY DEFAULT true CHECK (one),
     pid           integer NOT NULL,
     backend_start timestamptz NOT NULL,
-    role          name NOT NULL DEFAULT session_user, -- others see neither its start nor, so, whether it is the one
+    role          name NOT NULL DEFAULT session_user, -- others cannot see its start
     until         timestamptz NOT NULL
 );
 
@@ -68,21 +67,6 @@ CREATE TABLE effect_log (
 CREATE INDEX ON effect_log (patient_id);
 CREATE INDEX ON effect_log (batch);
 
--- When this consumer first learned of a death. Stored once and reused, so that a re-run has the
--- same cut-off. Historic deaths, older than act_within when they were found, have no effects.
-CREATE TABLE notice (
-    patient_id uuid NOT NULL,
-    death_no   integer NOT NULL,
-    noticed_at timestamptz NOT NULL,
-    historic   boolean NOT NULL,
-    PRIMARY KEY (patient_id, death_no)
-);
-
--- The patients for whom mode observe left something undone. The first run that acts makes up for it.
-CREATE TABLE observed (
-    patient_id uuid PRIMARY KEY
-);
-
 -- Rows set aside; their content stays in the part.
 CREATE TABLE quarantine (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -111,16 +95,5 @@ CREATE TABLE last_run (
     PRIMARY KEY (work, machine)
 );
 
--- Whether the importer itself is writing, and not a person. Anyone can set waybill.applying, so it counts
--- only for a role that may move the checkpoint. The body is bound to its table and functions here:
--- no caller's search_path changes it.
--- +goose StatementBegin
-CREATE FUNCTION applying() RETURNS boolean
-LANGUAGE sql STABLE
-RETURN current_setting('waybill.applying', true) IS NOT DISTINCT FROM 'on'
-    AND has_table_privilege(session_user, 'checkpoint'::regclass, 'UPDATE');
--- +goose StatementEnd
-
 -- +goose Down
-DROP FUNCTION applying;
-DROP TABLE observed, last_run, quarantine, notice, effect_log, ledger, lease, checkpoint;
+DROP TABLE last_run, quarantine, effect_log, ledger, lease, checkpoint;

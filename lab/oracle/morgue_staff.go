@@ -1,0 +1,106 @@
+package oracle
+
+import "slices"
+
+// Receive tags a body.
+func (m *Morgue) Receive(death Death, now Minute, known Known) {
+	m.Cases[death].State, m.Cases[death].received = "received", now
+	m.askAfter(death, known)
+}
+
+// askAfter asks after a body that has come for a death that does not stand.
+func (m *Morgue) askAfter(death Death, known Known) {
+	e, ok := known[death.Patient]
+	if !ok || e.Kind == erased || e.Dead() && e.Death() == death {
+		return
+	}
+	if !slices.ContainsFunc(m.Alerts, func(a Alert) bool {
+		return a.Kind == "identity" && a.Death == death && (a.Resolved == "" || a.about != "")
+	}) {
+		m.Alerts = append(m.Alerts, Alert{Kind: "identity", Death: death, about: "alive"})
+	}
+}
+
+// Release lets a body go, and reports whether that may be: not while its identity is in question.
+func (m *Morgue) Release(death Death) bool {
+	open := slices.ContainsFunc(m.Alerts, func(a Alert) bool { return a.Death == death && a.Resolved == "" })
+	if !open {
+		m.Cases[death].State = "released"
+		m.written(death)
+	}
+	return !open
+}
+
+// Edit has a person write a fact by hand.
+func (m *Morgue) Edit(death Death, name string, i Identity, f Fate) {
+	c := m.Cases[death]
+	if before := c.facts()[name]; factsOf(i, f)[name] != before {
+		c.take(name, i, f)
+		c.Edited[name] = true
+	}
+	m.written(death)
+}
+
+// Void has a person close a file.
+func (m *Morgue) Void(death Death) {
+	c := m.Cases[death]
+	c.State, c.VoidedBy, c.VoidReason = "void", person, ""
+	m.written(death)
+}
+
+// Reopen has a person open a file that was void.
+func (m *Morgue) Reopen(death Death) {
+	c := m.Cases[death]
+	c.State, c.VoidedBy, c.VoidReason, c.kept = "expected", "", "", true
+}
+
+// Resolve has a person settle an alert.
+func (m *Morgue) Resolve(a Alert) {
+	for i := range m.Alerts {
+		if m.Alerts[i] == a {
+			m.Alerts[i].Resolved = person
+		}
+	}
+}
+
+// Open has a person open a case by hand. What they write into it is theirs.
+func (m *Morgue) Open(death Death, i Identity, f Fate, now Minute) {
+	c := &Case{State: "expected", NoticedAt: now, Identity: i, Fate: f, Edited: map[string]bool{}, byHand: true}
+	c.stated = c.facts()
+	for name, fact := range c.stated {
+		if fact != factsOf(Identity{}, Fate{Status: "none"})[name] {
+			c.Edited[name] = true
+		}
+	}
+	m.Cases[death] = c
+}
+
+// TakeIn has a person tag a body without a notice.
+func (m *Morgue) TakeIn(death Death, now Minute) {
+	m.Open(death, Identity{}, Fate{Status: "none"}, 0)
+	m.Cases[death].State, m.Cases[death].received = "received", now
+}
+
+// Reassign has a person move the body of one case to another, which is expected. The first waits for its own
+// body, unless there is none to wait for.
+func (m *Morgue) Reassign(from, to Death, known Known) {
+	source, target := m.Cases[from], m.Cases[to]
+	none := source.byHand || from.Patient == to.Patient || source.forgotten || slices.ContainsFunc(m.Alerts, func(a Alert) bool {
+		return a.Death == from && (a.Kind == "identity" || a.Kind == "erased_in_custody") && a.about != ""
+	})
+	target.State, target.received = source.State, source.received
+	source.State, source.VoidedBy, source.VoidReason = "expected", "", ""
+	if none {
+		source.State, source.VoidedBy, source.VoidReason = "void", person, "reassigned"
+	}
+	for i, a := range m.Alerts {
+		if a.Death == from && a.Resolved == "" && a.Kind != "merge_conflict" && a.Kind != "future_death" {
+			m.Alerts[i].Resolved = person
+		}
+	}
+	m.written(from)
+	m.written(to)
+	if target.State == "received" {
+		m.askAfter(to, known)
+	}
+}
