@@ -100,6 +100,9 @@ func (g *generation) plan(ctx context.Context) (*plan.Plan, error) {
 	var p *plan.Plan
 	err = pgx.BeginFunc(ctx, g.db, func(tx pgx.Tx) error {
 		before, after, err := g.rebase(ctx, tx, told)
+		if err == nil {
+			err = CheckTables(ctx, tx) // again, see catchUp
+		}
 		if err != nil {
 			return err
 		}

@@ -78,6 +78,11 @@ func (s *session) catchUp(ctx context.Context) error {
 	if s.target, err = s.db.CurrentCursor(ctx); err != nil {
 		return err
 	}
+	// Again, after the cursor: tables may have been migrated during the run, and a later event may
+	// have columns that this release does not know.
+	if err := CheckTables(ctx, s.db); err != nil {
+		return err
+	}
 	for last.After != s.target {
 		next, err := s.planChanges(ctx, last)
 		if err != nil {

@@ -43,13 +43,17 @@ type loadMode struct {
 // own reports whether the load is a person's own command, which takes a brake of its own and no approval.
 func (m loadMode) own() bool { return m.rerun || m.resync != nil }
 
-// load applies fetched batches whole, in one transaction, or leaves no trace of them.
+// load applies fetched batches whole, in one transaction, or leaves no trace of them. It refuses tables that
+// were migrated during the run. If they are from here on, a new column stays empty until this run ends.
 func (s *session) load(ctx context.Context, mode loadMode, batches ...*fetched) (err error) {
 	tx, err := s.database().Begin(ctx)
 	if err != nil {
 		return fault.Database("begin", batches[0].name(), err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if err := s.consumer.CheckTables(ctx, tx); err != nil {
+		return err
+	}
 	loads := make([]*load, len(batches))
 	for i, batch := range batches {
 		ctx, loading := span.Start(batch.within(ctx), "load")
@@ -184,7 +188,7 @@ func (l *load) quarantine(ctx context.Context, bad []part.BadRow) error {
 	return nil
 }
 
-// lock makes this the only load, and sees that the checkpoint is the one the batch follows.
+// lock makes this the only load, and checks that the checkpoint is the one the batch follows.
 func (l *load) lock(ctx context.Context) error {
 	var batch int64
 	var hash string

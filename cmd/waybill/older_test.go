@@ -1,12 +1,8 @@
 package main_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,55 +14,20 @@ import (
 	"waybill/lab/logtest"
 )
 
-// mistakes are what a release had wrong that was in use before this one: names were written in
-// capitals, and deaths that were taken back were left out.
-var mistakes = map[string]string{
-	`		case c.Name == "revision":`:                             "\t\tcase c.Name == \"family_name\":\n\t\t\tcolumns[i] = \"upper(family_name)\"\n\t\tcase c.Name == \"revision\":",
-	`FROM patients.outbox o WHERE %s AND %s ORDER BY position`: `FROM patients.outbox o WHERE %s AND %s AND event <> 'death_retracted' ORDER BY position`,
-}
-
-// olderRelease is the real program as it was with those mistakes.
+// olderRelease is the real program with mistakes that an older release had while it was in use: names were
+// written in capitals, and retracted deaths were left out.
 var olderRelease = sync.OnceValue(func() string {
-	source, err := filepath.Abs("../../exporter/plan/content.go")
-	if err != nil {
-		panic(err)
-	}
-	text, err := os.ReadFile(source)
-	if err != nil {
-		panic(err)
-	}
-	for right, wrong := range mistakes {
-		if bytes.Count(text, []byte(right)) != 1 {
-			panic("the code has moved on; see to the mistake in " + right)
-		}
-		text = bytes.Replace(text, []byte(right), []byte(wrong), 1)
-	}
-	replaced, overlay := filepath.Join(binaries(), "content.go"), filepath.Join(binaries(), "overlay.json")
-	table, err := json.Marshal(map[string]map[string]string{"Replace": {source: replaced}})
-	if err != nil {
-		panic(err)
-	}
-	path := filepath.Join(binaries(), "waybill-older")
-	for file, data := range map[string][]byte{replaced: text, overlay: table} {
-		if err := os.WriteFile(file, data, 0o600); err != nil {
-			panic(err)
-		}
-	}
-	build := exec.Command("go", "build", "-tags", "crashpoints", "-overlay", overlay, "-o", path, ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		panic(string(out))
-	}
-	return path
+	const content = "exporter/plan/content.go"
+	return release("older", map[string]string{content: edited(content, map[string]string{
+		`		case c.Name == "revision":`:                             "\t\tcase c.Name == \"family_name\":\n\t\t\tcolumns[i] = \"upper(family_name)\"\n\t\tcase c.Name == \"revision\":",
+		`FROM patients.outbox o WHERE %s AND %s ORDER BY position`: `FROM patients.outbox o WHERE %s AND %s AND event <> 'death_retracted' ORDER BY position`,
+	})})
 })
 
 // older runs the older release, which must succeed.
 func (s *site) older(arguments ...string) {
 	s.Helper()
-	cmd := s.command(nil, arguments...)
-	cmd.Path = olderRelease()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		s.Fatalf("older release %v: %v\n%s", arguments, err, out)
-	}
+	s.as(olderRelease()).do(arguments...)
 }
 
 // olderDays are two days that the older release exported and the consumers loaded.

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,14 +30,7 @@ import (
 
 // binary is the real program, built with its crash points when it is first asked for: those who
 // fuzz a function don't.
-var binary = sync.OnceValue(func() string {
-	path := filepath.Join(binaries(), "waybill")
-	build := exec.Command("go", "build", "-tags", "crashpoints", "-o", path, ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		panic(fmt.Sprintf("build: %v\n%s", err, out))
-	}
-	return path
-})
+var binary = sync.OnceValue(func() string { return release("this", nil) })
 
 var binaries = sync.OnceValue(func() string {
 	dir, err := os.MkdirTemp("", "waybill-test-*")
@@ -65,6 +59,7 @@ type site struct {
 	urls  map[string]string
 	conn  map[string]*pgx.Conn
 
+	program  string // another release; "": this one
 	partners []*partner
 }
 
@@ -128,10 +123,17 @@ func (s *site) exec(service, sql string, arguments ...any) {
 
 // command returns the binary with arguments and, as environment, NAME=value pairs.
 func (s *site) command(environment []string, arguments ...string) *exec.Cmd {
-	cmd := exec.Command(binary(), append([]string{"--config", s.dir}, arguments...)...)
+	cmd := exec.Command(cmp.Or(s.program, binary()), append([]string{"--config", s.dir}, arguments...)...)
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.Dir = s.dir
 	return cmd
+}
+
+// as is the same site with another release of the program.
+func (s *site) as(program string) *site {
+	other := *s
+	other.program = program
+	return &other
 }
 
 // result is what a finished command left.

@@ -52,12 +52,10 @@ func Check(ctx context.Context, conn Querier, schema string, steps ...Step) erro
 	if err := conn.QueryRow(ctx, query(schema, steps)).Scan(&found); err != nil {
 		return fault.Database("check", "tables of "+schema, err)
 	}
-	order, err := compare(schema, steps, found)
-	if err == nil && order < 0 {
-		err = fault.New(fault.Usage, "check", "tables of "+schema, errors.New("an older release made them"), "run `waybill migrate` with this configuration")
-	}
-	return err
+	return compare(schema, steps, found)
 }
+
+var errBehind = errors.New("they are of an older release")
 
 // notAhead is Check before migrating: tables that are missing or behind are what migrating is for.
 func notAhead(ctx context.Context, db *sql.DB, schema string, steps []Step) error {
@@ -68,7 +66,10 @@ func notAhead(ctx context.Context, db *sql.DB, schema string, steps []Step) erro
 		return nil
 	}
 	if err == nil {
-		_, err = compare(schema, steps, found)
+		err = compare(schema, steps, found)
+	}
+	if errors.Is(err, errBehind) {
+		return nil
 	}
 	return err
 }
@@ -82,24 +83,24 @@ func query(schema string, steps []Step) string {
 	return "SELECT concat_ws(' ', " + strings.Join(reads, ", ") + ")"
 }
 
-// compare returns -1 where the tables are behind this release, and an error where they are ahead.
-func compare(schema string, steps []Step, found string) (order int, err error) {
+// compare returns an error where the tables are ahead of this release or, which is errBehind, behind it.
+func compare(schema string, steps []Step, found string) (behind error) {
 	for i, at := range strings.Fields(found) {
 		m := marks(steps)[i]
 		known, err := m.known()
 		if err != nil {
-			return 0, fault.New(fault.Usage, "read", "migrations", err, "")
+			return fault.New(fault.Usage, "read", "migrations", err, "")
 		}
+		revisions := fmt.Sprintf("%s %s there, %s in this release", m.of, at, known)
 		switch slices.Compare(numbers(at), numbers(known)) {
 		case 1:
-			return 1, fault.New(fault.Usage, "check", "tables of "+schema,
-				fmt.Errorf("a later release has migrated them: %s there %s, in this release %s", m.of, at, known),
-				"install that release on this machine, or a later one")
+			return fault.New(fault.Usage, "check", "tables of "+schema,
+				errors.New("a later release has migrated them: "+revisions), "install that release on this machine")
 		case -1:
-			order = -1
+			behind = fault.New(fault.Usage, "check", "tables of "+schema, fmt.Errorf("%w: %s", errBehind, revisions), "run `waybill migrate`")
 		}
 	}
-	return order, nil
+	return behind
 }
 
 func marks(steps []Step) (list []*mark) {

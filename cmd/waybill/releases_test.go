@@ -1,0 +1,98 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// release builds the real program with these files, by their paths in the repository, in place of the
+// ones that stand there or in addition to them.
+func release(name string, files map[string]string) (path string) {
+	dir := filepath.Join(binaries(), name)
+	path = filepath.Join(dir, "waybill")
+	replace := map[string]string{}
+	must(os.MkdirAll(dir, 0o755))
+	for file, text := range files {
+		stands, err := filepath.Abs(filepath.Join("../..", file))
+		must(err)
+		replace[stands] = filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		must(os.WriteFile(replace[stands], []byte(text), 0o600))
+	}
+	table, err := json.Marshal(map[string]any{"Replace": replace})
+	must(err)
+	must(os.WriteFile(filepath.Join(dir, "overlay.json"), table, 0o600))
+	build := exec.Command("go", "build", "-tags", "crashpoints", "-overlay", filepath.Join(dir, "overlay.json"), "-o", path, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		panic(fmt.Sprintf("build release %s: %v\n%s", name, err, out))
+	}
+	return path
+}
+
+// edited returns a file of the repository with each of the texts, which stands there once, replaced.
+func edited(file string, replacements map[string]string) string {
+	text, err := os.ReadFile(filepath.Join("../..", file))
+	must(err)
+	for before, after := range replacements {
+		if bytes.Count(text, []byte(before)) != 1 {
+			panic(fmt.Sprintf("%s does not have %q once: adapt the test", file, before))
+		}
+		text = bytes.Replace(text, []byte(before), []byte(after), 1)
+	}
+	return string(text)
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// laterRelease is the real program as the next release may be: a minor revision of the contract adds a
+// column of personal data, phone, and each schema has one more migration.
+var laterRelease = sync.OnceValue(func() string {
+	const contract, last = "schemas/patient-events.odcs.yaml", "        physicalType: text\n        classification: restricted\n"
+	files := map[string]string{
+		contract: edited(contract, map[string]string{"version: 1.0.0\n": "version: 1.1.0\n"}) +
+			"      - name: phone\n        description: Where the patient can be called.\n        logicalType: string\n" +
+			"        logicalTypeOptions: {maxLength: 200}\n" + last,
+		"exporter/patients/migrations/00099_phone.sql": phoneMigration(),
+	}
+	for _, folder := range []string{"exporter", "importer", "partner/intake/register", "partner/delivery", "jobs"} {
+		files[folder+"/migrations/00099_later.sql"] = "-- +goose Up\nCREATE TABLE later_" + filepath.Base(folder) + " (n integer);\n"
+	}
+	return release("later", files)
+})
+
+// phoneMigration adds the column to the patients service's tables, and to what follows from the contract
+// in its view and functions, as their last migrations have them.
+func phoneMigration() string {
+	migration := "-- +goose Up\nALTER TABLE patients.patient ADD phone text;\nALTER TABLE patients.outbox ADD phone patients.short_text;\n"
+	paths, err := filepath.Glob("../../exporter/patients/migrations/*.sql")
+	must(err)
+	latest := map[string]string{}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		must(err)
+		for _, m := range regexp.MustCompile(`(?ms)^CREATE (?:OR REPLACE )?(FUNCTION patients\.\w+.*?^END \$\$;|VIEW patients\.\w+.*?;)$`).FindAllStringSubmatch(string(text), -1) {
+			latest[regexp.MustCompile(`^\w+ [\w.]+`).FindString(m[1])] = "CREATE OR REPLACE " + m[1]
+		}
+	}
+	for _, name := range []string{"VIEW patients.state", "FUNCTION patients.events_between", "FUNCTION patients.capture", "FUNCTION patients.erase_patient"} {
+		text := strings.ReplaceAll(latest[name], "address_country = NULL", "address_country = NULL, phone = NULL")
+		text = regexp.MustCompile(`(\w+\.|)address_country\b( =|)`).ReplaceAllStringFunc(text, func(column string) string {
+			if strings.HasSuffix(column, "=") {
+				return column
+			}
+			return column + ", " + strings.Replace(column, "address_country", "phone", 1)
+		})
+		migration += "-- +goose StatementBegin\n" + text + "\n-- +goose StatementEnd\n"
+	}
+	return migration
+}
