@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/internal/fault"
-	"waybill/partner/delivery/record"
+	"waybill/partner/format/record"
 	"waybill/schemas"
 )
 

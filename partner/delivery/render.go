@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"waybill/internal/fault"
-	"waybill/partner/delivery/charset"
-	"waybill/partner/delivery/fixed"
-	"waybill/partner/delivery/record"
+	"waybill/partner/format/charset"
+	"waybill/partner/format/fixed"
 	"waybill/partner/format/pattern"
+	"waybill/partner/format/record"
 )
 
 // file is one on its way into memory.

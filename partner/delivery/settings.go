@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -9,13 +10,13 @@ import (
 
 	"waybill/exchange"
 	"waybill/internal/setting"
-	"waybill/partner/delivery/charset"
-	"waybill/partner/delivery/fhir"
-	"waybill/partner/delivery/fixed"
-	"waybill/partner/delivery/hl7"
-	"waybill/partner/delivery/record"
-	"waybill/partner/delivery/table"
+	"waybill/partner/format/adt"
+	"waybill/partner/format/charset"
+	"waybill/partner/format/fhir"
+	"waybill/partner/format/fixed"
 	"waybill/partner/format/pattern"
+	"waybill/partner/format/record"
+	"waybill/partner/format/table"
 	"waybill/schemas"
 )
 
@@ -24,7 +25,7 @@ type Settings struct {
 	Format string        `yaml:"format"` // csv, fixed, hl7 or fhir
 	CSV    *table.Config `yaml:"csv"`
 	Fixed  *fixed.Config `yaml:"fixed"`
-	HL7    *hl7.Config   `yaml:"hl7"`
+	HL7    *adt.Config   `yaml:"hl7"`
 
 	Events      []string      `yaml:"events"`      // types that the partner is told of; default all but erased
 	Allow       []string      `yaml:"allow"`       // personal fields that the partner may see; default none
@@ -76,7 +77,7 @@ type Sequence struct {
 const DefaultBrake = 50
 
 func (s *Settings) defaults() {
-	set(&s.Charset, "utf-8")
+	s.Charset = cmp.Or(strings.ToLower(s.Charset), "utf-8")
 	set(&s.Unencodable, charset.Refuse)
 	set(&s.Send, "changes")
 	set(&s.Start, "state")
@@ -267,11 +268,11 @@ func (s *Settings) newFormat(zone *time.Location) (format, *charset.Encoder, err
 		}
 		f, err = fixed.New(*s.Fixed, allowed, zone, encoder)
 	case "hl7":
-		var config hl7.Config
+		var config adt.Config
 		if s.HL7 != nil {
 			config = *s.HL7
 		}
-		f, err = hl7.New(config, s.Charset, allowed, zone)
+		f, err = adt.New(config, s.Charset, allowed, zone)
 	default:
 		f = &fhir.Writer{Zone: zone}
 	}

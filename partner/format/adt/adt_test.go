@@ -57,14 +57,14 @@ func read(t testing.TB, text string, o Options) (rows []record.Record, refused [
 // one returns the only record of an ADT message.
 func one(t testing.TB, event string, segments ...string) record.Record {
 	t.Helper()
-	rows, refused := read(t, message(event, segments...), Options{})
+	rows, refused := read(t, hl7Text(event, segments...), Options{})
 	if len(rows) != 1 {
 		t.Fatalf("%d records, refused: %q", len(rows), refused)
 	}
 	return rows[0]
 }
 
-func message(event string, segments ...string) string {
+func hl7Text(event string, segments ...string) string {
 	return `MSH|^~\&|PAS|NGH|WB|HUB|20240506070809+0200||ADT^` + event + `|17|P|2.5` + "\r" + strings.Join(segments, "\r") + "\r"
 }
 
@@ -174,7 +174,7 @@ func TestVitalStatus(t *testing.T) {
 			expect(t, one(t, event, vital(c.at, c.indicator)).Act, record.Pass)
 		}
 	}
-	rows, _ := read(t, message("A01", vital("", "Y")), Options{Deaths: record.Formal})
+	rows, _ := read(t, hl7Text("A01", vital("", "Y")), Options{Deaths: record.Formal})
 	expect(t, rows[0].Death.Status, record.Formal)
 }
 
@@ -204,7 +204,7 @@ func TestRefused(t *testing.T) {
 		"an escape of no UTF-8": {pid("7", "", `Secret\XFF\`), "family name: not UTF-8"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rows, refused := read(t, message("A08", strings.Split(c.segments, "\r")...)+message("A08", pid("8")), Options{})
+			rows, refused := read(t, hl7Text("A08", strings.Split(c.segments, "\r")...)+hl7Text("A08", pid("8")), Options{})
 			expect(t, len(rows), 1) // the next message is read all the same
 			expect(t, refused, []string{c.want})
 		})
@@ -212,13 +212,13 @@ func TestRefused(t *testing.T) {
 }
 
 func TestARefusalSaysWhereItWas(t *testing.T) {
-	text := message("A08", pid("7")) + message("A08", "PV1|1")
+	text := hl7Text("A08", pid("7")) + hl7Text("A08", "PV1|1")
 	for _, err := range Read(strings.NewReader(text), &Options{}, site(t, "")) {
 		bad, ok := errors.AsType[*record.Refused](err)
 		if !ok {
 			continue
 		}
-		expect(t, bad.Where, record.Where{Line: 3, From: int64(len(message("A08", pid("7")))), To: int64(len(text)), Control: "17"})
+		expect(t, bad.Where, record.Where{Line: 3, From: int64(len(hl7Text("A08", pid("7")))), To: int64(len(text)), Control: "17"})
 		expect(t, bad.Message.SendingApplication, "PAS")
 		expect(t, string(bad.Raw), text[bad.From:bad.To])
 	}
@@ -238,7 +238,7 @@ func TestMerges(t *testing.T) {
 		expect(t, []record.Identifier{got.Key, got.Retired}, []record.Identifier{id("7"), id("8")})
 	}
 	// One message may merge several; what the MRG leaves unsaid is as in the PID.
-	rows, refused := read(t, message("A40", pid("7^^^NGH^MR"), "PD1|", "MRG|8", pid("9^^^NGH^MR"), "MRG|5^^^X^SS~6^^^NGH^MR"), Options{Key: Key{Authority: "NGH"}})
+	rows, refused := read(t, hl7Text("A40", pid("7^^^NGH^MR"), "PD1|", "MRG|8", pid("9^^^NGH^MR"), "MRG|5^^^X^SS~6^^^NGH^MR"), Options{Key: Key{Authority: "NGH"}})
 	expect(t, refused, []string(nil))
 	expect(t, []record.Identifier{rows[0].Retired, rows[1].Retired}, []record.Identifier{id("8"), id("6")})
 	for name, c := range map[string]struct {
@@ -249,7 +249,7 @@ func TestMerges(t *testing.T) {
 		"itself":      {"MRG|7^^^NGH^MR", "a record that is merged into itself"},
 		"another key": {"MRG|8^^^X^MR", "MRG-1: no identifier of the key's authority and type"},
 	} {
-		_, refused := read(t, message("A40", pid("7^^^NGH^MR"), c.mrg), Options{Key: Key{Authority: "NGH"}})
+		_, refused := read(t, hl7Text("A40", pid("7^^^NGH^MR"), c.mrg), Options{Key: Key{Authority: "NGH"}})
 		if len(refused) != 1 || refused[0] != c.want {
 			t.Errorf("%s: %q", name, refused)
 		}
@@ -263,7 +263,7 @@ func TestKeys(t *testing.T) {
 	for want, key := range map[string]Key{
 		"A PI 1": {}, "B MR 2": {Type: "MR"}, "oid MR 3": {Authority: "oid"}, "ward SS 4": {Authority: "ward"},
 	} {
-		rows, refused := read(t, message("A08", pid(list)), Options{Key: key, Authorities: map[string]string{"1.2.3": "oid"}})
+		rows, refused := read(t, hl7Text("A08", pid(list)), Options{Key: key, Authorities: map[string]string{"1.2.3": "oid"}})
 		if len(rows) != 1 {
 			t.Fatal(refused)
 		}
@@ -282,8 +282,8 @@ func TestNHSNumbers(t *testing.T) {
 }
 
 func TestMessageTypes(t *testing.T) {
-	text := strings.Replace(message("R01", vital("", "Y")), "ADT^", "ORU^", 1) + strings.Replace(message("S12", vital("", "Y")), "ADT^", "SIU^", 1) +
-		strings.Replace(message("S23", "SCH|"), "ADT^", "SIU^", 1) + message("A20", "NPU|")
+	text := strings.Replace(hl7Text("R01", vital("", "Y")), "ADT^", "ORU^", 1) + strings.Replace(hl7Text("S12", vital("", "Y")), "ADT^", "SIU^", 1) +
+		strings.Replace(hl7Text("S23", "SCH|"), "ADT^", "SIU^", 1) + hl7Text("A20", "NPU|")
 	acts := func(o Options) (acts []record.Act) {
 		rows, refused := read(t, text, o)
 		expect(t, refused, []string(nil))
@@ -295,7 +295,7 @@ func TestMessageTypes(t *testing.T) {
 	expect(t, acts(Options{}), []record.Act{record.Pass, record.Change, record.Pass, record.Pass})
 	expect(t, acts(Options{Messages: []string{"ORU"}}), []record.Act{record.Change, record.Pass, record.Pass, record.Pass})
 	expect(t, acts(Options{Messages: []string{"*"}}), []record.Act{record.Change, record.Change, record.Pass, record.Pass})
-	without := strings.Replace(message("A03", "EVN|A03", vital("", "Y")), "ADT^A03", "ADT", 1)
+	without := strings.Replace(hl7Text("A03", "EVN|A03", vital("", "Y")), "ADT^A03", "ADT", 1)
 	rows, _ := read(t, without, Options{})
 	expect(t, rows[0].Message.Event, "A03")
 }
@@ -312,12 +312,12 @@ func TestOrder(t *testing.T) {
 	} {
 		expect(t, one(t, "A08", evn, pid("7")).Order, record.Order{Event: want, Sent: sent})
 	}
-	rows, _ := read(t, message("A08", pid("7")), Options{Order: "file"})
+	rows, _ := read(t, hl7Text("A08", pid("7")), Options{Order: "file"})
 	expect(t, rows[0].Order.IsZero(), true)
 }
 
 func TestOtherCharsets(t *testing.T) {
-	text := message("A08", pid("7", "", "M\xfcller^O\x92Neill\\X80\\"))
+	text := hl7Text("A08", pid("7", "", "M\xfcller^O\x92Neill\\X80\\"))
 	for r, err := range Read(strings.NewReader(text), &Options{}, site(t, "windows-1252")) {
 		if err != nil {
 			t.Fatal(err)
@@ -347,9 +347,9 @@ func TestOptionsAreChecked(t *testing.T) {
 
 // Whatever the bytes, what is taken keeps the contract, and no reason repeats what was refused.
 func FuzzRead(f *testing.F) {
-	f.Add(message("A08", pid("7^^^NGH^MR", "", "Quill^Ada"), "PV1|"), "")
-	f.Add(message("A40", pid("7"), "MRG|8", vital("20240506", "Y"), "MRG|9"), "windows-1252")
-	f.Add("BHS|^~\\&\r"+message("A31", vital(`""`, "N"))+"BTS|2\r", "iso-8859-1")
+	f.Add(hl7Text("A08", pid("7^^^NGH^MR", "", "Quill^Ada"), "PV1|"), "")
+	f.Add(hl7Text("A40", pid("7"), "MRG|8", vital("20240506", "Y"), "MRG|9"), "windows-1252")
+	f.Add("BHS|^~\\&\r"+hl7Text("A31", vital(`""`, "N"))+"BTS|2\r", "iso-8859-1")
 	f.Fuzz(func(t *testing.T, text, set string) {
 		if _, err := charset.Of(set); err != nil {
 			return

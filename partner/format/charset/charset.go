@@ -1,8 +1,9 @@
-// Package charset reads text in the charset that a partner declares. Nothing is guessed, and
-// nothing is replaced in silence: every character that the charset lacks is counted.
+// Package charset reads and writes text in the charset that a partner declares. Nothing is guessed,
+// and nothing is replaced in silence: every character that the charset lacks is counted.
 package charset
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -17,36 +18,38 @@ import (
 // Charset is one declared charset. The zero Charset is UTF-8.
 type Charset struct {
 	name   string
-	single *[256]rune // of a charset of single bytes
-	utf16  unicode.BOMPolicy
-	wide   bool // UTF-16
+	page   *charmap.Charmap // of a charset of single bytes
+	single *[256]rune       // its characters
+	wide   bool             // UTF-16
+	mark   unicode.BOMPolicy
 	endian unicode.Endianness
 }
 
-// Names are the charsets that can be declared.
+// Names are the charsets that can be declared. A utf-16 says its byte order by a mark when it is read,
+// and is written with the mark of utf-16le.
 var Names = []string{"utf-8", "utf-16", "utf-16le", "utf-16be", "windows-1252", "iso-8859-1", "iso-8859-15"}
+
+var pages = map[string]*charmap.Charmap{
+	"windows-1252": charmap.Windows1252, "iso-8859-1": charmap.ISO8859_1, "iso-8859-15": charmap.ISO8859_15,
+}
 
 // Of returns the charset of a name, in any letter case; none is UTF-8.
 func Of(name string) (Charset, error) {
-	name = strings.ToLower(name)
-	switch name {
-	case "", "utf-8":
-		return Charset{name: "utf-8"}, nil
-	case "utf-16":
-		return Charset{name: name, wide: true, utf16: unicode.ExpectBOM}, nil
-	case "utf-16le":
-		return Charset{name: name, wide: true, utf16: unicode.UseBOM, endian: unicode.LittleEndian}, nil
-	case "utf-16be":
-		return Charset{name: name, wide: true, utf16: unicode.UseBOM, endian: unicode.BigEndian}, nil
-	case "windows-1252":
-		return Charset{name: name, single: tableOf(charmap.Windows1252)}, nil
-	case "iso-8859-1":
-		return Charset{name: name, single: tableOf(charmap.ISO8859_1)}, nil
-	case "iso-8859-15":
-		return Charset{name: name, single: tableOf(charmap.ISO8859_15)}, nil
-	default:
+	c := Charset{name: cmp.Or(strings.ToLower(name), "utf-8"), endian: unicode.LittleEndian, mark: unicode.UseBOM}
+	if !slices.Contains(Names, c.name) {
 		return Charset{}, fmt.Errorf("unknown charset; known are %s", strings.Join(Names, ", "))
 	}
+	c.wide = strings.HasPrefix(c.name, "utf-16")
+	switch c.name {
+	case "utf-16":
+		c.mark = unicode.ExpectBOM
+	case "utf-16be":
+		c.endian = unicode.BigEndian
+	}
+	if c.page = pages[c.name]; c.page != nil {
+		c.single = tableOf(c.page)
+	}
+	return c, nil
 }
 
 // tableOf returns the character of each byte. The control characters of 0x80 to 0x9F are no
@@ -78,7 +81,7 @@ func (c Charset) Reader(r io.Reader) io.Reader {
 	if !c.wide {
 		return r
 	}
-	return transform.NewReader(r, unicode.UTF16(c.endian, c.utf16).NewDecoder())
+	return transform.NewReader(r, unicode.UTF16(c.endian, c.mark).NewDecoder())
 }
 
 // Append appends bytes that came from [Charset.Reader] as UTF-8 to dst and counts the characters

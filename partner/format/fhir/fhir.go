@@ -1,5 +1,5 @@
-// Package fhir reads Patients: newline-delimited JSON as bulk exports have it, one resource, or
-// Bundles of any type.
+// Package fhir reads and writes Patients of FHIR R4. It reads newline-delimited JSON as bulk exports
+// have it, one resource, or Bundles of any type, and writes newline-delimited JSON.
 package fhir
 
 import (

@@ -11,40 +11,40 @@ import (
 	"waybill/partner/format/record"
 )
 
-// patient holds what intake reads of a FHIR R4 or R5 Patient.
+// patient holds what is read and written of a Patient of FHIR R4 (chapter 8.1); R5 has all of it, too.
 type patient struct {
 	Resource
-	Identifier       []identifier `json:"identifier"`
-	Name             []name       `json:"name"`
-	Gender           string       `json:"gender"`
-	BirthDate        string       `json:"birthDate"`
-	Address          []address    `json:"address"`
-	DeceasedBoolean  *bool        `json:"deceasedBoolean"`
-	DeceasedDateTime string       `json:"deceasedDateTime"`
-	Extension        []extension  `json:"extension"`
-	Link             []link       `json:"link"`
+	Extension        []extension  `json:"extension,omitempty"`
+	Identifier       []identifier `json:"identifier,omitempty"`
+	Name             []name       `json:"name,omitempty"`
+	Gender           string       `json:"gender,omitempty"`
+	BirthDate        string       `json:"birthDate,omitempty"`
+	DeceasedBoolean  *bool        `json:"deceasedBoolean,omitempty"`
+	DeceasedDateTime string       `json:"deceasedDateTime,omitempty"`
+	Address          []address    `json:"address,omitempty"`
+	Link             []link       `json:"link,omitempty"`
 }
 
 type identifier struct {
-	Use    string  `json:"use"`
-	Type   Concept `json:"type"`
-	System string  `json:"system"`
-	Value  string  `json:"value"`
+	Use    string   `json:"use,omitempty"`
+	Type   *Concept `json:"type,omitempty"`
+	System string   `json:"system,omitempty"`
+	Value  string   `json:"value"`
 }
 
 type name struct {
-	Use    string   `json:"use"`
-	Text   string   `json:"text"`
-	Family string   `json:"family"`
-	Given  []string `json:"given"`
+	Use    string   `json:"use,omitempty"`
+	Text   string   `json:"text,omitempty"`
+	Family string   `json:"family,omitempty"`
+	Given  []string `json:"given,omitempty"`
 }
 
 type address struct {
-	Use        string   `json:"use"`
-	Line       []string `json:"line"`
-	City       string   `json:"city"`
-	PostalCode string   `json:"postalCode"`
-	Country    string   `json:"country"`
+	Use        string   `json:"use,omitempty"`
+	Line       []string `json:"line,omitempty"`
+	City       string   `json:"city,omitempty"`
+	PostalCode string   `json:"postalCode,omitempty"`
+	Country    string   `json:"country,omitempty"`
 }
 
 type extension struct {
@@ -54,9 +54,12 @@ type extension struct {
 }
 
 type link struct {
-	Type  string    `json:"type"`
 	Other Reference `json:"other"`
+	Type  string    `json:"type"`
 }
+
+// identifierTypes is the code system of the types of identifiers: HL7's table 0203.
+const identifierTypes = "http://terminology.hl7.org/CodeSystem/v2-0203"
 
 // records returns what a Patient says: its state, and a merge for each record that it replaces or
 // that replaces it.
@@ -171,9 +174,11 @@ func (p *patient) address() record.Address {
 
 // typeCode prefers HL7's own table where a type is coded several times.
 func (i *identifier) typeCode() string {
-	const table = "http://terminology.hl7.org/CodeSystem/v2-0203"
+	if i.Type == nil {
+		return ""
+	}
 	for _, c := range i.Type.Coding {
-		if c.System == table {
+		if c.System == identifierTypes {
 			return strings.TrimSpace(c.Code)
 		}
 	}

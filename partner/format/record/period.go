@@ -64,6 +64,16 @@ func Instant(t time.Time) Period {
 	return Period{t, t.Add(time.Minute), Minute}
 }
 
+// At returns the day and minute that stand for the period in a zone, of which the precision tells how
+// much is known. It is the period's middle: whatever zone its ends were reckoned in, that lies in the
+// same year, month or day.
+func (p Period) At(zone *time.Location) time.Time {
+	if p.Precision == Minute {
+		return p.Earliest.In(zone)
+	}
+	return p.Earliest.Add(p.Latest.Sub(p.Earliest) / 2).In(zone)
+}
+
 // StartOf returns the first instant of a calendar day, given as its midnight in UTC, in zone.
 func StartOf(day time.Time, zone *time.Location) time.Time {
 	t := time.Date(day.Year(), day.Month(), day.Day(), 0, 0, 0, 0, zone)

@@ -1,5 +1,6 @@
-// Package record is what intake makes of every format: records of patients, three-valued as HL7
-// has it, with the place in the file that each came from. It does no I/O.
+// Package record is what the formats read and write. A [Record] is what a partner's file says of a
+// patient, three-valued as HL7 has it, with its place in the file. An [Event] is what a partner's file
+// is to say: one event of the contract, stripped of what the partner may not see.
 package record
 
 import "time"

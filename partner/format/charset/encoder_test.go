@@ -2,9 +2,12 @@ package charset_test
 
 import (
 	"bytes"
+	"io"
 	"testing"
 
-	"waybill/partner/delivery/charset"
+	"pgregory.net/rapid"
+
+	"waybill/partner/format/charset"
 )
 
 func TestRules(t *testing.T) {
@@ -81,13 +84,12 @@ func TestUTF16(t *testing.T) {
 
 func TestWhatCantBeDeclared(t *testing.T) {
 	for name, c := range map[string]charset.Config{
-		"an unknown charset":                  {Name: "ebcdic"},
-		"no replacement":                      {Name: "utf-8", Rule: charset.Replace},
-		"a replacement that it lacks":         {Name: "iso-8859-1", Rule: charset.Replace, Replacement: "☃"},
-		"a table of words":                    {Name: "utf-8", Table: map[string]string{"ab": "c"}},
-		"a table to what it lacks":            {Name: "iso-8859-1", Table: map[string]string{"ł": "ľ"}},
-		"a replacement the format forbids":    {Name: "utf-8", Rule: charset.Replace, Replacement: "\n", Forbidden: func(r rune) bool { return r == '\n' }},
-		"text that nobody sent through Carry": {},
+		"an unknown charset":               {Name: "ebcdic"},
+		"no replacement":                   {Name: "utf-8", Rule: charset.Replace},
+		"a replacement that it lacks":      {Name: "iso-8859-1", Rule: charset.Replace, Replacement: "☃"},
+		"a table of words":                 {Name: "utf-8", Table: map[string]string{"ab": "c"}},
+		"a table to what it lacks":         {Name: "iso-8859-1", Table: map[string]string{"ł": "ľ"}},
+		"a replacement the format forbids": {Name: "utf-8", Rule: charset.Replace, Replacement: "\n", Forbidden: func(r rune) bool { return r == '\n' }},
 	} {
 		if _, err := charset.New(c); err == nil {
 			t.Errorf("%s: no error", name)
@@ -100,4 +102,28 @@ func TestWhatCantBeDeclared(t *testing.T) {
 	if _, err := e.Append(nil, "☃"); err == nil {
 		t.Error("a character that the charset lacks was appended")
 	}
+}
+
+// What is carried and written is read the same, in every charset.
+func TestWhatIsWrittenIsReadTheSame(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.SampledFrom(charset.Names).Draw(t, "charset")
+		e, err := charset.New(charset.Config{Name: name, Rule: charset.Transliterate, Replacement: "?"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		carried := e.Carry(rapid.String().Draw(t, "text"))
+		data, err := e.Append(e.BOM(), carried)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, err := charset.Of(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := io.ReadAll(set.Reader(bytes.NewReader(data)))
+		if read := set.Text(raw); err != nil || set.Bad(raw) > 0 || read != carried {
+			t.Fatalf("%s: %q is read as %q (%v)", name, carried, read, err)
+		}
+	})
 }

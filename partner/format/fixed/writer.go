@@ -1,4 +1,3 @@
-// Package fixed writes records of fixed width, which is counted in bytes of the partner's charset.
 package fixed
 
 import (
@@ -9,11 +8,11 @@ import (
 	"unicode/utf8"
 
 	"waybill/internal/setting"
-	"waybill/partner/delivery/charset"
-	"waybill/partner/delivery/field"
-	"waybill/partner/delivery/record"
-	"waybill/partner/delivery/table"
+	"waybill/partner/format/charset"
+	"waybill/partner/format/mapping"
 	"waybill/partner/format/pattern"
+	"waybill/partner/format/record"
+	"waybill/partner/format/table"
 )
 
 // Config declares the layout.
@@ -27,11 +26,11 @@ type Config struct {
 
 // Column is one of the layout's, side by side in the order declared.
 type Column struct {
-	field.Column `yaml:",inline"`
-	Width        int    `yaml:"width"`    // bytes
-	Align        string `yaml:"align"`    // left (default), right
-	Pad          string `yaml:"pad"`      // one character; default a blank
-	TooLong      string `yaml:"too_long"` // refuse (default): the file is not written; cut: counted
+	mapping.Column `yaml:",inline"`
+	Width          int    `yaml:"width"`    // bytes
+	Align          string `yaml:"align"`    // left (default), right
+	Pad            string `yaml:"pad"`      // one character; default a blank
+	TooLong        string `yaml:"too_long"` // refuse (default): the file is not written; cut: counted
 }
 
 // Writer writes the records of files. Its methods append to a file in UTF-8.
@@ -40,7 +39,7 @@ type Writer struct {
 	end         string
 	width       int
 	first, last pattern.Pattern
-	texts       []field.Text
+	texts       []mapping.Text
 	zone        *time.Location
 	encoder     *charset.Encoder // for measuring
 	cut         int64
@@ -76,7 +75,7 @@ func New(c Config, allowed *record.Allowed, zone *time.Location, encoder *charse
 	if w.last, err = pattern.Parse(c.Last, pattern.Ending); err != nil {
 		return nil, setting.In("last", err)
 	}
-	w.texts, err = table.Texts(allowed, len(c.Columns), func(i int) *field.Column { return &c.Columns[i].Column })
+	w.texts, err = table.Texts(allowed, len(c.Columns), func(i int) *mapping.Column { return &c.Columns[i].Column })
 	return w, err
 }
 
@@ -165,7 +164,7 @@ func (w *Writer) Event(to []byte, e *record.Event, v pattern.Values, carry *char
 		}
 		e = e.AsSurvivor()
 	}
-	at := field.Place{Sequence: v.Sequence, Row: v.Rows, Zone: w.zone}
+	at := mapping.Place{Sequence: v.Sequence, Row: v.Rows, Zone: w.zone}
 	for i := range w.config.Columns {
 		value, err := w.texts[i](e, at)
 		if err == nil {

@@ -1,10 +1,10 @@
-package hl7
+package adt
 
 import (
 	"strings"
 
-	"waybill/partner/delivery/charset"
-	"waybill/partner/delivery/record"
+	"waybill/partner/format/charset"
+	"waybill/partner/format/record"
 )
 
 // message is one event on its way into a message.

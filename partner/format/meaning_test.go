@@ -1,4 +1,4 @@
-package delivery_test
+package format_test
 
 import (
 	"bytes"
@@ -14,19 +14,13 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
-	"waybill/partner/delivery/charset"
-	"waybill/partner/delivery/field"
-	"waybill/partner/delivery/fixed"
-	"waybill/partner/delivery/hl7"
-	"waybill/partner/delivery/record"
-	"waybill/partner/delivery/table"
 	"waybill/partner/format/adt"
-	readset "waybill/partner/format/charset"
-	readfixed "waybill/partner/format/fixed"
+	"waybill/partner/format/charset"
+	"waybill/partner/format/fixed"
 	"waybill/partner/format/mapping"
 	"waybill/partner/format/pattern"
-	read "waybill/partner/format/record"
-	readtable "waybill/partner/format/table"
+	"waybill/partner/format/record"
+	"waybill/partner/format/table"
 )
 
 var berlin = func() *time.Location {
@@ -55,23 +49,23 @@ func texts(name string) *rapid.Generator[string] {
 func periods(t *rapid.T) record.Period {
 	year := rapid.IntRange(1900, 2026).Draw(t, "year")
 	month, day := rapid.IntRange(1, 12).Draw(t, "month"), rapid.IntRange(1, 28).Draw(t, "day")
-	var p read.Period
+	var p record.Period
 	var err error
 	switch rapid.SampledFrom([]string{"", "year", "month", "day", "minute"}).Draw(t, "precision") {
 	case "year":
-		p, err = read.Date(year, 0, 0, berlin)
+		p, err = record.Date(year, 0, 0, berlin)
 	case "month":
-		p, err = read.Date(year, month, 0, berlin)
+		p, err = record.Date(year, month, 0, berlin)
 	case "day":
-		p, err = read.Date(year, month, day, berlin)
+		p, err = record.Date(year, month, day, berlin)
 	case "minute":
 		// Offsets of whole minutes: before 1900 local times had seconds, which files can't say.
-		p = read.Instant(time.Date(max(year, 1946), time.Month(month), day, rapid.IntRange(0, 23).Draw(t, "hour"), rapid.IntRange(0, 59).Draw(t, "minute"), 0, 0, time.UTC))
+		p = record.Instant(time.Date(max(year, 1946), time.Month(month), day, rapid.IntRange(0, 23).Draw(t, "hour"), rapid.IntRange(0, 59).Draw(t, "minute"), 0, 0, time.UTC))
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return record.Period(p)
+	return p
 }
 
 func events(name string) *rapid.Generator[*record.Event] {
@@ -86,7 +80,7 @@ func events(name string) *rapid.Generator[*record.Event] {
 			e.Death, e.DeathNo = periods(t), 1
 		}
 		e.Family, e.Given = text.Draw(t, "family"), text.Draw(t, "given")
-		e.Address = record.Address{Line: text.Draw(t, "line"), City: text.Draw(t, "city"), Postcode: text.Draw(t, "postcode"), Country: text.Draw(t, "country")}
+		e.Address = record.PostalAddress{Line: text.Draw(t, "line"), City: text.Draw(t, "city"), Postcode: text.Draw(t, "postcode"), Country: text.Draw(t, "country")}
 		e.Sex = rapid.SampledFrom([]string{"", "male", "female", "other", "unknown"}).Draw(t, "sex")
 		e.BirthDate = rapid.SampledFrom([]string{"", "1931", "1931-02", "1931-02-28"}).Draw(t, "birth")
 		for _, value := range rapid.SliceOfN(text, 0, 2).Draw(t, "identifiers") {
@@ -137,9 +131,9 @@ func encoder(t *rapid.T, c charset.Config) *charset.Encoder {
 }
 
 // records reads a file's only record.
-func only(t *rapid.T, name string, data []byte, open func(*bytes.Reader, read.Site) iter.Seq2[read.Record, error], reading readset.Charset) read.Record {
-	site := read.Site{Source: "waybill", Charset: reading, Zone: berlin, Note: func(warning string) { t.Errorf("%s: %s", name, warning) }}
-	var all []read.Record
+func only(t *rapid.T, name string, data []byte, open func(*bytes.Reader, record.Site) iter.Seq2[record.Record, error], reading charset.Charset) record.Record {
+	site := record.Site{Source: "waybill", Charset: reading, Zone: berlin, Note: func(warning string) { t.Errorf("%s: %s", name, warning) }}
+	var all []record.Record
 	for r, err := range open(bytes.NewReader(data), site) {
 		if err != nil {
 			t.Fatalf("%s: %v\n%q", name, err, data)
@@ -156,12 +150,12 @@ func only(t *rapid.T, name string, data []byte, open func(*bytes.Reader, read.Si
 type told struct {
 	Patient, Retired string
 	Status           string
-	Period           read.Period
+	Period           record.Period
 	Texts            []string
-	Identifiers      []read.Identifier
+	Identifiers      []record.Identifier
 }
 
-func understood(r read.Record) told {
+func understood(r record.Record) told {
 	a := r.Address
 	return told{
 		r.Key.Value, r.Retired.Value, r.Death.Status, r.Death.Period,
@@ -173,14 +167,14 @@ func understood(r read.Record) told {
 func meant(e *record.Event) told {
 	a := e.Address
 	w := told{
-		e.Patient.String(), "", e.Status, read.Period(e.Death),
+		e.Patient.String(), "", e.Status, record.Period(e.Death),
 		[]string{e.Family, e.Given, e.BirthDate, e.Sex, a.Line, a.City, a.Postcode, a.Country},
 		nil,
 	}
 	for _, i := range e.Identifiers {
-		w.Identifiers = append(w.Identifiers, read.Identifier(i))
+		w.Identifiers = append(w.Identifiers, record.Identifier(i))
 	}
-	slices.SortFunc(w.Identifiers, read.Compare)
+	slices.SortFunc(w.Identifiers, record.Compare)
 	w.Identifiers = slices.Compact(w.Identifiers)
 	return w
 }
@@ -196,27 +190,29 @@ func compare(t *rapid.T, name string, data []byte, got, want told) {
 func TestHL7IsUnderstood(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.SampledFrom([]string{"utf-8", "windows-1252", "iso-8859-1", "iso-8859-15"}).Draw(t, "charset")
-		c := hl7.Config{
+		c := adt.Config{
 			Delimiters: rapid.SampledFrom([]string{"", `|^~\&`, `#!*/'`, `,;:%.`}).Draw(t, "delimiters"),
 			SegmentEnd: rapid.SampledFrom([]string{"", "lf", "crlf"}).Draw(t, "end"), Version: rapid.SampledFrom([]string{"", "2.3", "2.8"}).Draw(t, "version"),
 			Trigger: rapid.SampledFrom([]string{"A08", "A31"}).Draw(t, "trigger"),
 		}
-		w, err := hl7.New(c, name, everything, berlin)
+		w, err := adt.New(c, name, everything, berlin)
 		if err != nil {
 			t.Fatal(err)
 		}
 		e := events(name).Draw(t, "event")
 		data := render(t, w, encoder(t, charset.Config{Name: name}), e)
-		reading, _ := readset.Of(name)
+		reading, _ := charset.Of(name)
 		options := &adt.Options{Key: adt.Key{Authority: "WAYBILL"}, Totals: "strict", Deaths: "formal"}
-		r := only(t, "hl7", data, func(r *bytes.Reader, site read.Site) iter.Seq2[read.Record, error] { return adt.Read(r, options, site) }, reading)
+		r := only(t, "hl7", data, func(r *bytes.Reader, site record.Site) iter.Seq2[record.Record, error] {
+			return adt.Read(r, options, site)
+		}, reading)
 
 		want := meant(e)
-		want.Identifiers = append(want.Identifiers, read.Identifier{Authority: "WAYBILL", Type: "PI", Value: e.Patient.String()})
-		slices.SortFunc(want.Identifiers, read.Compare)
+		want.Identifiers = append(want.Identifiers, record.Identifier{Authority: "WAYBILL", Type: "PI", Value: e.Patient.String()})
+		slices.SortFunc(want.Identifiers, record.Compare)
 		want.Status = map[string]string{"informal": "formal", "formal": "formal", "void": "none"}[e.Status] // as far as HL7 can say
 		compare(t, "hl7", data, understood(r), want)
-		for field, text := range map[string]read.Text{e.Family: r.Family, e.Sex: r.Sex, e.BirthDate: r.BirthDate, e.Address.City: r.Address.City} {
+		for field, text := range map[string]record.Text{e.Family: r.Family, e.Sex: r.Sex, e.BirthDate: r.BirthDate, e.Address.City: r.Address.City} {
 			if field == "" && !text.Deleted {
 				t.Errorf("what is not there is not deleted\n%q", data)
 			}
@@ -224,8 +220,8 @@ func TestHL7IsUnderstood(t *testing.T) {
 	})
 }
 
-func columns() []field.Column {
-	return []field.Column{
+func columns() []mapping.Column {
+	return []mapping.Column{
 		{Field: "patient_id"},
 		{Field: "retired"},
 		{Field: "death_status"},
@@ -280,13 +276,13 @@ func TestCSVIsUnderstood(t *testing.T) {
 		e := events(name).Draw(t, "event")
 		e.Identifiers = e.Identifiers[:min(1, len(e.Identifiers))]
 		data := render(t, w, encoder(t, charset.Config{Name: name, Forbidden: w.Forbidden}), e)
-		layout := &readtable.Layout{Delimiter: c.Delimiter, Quote: c.Quote, Trailer: &readtable.Trailer{Starts: "TRAILER"}, Map: mapped()}
+		layout := &table.Layout{Delimiter: c.Delimiter, Quote: c.Quote, Trailer: &table.Trailer{Starts: "TRAILER"}, Map: mapped()}
 		if err := layout.Check(); err != nil {
 			t.Fatal(err)
 		}
-		reading, _ := readset.Of(name)
-		r := only(t, "csv", data, func(r *bytes.Reader, site read.Site) iter.Seq2[read.Record, error] {
-			return readtable.Read(reading.Reader(r), layout, site)
+		reading, _ := charset.Of(name)
+		r := only(t, "csv", data, func(r *bytes.Reader, site record.Site) iter.Seq2[record.Record, error] {
+			return table.Read(reading.Reader(r), layout, site)
 		}, reading)
 		compare(t, "csv", data, understood(r), meant(e))
 	})
@@ -296,16 +292,16 @@ func TestFixedWidthIsUnderstood(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.SampledFrom([]string{"utf-8", "windows-1252", "iso-8859-1"}).Draw(t, "charset")
 		c := fixed.Config{LineEnd: rapid.SampledFrom([]string{"", "lf", "none"}).Draw(t, "end"), First: "HEAD", Last: "TAIL{rows:6}", Merges: "survivor"}
-		layout := &readfixed.Layout{
-			Ends: "lines", Header: &readfixed.Mark{Starts: "HEAD"},
-			Trailer: &readfixed.Mark{Starts: "TAIL", Count: readfixed.Field{From: 5, Length: 6}}, Map: mapped(),
+		layout := &fixed.Layout{
+			Ends: "lines", Header: &fixed.Mark{Starts: "HEAD"},
+			Trailer: &fixed.Mark{Starts: "TAIL", Count: fixed.Field{From: 5, Length: 6}}, Map: mapped(),
 		}
 		if c.LineEnd == "none" {
 			layout.Ends = "none"
 		}
 		for i, column := range columns() {
 			c.Columns = append(c.Columns, fixed.Column{Column: column, Width: 60})
-			layout.Fields = append(layout.Fields, readfixed.Field{Name: names()[i], From: layout.Length + 1, Length: 60})
+			layout.Fields = append(layout.Fields, fixed.Field{Name: names()[i], From: layout.Length + 1, Length: 60})
 			layout.Length += 60
 		}
 		if err := layout.Check(); err != nil {
@@ -325,9 +321,9 @@ func TestFixedWidthIsUnderstood(t *testing.T) {
 			t.Fatal(err)
 		}
 		data := render(t, w, encode, e)
-		reading, _ := readset.Of(name)
-		r := only(t, "fixed", data, func(r *bytes.Reader, site read.Site) iter.Seq2[read.Record, error] {
-			return readfixed.Read(r, layout, site)
+		reading, _ := charset.Of(name)
+		r := only(t, "fixed", data, func(r *bytes.Reader, site record.Site) iter.Seq2[record.Record, error] {
+			return fixed.Read(r, layout, site)
 		}, reading)
 		compare(t, "fixed", data, understood(r), meant(e))
 	})
@@ -342,7 +338,7 @@ func TestMergesAreUnderstood(t *testing.T) {
 	merge.Survivor.Family = "Survivor"
 	after := &record.Event{Type: "updated", Patient: retired, MergedInto: survivor, Generation: 1, Version: 4, Status: "none"}
 	rapid.Check(t, func(t *rapid.T) {
-		w, err := hl7.New(hl7.Config{}, "utf-8", everything, berlin)
+		w, err := adt.New(adt.Config{}, "utf-8", everything, berlin)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -352,8 +348,10 @@ func TestMergesAreUnderstood(t *testing.T) {
 		}
 		data := render(t, w, encoder(t, charset.Config{Name: "utf-8"}), merge)
 		options := &adt.Options{Key: adt.Key{Authority: "WAYBILL"}, Totals: "strict"}
-		r := only(t, "hl7", data, func(r *bytes.Reader, site read.Site) iter.Seq2[read.Record, error] { return adt.Read(r, options, site) }, readset.Charset{})
-		if r.Act != read.Merge || r.Key.Value != survivor.String() || r.Retired.Value != retired.String() || r.Family.Value != "Survivor" || r.Death.Status != "" {
+		r := only(t, "hl7", data, func(r *bytes.Reader, site record.Site) iter.Seq2[record.Record, error] {
+			return adt.Read(r, options, site)
+		}, charset.Charset{})
+		if r.Act != record.Merge || r.Key.Value != survivor.String() || r.Retired.Value != retired.String() || r.Family.Value != "Survivor" || r.Death.Status != "" {
 			t.Fatalf("%+v\n%q", r, data)
 		}
 	})

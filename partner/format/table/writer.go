@@ -1,4 +1,3 @@
-// Package table writes CSV in a declared dialect: one record per event.
 package table
 
 import (
@@ -7,10 +6,10 @@ import (
 	"time"
 
 	"waybill/internal/setting"
-	"waybill/partner/delivery/charset"
-	"waybill/partner/delivery/field"
-	"waybill/partner/delivery/record"
+	"waybill/partner/format/charset"
+	"waybill/partner/format/mapping"
 	"waybill/partner/format/pattern"
+	"waybill/partner/format/record"
 )
 
 // Config declares the dialect and the columns.
@@ -31,8 +30,8 @@ type Config struct {
 
 // Column is one of the table's.
 type Column struct {
-	Name         string `yaml:"name"`
-	field.Column `yaml:",inline"`
+	Name           string `yaml:"name"`
+	mapping.Column `yaml:",inline"`
 }
 
 // Writer writes the records of files. Its methods append to a file in UTF-8.
@@ -42,7 +41,7 @@ type Writer struct {
 	delimiter   string
 	end         string
 	first, last pattern.Pattern
-	texts       []field.Text
+	texts       []mapping.Text
 	zone        *time.Location
 }
 
@@ -86,12 +85,12 @@ func New(c Config, allowed *record.Allowed, zone *time.Location) (*Writer, error
 	if w.last, err = pattern.Parse(c.Last, pattern.Ending); err != nil {
 		return nil, setting.In("last", err)
 	}
-	w.texts, err = Texts(allowed, len(c.Columns), func(i int) *field.Column { return &c.Columns[i].Column })
+	w.texts, err = Texts(allowed, len(c.Columns), func(i int) *mapping.Column { return &c.Columns[i].Column })
 	return w, err
 }
 
 // Texts compiles n columns.
-func Texts(allowed *record.Allowed, n int, column func(int) *field.Column) (list []field.Text, err error) {
+func Texts(allowed *record.Allowed, n int, column func(int) *mapping.Column) (list []mapping.Text, err error) {
 	for i := range n {
 		text, err := column(i).Compile(allowed)
 		if err != nil {
@@ -162,7 +161,7 @@ func (w *Writer) Event(to []byte, e *record.Event, v pattern.Values, carry *char
 		}
 		e = e.AsSurvivor()
 	}
-	at := field.Place{Sequence: v.Sequence, Row: v.Rows, Zone: w.zone}
+	at := mapping.Place{Sequence: v.Sequence, Row: v.Rows, Zone: w.zone}
 	for i, text := range w.texts {
 		value, err := text(e, at)
 		if err != nil {

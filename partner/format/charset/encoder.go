@@ -1,17 +1,12 @@
-// Package charset writes text in a partner's charset. Characters that it lacks, or that a format
-// can't carry, are handled by a declared rule and counted: none is lost in silence.
 package charset
 
 import (
 	"errors"
-	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -35,18 +30,10 @@ type Config struct {
 	Forbidden func(rune) bool
 }
 
-var single = map[string]*charmap.Charmap{
-	"windows-1252": charmap.Windows1252, "iso-8859-1": charmap.ISO8859_1, "iso-8859-15": charmap.ISO8859_15,
-}
-
-// Names returns the charsets that can be written.
-func Names() []string {
-	return append(slices.Sorted(maps.Keys(single)), "utf-16be", "utf-16le", "utf-8")
-}
-
 // Encoder writes text. It is for one goroutine.
 type Encoder struct {
 	config Config
+	set    Charset
 	table  map[rune]string
 	count  Count
 }
@@ -60,10 +47,11 @@ type Count struct {
 
 // New checks the configuration.
 func New(c Config) (*Encoder, error) {
-	e := &Encoder{config: c, table: map[rune]string{}}
-	if !slices.Contains(Names(), c.Name) {
-		return nil, fmt.Errorf("charset %q is none of %s", c.Name, strings.Join(Names(), ", "))
+	set, err := Of(c.Name)
+	if err != nil {
+		return nil, err
 	}
+	e := &Encoder{config: c, set: set, table: map[rune]string{}}
 	if c.Rule == Replace && c.Replacement == "" {
 		return nil, errors.New("replacing needs a replacement")
 	}
@@ -116,11 +104,10 @@ func (e *Encoder) can(r rune) bool {
 	if unwritable(r) || e.config.Forbidden != nil && e.config.Forbidden(r) {
 		return false
 	}
-	page, one := single[e.config.Name]
-	if !one {
+	if e.set.page == nil {
 		return true
 	}
-	_, ok := page.EncodeRune(r)
+	_, ok := e.set.page.EncodeRune(r)
 	return ok
 }
 
@@ -182,13 +169,10 @@ var builtIn = map[rune]string{
 
 // BOM returns what a file begins with.
 func (e *Encoder) BOM() []byte {
-	switch e.config.Name {
-	case "utf-16le":
-		return []byte{0xff, 0xfe}
-	case "utf-16be":
-		return []byte{0xfe, 0xff}
+	if !e.set.wide {
+		return nil
 	}
-	return nil
+	return e.appendUTF16(nil, 0xfeff)
 }
 
 // ErrForeign is text that was to be written as it is, and can't.
@@ -196,27 +180,26 @@ var ErrForeign = errors.New("a character is not in the charset")
 
 // Append appends text that has been through Carry, or that is the format's own.
 func (e *Encoder) Append(to []byte, text string) ([]byte, error) {
-	page, one := single[e.config.Name]
+	if !e.set.wide && e.set.page == nil {
+		return append(to, text...), nil
+	}
 	for _, r := range text {
-		switch {
-		case one:
-			b, ok := page.EncodeRune(r)
-			if !ok {
-				return nil, ErrForeign
-			}
-			to = append(to, b)
-		case e.config.Name == "utf-8":
-			to = utf8.AppendRune(to, r)
-		default:
+		if e.set.wide {
 			to = e.appendUTF16(to, r)
+			continue
 		}
+		b, ok := e.set.page.EncodeRune(r)
+		if !ok {
+			return nil, ErrForeign
+		}
+		to = append(to, b)
 	}
 	return to, nil
 }
 
 func (e *Encoder) appendUTF16(to []byte, r rune) []byte {
 	for _, unit := range utf16.AppendRune(nil, r) {
-		if e.config.Name == "utf-16le" {
+		if e.set.endian == unicode.LittleEndian {
 			to = append(to, byte(unit), byte(unit>>8))
 		} else {
 			to = append(to, byte(unit>>8), byte(unit))

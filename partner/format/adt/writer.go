@@ -1,9 +1,4 @@
-// Package hl7 writes HL7 v2 messages: one ADT message per event, in batches with totals.
-//
-// An event's whole state is told each time: PID-30 and PID-29 of the dead, and of those whose death
-// was taken back; other patients' are left empty, which means unchanged. A merge is an A40, an erasure
-// an A29.
-package hl7
+package adt
 
 import (
 	"crypto/sha256"
@@ -14,9 +9,9 @@ import (
 	"time"
 
 	"waybill/internal/setting"
-	"waybill/partner/delivery/charset"
-	"waybill/partner/delivery/record"
+	"waybill/partner/format/charset"
 	"waybill/partner/format/pattern"
+	"waybill/partner/format/record"
 	"waybill/schemas"
 )
 

@@ -1,6 +1,4 @@
-// Package field is what the columns of a partner's table hold: how each is declared, and its text for
-// an event.
-package field
+package mapping
 
 import (
 	"errors"
@@ -13,13 +11,13 @@ import (
 	"github.com/google/uuid"
 
 	"waybill/internal/setting"
-	"waybill/partner/delivery/record"
 	"waybill/partner/format/date"
+	"waybill/partner/format/record"
 )
 
 // Column declares what a column holds: a field of the event, an identifier, or always the same.
 type Column struct {
-	Field      string       `yaml:"field"`      // one of [Names]
+	Field      string       `yaml:"field"`      // one of [Fields]
 	Identifier *record.Kind `yaml:"identifier"` // the value of the patient's identifier of a kind
 	Survivor   bool         `yaml:"survivor"`   // the identifier is that of whom the patient was merged into
 	Join       string       `yaml:"join"`       // between several identifiers of the kind; "": there may be one
@@ -103,7 +101,7 @@ func (c *Column) source(allowed *record.Allowed) (Text, error) {
 	}
 	get, known := plain[c.Field]
 	if !known {
-		return nil, setting.Errorf("field", "there is no field %s; there are %s", c.Field, strings.Join(Names(), ", "))
+		return nil, setting.Errorf("field", "there is no field %s; there are %s", c.Field, strings.Join(Fields(), ", "))
 	}
 	return func(e *record.Event, at Place) (string, error) { return get(e, at), nil }, nil
 }
@@ -207,8 +205,8 @@ var plain = map[string]func(*record.Event, Place) string{
 	"address_country":  func(e *record.Event, _ Place) string { return e.Address.Country },
 }
 
-// Names returns the fields there are.
-func Names() []string {
+// Fields returns the fields that a column can hold.
+func Fields() []string {
 	names := append(slices.Collect(maps.Keys(plain)), "birth_date", "death_date", "recorded_at", "death_earliest", "death_latest")
 	slices.Sort(names)
 	return names

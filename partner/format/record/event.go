@@ -1,5 +1,3 @@
-// Package record is what a delivery's formats are given: one event of one patient, stripped of
-// whatever the partner may not see.
 package record
 
 import (
@@ -41,31 +39,17 @@ type Person struct {
 	Given       string
 	BirthDate   string // YYYY, YYYY-MM or YYYY-MM-DD
 	Sex         string // male, female, other, unknown
-	Address     Address
+	Address     PostalAddress
 }
 
-// Address is a postal address.
-type Address struct{ Line, City, Postcode, Country string }
-
-// Identifier is one of a patient's.
-type Identifier struct {
-	Authority string `json:"authority"`
-	Type      string `json:"type"`
-	Value     string `json:"value"`
-}
-
-// Period is when a death lies: [Earliest, Latest), known to the Precision (year, month, day or
-// minute). The zero Period is no date.
-type Period struct {
-	Earliest, Latest time.Time
-	Precision        string
-}
+// PostalAddress is an event's address.
+type PostalAddress struct{ Line, City, Postcode, Country string }
 
 // Dead reports whether the patient is.
-func (e *Event) Dead() bool { return e.Status == "informal" || e.Status == "formal" }
+func (e *Event) Dead() bool { return e.Status == Informal || e.Status == Formal }
 
 // Revived reports whether the patient is alive after a death was taken back, or declared void.
-func (e *Event) Revived() bool { return !e.Dead() && (e.DeathNo > 0 || e.Status == "void") }
+func (e *Event) Revived() bool { return !e.Dead() && (e.DeathNo > 0 || e.Status == Void) }
 
 // Merged reports whether the record was merged into another.
 func (e *Event) Merged() bool { return e.MergedInto != uuid.Nil }
@@ -91,16 +75,6 @@ func (e *Event) AsSurvivor() *Event {
 
 // Merge reports whether the event is that merge.
 func (e *Event) Merge() bool { return e.Type == schemas.Merged }
-
-// At returns the day and minute that stand for the period in a zone, of which the precision tells how
-// much is known. It is the period's middle: whatever zone its ends were reckoned in, that lies in the
-// same year, month or day.
-func (p Period) At(zone *time.Location) time.Time {
-	if p.Precision == "minute" {
-		return p.Earliest.In(zone)
-	}
-	return p.Earliest.Add(p.Latest.Sub(p.Earliest) / 2).In(zone)
-}
 
 // ParseIdentifiers reads the contract's column.
 func ParseIdentifiers(text []byte) (list []Identifier, err error) {
