@@ -709,9 +709,10 @@ func TestHistoryIsBounded(t *testing.T) {
 func TestAYearOfHistoryIsReadFromItsEnd(t *testing.T) {
 	t.Parallel()
 	p := newParty(t)
-	for _, job := range []string{"export", "prune", "snapshot"} {
-		p.ran(job, 105_000)
-	}
+	p.ran("export", 105_000)
+	p.ran("snapshot", 105_000)
+	p.ran("prune", 1000)
+	p.exec(`UPDATE jobs.river_job SET finalized_at = finalized_at - interval '1 year' WHERE args->>'job' = 'prune'`) // behind all the others
 	p.exec(`INSERT INTO jobs.job (name, ticked_at) VALUES ('export', now()), ('prune', now()), ('snapshot', now())`)
 	p.exec(`VACUUM ANALYZE jobs.river_job`)
 	reads := func(what string, read func() error) {
@@ -721,7 +722,7 @@ func TestAYearOfHistoryIsReadFromItsEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n := p.blocks() - before; n > 2000 {
-			t.Errorf("%s reads %d blocks of a table of %s", what, n, "315,000 runs")
+			t.Errorf("%s reads %d blocks of a table of 211,000 runs", what, n)
 		}
 	}
 	reads("jobs", func() error { _, err := p.desk.Overview(t.Context()); return err })

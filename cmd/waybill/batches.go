@@ -111,7 +111,7 @@ type batchLines struct {
 func (env *environment) newBatchLines(newest int64, zone *time.Location) *batchLines {
 	now := schemas.At(time.Now())
 	window := utf8.RuneCountInString(windowOf(schemas.Window{From: now, To: now}, zone))
-	return &batchLines{env: env, zone: zone, widths: []int{max(5, len(fmt.Sprint(newest))), 10, 10, window, 9, 9, 24}}
+	return &batchLines{env: env, zone: zone, widths: []int{max(5, len(fmt.Sprint(newest))), 10, 10, window, 7, 9, 24}}
 }
 
 func windowOf(w schemas.Window, zone *time.Location) string {

@@ -130,6 +130,19 @@ func TestARerunIsDoneByAMachine(t *testing.T) {
 		answer := r.ended("patients", r.asked("rerun", "export", "--window", "today", "--dry-run", "--enqueue"))
 		r.says(answer, "done", "as published", "planned from")
 	})
+	t.Run("of a later release", func(t *testing.T) { // whose new word may say to change nothing
+		desk, err := jobs.OpenDesk(t.Context(), r.urls["morgue"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer desk.Close()
+		asked := map[string]any{"import": map[string]any{"consumer": "morgue", "batch": "1", "by": "planned", "sparing": true}}
+		run, err := desk.Enqueue(t.Context(), "rerun", asked, jobs.Order{Person: "anna", Reason: "a try"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.says(r.ended("morgue", run), "usage", "unknown field", "sparing")
+	})
 	if history := r.do("jobs", "history", "morgue"); strings.Contains(history, "UNCHANGED") {
 		t.Errorf("a table within the table:\n%s", history)
 	}
