@@ -157,17 +157,9 @@ func (env *environment) printReasons(s inbox.Summary) {
 func (env *environment) printWaiting(s inbox.Summary) error {
 	t := env.table("WAITS", "STATE", "BECAUSE")
 	for _, w := range s.Waiting {
-		t.row(quoted(w.Name), w.State, w.Why)
+		t.row(inbox.Printable(w.Name), w.State, w.Why)
 	}
 	return t.print()
-}
-
-// quoted makes a name of the partner's fit for a terminal.
-func quoted(name string) string {
-	if exchange.CheckName(name) != nil {
-		return fmt.Sprintf("%.200q", name)
-	}
-	return name
 }
 
 func (env *environment) printTrial(s inbox.Summary) error {

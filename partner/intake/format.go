@@ -103,3 +103,28 @@ func (f *Format) fhir() *fhir.Options {
 	}
 	return f.FHIR
 }
+
+// HasMessages reports whether records come in messages, which have numbers of their sender's and can be acknowledged.
+func (f *Format) HasMessages() bool { return f.Kind == "hl7" }
+
+// HeadLines reports whether the lines before the first record name the columns of all.
+func (f *Format) HeadLines() bool { return f.Kind == "csv" }
+
+// OfOneRecord returns the format of a record that was cut out of a file: it has no container, nor the
+// header and trailer that count a whole file's records.
+func (f *Format) OfOneRecord() *Format {
+	one := *f
+	one.Container, one.Members = "", ""
+	if set, err := charset.Of(f.Charset); err == nil && set.Wide() {
+		one.Charset = ""
+	}
+	if f.CSV != nil {
+		layout := *f.CSV
+		layout.Trailer, one.CSV = nil, &layout
+	}
+	if f.Fixed != nil {
+		layout := *f.Fixed
+		layout.Header, layout.Trailer, one.Fixed = nil, nil, &layout
+	}
+	return &one
+}

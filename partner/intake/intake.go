@@ -50,7 +50,7 @@ func (f *Format) Open(name, source string, file Source) (*Reading, error) {
 		return nil, fault.New(fault.Usage, "read", name, err, "correct the format that is declared for it")
 	}
 	if file.Size() == 0 {
-		return nil, fault.New(fault.Poison, "read", name, errors.New("the file is empty"),
+		return nil, fault.New(fault.Poison, "read", name, record.Malformedf("the file is empty"),
 			"ask the sender: a file without records still has a first line, or should not be sent")
 	}
 	set, _ := charset.Of(f.Charset) // Check has tried both
@@ -103,11 +103,49 @@ func (f *Format) records(r io.Reader, site record.Site) iter.Seq2[record.Record,
 	}
 }
 
-// unread says why a file can't be read on: its bytes are wrong, or they did not come.
+// unread says why a file can't be read on: it is a [record.Malformed], or its bytes did not come.
 func unread(name string, err error) error {
+	if errors.Is(err, charset.ErrNoMark) {
+		err = &record.Malformed{Reason: err.Error()}
+	}
 	class := fault.Transient
-	if _, ok := errors.AsType[*record.Malformed](err); ok || errors.Is(err, charset.ErrNoMark) {
+	if _, ok := errors.AsType[*record.Malformed](err); ok {
 		class = fault.Poison
 	}
 	return fault.New(class, "read", name, err, "")
+}
+
+// Cut returns the bytes of records, whose places are in the order of the file.
+func (f *Format) Cut(file Source, places []record.Where) ([][]byte, error) {
+	set, err := charset.Of(f.Charset)
+	if err != nil {
+		return nil, err
+	}
+	cut, i := make([][]byte, len(places)), 0
+	for m, err := range container.Members(f.Container, file, f.Limits, f.Members) {
+		if err != nil {
+			return nil, unread("the file again", err)
+		}
+		r, at := set.Reader(m), int64(0)
+		for ; i < len(places) && places[i].Member == m.Name; i++ {
+			p := places[i]
+			if p.From < at { // another record of the same message
+				cut[i] = cut[i-1]
+				continue
+			}
+			cut[i] = make([]byte, p.To-p.From)
+			_, err := io.CopyN(io.Discard, r, p.From-at)
+			if err == nil {
+				_, err = io.ReadFull(r, cut[i])
+			}
+			if err != nil {
+				return nil, unread("the file again", err)
+			}
+			at = p.To
+		}
+		if i == len(places) {
+			break
+		}
+	}
+	return cut, nil
 }

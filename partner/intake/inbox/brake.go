@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"waybill/internal/fault"
 	"waybill/partner/intake/register"
 )
@@ -34,29 +32,29 @@ func (e *heldError) Error() string {
 }
 
 func (e *heldError) fault(partner string) error {
-	return fault.New(fault.Held, "take in", printable(e.name), e, fmt.Sprintf(
+	return fault.New(fault.Held, "take in", Printable(e.name), e, fmt.Sprintf(
 		"see `waybill intake %[1]s --dry-run`; if it is right, `waybill intake %[1]s --approve %[2]s@%[3]s --reason TEXT`", partner, e.name, e.hash))
 }
 
 // brake holds a file whose records would do more of one kind than a file may, unless a person approved
-// its bytes. A dry run shows what would be held.
-func (in *Inbox) brake(ctx context.Context, tx pgx.Tx, entry register.File, result *FileResult) error {
+// its bytes. A dry run warns of it.
+func (l *loading) brake(ctx context.Context, entry register.File) error {
 	var died, retracted, merged int64
-	if err := tx.QueryRow(ctx, `SELECT died, death_retracted, merged FROM patients.intake_events()`).Scan(&died, &retracted, &merged); err != nil {
+	if err := l.tx.QueryRow(ctx, `SELECT died, death_retracted, merged FROM patients.intake_events()`).Scan(&died, &retracted, &merged); err != nil {
 		return err
 	}
-	e := result.Effects
+	e := l.result.Effects
 	e["died"], e["retracted"], e["merged"] = died, retracted, merged
 	most := max(died, retracted, merged, e["rekeyed"])
-	if *in.Settings.Brake == 0 || most <= *in.Settings.Brake {
+	if *l.Settings.Brake == 0 || most <= *l.Settings.Brake {
 		return nil
 	}
-	if approved, err := register.Approved(ctx, tx, in.Partner, entry); err != nil || approved {
+	if approved, err := register.Approved(ctx, l.tx, l.Partner, entry); err != nil || approved {
 		return err
 	}
-	held := in.Settings.heldAs(register.Held{Name: entry.Name, SHA256: entry.SHA256, Effects: e})
-	if in.trial != nil {
-		result.Warnings = append(result.Warnings, held.Error())
+	held := l.Settings.heldAs(register.Held{Name: entry.Name, SHA256: entry.SHA256, Effects: e})
+	if l.trial != nil {
+		l.result.Warnings = append(l.result.Warnings, held.Error())
 		return nil
 	}
 	return held
@@ -70,23 +68,23 @@ func (s *Settings) heldAs(h register.Held) *heldError {
 	return &heldError{h.Name, hex.EncodeToString(h.SHA256[:4]), *s.Brake, h.Effects}
 }
 
-// Approve lets a held file be taken, named as the hint names it: with the first digits of its hash, so
-// that what was looked at is what is taken.
+// Approve lets a held file be taken. It is named as the hint names it, with the first digits of its hash,
+// so that only the bytes that a person saw are taken.
 func (in *Inbox) Approve(ctx context.Context, file string, d Decision) error {
 	if err := d.check("approve"); err != nil {
 		return err
 	}
 	at := strings.LastIndexByte(file, '@')
 	name, hash := file[:max(at, 0)], strings.ToLower(file[at+1:])
-	return in.alone(ctx, true, func() error {
-		list, err := register.HeldFiles(ctx, in.conn, in.Partner)
+	return in.locked(ctx, func(s *session) error {
+		list, err := register.HeldFiles(ctx, s.conn, s.Partner)
 		if err != nil {
-			return in.failed(err)
+			return s.failed(err)
 		}
 		held, is := list[name]
 		if !is || len(hash) < 8 || !strings.HasPrefix(hex.EncodeToString(held.SHA256[:]), hash) {
-			return fault.New(fault.Usage, "approve", printable(file), errors.New("no file with this name and hash is held"), "`waybill partner check "+in.Partner+"` shows those that are, as FILE@HASH")
+			return fault.New(fault.Usage, "approve", Printable(file), errors.New("no file with this name and hash is held"), "`waybill partner check "+s.Partner+"` shows held files as FILE@HASH")
 		}
-		return in.failed(register.Approve(ctx, in.conn, in.Partner, held, d.Person, d.Reason))
+		return s.failed(register.Approve(ctx, s.conn, s.Partner, held, d.Person, d.Reason))
 	})
 }

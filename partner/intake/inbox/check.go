@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"waybill/exchange"
 	"waybill/internal/fault"
-	"waybill/partner/format/record"
 	"waybill/partner/intake/drop"
 	"waybill/partner/intake/register"
 )
@@ -46,87 +46,77 @@ type FormatFinding struct {
 // mostTried is how many records of a file are tried.
 const mostTried = 100
 
-// Check holds a partner's file against the folder and the register. It writes nothing.
+// Check compares a partner's file with the folder and the register. It writes nothing.
 func (in *Inbox) Check(ctx context.Context) (f Findings, err error) {
 	f = Findings{Partner: in.Partner}
-	err = in.alone(ctx, false, func() error {
-		if in.state, err = register.Read(ctx, in.conn, in.Partner); err != nil {
-			return in.failed(err)
-		}
-		f.Decisions = register.Decisions(ctx, in.conn)
-		files, err := in.look(ctx)
-		if err != nil {
-			return err
-		}
-		held, err := register.HeldFiles(ctx, in.conn, in.Partner)
-		if err != nil {
-			return in.failed(err)
-		}
-		for i := range files {
-			if h := in.Settings.heldAs(held[files[i].Name]); h != nil && files[i].State == drop.Due {
-				files[i].State, files[i].Why = drop.Held, h.Error()
-			}
-		}
-		in.describe(files, &f)
-		for i := range files {
-			if files[i].State == drop.Due {
-				f.Format, err = in.tryFormat(ctx, &files[i])
-				return err
-			}
-		}
-		return nil
-	})
+	err = in.connected(ctx, func(s *session) error { return (&run{session: s, db: s.conn}).check(ctx, &f) })
 	if err == nil && f.Format != nil && f.Format.Problem != "" {
 		err = fault.New(fault.Poison, "read", f.Format.File, errors.New(f.Format.Problem), "correct the format, or ask the partner")
 	}
 	return f, err
 }
 
-func (in *Inbox) describe(files []drop.File, f *Findings) {
-	sequence := in.Settings.rules.Sequence
+func (r *run) check(ctx context.Context, f *Findings) (err error) {
+	if r.state, err = register.Read(ctx, r.db, r.Partner); err != nil {
+		return r.failed(err)
+	}
+	f.Decisions = register.Decisions(ctx, r.db)
+	files, err := r.look(ctx)
+	if err != nil {
+		return err
+	}
+	held, err := register.HeldFiles(ctx, r.db, r.Partner)
+	if err != nil {
+		return r.failed(err)
+	}
+	for i := range files {
+		if h := r.Settings.heldAs(held[files[i].Name]); h != nil && files[i].State == drop.Due {
+			files[i].State, files[i].Why = drop.Held, h.Error()
+		}
+	}
+	r.describe(files, f)
+	if i := slices.IndexFunc(files, func(f drop.File) bool { return f.State == drop.Due }); i >= 0 {
+		f.Format, err = r.tryFormat(ctx, &files[i])
+	}
+	return err
+}
+
+func (r *run) describe(files []drop.File, f *Findings) {
+	sequence := r.Settings.rules.Sequence
 	f.Files = make([]FolderFile, 0, len(files))
 	for _, file := range files {
-		row := FolderFile{Name: printable(file.Name), Size: file.Size, State: string(file.State), Why: file.Why, Companion: file.Companion}
+		row := FolderFile{Name: Printable(file.Name), Size: file.Size, State: string(file.State), Why: file.Why, Companion: file.Companion}
 		if file.Number >= 0 {
 			row.Number = &file.Number
 		}
 		f.Files = append(f.Files, row)
 	}
-	f.TakenAt = in.state.TakenAt
-	if in.state.Begun {
-		f.Next = new(sequence.Number(in.state.Next))
+	f.TakenAt = r.state.TakenAt
+	if r.state.Begun {
+		f.Next = new(sequence.Number(r.state.Next))
 	}
-	for _, ordinal := range in.state.Missing {
+	for _, ordinal := range r.state.Missing {
 		f.Missing = append(f.Missing, sequence.Number(ordinal))
 	}
 }
 
 // tryFormat reads the first records of a file.
-func (in *Inbox) tryFormat(ctx context.Context, file *drop.File) (*FormatFinding, error) {
+func (r *run) tryFormat(ctx context.Context, file *drop.File) (*FormatFinding, error) {
 	f := &FormatFinding{File: file.Name}
-	if err := in.checkControl(ctx, file); err != nil {
-		f.Problem = err.Error()
-		return f, in.later(file, err)
-	}
-	got, err := in.fetch(ctx, file)
+	got, err := r.fetch(ctx, file)
 	if err != nil {
 		f.Problem = err.Error()
-		return f, in.later(file, err)
+		return f, wait(file, err)
 	}
 	defer got.close()
-	pass, err := in.reading(got)
-	if err != nil {
-		f.Problem = causeOf(err)
-		return f, nil
-	}
-	for _, err := range pass.All() {
-		why, refused := errors.AsType[*record.Refused](err)
-		if err != nil && !refused {
+	l := loading{Config: r.Config, file: got, result: &FileResult{}}
+	for it, err := range l.pass(ctx) {
+		if err != nil {
 			f.Problem = causeOf(err)
-			return f, nil
+			break
 		}
 		f.Records++
-		if refused {
+		if why := it.refused; why != nil {
 			f.Refused = append(f.Refused, RecordResult{Line: why.Line, Control: why.Control, Outcome: outcomeQuarantined, Reason: why.Reason})
 		} else {
 			f.Taken++

@@ -4,17 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 
+	"waybill/exchange"
 	"waybill/internal/fault"
 	"waybill/partner/format/mesh"
 	"waybill/partner/intake/drop"
 )
 
-// fetched is a file of the partner's, on this machine.
+// fetched is a partner's file on this machine.
 type fetched struct {
 	*io.SectionReader
 	file   *os.File
@@ -26,30 +26,44 @@ func (f *fetched) close() {
 	_ = os.Remove(f.file.Name())
 }
 
-// errGrown means that a file has another size than when it was listed: somebody writes it.
-var errGrown = errors.New("its size changed while it was read")
+// unready is why a file can't be taken for now.
+type unready struct{ reason string }
 
-// errTooLarge means that a file exceeds max_mib.
-var errTooLarge = errors.New("the file is larger than max_mib allows")
+func (u *unready) Error() string { return u.reason }
 
-// fetch copies a file to the spool. What has gone since, or has grown, is not ready.
-func (in *Inbox) fetch(ctx context.Context, f *drop.File) (*fetched, error) {
-	if f.Size > in.Settings.MaxMiB<<20 {
-		return nil, errTooLarge
+// wait makes a file one that is not ready if err says so, and returns other errors.
+func wait(f *drop.File, err error) error {
+	if errors.Is(err, exchange.ErrNotFound) {
+		err = &unready{"it has gone since it was listed"}
 	}
-	source, err := in.Folder.Get(ctx, in.path(f.Name))
+	if _, is := errors.AsType[*unready](err); !is {
+		return err
+	}
+	f.State, f.Why = drop.Waiting, err.Error()
+	return nil
+}
+
+// fetch copies a file to the spool, unless it is not ready.
+func (r *run) fetch(ctx context.Context, f *drop.File) (*fetched, error) {
+	if err := r.checkControl(ctx, f); err != nil {
+		return nil, err
+	}
+	if f.Size > r.Settings.MaxMiB<<20 {
+		return nil, &unready{"the file is larger than max_mib allows"}
+	}
+	source, err := r.Folder.Get(ctx, r.path(f.Name))
 	if err != nil {
 		return nil, err
 	}
 	defer source.Close()
-	file, err := os.OpenFile(filepath.Join(in.spool.Dir, "file"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := os.OpenFile(filepath.Join(r.spool.Dir, "file"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, spoolFault(err)
 	}
 	hash := sha256.New()
 	n, err := io.Copy(&spooled{file}, io.TeeReader(io.LimitReader(source, f.Size+1), hash))
 	if err == nil && n != f.Size {
-		err = errGrown
+		err = &unready{"its size changed while it was read"}
 	}
 	if err != nil {
 		_ = file.Close()
@@ -60,9 +74,9 @@ func (in *Inbox) fetch(ctx context.Context, f *drop.File) (*fetched, error) {
 	return got, nil
 }
 
-// hashOf reads a file of the store for its hash; it is not there: [exchange.ErrNotFound].
-func (in *Inbox) hashOf(ctx context.Context, name string) (sum [32]byte, err error) {
-	file, err := in.Folder.Get(ctx, name)
+// hashOf reads a file of the store for its hash; one that does not exist is [exchange.ErrNotFound].
+func hashOf(ctx context.Context, store exchange.Getter, name string) (sum [32]byte, err error) {
+	file, err := store.Get(ctx, name)
 	if err != nil {
 		return sum, err
 	}
@@ -77,36 +91,28 @@ func hashAll(r io.Reader) (sum [32]byte, err error) {
 	return sum, err
 }
 
-// errControl means that what stands beside a file says that it is not to be taken in.
-var errControl = errors.New("not to be taken in")
-
-// checkControl reads the control file of a MESH pair.
-func (in *Inbox) checkControl(ctx context.Context, f *drop.File) error {
-	mesh := in.Settings.Ready.Mesh
-	if mesh == nil || f.Companion == "" {
+// checkControl reads the control file of a MESH pair, which may say that its file is not to be taken in.
+func (r *run) checkControl(ctx context.Context, f *drop.File) error {
+	pair := r.Settings.Ready.Mesh
+	if pair == nil || f.Companion == "" {
 		return nil
 	}
-	data, err := in.control(ctx, f.Companion)
+	file, err := r.Folder.Get(ctx, r.path(f.Companion))
 	if err != nil {
 		return err
 	}
-	if err := mesh.Check(data, in.Settings.Format.Container != "" && in.Settings.Format.Container != "none"); err != nil {
-		return fmt.Errorf("%w: %w", errControl, err)
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, mesh.MaxBytes+1))
+	if err != nil {
+		return err
+	}
+	if err := pair.Check(data, r.Settings.Format.Container != "" && r.Settings.Format.Container != "none"); err != nil {
+		return &unready{"not to be taken in: " + err.Error()}
 	}
 	return nil
 }
 
-// control reads a file that shows that another one is complete.
-func (in *Inbox) control(ctx context.Context, name string) ([]byte, error) {
-	file, err := in.Folder.Get(ctx, in.path(name))
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, mesh.MaxBytes+1))
-}
-
-// spooled tells a full disk here from trouble with the store.
+// spooled returns a full disk here as another error than trouble with the store.
 type spooled struct{ *os.File }
 
 func (s *spooled) Write(p []byte) (int, error) {
@@ -118,5 +124,5 @@ func (s *spooled) Write(p []byte) (int, error) {
 }
 
 func spoolFault(err error) error {
-	return fault.New(fault.Transient, "write", "spool", fmt.Errorf("%w", err), "make room in the spool folder")
+	return fault.New(fault.Transient, "write", "spool", err, "make room in the spool folder")
 }

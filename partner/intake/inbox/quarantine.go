@@ -2,17 +2,16 @@ package inbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 
 	"github.com/jackc/pgx/v5"
 
 	"waybill/internal/fault"
-	"waybill/partner/format/charset"
-	"waybill/partner/format/record"
 	"waybill/partner/intake"
+	"waybill/partner/intake/drop"
 	"waybill/partner/intake/register"
 )
 
@@ -31,17 +30,17 @@ func (d Decision) check(what string) error {
 
 // Quarantine lists what was set aside; all: also what was decided since.
 func (in *Inbox) Quarantine(ctx context.Context, all bool) (items []register.Item, err error) {
-	err = in.alone(ctx, false, func() error {
-		items, err = register.Items(ctx, in.conn, in.Partner, all)
-		return in.failed(err)
+	err = in.connected(ctx, func(s *session) error {
+		items, err = register.Items(ctx, s.conn, s.Partner, all)
+		return s.failed(err)
 	})
 	return items, err
 }
 
 // Show returns one item with its bytes.
 func (in *Inbox) Show(ctx context.Context, id int64) (item register.Item, err error) {
-	err = in.alone(ctx, false, func() error {
-		items, err := in.items(ctx, []int64{id})
+	err = in.connected(ctx, func(s *session) error {
+		items, err := s.items(ctx, []int64{id})
 		if err == nil {
 			item = items[0]
 		}
@@ -64,22 +63,22 @@ func (in *Inbox) Release(ctx context.Context, ids []int64, d Decision) (list []R
 	if err := d.check("release"); err != nil {
 		return nil, err
 	}
-	err = in.alone(ctx, true, func() error {
-		items, err := in.undecided(ctx, ids)
+	err = in.locked(ctx, func(s *session) error {
+		items, err := s.undecided(ctx, ids)
 		if err == nil {
-			err = register.Decide(ctx, in.conn, in.Partner, "release", fmt.Sprint("items ", ids), d.Person, d.Reason)
+			err = register.Decide(ctx, s.conn, s.Partner, "release", fmt.Sprint("items ", ids), d.Person, d.Reason)
 		}
 		for i := 0; err == nil && i < len(items); i++ {
 			var r Released
-			err = pgx.BeginFunc(ctx, in.conn, func(tx pgx.Tx) (err error) {
-				r, err = in.release(ctx, tx, items[i], d)
+			err = pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) (err error) {
+				r, err = s.release(ctx, tx, items[i], d)
 				return err
 			})
 			if err == nil {
 				list = append(list, r)
 			}
 		}
-		return in.failed(err)
+		return s.failed(err)
 	})
 	still := 0
 	for _, r := range list {
@@ -98,72 +97,53 @@ func (in *Inbox) Discard(ctx context.Context, ids []int64, d Decision) error {
 	if err := d.check("discard"); err != nil {
 		return err
 	}
-	return in.alone(ctx, true, func() error {
-		items, err := in.undecided(ctx, ids)
+	return in.locked(ctx, func(s *session) error {
+		items, err := s.undecided(ctx, ids)
 		if err != nil {
 			return err
 		}
-		return in.failed(pgx.BeginFunc(ctx, in.conn, func(tx pgx.Tx) error {
+		return s.failed(pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
 			for _, item := range items {
 				if err := register.Settle(ctx, tx, item.ID, "discarded", d.Person, d.Reason); err != nil {
 					return err
 				}
 			}
-			return register.Decide(ctx, tx, in.Partner, "discard", fmt.Sprint("items ", ids), d.Person, d.Reason)
+			return register.Decide(ctx, tx, s.Partner, "discard", fmt.Sprint("items ", ids), d.Person, d.Reason)
 		}))
 	})
 }
 
-// Pass goes on behind a number that will not come.
+// Pass skips a missing number that will not come.
 func (in *Inbox) Pass(ctx context.Context, number int64, d Decision) error {
 	if err := d.check("pass"); err != nil {
 		return err
 	}
-	rules := in.Settings.rules
-	if in.Settings.Order != "sequence" || !rules.Sequence.Fits(number) {
-		return fault.New(fault.Usage, "pass", fmt.Sprint("number ", number), errors.New("this partner's files have no such number"), "")
+	subject, sequence := fmt.Sprint("number ", number), in.Settings.rules.Sequence
+	if in.Settings.Order != drop.BySequence || !sequence.Fits(number) {
+		return fault.New(fault.Usage, "pass", subject, errors.New("this partner's files have no such number"), "")
 	}
-	return in.alone(ctx, true, func() error {
-		return in.failed(pgx.BeginFunc(ctx, in.conn, func(tx pgx.Tx) error {
-			var err error
-			if in.state, err = register.Open(ctx, tx, in.Partner); err != nil {
+	return in.locked(ctx, func(s *session) error {
+		return s.failed(pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+			state, err := register.Open(ctx, tx, s.Partner)
+			if err != nil {
 				return err
 			}
-			next, known := in.next()
-			if !known || rules.Sequence.Number(next) != number {
-				return fault.New(fault.Usage, "pass", fmt.Sprint("number ", number), errors.New("it is not the one that is waited for"), "`waybill partner check "+in.Partner+"` shows it")
+			next, known := numbering{state, s.Settings}.next()
+			if !known || sequence.Number(next) != number {
+				return fault.New(fault.Usage, "pass", subject, errors.New("the next number is another"), "`waybill partner check "+s.Partner+"` shows it")
 			}
-			if err := register.Expect(ctx, tx, in.Partner, next, next+1, next+1); err != nil {
+			if err := register.Expect(ctx, tx, s.Partner, next, next+1, next+1); err != nil {
 				return err
 			}
-			return register.Decide(ctx, tx, in.Partner, "pass", fmt.Sprint("number ", number), d.Person, d.Reason)
+			return register.Decide(ctx, tx, s.Partner, "pass", subject, d.Person, d.Reason)
 		}))
 	})
 }
 
-// alone runs do with a connection; locked: as the only one that changes anything of this partner's.
-func (in *Inbox) alone(ctx context.Context, locked bool, do func() error) error {
-	done, err := in.open(ctx)
+func (s *session) items(ctx context.Context, ids []int64) ([]register.Item, error) {
+	items, err := register.Get(ctx, s.conn, s.Partner, ids)
 	if err != nil {
-		return err
-	}
-	defer done()
-	if !locked {
-		return do()
-	}
-	if ok, err := register.Lock(ctx, in.conn, in.Partner); err != nil || !ok {
-		if err == nil {
-			err = fault.New(fault.Transient, "take in", in.Partner, errors.New("an intake of this partner is at work"), "run again when it is done")
-		}
-		return in.failed(err)
-	}
-	return do()
-}
-
-func (in *Inbox) items(ctx context.Context, ids []int64) ([]register.Item, error) {
-	items, err := register.Get(ctx, in.conn, in.Partner, ids)
-	if err != nil {
-		return nil, in.failed(err)
+		return nil, s.failed(err)
 	}
 	known := map[int64]bool{}
 	for _, item := range items {
@@ -171,15 +151,15 @@ func (in *Inbox) items(ctx context.Context, ids []int64) ([]register.Item, error
 	}
 	for _, id := range ids {
 		if !known[id] {
-			return nil, fault.New(fault.Usage, "find", fmt.Sprint("item ", id), errors.New("it is not in this partner's quarantine"), "`waybill quarantine list "+in.Partner+"`")
+			return nil, fault.New(fault.Usage, "find", fmt.Sprint("item ", id), errors.New("it is not in this partner's quarantine"), "`waybill quarantine list "+s.Partner+"`")
 		}
 	}
 	return items, nil
 }
 
 // undecided are those that nobody has decided.
-func (in *Inbox) undecided(ctx context.Context, ids []int64) ([]register.Item, error) {
-	items, err := in.items(ctx, ids)
+func (s *session) undecided(ctx context.Context, ids []int64) ([]register.Item, error) {
+	items, err := s.items(ctx, ids)
 	for _, item := range items {
 		if item.Status != "open" {
 			return nil, fault.New(fault.Usage, "decide", fmt.Sprint("item ", item.ID), errors.New("it was "+item.Status+" before"), "")
@@ -189,7 +169,7 @@ func (in *Inbox) undecided(ctx context.Context, ids []int64) ([]register.Item, e
 }
 
 // release tries one item in a transaction of its own.
-func (in *Inbox) release(ctx context.Context, tx pgx.Tx, item register.Item, d Decision) (Released, error) {
+func (s *session) release(ctx context.Context, tx pgx.Tx, item register.Item, d Decision) (Released, error) {
 	r := Released{ID: item.ID}
 	if !item.Record {
 		r.Outcome = "read again by the next run"
@@ -198,12 +178,11 @@ func (in *Inbox) release(ctx context.Context, tx pgx.Tx, item register.Item, d D
 		}
 		return r, register.Settle(ctx, tx, item.ID, "released", d.Person, d.Reason)
 	}
-	format := ofOneRecord(in.Settings.Format)
-	pass, err := format.Open("the record", in.Settings.Source, bytes.NewReader(append(bytes.Clone(item.Head), item.Raw...)))
+	pass, err := s.Settings.Format.OfOneRecord().Open("the record", s.Settings.Source, bytes.NewReader(append(bytes.Clone(item.Head), item.Raw...)))
 	if err != nil {
 		return r, err
 	}
-	counts, err := intake.Take(ctx, tx, in.Settings.Source, noted(pass.All(), &r), func(o intake.Outcome) error {
+	counts, err := intake.Take(ctx, tx, s.Settings.Source, pass.All(), func(o intake.Outcome) error {
 		r.Outcome, r.Reason = o.Kind, o.Reason
 		return nil
 	})
@@ -211,9 +190,10 @@ func (in *Inbox) release(ctx context.Context, tx pgx.Tx, item register.Item, d D
 		return r, err
 	}
 	if r.Still = counts.Read == 0 || counts.Refused > 0 || counts.Disputed > 0; r.Still {
-		if r.Reason == "" {
-			r.Reason = "there is no record in it"
+		if len(counts.Reasons) > 0 {
+			r.Reason = counts.Reasons[0].Reason
 		}
+		r.Reason = cmp.Or(r.Reason, "there is no record in it")
 		r.Outcome = outcomeQuarantined
 		return r, nil
 	}
@@ -226,38 +206,4 @@ func (in *Inbox) release(ctx context.Context, tx pgx.Tx, item register.Item, d D
 		}
 	}
 	return r, register.Settle(ctx, tx, item.ID, "released", d.Person, d.Reason)
-}
-
-// noted keeps why a record is refused even now.
-func noted(all iter.Seq2[record.Record, error], r *Released) iter.Seq2[record.Record, error] {
-	return func(yield func(record.Record, error) bool) {
-		for rec, err := range all {
-			if why, refused := errors.AsType[*record.Refused](err); refused {
-				r.Reason = why.Reason
-			}
-			if !yield(rec, err) {
-				return
-			}
-		}
-	}
-}
-
-// ofOneRecord is a format for a record as it lies in the quarantine: out of its container, and without
-// the header and trailer that count a whole file's records.
-func ofOneRecord(f intake.Format) *intake.Format {
-	f.Container, f.Members = "", ""
-	if set, err := charset.Of(f.Charset); err == nil && set.Wide() {
-		f.Charset = ""
-	}
-	if f.CSV != nil {
-		layout := *f.CSV
-		layout.Trailer = nil
-		f.CSV = &layout
-	}
-	if f.Fixed != nil {
-		layout := *f.Fixed
-		layout.Header, layout.Trailer = nil, nil
-		f.Fixed = &layout
-	}
-	return &f
 }

@@ -24,112 +24,96 @@ const (
 	report = "report"
 )
 
-// owe enters the replies that the partner wants for a file: their names, and what they are made of.
-func (in *Inbox) owe(ctx context.Context, tx pgx.Tx, id int64, entry register.File, result *FileResult) error {
-	if r := in.Settings.Acks; r != nil && entry.Status != register.Skipped {
-		if err := register.Owe(ctx, tx, register.Reply{File: id, Kind: acks, Name: r.of(entry.Name, id)}); err != nil {
+// replies answer the sender: they are entered with a file, and written once that is committed.
+type replies struct{ *session }
+
+// enter enters the replies that the partner wants for a file: their names, and what they say.
+func (r replies) enter(ctx context.Context, tx pgx.Tx, id int64, entry register.File, result *FileResult) error {
+	if a := r.Settings.Acks; a != nil && entry.Status != register.Skipped {
+		if err := register.Owe(ctx, tx, register.Reply{File: id, Kind: acks, Name: a.of(entry.Name, id)}); err != nil {
 			return err
 		}
 	}
-	if r := in.Settings.Report; r != nil {
+	if wanted := r.Settings.Report; wanted != nil {
 		decided, err := register.VerdictOn(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		return register.Owe(ctx, tx, register.Reply{File: id, Kind: report, Name: r.of(entry.Name, id), Body: reportOn(decided, result)})
+		return register.Owe(ctx, tx, register.Reply{File: id, Kind: report, Name: wanted.of(entry.Name, id), Body: reportOn(decided, result)})
 	}
 	return nil
 }
 
-// reply writes the replies that are owed.
-func (in *Inbox) reply(ctx context.Context) error {
-	owed, err := register.Owed(ctx, in.conn, in.Partner)
+// writeAll writes the replies that were not written yet.
+func (r replies) writeAll(ctx context.Context) error {
+	list, err := register.Owed(ctx, r.conn, r.Partner)
 	if err != nil {
-		return in.failed(err)
+		return r.failed(err)
 	}
-	for _, r := range owed {
-		if err := in.write(ctx, r); err != nil {
+	for _, reply := range list {
+		if err := r.write(ctx, reply); err != nil {
 			return err
 		}
-		if err := register.Written(ctx, in.conn, r); err != nil {
-			return in.failed(err)
+		if err := register.Written(ctx, r.conn, reply); err != nil {
+			return r.failed(err)
 		}
 	}
 	return nil
 }
 
-// write puts a reply on the store. Where nothing can be overwritten, a crash may have left it there.
-func (in *Inbox) write(ctx context.Context, r register.Reply) error {
-	var body io.ReadSeeker = bytes.NewReader(r.Body)
-	if r.Kind == acks {
-		file, err := in.ackFile(ctx, r)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		body = file
-	}
-	size, err := body.Seek(0, io.SeekEnd)
-	if err == nil {
-		_, err = body.Seek(0, io.SeekStart)
-	}
+// write puts a reply on the store, by way of the spool. Where nothing can be overwritten, a crash may have
+// left it there.
+func (r replies) write(ctx context.Context, reply register.Reply) error {
+	file, err := os.OpenFile(filepath.Join(r.spool.Dir, "reply"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return spoolFault(err)
 	}
-	err = in.Folder.Put(ctx, r.Name, size, body)
-	if errors.Is(err, exchange.ErrExists) {
-		return in.isThere(ctx, r.Name, body)
+	defer file.Close()
+	w := bufio.NewWriter(&spooled{file})
+	if reply.Kind == acks {
+		err = r.writeAcks(ctx, w, reply.File)
+	} else {
+		_, err = w.Write(reply.Body)
 	}
-	return err
-}
-
-func (in *Inbox) isThere(ctx context.Context, name string, body io.ReadSeeker) error {
-	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return spoolFault(err)
-	}
-	want, err := hashAll(body)
-	if err != nil {
-		return spoolFault(err)
-	}
-	got, err := in.hashOf(ctx, name)
-	if err == nil && got != want {
-		err = fault.New(fault.Usage, "put", name, exchange.ErrExists, "have {id} in the name of replies, or remove the file")
-	}
-	return err
-}
-
-// ackFile writes the acknowledgements of a file's messages to the spool.
-func (in *Inbox) ackFile(ctx context.Context, r register.Reply) (*os.File, error) {
-	decided, err := register.VerdictOn(ctx, in.conn, r.File)
-	if err != nil {
-		return nil, in.failed(err)
-	}
-	tally, err := register.Tally(ctx, in.conn, r.File)
-	if err != nil {
-		return nil, in.failed(err)
-	}
-	file, err := os.OpenFile(filepath.Join(in.spool.Dir, "acks"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return nil, spoolFault(err)
-	}
-	w := bufio.NewWriter(file)
-	err = writeAcks(w, decided, tally, register.Messages(ctx, in.conn, r.File))
 	if err == nil {
 		err = w.Flush()
 	}
 	if err != nil {
-		_ = file.Close()
-		return nil, in.failed(err)
+		return r.failed(err)
 	}
-	return file, nil
+	size, err := file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return spoolFault(err)
+	}
+	err = r.Folder.Put(ctx, reply.Name, size, io.NewSectionReader(file, 0, size))
+	if !errors.Is(err, exchange.ErrExists) {
+		return err
+	}
+	want, err := hashAll(io.NewSectionReader(file, 0, size))
+	if err != nil {
+		return spoolFault(err)
+	}
+	got, err := hashOf(ctx, r.Folder, reply.Name)
+	if err == nil && got != want {
+		err = fault.New(fault.Usage, "put", reply.Name, exchange.ErrExists, "put {id} into the name of replies, or remove the file")
+	}
+	return err
 }
 
 // writeAcks writes one batch: an ACK for each message, in their order, and how many there were of each
-// kind. A file that was refused has none, and says why.
-func writeAcks(w io.Writer, f register.Verdict, tally map[string]int64, messages func(func(register.Message, error) bool)) error {
+// kind. For a file that was refused it has no ACK, and the reason.
+func (r replies) writeAcks(ctx context.Context, w io.Writer, file int64) error {
+	f, err := register.VerdictOn(ctx, r.conn, file)
+	if err != nil {
+		return err
+	}
+	tally, err := register.Tally(ctx, r.conn, file)
+	if err != nil {
+		return err
+	}
 	at := f.At.UTC().Format("20060102150405+0000")
 	fmt.Fprintf(w, "FHS|^~\\&|WAYBILL||||%s||%s\rBHS|^~\\&|WAYBILL||||%s||||%d\r", at, hl7(f.Name), at, f.ID)
-	for m, err := range messages {
+	for m, err := range register.Messages(ctx, r.conn, file) {
 		if err != nil {
 			return err
 		}
@@ -139,11 +123,11 @@ func writeAcks(w io.Writer, f register.Verdict, tally map[string]int64, messages
 	if f.Status == register.Refused {
 		comment = "the file was refused: " + f.Reason
 	}
-	_, err := fmt.Fprintf(w, "BTS|%d|%s\rFTS|1\r", tally["AA"]+tally["AE"]+tally["AR"], hl7(comment))
+	_, err = fmt.Fprintf(w, "BTS|%d|%s\rFTS|1\r", tally["AA"]+tally["AE"]+tally["AR"], hl7(comment))
 	return err
 }
 
-// writeAck answers one message: who sent it is who is written to.
+// writeAck answers one message, to its sender.
 func writeAck(w io.Writer, f register.Verdict, at string, m register.Message) {
 	sender, facility, receiver, ours, processing, version := m.Head[0], m.Head[1], m.Head[2], m.Head[3], m.Head[4], m.Head[5]
 	kind := "ACK"
@@ -171,7 +155,7 @@ func hl7(text string) string {
 	return strings.NewReplacer("\\", `\E\`, "|", `\F\`, "^", `\S\`, "&", `\T\`, "~", `\R\`, "\r", " ", "\n", " ").Replace(text)
 }
 
-// oneField keeps a sender's own field as it came, as long as it stays one field.
+// oneField keeps a sender's own field as it came, but in one field.
 func oneField(text string) string {
 	return strings.NewReplacer("|", `\F\`, "\r", " ", "\n", " ").Replace(text)
 }
@@ -179,8 +163,8 @@ func oneField(text string) string {
 // mostListed bounds the records that a report lists.
 const mostListed = 1000
 
-// reportOn tells the sender what became of a file, and of each record that was set aside its place,
-// its own number and the reason: nothing of the patient.
+// reportOn lists the outcome of a file, and the place, the sender's own number and the reason of each
+// record that was set aside: nothing of the patient.
 func reportOn(f register.Verdict, r *FileResult) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "file\t%s\nsha256\t%x\nstatus\t%s\n", f.Name, f.SHA256, f.Status)

@@ -71,6 +71,25 @@ func (r *Reply) of(name string, id int64) string {
 	return path.Join(r.Folder, base)
 }
 
+// doneFolder is where files go that were taken; "": they are deleted; nil: they stay.
+func (s *Settings) doneFolder() *string {
+	switch s.Done {
+	case archive:
+		return &s.Archive
+	case remove:
+		return new(string)
+	}
+	return nil
+}
+
+// errorsFolder is where refused files go; nil: they stay.
+func (s *Settings) errorsFolder() *string {
+	if s.Errors == "" {
+		return nil
+	}
+	return &s.Errors
+}
+
 // Choices of settings.
 const (
 	refuse     = "refuse"
@@ -187,7 +206,7 @@ func (s *Settings) checkFolders() error {
 }
 
 func (s *Settings) checkReplies() error {
-	if s.Acks != nil && s.Format.Kind != "hl7" {
+	if s.Acks != nil && !s.Format.HasMessages() {
 		return setting.Errorf("acks", "only HL7 messages are acknowledged")
 	}
 	return cmp.Or(s.checkReply("acks", s.Acks, "{stem}.{id}.ack"), s.checkReply("report", s.Report, "{stem}.{id}.report.txt"))

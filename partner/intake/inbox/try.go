@@ -18,13 +18,13 @@ import (
 	"waybill/partner/intake/register"
 )
 
-// RecordResult is what would become of one record: nothing of the patient but the id.
+// RecordResult is what would happen to one record: nothing of the patient but the id.
 type RecordResult struct {
 	Line    int       `json:"line"`
 	Control string    `json:"control_id,omitempty"`
 	Outcome string    `json:"outcome"`
 	Patient uuid.UUID `json:"patient,omitzero"`
-	Events  []string  `json:"events,omitempty"` // of the whole file, told at the patient's first record that changes something
+	Events  []string  `json:"events,omitempty"` // of the whole file, at the patient's first record that changes something
 	Reason  string    `json:"reason,omitempty"`
 }
 
@@ -35,52 +35,9 @@ const (
 	outcomeQuarantined = "quarantined"
 )
 
-// Try does what [Inbox.Run] would, record by record, in a transaction that it rolls back; on the
-// store it changes nothing. path names a file of this machine to try in place of the folder's; "": none.
-func (in *Inbox) Try(ctx context.Context, path string) (s Summary, err error) {
-	s = Summary{Partner: in.Partner, DryRun: true, Files: []FileResult{}}
-	done, err := in.open(ctx)
-	if err != nil {
-		return s, err
-	}
-	defer done()
-	locked, err := register.Lock(ctx, in.conn, in.Partner)
-	if err != nil || !locked {
-		s.Running = !locked && err == nil
-		return s, in.failed(err)
-	}
-	if in.trial, err = in.conn.Begin(ctx); err != nil {
-		return s, in.failed(err)
-	}
-	defer func() {
-		_ = in.trial.Rollback(context.WithoutCancel(ctx))
-		in.trial = nil
-	}()
-	if in.state, err = register.Open(ctx, in.trial, in.Partner); err != nil {
-		return s, in.failed(err)
-	}
-	before := in.state
-	if path != "" {
-		err = in.tryFile(ctx, path, &s)
-	} else {
-		err = in.tryFolder(ctx, &s)
-	}
-	return s, errors.Join(err, in.verdict(s, before))
-}
-
-func (in *Inbox) tryFolder(ctx context.Context, s *Summary) error {
-	files, err := in.look(ctx)
-	if err != nil {
-		return err
-	}
-	err = in.takeAll(ctx, files, s)
-	s.Waiting = in.waiting(files, s.Files)
-	return err
-}
-
-// tryFile tries a file of this machine, whatever it is called.
-func (in *Inbox) tryFile(ctx context.Context, path string, s *Summary) error {
-	in.now = in.state.Now
+// tryFile tries a file of this machine, of any name.
+func (r *run) tryFile(ctx context.Context, path string) error {
+	r.now = r.state.Now
 	file, err := os.Open(path)
 	if err != nil {
 		return fault.New(fault.Usage, "read", filepath.Base(path), errors.Unwrap(err), "")
@@ -98,46 +55,43 @@ func (in *Inbox) tryFile(ctx context.Context, path string, s *Summary) error {
 		return fault.New(fault.Transient, "read", filepath.Base(path), err, "")
 	}
 	f := &drop.File{Found: exchange.Found{Name: filepath.Base(path), Size: info.Size()}, State: drop.Due, Number: -1, Ordinal: -1}
-	if number, fits := in.Settings.rules.Pattern.Match(f.Name); fits && in.Settings.Order == drop.BySequence {
-		next, _ := in.next()
-		f.Number, f.Ordinal = number, in.Settings.rules.Sequence.Ordinal(number, next)
+	if number, fits := r.Settings.rules.Pattern.Match(f.Name); fits && r.Settings.Order == drop.BySequence {
+		next, _ := r.numbers().next()
+		f.Number, f.Ordinal = number, r.Settings.rules.Sequence.Ordinal(number, next)
 	}
-	result, err := in.decide(ctx, f, got)
+	result, err := r.decide(ctx, f, got)
 	if err == nil {
-		s.Files = append(s.Files, *result)
+		r.summary.Files = append(r.summary.Files, *result)
 	}
-	return err
+	return errors.Join(err, r.verdict())
 }
 
-// trial keeps what became of each record of a dry run. A nil trial keeps nothing.
+// trial keeps the outcome of each record of a dry run. A nil trial keeps nothing.
 type trial struct {
 	result   *FileResult
 	position int64 // of the outbox, before the file
 }
 
-func (in *Inbox) beginTrial(ctx context.Context, tx pgx.Tx, result *FileResult) (*trial, error) {
-	if in.trial == nil {
-		return nil, nil
-	}
+func beginTrial(ctx context.Context, tx pgx.Tx, result *FileResult) (*trial, error) {
 	t := &trial{result: result}
 	err := tx.QueryRow(ctx, `SELECT coalesce(max(position), 0) FROM patients.outbox`).Scan(&t.position)
 	return t, err
 }
 
 // record notes the next record of the file.
-func (t *trial) record(where record.Where, r record.Record, why *record.Refused, verdict string) {
+func (t *trial) record(it *item, verdict string) {
 	if t == nil {
 		return
 	}
-	row := RecordResult{Line: where.Line, Control: where.Control}
+	row := RecordResult{Line: it.Line, Control: it.Control}
 	switch {
-	case why != nil:
-		row.Outcome, row.Reason = outcomeQuarantined, why.Reason
+	case it.refused != nil:
+		row.Outcome, row.Reason = outcomeQuarantined, it.refused.Reason
 	case verdict == register.Duplicate:
 		row.Outcome = outcomeDuplicate
 	case verdict == register.Conflict:
 		row.Outcome, row.Reason = outcomeQuarantined, conflicting
-	case r.Act == record.Pass:
+	case it.Act == record.Pass:
 		row.Outcome = outcomePassed
 	}
 	t.result.Records = append(t.result.Records, row)
@@ -151,7 +105,7 @@ func (t *trial) outcome(o intake.Outcome) {
 	row.Outcome, row.Reason, row.Patient = o.Kind, o.Reason, o.Patient
 }
 
-// end has the transaction's events made now, and tells them.
+// end fires the deferred triggers and collects the events of the file.
 func (t *trial) end(ctx context.Context, tx pgx.Tx) error {
 	if t == nil {
 		return nil
