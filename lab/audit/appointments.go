@@ -84,7 +84,7 @@ func (a *auditor) checkAppointments() {
 	a.count(untouched, "appointments that no person wrote and no death cancelled, all as they were")
 }
 
-// checkBooking demands of an appointment what follows from its person's being dead, alive or erased.
+// checkBooking checks that an appointment agrees with its person: dead, alive or erased.
 func (a *auditor) checkBooking(p *person, b booking) {
 	leftByUs := b.TouchedAt == nil || b.Left // no person wrote it since it was cancelled
 	switch {

@@ -1,6 +1,6 @@
 // Package audit compares what the consumers' services did with the patients service's tables, person
-// by person. It asks neither outbox nor log what became of anybody, since what capture missed is in
-// neither, and it shares nothing with the importers' SQL.
+// by person. It uses neither outbox nor log, which lack the changes that capture missed, and
+// shares nothing with the importers' SQL.
 package audit
 
 import (
@@ -16,7 +16,7 @@ import (
 // Databases are connections to the three services' databases.
 type Databases struct{ Patients, Morgue, Appointments *pgx.Conn }
 
-// Options say by what the services are judged. Only Now is required.
+// Options are the facts that the services are compared with. Only Now is required.
 type Options struct {
 	ActWithin time.Duration // the importers'
 	// Now is the time from which on an appointment counts as one to come.

@@ -120,7 +120,7 @@ func (a *auditor) checkMorgue() {
 	a.count(open, "open alerts in the morgue")
 }
 
-// checkCase demands one case of a person who is dead, or a person's word that there is to be none.
+// checkCase demands one case for a person who is dead, or a member of staff's decision against one.
 func (a *auditor) checkCase(p *person) {
 	var expected, decided int
 	custody, alerted := 0, false
@@ -154,8 +154,8 @@ func (a *auditor) checkCase(p *person) {
 	}
 }
 
-// checkAlive demands that nobody waits for the body of a person who lives, and that somebody is asked
-// whose the body is that they have.
+// checkAlive demands that the morgue does not expect a person who lives, and that an alert asks whose body it
+// has.
 func (a *auditor) checkAlive(p *person) {
 	for _, r := range p.records {
 		for _, b := range a.custody[r.id] {
@@ -169,8 +169,8 @@ func (a *auditor) checkAlive(p *person) {
 	}
 }
 
-// checkForgotten demands that nobody waits for the erased, and that a body in custody, which alone keeps
-// its name, has its alert.
+// checkForgotten demands that the morgue expects no erased person, and that an erased body in custody, the only one
+// that keeps its name, has an alert.
 func (a *auditor) checkForgotten(p *person) {
 	for _, r := range p.records {
 		for _, b := range a.custody[r.id] {

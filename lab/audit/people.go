@@ -108,8 +108,7 @@ func (a *auditor) gather(records map[uuid.UUID]*record) {
 	}
 }
 
-// owner returns the person of a record. Of a record that the source doesn't have nobody says that they are
-// dead. of a record that the source doesn't have: nobody says that they are dead.
+// owner returns the person of a record. A record that the source doesn't have belongs to a person who isn't dead.
 func (a *auditor) owner(of uuid.UUID) *person {
 	if p := a.owners[of]; p != nil {
 		return p

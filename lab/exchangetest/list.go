@@ -134,8 +134,8 @@ func (s suite) listEarly(t *testing.T) {
 	}
 }
 
-// listUnfinished looks at the folder while a file is being put there. What shows then must be
-// gone or whole afterwards, and nothing but the file's own name may show at any time.
+// listUnfinished looks at the folder while a file is being put there. A file that is listed then must be
+// gone or whole afterwards, and only the file's own name may be listed at any time.
 func (s suite) listUnfinished(t *testing.T) {
 	store := s.open(t).Store
 	data := patternBytes(t, 1, 3*mB)

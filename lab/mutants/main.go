@@ -1,5 +1,5 @@
 // Command mutants plants mistakes that people really make into copies of this code, one at a time,
-// and runs the tests that are to notice. It prints what noticed each, and fails if one survives.
+// and runs the tests that should notice. It prints which test noticed each, and fails if one survives.
 //
 // The code itself knows nothing of this: a mutant is a file in planted/, its changed sources reach
 // the compiler as an overlay. Run it from the module's root; arguments name the mutants to plant.

@@ -77,7 +77,7 @@ func (s suite) sound(ctx context.Context, mutants []*mutant) error {
 	return nil
 }
 
-// result is what a run of tests came to.
+// result is how a run of tests ended.
 type result struct {
 	passed int
 	failed string // the first test to fail; "" if none did

@@ -16,7 +16,7 @@ import (
 // Go's ask the kernel.
 type Clock struct{ library, file string }
 
-// NewClock makes a clock that is right. It keeps its state in the file, which the account that
+// NewClock makes a clock that shows the right time. It keeps its state in the file, which the account that
 // servers run as must be able to read.
 func NewClock(file string) (*Clock, error) {
 	cache, err := child.CacheDir()
@@ -31,7 +31,7 @@ func NewClock(file string) (*Clock, error) {
 	return c, c.Step(0)
 }
 
-// Environment is for those that shall go by it.
+// Environment is for programs that use the clock.
 func (c *Clock) Environment() []string {
 	return []string{
 		"LD_PRELOAD=" + c.library, "FAKETIME_TIMESTAMP_FILE=" + c.file,

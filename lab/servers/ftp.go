@@ -60,7 +60,7 @@ func prepareFTP(kind, program, dir string, options FTPOptions) (*FTP, error) {
 	return f, nil
 }
 
-// copyCertificate makes files of the account's own: a key must be its reader's.
+// copyCertificate makes copies that the account owns: a server refuses a key that it does not own.
 func (f *FTP) copyCertificate() error {
 	own := Certificate{filepath.Join(f.dir, "server.pem"), filepath.Join(f.dir, "server.key")}
 	for from, to := range map[string]string{f.options.Certificate.Cert: own.Cert, f.options.Certificate.Key: own.Key} {
@@ -76,7 +76,7 @@ func (f *FTP) copyCertificate() error {
 	return nil
 }
 
-// write makes a file in the server's folder that the account alone can read.
+// write makes a file in the server's folder that only the account can read.
 func (f *FTP) write(name, text string) error {
 	file := filepath.Join(f.dir, name)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

@@ -66,7 +66,7 @@ func (in installation) libraries() []string {
 	return folders
 }
 
-// Fetch downloads and unpacks what is not there yet: from the Debian packages of the system's
+// Fetch downloads and unpacks missing programs: from the Debian packages of the system's
 // own release, which apt checks.
 func Fetch(ctx context.Context) error {
 	cache, err := child.CacheDir()
@@ -121,7 +121,7 @@ func fetch(ctx context.Context, dir string, names []string) error {
 
 var archive = regexp.MustCompile(`^'[^']*' ([^_ ]+)_\S+\.deb `)
 
-// missing returns the packages themselves and what they need and the system lacks.
+// missing returns the packages, and those of their dependencies that the system lacks.
 func missing(ctx context.Context, names []string) ([]string, error) {
 	args := append([]string{"install", "--print-uris", "--reinstall", "--no-install-recommends", "-qq", "-y"}, names...)
 	out, err := output(ctx, "/", "apt-get", args...)

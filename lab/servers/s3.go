@@ -106,7 +106,7 @@ func hasAttributes(folder string) bool {
 	return unix.Setxattr(folder, "user.waybill", []byte("1"), 0) == nil
 }
 
-// command gives the secret by the environment: a command line can be read by everybody.
+// command passes the secret in the environment: every user can read a command line.
 func (s *S3) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(s.program, args...)
 	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "ROOT_ACCESS_KEY_ID=" + S3Root.ID, "ROOT_SECRET_ACCESS_KEY=" + S3Root.Secret}

@@ -88,7 +88,7 @@ func knownHost(addr, keyFile string) (string, error) {
 	return knownhosts.Line([]string{addr}, key.PublicKey()), nil
 }
 
-// prepare makes what is not there yet, so that a server can be started where one was.
+// prepare makes missing files, so that a server can be started again in the same folder.
 func (s *SFTP) prepare() error {
 	if err := os.MkdirAll(s.Files(), 0o755); err != nil {
 		return err

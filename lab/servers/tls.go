@@ -16,7 +16,7 @@ import (
 	"waybill/internal/fault"
 )
 
-// CA issues certificates that nobody trusts who was not given File.
+// CA issues certificates. Only programs that are given File trust them.
 type CA struct {
 	File string // its own certificate, in PEM
 
@@ -80,7 +80,7 @@ func (ca *CA) Issue(hosts ...string) (Certificate, error) {
 	return files, nil
 }
 
-// valid is a certificate for longer than any clock may be off.
+// valid is how long a certificate lasts: longer than any clock may be off.
 func valid(subject pkix.Name, serial int64) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:      subject,

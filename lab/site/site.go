@@ -25,7 +25,7 @@ const Patients = "patients"
 // Consumers are the services that import.
 func Consumers() []string { return []string{"morgue", "appointments"} }
 
-// Services are all of them, the exporting one first.
+// Services are all services, the exporting one first.
 func Services() []string { return append([]string{Patients}, Consumers()...) }
 
 // Options say what a site is like.
@@ -51,7 +51,7 @@ func (o Options) ActWithinText() string {
 	return o.ActWithin.String()
 }
 
-// Site is a running one. Close ends it.
+// Site is a running site. Close ends it.
 type Site struct {
 	Options
 	Root     string // everything it keeps on disk is below
@@ -86,7 +86,7 @@ func Open(ctx context.Context, opt Options) (_ *Site, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	// Servers run as another user where this one is root: they need to get through.
+	// If this process is root, servers run as another user, who must reach the folders below.
 	if err := os.Chmod(s.Root, 0o711); err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (s *Site) Place() (*store.Place, error) {
 	return place, err
 }
 
-// Spool is the folder for a service's files in passing.
+// Spool is the folder for a service's temporary files.
 func (s *Site) Spool(service string) string { return filepath.Join(s.Root, "spool-"+service) }
 
 // Close stops everything and leaves nothing behind.

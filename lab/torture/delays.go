@@ -13,7 +13,7 @@ import (
 )
 
 // delays are the times from an event's commit at the source to the commit of the load that makes
-// it visible at a consumer, as the server notes them of its transactions.
+// it visible at a consumer, as the server recorded them.
 type delays struct {
 	after int64 // the last batch that was collected
 	all   map[string][]time.Duration
@@ -27,14 +27,14 @@ func newDelays(seconds int) *delays {
 	return d
 }
 
-// skip leaves out what was exported until now.
+// skip ignores everything that was exported until now.
 func (d *delays) skip(ctx context.Context, s *site.Site) error {
 	return withConnections(ctx, s, func(conns map[string]*pgx.Conn) error {
 		return conns[site.Patients].QueryRow(ctx, `SELECT max(batch) FROM exporter.plan`).Scan(&d.after)
 	})
 }
 
-// collect takes the batches since the last time that every consumer has loaded, and sums them up.
+// collect adds the batches that all consumers have loaded since the last call, and returns a summary.
 func (d *delays) collect(ctx context.Context, s *site.Site) (text string, err error) {
 	err = withConnections(ctx, s, func(conns map[string]*pgx.Conn) error {
 		visible, until := map[string]map[int64]time.Time{}, int64(1<<40)
@@ -75,7 +75,7 @@ func (d *delays) visible(ctx context.Context, conn *pgx.Conn, consumer string) (
 	return times, err
 }
 
-// committed hands on when each event was committed, and in which batch it went out.
+// committed yields when each event was committed, and the batch that holds it.
 func (d *delays) committed(ctx context.Context, conn *pgx.Conn, until int64, add func(batch int64, at time.Time)) error {
 	rows, err := conn.Query(ctx, `SELECT p.batch, pg_xact_commit_timestamp(o.xmin) FROM exporter.plan p
 		JOIN patients.outbox o ON o.tx >= pg_snapshot_xmin(p.cursor_before) AND o.tx < pg_snapshot_xmax(p.cursor_after)
@@ -90,7 +90,7 @@ func (d *delays) committed(ctx context.Context, conn *pgx.Conn, until int64, add
 	return err
 }
 
-// summary gives each consumer's percentiles.
+// summary returns each consumer's percentiles.
 func summary(of map[string][]time.Duration) string {
 	var texts []string
 	for _, consumer := range site.Consumers() {
@@ -100,7 +100,7 @@ func summary(of map[string][]time.Duration) string {
 	return strings.Join(texts, ", ")
 }
 
-// percentile is 0 of none.
+// percentile returns 0 for no values.
 func percentile(of []time.Duration, percent int) time.Duration {
 	if len(of) == 0 {
 		return 0

@@ -35,7 +35,7 @@ func enduranceFlags(flags *flag.FlagSet) *enduranceOptions {
 	return &opt
 }
 
-// interval is that of each party's runs, pause that between two changes at the source.
+// interval is the time between a party's runs, pause that between two changes at the source.
 const (
 	interval = time.Second
 	pause    = 300 * time.Millisecond
@@ -49,8 +49,7 @@ type endurance struct {
 	place   *store.Place
 	watch   *watch
 	batches int64
-	// gate is held by each run for its length, and by the sampler for its own, so that what is
-	// counted then is what runs leave behind.
+	// gate is held by each run and by the sampler, so that samples count only what runs leave behind.
 	gate sync.RWMutex
 }
 
@@ -58,7 +57,7 @@ func endure(ctx context.Context, opt enduranceOptions) (err error) {
 	fmt.Printf("endurance: %d s on %s, %d patients, seed %d\n", opt.seconds, opt.store, opt.patients, opt.seed)
 	s, err := site.Open(ctx, site.Options{
 		Name: "endurance", Store: opt.store, Brake: opt.patients, ActWithin: 30 * 24 * time.Hour,
-		// Both ends of a delay are when a transaction committed, by the same clock.
+		// Both ends of a delay are commit times by the same clock.
 		Postgres: pg.Options{Settings: map[string]string{"track_commit_timestamp": "on"}},
 	})
 	if err != nil {

@@ -53,7 +53,7 @@ type world struct {
 	locks map[string]*sync.Mutex
 }
 
-// attack has things go wrong on each store that was asked for.
+// attack makes things go wrong on each of the stores.
 func attack(ctx context.Context, opt faultOptions) error {
 	list := []string{opt.store}
 	switch opt.store {
@@ -120,7 +120,7 @@ func newWorld(ctx context.Context, opt faultOptions) (_ *world, err error) {
 	return w, w.writeDirect()
 }
 
-// writeDirect writes configurations for a view of the site past the lines.
+// writeDirect writes configurations that reach the site without the lines.
 func (w *world) writeDirect() error {
 	if err := os.Mkdir(w.direct(), 0o700); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (w *world) writeDirect() error {
 
 func (w *world) direct() string { return filepath.Join(w.Root, "direct") }
 
-// live has machines and people work while the mishaps come, and returns when all have stopped.
+// live lets machines and people work while mishaps happen, and returns when all have stopped.
 func (w *world) live(ctx context.Context, length time.Duration, mishaps []mishap, people *life) error {
 	working, stop := context.WithCancel(ctx)
 	defer stop()
@@ -158,8 +158,8 @@ func (w *world) live(ctx context.Context, length time.Duration, mishaps []mishap
 	return errors.Join(err, all.Wait())
 }
 
-// suffer makes the mishaps happen at their time, and waits until their
-// ends.
+// suffer makes the mishaps happen at their time, and waits until they
+// have ended.
 func (w *world) suffer(ctx context.Context, length time.Duration, mishaps []mishap) error {
 	began := time.Now()
 	all, ctx := errgroup.WithContext(ctx)

@@ -9,8 +9,8 @@ import (
 	"text/tabwriter"
 )
 
-// limit is how far the last quarter's median may lie above the second quarter's; the first is for
-// warming up.
+// limit is how far the last quarter's median may be above the second quarter's; the first quarter is
+// for warming up.
 type limit struct {
 	slack float64 // in the sample's own unit
 	share float64 // of what it was

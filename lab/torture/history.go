@@ -15,7 +15,7 @@ import (
 // and then be kept waiting by a store.
 const patience = 2*endless + 30*time.Second
 
-// history is what the runs came to, and which promises were broken.
+// history counts how runs ended, and keeps the promises that were broken.
 type history struct {
 	began time.Time
 	out   io.Writer
@@ -44,7 +44,7 @@ func (h *history) say(format string, arguments ...any) {
 	fmt.Fprintf(h.out, "%7.1fs  %s\n", time.Since(h.began).Seconds(), fmt.Sprintf(format, arguments...))
 }
 
-// breach notes a broken promise.
+// breach records a broken promise.
 func (h *history) breach(format string, arguments ...any) {
 	text := fmt.Sprintf(format, arguments...)
 	h.mu.Lock()
@@ -53,7 +53,7 @@ func (h *history) breach(format string, arguments ...any) {
 	h.say("BROKEN: %s", text)
 }
 
-// failed tells whether any promise was broken.
+// failed reports whether any promise was broken.
 func (h *history) failed() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -66,7 +66,7 @@ func (h *history) failed() error {
 // Exit codes that a run may have while things go wrong: done, given up for now, late.
 const exitDone, exitTransient, exitLate = 0, 4, 5
 
-// note takes in how a run ended.
+// note records how a run ended.
 func (h *history) note(m *machine, r *run, state *os.ProcessState) {
 	said, slept := r.output.String(), time.Duration(r.slept.Load())
 	status := state.Sys().(syscall.WaitStatus)

@@ -8,7 +8,7 @@ import (
 	"waybill/lab/site"
 )
 
-// keepWatch looks every second for what must never be seen, while things go wrong.
+// keepWatch checks every second, while things go wrong, what must always hold.
 func (w *world) keepWatch(ctx context.Context) error {
 	seen := map[string]position{}
 	for _, service := range site.Services() {
@@ -36,7 +36,7 @@ func (w *world) keepWatch(ctx context.Context) error {
 	})
 }
 
-// position is how far a service is by its own database.
+// position is how far a service is, according to its own database.
 type position struct {
 	batch  int64
 	hash   string
@@ -56,7 +56,7 @@ const consumerPosition = `SELECT coalesce(max(c.batch), -1), coalesce(max(c.hash
 	    + abs(coalesce(max(c.batch), -1) - (SELECT coalesce(max(batch), -1) FROM CONSUMER.ledger))
 	FROM CONSUMER.checkpoint c`
 
-// position asks in one statement, and so of one moment. Of the source what was published counts.
+// position asks in one statement, so that all values are of one moment. For the source, what was published counts.
 func (w *world) position(ctx context.Context, service string, before int64) (p position, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -23,14 +23,14 @@ import (
 	"waybill/schemas"
 )
 
-// judge tells in the end whether everything is as it should be: source, log and consumers row by
-// row, and by the consequences for each person.
+// judge checks in the end that everything is as it should be: source, log and consumers row by
+// row, and the consequences for each person.
 type judge struct {
 	*site.Site
 	before audit.Memory
 }
 
-// withConnections does something with a connection to each service's database, made anew.
+// withConnections calls do with a new connection to each service's database.
 func withConnections(ctx context.Context, s *site.Site, do func(map[string]*pgx.Conn) error) error {
 	conns := map[string]*pgx.Conn{}
 	defer func() {
@@ -92,9 +92,9 @@ type event struct {
 	Version int64
 }
 
-// once demands that the log has every event of the outbox once, not counting snapshots. It asks no
-// cursor, by which reconcile tells what belongs to a batch. What a generation's first snapshot states
-// belongs to the time before it: of that the tables tell.
+// once demands that the log has every event of the outbox once, not counting snapshots. It does not
+// use cursors, as reconcile does. What a generation's first snapshot states belongs to the time before it, which
+// the tables show.
 func (j *judge) once(ctx context.Context, place exchange.Store) error {
 	logged, err := logtest.Events(ctx, place)
 	if err != nil {

@@ -17,9 +17,9 @@ import (
 	"waybill/lab/site"
 )
 
-// life is what people do at the services meanwhile: two registrars side by side, staff at the
-// appointments, now and then a practice whose patients are all taken over in one transaction, and somebody
-// who erases people.
+// life is what people do at the services meanwhile: two registrars at the same time, staff at the
+// appointments, now and then a practice whose patients are all taken over in one transaction, and a person
+// who erases others.
 type life struct {
 	*site.Site
 	seed uint64
@@ -32,7 +32,7 @@ type life struct {
 // breath is the pause between two changes of one person's.
 const breath = 100 * time.Millisecond
 
-// start begins it, and returns what waits for its end.
+// start begins it, and returns a function that waits for its end.
 func (l *life) start(ctx context.Context) *sync.WaitGroup {
 	var all sync.WaitGroup
 	for i, doing := range []struct {
@@ -92,7 +92,7 @@ func (l *life) note(err error) {
 }
 
 // unexpected returns what services refused for other reasons than that PostgreSQL was going down
-// (57), a deadlock or the like (40), that two people wanted the same (23), or that a database was being
+// (57), a deadlock or the like (40), two people changing the same row (23), or that a database was being
 // restored (55, 3D).
 func (l *life) unexpected() error {
 	l.mu.Lock()

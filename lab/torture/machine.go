@@ -67,7 +67,7 @@ func (r *run) ended() bool {
 	}
 }
 
-// newMachine lays the lines, which begin at address, and writes the configuration.
+// newMachine sets up the lines, which begin at address, and writes the configuration.
 func newMachine(s *site.Site, binary, name, service, address string, h *history) (*machine, error) {
 	m := &machine{
 		name: name, service: service, binary: binary, dir: filepath.Join(s.Root, name), history: h,
@@ -106,7 +106,7 @@ func (m *machine) party(s *site.Site, address string) (site.Party, error) {
 	return party, m.database.Forward(port)
 }
 
-// behind returns a URL by another address of its host, and the port.
+// behind returns a URL with another address in place of its host and port.
 func behind(text, address string) (string, int, error) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -117,7 +117,7 @@ func behind(text, address string) (string, int, error) {
 	return u.String(), port, err
 }
 
-// at leaves a directory where it is.
+// at does not change the URL of a directory.
 func at(e servers.Exchange, address string) (servers.Exchange, error) {
 	if strings.HasPrefix(e.URL, "file:") {
 		return e, nil
@@ -125,7 +125,7 @@ func at(e servers.Exchange, address string) (servers.Exchange, error) {
 	return e.At(address)
 }
 
-// work runs the command until ctx ends, and lets the last run come to its end.
+// work runs the command until ctx ends, and lets the last run finish.
 func (m *machine) work(ctx context.Context) error {
 	defer func() {
 		m.mu.Lock()
@@ -152,7 +152,7 @@ func (m *machine) once() error {
 	return err
 }
 
-// finish waits for a run's end. One that is stuck is made to say where, and ended.
+// finish waits for a run's end. A run that is stuck has to print its stacks, and is killed.
 func (m *machine) finish(r *run) {
 	stuck := time.AfterFunc(patience, func() {
 		r.stuck.Store(true)
@@ -162,7 +162,7 @@ func (m *machine) finish(r *run) {
 	m.history.note(m, r, r.State())
 }
 
-// snapshotOnceIn is how many runs of an exporter there are to one that appends a snapshot.
+// snapshotOnceIn is how many runs of an exporter come to one that appends a snapshot.
 const snapshotOnceIn = 20
 
 // command is what this machine has to do next.
@@ -194,8 +194,8 @@ func (m *machine) start() (*run, error) {
 	return r, nil
 }
 
-// next waits for a run that begins from now on, and until it has gone on for so long. It returns
-// nil if there is no other.
+// next waits for the next run to begin, and then until it has run for that long. It returns nil if there is
+// no other run.
 func (m *machine) next(after time.Duration) *run {
 	m.mu.Lock()
 	old := m.running

@@ -1,6 +1,7 @@
 // Command torture attacks the promises of the product with real databases and real stores.
 //
 //	torture endurance   an hour of one small batch a second: does anything grow?
+//	torture year        a year of batches, one after the other: how large does it become?
 //	torture faults      real processes, killed, frozen and cut off at random: is anything lost?
 //
 // It exits with 1 if a promise was broken. docs/reliability.md explains what is done and why.

@@ -119,7 +119,7 @@ func (w *world) shoot(ctx context.Context, service string) error {
 	return err
 }
 
-// alone does something while nothing else of that name is being done.
+// alone calls do while no other call of that name runs.
 func (w *world) alone(name string, do func() error) error {
 	w.mu.Lock()
 	lock := w.locks[name]

@@ -15,7 +15,7 @@ import (
 const backup = "backup" // the database that is restored
 
 // rollback makes a backup of the patients service's database, as a template copies it, or puts it in the
-// place of the database and begins a generation. Nobody works there meanwhile.
+// place of the database and begins a generation. Nobody is connected meanwhile.
 func (w *world) rollback(ctx context.Context, m mishap) error {
 	defer w.hold()()
 	return w.alone(site.Patients, func() error {
@@ -47,7 +47,7 @@ func (w *world) hold() (release func()) {
 	}
 }
 
-// swap has nobody connected to the patients database while it runs statements.
+// swap runs statements while nobody is connected to the patients database.
 func (w *world) swap(ctx context.Context, statements ...string) error {
 	conn, err := pgx.Connect(ctx, w.Services[site.Patients].Server.SuperURL("postgres"))
 	if err != nil {
@@ -66,7 +66,7 @@ func (w *world) swap(ctx context.Context, statements ...string) error {
 	return nil
 }
 
-// insist runs a command past the lines until it is through: a store may be down for a while.
+// insist repeats a command, without the lines, until it succeeds: a store may be down for a while.
 func (w *world) insist(ctx context.Context, arguments ...string) error {
 	for {
 		code, said := w.waybill(ctx, arguments...)

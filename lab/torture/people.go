@@ -22,13 +22,13 @@ func eraseDay(ctx context.Context, conn *pgx.Conn, opt hospital.Options) error {
 	return err
 }
 
-// held are the rows that a clerk has before them: of cases, and of appointments.
+// held are the rows that a clerk is editing: cases and appointments.
 var held = map[string]string{
 	"morgue":       `UPDATE morgue.case_file SET sex = sex WHERE id IN (SELECT id FROM morgue.case_file ORDER BY random() LIMIT 5)`,
 	"appointments": `UPDATE appointments.appointment SET resource = resource WHERE id IN (SELECT id FROM appointments.appointment ORDER BY random() LIMIT 20)`,
 }
 
-// forget leaves a clerk's transaction open for a while, and ends it, or breaks it off.
+// forget leaves a clerk's transaction open for a while, and commits it, or rolls it back.
 func (w *world) forget(ctx context.Context, m mishap) error {
 	service := "morgue"
 	if m.store {
@@ -46,7 +46,7 @@ func (w *world) forget(ctx context.Context, m mishap) error {
 }
 
 // unwatched switches capture off, as a restore of data with --disable-triggers does, changes people, and
-// has the command repair what was missed. Exports are kept out meanwhile: they refuse to run.
+// repairs with the command what was missed. No export runs meanwhile: it would refuse.
 func (w *world) unwatched(ctx context.Context) error {
 	defer w.hold()()
 	return w.alone(site.Patients, func() error {

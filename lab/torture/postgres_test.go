@@ -15,9 +15,8 @@ import (
 	"waybill/lab/site"
 )
 
-// PostgreSQL is killed with -9, and stopped in the manner immediate, again and again while changes
-// are made, exported and loaded. What fails meanwhile fails for a reason that passes, and in the
-// end everything agrees.
+// PostgreSQL is killed with -9, or stopped in the mode immediate, again and again while changes are made,
+// exported and loaded. All failures meanwhile are transient, and in the end everything agrees.
 func TestPostgreSQLDiesUnderLoad(t *testing.T) {
 	s, err := site.Open(t.Context(), site.Options{
 		Name: "load", Store: "directory", ActWithin: 30 * 24 * time.Hour, Postgres: pg.Options{Settings: pgtest.Fast()},
@@ -101,7 +100,7 @@ func startLoad(t *testing.T, s *site.Site, runs []func(context.Context) error) *
 	return l
 }
 
-// await waits until each party has done so many more runs.
+// await waits until each party has done that many more runs.
 func (l *load) await(t *testing.T, more int64) {
 	t.Helper()
 	want := make([]int64, len(l.done))

@@ -16,10 +16,10 @@ import (
 	"waybill/lab/site"
 )
 
-// calm is how long it may take, once nothing goes wrong any more, until everybody has everything.
+// calm is how long it may take, once nothing goes wrong any more, until all consumers are current.
 const calm = 2 * time.Minute
 
-// quiesce has everybody come to the end of the log, and then compares everything with everything.
+// quiesce lets all consumers reach the end of the log, and then compares everything with everything.
 func (w *world) quiesce(ctx context.Context, j *judge) error {
 	if err := w.catchUp(ctx); err != nil {
 		return err
@@ -90,7 +90,7 @@ func (w *world) behind(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// noDebris looks for spool files that nobody swept.
+// noDebris looks for spool files that were left behind.
 func (w *world) noDebris() error {
 	for _, m := range w.machines {
 		left, err := os.ReadDir(filepath.Join(m.dir, "spool"))
@@ -104,7 +104,7 @@ func (w *world) noDebris() error {
 	return nil
 }
 
-// waybill runs a command past the lines, on all configurations.
+// waybill runs a command on all configurations, without the lines.
 func (w *world) waybill(ctx context.Context, arguments ...string) (code int, said string) {
 	cmd := exec.CommandContext(ctx, w.binary, append([]string{"--config", w.direct()}, arguments...)...)
 	var out strings.Builder

@@ -10,7 +10,7 @@ import (
 	"waybill/lab/site"
 )
 
-// kind is what may go wrong.
+// kind is a kind of mishap.
 type kind string
 
 const (
@@ -32,7 +32,7 @@ const (
 	restored     kind = "restore"     // that backup, and a new generation
 )
 
-// mishap is one thing going wrong.
+// mishap is one thing that goes wrong.
 type mishap struct {
 	at      time.Duration
 	kind    kind
@@ -45,7 +45,7 @@ type mishap struct {
 	offset  time.Duration // of a clock
 }
 
-// weights say how often something goes wrong in comparison.
+// weights say how often each kind happens, relative to the others.
 var weights = []choice{
 	{killed, 24},
 	{frozen, 14},
@@ -70,9 +70,9 @@ type choice struct {
 
 const (
 	lease = 2 * time.Second
-	// longest is the most that a clock is set wrong.
+	// longest is how far a clock is set wrong at most.
 	longest = 10 * time.Minute
-	// endless is longer than a store may make a run wait before it is given up.
+	// endless is longer than a run waits for a store.
 	endless = 130 * time.Second
 )
 
@@ -107,7 +107,8 @@ func insert(list []mishap, m mishap) []mishap {
 	return append(list[:i:i], append([]mishap{m}, list[i:]...)...)
 }
 
-// random draws everything for each kind, so that a change to one leaves the others' luck alone.
+// random draws all values, also those that the kind does not use, so that a change to one kind does not
+// change the others.
 func random(r *rand.Rand, at time.Duration) mishap {
 	m := mishap{
 		at: at, kind: drawn(r), machine: r.IntN(len(crew)), service: site.Services()[r.IntN(len(site.Services()))], store: r.IntN(3) > 0,
@@ -187,7 +188,7 @@ func (m mishap) String() string {
 	}
 }
 
-// fingerprint tells whether two schedules are the same.
+// fingerprint is equal for equal schedules.
 func fingerprint(list []mishap) string {
 	h := fnv.New32a()
 	for _, m := range list {

@@ -30,7 +30,7 @@ func newWatch(s *site.Site, seconds int) *watch {
 	return &watch{Site: s, interval: interval, began: time.Now(), series: map[string][]float64{}, delays: newDelays(seconds)}
 }
 
-// What is sampled of this process and of the server; the rest are the databases' catalogs.
+// The series of this process and of the server; the others are the databases' catalogs.
 const (
 	heap        = "heap"
 	goroutines  = "goroutines"
@@ -100,7 +100,7 @@ func (w *watch) countConnections(ctx context.Context) (n float64, err error) {
 	return n, err
 }
 
-// ask gives a connection of the superuser's.
+// ask calls do with a connection of the superuser's.
 func (w *watch) ask(ctx context.Context, database string, do func(*pgx.Conn) error) error {
 	conn, err := pgx.Connect(ctx, w.Services[site.Patients].Server.SuperURL(database))
 	if err != nil {
