@@ -76,7 +76,7 @@ type Known struct {
 	SeenAt   time.Time // when that receipt was first seen
 }
 
-// Consumers notes the newest batch of each instance, and returns all that were ever seen.
+// Consumers stores the newest batch of each instance, and returns all that were ever seen.
 func Consumers(ctx context.Context, databaseURL string, batches map[string]int64) ([]Known, error) {
 	conn, err := connectTo(ctx, databaseURL, "status")
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"waybill/internal/fault"
+	"waybill/internal/health"
+	"waybill/internal/humanize"
 	"waybill/schemas"
 )
 
@@ -56,7 +58,7 @@ func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
 		}
 		if err != nil {
 			row.Error, row.Next = err.Error(), fault.HintOf(err)
-			if failed == nil || severity(fault.ClassOf(err)) < severity(fault.ClassOf(failed)) {
+			if failed == nil || health.Severity(fault.ClassOf(err)) < health.Severity(fault.ClassOf(failed)) {
 				failed = err
 			}
 		}
@@ -115,7 +117,7 @@ func (env *environment) newBatchLines(newest int64, zone *time.Location) *batchL
 }
 
 func windowOf(w schemas.Window, zone *time.Location) string {
-	return when(w.From.Time, zone) + " – " + w.To.UTC().Format("15:04:05Z")
+	return humanize.When(w.From.Time, zone) + " – " + w.To.UTC().Format("15:04:05Z")
 }
 
 func (l *batchLines) print(row batchRow) error {
@@ -144,8 +146,8 @@ func (l *batchLines) print(row batchRow) error {
 	if row.Manifest == nil {
 		return l.line("-", "", "", "", "", "", "", note)
 	}
-	return l.line(fmt.Sprint(row.Batch), row.Kind, fmt.Sprint(row.Generation), windowOf(row.Window, l.zone), count(row.Totals.Rows),
-		size(row.Totals.Bytes), effects(row.Totals.Events), note)
+	return l.line(fmt.Sprint(row.Batch), row.Kind, fmt.Sprint(row.Generation), windowOf(row.Window, l.zone), humanize.Count(row.Totals.Rows),
+		size(row.Totals.Bytes), humanize.Counts(row.Totals.Events), note)
 }
 
 func (l *batchLines) line(cells ...string) error {

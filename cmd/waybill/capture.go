@@ -10,6 +10,7 @@ import (
 
 	"waybill/exporter/patients"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 )
 
 type captureCommand struct {
@@ -39,14 +40,14 @@ func (c *captureCommand) Run(ctx context.Context, env *environment) error {
 func (c *captureCommand) verdict(s *patients.CaptureSummary) error {
 	var problems []string
 	if len(s.Disarmed) > 0 && !c.Repair {
-		problems = append(problems, plural(int64(len(s.Disarmed)), "trigger is", "triggers are")+" off")
+		problems = append(problems, humanize.Plural(int64(len(s.Disarmed)), "trigger is", "triggers are")+" off")
 	}
 	var left int64
 	for _, n := range s.Left {
 		left += n
 	}
 	if left > 0 {
-		problems = append(problems, plural(left, "patient is", "patients are")+" not as the last event says")
+		problems = append(problems, humanize.Plural(left, "patient is", "patients are")+" not as the last event says")
 	}
 	if problems == nil {
 		return nil
@@ -82,7 +83,7 @@ func (env *environment) printCapture(s *patients.CaptureSummary, repair bool) er
 				named = append(named, d.Patient.String())
 			}
 		}
-		t.row(kind, count(s.Found[kind]), count(s.Left[kind]), strings.Join(named, " "))
+		t.row(kind, humanize.Count(s.Found[kind]), humanize.Count(s.Left[kind]), strings.Join(named, " "))
 	}
 	return t.print()
 }

@@ -8,11 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"waybill/exchange"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 	"waybill/partner/delivery"
 	"waybill/schemas"
 )
@@ -196,7 +196,7 @@ func (env *environment) printDelivered(queued importer.Summary, s delivery.Summa
 		}
 	}
 	if n := len(queued.Batches); n > 0 {
-		fmt.Fprintf(env.out, "queued %s of %s\n", plural(events, "event", "events"), plural(int64(n), "batch", "batches"))
+		fmt.Fprintf(env.out, "queued %s of %s\n", humanize.Plural(events, "event", "events"), humanize.Plural(int64(n), "batch", "batches"))
 	}
 	return env.printDelivery(s, failed)
 }
@@ -216,14 +216,14 @@ func (env *environment) printDelivery(s delivery.Summary, failed bool) error {
 	}
 	t := env.table("FILE", "NAME", "RECORDS", "SIZE", "TOOK", "")
 	for _, f := range s.Files {
-		t.row(f.Number, f.Name, count(f.Rows), size(f.Bytes), took(f.Duration), deliveryNotes(f))
+		t.row(f.Number, f.Name, humanize.Count(f.Rows), size(f.Bytes), took(f.Duration), deliveryNotes(f))
 	}
 	return t.print()
 }
 
 // deliveryNotes says what is not in the file as it was queued.
 func deliveryNotes(f delivery.FileSummary) string {
-	return effects(map[string]int64{
+	return humanize.Counts(map[string]int64{
 		"characters replaced": f.Replaced, "characters transliterated": f.Transliterated, "values cut": f.Cut, "events that the format can't say": f.Unsaid,
 	})
 }
@@ -232,9 +232,7 @@ func deliveryNotes(f delivery.FileSummary) string {
 func (p *partner) status(ctx context.Context, env *environment) *serviceStatus {
 	party, err := p.follower(env)
 	if err != nil {
-		row := &serviceStatus{Service: p.Partner, LogEnd: -1, zone: time.UTC}
-		row.fail(err)
-		return row
+		return failedStatus(p.Partner, err)
 	}
 	row := statusOf(ctx, env, party)
 	d, err := p.delivery(env)
@@ -242,26 +240,11 @@ func (p *partner) status(ctx context.Context, env *environment) *serviceStatus {
 		var status delivery.Status
 		if status, err = d.ReadStatus(ctx); err == nil {
 			row.Delivery = &status
-			row.judgeDelivery(status)
+			status.Judge(&row.Report, row.zone)
 		}
 	}
 	if err != nil {
-		row.fail(err)
+		row.Fail(err)
 	}
 	return row
-}
-
-func (row *serviceStatus) judgeDelivery(s delivery.Status) {
-	if s.Held != "" && row.State == "ok" {
-		row.set("HELD", fault.Held, s.Held)
-	}
-	if s.Waiting > 0 {
-		row.addDetail(plural(s.Waiting, "event is", "events are") + " in no file yet")
-	}
-	if s.Unfinished != "" {
-		row.addDetail(s.Unfinished + " is not there yet")
-	}
-	if s.LastFile != "" {
-		row.addDetail("last file " + s.LastFile + " at " + when(*s.LastAt, row.zone))
-	}
 }

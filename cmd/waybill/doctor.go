@@ -15,6 +15,7 @@ import (
 	"waybill/exporter"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 )
 
 type doctorCommand struct {
@@ -54,8 +55,8 @@ func (c *doctorCommand) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	if failed > 0 {
-		return fault.New(fault.Usage, "examine", plural(int64(len(list)), "service", "services"),
-			fmt.Errorf("%s", plural(int64(failed), "thing fails", "things fail")), "do what stands behind each FAIL")
+		return fault.New(fault.Usage, "examine", humanize.Plural(int64(len(list)), "service", "services"),
+			fmt.Errorf("%s", humanize.Plural(int64(failed), "thing fails", "things fail")), "do what stands behind each FAIL")
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"waybill/exporter"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 )
 
 type exportCommand struct {
@@ -116,7 +117,7 @@ func (env *environment) printExport(s exporter.Summary, failed bool) error {
 		if b.Resumed {
 			note = "resumed"
 		}
-		t.row(b.Batch, b.Kind, count(b.Events), b.Parts, size(b.Bytes), took(b.Duration), note)
+		t.row(b.Batch, b.Kind, humanize.Count(b.Events), b.Parts, size(b.Bytes), took(b.Duration), note)
 	}
 	return t.print()
 }

@@ -12,6 +12,7 @@ import (
 	"waybill/importer"
 	"waybill/internal/decision"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 )
 
 type importCommand struct {
@@ -147,7 +148,7 @@ func (env *environment) printImport(s importer.Summary, failed bool) error {
 		if s.DryRun { // as a decision names what was seen
 			batch += "@" + importer.Digits(b.Manifest)
 		}
-		t.row(batch, b.Kind, count(b.Rows), count(b.Changed), count(b.Quarantined), effects(b.Effects), took(b.Duration))
+		t.row(batch, b.Kind, humanize.Count(b.Rows), humanize.Count(b.Changed), humanize.Count(b.Quarantined), humanize.Counts(b.Effects), took(b.Duration))
 	}
 	return t.print()
 }

@@ -13,6 +13,7 @@ import (
 	"waybill/exchange"
 	"waybill/exchange/store"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 	"waybill/partner/intake/inbox"
 	"waybill/partner/intake/register"
 )
@@ -137,8 +138,8 @@ func (env *environment) filesTaken(s inbox.Summary) *table {
 	t := env.table("FILE", "STATUS", "RECORDS", "NEW", "CHANGED", "UNCHANGED", "STALE", "PASSED", "DUPLICATES", "QUARANTINED", "TOOK")
 	for _, f := range s.Files {
 		c := f.Counts
-		t.row(f.Name, f.Status, count(c.Records), count(c.Inserted), count(c.Changed), count(c.Unchanged), count(c.Stale),
-			count(c.Passed), count(c.Duplicates), count(c.Quarantined), took(f.Duration))
+		t.row(f.Name, f.Status, humanize.Count(c.Records), humanize.Count(c.Inserted), humanize.Count(c.Changed), humanize.Count(c.Unchanged), humanize.Count(c.Stale),
+			humanize.Count(c.Passed), humanize.Count(c.Duplicates), humanize.Count(c.Quarantined), took(f.Duration))
 	}
 	return t
 }

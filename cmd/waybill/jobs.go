@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 	"waybill/jobs"
 )
 
@@ -127,17 +128,17 @@ func (row jobRow) print(t *table, s serviceJobs) {
 		schedule = row.Schedule
 	}
 	if row.Next != nil {
-		if next = when(*row.Next, s.zone); !row.Next.After(s.Now) {
+		if next = humanize.When(*row.Next, s.zone); !row.Next.After(s.Now) {
 			next = "due"
 		}
 	}
 	detail := ""
 	if row.Last != nil {
-		last, span = when(*row.Last.FinishedAt, s.zone), took(row.Last.Took())
+		last, span = humanize.When(*row.Last.FinishedAt, s.zone), took(row.Last.Took())
 		result, detail = resultOf(*row.Last)
 	}
 	if row.Covered != nil {
-		lag = ago(s.Now.Sub(*row.Covered))
+		lag = humanize.Ago(s.Now.Sub(*row.Covered))
 	}
 	t.row(row.Service, row.Job, schedule, next, row.state(s.zone), last, result, span, lag, detail)
 }
@@ -151,13 +152,13 @@ func (row jobRow) state(zone *time.Location) string {
 		case run.StartedAt != nil:
 			state = strings.TrimSpace("runs " + progressOf(run))
 		case run.Cause == jobs.ByRetry:
-			state = "retries at " + when(run.DueAt, zone)
+			state = "retries at " + humanize.When(run.DueAt, zone)
 		default:
 			state = "waits"
 		}
 	}
 	if row.PausedAt != nil {
-		state = strings.TrimPrefix(state+", ", "idle, ") + fmt.Sprintf("paused by %s since %s: %s", row.PausedBy, when(*row.PausedAt, zone), row.PausedWhy)
+		state = strings.TrimPrefix(state+", ", "idle, ") + fmt.Sprintf("paused by %s since %s: %s", row.PausedBy, humanize.When(*row.PausedAt, zone), row.PausedWhy)
 	}
 	return state
 }
@@ -166,9 +167,9 @@ func (row jobRow) state(zone *time.Location) string {
 func progressOf(run jobs.RunOf) string {
 	switch {
 	case run.Total > 0:
-		return count(run.Done) + "/" + count(run.Total)
+		return humanize.Count(run.Done) + "/" + humanize.Count(run.Total)
 	case run.Done > 0:
-		return count(run.Done)
+		return humanize.Count(run.Done)
 	default:
 		return ""
 	}
@@ -227,7 +228,7 @@ func (c *jobsHistoryCommand) Run(ctx context.Context, env *environment) error {
 			printRun(runs, party, run)
 		}
 		for _, d := range h.Decisions {
-			decisions.row(party.Service, when(d.At, party.zone), d.Job, d.Decision, d.Person, d.Reason)
+			decisions.row(party.Service, humanize.When(d.At, party.zone), d.Job, d.Decision, d.Person, d.Reason)
 		}
 	}
 	if env.json {
@@ -283,7 +284,7 @@ var runHead = []string{"SERVICE", "RUN", "JOB", "BECAUSE", "STARTED", "TOOK", "M
 func printRun(t *table, party *config, run jobs.RunOf) {
 	started := "-"
 	if run.StartedAt != nil {
-		started = when(*run.StartedAt, party.zone)
+		started = humanize.When(*run.StartedAt, party.zone)
 	}
 	because := run.Cause
 	if run.Person != "" {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 	"waybill/partner/intake/inbox"
 )
 
@@ -97,7 +98,7 @@ func (env *environment) printFindings(f inbox.Findings) error {
 	if f.Format == nil {
 		return nil
 	}
-	fmt.Fprintf(env.out, "%s: of the first %s %d can be taken\n", f.Format.File, plural(int64(f.Format.Records), "record", "records"), f.Format.Taken)
+	fmt.Fprintf(env.out, "%s: of the first %s %d can be taken\n", f.Format.File, humanize.Plural(int64(f.Format.Records), "record", "records"), f.Format.Taken)
 	refused := env.table("LINE", "CONTROL ID", "BECAUSE")
 	for _, r := range f.Format.Refused {
 		refused.row(r.Line, r.Control, r.Reason)

@@ -3,9 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -70,22 +68,6 @@ func printTables(tables ...*table) error {
 	return nil
 }
 
-// count writes 4112 as 4,112.
-func count(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
-
-func plural(n int64, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return count(n) + " " + many
-}
-
 func size(bytes int64) string {
 	switch {
 	case bytes >= 1<<20:
@@ -102,47 +84,4 @@ func took(d time.Duration) string {
 		return d.Round(time.Millisecond).String()
 	}
 	return d.Round(10 * time.Millisecond).String()
-}
-
-// effects writes counts by kind as "cancelled 2, restored 1".
-func effects(counts map[string]int64) string {
-	kinds := make([]string, 0, len(counts))
-	for kind, n := range counts {
-		if n > 0 {
-			kinds = append(kinds, kind+" "+count(n))
-		}
-	}
-	slices.Sort(kinds)
-	return strings.Join(kinds, ", ")
-}
-
-// when writes an instant in UTC, and in the site's zone where that differs.
-func when(t time.Time, zone *time.Location) string {
-	if t.IsZero() {
-		return "-"
-	}
-	utc := t.UTC().Format("2006-01-02 15:04:05Z")
-	if local := t.In(zone); local.Format("15:04") != t.UTC().Format("15:04") {
-		return utc + " (" + local.Format("15:04 MST") + ")"
-	}
-	return utc
-}
-
-// ago writes a span as people say it: 4s, 12m, 3h10m, 2d. A span from a time that is not known is as long as a
-// [time.Duration] can be; one below zero comes from a clock that was set back.
-func ago(d time.Duration) string {
-	switch {
-	case d == math.MaxInt64 || d == math.MinInt64:
-		return "unknown time"
-	case d < 0:
-		return "0s"
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
-	default:
-		return fmt.Sprintf("%dd", int(d.Hours()/24))
-	}
 }

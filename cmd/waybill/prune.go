@@ -10,6 +10,7 @@ import (
 	"waybill/exporter/prune"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 	"waybill/internal/setting"
 )
 
@@ -105,7 +106,7 @@ func (env *environment) printPrune(s prune.Summary) error {
 		fmt.Fprintf(env.out, "the log begins at batch %d; snapshot %d covers the batches before it\n", s.Floor, s.Snapshot)
 	}
 	t := env.table("BELOW", "BATCHES", "PARTS", "SIZE", "RECEIPTS", "OUTBOX ROWS", "PLANS")
-	t.row(s.Floor, count(s.Batches), count(s.Parts), size(s.Bytes), count(s.Receipts), count(s.Outbox), count(s.Plans))
+	t.row(s.Floor, humanize.Count(s.Batches), humanize.Count(s.Parts), size(s.Bytes), humanize.Count(s.Receipts), humanize.Count(s.Outbox), humanize.Count(s.Plans))
 	err := t.print()
 	if len(s.Behind) > 0 {
 		fmt.Fprintf(env.out, "not that far, by their receipts: %s\n", strings.Join(s.Behind, ", "))
@@ -128,6 +129,6 @@ func (env *environment) printConsumerPrune(s importer.PruneSummary) error {
 		fmt.Fprintln(env.out, "dry run: nothing was deleted")
 	}
 	t := env.table("CONSUMER", "LEDGER", "EFFECT LOG", "QUARANTINE")
-	t.row(s.Consumer, count(s.Ledger), count(s.Effects), count(s.Quarantine))
+	t.row(s.Consumer, humanize.Count(s.Ledger), humanize.Count(s.Effects), humanize.Count(s.Quarantine))
 	return t.print()
 }

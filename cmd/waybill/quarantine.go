@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"waybill/internal/humanize"
 	"waybill/partner/intake/inbox"
 	"waybill/partner/intake/register"
 )
@@ -119,5 +120,5 @@ func (c *quarantineDiscardCommand) Run(ctx context.Context, env *environment) er
 	if err := in.Discard(ctx, c.IDs, inbox.Decision{Person: person(), Reason: c.Reason}); err != nil {
 		return err
 	}
-	return env.answer(map[string]any{"partner": c.Partner, "discarded": c.IDs}, "discarded %s", plural(int64(len(c.IDs)), "item", "items"))
+	return env.answer(map[string]any{"partner": c.Partner, "discarded": c.IDs}, "discarded %s", humanize.Plural(int64(len(c.IDs)), "item", "items"))
 }

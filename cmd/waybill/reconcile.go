@@ -12,6 +12,7 @@ import (
 	"waybill/exporter"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 	"waybill/internal/setting"
 	"waybill/internal/spool"
 	"waybill/reconcile"
@@ -267,6 +268,6 @@ func verdict(r *reconcile.Report) error {
 	if n == 0 {
 		return nil
 	}
-	return fault.New(r.Class(), "reconcile", fmt.Sprintf("batches %d..%d", r.From, r.To), errors.New(plural(n, "difference", "differences")),
+	return fault.New(r.Class(), "reconcile", fmt.Sprintf("batches %d..%d", r.From, r.To), errors.New(humanize.Plural(n, "difference", "differences")),
 		"docs/reconcile.md says what each means and what to do; `waybill trace ID` follows one patient")
 }

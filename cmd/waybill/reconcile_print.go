@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"waybill/internal/humanize"
 	"waybill/reconcile"
 )
 
@@ -18,7 +19,7 @@ func (env *environment) printReconciliation(r *reconcile.Report) error {
 		side *reconcile.Side
 	}{{"source", r.Source}, {"log", r.Log}} {
 		if s.side != nil {
-			sides.row(s.name, count(s.side.Batches), count(s.side.Rows), effects(s.side.Events), fromFile(s.side.File))
+			sides.row(s.name, humanize.Count(s.side.Batches), humanize.Count(s.side.Rows), humanize.Counts(s.side.Events), fromFile(s.side.File))
 		}
 	}
 	consumers := env.table("CONSUMER", "BATCH", "EVENTS", "PATIENTS", "DEAD", "")
@@ -26,11 +27,11 @@ func (env *environment) printReconciliation(r *reconcile.Report) error {
 	for _, c := range r.Consumers {
 		lag := ""
 		if c.Lag > 0 {
-			lag = plural(c.Lag, "batch", "batches") + " behind: not compared"
+			lag = humanize.Plural(c.Lag, "batch", "batches") + " behind: not compared"
 		}
-		consumers.row(c.Consumer, c.Checkpoint, count(c.Rows), count(c.Patients), count(c.Dead), strings.TrimSpace(fromFile(c.File)+" "+lag))
+		consumers.row(c.Consumer, c.Checkpoint, humanize.Count(c.Rows), humanize.Count(c.Patients), humanize.Count(c.Dead), strings.TrimSpace(fromFile(c.File)+" "+lag))
 		for _, check := range c.Checks {
-			checks.row(c.Consumer, check.Description, count(check.Count))
+			checks.row(c.Consumer, check.Description, humanize.Count(check.Count))
 		}
 	}
 	if err := printTables(sides, consumers, checks, env.uncounted(r), env.findings(r)); err != nil {
@@ -69,7 +70,7 @@ func someOf(f reconcile.Finding) string {
 	const most = 3
 	named := slices.Clone(f.Patients[:min(most, len(f.Patients))])
 	if more := f.Count - int64(len(named)); more > 0 && f.Count > 0 {
-		named = append(named, fmt.Sprintf("and %s more (--json names them)", count(more)))
+		named = append(named, fmt.Sprintf("and %s more (--json names them)", humanize.Count(more)))
 	}
 	return strings.Join(named, " ")
 }
@@ -82,21 +83,21 @@ func equation(r *reconcile.Report) string {
 		if len(r.Uncounted) > 0 {
 			equal = "of"
 		}
-		terms = append(terms, fmt.Sprintf("source %s events %s log %s", count(r.Source.Rows), equal, count(r.Log.Rows)))
+		terms = append(terms, fmt.Sprintf("source %s events %s log %s", humanize.Count(r.Source.Rows), equal, humanize.Count(r.Log.Rows)))
 	}
 	for _, c := range r.Consumers {
 		if r.Log != nil && !c.Append {
-			terms = append(terms, fmt.Sprintf("log %s dead %s %s %s", count(c.LogDead), sign(c.LogDead == c.Dead), c.Consumer, count(c.Dead)))
+			terms = append(terms, fmt.Sprintf("log %s dead %s %s %s", humanize.Count(c.LogDead), sign(c.LogDead == c.Dead), c.Consumer, humanize.Count(c.Dead)))
 		}
 	}
 	for _, c := range r.Consumers {
 		if c.Observed > 0 {
-			terms = append(terms, fmt.Sprintf("%s only observed by %s, not checked", plural(c.Observed, "patient", "patients"), c.Consumer))
+			terms = append(terms, fmt.Sprintf("%s only observed by %s, not checked", humanize.Plural(c.Observed, "patient", "patients"), c.Consumer))
 		}
 	}
 	switch n := int64(len(r.Findings)); {
 	case n > 0:
-		terms = append(terms, plural(n, "difference", "differences"))
+		terms = append(terms, humanize.Plural(n, "difference", "differences"))
 	case r.Log == nil && len(r.Consumers) == 0:
 		terms = append(terms, "counted, and compared with nothing")
 	default:

@@ -10,6 +10,7 @@ import (
 	"waybill/exporter/rerun"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 	"waybill/internal/period"
 )
 
@@ -79,7 +80,7 @@ func (s selection) batches(ctx context.Context, zone *time.Location, from choose
 	if err != nil {
 		return nil, "", err
 	}
-	return batches, fmt.Sprintf("%s from %s to %s: %s", s.By, when(p.From, zone), when(p.To, zone), ranges(batches)), nil
+	return batches, fmt.Sprintf("%s from %s to %s: %s", s.By, humanize.When(p.From, zone), humanize.When(p.To, zone), ranges(batches)), nil
 }
 
 // fixed returns the selection with its period written out: by the time it runs, yesterday may be another day.
@@ -192,8 +193,8 @@ func (env *environment) printRerunImport(s importer.Summary, zone *time.Location
 	}
 	t := env.table("BATCH", "KIND", "WINDOW", "EVENTS", "INSERTED", "CHANGED", "UNCHANGED", "QUARANTINED", "EFFECTS")
 	for _, b := range s.Batches {
-		t.row(b.Batch, b.Kind, window(b.WindowFrom, b.WindowTo, zone), count(b.Rows),
-			count(b.Inserted), count(b.Changed-b.Inserted), count(b.Unchanged), count(b.Quarantined), effects(b.Effects))
+		t.row(b.Batch, b.Kind, window(b.WindowFrom, b.WindowTo, zone), humanize.Count(b.Rows),
+			humanize.Count(b.Inserted), humanize.Count(b.Changed-b.Inserted), humanize.Count(b.Unchanged), humanize.Count(b.Quarantined), humanize.Counts(b.Effects))
 	}
 	return t.print()
 }
@@ -201,7 +202,7 @@ func (env *environment) printRerunImport(s importer.Summary, zone *time.Location
 // window writes a batch's window. The end has no date if it is the start's.
 func window(from, to time.Time, zone *time.Location) string {
 	if from.UTC().Format(time.DateOnly) == to.UTC().Format(time.DateOnly) {
-		return when(from, zone) + " – " + to.UTC().Format("15:04:05Z")
+		return humanize.When(from, zone) + " – " + to.UTC().Format("15:04:05Z")
 	}
-	return when(from, zone) + " – " + when(to, zone)
+	return humanize.When(from, zone) + " – " + humanize.When(to, zone)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"waybill/exporter/rerun"
+	"waybill/internal/humanize"
 )
 
 type rerunExportCommand struct {
@@ -51,18 +52,18 @@ func (env *environment) printRerunExport(s rerun.Summary, zone *time.Location) e
 	batches := env.table("BATCH", "KIND", "WINDOW", "EVENTS", "FILES", "OUTBOX")
 	differences := env.table("BATCH", "PART", "EVENT", "SAME", "ALTERED", "LEFT OUT", "GONE", "COLUMNS")
 	for _, c := range s.Batches {
-		batches.row(c.Batch, c.Kind, window(c.WindowFrom, c.WindowTo, zone), count(c.Events), files(c, s.DryRun), outbox(c))
+		batches.row(c.Batch, c.Kind, window(c.WindowFrom, c.WindowTo, zone), humanize.Count(c.Events), files(c, s.DryRun), outbox(c))
 		for _, d := range c.Differences {
 			part := d.Part
 			if part == "" {
 				part = "in none"
 			}
-			differences.row(c.Batch, part, d.Event, count(d.Same), count(d.Altered), count(d.Missing), count(d.Lacking), effects(d.Columns))
+			differences.row(c.Batch, part, d.Event, humanize.Count(d.Same), humanize.Count(d.Altered), humanize.Count(d.Missing), humanize.Count(d.Lacking), humanize.Counts(d.Columns))
 		}
 	}
 	corrections := env.table("CORRECTION", "OF", "REVISION", "EVENTS")
 	for _, c := range s.Corrections {
-		corrections.row(number(c.Batch), ranges(between(c.From, c.To)), c.Revision, count(c.Events))
+		corrections.row(number(c.Batch), ranges(between(c.From, c.To)), c.Revision, humanize.Count(c.Events))
 	}
 	return printTables(batches, differences, corrections)
 }
@@ -102,14 +103,14 @@ func outbox(c *rerun.Checked) string {
 		text string
 	}{{altered, "altered"}, {missing, "left out"}, {lacking, "gone"}} {
 		if term.n > 0 {
-			terms = append(terms, count(term.n)+" "+term.text)
+			terms = append(terms, humanize.Count(term.n)+" "+term.text)
 		}
 	}
 	switch {
 	case c.CorrectedBy != nil:
 		return fmt.Sprintf("corrected by batch %d", *c.CorrectedBy)
 	case c.Outbox == rerun.SameEvents && c.Erased > 0:
-		return fmt.Sprintf("same, but for %s of patients erased since", plural(c.Erased, "event", "events"))
+		return fmt.Sprintf("same, but for %s of patients erased since", humanize.Plural(c.Erased, "event", "events"))
 	case c.Outbox == rerun.SameEvents:
 		return "same events, in other bytes"
 	case len(terms) > 0:

@@ -14,6 +14,8 @@ import (
 	"waybill/exporter"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/internal/health"
+	"waybill/internal/humanize"
 	"waybill/internal/lastrun"
 	"waybill/partner/delivery"
 	"waybill/partner/intake/register"
@@ -26,22 +28,17 @@ type statusCommand struct {
 
 // serviceStatus is one row of the answer.
 type serviceStatus struct {
-	Service  string           `json:"service"`
-	State    string           `json:"state"` // ok, new, behind, waiting, late, silent, failing, HELD, no store, forked, broken
-	Detail   string           `json:"detail,omitempty"`
-	Error    string           `json:"error,omitempty"` // of status itself, or of the last run
-	Next     string           `json:"next,omitempty"`  // what a person should do
-	Since    *time.Time       `json:"since,omitempty"` // since when it has been so
-	LogEnd   int64            `json:"log_end"`         // the newest batch on the store; -1: none
-	Export   *exporter.Status `json:"export,omitempty"`
-	Import   *importer.Status `json:"import,omitempty"`
-	Receipts []receipt        `json:"receipts,omitempty"`
-	Delivery *delivery.Status `json:"delivery,omitempty"` // of a partner
-	Intake   *register.Status `json:"intake,omitempty"`   // of a partner
+	Service string `json:"service"`
+	health.Report
+	LogEnd   int64              `json:"log_end"` // the newest batch on the store; -1: none
+	Export   *exporter.Status   `json:"export,omitempty"`
+	Import   *importer.Status   `json:"import,omitempty"`
+	Receipts []exporter.Receipt `json:"receipts,omitempty"`
+	Delivery *delivery.Status   `json:"delivery,omitempty"` // of a partner
+	Intake   *register.Status   `json:"intake,omitempty"`   // of a partner
 
-	class fault.Class
-	zone  *time.Location
-	read  bool // the store could be
+	zone *time.Location
+	read bool // the store could be
 }
 
 // Run prints a row per service and fails as the worst of them does, so that a monitor can watch
@@ -116,16 +113,16 @@ func (c *statusCommand) partners(ctx context.Context, env *environment) (rows []
 // failedStatus is the row of what nothing can be found out about.
 func failedStatus(service string, err error) *serviceStatus {
 	row := &serviceStatus{Service: service, LogEnd: -1, zone: time.UTC}
-	row.fail(err)
+	row.Fail(err)
 	return row
 }
 
 func statusOf(ctx context.Context, env *environment, party *config) *serviceStatus {
-	row := &serviceStatus{Service: party.Service, State: "ok", LogEnd: -1, zone: party.zone}
+	row := &serviceStatus{Service: party.Service, Report: health.Fine(), LogEnd: -1, zone: party.zone}
 	if err := row.fill(ctx, env, party); err != nil {
-		row.fail(err)
+		row.Fail(err)
 	}
-	row.addRuns(row.runs())
+	row.AddRuns(row.runs(), row.zone)
 	return row
 }
 
@@ -154,9 +151,12 @@ func (row *serviceStatus) fill(ctx context.Context, env *environment, party *con
 	}
 	row.read = true
 	if row.Export != nil {
-		return row.judgeExport(ctx, reader, last, party.Export, url)
+		patience := cmp.Or(time.Duration(party.Export.Heartbeat), exporter.DefaultHeartbeat) + cmp.Or(time.Duration(party.Export.Grace), importer.DefaultGrace)
+		row.Report, row.Receipts, err = row.Export.Judge(ctx, url, reader, last, patience)
+		return err
 	}
-	return row.judgeImport(ctx, reader, last, party.Import)
+	row.Report, err = row.Import.Judge(ctx, reader, last, cmp.Or(time.Duration(party.Import.Grace), importer.DefaultGrace))
+	return err
 }
 
 func (row *serviceStatus) readDatabase(ctx context.Context, party *config, url string) error {
@@ -176,48 +176,11 @@ func (row *serviceStatus) readDatabase(ctx context.Context, party *config, url s
 	return nil
 }
 
-// storeFailed is a store that can't be read. What the database tells is still shown.
+// storeFailed is a store that can't be read. What the database says is still shown.
 func (row *serviceStatus) storeFailed(err error) {
-	row.fail(err)
+	row.Fail(err)
 	if fault.ClassOf(err) == fault.Transient {
-		row.State = "no store"
-	}
-}
-
-// addRuns adds how the last runs ended, on whichever machine: one that failed counts until another is
-// well, for what it met may be out of this command's sight.
-func (row *serviceStatus) addRuns(runs []lastrun.Run) {
-	for _, run := range runs {
-		if !run.Failed() {
-			continue
-		}
-		class := fault.ParseClass(run.Class)
-		switch {
-		case severity(class) < severity(row.class):
-			row.set(stateOf(class), class, fmt.Sprintf("the last %s on %s failed at %s", run.Work, run.Machine, when(run.EndedAt, row.zone)))
-			row.Error, row.Next, row.Since = run.Error, run.Hint, new(run.Since)
-		case class == row.class:
-			row.Error, row.Next = cmp.Or(row.Error, run.Error), cmp.Or(row.Next, run.Hint)
-			row.Since = cmp.Or(row.Since, new(run.Since))
-		}
-		if run.StoreFailures > 0 {
-			row.addDetail(fmt.Sprintf("store from %s: %s since %s (breaker %s)", run.Machine,
-				plural(int64(run.StoreFailures), "failure", "failures"), when(run.Since, row.zone), run.Breaker))
-		}
-	}
-}
-
-// stateOf is the state of a service whose run failed.
-func stateOf(class fault.Class) string {
-	switch class {
-	case fault.Transient:
-		return "failing"
-	case fault.NotYet:
-		return "waiting"
-	case fault.Held:
-		return "HELD"
-	default:
-		return "broken"
+		row.State = health.NoStore
 	}
 }
 
@@ -231,14 +194,10 @@ func (row *serviceStatus) runs() []lastrun.Run {
 	return nil
 }
 
-func (row *serviceStatus) addDetail(text string) {
-	row.Detail = strings.TrimPrefix(row.Detail+"; "+text, "; ")
-}
-
 // measure tells the metrics what the row says.
 func (row *serviceStatus) measure(m *observe.Metrics) {
 	m.Service(row.Service, row.State, row.LogEnd)
-	m.Receipts(receiptsOf(row.Receipts))
+	m.Receipts(row.Receipts)
 	if row.Export != nil {
 		m.Exporting(row.Service, *row.Export)
 	}
@@ -247,26 +206,12 @@ func (row *serviceStatus) measure(m *observe.Metrics) {
 	}
 }
 
-func (row *serviceStatus) set(state string, class fault.Class, detail string) {
-	row.State, row.class, row.Detail = state, class, detail
-}
-
-func (row *serviceStatus) fail(err error) {
-	row.set("broken", fault.ClassOf(err), "")
-	row.Error, row.Next = err.Error(), fault.HintOf(err)
-}
-
-// bySeverity are the classes, the worst first. A row without one is well.
-var bySeverity = []fault.Class{fault.Poison, fault.Usage, fault.Transient, fault.Held, fault.NotYet, 0}
-
-func severity(class fault.Class) int { return slices.Index(bySeverity, class) }
-
 func worst(rows []*serviceStatus) error {
-	row := slices.MinFunc(rows, func(a, b *serviceStatus) int { return severity(a.class) - severity(b.class) })
-	if row.class == 0 {
+	row := slices.MinFunc(rows, func(a, b *serviceStatus) int { return a.Compare(&b.Report) })
+	if row.Class == 0 {
 		return nil
 	}
-	return fault.New(row.class, "status of", row.Service, errors.New(row.State), row.Next)
+	return fault.New(row.Class, "status of", row.Service, errors.New(string(row.State)), row.Next)
 }
 
 // text is what the table says of the state.
@@ -278,7 +223,7 @@ func (row *serviceStatus) text() string {
 		}
 	}
 	if row.Since != nil {
-		terms = append(terms, "since "+when(*row.Since, row.zone))
+		terms = append(terms, "since "+humanize.When(*row.Since, row.zone))
 	}
 	return strings.Join(terms, "; ")
 }
@@ -298,7 +243,8 @@ func (env *environment) printStatus(rows []*serviceStatus) error {
 			at, upTo = row.Import.Batch, row.Import.WindowTo
 		}
 		for _, r := range row.Receipts {
-			r.print(receipts, row)
+			receipts.row(r.Instance, fmt.Sprintf("%d/%d", r.Batch, row.LogEnd), humanize.When(r.AppliedAt.Time, row.zone),
+				humanize.Ago(row.Export.Now.Sub(r.AppliedAt.Time)), receiptState(r, row.zone))
 		}
 		end := fmt.Sprint(row.LogEnd)
 		if !row.read {
@@ -308,7 +254,24 @@ func (env *environment) printStatus(rows []*serviceStatus) error {
 		if row.Intake != nil { // which follows no log
 			position = "-"
 		}
-		t.row(row.Service, position, when(upTo, row.zone), row.State, row.text())
+		t.row(row.Service, position, humanize.When(upTo, row.zone), row.State, row.text())
 	}
 	return printTables(t, receipts)
+}
+
+// receiptState is what the table says of a consumer.
+func receiptState(r exporter.Receipt, zone *time.Location) string {
+	switch {
+	case r.Forked != "":
+		return "forked: " + r.Forked
+	case r.Gone:
+		return "has no receipts any more"
+	case r.Pruned:
+		return "below the floor: it must begin again at a snapshot"
+	case r.SilentSince != nil:
+		return "silent since " + humanize.When(*r.SilentSince, zone)
+	case r.Behind > 0:
+		return humanize.Plural(r.Behind, "batch", "batches") + " behind"
+	}
+	return "current"
 }

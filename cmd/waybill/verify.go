@@ -11,6 +11,8 @@ import (
 
 	"waybill/exchange"
 	"waybill/internal/fault"
+	"waybill/internal/health"
+	"waybill/internal/humanize"
 )
 
 type verifyCommand struct {
@@ -140,7 +142,7 @@ func (a *verifyAnswer) verdict() error {
 		return nil
 	}
 	worst := slices.MinFunc(a.Defects, func(x, y defect) int {
-		return cmp.Compare(severity(fault.ClassOf(x.err)), severity(fault.ClassOf(y.err)))
+		return cmp.Compare(health.Severity(fault.ClassOf(x.err)), health.Severity(fault.ClassOf(y.err)))
 	})
 	if len(a.Defects) == 1 {
 		return worst.err
@@ -159,10 +161,10 @@ func (env *environment) printVerified(a *verifyAnswer) error {
 	}
 	verdict := "all as published"
 	if len(a.Defects) > 0 {
-		verdict = plural(int64(len(a.Defects)), "defect", "defects")
+		verdict = humanize.Plural(int64(len(a.Defects)), "defect", "defects")
 	}
 	fmt.Fprintf(env.out, "%s%s up to %d: chain, %s parts (%s), %s rows: %s\n",
-		plural(a.Batches, "batch", "batches"), above(a.First), a.Last, count(a.Parts), size(a.Bytes), count(a.Rows), verdict)
+		humanize.Plural(a.Batches, "batch", "batches"), above(a.First), a.Last, humanize.Count(a.Parts), size(a.Bytes), humanize.Count(a.Rows), verdict)
 	if len(a.Defects) == 0 {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"waybill/exporter"
 	"waybill/exporter/prune"
 	"waybill/importer"
+	"waybill/internal/humanize"
 	"waybill/jobs"
 )
 
@@ -80,7 +81,7 @@ func imported(s importer.Summary) jobs.Result {
 		}
 	}
 	text := batchesOf(len(s.Batches), events)
-	if did := effects(counts); did != "" {
+	if did := humanize.Counts(counts); did != "" {
 		text += ", " + did
 	}
 	return jobs.Result{Busy: s.Running, Idle: len(s.Batches) == 0, Text: text}
@@ -90,7 +91,7 @@ func batchesOf(batches int, events int64) string {
 	if batches == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s, %s", plural(int64(batches), "batch", "batches"), plural(events, "event", "events"))
+	return fmt.Sprintf("%s, %s", humanize.Plural(int64(batches), "batch", "batches"), humanize.Plural(events, "event", "events"))
 }
 
 func runPrune(ctx context.Context, env *environment, party *config, _ jobs.Task) (jobs.Result, error) {
@@ -108,7 +109,7 @@ func runPrune(ctx context.Context, env *environment, party *config, _ jobs.Task)
 	}
 	s, err := e.Prune(ctx, prune.Options{Keep: keep})
 	text := fmt.Sprintf("the log begins at batch %d; %s, %s, %s deleted", s.Floor,
-		plural(s.Batches, "batch", "batches"), plural(s.Parts, "part", "parts"), plural(s.Outbox, "outbox row", "outbox rows"))
+		humanize.Plural(s.Batches, "batch", "batches"), humanize.Plural(s.Parts, "part", "parts"), humanize.Plural(s.Outbox, "outbox row", "outbox rows"))
 	return jobs.Result{Busy: s.Running, Idle: s.Floor == 0, Text: text}, err
 }
 
@@ -119,7 +120,7 @@ func runConsumerPrune(ctx context.Context, env *environment, party *config, opti
 	}
 	s, err := i.Prune(ctx, options)
 	rows := s.Ledger + s.Effects + s.Quarantine
-	return jobs.Result{Busy: s.Running, Idle: rows == 0, Text: plural(rows, "row", "rows") + " deleted"}, err
+	return jobs.Result{Busy: s.Running, Idle: rows == 0, Text: humanize.Plural(rows, "row", "rows") + " deleted"}, err
 }
 
 // runDeliver delivers to the partner in the job's name.
@@ -158,5 +159,5 @@ func runIntake(ctx context.Context, env *environment, name string) (jobs.Result,
 }
 
 func filesOf(files int, busy bool) jobs.Result {
-	return jobs.Result{Busy: busy, Idle: files == 0, Text: plural(int64(files), "file", "files")}
+	return jobs.Result{Busy: busy, Idle: files == 0, Text: humanize.Plural(int64(files), "file", "files")}
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"waybill/internal/fault"
+	"waybill/internal/health"
+	"waybill/internal/humanize"
 )
 
 // Status is what the database says of a partner's deliveries.
@@ -35,4 +37,20 @@ func (d *Delivery) ReadStatus(ctx context.Context) (status Status, err error) {
 		    AND NOT (q.baseline AND q.position <= coalesce(stand.origin, 0))`, d.config.Settings.Events).
 		Scan(&status.Waiting, &status.Oldest, &status.LastFile, &status.LastAt, &status.Unfinished, &status.Held, &status.Since)
 	return status, fault.Database("read", "delivery's status", err)
+}
+
+// Judge adds the deliveries to the report on what feeds them.
+func (s *Status) Judge(r *health.Report, zone *time.Location) {
+	if s.Held != "" && r.State == health.OK {
+		r.Set(health.Held, fault.Held, s.Held, "")
+	}
+	if s.Waiting > 0 {
+		r.Add(humanize.Plural(s.Waiting, "event is", "events are") + " in no file yet")
+	}
+	if s.Unfinished != "" {
+		r.Add(s.Unfinished + " is not there yet")
+	}
+	if s.LastFile != "" {
+		r.Add("last file " + s.LastFile + " at " + humanize.When(*s.LastAt, zone))
+	}
 }

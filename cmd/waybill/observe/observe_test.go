@@ -77,7 +77,7 @@ func everything(t *testing.T) string {
 		Batch: 2, WindowTo: at, Held: new(int64(3)), HeldEffects: map[string]int64{"opened": 62},
 		Pending: new(int64(3)), PendingWhy: exchange.Gap, PendingSince: &at, Running: true,
 	})
-	m.Receipts([]*schemas.Receipt{{Instance: "morgue@east", AppliedAt: schemas.At(at)}})
+	m.Receipts([]exporter.Receipt{{Receipt: &schemas.Receipt{Instance: "morgue@east", AppliedAt: schemas.At(at)}}})
 	m.Breaker("morgue", guard.Health{State: guard.Open, Failures: 10})
 	place := m.Store("morgue", directory(t), nowhere)
 	if err := place.Publish(t.Context(), "x", []byte("abc")); err != nil {

@@ -11,11 +11,8 @@ import (
 	"waybill/exchange/guard"
 	"waybill/exporter"
 	"waybill/importer"
-	"waybill/schemas"
+	"waybill/internal/health"
 )
-
-// States of a service, as `waybill status` has them but in lower case.
-var serviceStates = []string{"ok", "new", "behind", "waiting", "late", "silent", "failing", "held", "no store", "forked", "broken"}
 
 var pendingReasons = []string{exchange.Gap, exchange.Torn, exchange.NoPart, exchange.Short, exchange.Purged, exchange.RolledBack}
 
@@ -52,9 +49,13 @@ func newServiceMetrics(f factory) serviceMetrics {
 	}
 }
 
-// Service notes a service's state and the newest batch on its store.
-func (m *Metrics) Service(service, state string, logEnd int64) {
-	setState(m.services.state, service, serviceStates, strings.ToLower(state))
+// Service notes a service's state, in lower case, and the newest batch on its store.
+func (m *Metrics) Service(service string, state health.State, logEnd int64) {
+	var states []string
+	for _, s := range health.States {
+		states = append(states, strings.ToLower(string(s)))
+	}
+	setState(m.services.state, service, states, strings.ToLower(string(state)))
 	m.services.logEnd.WithLabelValues(service).Set(float64(logEnd))
 }
 
@@ -100,8 +101,8 @@ func (m *Metrics) position(service string, batch int64, windowTo time.Time) {
 const maxReceipts = 100
 
 // Receipts notes how far consumers say they are.
-func (m *Metrics) Receipts(receipts []*schemas.Receipt) {
-	newestFirst := slices.SortedFunc(slices.Values(receipts), func(a, b *schemas.Receipt) int { return b.AppliedAt.Compare(a.AppliedAt.Time) })
+func (m *Metrics) Receipts(receipts []exporter.Receipt) {
+	newestFirst := slices.SortedFunc(slices.Values(receipts), func(a, b exporter.Receipt) int { return b.AppliedAt.Compare(a.AppliedAt.Time) })
 	for _, r := range newestFirst[:min(len(newestFirst), maxReceipts)] {
 		m.services.receiptBatch.WithLabelValues(r.Instance).Set(float64(r.Batch))
 		m.services.receiptApplied.WithLabelValues(r.Instance).Set(seconds(r.AppliedAt.Time))

@@ -1,4 +1,4 @@
-package main
+package exporter
 
 import (
 	"context"
@@ -9,27 +9,27 @@ import (
 	"time"
 
 	"waybill/exchange"
-	"waybill/exporter"
 	"waybill/internal/fault"
+	"waybill/internal/health"
 	"waybill/schemas"
 )
 
-// receipt is how far a consumer says it is, and since when it should have said more.
-type receipt struct {
+// Receipt is how far a consumer says it is, and since when it should have said more.
+type Receipt struct {
 	*schemas.Receipt
 	Behind      int64      `json:"behind"`           // batches
 	Pruned      bool       `json:"pruned,omitempty"` // what it needs next is below the floor
 	SilentSince *time.Time `json:"silent_since,omitempty"`
 	// Forked is why the consumer has applied another log than this one.
 	Forked string `json:"forked,omitempty"`
-	// Gone is set when the consumer once had receipts and has none: the receipt is what is known of it.
+	// Gone is set when the consumer once had receipts and has none: the receipt is what was last seen.
 	Gone bool `json:"gone,omitempty"`
 }
 
-// readReceipts returns every instance's newest receipt, and what is known of those who have none any
-// more. One is silent when the batch behind it has been on the store for longer than patience: an
-// importer that runs has applied it by then, or somebody has been notified why not.
-func readReceipts(ctx context.Context, reader *exchange.Reader, logEnd int64, now time.Time, patience time.Duration, url string) ([]receipt, error) {
+// readReceipts returns every instance's newest receipt, and what was last seen of those who have none any
+// more. One is silent when the batch after it has been on the store for longer than patience: an
+// importer that runs has applied it by then, or has reported why not.
+func readReceipts(ctx context.Context, databaseURL string, reader *exchange.Reader, logEnd int64, now time.Time, patience time.Duration) ([]Receipt, error) {
 	found, err := reader.Receipts(ctx)
 	if err != nil {
 		return nil, err
@@ -42,14 +42,14 @@ func readReceipts(ctx context.Context, reader *exchange.Reader, logEnd int64, no
 	for _, r := range found {
 		newest[r.Instance] = r.Batch
 	}
-	known, err := exporter.Consumers(ctx, url, newest)
+	known, err := Consumers(ctx, databaseURL, newest)
 	if err != nil {
 		return nil, err
 	}
-	var list []receipt
+	var list []Receipt
 	for _, k := range known {
 		at := slices.IndexFunc(found, func(r *schemas.Receipt) bool { return r.Instance == k.Instance })
-		r := receipt{Gone: at < 0, Pruned: k.Batch+1 < begins}
+		r := Receipt{Gone: at < 0, Pruned: k.Batch+1 < begins}
 		if r.Gone {
 			r.Receipt = &schemas.Receipt{Instance: k.Instance, Batch: k.Batch, AppliedAt: schemas.At(k.SeenAt)}
 		} else {
@@ -68,7 +68,7 @@ func readReceipts(ctx context.Context, reader *exchange.Reader, logEnd int64, no
 }
 
 // forkedFrom returns why the receipt is of another log than this one, or "". The hash is that of the
-// manifest which this database published; where it can't tell, the store's counts.
+// manifest which this database published; if it does not know, the store's counts.
 func forkedFrom(ctx context.Context, reader *exchange.Reader, r *schemas.Receipt, hash string) (string, error) {
 	if hash == "" {
 		entry, err := reader.Open(ctx, r.Batch)
@@ -86,7 +86,7 @@ func forkedFrom(ctx context.Context, reader *exchange.Reader, r *schemas.Receipt
 	return "", nil
 }
 
-// beyond tells a receipt that is ahead of the log from one whose batch was pruned. The log's end is read
+// beyond distinguishes a receipt that is ahead of the log from one whose batch was pruned. The log's end is read
 // again: both may have grown.
 func beyond(ctx context.Context, reader *exchange.Reader, batch int64) (string, error) {
 	last, err := reader.Last(ctx)
@@ -111,31 +111,23 @@ func silentSince(ctx context.Context, reader *exchange.Reader, batch int64, now 
 	return nil
 }
 
-func receiptsOf(list []receipt) []*schemas.Receipt {
-	plain := make([]*schemas.Receipt, len(list))
-	for i, r := range list {
-		plain[i] = r.Receipt
-	}
-	return plain
-}
-
-// forked reports whether a consumer has applied another log.
-func (row *serviceStatus) forked() bool {
-	for _, r := range row.Receipts {
+// judgeForks reports whether a consumer has applied another log.
+func judgeForks(report *health.Report, receipts []Receipt) bool {
+	for _, r := range receipts {
 		if r.Forked != "" {
-			row.set("forked", fault.Poison, r.Instance+": "+r.Forked)
-			row.Next = "find out who else writes this store, and have that consumer's side run `waybill status`"
+			report.Set(health.Forked, fault.Poison, r.Instance+": "+r.Forked,
+				"find out who else writes this store, and have that consumer's side run `waybill status`")
 			return true
 		}
 	}
 	return false
 }
 
-// silent has consumers count that should have been heard of.
-func (row *serviceStatus) silent() {
+// judgeSilence adds consumers that should have been heard of.
+func judgeSilence(report *health.Report, receipts []Receipt) {
 	var names []string
 	var since *time.Time
-	for _, r := range row.Receipts {
+	for _, r := range receipts {
 		switch {
 		case r.Gone:
 			names = append(names, fmt.Sprintf("%s had left receipts up to %d and has none now", r.Instance, r.Batch))
@@ -151,27 +143,9 @@ func (row *serviceStatus) silent() {
 	if len(names) == 0 {
 		return
 	}
-	if row.class == 0 {
-		row.set("silent", fault.NotYet, row.Detail)
-		row.Since = since
-		row.Next = "ask that side for `waybill status`; if it is out of service, `waybill status --forget INSTANCE`"
+	if report.Class == 0 {
+		report.Set(health.Silent, fault.NotYet, report.Detail, "ask that side for `waybill status`; if it is out of service, `waybill status --forget INSTANCE`")
+		report.Since = since
 	}
-	row.addDetail(strings.Join(names, ", "))
-}
-
-func (r receipt) print(t *table, row *serviceStatus) {
-	state := "current"
-	switch {
-	case r.Forked != "":
-		state = "forked: " + r.Forked
-	case r.Gone:
-		state = "has no receipts any more"
-	case r.Pruned:
-		state = "below the floor: it must begin again at a snapshot"
-	case r.SilentSince != nil:
-		state = "silent since " + when(*r.SilentSince, row.zone)
-	case r.Behind > 0:
-		state = plural(r.Behind, "batch", "batches") + " behind"
-	}
-	t.row(r.Instance, fmt.Sprintf("%d/%d", r.Batch, row.LogEnd), when(r.AppliedAt.Time, row.zone), ago(row.Export.Now.Sub(r.AppliedAt.Time)), state)
+	report.Add(strings.Join(names, ", "))
 }
