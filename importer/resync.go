@@ -94,7 +94,8 @@ func doubt(same string) string {
 }
 
 // unheard forgets when deaths became known that the snapshot knows nothing of, as after a forgery and where
-// a generation begins: the real one may have the same number, and nothing decided about such a death counts.
+// a generation begins: the real one may have the same number, and nothing decided about such a death counts. A
+// death that the snapshot reports as retracted is not one of these: when it stands again, it was seen.
 const unheard = `
 	DELETE FROM notice n USING changed JOIN patient p USING (patient_id)
-	WHERE n.patient_id = p.patient_id AND (p.death_status NOT IN ('informal', 'formal') OR n.death_no > p.death_no)`
+	WHERE n.patient_id = p.patient_id AND (p.version = 0 OR n.death_no > p.death_no)`

@@ -237,7 +237,7 @@ func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, e
 	if b.Kind == "snapshot" && b.Generation > c.generation { // of deaths of a lost past nothing counts
 		maps.DeleteFunc(c.Notices, func(d Death, _ Notice) bool {
 			known := c.Known[d.Patient]
-			return changed[d.Patient] && (!known.Dead() || d.No > known.Death().No)
+			return changed[d.Patient] && (known.Version == 0 || d.No > known.DeathNo)
 		})
 	}
 	for p := range changed {

@@ -8,16 +8,20 @@ func (m *Morgue) Receive(death Death, now Minute, known Known) {
 	m.askAfter(death, known)
 }
 
-// askAfter asks after a body that has come for a death that does not stand.
+// askAfter asks after a body that has come for a death that does not stand, or of an erased patient.
 func (m *Morgue) askAfter(death Death, known Known) {
 	e, ok := known[death.Patient]
-	if !ok || e.Kind == erased || e.Dead() && e.Death() == death {
+	if !ok || e.Dead() && e.Death() == death {
 		return
 	}
+	kind, state := "identity", "alive"
+	if e.Kind == erased {
+		kind, state = "erased_in_custody", erased
+	}
 	if !slices.ContainsFunc(m.Alerts, func(a Alert) bool {
-		return a.Kind == "identity" && a.Death == death && (a.Resolved == "" || a.about != "")
+		return a.Kind == kind && a.Death == death && (a.Resolved == "" || a.about != "")
 	}) {
-		m.Alerts = append(m.Alerts, Alert{Kind: "identity", Death: death, about: "alive"})
+		m.Alerts = append(m.Alerts, Alert{Kind: kind, Death: death, about: state})
 	}
 }
 

@@ -86,6 +86,26 @@ func TestTheTablesTell(t *testing.T) {
 			w.backUp()
 			w.restore()
 		},
+		"retracted after the backup": func(w *world) {
+			known(w, 1)
+			w.commit(decide(1, Fate{Status: "formal"}))
+			both(w)
+			w.backUp()
+			w.commit(decide(1, alive))
+			w.newGeneration(false)
+			both(w)
+			w.restore()
+		},
+		"a body received for the erased": func(w *world) {
+			known(w, 1)
+			w.commit(decide(1, dead))
+			both(w)
+			w.erasing(1)
+			w.commit(erase(1))
+			both(w)
+			w.reopen(Death{Patient: 1, No: 1})
+			w.receive(Death{Patient: 1, No: 1})
+		},
 		"a case that a person voided in a lost past": func(w *world) {
 			known(w, 1)
 			both(w)

@@ -144,17 +144,19 @@ END $$;
 -- +goose StatementEnd
 CREATE TRIGGER case_file_opened BEFORE INSERT ON case_file FOR EACH ROW WHEN (NOT applying()) EXECUTE FUNCTION mark_opened();
 
--- A body may arrive for a death that no longer stands, at a case that a person kept open or opened anew.
+-- A body may arrive for a death that no longer stands, or of an erased patient, at a case that a person kept open
+-- or opened anew.
 -- As its owner: staff need no right to the projection.
 -- +goose StatementBegin
 CREATE FUNCTION ask_after() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO alert (kind, patient_id, death_no, case_id, about, raised_at)
-    SELECT 'identity', p.patient_id, NEW.death_no, NEW.id, 'alive', clock_timestamp() FROM patient p
-    WHERE p.patient_id = NEW.patient_id AND p.event <> 'erased'
+    SELECT it.kind, p.patient_id, NEW.death_no, NEW.id, it.about, clock_timestamp()
+    FROM patient p JOIN (VALUES (true, 'erased_in_custody', 'erased'), (false, 'identity', 'alive')) AS it (erased, kind, about) ON it.erased = (p.event = 'erased')
+    WHERE p.patient_id = NEW.patient_id
       AND (p.death_status NOT IN ('informal', 'formal') OR p.death_no <> NEW.death_no)
-      AND NOT EXISTS (SELECT FROM alert a WHERE (a.kind, a.patient_id, a.death_no) = ('identity', NEW.patient_id, NEW.death_no) AND a.about IS NOT NULL)
+      AND NOT EXISTS (SELECT FROM alert a WHERE (a.kind, a.patient_id, a.death_no) = (it.kind, NEW.patient_id, NEW.death_no) AND a.about IS NOT NULL)
     ON CONFLICT DO NOTHING;
     RETURN NULL;
 END $$;
