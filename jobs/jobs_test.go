@@ -339,6 +339,18 @@ func TestOnlyTransientFailuresAreRetriedBeforeTheNextTick(t *testing.T) {
 	}
 }
 
+// A tick comes in place of a retry that still waits, and failures count on: with an outage of hours, a job runs at each
+// tick and not only every five minutes.
+func TestATickReplacesAWaitingRetry(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	p.run(Config{}, Job{Name: "flaky", Schedule: schedule(t, "@every 1s", time.UTC), Run: func(context.Context, Task) (Result, error) {
+		return Result{}, fault.New(fault.Transient, "reach", "store", errors.New("no route"), "")
+	}})
+	p.until(`SELECT count(*) >= 8 FROM jobs.run WHERE job = 'flaky' AND cause = 'tick' AND outcome = 'failed'`)
+	p.until(`SELECT max((args->>'failures')::int) >= 7 AND bool_and(finished_at < queued_at + interval '5 s') FROM jobs.run JOIN jobs.river_job USING (id) WHERE outcome IS NOT NULL`)
+}
+
 func TestBackoffGrowsAndIsBounded(t *testing.T) {
 	t.Parallel()
 	last := time.Duration(0)
