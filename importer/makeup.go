@@ -10,6 +10,9 @@ import (
 	"waybill/schemas"
 )
 
+// madeUp is the kind of a ledger row that belongs to no batch of its own.
+const madeUp = "made up"
+
 // makeUp has the effects, in the first run that acts, that mode observe left undone: of the patients'
 // states as they are now, under the brake, as one more row of the last batch's in the ledger.
 func (s *session) makeUp(ctx context.Context) error {
@@ -21,7 +24,7 @@ func (s *session) makeUp(ctx context.Context) error {
 		return nil
 	}
 	last := &fetched{entry: &exchange.Entry{Hash: s.checkpoint.hash, Manifest: &schemas.Manifest{
-		Batch: s.checkpoint.batch, Kind: schemas.Changes, Generation: s.checkpoint.generation,
+		Batch: s.checkpoint.batch, Kind: madeUp, Generation: s.checkpoint.generation,
 	}}}
 	last.entry.Manifest.Window.To.Time = s.checkpoint.windowTo
 	last.entry.Manifest.Window.From.Time = s.checkpoint.windowTo

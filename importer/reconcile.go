@@ -83,7 +83,7 @@ func (r *sideReader) ledger(ctx context.Context, tx pgx.Tx) error {
 	r.side.From = max(r.side.From, first)
 	rows, err := tx.Query(ctx, `
 		SELECT DISTINCT ON (batch) batch, kind, hash, rows, quarantined, bool_and(passed) OVER (PARTITION BY batch)
-		FROM ledger WHERE batch >= $1 ORDER BY batch, rerun DESC`, r.side.From)
+		FROM ledger WHERE batch >= $1 AND kind <> $2 ORDER BY batch, rerun DESC`, r.side.From, madeUp)
 	if err != nil {
 		return err
 	}

@@ -240,6 +240,18 @@ func TestPeoplesWorkIsNoDifference(t *testing.T) {
 	s.finds([]string{"morgue no_case 1 " + patient(2).String()})
 }
 
+// What was only observed, and is made up for, was not loaded again.
+func TestWhatIsMadeUpForIsNoDifference(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.configure("morgue", "import: {mode: observe}")
+	s.firstDay()
+	s.exchangeAll()
+	s.configure("morgue", "import: {}")
+	s.do("import", "morgue")
+	s.reconciled(0)
+}
+
 func TestAConsumerThatIsBehindIsOnlyBehind(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
