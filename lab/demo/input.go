@@ -117,7 +117,7 @@ func (w *world) encounters(ctx context.Context, path string) (int, error) {
 	}
 	defer file.Close()
 	name := filepath.Base(path)
-	visits := encounter.Read(name, file, encounter.Site{Site: record.Site{Source: name}, Now: time.Now()})
+	visits := encounter.Read(file, name, time.Now())
 	n := 0
 	err = pgx.BeginFunc(ctx, w.conn["appointments"], func(tx pgx.Tx) error {
 		for visit, err := range visits {

@@ -1,9 +1,9 @@
 // Package delivery turns the log into a partner's files: their layout, charset, naming and
 // trigger-file convention are configuration.
 //
-// It is a consumer whose effect is a queue of rows, see [Files], and a writer that makes the queue into
-// files: planned first, to the byte, in the delivering party's own database, then written. A crash
-// anywhere is mended by running again. The algorithm and its crash table are in docs/delivery.md.
+// It is a consumer that fills a queue of rows, see [Files], and a writer that turns the queue into
+// files. Each file's bytes are first planned in the delivering party's own database, then written. After
+// a crash at any point the next run continues. The algorithm and its crash table are in docs/delivery.md.
 package delivery
 
 import (
@@ -43,7 +43,7 @@ type Config struct {
 	Settings    *Settings // checked
 	Zone        *time.Location
 	Log         *slog.Logger
-	// Delivered, if set, is told of each file that was delivered.
+	// Delivered, if set, is called for each file that was delivered.
 	Delivered func(FileSummary)
 }
 
@@ -78,7 +78,7 @@ func New(config Config) (*Delivery, error) {
 type Summary struct {
 	Partner string        `json:"partner"`
 	Files   []FileSummary `json:"files"`
-	Running bool          `json:"running"` // another run is at work; this one did nothing
+	Running bool          `json:"running"` // another run is running; this one did nothing
 	DryRun  bool          `json:"dry_run"`
 }
 
@@ -87,18 +87,18 @@ type FileSummary struct {
 	Number         int64         `json:"number"`
 	Name           string        `json:"name"`
 	Rows           int64         `json:"rows"`
-	Unsaid         int64         `json:"unsaid"` // events that the format can't say
+	Unsaid         int64         `json:"unsaid"` // events that the format can't express
 	Bytes          int64         `json:"bytes"`
 	SHA256         string        `json:"sha256"`
 	Replaced       int64         `json:"replaced"`       // characters that the charset lacks
-	Transliterated int64         `json:"transliterated"` // and of which the table had others
+	Transliterated int64         `json:"transliterated"` // and of which the table had a replacement
 	Cut            int64         `json:"cut"`            // values cut to their column's width
 	Resumed        bool          `json:"resumed"`        // planned by an earlier run that did not finish
 	Duration       time.Duration `json:"duration_ns"`
 }
 
-// Run writes everything that is queued, and returns. If another run for this partner is at work it
-// does nothing.
+// Run writes everything that is queued, and returns. It does nothing while another run for this partner
+// is running.
 func (d *Delivery) Run(ctx context.Context) (Summary, error) {
 	return d.locked(ctx, func(s *session) error {
 		if err := errors.Join(s.begin(ctx), s.resume(ctx)); err != nil {
@@ -122,8 +122,8 @@ func (d *Delivery) Run(ctx context.Context) (Summary, error) {
 	})
 }
 
-// Preview shows the next file and gives its bytes to show, without planning or writing it. One that an
-// earlier run has planned is shown as it will be written.
+// Preview calls show with the bytes of the next file and its trigger, without planning or writing them.
+// A file that an earlier run planned is shown as it will be written.
 func (d *Delivery) Preview(ctx context.Context, show func(name string, data []byte) error) (Summary, error) {
 	summary, err := d.locked(ctx, func(s *session) error {
 		p, err := s.unfinished(ctx)
@@ -143,8 +143,8 @@ func (d *Delivery) Preview(ctx context.Context, show func(name string, data []by
 	return summary, err
 }
 
-// Resend writes a file that was delivered once more, the same bytes under the same name. It fails if
-// they can't be made again: the settings have changed, or its rows are gone from the queue.
+// Resend writes a delivered file again: the same bytes under the same name. It fails if the bytes would
+// differ, because the settings have changed or its rows were deleted from the queue.
 func (d *Delivery) Resend(ctx context.Context, number int64) (Summary, error) {
 	return d.locked(ctx, func(s *session) error {
 		if err := s.resume(ctx); err != nil {

@@ -13,7 +13,7 @@ import (
 	"waybill/internal/fault"
 )
 
-// resume finishes what an earlier run did not.
+// resume finishes the file that an earlier run left unfinished.
 func (s *session) resume(ctx context.Context) error {
 	p, err := s.unfinished(ctx)
 	if err != nil || p == nil {
@@ -23,8 +23,8 @@ func (s *session) resume(ctx context.Context) error {
 	return s.finish(ctx, p)
 }
 
-// finish takes a plan from wherever an earlier run left it to delivered: the file, a mark that it is
-// there, the trigger, the mark that all is done.
+// finish delivers a plan, from the step that an earlier run reached: write the file, mark it as placed,
+// write the trigger, mark all as delivered.
 func (s *session) finish(ctx context.Context, p *plan) error {
 	started := time.Now()
 	if !p.placed {
@@ -56,11 +56,11 @@ func (s *session) mark(ctx context.Context, p *plan, set string) error {
 	return fault.Database("mark", fileName(p), err)
 }
 
-// tries bounds how often a name that is taken is looked at: its file may come and go.
+// tries limits how often an existing file is compared: it may be fetched and deleted meanwhile.
 const tries = 3
 
-// place sees that a file lies in the partner's folder, whole. What a crash left of it is replaced;
-// what is another's stays, and stops the delivery.
+// place makes sure that the partner's folder has the whole file. It replaces what a crash left of the
+// file; a file with other bytes stays, and stops the delivery.
 func (s *session) place(ctx context.Context, name string, data []byte) error {
 	for range tries {
 		err := s.config.Store.Publish(ctx, name, data)
@@ -68,24 +68,24 @@ func (s *session) place(ctx context.Context, name string, data []byte) error {
 			return err
 		}
 		switch there, err := s.compare(ctx, name, data); {
-		case errors.Is(err, exchange.ErrNotFound): // it has been taken since
+		case errors.Is(err, exchange.ErrNotFound): // it was fetched meanwhile
 		case err != nil:
 			return err
 		case there == same:
 			return nil
 		case there == other:
 			return fault.New(fault.Poison, "write", name, errors.New("another file has the name"),
-				"see whose it is, and move it away: the partner may not have fetched what a number stood for when it was given last")
+				"find out whose it is and move it away: the partner may not have fetched the earlier file of this number")
 		default: // torn
 			if err := s.config.Store.Delete(ctx, name); err != nil {
-				return fault.New(fault.ClassOf(err), "remove what is left of", name, err, "have it removed: it is the beginning of a file that a broken connection left")
+				return fault.New(fault.ClassOf(err), "remove what is left of", name, err, "remove it: it is the beginning of a file, left by a broken connection")
 			}
 		}
 	}
 	return fault.New(fault.Transient, "write", name, fmt.Errorf("the name was taken and free again %d times", tries), "")
 }
 
-// What lies under a name, beside a file.
+// likeness is how the file of a name compares with ours.
 type likeness int
 
 const (
@@ -145,8 +145,8 @@ func (s *session) resend(ctx context.Context, number int64) error {
 		return err
 	}
 	if again.sha256 != p.sha256 || again.name != p.name {
-		return fault.New(fault.Poison, "send again", fileName(p), errors.New("it would not be the same file"),
-			"the partner's settings or this release have changed since, or its rows were deleted after keep_days")
+		return fault.New(fault.Poison, "send again", fileName(p), errors.New("the file would differ"),
+			"the partner's settings or this release changed, or its rows were deleted after keep_days")
 	}
 	if err := s.place(ctx, again.name, again.content); err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 	"waybill/partner/format/pattern"
 )
 
-// plan is a row of the table file: one whose bytes are fixed.
+// plan is a row of the table file. Its bytes no longer change.
 type plan struct {
 	number, sequence                      int64
 	name                                  string
@@ -57,7 +57,7 @@ func (s *session) unfinished(ctx context.Context) (*plan, error) {
 	return p, err
 }
 
-// plan makes the next file, in memory; nil: there is none to be made.
+// plan makes the next file, in memory; nil: nothing is due.
 func (s *session) plan(ctx context.Context) (*plan, error) {
 	for {
 		c, err := s.cursor(ctx)
@@ -80,7 +80,7 @@ func (s *session) plan(ctx context.Context) (*plan, error) {
 		if err != nil || p.rows > 0 || next.to == next.after {
 			return p, err
 		}
-		// Nothing of it can be said in this format, so there is nothing to say.
+		// The format can express none of these events: skip them.
 		if err := s.moveCursor(ctx, s.conn, p); err != nil {
 			return nil, err
 		}
@@ -96,13 +96,13 @@ func (s *session) now(ctx context.Context, last *plan) (now time.Time, err error
 	return now, fault.Database("read", "clock", err)
 }
 
-// dueEmpty reports whether the partner expects a file each day, and has none of today.
+// dueEmpty reports whether the partner expects a file each day and has not got today's.
 func (s *session) dueEmpty(last *plan, now time.Time) bool {
 	day := func(t time.Time) string { return t.In(s.config.Zone).Format(time.DateOnly) }
 	return s.config.Settings.EmptyFile == "daily" && (last == nil || day(last.plannedAt) != day(now))
 }
 
-// write makes a file of a span, or of the part of it for which there is room.
+// write makes a file of a span, or of the part of it that fits.
 func (s *session) write(ctx context.Context, last *plan, of span, now time.Time) (*plan, error) {
 	p := &plan{number: 1, sequence: s.config.Settings.Sequence.Start, after: of.after, seen: of.to, plannedAt: now, origin: of.origin}
 	if last != nil {
@@ -111,7 +111,7 @@ func (s *session) write(ctx context.Context, last *plan, of span, now time.Time)
 	return p, s.fill(ctx, p, of)
 }
 
-// after returns the number behind another, which may be of other settings.
+// after returns the number that follows n, which may come from earlier settings.
 func (q Sequence) after(n int64) int64 {
 	if n < q.First || n >= q.Last {
 		return q.First
@@ -153,7 +153,7 @@ func (s *session) fill(ctx context.Context, p *plan, of span) error {
 	return nil
 }
 
-// insert commits the plan: from here on the file has these bytes, whoever writes it.
+// insert commits the plan. From here on every run writes the same bytes.
 func (s *session) insert(ctx context.Context, p *plan) error {
 	err := pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `

@@ -13,7 +13,7 @@ import (
 	"waybill/schemas"
 )
 
-// noteHeld notes a file that awaits a person, for `status`.
+// noteHeld records, for `status`, that a person must decide about the next file.
 func (s *session) noteHeld(ctx context.Context, err error) error {
 	if fault.ClassOf(err) != fault.Held {
 		return err
@@ -22,10 +22,10 @@ func (s *session) noteHeld(ctx context.Context, err error) error {
 	return errors.Join(err, fault.Database("hold", "cursor", noting))
 }
 
-// cursor is how far the queue has been made into files.
+// cursor is the position up to which the queue was made into files.
 type cursor struct{ to, origin int64 }
 
-// cursor returns it. Before the first file it is where the partner begins.
+// cursor reads it. Before the first file it is where the partner begins.
 func (s *session) cursor(ctx context.Context) (c cursor, err error) {
 	err = s.conn.QueryRow(ctx, `SELECT "to", origin FROM cursor`).Scan(&c.to, &c.origin)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -38,7 +38,7 @@ func (s *session) cursor(ctx context.Context) (c cursor, err error) {
 	return c, fault.Database("read", "cursor", err)
 }
 
-// begin notes where the partner begins, once there is something to begin with.
+// begin records where the partner begins, as soon as the queue has a row.
 func (s *session) begin(ctx context.Context) error {
 	_, err := s.conn.Exec(ctx, `INSERT INTO cursor ("to", origin)
 		SELECT 0, CASE WHEN $1 THEN max(position) ELSE 0 END FROM queue HAVING count(*) > 0
@@ -46,13 +46,13 @@ func (s *session) begin(ctx context.Context) error {
 	return fault.Database("begin", "cursor", err)
 }
 
-// span is a stretch of the queue: behind after, up to to, of which the partner is told what is wanted.
+// span is a stretch of the queue: positions above after, up to to.
 type span struct {
 	after, to int64
 	origin    int64
 }
 
-// wanted are the rows of a span that the partner is told of; its arguments are $1 to $4.
+// wanted selects the rows of a span that the partner gets; its arguments are $1 to $4.
 const wanted = `position > $1 AND position <= $2 AND event = ANY($3) AND NOT (baseline AND position <= $4)`
 
 func (s *session) arguments(of span) []any {
@@ -61,7 +61,7 @@ func (s *session) arguments(of span) []any {
 
 const endOfQueue = int64(1<<63 - 1)
 
-// next returns the span that the next file covers at most; it is empty where nothing waits.
+// next returns the longest span that the next file may cover; it is empty if nothing is queued.
 func (s *session) next(ctx context.Context, c cursor) (span, error) {
 	next := span{after: c.to, to: endOfQueue, origin: c.origin}
 	err := s.conn.QueryRow(ctx, `SELECT coalesce(max(position), $1) FROM (
@@ -70,13 +70,12 @@ func (s *session) next(ctx context.Context, c cursor) (span, error) {
 	return next, fault.Database("read", "queue", err)
 }
 
-// A merge is not dropped for a later state of the retired record: it is what the partner is to be told
-// of it.
+// A later state of a retired record does not replace its merge, which the partner needs.
 const statesOnly = `
 	AND NOT EXISTS (SELECT FROM queue n WHERE n.patient_id = q.patient_id AND n.position > q.position AND n.position <= $5
 	    AND n.event = ANY($3) AND NOT (n.baseline AND n.position <= $4) AND (n.event = 'merged') = (q.event = 'merged'))`
 
-// events yields the rows of a span, in order. A merge has its survivor as the queue told of it up to seen.
+// events yields the rows of a span, in order. A merge has its survivor in the last state that the queue has up to seen.
 func (s *session) events(ctx context.Context, of span, seen int64) iter.Seq2[*record.Event, error] {
 	return func(yield func(*record.Event, error) bool) {
 		states := ""
@@ -135,7 +134,7 @@ func scanEvent(row pgx.Row) (*record.Event, error) {
 		return nil, err
 	}
 	if e.Type == schemas.Erased {
-		e.Status = "" // of the erased nothing is said, also not that they live
+		e.Status = "" // an erasure states nothing, not even that the patient is alive
 	}
 	err := complete(e, dates[0], dates[1], identifiers)
 	if err == nil && known {
@@ -153,7 +152,7 @@ func complete(e *record.Event, earliest, latest *time.Time, identifiers []byte) 
 	return err
 }
 
-// texts are where the columns go that [record.Personal] names, in its order.
+// texts returns where to scan the columns of [record.Personal], in its order.
 func texts(p *record.Person) []any {
 	a := &p.Address
 	return []any{&p.Family, &p.Given, &p.BirthDate, &p.Sex, &a.Line, &a.City, &a.Postcode, &a.Country}

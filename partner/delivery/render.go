@@ -14,7 +14,7 @@ import (
 	"waybill/partner/format/record"
 )
 
-// file is one on its way into memory.
+// file is a file that is being made, in memory.
 type file struct {
 	format   format
 	encoder  *charset.Encoder
@@ -27,7 +27,7 @@ type file struct {
 	refusals []refusal // events that can't be written
 }
 
-// refusal is an event that can't be written, and why; it names no value.
+// refusal is an event that can't be written, and the reason, which repeats no value.
 type refusal struct {
 	event  *record.Event
 	reason string
@@ -63,10 +63,10 @@ func (f *file) take() (err error) {
 	return err
 }
 
-// errFull ends a file before an event for which it has no room.
+// errFull ends a file before an event that does not fit.
 var errFull = errors.New("the file is full")
 
-// event adds an event unless the file would have more than limit bytes, and not be the only one.
+// event adds an event, unless the file has others and would become longer than limit bytes.
 func (f *file) event(e *record.Event, v pattern.Values, limit int64) (err error) {
 	refused := f.encoder.Count().Refused
 	v.Rows = f.rows + 1
@@ -93,7 +93,7 @@ func (f *file) event(e *record.Event, v pattern.Values, limit int64) (err error)
 	return nil
 }
 
-// render writes the events into a file, until they or the room end.
+// render writes the events into a file, until there are no more or the file is full.
 func (d *Delivery) render(events iter.Seq2[*record.Event, error], v pattern.Values) (*file, error) {
 	f, err := d.config.Settings.newFile(d.config.Zone)
 	if err != nil {
@@ -129,10 +129,10 @@ func unwritable(err error) error {
 	return fault.New(fault.Usage, "write", "file", err, "correct the partner's settings")
 }
 
-// shownRefusals is how many refused events an error names.
+// shownRefusals limits the refused events that an error names.
 const shownRefusals = 5
 
-// held says which events keep the file from being written: by id, without a value.
+// held returns which events keep the file from being written: their ids, no values.
 func (f *file) held(partner string) error {
 	var list []string
 	for _, r := range f.refusals[:min(len(f.refusals), shownRefusals)] {
@@ -147,7 +147,7 @@ func (f *file) held(partner string) error {
 	}
 	cause := fmt.Errorf("held: %d %s can't be written (%s)", len(f.refusals), events, strings.Join(list, "; "))
 	return fault.New(fault.Held, "write", "file for "+partner, cause,
-		"choose what becomes of such values in the partner's file (unencodable, transliterations, map, too_long), and run again; `--dry-run` shows what that gives")
+		"declare in the partner's file how to write such values (unencodable, transliterations, map, too_long) and run again; `--dry-run` shows the result")
 }
 
 // cut returns how many values were cut short.

@@ -12,16 +12,16 @@ import (
 	"waybill/internal/migrate"
 )
 
-// session is one run: a connection that holds the partner's lock for as long as it lives.
+// session is one run. Its connection holds the partner's lock until it is closed.
 type session struct {
 	*Delivery
 	conn    *pgx.Conn
 	summary Summary
 }
 
-var errRunning = errors.New("another delivery to this partner is at work")
+var errRunning = errors.New("another delivery to this partner is running")
 
-// locked does the work under the partner's lock. Beside another run it does nothing.
+// locked does the work under the partner's lock. It does nothing while another run has the lock.
 func (d *Delivery) locked(ctx context.Context, work func(*session) error) (Summary, error) {
 	s := &session{Delivery: d, summary: Summary{Partner: d.config.Partner, Files: []FileSummary{}}}
 	var err error
@@ -44,7 +44,7 @@ func (d *Delivery) connect(ctx context.Context) (*pgx.Conn, error) {
 	return migrate.Connect(ctx, d.config.DatabaseURL, "delivery database", map[string]string{
 		"application_name":     "waybill deliver",
 		"search_path":          Schema(d.config.Partner),
-		"synchronous_commit":   "on", // a plan that is lost after its file was written would double its number
+		"synchronous_commit":   "on", // losing a plan whose file was written would give its number to two files
 		"statement_timeout":    "0",
 		"idle_session_timeout": "0",
 		"jit":                  "off",
@@ -69,7 +69,7 @@ func (s *session) lock(ctx context.Context) error {
 func (s *session) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	_, _ = s.conn.Exec(ctx, "SELECT pg_advisory_unlock_all()") // or a run right after this one finds it taken
+	_, _ = s.conn.Exec(ctx, "SELECT pg_advisory_unlock_all()") // or the next run may find the lock taken
 	_ = s.conn.Close(ctx)
 	select {
 	case <-s.conn.PgConn().CleanupDone():

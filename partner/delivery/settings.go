@@ -27,11 +27,11 @@ type Settings struct {
 	Fixed  *fixed.Config `yaml:"fixed"`
 	HL7    *adt.Config   `yaml:"hl7"`
 
-	Events      []string      `yaml:"events"`      // types that the partner is told of; default all but erased
+	Events      []string      `yaml:"events"`      // types that the partner gets; default all but erased
 	Allow       []string      `yaml:"allow"`       // personal fields that the partner may see; default none
 	Identifiers []record.Kind `yaml:"identifiers"` // kinds of identifiers that the partner may see; default none
-	Send        string        `yaml:"send"`        // changes (default): each in order; states: a patient's last, per file
-	Start       string        `yaml:"start"`       // state (default): what is found at the start too; now: only what changes
+	Send        string        `yaml:"send"`        // changes (default): each in order; states: a patient's last of each file
+	Start       string        `yaml:"start"`       // state (default): also what is known at the start; now: only later changes
 
 	Charset          string            `yaml:"charset"` // default utf-8
 	Unencodable      charset.Rule      `yaml:"unencodable"`
@@ -45,13 +45,13 @@ type Settings struct {
 	Sequence  Sequence `yaml:"sequence"`
 	MaxRows   int      `yaml:"max_rows"`   // of a file; default 10,000
 	MaxMiB    int64    `yaml:"max_mib"`    // of a file; default 16
-	EmptyFile string   `yaml:"empty_file"` // never (default); daily: one without records on a day without news
+	EmptyFile string   `yaml:"empty_file"` // never (default); daily: a file without records on a day without events
 
 	Brake    *int `yaml:"brake"`     // deaths, retractions or merges of one run; default 50, 0: no brake
 	KeepDays int  `yaml:"keep_days"` // how long delivered rows stay in the queue; default 90
 }
 
-// Trigger declares the file that says that another one is there.
+// Trigger declares the file that announces another one.
 type Trigger struct {
 	Name    string `yaml:"name"`    // a pattern: "{name}.done", "{stem}.ctl"
 	Content string `yaml:"content"` // a pattern; default nothing
@@ -69,11 +69,11 @@ type Mesh struct {
 // Sequence is the number in file names.
 type Sequence struct {
 	First int64 `yaml:"first"` // default 1
-	Last  int64 `yaml:"last"`  // after it comes the first; default the last that has room in the name, or 9999
+	Last  int64 `yaml:"last"`  // the first follows it; default the last that fits into the name, or 9999
 	Start int64 `yaml:"start"` // of the very first file; default the first
 }
 
-// DefaultBrake is in force unless a file sets another or turns it off.
+// DefaultBrake applies unless a file sets another, or 0.
 const DefaultBrake = 50
 
 func (s *Settings) defaults() {
@@ -112,7 +112,7 @@ func set[T comparable](value *T, otherwise T) {
 	}
 }
 
-// Check fills in defaults and says what can't be used, as a [setting.Error].
+// Check fills in defaults and returns the first setting that can't be used, as a [setting.Error].
 func (s *Settings) Check() error {
 	s.defaults()
 	for _, check := range []func() error{s.checkChoices, s.checkContent, s.checkNames, s.checkTrial} {
@@ -124,40 +124,35 @@ func (s *Settings) Check() error {
 }
 
 func (s *Settings) checkChoices() error {
-	for _, choice := range []struct {
-		path, value string
-		of          []string
-	}{
-		{"format", s.Format, []string{"csv", "fixed", "hl7", "fhir"}},
-		{"send", s.Send, []string{"changes", "states"}},
-		{"start", s.Start, []string{"state", "now"}},
-		{"empty_file", s.EmptyFile, []string{"never", "daily"}},
-		{"unencodable", string(s.Unencodable), []string{"refuse", "replace", "transliterate"}},
-	} {
-		if !slices.Contains(choice.of, choice.value) {
-			return setting.Errorf(choice.path, "one of %s", strings.Join(choice.of, ", "))
-		}
+	if err := cmp.Or(
+		setting.OneOf("format", s.Format, "csv", "fixed", "hl7", "fhir"),
+		setting.OneOf("send", s.Send, "changes", "states"),
+		setting.OneOf("start", s.Start, "state", "now"),
+		setting.OneOf("empty_file", s.EmptyFile, "never", "daily"),
+		setting.OneOf("unencodable", string(s.Unencodable), "refuse", "replace", "transliterate"),
+	); err != nil {
+		return err
 	}
 	for format, there := range map[string]bool{"csv": s.CSV != nil, "fixed": s.Fixed != nil, "hl7": s.HL7 != nil} {
 		if there && format != s.Format {
-			return setting.Errorf(format, "the format is %s", s.Format)
+			return setting.Errorf(format, "remove it: the format is %s", s.Format)
 		}
 	}
 	if needed := map[string]bool{"csv": s.CSV == nil, "fixed": s.Fixed == nil}[s.Format]; needed {
-		return setting.Errorf("format", "there must be `%s:` settings with its columns", s.Format)
+		return setting.Errorf("format", "add `%s:` with its columns", s.Format)
 	}
 	if s.Format == "fhir" && s.Charset != "utf-8" {
-		return setting.Errorf("charset", "FHIR is always in utf-8")
+		return setting.Errorf("charset", "must be utf-8 for FHIR")
 	}
 	switch {
 	case s.MaxRows < 1 || s.MaxRows > 1_000_000:
-		return setting.Errorf("max_rows", "1 to 1000000")
+		return setting.Errorf("max_rows", "must be 1 to 1000000")
 	case s.MaxMiB < 1 || s.MaxMiB > 256:
-		return setting.Errorf("max_mib", "1 to 256")
+		return setting.Errorf("max_mib", "must be 1 to 256")
 	case *s.Brake < 0:
-		return setting.Errorf("brake", "not below 0")
+		return setting.Errorf("brake", "must be 0 or more")
 	case s.KeepDays < 1:
-		return setting.Errorf("keep_days", "at least 1")
+		return setting.Errorf("keep_days", "must be 1 or more")
 	}
 	return nil
 }
@@ -170,11 +165,11 @@ func (s *Settings) checkContent() error {
 		}
 	}
 	if slices.Contains(s.Events, schemas.Died) && !slices.Contains(s.Events, schemas.DeathRetracted) {
-		return setting.Errorf("events", "who is told of deaths is told of their retractions too (death_retracted)")
+		return setting.Errorf("events", "add death_retracted: a partner that gets deaths must get their retractions")
 	}
 	for i, field := range s.Allow {
 		if !slices.Contains(record.Personal, field) {
-			return setting.At("allow", i, fmt.Errorf("not one of %s", strings.Join(record.Personal, ", ")))
+			return setting.At("allow", i, fmt.Errorf("must be one of %s", strings.Join(record.Personal, ", ")))
 		}
 	}
 	for i, kind := range s.Identifiers {
@@ -194,30 +189,30 @@ func (s *Settings) checkNames() error {
 	digits := n.file.Sequence()
 	switch {
 	case q.First < 0 || q.Last <= q.First || q.Last > 999_999_999_999:
-		return setting.Errorf("sequence", "the last is after the first, and has 12 digits at most")
+		return setting.Errorf("sequence", "last must be above first, and have 12 digits at most")
 	case q.Start < q.First || q.Start > q.Last:
-		return setting.Errorf("sequence.start", "it is not between first and last")
+		return setting.Errorf("sequence.start", "must be between first and last")
 	case digits < 0:
-		return setting.Errorf("name", "it needs a {sequence}, or files would have each other's names")
+		return setting.Errorf("name", "add {sequence}, so that no two files have the same name")
 	case digits > 0 && len(fmt.Sprint(q.Last)) > digits:
-		return setting.Errorf("name", "{sequence:%d} has no room for %d", digits, q.Last)
+		return setting.Errorf("name", "{sequence:%d} is too short for %d; widen it or lower sequence.last", digits, q.Last)
 	}
 	if s.Partial != "" && exchange.CheckName("a"+s.Partial) != nil {
-		return setting.Errorf("partial", "not a part of a file's name")
+		return setting.Errorf("partial", "must be the end of a file's name: A-Z a-z 0-9 = . _ @ -")
 	}
 	name, trigger, err := n.of(pattern.Values{Sequence: q.Last, At: someDay, Partner: "partner"})
 	switch {
 	case err != nil:
 		return setting.In("name", err)
 	case exchange.CheckName(name) != nil:
-		return setting.Errorf("name", "%s has what not every store can hold: A-Z a-z 0-9 = . _ @ - are allowed, no dot first", name)
+		return setting.Errorf("name", "%s must have only A-Z a-z 0-9 = . _ @ - and no dot first, for every store to hold it", name)
 	case trigger != "" && (exchange.CheckName(trigger) != nil || trigger == name || trigger == name+s.Partial):
-		return setting.Errorf("trigger.name", "%s is no name, or one that is taken", trigger)
+		return setting.Errorf("trigger.name", "%s must be a file name that is not the data file's", trigger)
 	}
 	return nil
 }
 
-// someDay is for names and texts made to see whether they can be.
+// someDay dates the names and texts of a trial.
 var someDay = time.Date(2006, 1, 2, 15, 4, 5, 0, time.UTC)
 
 // checkTrial writes a file without records, and its trigger.
@@ -240,15 +235,15 @@ func (s *Settings) allowed() *record.Allowed {
 	return &record.Allowed{Fields: s.Allow, Identifiers: s.Identifiers}
 }
 
-// format is what writes one kind of file. Its methods append to a file in UTF-8.
+// format writes one kind of file. Its methods append to a file in UTF-8.
 type format interface {
 	Begin(to []byte, v pattern.Values) ([]byte, error)
-	// Event appends nothing for what the format can't say. v.Rows counts the event.
+	// Event appends nothing for an event that the format can't express. v.Rows counts the event.
 	Event(to []byte, e *record.Event, v pattern.Values, carry *charset.Encoder) ([]byte, error)
 	End(to []byte, v pattern.Values) ([]byte, error)
 }
 
-// newFormat returns the writer of one file and its encoder, which counts what it can't write.
+// newFormat returns the writer of one file and its encoder, which counts the characters that it can't write.
 func (s *Settings) newFormat(zone *time.Location) (format, *charset.Encoder, error) {
 	c := charset.Config{Name: s.Charset, Rule: s.Unencodable, Replacement: s.Replacement, Table: s.Transliterations}
 	allowed := s.allowed()

@@ -9,14 +9,14 @@ import (
 	"waybill/internal/humanize"
 )
 
-// Status is what the database says of a partner's deliveries.
+// Status is the state of a partner's deliveries.
 type Status struct {
 	Waiting    int64      `json:"waiting"` // events that are in no file yet
 	Oldest     *time.Time `json:"oldest,omitempty"`
 	LastFile   string     `json:"last_file,omitempty"` // the last that was delivered
 	LastAt     *time.Time `json:"last_at,omitempty"`
-	Unfinished string     `json:"unfinished,omitempty"` // planned, and not delivered yet
-	Held       string     `json:"held,omitempty"`       // why the next file awaits a person
+	Unfinished string     `json:"unfinished,omitempty"` // planned, but not delivered yet
+	Held       string     `json:"held,omitempty"`       // why a person must decide about the next file
 	Since      *time.Time `json:"held_since,omitempty"`
 }
 

@@ -202,7 +202,7 @@ func TestHL7IsUnderstood(t *testing.T) {
 		e := events(name).Draw(t, "event")
 		data := render(t, w, encoder(t, charset.Config{Name: name}), e)
 		reading, _ := charset.Of(name)
-		options := &adt.Options{Key: adt.Key{Authority: "WAYBILL"}, Totals: "strict", Deaths: "formal"}
+		options := &adt.Options{Key: record.Kind{Authority: "WAYBILL"}, Totals: "strict", Deaths: "formal"}
 		r := only(t, "hl7", data, func(r *bytes.Reader, site record.Site) iter.Seq2[record.Record, error] {
 			return adt.Read(r, options, site)
 		}, reading)
@@ -261,7 +261,7 @@ func TestCSVIsUnderstood(t *testing.T) {
 		c := table.Config{
 			Delimiter: rapid.SampledFrom([]string{"", ";", "|", "tab"}).Draw(t, "delimiter"), Quote: rapid.SampledFrom([]string{"", "'"}).Draw(t, "quote"),
 			Quoting: rapid.SampledFrom([]string{"", "all"}).Draw(t, "quoting"), LineEnd: rapid.SampledFrom([]string{"", "lf", "cr"}).Draw(t, "end"),
-			Last: "TRAILER", Merges: "survivor",
+			Frame: mapping.Frame{Last: "TRAILER", Merges: "survivor"},
 		}
 		if c.Delimiter != "" && c.Delimiter != "tab" {
 			c.Last += c.Delimiter + "{rows}"
@@ -291,7 +291,7 @@ func TestCSVIsUnderstood(t *testing.T) {
 func TestFixedWidthIsUnderstood(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.SampledFrom([]string{"utf-8", "windows-1252", "iso-8859-1"}).Draw(t, "charset")
-		c := fixed.Config{LineEnd: rapid.SampledFrom([]string{"", "lf", "none"}).Draw(t, "end"), First: "HEAD", Last: "TAIL{rows:6}", Merges: "survivor"}
+		c := fixed.Config{LineEnd: rapid.SampledFrom([]string{"", "lf", "none"}).Draw(t, "end"), Frame: mapping.Frame{First: "HEAD", Last: "TAIL{rows:6}", Merges: "survivor"}}
 		layout := &fixed.Layout{
 			Ends: "lines", Header: &fixed.Mark{Starts: "HEAD"},
 			Trailer: &fixed.Mark{Starts: "TAIL", Count: fixed.Field{From: 5, Length: 6}}, Map: mapped(),
@@ -347,7 +347,7 @@ func TestMergesAreUnderstood(t *testing.T) {
 			t.Fatalf("%q, %v", data, err)
 		}
 		data := render(t, w, encoder(t, charset.Config{Name: "utf-8"}), merge)
-		options := &adt.Options{Key: adt.Key{Authority: "WAYBILL"}, Totals: "strict"}
+		options := &adt.Options{Key: record.Kind{Authority: "WAYBILL"}, Totals: "strict"}
 		r := only(t, "hl7", data, func(r *bytes.Reader, site record.Site) iter.Seq2[record.Record, error] {
 			return adt.Read(r, options, site)
 		}, charset.Charset{})

@@ -124,7 +124,7 @@ func TestFHIRFile(t *testing.T) {
 	rows, refused := read(t, fixture(t, "patients.ndjson"))
 	expect(t, refused, []string{
 		"line 5: Observation, not Patient",
-		"line 7: deceasedBoolean is false beside a deceasedDateTime",
+		"line 7: deceasedBoolean is false, but there is a deceasedDateTime",
 		"line 9: not a whole JSON object: wrong at byte 64",
 	})
 	ada := named(1, "0a1b2c3d-0000-4000-8000-000000000001", "Quill", "Ada May")
@@ -240,7 +240,7 @@ func TestAFormatIsChecked(t *testing.T) {
 		"fixed: missing": {Kind: "fixed"},
 		"fixed: the kind is hl7; remove this section or change kind":                                                   {Kind: "hl7", Fixed: oneField()},
 		"hl7.totals: must be one of warn, strict":                                                                      {Kind: "hl7", HL7: &adt.Options{Totals: "x"}},
-		"fhir.key.authority: name the authority of the type":                                                           {Kind: "fhir", FHIR: &fhir.Options{Key: fhir.Key{Type: "MR"}}},
+		"fhir.key.authority: name the authority of the type":                                                           {Kind: "fhir", FHIR: &fhir.Options{Key: record.Kind{Type: "MR"}}},
 		`zone: "Local" differs between machines; name a zone, such as Europe/London`:                                   {Kind: "hl7", Zone: "Local"},
 		"limits: must not be negative":                                                                                 {Kind: "hl7", Limits: container.Limits{Ratio: -1}},
 		"members: must be a pattern, such as *.csv":                                                                    {Kind: "hl7", Members: "["},

@@ -19,7 +19,7 @@ import (
 
 // Read returns the records of a file: one per patient of each message, or one that asks for nothing
 // for a message that is about none. A message of which any patient can't be taken is refused whole.
-// Its errors are [*record.Refused], after which reading goes on, and what ends the file.
+// Reading continues after a [*record.Refused]; any other error ends the file.
 func Read(r io.Reader, o *Options, site record.Site) iter.Seq2[record.Record, error] {
 	messages := hl7.NewReader(r, hl7.Options{Strict: o.Totals == "strict", MaxMessage: o.MaxMessage})
 	a := &reader{Options: o, site: site}
@@ -245,7 +245,7 @@ func (a *reader) identifiers(r *record.Record, pid hl7.Segment, mrg *hl7.Segment
 	}
 	for rep := range list.Repetitions {
 		i := a.identifier(rep)
-		if r.Key.Value == "" && a.Key.matches(i) {
+		if r.Key.Value == "" && a.Key.Matches(i) {
 			r.Key = i
 		}
 		r.Identifiers = append(r.Identifiers, i)
@@ -260,7 +260,7 @@ func (a *reader) identifiers(r *record.Record, pid hl7.Segment, mrg *hl7.Segment
 		return fmt.Errorf("an %s without an MRG", r.Message.Event)
 	}
 	for rep := range mrg.Field(1).Repetitions {
-		if i := a.prior(rep, r.Key); r.Retired.Value == "" && a.Key.matches(i) {
+		if i := a.prior(rep, r.Key); r.Retired.Value == "" && a.Key.Matches(i) {
 			r.Retired = i
 		}
 	}

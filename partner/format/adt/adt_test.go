@@ -238,7 +238,7 @@ func TestMerges(t *testing.T) {
 		expect(t, []record.Identifier{got.Key, got.Retired}, []record.Identifier{id("7"), id("8")})
 	}
 	// One message may merge several; what the MRG leaves unsaid is as in the PID.
-	rows, refused := read(t, hl7Text("A40", pid("7^^^NGH^MR"), "PD1|", "MRG|8", pid("9^^^NGH^MR"), "MRG|5^^^X^SS~6^^^NGH^MR"), Options{Key: Key{Authority: "NGH"}})
+	rows, refused := read(t, hl7Text("A40", pid("7^^^NGH^MR"), "PD1|", "MRG|8", pid("9^^^NGH^MR"), "MRG|5^^^X^SS~6^^^NGH^MR"), Options{Key: record.Kind{Authority: "NGH"}})
 	expect(t, refused, []string(nil))
 	expect(t, []record.Identifier{rows[0].Retired, rows[1].Retired}, []record.Identifier{id("8"), id("6")})
 	for name, c := range map[string]struct {
@@ -249,7 +249,7 @@ func TestMerges(t *testing.T) {
 		"itself":      {"MRG|7^^^NGH^MR", "a record that is merged into itself"},
 		"another key": {"MRG|8^^^X^MR", "MRG-1: no identifier of the key's authority and type"},
 	} {
-		_, refused := read(t, hl7Text("A40", pid("7^^^NGH^MR"), c.mrg), Options{Key: Key{Authority: "NGH"}})
+		_, refused := read(t, hl7Text("A40", pid("7^^^NGH^MR"), c.mrg), Options{Key: record.Kind{Authority: "NGH"}})
 		if len(refused) != 1 || refused[0] != c.want {
 			t.Errorf("%s: %q", name, refused)
 		}
@@ -260,7 +260,7 @@ func TestMerges(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	list := "1^^^A^PI~2^^^B&1.2.3&ISO^MR~3^^^&1.2.3&ISO^MR~4^^^^SS"
-	for want, key := range map[string]Key{
+	for want, key := range map[string]record.Kind{
 		"A PI 1": {}, "B MR 2": {Type: "MR"}, "oid MR 3": {Authority: "oid"}, "ward SS 4": {Authority: "ward"},
 	} {
 		rows, refused := read(t, hl7Text("A08", pid(list)), Options{Key: key, Authorities: map[string]string{"1.2.3": "oid"}})

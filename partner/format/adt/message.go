@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"waybill/partner/format/charset"
+	"waybill/partner/format/hl7"
 	"waybill/partner/format/record"
 )
 
@@ -15,19 +16,17 @@ type message struct {
 }
 
 // value is a text that the charset can carry and a field can hold.
-func (m message) value(text string) string { return m.text(m.carry.Carry(text)) }
+func (m message) value(text string) string { return m.Text(m.carry.Carry(text)) }
 
-const deleted = `""`
-
-// absent is what stands for a value that is not there.
+// absent returns what is written for a missing value.
 func (m message) absent() string {
 	if m.config.Absent == "delete" {
-		return deleted
+		return hl7.Deleted
 	}
 	return ""
 }
 
-// said returns a field's value, what stands for none, or nothing if the partner may not see it.
+// said returns a field's value, or absent, or nothing if the partner may not see the field.
 func (m message) said(field, text string) string {
 	switch {
 	case !m.allowed.Has(field):
@@ -48,16 +47,11 @@ func (m message) identifiers(id string, list []record.Identifier) string {
 	for _, i := range list {
 		all = append(all, m.cx(i))
 	}
-	return strings.Join(all, m.repetition)
+	return m.Repetitions(all...)
 }
 
 func (m message) cx(i record.Identifier) string {
-	return m.joined(m.value(i.Value), "", "", m.value(i.Authority), m.value(i.Type))
-}
-
-// joined joins components without the empty ones at the end.
-func (m message) joined(components ...string) string {
-	return strings.TrimRight(strings.Join(components, m.component), m.component)
+	return m.Components(m.value(i.Value), "", "", m.value(i.Authority), m.value(i.Type))
 }
 
 // pid appends PID. A field all of whose components are absent is absent itself.
@@ -72,18 +66,18 @@ func (m message) pid(to []byte, identifiers string, p *record.Person, died, dead
 	} {
 		fields[at-1] = text
 	}
-	return m.segment(to, "PID", fields...)
+	return m.Segment(to, "PID", fields...)
 }
 
 func (m message) composite(components ...string) string {
 	for _, c := range components {
-		if c != "" && c != deleted {
-			return m.joined(components...)
+		if c != "" && c != hl7.Deleted {
+			return m.Components(components...)
 		}
 	}
 	for _, c := range components {
-		if c == deleted {
-			return deleted
+		if c == hl7.Deleted {
+			return hl7.Deleted
 		}
 	}
 	return ""
@@ -114,12 +108,12 @@ func (m message) deathTime() string {
 	case m.event.Dead() && dated:
 		return m.event.Death.At(m.zone).Format(layout)
 	case m.event.Dead(), m.event.Revived():
-		return deleted
+		return hl7.Deleted
 	}
 	return ""
 }
 
-// merge appends the rest of an A40: PID is who goes on, MRG the record that is retired.
+// merge appends the rest of an A40 (HL7 v2, chapter 3.3.40): PID is the survivor, MRG the retired record.
 func (m message) merge(to []byte, retired string) ([]byte, error) {
 	survivor := m.event.Survivor
 	if survivor == nil {
@@ -129,14 +123,14 @@ func (m message) merge(to []byte, retired string) ([]byte, error) {
 	if going == "" {
 		return nil, ErrNobody
 	}
-	// Of the survivor no more is said than who it is: what else there is to say, its own events do.
+	// Only the survivor's identity; its own events carry the rest.
 	fields := make([]string, 5)
 	fields[0], fields[2] = "1", going
 	if m.allowed.Has("family_name") || m.allowed.Has("given_name") {
-		fields[4] = m.joined(m.named("family_name", survivor.Family), m.named("given_name", survivor.Given))
+		fields[4] = m.Components(m.named("family_name", survivor.Family), m.named("given_name", survivor.Given))
 	}
-	to = m.segment(to, "PID", fields...)
-	return m.segment(to, "MRG", retired), nil
+	to = m.Segment(to, "PID", fields...)
+	return m.Segment(to, "MRG", retired), nil
 }
 
 // named is a part of a name that is there and allowed.

@@ -8,11 +8,11 @@ import (
 	"waybill/partner/format/record"
 )
 
-// Options are what a partner's HL7 v2 files need said about them.
+// Options declare what a partner's HL7 v2 files don't say.
 type Options struct {
 	// Key says which of PID-3's identifiers the partner knows its patients by: the first of this
 	// authority and type; what is empty matches any.
-	Key Key `yaml:"key"`
+	Key record.Kind `yaml:"key"`
 	// Authorities maps what the partner calls an authority (CX-4, its namespace or else its
 	// universal id) to the name that it has here. Others keep theirs.
 	Authorities map[string]string `yaml:"authorities"`
@@ -31,17 +31,7 @@ type Options struct {
 	MaxMessage int `yaml:"max_message"`
 }
 
-// Key chooses an identifier by its authority and type.
-type Key struct {
-	Authority string `yaml:"authority"`
-	Type      string `yaml:"type"`
-}
-
-func (k Key) matches(i record.Identifier) bool {
-	return i.Value != "" && (k.Authority == "" || k.Authority == i.Authority) && (k.Type == "" || k.Type == i.Type)
-}
-
-// Check says which option can't be understood.
+// Check returns the first option that can't be used, as a [setting.Error].
 func (o *Options) Check() error {
 	for code, sex := range o.Sex {
 		if err := setting.OneOf("hl7.sex."+code, sex, "male", "female", "other", "unknown"); err != nil {

@@ -1,15 +1,15 @@
 package adt
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"waybill/internal/setting"
 	"waybill/partner/format/charset"
+	"waybill/partner/format/hl7"
 	"waybill/partner/format/pattern"
 	"waybill/partner/format/record"
 	"waybill/schemas"
@@ -28,8 +28,8 @@ type Config struct {
 	CharacterSet         string `yaml:"character_set"` // MSH-18; default that of the charset
 	SegmentEnd           string `yaml:"segment_end"`   // cr (default), lf, crlf
 	Batch                *bool  `yaml:"batch"`         // FHS, BHS, BTS and FTS around the messages; default true
-	// Absent says how a value that is allowed and not there is told: delete (default), as "", or
-	// keep, as an empty field.
+	// Absent says how a missing value that is allowed is written: delete (default), as "", or keep, as
+	// an empty field.
 	Absent    string    `yaml:"absent"`
 	PatientID PatientID `yaml:"patient_id"`
 }
@@ -43,14 +43,11 @@ type PatientID struct {
 
 // Writer writes the messages of files. Its methods append to a file in UTF-8.
 type Writer struct {
+	*hl7.Writer
 	config  Config
 	batch   bool
-	end     string
 	allowed *record.Allowed
 	zone    *time.Location
-	escape  *strings.Replacer
-	field, component, repetition,
-	subcomponent string
 }
 
 var (
@@ -74,63 +71,21 @@ func (c *Config) defaults(charset string) {
 // New checks a configuration. Times are written in the zone.
 func New(c Config, charset string, allowed *record.Allowed, zone *time.Location) (*Writer, error) {
 	c.defaults(charset)
-	end, known := ends[c.SegmentEnd]
-	switch {
-	case !slices.Contains(versions, c.Version):
-		return nil, setting.Errorf("version", "one of %s", strings.Join(versions, ", "))
-	case !validDelimiters(c.Delimiters):
-		return nil, setting.Errorf("delimiters", `five different punctuation marks, like |^~\&`)
-	case c.Trigger != "A31" && c.Trigger != "A08":
-		return nil, setting.Errorf("trigger", "either A31 or A08")
-	case !known:
-		return nil, setting.Errorf("segment_end", "one of cr, lf, crlf")
-	case c.Absent != "delete" && c.Absent != "keep":
-		return nil, setting.Errorf("absent", "either delete or keep")
-	case c.PatientID.Omit && len(allowed.Identifiers) == 0:
-		return nil, setting.Errorf("patient_id.omit", "then the partner needs identifiers to know patients by (identifiers)")
+	end := ends[c.SegmentEnd]
+	separators, err := hl7.ParseSeparators(c.Delimiters)
+	if err != nil || len(c.Delimiters) != 5 {
+		return nil, setting.Errorf("delimiters", `must be five different punctuation marks, like |^~\&`)
 	}
-	d := c.Delimiters
-	w := &Writer{
-		config: c, batch: c.Batch == nil || *c.Batch, end: end, allowed: allowed, zone: zone,
-		field: d[0:1], component: d[1:2], repetition: d[2:3], subcomponent: d[4:5],
+	if c.PatientID.Omit && len(allowed.Identifiers) == 0 {
+		return nil, setting.Errorf("patient_id.omit", "needs `identifiers`: the partner would have no key")
 	}
-	w.escape = escapes(d)
-	return w, nil
-}
-
-func validDelimiters(d string) bool {
-	if len(d) != 5 {
-		return false
-	}
-	for i, b := range []byte(d) {
-		if b <= ' ' || b > '~' || b == '"' || isAlphanumeric(b) || strings.IndexByte(d, b) != i {
-			return false
-		}
-	}
-	return true
-}
-
-func isAlphanumeric(b byte) bool {
-	return '0' <= b && b <= '9' || 'A' <= b && b <= 'Z' || 'a' <= b && b <= 'z'
-}
-
-// escapes makes delimiters and control characters into escape sequences.
-func escapes(d string) *strings.Replacer {
-	esc := d[3:4]
-	pairs := []string{d[0:1], esc + "F" + esc, d[1:2], esc + "S" + esc, d[2:3], esc + "R" + esc, esc, esc + "E" + esc, d[4:5], esc + "T" + esc}
-	for b := 1; b < ' '; b++ {
-		pairs = append(pairs, string(rune(b)), fmt.Sprintf("%sX%02X%s", esc, b, esc))
-	}
-	return strings.NewReplacer(pairs...)
-}
-
-// text makes a value one that can stand in a field. Two quotes alone would mean that it is deleted.
-func (w *Writer) text(value string) string {
-	if value == `""` {
-		esc := w.config.Delimiters[3:4]
-		return esc + "X2222" + esc
-	}
-	return w.escape.Replace(value)
+	w := &Writer{Writer: hl7.NewWriter(separators, end), config: c, batch: c.Batch == nil || *c.Batch, allowed: allowed, zone: zone}
+	return w, cmp.Or(
+		setting.OneOf("version", c.Version, versions...),
+		setting.OneOf("trigger", c.Trigger, "A31", "A08"),
+		setting.OneOf("segment_end", c.SegmentEnd, "", "cr", "lf", "crlf"),
+		setting.OneOf("absent", c.Absent, "delete", "keep"),
+	)
 }
 
 // Begin appends the envelope's headers.
@@ -140,8 +95,8 @@ func (w *Writer) Begin(to []byte, v pattern.Values) ([]byte, error) {
 	}
 	id := fmt.Sprint(v.Sequence)
 	for _, name := range []string{"FHS", "BHS"} {
-		to = w.segment(to, name+w.config.Delimiters, w.text(w.config.SendingApplication), w.text(w.config.SendingFacility),
-			w.text(w.config.ReceivingApplication), w.text(w.config.ReceivingFacility), w.stamp(v.At), "", "", "", id)
+		to = w.Segment(to, name+w.config.Delimiters, w.Text(w.config.SendingApplication), w.Text(w.config.SendingFacility),
+			w.Text(w.config.ReceivingApplication), w.Text(w.config.ReceivingFacility), w.stamp(v.At), "", "", "", id)
 	}
 	return to, nil
 }
@@ -151,15 +106,15 @@ func (w *Writer) End(to []byte, v pattern.Values) ([]byte, error) {
 	if !w.batch {
 		return to, nil
 	}
-	to = w.segment(to, "BTS", fmt.Sprint(v.Rows))
-	return w.segment(to, "FTS", "1"), nil
+	to = w.Segment(to, "BTS", fmt.Sprint(v.Rows))
+	return w.Segment(to, "FTS", "1"), nil
 }
 
-// ErrNobody is a patient, or a survivor, of whom the partner may know no identifier.
-var ErrNobody = fmt.Errorf("a message would have no identifier of its patient")
+// ErrNobody is a patient, or a survivor, without an identifier that the partner may see.
+var ErrNobody = fmt.Errorf("a message would have no identifier of its patient; allow one (identifiers), or don't omit patient_id")
 
-// Event appends an event's message, or nothing for what HL7 can't say: what happens to a record
-// after it was merged into another.
+// Event appends an event's message. A record that was merged into another gets no message: HL7 has none
+// for it.
 func (w *Writer) Event(to []byte, e *record.Event, v pattern.Values, carry *charset.Encoder) ([]byte, error) {
 	if e.Afterlife() {
 		return to, nil
@@ -173,11 +128,11 @@ func (w *Writer) Event(to []byte, e *record.Event, v pattern.Values, carry *char
 	case schemas.Merged:
 		return m.merge(w.header(to, "A40", e, v.At), retired)
 	case schemas.Erased:
-		to = w.segment(w.header(to, "A29", e, v.At), "PID", "1", "", retired)
+		to = w.Segment(w.header(to, "A29", e, v.At), "PID", "1", "", retired)
 	default:
 		to = m.pid(w.header(to, w.config.Trigger, e, v.At), retired, &e.Person, m.deathTime(), m.deathIndicator())
 	}
-	return w.segment(to, "PV1", "1", "N"), nil
+	return w.Segment(to, "PV1", "1", "N"), nil
 }
 
 // header appends MSH and EVN.
@@ -186,23 +141,10 @@ func (w *Writer) header(to []byte, trigger string, e *record.Event, at time.Time
 	if w.config.Version != "2.3" {
 		kind = append(kind, structures[trigger])
 	}
-	to = w.segment(to, "MSH"+w.config.Delimiters, w.text(w.config.SendingApplication), w.text(w.config.SendingFacility),
-		w.text(w.config.ReceivingApplication), w.text(w.config.ReceivingFacility), w.stamp(at), "",
-		strings.Join(kind, w.component), ControlID(e), w.config.Processing, w.config.Version, "", "", "", "", "", w.text(w.config.CharacterSet))
-	return w.segment(to, "EVN", trigger, e.RecordedAt.In(w.zone).Format("20060102150405.0000-0700"))
-}
-
-// segment appends a segment without the empty fields at its end.
-func (w *Writer) segment(to []byte, name string, fields ...string) []byte {
-	last := len(fields)
-	for last > 0 && fields[last-1] == "" {
-		last--
-	}
-	to = append(to, name...)
-	for _, f := range fields[:last] {
-		to = append(append(to, w.field...), f...)
-	}
-	return append(to, w.end...)
+	to = w.Segment(to, "MSH"+w.config.Delimiters, w.Text(w.config.SendingApplication), w.Text(w.config.SendingFacility),
+		w.Text(w.config.ReceivingApplication), w.Text(w.config.ReceivingFacility), w.stamp(at), "",
+		w.Components(kind...), ControlID(e), w.config.Processing, w.config.Version, "", "", "", "", "", w.Text(w.config.CharacterSet))
+	return w.Segment(to, "EVN", trigger, e.RecordedAt.In(w.zone).Format("20060102150405.0000-0700"))
 }
 
 func (w *Writer) stamp(t time.Time) string { return t.Format("20060102150405-0700") }

@@ -52,9 +52,9 @@ func Of(name string) (Charset, error) {
 	return c, nil
 }
 
-// tableOf returns the character of each byte. The control characters of 0x80 to 0x9F are no
-// text: they are what Windows-1252 leaves undefined, and in the ISO charsets nearly always the
-// letters of a Windows-1252 that was declared to be one of them.
+// tableOf returns the character of each byte. The control characters 0x80 to 0x9F are not
+// accepted: Windows-1252 leaves some of them undefined, and in a text declared as ISO 8859 they are
+// nearly always letters of Windows-1252.
 func tableOf(m *charmap.Charmap) *[256]rune {
 	var table [256]rune
 	for b := range table {
@@ -75,8 +75,8 @@ func (c Charset) Wide() bool { return c.wide }
 // ErrNoMark says that a UTF-16 has no byte order mark.
 var ErrNoMark = unicode.ErrMissingBOM
 
-// Reader returns what text can be cut in before it is decoded: UTF-16 as UTF-8, all else as it
-// is. A UTF-16 without a byte order mark is an error, unless its byte order was declared.
+// Reader returns text that can be cut at bytes before it is decoded: UTF-16 as UTF-8, all else
+// unchanged. A UTF-16 without a byte order mark is an error, unless its byte order was declared.
 func (c Charset) Reader(r io.Reader) io.Reader {
 	if !c.wide {
 		return r
@@ -85,7 +85,7 @@ func (c Charset) Reader(r io.Reader) io.Reader {
 }
 
 // Append appends bytes that came from [Charset.Reader] as UTF-8 to dst and counts the characters
-// that are none of the charset; U+FFFD is one of those everywhere, for it says that somebody lost one before.
+// that the charset lacks. U+FFFD counts, too: it shows that a character was lost before.
 func (c Charset) Append(dst, raw []byte) (text []byte, bad int) {
 	plain := ascii(raw)
 	dst = append(dst, raw[:plain]...)
@@ -106,7 +106,7 @@ func (c Charset) Append(dst, raw []byte) (text []byte, bad int) {
 	return dst, bad
 }
 
-// Bad counts the characters of bytes that are none of the charset.
+// Bad counts the characters of bytes that the charset lacks.
 func (c Charset) Bad(raw []byte) (bad int) {
 	raw = raw[ascii(raw):]
 	if c.single != nil {

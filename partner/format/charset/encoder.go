@@ -10,7 +10,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Rule says what becomes of a character that can't be written.
+// Rule says what happens to a character that can't be written.
 type Rule string
 
 // The rules.
@@ -20,7 +20,7 @@ const (
 	Transliterate Rule = "transliterate" // by a table; what that lacks is replaced if there is a replacement, else refused
 )
 
-// Config declares a charset and what becomes of characters that can't be written.
+// Config declares a charset and what happens to characters that can't be written.
 type Config struct {
 	Name        string // one of [Names]
 	Rule        Rule
@@ -111,8 +111,8 @@ func (e *Encoder) can(r rune) bool {
 	return ok
 }
 
-// unwritable are characters that readers take for damage, or for a mark of the file's: NUL, the
-// control characters beyond ASCII, a byte order mark, and what stands for a character that was lost.
+// unwritable reports whether readers would treat a character as damage or as a mark: NUL, the control
+// characters beyond ASCII, a byte order mark, and the replacement character U+FFFD.
 func unwritable(r rune) bool {
 	return r == 0 || r >= 0x80 && r < 0xa0 || r == 0xfeff || r == utf8.RuneError
 }
@@ -132,8 +132,8 @@ func (e *Encoder) instead(r rune) string {
 	return e.config.Replacement
 }
 
-// transliteration returns what the declared table, the built-in one or the letter without its marks
-// give, if that can be written.
+// transliteration returns the declared table's text, the built-in one's, or the letter without its
+// marks, if that can be written.
 func (e *Encoder) transliteration(r rune) (string, bool) {
 	if to, ok := e.table[r]; ok {
 		return to, true
@@ -175,7 +175,7 @@ func (e *Encoder) BOM() []byte {
 	return e.appendUTF16(nil, 0xfeff)
 }
 
-// ErrForeign is text that was to be written as it is, and can't.
+// ErrForeign is a character that was not passed through Carry and can't be written.
 var ErrForeign = errors.New("a character is not in the charset")
 
 // Append appends text that has been through Carry, or that is the format's own.

@@ -227,8 +227,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// source remembers what reading the file failed with, so that it is told apart from bytes that
-// are wrong.
+// source remembers a failure to read the file, to distinguish it from wrong bytes.
 type source struct {
 	Source
 	failed error
@@ -248,7 +247,7 @@ func (s *source) head() []byte {
 	head := make([]byte, 16)
 	n, err := s.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil // whoever reads on meets it again
+		return nil // the next read returns the error
 	}
 	return head[:n]
 }

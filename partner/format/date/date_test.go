@@ -114,7 +114,7 @@ func layoutText(t *rapid.T) string {
 func (l Layout) known(d Date) (out Date) {
 	has := func(u unit) bool {
 		for _, p := range l.ways[0] {
-			if p.token.unit == u {
+			if p.is(u) {
 				return true
 			}
 		}

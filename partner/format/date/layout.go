@@ -17,8 +17,11 @@ type Layout struct {
 // piece is a token, or text between tokens.
 type piece struct {
 	text  string
-	token Token
+	token *Token // nil: text
 }
+
+// is reports whether the piece is a token of one of the units.
+func (p piece) is(units ...unit) bool { return p.token != nil && slices.Contains(units, p.token.unit) }
 
 // ParseLayout reads a layout.
 func ParseLayout(text string) (Layout, error) {
@@ -31,7 +34,7 @@ func ParseLayout(text string) (Layout, error) {
 		}
 		one := piece{text: rest[:1]}
 		if found {
-			one = piece{token: t, text: t.word}
+			one = piece{token: &t, text: t.word}
 			list = append(list, t)
 		}
 		whole = append(whole, one)
@@ -61,6 +64,7 @@ func (l Layout) CheckRead() error {
 	for _, way := range l.ways {
 		for i, p := range way {
 			switch {
+			case p.token == nil:
 			case p.token.word == "yy":
 				return errors.New("yy can't be read, for it does not say the century; ask for yyyy")
 			case p.token.short && i+1 < len(way) && way[i+1].isDigits():
@@ -73,26 +77,26 @@ func (l Layout) CheckRead() error {
 
 // isDigits reports whether the piece begins with a digit in a date.
 func (p piece) isDigits() bool {
-	if p.token.unit == 0 {
+	if p.token == nil {
 		return '0' <= p.text[0] && p.text[0] <= '9'
 	}
-	return p.token.word != "mon" && p.token.unit != offset
+	return !p.token.named && p.token.unit != offset
 }
 
 // without returns a layout without some units, and without the text that would then be at an end or
 // next to other text.
 func without(pieces []piece, units ...unit) []piece {
-	if !slices.ContainsFunc(pieces, func(p piece) bool { return slices.Contains(units, p.token.unit) }) {
+	if !slices.ContainsFunc(pieces, func(p piece) bool { return p.is(units...) }) {
 		return pieces
 	}
 	var kept []piece
 	for _, p := range pieces {
-		if slices.Contains(units, p.token.unit) || p.token.unit == 0 && (len(kept) == 0 || kept[len(kept)-1].token.unit == 0) {
+		if p.is(units...) || p.token == nil && (len(kept) == 0 || kept[len(kept)-1].token == nil) {
 			continue
 		}
 		kept = append(kept, p)
 	}
-	for len(kept) > 0 && kept[len(kept)-1].token.unit == 0 {
+	for len(kept) > 0 && kept[len(kept)-1].token == nil {
 		kept = kept[:len(kept)-1]
 	}
 	return kept
@@ -112,7 +116,7 @@ func (l Layout) Format(d Date) string {
 	at := d.Time(time.UTC)
 	var b strings.Builder
 	for _, p := range l.ways[way] {
-		if p.token.unit == 0 {
+		if p.token == nil {
 			b.WriteString(p.text)
 		} else {
 			b.WriteString(p.token.Format(at))
@@ -136,18 +140,17 @@ func (l Layout) Parse(text string, unknown ...string) (Date, error) {
 }
 
 func parse(way []piece, text string, unknown []string) (d Date, ok bool) {
-	for i := range way {
-		p := &way[i]
-		if p.token.unit == 0 {
-			if len(text) < len(p.text) || !strings.EqualFold(text[:len(p.text)], p.text) {
+	for _, p := range way {
+		if p.token == nil {
+			if text == "" || text[0] != p.text[0] && !(text[0] == 't' && p.text == "T") {
 				return d, false
 			}
-			text = text[len(p.text):]
+			text = text[1:]
 			continue
 		}
 		part := p.token.take(text)
 		text = text[len(part):]
-		if !d.read(&p.token, part, unknown) {
+		if !d.read(p.token, part, unknown) {
 			return d, false
 		}
 	}
@@ -180,7 +183,7 @@ func (t *Token) take(text string) string {
 var months = []string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}
 
 func (d *Date) read(t *Token, text string, unknown []string) bool {
-	if t.word == "mon" {
+	if t.named {
 		d.Month = slices.IndexFunc(months, func(m string) bool { return strings.EqualFold(m, text) }) + 1
 		return d.Month > 0
 	}

@@ -35,23 +35,24 @@ type Token struct {
 	word       string
 	unit       unit
 	short      bool // a number without a leading zero
+	named      bool // a word, not a number
 	layout     string
 	expression string
 }
 
 // tokens are all words, those that begin with another one before it.
 var tokens = []Token{
-	{"yyyy", year, false, "2006", `[12][0-9]{3}`},
-	{"yy", year, false, "06", `[0-9]{2}`},
-	{"mon", month, false, "Jan", `(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)`},
-	{"mm", month, false, "01", `(?:0[1-9]|1[0-2])`},
-	{"m", month, true, "1", `(?:0?[1-9]|1[0-2])`},
-	{"dd", day, false, "02", `(?:0[1-9]|[12][0-9]|3[01])`},
-	{"d", day, true, "2", `(?:0?[1-9]|[12][0-9]|3[01])`},
-	{"HH", hour, false, "15", `(?:[01][0-9]|2[0-3])`},
-	{"MM", minute, false, "04", `[0-5][0-9]`},
-	{"SS", second, false, "05", `(?:[0-5][0-9]|60)`},
-	{"ZZ", offset, false, "-07:00", `(?:Z|[+-][0-9]{2}:?[0-9]{2})`},
+	{"yyyy", year, false, false, "2006", `[12][0-9]{3}`},
+	{"yy", year, false, false, "06", `[0-9]{2}`},
+	{"mon", month, false, true, "Jan", `(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)`},
+	{"mm", month, false, false, "01", `(?:0[1-9]|1[0-2])`},
+	{"m", month, true, false, "1", `(?:0?[1-9]|1[0-2])`},
+	{"dd", day, false, false, "02", `(?:0[1-9]|[12][0-9]|3[01])`},
+	{"d", day, true, false, "2", `(?:0?[1-9]|[12][0-9]|3[01])`},
+	{"HH", hour, false, false, "15", `(?:[01][0-9]|2[0-3])`},
+	{"MM", minute, false, false, "04", `[0-5][0-9]`},
+	{"SS", second, false, false, "05", `(?:[0-5][0-9]|60)`},
+	{"ZZ", offset, false, false, "-07:00", `(?:Z|[+-][0-9]{2}:?[0-9]{2})`},
 }
 
 // Words lists the language, for errors.

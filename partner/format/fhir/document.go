@@ -165,7 +165,7 @@ func (c *counter) Read(p []byte) (int, error) {
 		}
 	}
 	if c.read == 0 && bytes.HasPrefix(p[:n], []byte("\xef\xbb\xbf")) {
-		copy(p, "   ") // blanks before a value are none of it
+		copy(p, "   ") // blanks before a value are ignored
 	}
 	c.read += int64(n)
 	return n, err

@@ -16,20 +16,14 @@ import (
 	"waybill/partner/format/record"
 )
 
-// Options are what a partner's FHIR files need said about them.
+// Options declare what a partner's FHIR files don't say.
 type Options struct {
 	// Key says which identifier the partner knows its patients by: the first of this authority
 	// (system) and type. Without an authority it is the resource's id, which is unique only in its source.
-	Key Key `yaml:"key"`
+	Key record.Kind `yaml:"key"`
 }
 
-// Key chooses an identifier by its authority and type.
-type Key struct {
-	Authority string `yaml:"authority"`
-	Type      string `yaml:"type"`
-}
-
-// Check says which option can't be understood.
+// Check returns the first option that can't be used, as a [setting.Error].
 func (o *Options) Check() error {
 	if o.Key.Type != "" && o.Key.Authority == "" {
 		return setting.Errorf("fhir.key.authority", "name the authority of the type")
@@ -37,8 +31,8 @@ func (o *Options) Check() error {
 	return nil
 }
 
-// Read returns the records of a file. Its errors are [*record.Refused], after which reading goes
-// on, and what ends the file.
+// Read returns the records of a file. Reading continues after a [*record.Refused]; any other error ends
+// the file.
 func Read(r io.Reader, o *Options, site record.Site) iter.Seq2[record.Record, error] {
 	in := bufio.NewReaderSize(r, headBytes)
 	return func(yield func(record.Record, error) bool) {
@@ -59,11 +53,11 @@ func Read(r io.Reader, o *Options, site record.Site) iter.Seq2[record.Record, er
 	}
 }
 
-// headBytes is how much of a file is looked at to tell lines from a document.
+// headBytes is how much of a file is examined to distinguish lines from a document.
 const headBytes = 64 << 10
 
-// isDocument tells one JSON value laid out over lines, or one Bundle on a line of its own, from
-// a line per resource.
+// isDocument reports whether a file is one JSON value over several lines, or one Bundle on a line, and
+// not a resource on each line.
 func isDocument(head []byte) bool {
 	head = bytes.TrimSpace(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")))
 	first, rest := head, []byte(nil)
@@ -80,7 +74,7 @@ func isDocument(head []byte) bool {
 	}
 }
 
-// errStopped says that nobody wants more records.
+// errStopped ends reading when the caller stops the iteration.
 var errStopped = errors.New("stopped")
 
 // reader hands out the records of one file.
@@ -191,7 +185,7 @@ func (f *reader) entry(text []byte, where record.Where) error {
 		err = json.Unmarshal(e.Resource, &kind)
 	}
 	if err != nil {
-		return f.refuse(text, where, errors.New("an entry that is none of FHIR"))
+		return f.refuse(text, where, errors.New("an entry must be a FHIR object"))
 	}
 	if kind.ResourceType != "Patient" || e.Request.Method == http.MethodDelete {
 		return f.hand(record.Record{Where: where, Act: record.Pass}, nil)

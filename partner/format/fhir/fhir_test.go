@@ -112,18 +112,18 @@ func TestDeathIsReadFromAllThreePlaces(t *testing.T) {
 // Each of these holds the word Secret where patient data would be; a reason never repeats it.
 func TestRefusedPatients(t *testing.T) {
 	for name, c := range map[string]struct{ fields, want string }{
-		"false beside a date":         {`"deceasedBoolean":false,"deceasedDateTime":"2024"`, "deceasedBoolean is false beside a deceasedDateTime"},
-		"false beside a notification": {`"deceasedBoolean":false,` + extensions(notification("1")), "deceasedBoolean is false beside a death notification"},
-		"date beside a removal":       {`"deceasedDateTime":"2024",` + extensions(notification("U")), "deceased beside a death notification that was removed"},
-		"true beside a removal":       {`"deceasedBoolean":true,` + extensions(notification("U")), "deceased beside a death notification that was removed"},
-		"unknown notification":        {extensions(notification("Secret")), "a death notification status that is none of 1, 2 and U"},
+		"false beside a date":         {`"deceasedBoolean":false,"deceasedDateTime":"2024"`, "deceasedBoolean is false, but there is a deceasedDateTime"},
+		"false beside a notification": {`"deceasedBoolean":false,` + extensions(notification("1")), "deceasedBoolean is false, but there is a death notification"},
+		"date beside a removal":       {`"deceasedDateTime":"2024",` + extensions(notification("U")), "deceased, but the death notification was removed"},
+		"true beside a removal":       {`"deceasedBoolean":true,` + extensions(notification("U")), "deceased, but the death notification was removed"},
+		"unknown notification":        {extensions(notification("Secret")), "a death notification status must be 1, 2 or U"},
 		"two notifications":           {extensions(notification("1"), notification("2")), "two death notification statuses that differ"},
 		"date of death":               {`"deceasedDateTime":"Secret"`, "deceasedDateTime: " + record.ErrISO.Error()},
 		"death of long ago":           {`"deceasedDateTime":"1799"`, "date of death: not within the years 1800 to 9999"},
 		"death of far ahead":          {`"deceasedDateTime":"9999-12-31T23:59:59Z"`, "date of death: not within the years 1800 to 9999"},
 		"birth date":                  {`"birthDate":"Secret"`, "birth date: not YYYY, YYYY-MM or YYYY-MM-DD"},
 		"birth to the minute":         {`"birthDate":"2024-05-06T07:08:09Z"`, "birth date: not YYYY, YYYY-MM or YYYY-MM-DD"},
-		"gender":                      {`"gender":"Secret"`, "gender is none of male, female, other and unknown"},
+		"gender":                      {`"gender":"Secret"`, "gender must be male, female, other or unknown"},
 		"mistyped text":               {`"birthDate":5550100`, "birthDate: not of the type it has in FHIR"},
 		"mistyped list":               {`"name":"Secret"`, "name: not of the type it has in FHIR"},
 		"mistyped boolean":            {`"deceasedBoolean":"Secret"`, "deceasedBoolean: not of the type it has in FHIR"},
@@ -224,7 +224,7 @@ func TestBundles(t *testing.T) {
 				}
 			}
 			expect(t, seen, want)
-			if len(refused) != 1 || !strings.HasSuffix(refused[0], "gender is none of male, female, other and unknown") {
+			if len(refused) != 1 || !strings.HasSuffix(refused[0], "gender must be male, female, other or unknown") {
 				t.Errorf("%q", refused)
 			}
 		})
@@ -282,7 +282,7 @@ func TestMerges(t *testing.T) {
 
 func TestAnIdentifierAsKey(t *testing.T) {
 	text := `{"resourceType":"Patient","id":"1","identifier":[{"system":"a","value":"5"},{"system":"b","value":"6"}]}`
-	rows, refused, err := all(t, text+"\n"+`{"resourceType":"Patient","id":"2"}`, Options{Key: Key{Authority: "b"}})
+	rows, refused, err := all(t, text+"\n"+`{"resourceType":"Patient","id":"2"}`, Options{Key: record.Kind{Authority: "b"}})
 	if err != nil {
 		t.Fatal(err)
 	}

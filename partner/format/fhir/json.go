@@ -42,7 +42,7 @@ func (l *Lines) Next() ([]byte, error) {
 // Place returns where the line last returned is.
 func (l *Lines) Place() record.Where { return l.place }
 
-// Refuse makes the reason for which the line last returned can't be taken into its refusal.
+// Refuse returns the refusal of the line last returned.
 func (l *Lines) Refuse(line []byte, reason error) *record.Refused {
 	return &record.Refused{Where: l.place, Reason: reason.Error(), Raw: bytes.Clone(line)}
 }
@@ -58,8 +58,8 @@ func (r *Resource) resourceType() string { return r.ResourceType }
 // Typed is a resource to decode into: a pointer to a struct that embeds [Resource].
 type Typed interface{ resourceType() string }
 
-// Decode reads a resource of the wanted type and says what is wrong with it in words of its own:
-// those of encoding/json repeat what the text holds.
+// Decode reads a resource of the wanted type. Its errors repeat nothing of the text, unlike those of
+// encoding/json.
 func Decode(text []byte, r Typed, want string) error {
 	err := json.Unmarshal(text, r)
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {

@@ -108,7 +108,7 @@ func (r Reference) ID(kind string) (string, error) {
 func (p *patient) state(where record.Where, o *Options, site record.Site) (record.Record, error) {
 	r := record.Record{Where: where, All: true, BirthDate: record.Of(p.BirthDate), Sex: record.Of(p.Gender)}
 	if !slices.Contains([]string{"", "male", "female", "other", "unknown"}, p.Gender) {
-		return r, errors.New("gender is none of male, female, other and unknown")
+		return r, errors.New("gender must be male, female, other or unknown")
 	}
 	r.Family, r.Given = p.name()
 	r.Address = p.address()
@@ -129,7 +129,7 @@ func (p *patient) identify(r *record.Record, o *Options, site record.Site) {
 			continue
 		}
 		own := record.Identifier{Authority: strings.TrimSpace(i.System), Type: i.typeCode(), Value: strings.TrimSpace(i.Value)}
-		if r.Key.Value == "" && o.Key.Authority == own.Authority && (o.Key.Type == "" || o.Key.Type == own.Type) {
+		if r.Key.Value == "" && o.Key.Authority != "" && o.Key.Matches(own) {
 			r.Key = own
 		}
 		r.Identifiers = append(r.Identifiers, own)
@@ -188,8 +188,8 @@ func (i *identifier) typeCode() string {
 	return ""
 }
 
-// death reads the three places where a Patient can speak of death. Where they contradict each
-// other the record is refused: neither a death nor a life may be inferred from it.
+// death reads the three places where a Patient can state a death. A record in which they contradict
+// each other is refused: neither death nor life may be inferred from it.
 func (p *patient) death(zone *time.Location) (record.Death, error) {
 	status, err := p.notification()
 	if err != nil {
@@ -201,11 +201,11 @@ func (p *patient) death(zone *time.Location) (record.Death, error) {
 	affirmed := dated || p.DeceasedBoolean != nil && *p.DeceasedBoolean
 	switch {
 	case denied && dated:
-		return record.Death{}, errors.New("deceasedBoolean is false beside a deceasedDateTime")
+		return record.Death{}, errors.New("deceasedBoolean is false, but there is a deceasedDateTime")
 	case denied && notified:
-		return record.Death{}, errors.New("deceasedBoolean is false beside a death notification")
+		return record.Death{}, errors.New("deceasedBoolean is false, but there is a death notification")
 	case affirmed && status == record.Void:
-		return record.Death{}, errors.New("deceased beside a death notification that was removed")
+		return record.Death{}, errors.New("deceased, but the death notification was removed")
 	case dated:
 		period, err := p.died(notified, zone)
 		return record.Death{Status: cmp.Or(status, record.Formal), Period: period}, record.Field("deceasedDateTime", err)
@@ -218,9 +218,9 @@ func (p *patient) death(zone *time.Location) (record.Death, error) {
 	}
 }
 
-// died returns the period of the date of death. The UK's demographics service, which is known
-// by its death notification, gives every date a time and writes midnight UTC where it knows
-// only the day: taken as a minute that would be the wrong one nearly always.
+// died returns the period of the date of death. The UK's demographics service, which its
+// death notification identifies, gives every date a time, and midnight UTC if only the day is known.
+// Read as a minute that would nearly always be wrong.
 func (p *patient) died(notified bool, zone *time.Location) (record.Period, error) {
 	if day, midnight := strings.CutSuffix(p.DeceasedDateTime, "T00:00:00+00:00"); midnight && notified {
 		return record.PeriodOf(day, zone)
@@ -228,7 +228,7 @@ func (p *patient) died(notified bool, zone *time.Location) (record.Period, error
 	return record.PeriodOf(p.DeceasedDateTime, zone)
 }
 
-// notification returns the vital status of the UK's death notification extension.
+// notification returns the vital status of the extension DeathNotificationStatus of FHIR UK Core.
 func (p *patient) notification() (string, error) {
 	codes := map[string]string{"1": record.Informal, "2": record.Formal, "U": record.Void}
 	found := record.Unstated
@@ -238,7 +238,7 @@ func (p *patient) notification() (string, error) {
 		}
 		status, known := codes[e.notificationCode()]
 		if !known {
-			return "", errors.New("a death notification status that is none of 1, 2 and U")
+			return "", errors.New("a death notification status must be 1, 2 or U")
 		}
 		if found != record.Unstated && found != status {
 			return "", errors.New("two death notification statuses that differ")

@@ -21,8 +21,8 @@ func (w *Writer) Begin(to []byte, _ pattern.Values) ([]byte, error) { return to,
 // End appends nothing.
 func (w *Writer) End(to []byte, _ pattern.Values) ([]byte, error) { return to, nil }
 
-// Event appends an event's resource; there is none that says that a patient was erased. JSON can
-// carry every character.
+// Event appends an event's resource, and nothing for an erasure, which FHIR can't express. JSON can
+// carry every character, so that the encoder is not used.
 func (w *Writer) Event(to []byte, e *record.Event, _ pattern.Values, _ *charset.Encoder) ([]byte, error) {
 	if e.Type == schemas.Erased {
 		return to, nil
@@ -34,7 +34,7 @@ func (w *Writer) Event(to []byte, e *record.Event, _ pattern.Values, _ *charset.
 	return append(to, line.Bytes()...), err
 }
 
-// written is a Patient with what is not read.
+// written is a Patient with the members that are only written.
 type written struct {
 	patient
 	Active bool `json:"active"`
@@ -69,7 +69,7 @@ func (w *Writer) patient(e *record.Event) patient {
 	return p
 }
 
-// deceased states the vital status, except of whom no death was ever told.
+// deceased states the vital status, unless no death was ever reported.
 func (p *patient) deceased(e *record.Event, zone *time.Location) {
 	layout, dated := map[string]string{
 		"year": "2006", "month": "2006-01", "day": time.DateOnly, "minute": "2006-01-02T15:04:05-07:00",

@@ -13,8 +13,8 @@ import (
 	"waybill/partner/format/record"
 )
 
-// Read returns the records of a file. Its errors are [*record.Refused], after which reading goes
-// on, and what ends the file.
+// Read returns the records of a file. Reading continues after a [*record.Refused]; any other error ends
+// the file.
 func Read(r io.Reader, l *Layout, site record.Site) iter.Seq2[record.Record, error] {
 	f := &reader{layout: l, site: site, fields: make([][]byte, len(l.Fields)), header: l.Header == nil}
 	if l.Ends == "none" {
@@ -33,14 +33,14 @@ func Read(r io.Reader, l *Layout, site record.Site) iter.Seq2[record.Record, err
 	}
 }
 
-// piece is one record as it lies.
+// piece is one record of the file, not decoded.
 type piece struct {
 	number   int // of the line or record, from 1
 	from, to int64
 	text     []byte // valid until the next
 }
 
-// cutter cuts a file into records: [io.EOF] at the end, a [*lines.TooLong] for one passed over.
+// cutter cuts a file into records: [io.EOF] at the end, a [*lines.TooLong] for one that is skipped.
 type cutter interface{ next() (piece, error) }
 
 // reader makes pieces into records.
@@ -56,7 +56,7 @@ type reader struct {
 	declared, wanted int  // 1 when the header counts, and what
 }
 
-// read hands out the records, and returns what ends the file before its end.
+// read yields the records, and returns an error that ends the file.
 func (f *reader) read(yield func(record.Record, error) bool) error {
 	for {
 		p, err := f.cut.next()
@@ -88,10 +88,10 @@ func (f *reader) read(yield func(record.Record, error) bool) error {
 	}
 }
 
-// isNothing knows lines that hold nothing, the end of a file in DOS among them.
+// isNothing reports whether a line is blank, or the DOS end of file.
 func isNothing(text []byte) bool { return len(bytes.Trim(text, " \t\r\n\x00\x1a")) == 0 }
 
-// record makes a piece into a record, or says why it can't be taken.
+// record makes a piece into a record, or returns why it is refused.
 func (f *reader) record(p piece, err error) (record.Record, error) {
 	out := record.Record{Where: record.Where{Line: p.number, From: p.from, To: p.to}}
 	if err == nil {

@@ -1,5 +1,5 @@
-// Package fixed reads records whose fields lie at fixed bytes of a line, or of a record of fixed
-// length. Bytes are the sender's: fields are cut before they are decoded.
+// Package fixed reads and writes records whose fields lie at fixed bytes of a line, or of a record of
+// fixed length. Bytes are those of the partner's charset: fields are cut before they are decoded.
 package fixed
 
 import (
@@ -19,7 +19,7 @@ type Layout struct {
 	Ends string `yaml:"ends"`
 	// Short is refuse (default) or pad: what a short record lacks at its end is blank.
 	Short string `yaml:"short"`
-	// Long is refuse (default) or cut: what a long line has beyond Length does not count.
+	// Long is refuse (default) or cut: the part of a long line beyond Length is ignored.
 	Long string `yaml:"long"`
 	// Fields are the fields that Map names.
 	Fields []Field `yaml:"fields"`
@@ -52,7 +52,7 @@ type Mark struct {
 // maxLength bounds a record, in bytes.
 const maxLength = 1 << 20
 
-// Check says what can't be understood, by its name in the configuration.
+// Check returns the first setting that can't be used, as a [setting.Error].
 func (l *Layout) Check() error {
 	if l.Length < 1 || l.Length > maxLength {
 		return setting.Errorf("fixed.length", "must be 1 to %d bytes", maxLength)

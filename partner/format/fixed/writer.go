@@ -1,6 +1,7 @@
 package fixed
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -12,19 +13,17 @@ import (
 	"waybill/partner/format/mapping"
 	"waybill/partner/format/pattern"
 	"waybill/partner/format/record"
-	"waybill/partner/format/table"
 )
 
 // Config declares the layout.
 type Config struct {
 	LineEnd string   `yaml:"line_end"` // crlf (default), lf, cr, none
-	First   string   `yaml:"first"`    // a record before the events, as a pattern: "H{sequence:6}{yyyy}{mm}{dd}"
-	Last    string   `yaml:"last"`     // one after them: "T{rows:8}"
 	Columns []Column `yaml:"columns"`
-	Merges  string   `yaml:"merges"` // as in CSV: retired (default) or survivor
+
+	mapping.Frame `yaml:",inline"`
 }
 
-// Column is one of the layout's, side by side in the order declared.
+// Column is one column; they follow each other in the declared order.
 type Column struct {
 	mapping.Column `yaml:",inline"`
 	Width          int    `yaml:"width"`    // bytes
@@ -35,47 +34,31 @@ type Column struct {
 
 // Writer writes the records of files. Its methods append to a file in UTF-8.
 type Writer struct {
-	config      Config
-	end         string
-	width       int
-	first, last pattern.Pattern
-	texts       []mapping.Text
-	zone        *time.Location
-	encoder     *charset.Encoder // for measuring
-	cut         int64
+	config  Config
+	end     string
+	width   int // bytes of a record
+	columns *mapping.Writer
+	encoder *charset.Encoder // for measuring
+	cut     int64
 }
 
 // New checks a configuration. The encoder is of the partner's charset.
 func New(c Config, allowed *record.Allowed, zone *time.Location, encoder *charset.Encoder) (*Writer, error) {
-	w := &Writer{config: c, zone: zone, encoder: encoder}
-	end, known := table.Ends[c.LineEnd]
-	switch {
-	case c.LineEnd == "none":
-	case !known:
-		return nil, setting.Errorf("line_end", "one of crlf, lf, cr, none")
-	default:
-		w.end = end
-	}
-	if len(c.Columns) == 0 {
-		return nil, setting.Errorf("columns", "name at least one")
-	}
-	if !slices.Contains([]string{"", "retired", "survivor"}, c.Merges) {
-		return nil, setting.Errorf("merges", "either retired or survivor")
+	w := &Writer{config: c, end: mapping.Ends[c.LineEnd], encoder: encoder}
+	if err := setting.OneOf("line_end", c.LineEnd, "", "crlf", "lf", "cr", "none"); err != nil {
+		return nil, err
 	}
 	w.config.Columns = slices.Clone(c.Columns)
+	var columns []*mapping.Column
 	for i := range w.config.Columns {
-		if err := w.check(&w.config.Columns[i]); err != nil {
+		column := &w.config.Columns[i]
+		if err := w.check(column); err != nil {
 			return nil, setting.At("columns", i, err)
 		}
+		columns = append(columns, &column.Column)
 	}
 	var err error
-	if w.first, err = pattern.Parse(c.First, pattern.Heading); err != nil {
-		return nil, setting.In("first", err)
-	}
-	if w.last, err = pattern.Parse(c.Last, pattern.Ending); err != nil {
-		return nil, setting.In("last", err)
-	}
-	w.texts, err = table.Texts(allowed, len(c.Columns), func(i int) *mapping.Column { return &c.Columns[i].Column })
+	w.columns, err = c.NewWriter(columns, allowed, zone)
 	return w, err
 }
 
@@ -86,18 +69,17 @@ func (w *Writer) check(c *Column) error {
 	pad, err := w.size(c.Pad)
 	switch {
 	case utf8.RuneCountInString(c.Pad) != 1 || err != nil || Forbidden([]rune(c.Pad)[0]):
-		return setting.Errorf("pad", "one character of the charset")
+		return setting.Errorf("pad", "must be one character of the charset")
 	case c.Width < 1 || c.Width > 10_000:
-		return setting.Errorf("width", "1 to 10000 bytes")
+		return setting.Errorf("width", "must be 1 to 10000 bytes")
 	case c.Width%pad != 0:
-		return setting.Errorf("width", "not a multiple of the padding's %d bytes", pad)
-	case !slices.Contains([]string{"", "left", "right"}, c.Align):
-		return setting.Errorf("align", "either left or right")
-	case !slices.Contains([]string{"", "refuse", "cut"}, c.TooLong):
-		return setting.Errorf("too_long", "either refuse or cut")
+		return setting.Errorf("width", "must be a multiple of the padding's %d bytes", pad)
 	}
 	w.width += c.Width
-	return nil
+	return cmp.Or(
+		setting.OneOf("align", c.Align, "", "left", "right"),
+		setting.OneOf("too_long", c.TooLong, "", "refuse", "cut"),
+	)
 }
 
 // size returns the bytes that a text takes in the charset.
@@ -106,7 +88,7 @@ func (w *Writer) size(text string) (int, error) {
 	return len(data), err
 }
 
-// Forbidden reports whether a character can't stand in a value: those that readers take for line ends.
+// Forbidden reports whether a value can't have a character, because readers may treat it as a line end.
 func Forbidden(r rune) bool { return r < ' ' || r == 0x7f }
 
 // Values that a record can't hold. The file is not written then.
@@ -120,28 +102,26 @@ func (w *Writer) Cut() int64 { return w.cut }
 
 // Begin appends the header record.
 func (w *Writer) Begin(to []byte, v pattern.Values) ([]byte, error) {
-	return w.declared(to, w.first, w.config.First, v)
+	line, err := w.columns.First(v)
+	if err != nil {
+		return nil, err
+	}
+	return w.line(to, line)
 }
 
 // End appends the trailer record.
 func (w *Writer) End(to []byte, v pattern.Values) ([]byte, error) {
-	v.Lines = v.Rows
-	for _, text := range []string{w.config.First, w.config.Last} {
-		if text != "" {
-			v.Lines++
-		}
-	}
-	return w.declared(to, w.last, w.config.Last, v)
-}
-
-// declared appends a header or trailer, as long as the other records.
-func (w *Writer) declared(to []byte, p pattern.Pattern, text string, v pattern.Values) ([]byte, error) {
-	if text == "" {
-		return to, nil
-	}
-	line, err := p.Format(v)
+	line, err := w.columns.Last(v, 0)
 	if err != nil {
 		return nil, err
+	}
+	return w.line(to, line)
+}
+
+// line appends a header or trailer, as long as the other records.
+func (w *Writer) line(to []byte, line string) ([]byte, error) {
+	if line == "" {
+		return to, nil
 	}
 	size, err := w.size(line)
 	if err != nil {
@@ -158,22 +138,16 @@ func (w *Writer) declared(to []byte, p pattern.Pattern, text string, v pattern.V
 
 // Event appends an event's record.
 func (w *Writer) Event(to []byte, e *record.Event, v pattern.Values, carry *charset.Encoder) ([]byte, error) {
-	if w.config.Merges == "survivor" {
-		if e.Afterlife() {
-			return to, nil
-		}
-		e = e.AsSurvivor()
+	values, err := w.columns.Values(e, v, carry)
+	if err != nil || values == nil {
+		return to, err
 	}
-	at := mapping.Place{Sequence: v.Sequence, Row: v.Rows, Zone: w.zone}
-	for i := range w.config.Columns {
-		value, err := w.texts[i](e, at)
-		if err == nil {
-			value, err = w.fill(&w.config.Columns[i], carry.Carry(value))
-		}
+	for i, value := range values {
+		filled, err := w.fill(&w.config.Columns[i], value)
 		if err != nil {
 			return nil, err
 		}
-		to = append(to, value...)
+		to = append(to, filled...)
 	}
 	return append(to, w.end...), nil
 }

@@ -8,8 +8,8 @@ import (
 	"waybill/partner/format/record"
 )
 
-// envelope holds the headers and trailers of a file against what lies between them. All of them are
-// optional, a batch without messages is lawful, and wrong counts are common.
+// envelope compares the headers and trailers of a file (HL7 v2, chapter 2.10.3) with what is between
+// them. All of them are optional, a batch may have no messages, and wrong counts are common.
 type envelope struct {
 	strict   bool
 	warnings []string

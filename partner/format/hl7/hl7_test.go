@@ -1,6 +1,7 @@
 package hl7
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"waybill/partner/format/record"
 )
@@ -81,7 +83,7 @@ func TestFiles(t *testing.T) {
 		"no message":             {"hello\nworld\n" + head + "1\r", []string{"line 1: segments without an MSH before them", "1"}, nil},
 		"a segment alone":        {"PID|1\r", []string{"line 1: segments without an MSH before them"}, nil},
 		"no separators":          {"MSH||A|\r" + head + "1\r", []string{"line 1: MSH-2 does not define the separators", "1"}, nil},
-		"twice the same":         {`MSH|^^\&|A` + "\r", []string{"line 1: MSH-1 and MSH-2 are no five different separators"}, nil},
+		"twice the same":         {`MSH|^^\&|A` + "\r", []string{"line 1: MSH-1 and MSH-2 must be different punctuation marks"}, nil},
 		"few separators":         {`MSH|^|A|B|C|D|2024||ADT^A08|1` + "\r", []string{"1"}, nil},
 		"truncation is a sixth":  {`MSH|^~\&#|A|B|C|D|2024||ADT^A08|1` + "\r", []string{"1"}, nil},
 		"a batch":                {"BHS|^~\\&\r" + head + "1\r" + head + "2\rBTS|2\r", []string{"1", "2"}, nil},
@@ -242,6 +244,45 @@ func FuzzReader(f *testing.F) {
 					}
 				}
 			}
+		}
+	})
+}
+
+// What is written is read the same, whatever the separators and the values.
+func TestWhatIsWrittenIsReadTheSame(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		marks := rapid.Permutation([]byte(`|^~\&#*:+!%$`)).Draw(t, "separators")
+		s, err := ParseSeparators(string(marks[:5]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := rapid.StringOfN(rapid.SampledFrom([]rune("aZ09 äß中|^~\\&\"#*:\r\n\t")), 0, 8, -1)
+		values := rapid.SliceOfN(rapid.SliceOfN(text, 1, 4), 1, 4).Draw(t, "values")
+		w := NewWriter(s, rapid.SampledFrom([]string{"\r", "\n", "\r\n"}).Draw(t, "end"))
+		var repetitions []string
+		for _, components := range values {
+			var escaped []string
+			for _, c := range components {
+				escaped = append(escaped, w.Text(c))
+			}
+			repetitions = append(repetitions, w.Components(escaped...))
+		}
+		data := w.Segment(w.Segment(nil, "MSH"+string(marks[:5]), "A"), "PID", "1", w.Repetitions(repetitions...), "", "")
+		m, err := NewReader(bytes.NewReader(data), Options{}).Next()
+		if err != nil || m.Len() != 2 {
+			t.Fatalf("%q: %v", data, err)
+		}
+		i := 0
+		for rep := range m.Segment(1).Field(2).Repetitions {
+			for n, want := range values[i] {
+				if got := rep.Part(n + 1).Part(1).Plain(); string(got) != want || rep.Part(n+1).Deleted() {
+					t.Fatalf("%q: %q, want %q", data, got, want)
+				}
+			}
+			i++
+		}
+		if i != len(values) {
+			t.Fatalf("%q: %d repetitions, want %d", data, i, len(values))
 		}
 	})
 }

@@ -1,5 +1,5 @@
-// Package hl7 reads the syntax of HL7 v2: files, batches, messages, segments, fields and escapes.
-// What a message means is not its business.
+// Package hl7 reads and writes the syntax of HL7 v2 (chapter 2 of the standard): files, batches,
+// messages, segments, fields and escapes. What a message means is the business of package adt.
 package hl7
 
 import (
@@ -7,13 +7,13 @@ import (
 	"crypto/sha256"
 )
 
-// Message is one message, valid until the next is read. Its segments are kept as they came, those
-// that nobody knows (Z…) too; the charset is still the sender's.
+// Message is one message, valid until the next is read. Its segments are kept as they came, also
+// unknown ones (Z…); the charset is still the sender's.
 type Message struct {
 	Line     int   // of the file, where its MSH is
 	From, To int64 // its bytes in the file
 
-	// Broken says that a line which is no segment was met, and taken for the rest of the segment before.
+	// Broken says that a line is no segment, and was appended to the segment before it.
 	Broken bool
 
 	Separators
@@ -24,7 +24,7 @@ type Message struct {
 // Separators are the five characters that MSH-1 and MSH-2 define; 0 where there is none.
 type Separators struct{ Field, Component, Repetition, Escape, Subcomponent byte }
 
-// Raw returns the whole message, with a CR behind each segment whatever the file has. It is valid as
+// Raw returns the whole message, with a CR behind each segment. It is valid as
 // long as the message is.
 func (m *Message) Raw() []byte { return m.raw }
 

@@ -47,7 +47,7 @@ func NewReader(r io.Reader, o Options) *Reader {
 func (r *Reader) Warnings() []string { return r.envelope.warnings }
 
 // Next returns the next message: [io.EOF] at the end, a [*record.Refused] for segments that are no
-// message, after which reading goes on, and what ends the file.
+// message, after which reading continues, and any error that ends the file.
 func (r *Reader) Next() (*Message, error) {
 	for {
 		line, err := r.peek()
@@ -195,20 +195,10 @@ func isName(c byte) bool  { return isUpper(c) || c >= '0' && c <= '9' }
 // separate reads MSH-1 and MSH-2, and says what is wrong with them.
 func (m *Message) separate() string {
 	head := m.raw[:m.ends[0]]
-	m.Separators = Separators{Field: head[3]}
 	defined, _, _ := bytes.Cut(head[4:], head[3:4])
-	for i, to := range []*byte{&m.Component, &m.Repetition, &m.Escape, &m.Subcomponent} {
-		if i < len(defined) {
-			*to = defined[i]
-		}
-	}
-	if len(defined) == 0 || len(defined) > 5 {
-		return "MSH-2 does not define the separators"
-	}
-	for i, c := range head[3 : 4+len(defined)] {
-		if c < '!' || c > '~' || isName(c) || c == '"' || bytes.IndexByte(head[3:3+i], c) >= 0 {
-			return "MSH-1 and MSH-2 are no five different separators"
-		}
+	var err error
+	if m.Separators, err = ParseSeparators(string(head[3 : 4+len(defined)])); err != nil {
+		return err.Error()
 	}
 	return ""
 }

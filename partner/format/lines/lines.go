@@ -1,5 +1,5 @@
 // Package lines cuts text into lines that end in LF, CR LF or CR, with their place in bytes, in
-// bounded memory and without a look at any byte twice.
+// bounded memory. It examines no byte twice.
 package lines
 
 import (
@@ -9,7 +9,7 @@ import (
 	"io"
 )
 
-// TooLong is a line that was passed over: its bytes are [From, To).
+// TooLong is a line that was skipped. Its bytes are [From, To).
 type TooLong struct {
 	Line     int
 	From, To int64
@@ -44,7 +44,7 @@ func New(r io.Reader, limit int) *Reader {
 }
 
 // Next returns the next line without its end, and without a byte order mark, valid until the
-// call after: [io.EOF] at the end, a [*TooLong] for a line passed over, or what reading failed with.
+// call after: [io.EOF] at the end, a [*TooLong] for a skipped line, or the error of the underlying reader.
 func (l *Reader) Next() ([]byte, error) {
 	line, err := l.next()
 	if l.Line == 1 && l.From == 0 {
@@ -97,7 +97,7 @@ func (l *Reader) cut() (line []byte, size int) {
 	}
 }
 
-// seek finds the next LF and CR unless they are known; what was searched is not searched again.
+// seek finds the next LF and CR, unless they are known from an earlier search.
 func (l *Reader) seek() {
 	if l.lf < l.pos {
 		l.lf = l.index('\n', l.pos)
@@ -114,7 +114,7 @@ func (l *Reader) index(c byte, from int) int {
 	return len(l.buf)
 }
 
-// fill reads more behind what is there, at the end of the text [io.EOF].
+// fill reads more into the buffer; at the end of the text it returns [io.EOF].
 func (l *Reader) fill() error {
 	if l.err != nil {
 		return l.err
@@ -153,7 +153,7 @@ func (l *Reader) makeRoom() {
 	}
 }
 
-// passOver drops a line that is too long up to its end, a buffer at a time.
+// passOver skips a line that is too long, one buffer at a time.
 func (l *Reader) passOver() error {
 	size := 0
 	for {

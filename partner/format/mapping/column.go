@@ -15,7 +15,7 @@ import (
 	"waybill/partner/format/record"
 )
 
-// Column declares what a column holds: a field of the event, an identifier, or always the same.
+// Column declares what a column holds: a field of the event, an identifier, or a constant.
 type Column struct {
 	Field      string       `yaml:"field"`      // one of [Fields]
 	Identifier *record.Kind `yaml:"identifier"` // the value of the patient's identifier of a kind
@@ -28,7 +28,7 @@ type Column struct {
 	Otherwise *string           `yaml:"otherwise"` // for values that the map lacks; absent: they are refused
 }
 
-// Place is what a column may say of the file and of its place there.
+// Place is what a column may hold of the file and of the row in it.
 type Place struct {
 	Sequence int64
 	Row      int64
@@ -44,14 +44,14 @@ var (
 // Text returns what a column holds.
 type Text func(e *record.Event, at Place) (string, error)
 
-// Compile checks a column of a partner who may see what is allowed.
-func (c *Column) Compile(allowed *record.Allowed) (Text, error) {
+// compile checks a column of a partner who may see what is allowed.
+func (c *Column) compile(allowed *record.Allowed) (Text, error) {
 	text, err := c.source(allowed)
 	if err != nil {
 		return nil, err
 	}
 	if c.Otherwise != nil && c.Map == nil {
-		return nil, setting.Errorf("otherwise", "there is no map")
+		return nil, setting.Errorf("otherwise", "add a map, or remove it")
 	}
 	if c.Map == nil {
 		return text, nil
@@ -83,32 +83,32 @@ func (c *Column) source(allowed *record.Allowed) (Text, error) {
 	}
 	switch {
 	case given != 1:
-		return nil, setting.Errorf("field", "a column has one of field, identifier and constant")
+		return nil, setting.Errorf("field", "give one of field, identifier and constant")
 	case c.Date != "" && !c.dated():
-		return nil, setting.Errorf("date", "the column is no date")
+		return nil, setting.Errorf("date", "remove it: the column is no date")
 	case (c.Survivor || c.Join != "") && c.Identifier == nil:
-		return nil, setting.Errorf("identifier", "survivor and join are for columns of identifiers")
+		return nil, setting.Errorf("identifier", "is needed for survivor and join")
 	case c.Constant != nil:
 		return func(*record.Event, Place) (string, error) { return *c.Constant, nil }, nil
 	case c.Identifier != nil:
 		return c.identifier(allowed)
 	}
 	if slices.Contains(record.Personal, c.Field) && !allowed.Has(c.Field) {
-		return nil, setting.Errorf("field", "%s is personal, and the partner is not allowed to see it (allow)", c.Field)
+		return nil, setting.Errorf("field", "%s is personal, and the partner is not allowed to see it; add it to allow", c.Field)
 	}
 	if c.dated() {
 		return c.date()
 	}
 	get, known := plain[c.Field]
 	if !known {
-		return nil, setting.Errorf("field", "there is no field %s; there are %s", c.Field, strings.Join(Fields(), ", "))
+		return nil, setting.Errorf("field", "%s is unknown; write one of %s", c.Field, strings.Join(Fields(), ", "))
 	}
 	return func(e *record.Event, at Place) (string, error) { return get(e, at), nil }, nil
 }
 
 func (c *Column) identifier(allowed *record.Allowed) (Text, error) {
 	if !allowed.Kind(*c.Identifier) {
-		return nil, setting.Errorf("identifier", "the partner is not allowed to see identifiers of that kind (identifiers)")
+		return nil, setting.Errorf("identifier", "the partner is not allowed to see this kind; add it to identifiers")
 	}
 	kind := record.Allowed{Identifiers: []record.Kind{*c.Identifier}}
 	return func(e *record.Event, _ Place) (string, error) {
@@ -219,7 +219,7 @@ func yesNo(is bool) string {
 	return "no"
 }
 
-// dead is empty of the erased, and of a survivor of whom nothing is known.
+// dead returns "" for the erased, and for a survivor of whom nothing is known.
 func dead(e *record.Event) string {
 	if e.Status == "" {
 		return ""

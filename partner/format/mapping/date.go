@@ -23,8 +23,8 @@ func parseLayout(text string) (l layout, err error) {
 	return l, err
 }
 
-// period returns the period that a date names in zone. What is known of a day without its month is
-// not worth more than the year.
+// period returns the period that a date names in zone. A day without its month is
+// dropped: it leaves the year.
 func period(d date.Date, zone *time.Location) (record.Period, error) {
 	if d.Month == 0 {
 		d.Day = 0

@@ -42,8 +42,8 @@ type dated struct {
 
 const none = -1
 
-// New returns a mapper for rows that have the named columns; trim are the bytes that don't
-// count at either end of a field. It refuses columns that the map needs and the row lacks.
+// New returns a mapper for rows that have the named columns; trim are the bytes to remove
+// from both ends of a field. It refuses columns that the map needs and the row lacks.
 func (m *Map) New(columns []string, trim string, site record.Site) (*Mapper, error) {
 	r := &Mapper{m: m, site: site, trim: trim, deletes: m.Delete, emptyDeletes: m.Empty == "deleted", sexes: m.Sex.Values, statuses: m.Death.Status.Values}
 	c := &compiler{mapper: r, at: make(map[string]int, len(columns))}
@@ -131,7 +131,7 @@ func (r *Mapper) Record(where record.Where, fields [][]byte) (record.Record, err
 	return out, out.Finish()
 }
 
-// read makes the fields that are used into texts: one allocation for all of them.
+// read decodes the fields that are used, with one allocation for all of them.
 func (r *Mapper) read(fields [][]byte) {
 	r.buf, r.ends = r.buf[:0], r.ends[:0]
 	for _, i := range r.used {

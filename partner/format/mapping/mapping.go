@@ -1,5 +1,6 @@
-// Package mapping makes records of the rows of a table, as a partner declares it: which columns
-// hold what, how dates are written, and what codes mean.
+// Package mapping is what a partner declares about columns, for tables and for fixed width: which
+// columns hold what, how dates are written, and what codes mean. A [Map] makes rows into records; a
+// [Writer] makes events into rows.
 package mapping
 
 import (
@@ -27,23 +28,23 @@ type Map struct {
 	Death     Death   `yaml:"death"`
 
 	Identifiers []Identifier `yaml:"identifiers"` // besides the key
-	// Complete says that the patient has no identifiers but those of the row.
+	// Complete says that the row has all of the patient's identifiers.
 	Complete bool `yaml:"complete"`
 
-	// Merged is the column with the key of a record that ends in favour of the row's.
+	// Merged is the column with the key of a record that was merged into the row's.
 	Merged string `yaml:"merged"`
 	// Sequence is the column of the source's own number or version of the row.
 	Sequence string `yaml:"sequence"`
-	// Recorded is when the source recorded the row: of two rows the later is true, however they come.
+	// Recorded is when the source recorded the row: of two rows the later is valid, in any order of arrival.
 	Recorded Date `yaml:"recorded"`
-	// Control is the column of the source's own name of the row, by which reports speak of it.
+	// Control is the column of the source's own name of the row, which reports repeat.
 	Control string `yaml:"control"`
 
 	// Optional are columns that a file may lack.
 	Optional []string `yaml:"optional"`
-	// Empty is unsaid (default): an empty column leaves what is known; or deleted: it ends it.
+	// Empty is unsaid (default): an empty column leaves the known value; or deleted: it deletes it.
 	Empty string `yaml:"empty"`
-	// Delete are the texts of a column that end what is known, like "" or NULL.
+	// Delete are the texts of a column that delete the known value, like "" or NULL.
 	Delete []string `yaml:"delete"`
 }
 
@@ -116,7 +117,7 @@ var (
 	statuses = []string{record.Unstated, record.Alive, record.Informal, record.Formal, record.Void}
 )
 
-// Check says what can't be understood, by its name in the configuration.
+// Check returns the first setting that can't be used, as a [setting.Error].
 func (m *Map) Check() error {
 	if m.Key.Column == "" {
 		return setting.Errorf("map.key.column", "name the column with the partner's key of the patient")

@@ -10,7 +10,7 @@ import (
 	"waybill/partner/format/record"
 )
 
-// name names the column that a date is in, for reasons.
+// name returns the column of a date, for reasons.
 func (d Date) name() string { return Name(cmp.Or(d.Column, d.Year)) }
 
 // known reads a mapped date; the zero date when it says nothing.
@@ -62,7 +62,7 @@ func (r *Mapper) readDeath(out *record.Record) error {
 	dated := period.Precision != ""
 	switch {
 	case dated && (status == record.Alive || status == record.Void):
-		return errors.New("a date of death beside a status that says alive")
+		return errors.New("a date of death with a status that says alive")
 	case status == record.Unstated && (dated || r.m.Death.Always):
 		status = cmp.Or(r.m.Death.As, record.Informal)
 	}

@@ -1,6 +1,9 @@
 package record
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Personal are the fields that a partner sees only if they are allowed. Identifiers are allowed by
 // kind, apart from these.
@@ -8,7 +11,8 @@ var Personal = []string{
 	"family_name", "given_name", "birth_date", "sex", "address_line", "address_city", "address_postcode", "address_country",
 }
 
-// Kind is a kind of identifier; an empty Type is any of the authority's, and an Authority of "*" any.
+// Kind is a kind of identifier. An empty Type matches all of the authority's, an Authority of "*" matches
+// every authority.
 type Kind struct {
 	Authority string `yaml:"authority"`
 	Type      string `yaml:"type"`
@@ -16,6 +20,13 @@ type Kind struct {
 
 func (k Kind) holds(i Identifier) bool {
 	return (k.Authority == "*" || k.Authority == i.Authority) && (k.Type == "" || k.Type == i.Type)
+}
+
+// Matches reports whether a partner's identifier is of the kind. An empty authority matches every one,
+// too.
+func (k Kind) Matches(i Identifier) bool {
+	k.Authority = cmp.Or(k.Authority, "*")
+	return i.Value != "" && k.holds(i)
 }
 
 // Allowed are the personal fields and the identifiers that a partner may see.

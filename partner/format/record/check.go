@@ -12,8 +12,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// The bounds of the contract, which the patients service's tables hold too. They are looked at
-// here so that one record is refused, by line, and not the whole file.
+// The limits of the contract, which the patients service's tables have, too. Checking them here refuses
+// one record, by its line, instead of the whole file.
 const (
 	maxText            = 200
 	maxIdentifiers     = 1000
@@ -31,7 +31,7 @@ var (
 	errDeathDate   = errors.New("date of death: not within the years 1800 to 9999")
 )
 
-// Finish puts a record's identifiers in order, and says why it can't be taken, if it can't.
+// Finish sorts a record's identifiers, and returns why the record must be refused, if it must.
 func (r *Record) Finish() error {
 	if r.Act == Pass {
 		return nil
@@ -127,7 +127,7 @@ func isPlain(s string) bool {
 	return true
 }
 
-// Field names the field that a reason is about, if there is one.
+// Field adds the field's name to a reason; it returns nil for nil.
 func Field(name string, reason error) error {
 	if reason == nil {
 		return nil
@@ -135,12 +135,11 @@ func Field(name string, reason error) error {
 	return fmt.Errorf("%s: %w", name, reason)
 }
 
-// identities is the name space of the ids that are made here. It must never change.
+// identities is the name space of these ids. It must never change.
 var identities = uuid.MustParse("6f1c0a0e-5b1d-5c0b-9f43-6f0c1f2a7d11")
 
-// UUID returns the patient's id that a key stands for while no identifier that is known says
-// otherwise: the key itself where it is a UUID, and for any other the same UUID whenever it is
-// met again.
+// UUID returns the patient's id for a key that is not known yet: the key itself if it is a UUID, and
+// otherwise a UUID version 5 of it (RFC 9562), always the same.
 func (i Identifier) UUID() (id uuid.UUID, itself bool) {
 	if len(i.Value) == 36 {
 		if u, err := uuid.Parse(i.Value); err == nil {

@@ -25,14 +25,14 @@ type Event struct {
 	Death      Period
 	MergedInto uuid.UUID
 	Person
-	// Survivor is whom the patient was merged into, in the last state that the queue has of them; nil:
-	// it has none, or the patient is not merged.
+	// Survivor is the patient that this one was merged into, in the last state that the queue has; nil if
+	// it has none or the patient is not merged.
 	Survivor *Event
-	// Retired is the record that a merge retired, of events that are told as their survivor's.
+	// Retired is the record that a merge retired, in events made by [Event.AsSurvivor].
 	Retired uuid.UUID
 }
 
-// Person is what is personal of a patient.
+// Person is a patient's personal data.
 type Person struct {
 	Identifiers []Identifier
 	Family      string
@@ -45,7 +45,7 @@ type Person struct {
 // PostalAddress is an event's address.
 type PostalAddress struct{ Line, City, Postcode, Country string }
 
-// Dead reports whether the patient is.
+// Dead reports whether the patient is dead.
 func (e *Event) Dead() bool { return e.Status == Informal || e.Status == Formal }
 
 // Revived reports whether the patient is alive after a death was taken back, or declared void.
@@ -57,8 +57,8 @@ func (e *Event) Merged() bool { return e.MergedInto != uuid.Nil }
 // Afterlife reports whether the event is of a record that was merged into another before.
 func (e *Event) Afterlife() bool { return e.Merged() && !e.Merge() }
 
-// AsSurvivor returns a merge as an event of who goes on, in the state last known; of other events,
-// the event itself.
+// AsSurvivor returns a merge as an event of the survivor, in the last known state. It returns other
+// events unchanged.
 func (e *Event) AsSurvivor() *Event {
 	if !e.Merge() {
 		return e
@@ -73,7 +73,7 @@ func (e *Event) AsSurvivor() *Event {
 	return s
 }
 
-// Merge reports whether the event is that merge.
+// Merge reports whether the event is the merge itself.
 func (e *Event) Merge() bool { return e.Type == schemas.Merged }
 
 // ParseIdentifiers reads the contract's column.

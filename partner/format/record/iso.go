@@ -8,8 +8,8 @@ import (
 // ErrISO says that a text is no date of FHIR.
 var ErrISO = errors.New("not a date or time of FHIR (YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDThh:mm:ss+zz:zz)")
 
-// PeriodOf reads a FHIR date or dateTime. Without an offset it is meant in zone. Seconds are
-// dropped: the minute is the finest precision a death is known with.
+// PeriodOf reads a FHIR date or dateTime (FHIR R4, chapter 2.24). Without an offset it is in zone.
+// Seconds are dropped: the minute is the finest precision of a death.
 func PeriodOf(text string, zone *time.Location) (Period, error) {
 	t, precision, err := readISO(text, zone)
 	if err != nil {

@@ -2,14 +2,14 @@ package record
 
 import "slices"
 
-// The two things that can be wrong with an NHS number by itself.
+// Warnings about an NHS number.
 const (
 	warnCheckDigit = "an NHS number with a wrong check digit"
 	warnRepeated   = "an NHS number of one repeated digit was left out"
 )
 
-// takeNHS leaves out NHS numbers that are placeholders, and warns of wrong check digits: a number
-// mistyped by somebody else is no reason to lose a record.
+// takeNHS leaves out NHS numbers that are placeholders, and warns of wrong check digits: a mistyped
+// number is no reason to lose a record.
 func (r *Record) takeNHS() {
 	r.Identifiers = slices.DeleteFunc(r.Identifiers, func(i Identifier) bool {
 		if !i.isNHS() {
@@ -34,7 +34,7 @@ func (i Identifier) isNHS() bool {
 	return i.Type == "NH" || i.Type == "NHSNMBR"
 }
 
-// isRepeated reports whether a number is one digit all along; the check digit of some is right.
+// isRepeated reports whether a number repeats one digit. The check digit of some of these is right.
 func isRepeated(number string) bool {
 	for i := range len(number) {
 		if number[i] != number[0] || number[i] < '0' || number[i] > '9' {
@@ -44,7 +44,8 @@ func isRepeated(number string) bool {
 	return len(number) == 10
 }
 
-// validNHS checks ten digits by modulus 11: weighted by 10 down to 1 they add up to a multiple.
+// validNHS checks ten digits by modulus 11 (NHS Data Dictionary, NHS NUMBER): weighted by 10 down to 1
+// they add up to a multiple.
 func validNHS(number string) bool {
 	if len(number) != 10 {
 		return false

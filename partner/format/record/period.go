@@ -49,7 +49,7 @@ func Date(year, month, day int, zone *time.Location) (Period, error) {
 	}
 	p := Period{StartOf(from, zone).UTC(), StartOf(to, zone).UTC(), precision}
 	if !p.Earliest.Before(p.Latest) {
-		return Period{}, errNoSuchDay // zones have skipped a day when they crossed the date line
+		return Period{}, errNoSuchDay // a zone skipped the day when it crossed the date line
 	}
 	return p, nil
 }
@@ -58,15 +58,14 @@ func midnight(year, month, day int) time.Time {
 	return time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
 }
 
-// Instant returns the minute of t's clock that holds t: the finest precision a death is known with.
+// Instant returns the minute that contains t, the finest precision of a death.
 func Instant(t time.Time) Period {
 	t = t.Add(-time.Duration(t.Second())*time.Second - time.Duration(t.Nanosecond())).UTC()
 	return Period{t, t.Add(time.Minute), Minute}
 }
 
-// At returns the day and minute that stand for the period in a zone, of which the precision tells how
-// much is known. It is the period's middle: whatever zone its ends were reckoned in, that lies in the
-// same year, month or day.
+// At returns a time of the period in a zone, to be written as exactly as Precision says. It is the
+// middle, which lies in the same year, month or day even if the period was computed in another zone.
 func (p Period) At(zone *time.Location) time.Time {
 	if p.Precision == Minute {
 		return p.Earliest.In(zone)

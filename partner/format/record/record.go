@@ -22,16 +22,15 @@ type Record struct {
 	Address   Address
 	Death     Death
 
-	// Identifiers are sorted, without repetitions; nil: the record does not speak of them. All
-	// says that the patient has no others. Else those of an authority and type that are named here replace
-	// the patient's of the same authority and type, and the others stay.
+	// Identifiers are sorted, without repetitions; nil: the record has none. If All is set the patient has
+	// no others. Otherwise they replace the patient's of the same authority and type, and the others stay.
 	Identifiers []Identifier
 	All         bool
 
 	Warnings []string // what was odd but taken; they never repeat what the record holds
 }
 
-// Act is what a record asks for.
+// Act is the change that a record asks for.
 type Act int
 
 const (
@@ -64,8 +63,8 @@ type Message struct {
 	Control                                 string // MSH-10
 	Processing, Version                     string // MSH-11, MSH-12
 	Type, Event                             string // MSH-9: ADT, A08
-	// Hash is the SHA-256 of the message's segments, whatever their line ends were: with the sender and
-	// Control it tells a message sent twice from another one under the same number.
+	// Hash is the SHA-256 of the message's segments, each with a CR. With the sender and Control it
+	// distinguishes a message that is sent twice from another one under the same number.
 	Hash [32]byte
 }
 
@@ -81,19 +80,19 @@ type Order struct {
 // IsZero reports whether the record says nothing of its order.
 func (o Order) IsZero() bool { return o.Sequence == 0 && o.Event.IsZero() && o.Sent.IsZero() }
 
-// Text is what a record says of one text. The zero Text says nothing: what is known stays.
+// Text is what a record says of one text. The zero Text says nothing: the known value stays.
 type Text struct {
 	Value   string
-	Deleted bool // what is known goes; Value is empty
+	Deleted bool // the known value is deleted; Value is empty
 }
 
 // Of returns the text of a value; an empty one says nothing.
 func Of(value string) Text { return Text{Value: value} }
 
-// Deleted is the text that says: there is none any more.
+// Deleted is the text that deletes the known value (HL7's `""`).
 var Deleted = Text{Deleted: true}
 
-// Said reports whether the record speaks of the text at all.
+// Said reports whether the record has or deletes the text.
 func (t Text) Said() bool { return t.Deleted || t.Value != "" }
 
 // Address is where a patient lives; Line holds all lines of street and house, joined by ", ".

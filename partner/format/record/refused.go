@@ -2,7 +2,7 @@ package record
 
 import "fmt"
 
-// Refused is a record that was left out.
+// Refused is a record that is set aside. The other records of the file are read.
 type Refused struct {
 	Where
 	Message *Message // of HL7, where its head could be read
@@ -13,8 +13,8 @@ type Refused struct {
 // Error renders "line 7: reason".
 func (r *Refused) Error() string { return fmt.Sprintf("line %d: %s", r.Line, r.Reason) }
 
-// Malformed is an error in a file's form after which its records can't be told apart or counted:
-// nothing of the file counts.
+// Malformed is an error in a file's form after which its records can't be separated or counted. The
+// whole file is refused.
 type Malformed struct{ Reason string }
 
 // Error returns the reason.

@@ -6,13 +6,13 @@ import (
 	"waybill/partner/format/charset"
 )
 
-// Site is what a file does not say about itself.
+// Site is what must be known about a file from elsewhere.
 type Site struct {
 	// Source names the system the file comes from. It is the authority of identifiers that have
 	// none, and must be the same every time.
 	Source  string
 	Charset charset.Charset
 	Zone    *time.Location // in which times without an offset are meant
-	// Note is called with what is odd about the file as a whole and let pass.
+	// Note is called with a warning about the file as a whole.
 	Note func(warning string)
 }

@@ -1,5 +1,5 @@
-// Package table reads CSV and its kin in a declared dialect. A row that can't be read costs that
-// row and no other.
+// Package table reads and writes CSV and its kin in a declared dialect (RFC 4180, unless the partner
+// declares otherwise). A row that can't be read costs that row and no other.
 package table
 
 import (
@@ -51,13 +51,13 @@ type Trailer struct {
 	Totals string `yaml:"totals"`
 }
 
-// Check says what can't be understood, by its name in the configuration.
+// Check returns the first setting that can't be used, as a [setting.Error].
 func (l *Layout) Check() error {
-	if _, err := l.delimiter(); err != nil {
-		return err
+	if _, err := delimiter(l.Delimiter); err != nil {
+		return setting.In("csv", err)
 	}
-	if _, err := l.quote(); err != nil {
-		return err
+	if _, err := quote(l.Quote, l.Delimiter); err != nil {
+		return setting.In("csv", err)
 	}
 	for _, err := range []error{
 		setting.OneOf("csv.header", l.Header, "", "names", "exact", "none"),
@@ -94,34 +94,33 @@ func (t *Trailer) check() error {
 
 const maxLines = 1000
 
-func (l *Layout) delimiter() (byte, error) {
+// delimiter reads the declared one; a comma is the default.
+func delimiter(text string) (byte, error) {
 	switch {
-	case l.Delimiter == "":
+	case text == "":
 		return ',', nil
-	case l.Delimiter == "tab":
+	case text == "tab":
 		return '\t', nil
-	case len(l.Delimiter) == 1 && l.Delimiter[0] < 0x80 && !strings.ContainsAny(l.Delimiter, "\r\n\x00"):
-		return l.Delimiter[0], nil
-	default:
-		return 0, setting.Errorf("csv.delimiter", "must be one ASCII character, or tab")
+	case len(text) == 1 && text[0] < 0x80 && !strings.ContainsAny(text, "\r\n\x00"):
+		return text[0], nil
 	}
+	return 0, setting.Errorf("delimiter", "must be one ASCII character, or tab")
 }
 
-// quote returns the quote; 0: there is none.
-func (l *Layout) quote() (byte, error) {
+// quote reads the declared one, of which " is the default; 0: there is none.
+func quote(text, delimiter string) (byte, error) {
 	switch {
-	case l.Quote == "":
+	case text == "":
 		return '"', nil
-	case l.Quote == "none":
+	case text == "none":
 		return 0, nil
-	case len(l.Quote) == 1 && l.Quote[0] < 0x80 && l.Quote != l.Delimiter && !strings.ContainsAny(l.Quote, "\r\n\x00"):
-		return l.Quote[0], nil
-	default:
-		return 0, setting.Errorf("csv.quote", "must be one ASCII character that is not the delimiter, or none")
+	case len(text) == 1 && text[0] < 0x80 && text != delimiter && !strings.ContainsAny(text, "\r\n\x00"):
+		return text[0], nil
 	}
+	return 0, setting.Errorf("quote", "must be one ASCII character that is not the delimiter, or none")
 }
 
-// columns makes a header into the names of the map, or says why the file can't be read.
+// columns translates a header into the names of the map, or returns why the file can't be read.
 func (l *Layout) columns(header []string) ([]string, error) {
 	if l.Header == "none" {
 		return l.Columns, nil

@@ -20,8 +20,8 @@ type row struct {
 	raw      []byte
 }
 
-// rows reads rows. After one that can't be read it goes on with the line behind the line where that
-// one began, however many lines it seemed to have: a stray quote opens nothing for long.
+// rows reads rows. After a row that can't be read it resumes at the second line of that row, even if
+// the row seemed to have many lines: a stray quote costs one row.
 type rows struct {
 	lines     *lines.Reader
 	delimiter byte
@@ -94,8 +94,8 @@ func (r *rows) parse(first kept) (row, error) {
 // row returns the line as a row that can't be read.
 func (k kept) row() row { return row{line: k.number, from: k.from, to: k.to, raw: k.text} }
 
-// parseLines reads a row of several lines. When it does not come out as one, it is the first line
-// that can't be read, and the others are kept.
+// parseLines reads a row of several lines. If they make no row, the first line
+// can't be read, and the others are kept.
 func (r *rows) parseLines(first kept) (row, error) {
 	r.raw = append(r.raw[:0], first.text...)
 	first.text = bytes.Clone(first.text)
@@ -155,7 +155,7 @@ func (r *rows) plain(line []byte, at int) span {
 	return span{from: at, to: at + end}
 }
 
-// field reads a field of a row with quotes, and returns where the line goes on.
+// field reads a field of a row with quotes, and returns where the rest of the line begins.
 func (r *rows) field(line []byte, at int) (span, int, error) {
 	if at >= len(line) || line[at] != r.quote {
 		one := r.plain(line, at)
@@ -171,7 +171,7 @@ func (r *rows) field(line []byte, at int) (span, int, error) {
 	return one, at, err
 }
 
-// quoted reads a field from behind its quote, and returns where the line goes on.
+// quoted reads a field from behind its quote, and returns where the rest of the line begins.
 func (r *rows) quoted(line []byte, at int) (span, int, error) {
 	out := span{from: len(r.text), quoted: true}
 	for {

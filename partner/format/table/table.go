@@ -15,8 +15,8 @@ import (
 	"waybill/partner/format/record"
 )
 
-// Read returns the records of a file, one a row. Its errors are [*record.Refused], after which
-// reading goes on, and what ends the file.
+// Read returns the records of a file, one for each row. Reading continues after a [*record.Refused];
+// any other error ends the file.
 func Read(r io.Reader, l *Layout, site record.Site) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
 		rows, err := Open(r, l, site)
@@ -64,15 +64,15 @@ type Rows struct {
 	ended bool // the trailer was met
 }
 
-// Open reads up to the header, whose columns it holds against the layout.
+// Open reads up to the header and compares its columns with the layout.
 func Open(r io.Reader, l *Layout, site record.Site) (*Rows, error) {
 	t := &Rows{layout: l, site: site}
 	t.rows = rows{lines: lines.New(r, maxLine), multiline: max(l.Multiline, 1)}
 	var err error
-	if t.rows.delimiter, err = l.delimiter(); err != nil {
+	if t.rows.delimiter, err = delimiter(l.Delimiter); err != nil {
 		return nil, err
 	}
-	if t.rows.quote, err = l.quote(); err != nil {
+	if t.rows.quote, err = quote(l.Quote, l.Delimiter); err != nil {
 		return nil, err
 	}
 	for range l.Skip {
@@ -89,7 +89,7 @@ func Open(r io.Reader, l *Layout, site record.Site) (*Rows, error) {
 	return t, nil
 }
 
-// headerError tells a header that is wrong from a file that did not come.
+// headerError distinguishes a wrong header from a file that could not be read.
 func headerError(err error) error {
 	_, long := errors.AsType[*lines.TooLong](err)
 	switch {
@@ -149,7 +149,7 @@ func (r Row) Get(column string) string {
 	return strings.TrimSpace(r.rows.site.Charset.Text(r.fields[i]))
 }
 
-// Refuse makes the reason for which a row can't be taken into its refusal.
+// Refuse returns the row's refusal.
 func (r Row) Refuse(reason error) *record.Refused {
 	return &record.Refused{Where: r.Where, Reason: reason.Error(), Raw: bytes.Clone(r.raw)}
 }
@@ -229,7 +229,7 @@ func (t *Rows) odd(format string, args ...any) error {
 	return nil
 }
 
-// end is called where no more rows come: without its trailer the file is cut off.
+// end is called after the last row: without its trailer the file is cut off.
 func (t *Rows) end(err error) error {
 	if errors.Is(err, io.EOF) && t.layout.Trailer != nil && !t.ended {
 		return record.Malformedf("the file has no trailer: it is cut off")
