@@ -6,6 +6,7 @@ import (
 
 	"waybill/exporter/patients"
 	"waybill/internal/decision"
+	"waybill/internal/lastrun"
 	"waybill/internal/migrate"
 	"waybill/schemas"
 )
@@ -29,5 +30,5 @@ func CheckTables(ctx context.Context, conn migrate.Querier) error {
 }
 
 func tables() []migrate.Step {
-	return []migrate.Step{migrate.Files(migrations, "migration"), decision.Migrate, migrate.Contract(schemas.PatientEvents().Version)}
+	return []migrate.Step{migrate.Files(migrations, "migration"), lastrun.Migrate, decision.Migrate, migrate.Contract(schemas.PatientEvents().Version)}
 }

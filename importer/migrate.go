@@ -12,6 +12,7 @@ import (
 
 	"waybill/internal/decision"
 	"waybill/internal/fault"
+	"waybill/internal/lastrun"
 	"waybill/internal/migrate"
 	"waybill/schemas"
 )
@@ -32,7 +33,7 @@ func (c *Consumer) CheckTables(ctx context.Context, conn migrate.Querier) error 
 }
 
 func (c *Consumer) tables() []migrate.Step {
-	steps := []migrate.Step{migrate.Files(migrations, "framework_migration"), decision.Migrate}
+	steps := []migrate.Step{migrate.Files(migrations, "framework_migration"), lastrun.Migrate, decision.Migrate}
 	if c.Append == "" {
 		steps = append(steps, migrate.Statement(statementsFor(schemas.PatientEvents(), c).projection))
 	}

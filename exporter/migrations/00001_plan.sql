@@ -20,28 +20,20 @@ CREATE TABLE exporter.plan (
     manifest_sha256   text,
     events            bigint,
     published_at      timestamptz,
+    -- A correction states the events of earlier batches again, under a higher revision.
+    covers_from       bigint,
+    covers_to         bigint,
+    revision          integer NOT NULL DEFAULT 0 CHECK ((revision > 0) = (kind = 'correction')),
     CHECK ((manifest IS NULL) = (manifest_sha256 IS NULL)),
-    CHECK (published_at IS NULL OR manifest IS NOT NULL)
+    CHECK (published_at IS NULL OR manifest IS NOT NULL),
+    CHECK ((kind = 'correction') = (covers_from IS NOT NULL)),
+    CHECK ((covers_from IS NULL) = (covers_to IS NULL)),
+    CHECK (covers_from BETWEEN 1 AND covers_to AND covers_to < batch)
 );
+CREATE INDEX plan_corrections ON exporter.plan (covers_to) WHERE kind = 'correction';
 
 -- Batches are written one after the other: the next is planned when this one is published.
 CREATE UNIQUE INDEX plan_unpublished ON exporter.plan ((true)) WHERE published_at IS NULL;
-
--- How the last run of each kind of work ended, for `status`: also of runs that nobody watched. Other
--- machines' rows stay where they failed.
-CREATE TABLE exporter.last_run (
-    work           text NOT NULL,
-    machine        text NOT NULL,
-    ended_at       timestamptz NOT NULL,
-    since          timestamptz NOT NULL, -- the first of the runs ended that have all failed, or all been well
-    failures       integer NOT NULL,     -- of this machine, in a row
-    class          text NOT NULL CHECK (class IN ('', 'transient', 'not yet', 'poison', 'held', 'usage')),
-    error          text NOT NULL,
-    hint           text NOT NULL,
-    store_failures integer NOT NULL,
-    breaker        text NOT NULL,
-    PRIMARY KEY (work, machine)
-);
 
 -- The consumers whose receipts have been seen: one whose receipts are gone is missed by this.
 CREATE TABLE exporter.consumer (
@@ -49,6 +41,3 @@ CREATE TABLE exporter.consumer (
     batch    bigint NOT NULL, -- of the newest
     seen_at  timestamptz NOT NULL
 );
-
--- +goose Down
-DROP TABLE exporter.consumer, exporter.last_run, exporter.plan;

@@ -79,21 +79,5 @@ CREATE TABLE quarantine (
     at         timestamptz NOT NULL
 );
 
--- How the last run of each kind of work ended, for `status`: also of runs that nobody watched. Other
--- machines' rows stay where they failed.
-CREATE TABLE last_run (
-    work           text NOT NULL,
-    machine        text NOT NULL,
-    ended_at       timestamptz NOT NULL,
-    since          timestamptz NOT NULL, -- the first of the runs ended that have all failed, or all been well
-    failures       integer NOT NULL,     -- of this machine, in a row
-    class          text NOT NULL CHECK (class IN ('', 'transient', 'not yet', 'poison', 'held', 'usage')),
-    error          text NOT NULL,
-    hint           text NOT NULL,
-    store_failures integer NOT NULL,
-    breaker        text NOT NULL,
-    PRIMARY KEY (work, machine)
-);
-
 -- +goose Down
-DROP TABLE last_run, quarantine, effect_log, ledger, lease, checkpoint;
+DROP TABLE quarantine, effect_log, ledger, lease, checkpoint;

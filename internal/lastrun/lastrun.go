@@ -12,7 +12,23 @@ import (
 
 	"waybill/exchange/guard"
 	"waybill/internal/fault"
+	"waybill/internal/migrate"
 )
+
+// Migrate makes the table last_run in the schema that is being migrated.
+var Migrate = migrate.Statement(`CREATE TABLE IF NOT EXISTS last_run (
+	work           text NOT NULL,
+	machine        text NOT NULL,
+	ended_at       timestamptz NOT NULL,
+	since          timestamptz NOT NULL, -- the first of the runs ended that have all failed, or all been well
+	failures       integer NOT NULL,     -- of this machine, in a row
+	class          text NOT NULL CHECK (class IN ('', 'transient', 'not yet', 'poison', 'held', 'usage')),
+	error          text NOT NULL,
+	hint           text NOT NULL,
+	store_failures integer NOT NULL,
+	breaker        text NOT NULL,
+	PRIMARY KEY (work, machine)
+)`)
 
 // Run is how the last run of one kind of work ended.
 type Run struct {

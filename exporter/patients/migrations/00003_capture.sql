@@ -47,6 +47,15 @@ DECLARE
     is_dead  boolean := state.death_status IN ('informal', 'formal');
     events   text[] := '{}';
 BEGIN
+    IF was.event = 'erased' THEN
+        IF state.death_status <> 'none' OR state.identifiers <> '[]' OR num_nonnulls(
+            state.death_earliest, state.death_latest, state.death_precision, state.family_name, state.given_name,
+            state.birth_date, state.sex, state.address_line, state.address_city, state.address_postcode, state.address_country) > 0 THEN
+            RAISE EXCEPTION 'patient % was erased', was.patient_id
+                USING ERRCODE = 'restrict_violation', HINT = 'register the patient anew';
+        END IF;
+        RETURN '{}';
+    END IF;
     IF state.merged_into IS NOT NULL AND was.merged_into IS NULL THEN
         events := '{merged}';
     END IF;

@@ -103,6 +103,10 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE patients.merge_turn SET tx = pg_current_xact_id() WHERE tx <> pg_current_xact_id();
     PERFORM patients.hold(NEW.retired_id);
+    IF EXISTS (SELECT FROM patients.erasure e WHERE e.patient_id IN (NEW.retired_id, NEW.survivor_id)) THEN
+        RAISE EXCEPTION 'patient % can''t be merged into %: one of them was erased', NEW.retired_id, NEW.survivor_id
+            USING ERRCODE = 'restrict_violation', HINT = 'if the other is the same person, erase that record too';
+    END IF;
     IF patients.survivor(NEW.survivor_id) = NEW.retired_id THEN
         RAISE EXCEPTION 'patient % can''t be merged into %, which was merged into it', NEW.retired_id, NEW.survivor_id
             USING ERRCODE = 'restrict_violation', HINT = 'merges have no inverse: merge into the record that survived';

@@ -9,6 +9,7 @@ import (
 
 	"waybill/exchange"
 	"waybill/internal/decision"
+	"waybill/internal/lastrun"
 	"waybill/internal/migrate"
 	"waybill/schemas"
 )
@@ -34,5 +35,5 @@ func CheckTables(ctx context.Context, conn migrate.Querier) error {
 
 // tables notes the contract too: the rows that intake hands over have its columns.
 func tables() []migrate.Step {
-	return []migrate.Step{migrate.Files(migrations, "migration"), decision.Migrate, migrate.Contract(schemas.PatientEvents().Version)}
+	return []migrate.Step{migrate.Files(migrations, "migration"), lastrun.Migrate, decision.Migrate, migrate.Contract(schemas.PatientEvents().Version)}
 }

@@ -114,18 +114,3 @@ CREATE TABLE reply (
     PRIMARY KEY (file, kind)
 );
 CREATE INDEX reply_owed ON reply (file) WHERE written_at IS NULL;
-
--- How the last runs ended, for `status`, as the exporter's table last_run keeps it; work names the partner.
-CREATE TABLE last_run (
-    work           text NOT NULL,
-    machine        text NOT NULL,
-    ended_at       timestamptz NOT NULL,
-    since          timestamptz NOT NULL,
-    failures       integer NOT NULL,
-    class          text NOT NULL CHECK (class IN ('', 'transient', 'not yet', 'poison', 'held', 'usage')),
-    error          text NOT NULL,
-    hint           text NOT NULL,
-    store_failures integer NOT NULL,
-    breaker        text NOT NULL,
-    PRIMARY KEY (work, machine)
-);

@@ -43,7 +43,3 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 REVOKE EXECUTE ON FUNCTION exporter.prune_outbox(bigint, bigint, integer, boolean) FROM PUBLIC;
-
--- +goose Down
-DROP FUNCTION exporter.prune_outbox(bigint, bigint, integer, boolean);
-DROP TABLE exporter.floor;

@@ -5,6 +5,3 @@ CREATE TABLE exporter.sample (
     next uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'
 );
 INSERT INTO exporter.sample DEFAULT VALUES;
-
--- +goose Down
-DROP TABLE exporter.sample;
