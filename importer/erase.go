@@ -6,54 +6,48 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"waybill/schemas"
 )
 
-// An erased patient stays so: whatever else comes of them, in whatever order, changes nothing. All
-// that is kept is the id and the order of the event that said so.
+// An erased patient stays erased: no later event, of whatever order, changes the row. It keeps the id and the order of
+// the event that said so.
 
-// erasures are the statements by which the erased are forgotten.
+// erasures are the statements about the erased. Each goes by the columns that the table has: see package forget.
 type erasures struct {
-	staged   string // what a producer left in such an event is not taken
-	noted    string // of an appending consumer
-	appended string // and its rows of them
+	noted  string // whom this batch erases, at an appending consumer
+	staged string // the batch's rows of those whom it erases: what a producer left in them is not taken
+	loaded string // what the table has of the batch's erased
+	all    string // what the table has of any erased
+	left   string // the erased of whom the table has something
 }
 
-func erasuresFor(contract *schemas.Contract, appended string) erasures {
-	var blank, left []string
+func erasuresFor(contract *schemas.Contract, consumer *Consumer) erasures {
+	kept := []string{"patient_id", "event"}
 	for _, c := range contract.Columns {
-		if value := blankOf(c); value != "" {
-			blank = append(blank, c.Name+" = "+value)
-			left = append(left, fmt.Sprintf("t.%s IS DISTINCT FROM %s", c.Name, value))
+		if c.Classification != schemas.Restricted {
+			kept = append(kept, c.Name)
 		}
 	}
-	set := strings.Join(blank, ", ")
+	table, erased := "patient", "SELECT patient_id FROM patient WHERE event = 'erased'"
+	if consumer.Append != "" {
+		table, erased = pgx.Identifier{consumer.Append}.Sanitize(), "SELECT patient_id FROM erased"
+	}
+	call := func(function, table, patients string) string {
+		return fmt.Sprintf(`SELECT %s('%s', 'patient_id', '{%s}', ARRAY(%s))`, function, table, strings.Join(kept, ","), patients)
+	}
 	return erasures{
-		staged: `UPDATE staging SET ` + set + ` WHERE event = 'erased'`,
 		noted: `INSERT INTO erased (patient_id, erased_at) SELECT DISTINCT s.patient_id, run.now FROM staging s, run WHERE s.event = 'erased'
 			ON CONFLICT DO NOTHING`,
-		appended: fmt.Sprintf(`UPDATE %s t SET %s FROM (SELECT DISTINCT patient_id FROM staging JOIN erased USING (patient_id)) e
-			WHERE t.patient_id = e.patient_id AND (%s)`, appended, set, strings.Join(left, " OR ")),
+		staged: call("forget", "staging", "SELECT patient_id FROM staging WHERE event = 'erased'"),
+		loaded: call("forget", table, erased+" INTERSECT SELECT patient_id FROM staging"),
+		all:    call("forget", table, erased),
+		left:   call("remembered", table, erased),
 	}
 }
 
-// blankOf is what a column holds of the erased, as SQL; "" for those that say nothing of a person.
-func blankOf(c schemas.Column) string {
-	switch {
-	case c.Classification != "restricted" || c.Name == "patient_id" || c.Name == "event":
-		return ""
-	case !c.Required:
-		return "NULL"
-	case c.Type == schemas.JSON:
-		return "'[]'"
-	case c.Type == schemas.Text:
-		return "'none'"
-	default:
-		return "0"
-	}
-}
-
-// withErased adds the event to those that a consumer subscribes to: nobody may miss it.
+// withErased adds the event to those that a consumer subscribes to: every consumer must take it.
 func withErased(events []string) []string {
 	if slices.Contains(events, schemas.Erased) {
 		return events
@@ -63,14 +57,16 @@ func withErased(events []string) []string {
 
 // blank takes nothing from erasures but ids.
 func (l *load) blank(ctx context.Context) error {
-	if l.batch.manifest().Totals.Events[schemas.Erased] == 0 {
+	if !l.erases() {
 		return nil
 	}
 	_, err := l.tx.Exec(ctx, l.sql.erasures.staged)
 	return err
 }
 
-// forget blanks what an appending consumer has of the erased, and counts those it had not heard of.
+func (l *load) erases() bool { return l.batch.manifest().Totals.Events[schemas.Erased] > 0 }
+
+// forget blanks what an appending consumer has of the erased, and counts those that it did not know of.
 func (l *load) forget(ctx context.Context) error {
 	noted, err := l.tx.Exec(ctx, l.sql.erasures.noted)
 	if err != nil {
@@ -79,7 +75,7 @@ func (l *load) forget(ctx context.Context) error {
 	if noted.RowsAffected() > 0 {
 		l.summary.Effects[effectErased] = noted.RowsAffected()
 	}
-	_, err = l.tx.Exec(ctx, l.sql.erasures.appended)
+	_, err = l.tx.Exec(ctx, l.sql.erasures.loaded)
 	return err
 }
 

@@ -271,7 +271,10 @@ func (l *load) project(ctx context.Context) error {
 	if err := l.tx.QueryRow(ctx, `SELECT count(*) FROM changed`).Scan(&l.summary.Changed); err != nil {
 		return err
 	}
-	if l.batch.manifest().Totals.Events[schemas.Erased] > 0 {
+	if l.erases() {
+		if _, err := l.tx.Exec(ctx, l.sql.erasures.loaded); err != nil {
+			return err
+		}
 		if _, err := l.tx.Exec(ctx, erasedEffects); err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 
 	"waybill/internal/decision"
 	"waybill/internal/fault"
+	"waybill/internal/forget"
 	"waybill/internal/lastrun"
 	"waybill/internal/migrate"
 	"waybill/schemas"
@@ -33,15 +34,16 @@ func (c *Consumer) CheckTables(ctx context.Context, conn migrate.Querier) error 
 }
 
 func (c *Consumer) tables() []migrate.Step {
-	steps := []migrate.Step{migrate.Files(migrations, "framework_migration"), lastrun.Migrate, decision.Migrate}
+	sql := statementsFor(schemas.PatientEvents(), c)
+	steps := []migrate.Step{migrate.Files(migrations, "framework_migration"), lastrun.Migrate, decision.Migrate, forget.Migrate}
 	if c.Append == "" {
-		steps = append(steps, migrate.Statement(statementsFor(schemas.PatientEvents(), c).projection))
+		steps = append(steps, migrate.Statement(sql.projection))
 	}
 	steps = append(steps, migrate.Files(c.files, "migration"))
 	if c.Append != "" {
 		steps = append(steps, keyed(c.Append))
 	}
-	return append(steps, migrate.Contract(schemas.PatientEvents().Version))
+	return append(steps, migrate.Statement(sql.erasures.all), migrate.Contract(schemas.PatientEvents().Version))
 }
 
 // keyed finds out whether a table can take each event once, before its second load fails.

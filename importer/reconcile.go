@@ -37,7 +37,7 @@ func ReadSide(ctx context.Context, databaseURL string, consumer *Consumer, from 
 		return nil, err
 	}
 	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		for _, step := range []func(context.Context, pgx.Tx) error{r.ledger, r.states, r.checks} {
+		for _, step := range []func(context.Context, pgx.Tx) error{r.ledger, r.states, r.erased, r.checks} {
 			if err := step(ctx, tx); err != nil {
 				return err
 			}
@@ -105,6 +105,24 @@ func (r *sideReader) states(ctx context.Context, tx pgx.Tx) error {
 	return splitter.Close()
 }
 
+// erased finds what an earlier release, or somebody's own column, has left of the erased.
+func (r *sideReader) erased(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, statementsFor(schemas.PatientEvents(), r.consumer).erasures.left)
+	if err != nil {
+		return err
+	}
+	left, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	check := &reconcile.Check{Kind: "refilled", Description: "erased patients who are not blank; `waybill migrate` blanks them"}
+	for _, patient := range left {
+		check.Add(patient)
+	}
+	r.side.Checks = append(r.side.Checks, check)
+	return nil
+}
+
 // checks runs the consumer's reconcile.sql, past the connection's tracer: what its text holds is not
 // ours to send.
 func (r *sideReader) checks(ctx context.Context, tx pgx.Tx) error {
@@ -149,8 +167,6 @@ func collect(row [][]byte, byKind map[string]*reconcile.Check) error {
 	if err != nil {
 		return errors.New("what it returns as a patient's id is none")
 	}
-	if check.Count++; check.Count <= reconcile.MaxNamed {
-		check.Patients = append(check.Patients, patient.String())
-	}
+	check.Add(patient)
 	return nil
 }

@@ -18,11 +18,11 @@ type statements struct {
 	append     write  // staging → the consumer's table
 	complete   string // what the target lacks of the same states: columns of a later revision of the contract
 	erasures   erasures
-	doubt      string // of a resync
+	doubt      string // makes a resync's snapshot win
 }
 
-// write is a statement in two forms: for a table that may hold what comes, and for an empty one,
-// where nothing can be in the way and asking for every row costs as much as writing it.
+// write is a statement in two forms: for a table that may hold the rows already, and for an empty one, where looking for
+// each row would cost as much as writing it.
 type write struct{ table, merge, fill string }
 
 const orderKey = "generation, version, revision"
@@ -34,7 +34,7 @@ func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
 		names = append(names, c.Name)
 		definitions = append(definitions, definition)
 		incoming = append(incoming, "excluded."+c.Name)
-		if c.Name != "event" && c.Name != "baseline" { // which tell how a state came, and not what it is
+		if c.Name != "event" && c.Name != "baseline" { // which say how a state came, and not what it is
 			same = append(same, fmt.Sprintf("s.%[1]s IS NOT DISTINCT FROM p.%[1]s", c.Name))
 		}
 		if !c.Required {
@@ -72,16 +72,15 @@ func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
 			fill:  appendTo(appended, columns, ""),
 		},
 		complete: complete(consumer, appended, optional),
-		erasures: erasuresFor(contract, appended),
+		erasures: erasuresFor(contract, consumer),
 		doubt:    doubt(strings.Join(same, " AND ")),
 	}
 }
 
-// project takes the newest state of each patient in the batch; onConflict, where it is strictly
-// newer than what is there: of the erased nothing is. It is sorted, so that neighbours in the index
-// are written together.
-// A batch of an earlier generation, re-run, tells nothing new of anybody: the snapshot that opened
-// the present one was complete, and whoever is not known since then was not in it.
+// project takes the newest state of each patient in the batch; with onConflict, only where it is strictly newer than the one
+// in the table, and never for the erased. Rows are sorted, so that neighbours in the index are written together.
+// A re-run of an earlier generation's batch adds no patient: the snapshot that opened the present generation was complete,
+// and a patient who is not known since then was not in it.
 func project(columns, onConflict string) string {
 	return fmt.Sprintf(`
 		WITH newest AS (
@@ -99,8 +98,8 @@ func appendTo(table, columns, onConflict string) string {
 		ORDER BY patient_id, %[3]s %[4]s`, table, columns, orderKey, onConflict)
 }
 
-// complete fills what is NULL in the target and not in a staged row of the very same state: an older
-// release that did not know the column has loaded it. What is known, newer or erased stays.
+// complete fills columns that are NULL in the target and not in a staged row of the same state: an older release that did not
+// know the column has loaded that state. Other values, newer states and the erased are left alone.
 func complete(consumer *Consumer, appended string, columns []string) string {
 	var set, lacking []string
 	for _, c := range columns {
@@ -118,18 +117,18 @@ func complete(consumer *Consumer, appended string, columns []string) string {
 		    RETURNING t.patient_id) %s`, target, strings.Join(set, ", "), known, strings.Join(lacking, " OR "), after)
 }
 
-// foreseen counts, before they are projected, the batch's patients who are not known, and all of them.
+// foreseen counts, before the projection, the batch's patients who are not known yet, and all of them.
 const foreseen = `
 	SELECT count(*) FILTER (WHERE p.patient_id IS NULL AND of_now), count(*)
 	FROM (SELECT patient_id, bool_or(generation >= (SELECT generation FROM checkpoint)) AS of_now FROM staging GROUP BY patient_id) s
 	LEFT JOIN patient p USING (patient_id)`
 
-// reapply has the effects of all the batch's patients reconciled.
+// reapply reconciles the effects of all the batch's patients.
 const reapply = `INSERT INTO changed SELECT DISTINCT patient_id FROM staging JOIN patient USING (patient_id) ON CONFLICT DO NOTHING`
 
-// vanish is for snapshots. One is complete for every event type, so whoever is known from an
-// earlier generation and does not occur in it, not even as a bad row, is, at the source, no longer
-// in any state that was subscribed to. Their version is 0: the source's next word is newer.
+// vanish is for snapshots, which are complete for every event type. So a patient who is known from an earlier generation and
+// is not in the snapshot, not even as a bad row, is at the source in no state that was subscribed to. The
+// version becomes 0, so that any later event is newer.
 const vanish = `
 	WITH gone AS (
 	    UPDATE patient p SET (generation, version, revision, baseline, event, death_status, death_earliest, death_latest, death_precision, merged_into)
@@ -142,9 +141,9 @@ const vanish = `
 	noted AS (INSERT INTO effect (kind, patient_id, death_no) SELECT 'vanished', patient_id, death_no FROM gone)
 	INSERT INTO changed SELECT patient_id FROM gone`
 
-// notice stores when each death became known here, and whether it is historic: longer ago than
-// act_within, though not where the batch saw a known patient die; or found, and nobody knows when. A
-// historic death that is none by what the batch says of it becomes known now.
+// notice stores when each death became known here, and whether it is historic: longer ago than act_within, unless the batch
+// saw a known patient die; or found without a date. A historic death that a later batch shows not to be
+// historic becomes known now.
 const notice = `
 	WITH seen AS (
 	    SELECT patient_id, death_no, bool_or(version > 1) AS dying FROM staging, run

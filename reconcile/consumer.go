@@ -137,7 +137,7 @@ func (s *stateRun) states() error {
 	if !named {
 		return s.suspect(s.wanted.compare(s.c.State))
 	}
-	for _, kind := range []string{Missing, Extra, Stale, Ahead, Altered} {
+	for _, kind := range []string{Missing, Extra, Stale, Ahead, Altered, OlderRevision} {
 		s.findAll(s.findings[kind])
 	}
 	return nil
@@ -198,6 +198,8 @@ func (s *stateRun) pair(want, is *state) {
 		s.differs(Stale, "older here than in the log", want.batch, want.patient)
 	case is.order.compare(want.order) > 0:
 		s.differs(Ahead, "newer here than in the log", want.batch, want.patient)
+	case is.sum != want.sum && is.lacks(*want):
+		s.differs(OlderRevision, "of an older revision of the contract: it lacks columns that the log fills", want.batch, want.patient)
 	case is.sum != want.sum:
 		s.differs(Altered, "not the same here as in the log", want.batch, want.patient)
 	}

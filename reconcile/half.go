@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/google/uuid"
+
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -108,6 +110,13 @@ type Check struct {
 	Description string   `json:"description"`
 	Count       int64    `json:"count"`
 	Patients    []string `json:"patients,omitempty"` // at most MaxNamed
+}
+
+// Add counts a patient, and names one of the first MaxNamed.
+func (c *Check) Add(patient uuid.UUID) {
+	if c.Count++; c.Count <= MaxNamed {
+		c.Patients = append(c.Patients, patient.String())
+	}
 }
 
 // MaxNamed bounds the patients that one finding names.

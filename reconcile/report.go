@@ -72,6 +72,8 @@ const (
 	BadRow     = "bad_row"    // a row of the log breaks the contract
 	Unknown    = "unknown"    // a batch that a side should know of, and does not
 	Ledger     = "ledger"     // the consumer's ledger has another number of rows than the log
+
+	OlderRevision = "older_revision" // a state that lacks columns which the log fills
 )
 
 // divergences are the kinds of findings about patients who are not as their last events say.

@@ -31,6 +31,7 @@ type row struct {
 	erased  bool
 	whole   uint64 // the hash of all columns
 	state   uint64 // of all but event and baseline, which tell how a state came and not what it is
+	nulls   uint64 // a bit per column, in the contract's order
 }
 
 // scanner takes rows from tuples in PostgreSQL's binary COPY format that have the contract's
@@ -80,6 +81,7 @@ func (s *scanner) scan(tuple []byte) (row, error) {
 		erased: known == schemas.Erased,
 		whole:  digest(tuple[2:]),
 		state:  digest(s.without("event", "baseline")),
+		nulls:  s.nulls(),
 	}, nil
 }
 
@@ -113,6 +115,15 @@ func (s *scanner) without(column, other string) []byte {
 		}
 	}
 	return s.state
+}
+
+func (s *scanner) nulls() (bits uint64) {
+	for i, field := range s.fields {
+		if int32(binary.BigEndian.Uint32(field)) < 0 {
+			bits |= 1 << i
+		}
+	}
+	return bits
 }
 
 func digest(fields []byte) uint64 {

@@ -22,6 +22,7 @@ type state struct {
 	order   order
 	batch   int64 // that brought it; -1 where that is not known
 	sum     uint64
+	nulls   uint64 // 0 where they are not known
 	dead    bool
 	erased  bool
 }
@@ -32,13 +33,17 @@ const (
 	isErased
 )
 
+// lacks reports whether the state has a column that is NULL and not in the other, and none the other way round: that
+// is what a load leaves that did not know the column yet.
+func (s state) lacks(t state) bool { return s.nulls&^t.nulls != 0 && t.nulls&^s.nulls == 0 }
+
 func (s state) compare(t state) int {
 	return cmp.Or(bytes.Compare(s.patient[:], t.patient[:]), s.order.compare(t.order))
 }
 
 const (
 	shares    = 16 // of the patients, of which one is in memory at a time
-	stateSize = 16 + 4 + 8 + 4 + 8 + 8 + 1
+	stateSize = 16 + 4 + 8 + 4 + 8 + 8 + 8 + 1
 )
 
 // States holds the states of any number of patients in files, in shares by patient.
@@ -98,6 +103,7 @@ func (s *States) add(r row, batch int64) error {
 	s.record = binary.BigEndian.AppendUint32(s.record, uint32(r.order.revision))
 	s.record = binary.BigEndian.AppendUint64(s.record, uint64(batch))
 	s.record = binary.BigEndian.AppendUint64(s.record, r.state)
+	s.record = binary.BigEndian.AppendUint64(s.record, r.nulls)
 	var flags byte
 	if r.dead {
 		flags |= isDead
@@ -140,8 +146,9 @@ func decode(b []byte) state {
 		},
 		batch:  int64(binary.BigEndian.Uint64(b[32:])),
 		sum:    binary.BigEndian.Uint64(b[40:]),
-		dead:   b[48]&isDead != 0,
-		erased: b[48]&isErased != 0,
+		nulls:  binary.BigEndian.Uint64(b[48:]),
+		dead:   b[56]&isDead != 0,
+		erased: b[56]&isErased != 0,
 	}
 }
 

@@ -42,9 +42,12 @@ type Column struct {
 	MaxLength      int            // of Text, in characters; of JSON, in elements. 0 means MaxValueBytes alone
 	Members        []string       // of JSON: the strings that each object of the array must have
 	Min, Max       int64          // of integers, inclusive; of Timestamp, in µs since 1970-01-01 UTC
-	Classification string         // "restricted" for personal data, else "internal"
+	Classification string         // Restricted, or "internal"
 	Description    string
 }
+
+// Restricted classifies a column of personal data: an erasure blanks it.
+const Restricted = "restricted"
 
 // MaxValueBytes bounds one value of any column.
 const MaxValueBytes = 1 << 20

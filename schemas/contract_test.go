@@ -36,9 +36,10 @@ func TestContractMarkdown(t *testing.T) {
 	assertFile(t, "contract.md", schemas.PatientEvents().Markdown())
 }
 
+// A minor revision adds nullable columns behind those of 1.0, and changes nothing else.
 func TestContractColumns(t *testing.T) {
 	c := schemas.PatientEvents()
-	if c.Name != schemas.Stream || c.Version != "1.0.0" || len(c.SHA256) != 64 || c.Major() != "1" {
+	if c.Name != schemas.Stream || len(c.SHA256) != 64 || c.Major() != "1" {
 		t.Errorf("%s %s %s", c.Name, c.Version, c.SHA256)
 	}
 	want := "event text NOT NULL, baseline boolean NOT NULL, patient_id uuid NOT NULL, generation integer NOT NULL, " +
@@ -46,8 +47,8 @@ func TestContractColumns(t *testing.T) {
 		"death_status text NOT NULL, death_earliest timestamptz, death_latest timestamptz, death_precision text, " +
 		"merged_into uuid, identifiers jsonb NOT NULL, family_name text, given_name text, birth_date text, sex text, " +
 		"address_line text, address_city text, address_postcode text, address_country text"
-	if diff := cmp.Diff(want, c.SQLColumns()); diff != "" {
-		t.Error(diff)
+	if added, ok := strings.CutPrefix(c.SQLColumns(), want); !ok || strings.Contains(added, "NOT NULL") {
+		t.Errorf("columns: %s\nwant these, and nullable ones: %s", c.SQLColumns(), want)
 	}
 	events := []string{
 		schemas.Registered, schemas.Updated, schemas.Died, schemas.DeathRetracted,
@@ -58,7 +59,7 @@ func TestContractColumns(t *testing.T) {
 	}
 }
 
-// Whoever masks or grants by classification must find every column that tells of a person.
+// Everyone who masks or grants by classification must find all columns about a person.
 func TestPersonalDataIsClassified(t *testing.T) {
 	internal := []string{"baseline", "generation", "version", "revision", "recorded_at"}
 	for _, col := range schemas.PatientEvents().Columns {
@@ -100,9 +101,9 @@ func TestParquetSchemaKeepsTheOrder(t *testing.T) {
 	optional binary address_city (STRING);
 	optional binary address_postcode (STRING);
 	optional binary address_country (STRING);
-}`
-	if diff := cmp.Diff(want, c.ParquetSchema().String()); diff != "" {
-		t.Error(diff)
+`
+	if got := c.ParquetSchema().String(); !strings.HasPrefix(got, want) {
+		t.Errorf("the schema is\n%s\nand should begin with\n%s", got, want)
 	}
 }
 

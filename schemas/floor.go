@@ -3,7 +3,7 @@ package schemas
 import "fmt"
 
 // Floor says below which batch a log has been pruned. It is on the store before the first file
-// below it goes, so that whoever misses one can tell retention from loss.
+// below it goes, so that a reader that misses one can tell retention from loss.
 type Floor struct {
 	Format      int      `json:"format"`
 	MinReader   int      `json:"min_reader"`

@@ -30,7 +30,7 @@ type Manifest struct {
 	Previous         string   `json:"previous"` // Hash of the manifest file before; "" at genesis
 	Producer         Software `json:"producer"`
 	// Traceparent names, as in W3C Trace Context, the span in which the batch was exported, for
-	// traces that go on at its readers. Not looked at here: one that is none is as good as none.
+	// traces that continue at its readers. Not validated; an invalid value is ignored.
 	Traceparent string `json:"traceparent,omitempty"`
 	Parts       []Part `json:"parts"`
 	Totals      Totals `json:"totals"`
@@ -62,7 +62,7 @@ type BatchRange struct {
 	To   int64 `json:"to"`
 }
 
-// Waiting tells of committed events that were in no batch yet when this one was planned,
+// Waiting counts committed events that were in no batch yet when this one was planned,
 // its own not counted.
 type Waiting struct {
 	Events           int64 `json:"events"`
@@ -160,7 +160,7 @@ func (m *Manifest) Encode() ([]byte, error) {
 }
 
 // ParseManifest reads a manifest file, strictly. The error is [ErrTorn], or wraps [ErrInvalid]
-// and names the field, or wraps [ErrUnsupported] and has a hint.
+// and names the field, or wraps [ErrUnsupported].
 func ParseManifest(data []byte) (*Manifest, error) {
 	m := new(Manifest)
 	if err := open(data, m); err != nil {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"waybill/internal/fault"
 	"waybill/schemas"
 )
 
@@ -148,15 +147,6 @@ func TestEncodeRefusesWhatParseWould(t *testing.T) {
 	r.Instance = "../morgue"
 	if _, err := r.Encode(); !errors.Is(err, schemas.ErrInvalid) {
 		t.Error(err)
-	}
-}
-
-func TestUnsupportedSaysWhatToDo(t *testing.T) {
-	m := goodManifest()
-	m.Contract.Version = "2.0.0"
-	_, err := m.Encode()
-	if !errors.Is(err, schemas.ErrUnsupported) || fault.HintOf(errors.Unwrap(err)) == "" {
-		t.Errorf("%v has no hint", err)
 	}
 }
 

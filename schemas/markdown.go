@@ -27,7 +27,7 @@ func (c *Contract) Markdown() []byte {
 
 func (c *Contract) restricted() (names []string) {
 	for _, col := range c.Columns {
-		if col.Classification == "restricted" {
+		if col.Classification == Restricted {
 			names = append(names, "`"+col.Name+"`")
 		}
 	}

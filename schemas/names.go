@@ -39,7 +39,7 @@ func PartName(event string, date time.Time, batch int64, sha256hex string, retry
 }
 
 // ReceiptName returns the name of the receipt by which a consumer's instance ("morgue@east")
-// tells that it has applied every batch up to this one: "receipts/morgue@east/000000000/000000000042.json".
+// says that it has applied every batch up to this one: "receipts/morgue@east/000000000/000000000042.json".
 func ReceiptName(instance string, batch int64) string {
 	return fmt.Sprintf("receipts/%s/%09d/%012d.json", instance, batch/1000, batch)
 }

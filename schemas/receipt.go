@@ -2,7 +2,7 @@ package schemas
 
 import "fmt"
 
-// Receipt tells the world how far a consumer's instance is. It is information, never a
+// Receipt reports how far a consumer's instance is. It is information, never a
 // permission: the truth is the checkpoint in the consumer's own database.
 type Receipt struct {
 	Format     int              `json:"format"`

@@ -1,6 +1,6 @@
 // Package schemas is what two parties agree on, with no I/O: the data contract of a stream,
 // the manifest that describes a batch, the names under which files lie, and the receipt by
-// which a consumer tells how far it is. SPEC.md says the same in prose; testdata/vectors holds
+// which a consumer reports how far it is. SPEC.md says the same in prose; testdata/vectors holds
 // good and bad files with verdicts.
 package schemas
 

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-
-	"waybill/internal/fault"
 )
 
 var (
@@ -86,6 +84,5 @@ func open(data []byte, v any) error {
 }
 
 func unsupported(format string, args ...any) error {
-	return fault.New(fault.Poison, "read", "file", fmt.Errorf("%w: %w", ErrUnsupported, fmt.Errorf(format, args...)),
-		"install a release of waybill that reads it; nothing is lost in the meantime")
+	return fmt.Errorf("%w: %w", ErrUnsupported, fmt.Errorf(format, args...))
 }

@@ -22,6 +22,7 @@ GRANT SELECT ON patients.migration, exporter.migration, exporter.decision_migrat
 GRANT SELECT, INSERT, UPDATE ON exporter.plan TO patients_export;
 -- Whom it finds not as their last event says, and triggers that are off; not the patients themselves.
 GRANT SELECT ON patients.divergence, patients.disarmed TO patients_export;
+GRANT EXECUTE ON FUNCTION patients.differ(patients.state, patients.outbox), patients.remembered_erased() TO patients_export;
 GRANT SELECT, UPDATE ON exporter.sample TO patients_export;
 -- For `rerun export`: it compares in a temporary table.
 DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO patients_export', current_database()); END $$;

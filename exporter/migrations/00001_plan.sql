@@ -1,6 +1,6 @@
 -- +goose Up
--- One row per batch. What is committed here fixes the batch's content before a byte of it is
--- written, and, once the manifest is stored, the very bytes that anybody may publish.
+-- One row per batch. It fixes the batch's content before a byte is written and, once the manifest is stored, the exact
+-- bytes that are published.
 CREATE TABLE exporter.plan (
     batch             bigint PRIMARY KEY CHECK (batch BETWEEN 0 AND 999999999999),
     plan_id           uuid NOT NULL,
@@ -32,10 +32,10 @@ CREATE TABLE exporter.plan (
 );
 CREATE INDEX plan_corrections ON exporter.plan (covers_to) WHERE kind = 'correction';
 
--- Batches are written one after the other: the next is planned when this one is published.
+-- At most one batch is unpublished: the next is planned when this one is published.
 CREATE UNIQUE INDEX plan_unpublished ON exporter.plan ((true)) WHERE published_at IS NULL;
 
--- The consumers whose receipts have been seen: one whose receipts are gone is missed by this.
+-- The consumers whose receipts were seen, so that one whose receipts are gone is missed.
 CREATE TABLE exporter.consumer (
     instance text PRIMARY KEY,
     batch    bigint NOT NULL, -- of the newest

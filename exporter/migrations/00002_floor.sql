@@ -1,6 +1,6 @@
 -- +goose Up
--- The floors that this database has published: everything below one was in batches once, and is
--- not to be taken for another database's.
+-- The floors that this database has published. Everything below a floor was in batches of this database, and must not be
+-- mistaken for another database's.
 CREATE TABLE exporter.floor (
     batch        bigint PRIMARY KEY CHECK (batch BETWEEN 1 AND 999999999999), -- the oldest that stays
     snapshot     bigint NOT NULL CHECK (snapshot >= batch),
@@ -9,11 +9,11 @@ CREATE TABLE exporter.floor (
 
 -- prune_outbox deletes old events among the outbox's next rows behind a position, and returns how
 -- many, how many of those looked at were exported below the batch, and the last position looked
--- at (NULL: there was none). Old is an event that went out below the batch, and whose patient has
--- a newer one that did too: so each patient's last event stays, with which the next change is
--- compared; and so does all that the batch and later ones, snapshots too, can be written again
--- from. It refuses a batch behind the newest snapshot. Each call is a transaction of its own; it
--- holds nobody up, for nobody updates events.
+-- at (NULL if there was none). An event is old if it was exported below the batch, and so was a newer
+-- one of the same patient. So each patient's last event stays, with which the next change is compared,
+-- and so does everything from which the batch and later ones, snapshots included, can be written
+-- again. It refuses a batch behind the newest snapshot. Each call is a transaction of its own, and
+-- blocks no one, for events are not updated.
 -- +goose StatementBegin
 CREATE FUNCTION exporter.prune_outbox(
     below bigint, behind bigint, number integer, dry_run boolean,

@@ -13,13 +13,12 @@ import (
 	"waybill/schemas"
 )
 
-// The outbox has the contract's columns, types and requirements, in the contract's order, but for the
-// two that the export adds.
+// The outbox has the contract's columns, types and requirements, but for the two that the export adds.
 func TestOutboxIsTheContract(t *testing.T) {
 	s := connect(t, migrated(t))
 	rows, err := s.Query(t.Context(), `SELECT column_name || ' ' || CASE data_type WHEN 'timestamp with time zone' THEN 'timestamptz' ELSE data_type END
 			|| CASE is_nullable WHEN 'NO' THEN ' NOT NULL' ELSE '' END
-		FROM information_schema.columns WHERE table_schema = 'patients' AND table_name = 'outbox' ORDER BY ordinal_position`)
+		FROM information_schema.columns WHERE table_schema = 'patients' AND table_name = 'outbox'`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +30,8 @@ func TestOutboxIsTheContract(t *testing.T) {
 	want = slices.DeleteFunc(want, func(column string) bool {
 		return strings.HasPrefix(column, "generation ") || strings.HasPrefix(column, "revision ")
 	})
+	slices.Sort(want)
+	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("contract (-) and outbox (+) differ:\n%s", diff)
 	}

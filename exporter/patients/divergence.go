@@ -50,8 +50,7 @@ type Divergence struct {
 	Kind    string    `json:"kind"` // as view patients.divergence names it
 }
 
-// repairable are the kinds that an event makes good. The others are about what must not happen, and
-// are for a person.
+// repairable are the kinds that an event repairs. The others must not happen: a person decides.
 var repairable = map[string]bool{"unseen": true, "changed": true}
 
 // Window is a range of patients' ids, both ends included, to be compared at once.
@@ -79,10 +78,10 @@ func (w Window) Divergent(ctx context.Context, conn *pgx.Conn) ([]Divergence, er
 	return found, fault.Database("compare", "patients", err)
 }
 
-// compared is how many patients are compared in one statement: none holds a snapshot for long.
+// compared is how many patients are compared in one statement, so that no statement holds a snapshot for long.
 const compared = 10_000
 
-// EachDivergence compares all patients with their last events.
+// EachDivergence compares all patients with their last events, and finds the erased of whom something is left elsewhere.
 func EachDivergence(ctx context.Context, conn *pgx.Conn, each func(Divergence) error) error {
 	for from, last := uuid.Nil, false; !last; {
 		w, err := NextWindow(ctx, conn, from, compared)
@@ -103,6 +102,20 @@ func EachDivergence(ctx context.Context, conn *pgx.Conn, each func(Divergence) e
 		}
 		from, last = w.To, w.Last()
 	}
+	rows, err := conn.Query(ctx, `SELECT r, 'refilled' FROM patients.remembered_erased() r
+		WHERE NOT EXISTS (SELECT FROM patients.divergence d WHERE d.patient_id = r)`)
+	if err != nil {
+		return fault.Database("compare", "erased patients", err)
+	}
+	left, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Divergence])
+	if err != nil {
+		return fault.Database("compare", "erased patients", err)
+	}
+	for _, d := range left {
+		if err := each(d); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -117,10 +130,9 @@ type CaptureSummary struct {
 const maxNamed = 100_000
 
 // Capture finds the triggers that are off, and every patient whose row and last event differ. A repair
-// switches the triggers on first, so that nothing slips through meanwhile, and then has each such
-// patient captured, in a transaction of their own: it may be broken off and run again. The events are
-// those that the triggers would have made: each patient had one when they were installed, so everything
-// that is missing has happened since.
+// switches the triggers on first, so that it misses no change, and then captures each such patient in a
+// transaction of its own: it may be interrupted and run again. The events are those that the triggers would have
+// made: each patient had one when they were installed, so every difference has come since.
 func Capture(ctx context.Context, databaseURL string, repair bool) (*CaptureSummary, error) {
 	conn, err := connect.To(ctx, databaseURL, "patients database", map[string]string{
 		"application_name":   "waybill capture",

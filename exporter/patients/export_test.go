@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing/fstest"
 
+	"waybill/internal/forget"
 	"waybill/internal/migrate"
 )
 
@@ -26,5 +27,5 @@ func MigrateTo(ctx context.Context, databaseURL string, count int) error {
 		}
 		first[name] = &fstest.MapFile{Data: data}
 	}
-	return migrate.Up(ctx, databaseURL, schema, migrate.Files(first, "migration"))
+	return migrate.Up(ctx, databaseURL, schema, forget.Migrate, migrate.Files(first, "migration"))
 }

@@ -2,14 +2,14 @@
 // alias), the outbox, and the triggers that turn any writer's change into events.
 //
 // A patient's state is compared with the one in its last event once per transaction, at the
-// commit, whoever wrote it and in how many statements. Nothing else in Waybill writes the
+// commit, whatever wrote it and in however many statements. Nothing else in Waybill writes the
 // outbox, and only the exporter reads it. The triggers run as the role that migrated, so the
 // service needs SELECT, INSERT and UPDATE on patient, SELECT, INSERT, UPDATE and DELETE on
 // identifier, SELECT and INSERT on alias, and no right to the outbox.
 //
-// Patients never go away: DELETE and TRUNCATE are refused, a duplicate is merged into another
-// record by a row in alias, and patients.record_death is how a death is told that may concern
-// a record merged since. The rules are in migrations/, one file per subject.
+// Patients are never deleted: DELETE and TRUNCATE are refused, a duplicate is merged into another
+// record by a row in alias, and patients.record_death reports a death that may concern a record
+// which was merged since. The rules are in migrations/, one file per subject.
 package patients
 
 import (
@@ -22,6 +22,7 @@ import (
 
 	"waybill/internal/connect"
 	"waybill/internal/fault"
+	"waybill/internal/forget"
 	"waybill/internal/migrate"
 )
 
@@ -40,27 +41,31 @@ const (
 // once; running it again changes nothing, but for triggers that were switched off: they are on again.
 // Errors are [fault.Error].
 func Migrate(ctx context.Context, databaseURL string) error {
-	return patiently(ctx, "migrate", func() error {
-		if err := migrate.Up(ctx, databaseURL, schema, tables); err != nil {
-			return err
-		}
-		return arm(ctx, databaseURL)
-	})
+	return patiently(ctx, "migrate", func() error { return migrate.Up(ctx, databaseURL, schema, steps...) })
+}
+
+// steps come back, at each migration, to what follows from the tables as they are: which columns they have,
+// whom an earlier release erased, which triggers are on.
+var steps = []migrate.Step{
+	forget.Migrate,
+	tables,
+	migrate.Statement(`SELECT patients.derive()`),
+	migrate.Statement(`ALTER TABLE patients.patient VALIDATE CONSTRAINT contract`),
+	migrate.Statement(`SELECT patients.forget_erased()`),
+	migrate.Statement(`SELECT patients.arm()`),
 }
 
 // Arm makes the triggers that are missing, and switches on those that are off.
 func Arm(ctx context.Context, databaseURL string) error {
-	return patiently(ctx, "arm", func() error { return arm(ctx, databaseURL) })
-}
-
-func arm(ctx context.Context, databaseURL string) error {
-	conn, err := connect.To(ctx, databaseURL, "patients database", map[string]string{"application_name": "waybill migrate", "lock_timeout": "500ms"})
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	_, err = conn.Exec(ctx, `SELECT patients.arm()`)
-	return fault.Database("arm", "triggers", err)
+	return patiently(ctx, "arm", func() error {
+		conn, err := connect.To(ctx, databaseURL, "patients database", map[string]string{"application_name": "waybill migrate"})
+		if err != nil {
+			return err
+		}
+		defer conn.Close(context.WithoutCancel(ctx))
+		_, err = conn.Exec(ctx, `SELECT patients.arm()`)
+		return fault.Database("arm", "triggers", err)
+	})
 }
 
 // patiently tries again while a lock is not to be had.

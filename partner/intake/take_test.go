@@ -130,7 +130,7 @@ func of(hospital string, records []record.Record) []record.Record {
 
 func TestTake(t *testing.T) {
 	const (
-		elsewhere = "disputed says alive of a patient whose death somebody else reported"
+		elsewhere = "disputed reports a patient alive whose death somebody else reported"
 		formal    = record.Formal
 		informal  = record.Informal
 	)

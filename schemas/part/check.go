@@ -21,7 +21,7 @@ const (
 	isBackwards  = "is not after the start of the period"
 )
 
-// checker holds a row against the contract.
+// checker compares a row with the contract.
 type checker struct {
 	columns   []schemas.Column
 	patient   int // positions of the columns that rules or counts speak of

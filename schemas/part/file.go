@@ -80,7 +80,7 @@ func (r *fileReader) openColumn(file *flat.File, i int) error {
 	return nil
 }
 
-// matches reports whether a file's column holds values of type t. Text is told by its bytes,
+// matches reports whether a file's column holds values of type t. Text is recognised by its bytes,
 // so that an annotation as string, enumeration or none makes no difference.
 func matches(t schemas.Type, c flat.Column) bool {
 	if c.Repeated {

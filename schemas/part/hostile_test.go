@@ -3,6 +3,7 @@ package part_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"math"
 	"runtime"
@@ -94,13 +95,13 @@ func TestHostileFooters(t *testing.T) {
 			m.RowGroups[0].NumRows, m.RowGroups[1].NumRows = 344, 257
 		},
 		"row group 0 claims -1 rows of 600": func(m *format.FileMetaData) { m.RowGroups[0].NumRows = -1 },
-		"row group 0 has 21 columns of 22":  func(m *format.FileMetaData) { m.RowGroups[0].Columns = m.RowGroups[0].Columns[1:] },
-		"claims bytes outside the file":     func(m *format.FileMetaData) { column(m, 3).TotalCompressedSize = 1 << 40 },
-		"row group 0 claims bytes outside":  func(m *format.FileMetaData) { column(m, 3).DataPageOffset = -5 },
-		"bytes uncompressed":                func(m *format.FileMetaData) { column(m, 3).TotalUncompressedSize = 1 << 60 },
-		"bytes for 600 rows":                func(m *format.FileMetaData) { column(m, 3).TotalUncompressedSize = 1 << 39 },
-		"claims 599 values for":             func(m *format.FileMetaData) { column(m, 3).NumValues = 599 },
-		"columns in another file":           func(m *format.FileMetaData) { m.RowGroups[0].Columns[3].FilePath = "/etc/passwd" },
+		fmt.Sprintf("row group 0 has %d columns of %d", len(contract.Columns)-1, len(contract.Columns)): func(m *format.FileMetaData) { m.RowGroups[0].Columns = m.RowGroups[0].Columns[1:] },
+		"claims bytes outside the file":    func(m *format.FileMetaData) { column(m, 3).TotalCompressedSize = 1 << 40 },
+		"row group 0 claims bytes outside": func(m *format.FileMetaData) { column(m, 3).DataPageOffset = -5 },
+		"bytes uncompressed":               func(m *format.FileMetaData) { column(m, 3).TotalUncompressedSize = 1 << 60 },
+		"bytes for 600 rows":               func(m *format.FileMetaData) { column(m, 3).TotalUncompressedSize = 1 << 39 },
+		"claims 599 values for":            func(m *format.FileMetaData) { column(m, 3).NumValues = 599 },
+		"columns in another file":          func(m *format.FileMetaData) { m.RowGroups[0].Columns[3].FilePath = "/etc/passwd" },
 		"schema is not a tree": func(m *format.FileMetaData) {
 			m.Schema = m.Schema[:len(m.Schema):len(m.Schema)]
 			m.Schema[0].NumChildren.Set(0)

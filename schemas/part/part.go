@@ -1,6 +1,6 @@
 // Package part is the codec of data files: rows in PostgreSQL's binary COPY format to Parquet
 // and back. Every value is checked against the contract when it is written and again when it is
-// read. Nothing is allocated per row, and memory is bounded whatever a file claims.
+// read. Nothing is allocated per row, and memory is bounded, no matter what a file claims.
 package part
 
 import (

@@ -189,7 +189,7 @@ func TestSplitterRefuses(t *testing.T) {
 	for want, data := range map[string][]byte{
 		"ended without its trailer":      whole.Bytes()[:whole.Len()-2],
 		"not a binary copy stream":       []byte("died\tt\t0194\n and more of the kind"),
-		"goes on behind its trailer":     append(bytes.Clone(whole.Bytes()), 0, 1, 0, 0),
+		"continues after its trailer":    append(bytes.Clone(whole.Bytes()), 0, 1, 0, 0),
 		"a tuple of 0 fields":            append(bytes.Clone(whole.Bytes()[:19]), 0, 0),
 		"a tuple of more than 4194304 b": append(bytes.Clone(whole.Bytes()[:19]), 0, 1, 0x7f, 0, 0, 0),
 	} {

@@ -81,6 +81,9 @@ func (r *testRow) tuple() []byte {
 	for _, t := range r.Texts {
 		text(t)
 	}
+	for range contract.Columns[contract.Index("address_country")+1:] { // of a later revision
+		null()
+	}
 	return b
 }
 

@@ -70,7 +70,7 @@ func (s *TupleSplitter) split(data []byte) (used int, err error) {
 	}
 	for used < len(data) {
 		if s.ended {
-			return used, errors.New("copy stream goes on behind its trailer")
+			return used, errors.New("copy stream continues after its trailer")
 		}
 		n, err := tupleLength(data[used:])
 		if err != nil {

@@ -27,10 +27,10 @@ CREATE DOMAIN patients.version AS bigint CONSTRAINT from_1 CHECK (VALUE >= 1);
 CREATE DOMAIN patients.death_no AS integer CONSTRAINT from_0 CHECK (VALUE >= 0);
 CREATE DOMAIN patients.identifiers AS jsonb
     CONSTRAINT array_of_at_most_1000 CHECK (jsonb_typeof(VALUE) = 'array' AND jsonb_array_length(VALUE) <= 1000)
-    -- The limit is one of the text, worth a look only where the binary form is large.
+    -- The limit is that of the text, which is measured only where the binary form is large.
     CONSTRAINT at_most_1_MiB CHECK (pg_column_size(VALUE) < 100000 OR octet_length(VALUE::text) <= 1048576);
 
--- A site that has these tables already keeps them, rows and all.
+-- A site that has these tables already keeps them and their rows.
 CREATE TABLE IF NOT EXISTS patients.patient (
     id               uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     family_name      text,
@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS patients.patient (
     address_city     text,
     address_postcode text,
     address_country  text,
-    death_status     text NOT NULL DEFAULT 'none', -- dead when informal or formal; void: a death declared to be none
+    death_status     text NOT NULL DEFAULT 'none', -- dead when informal or formal; void: the death was an error
     death_earliest   timestamptz,                  -- the period in which the death is known to lie
     death_latest     timestamptz,
     death_precision  text
@@ -55,7 +55,7 @@ CREATE TABLE IF NOT EXISTS patients.identifier (
     PRIMARY KEY (authority, type, value)
 );
 
--- A row is a merge: it retires one record in favour of another, once and for ever.
+-- A row is a merge: it retires one record in favour of another, for ever.
 CREATE TABLE IF NOT EXISTS patients.alias (
     retired_id  uuid PRIMARY KEY REFERENCES patients.patient,
     survivor_id uuid NOT NULL REFERENCES patients.patient,
@@ -63,38 +63,39 @@ CREATE TABLE IF NOT EXISTS patients.alias (
     CHECK (retired_id <> survivor_id)
 );
 
--- One row, which every transaction that merges updates once: merges take place one after the
--- other, and one whose snapshot misses an earlier merge fails to serialise.
+-- One row, which each transaction that merges updates. So merges run one after the other, and a transaction whose
+-- snapshot misses an earlier merge fails to serialise.
 CREATE TABLE patients.merge_turn (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     tx  xid8 NOT NULL
 );
 INSERT INTO patients.merge_turn (tx) VALUES (pg_current_xact_id());
 
--- The greatest death number of a patient that a log told, where this database was restored from
--- before: the next death gets a greater one, so that nothing decided about the lost one is said of it.
+-- The greatest death number of a patient in a log that knows more than this database, which was restored. The next death
+-- gets a greater number: nothing that was decided about the lost death applies to it.
 CREATE TABLE patients.lost_death (
     patient_id uuid PRIMARY KEY,
     death_no   patients.death_no NOT NULL
 );
 
--- The contract's columns, without the two that the export adds. A patient's last row is what
--- its next change is compared with: whoever prunes this table leaves the last one.
+-- The contract's columns, without the two that the export adds: first those that number an event, then the
+-- patient's state, in the order of view patients.state. A patient's next change is compared with the
+-- patient's last row, so pruning leaves that one.
 CREATE TABLE patients.outbox (
     position         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tx               xid8 NOT NULL DEFAULT pg_current_xact_id(),
     event            patients.event NOT NULL,
     baseline         boolean NOT NULL,
-    patient_id       uuid NOT NULL,
     version          patients.version NOT NULL,
     recorded_at      patients.recorded_time NOT NULL,
     death_no         patients.death_no NOT NULL,
-    death_status     patients.death_status NOT NULL,
+    patient_id       uuid NOT NULL,
+    merged_into      uuid,
+    identifiers      patients.identifiers NOT NULL,
+    death_status     patients.death_status NOT NULL, -- from here on, columns of the table patient
     death_earliest   patients.death_time,
     death_latest     patients.death_time,
     death_precision  patients.death_precision,
-    merged_into      uuid,
-    identifiers      patients.identifiers NOT NULL,
     family_name      patients.short_text,
     given_name       patients.short_text,
     birth_date       patients.partial_date,
@@ -109,8 +110,8 @@ CREATE TABLE patients.outbox (
 );
 CREATE INDEX outbox_tx ON patients.outbox (tx);
 
--- Who was erased, for ever: no personal data. The events before that version are blank, so batches
--- that held them can't be written again.
+-- Who was erased, for ever; no personal data. The events before that version are blank, so the batches that held them
+-- can't be written again.
 CREATE TABLE patients.erasure (
     patient_id uuid PRIMARY KEY,
     version    patients.version NOT NULL, -- of the event that says so
@@ -122,7 +123,7 @@ DO $$
 DECLARE
     wrong text;
 BEGIN
-    -- A partition or child can be written by itself, past the triggers of its parent.
+    -- A write to a partition or child does not fire the triggers of its parent.
     SELECT string_agg(c.relname, ', ' ORDER BY c.relname) INTO wrong
     FROM pg_class c
     WHERE c.relnamespace = 'patients'::regnamespace AND c.relname IN ('patient', 'identifier', 'alias')
@@ -132,21 +133,20 @@ BEGIN
             USING ERRCODE = 'feature_not_supported', HINT = 'keep plain tables of these names up to date from yours, by triggers, then migrate again';
     END IF;
     SELECT string_agg(format('%s.%s %s', tab, col, type), ', ') INTO wrong
-    FROM (VALUES
-        ('patient', 'id', 'uuid'), ('patient', 'family_name', 'text'), ('patient', 'given_name', 'text'),
-        ('patient', 'birth_date', 'text'), ('patient', 'sex', 'text'), ('patient', 'address_line', 'text'),
-        ('patient', 'address_city', 'text'), ('patient', 'address_postcode', 'text'), ('patient', 'address_country', 'text'),
-        ('patient', 'death_status', 'text'), ('patient', 'death_earliest', 'timestamptz'),
-        ('patient', 'death_latest', 'timestamptz'), ('patient', 'death_precision', 'text'),
+    FROM (VALUES ('patient', 'id', 'uuid'),
         ('identifier', 'patient_id', 'uuid'), ('identifier', 'authority', 'text'), ('identifier', 'type', 'text'),
         ('identifier', 'value', 'text'),
         ('alias', 'retired_id', 'uuid'), ('alias', 'survivor_id', 'uuid'), ('alias', 'merged_at', 'timestamptz')
+        UNION ALL
+        SELECT 'patient', a.attname, format_type(t.typbasetype, NULL) FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+        WHERE a.attrelid = 'patients.outbox'::regclass AND a.attnum > (
+            SELECT i.attnum FROM pg_attribute i WHERE i.attrelid = a.attrelid AND i.attname = 'identifiers')
     ) AS wanted (tab, col, type)
     WHERE NOT EXISTS (
         SELECT FROM pg_attribute a
         WHERE a.attrelid = format('patients.%I', tab)::regclass AND a.attname = col AND a.atttypid = type::regtype);
     IF wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'the patients tables that are here lack columns, or have them of another type: %', wrong
+        RAISE EXCEPTION 'the existing tables lack columns, or have them with another type: %', wrong
             USING ERRCODE = 'datatype_mismatch', HINT = 'add or alter these columns, then migrate again';
     END IF;
 END $$;

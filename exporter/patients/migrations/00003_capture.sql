@@ -1,34 +1,9 @@
 -- +goose Up
--- A patient's state as events carry it: the columns of the outbox from patient_id on, without
--- those that number the event.
-CREATE VIEW patients.state AS
-SELECT p.id AS patient_id,
-       p.death_status,
-       p.death_earliest,
-       p.death_latest,
-       p.death_precision,
-       a.survivor_id AS merged_into,
-       to_jsonb(ARRAY(
-           SELECT jsonb_build_object('authority', i.authority, 'type', i.type, 'value', i.value)
-           FROM patients.identifier i
-           WHERE i.patient_id = p.id
-           ORDER BY i.authority COLLATE "C", i.type COLLATE "C", i.value COLLATE "C")) AS identifiers,
-       p.family_name,
-       p.given_name,
-       p.birth_date,
-       p.sex,
-       p.address_line,
-       p.address_city,
-       p.address_postcode,
-       p.address_country
-FROM patients.patient p
-LEFT JOIN patients.alias a ON a.retired_id = p.id;
+-- These functions are called by those below, which pin the search_path: to pin it again would cost more
+-- than they do.
 
--- The first three functions are for those below, which pin the search_path: to pin it again would
--- cost more than they do.
-
--- hold takes a patient's row as an update does, for a transaction that has not written it.
--- Nothing stronger: adding an identifier takes a key share of it.
+-- hold locks a patient's row as an update does, for a transaction that has not written it. A stronger lock would wait for
+-- everyone who adds an identifier.
 -- +goose StatementBegin
 CREATE FUNCTION patients.hold(patient uuid) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable -- a site's table may have columns of any name
@@ -37,8 +12,8 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- events_between names what lies between the last event, if there is one, and a state: the
--- first that applies, and two where a merge and a death or its retraction come at once.
+-- events_between names the events that lead from the last event, if any, to a state: one, or two where a merge and a death
+-- or its retraction come together.
 -- +goose StatementBegin
 CREATE FUNCTION patients.events_between(was patients.outbox, state patients.state) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE AS $$
@@ -48,9 +23,7 @@ DECLARE
     events   text[] := '{}';
 BEGIN
     IF was.event = 'erased' THEN
-        IF state.death_status <> 'none' OR state.identifiers <> '[]' OR num_nonnulls(
-            state.death_earliest, state.death_latest, state.death_precision, state.family_name, state.given_name,
-            state.birth_date, state.sex, state.address_line, state.address_city, state.address_postcode, state.address_country) > 0 THEN
+        IF patients.differ(state, was) THEN
             RAISE EXCEPTION 'patient % was erased', was.patient_id
                 USING ERRCODE = 'restrict_violation', HINT = 'register the patient anew';
         END IF;
@@ -70,38 +43,32 @@ BEGIN
     IF was.version IS NULL THEN
         RETURN '{registered}';
     END IF;
-    IF (state.death_status, state.death_earliest, state.death_latest, state.death_precision,
+    IF is_dead AND
+       (state.death_status, state.death_earliest, state.death_latest, state.death_precision,
         state.identifiers, state.family_name, state.given_name, state.birth_date, state.sex)
        IS DISTINCT FROM
        (was.death_status, was.death_earliest, was.death_latest, was.death_precision,
         was.identifiers, was.family_name, was.given_name, was.birth_date, was.sex) THEN
-        RETURN CASE WHEN is_dead THEN '{death_corrected}' ELSE '{updated}' END;
+        RETURN '{death_corrected}';
     END IF;
-    IF (state.address_line, state.address_city, state.address_postcode, state.address_country, state.merged_into)
-       IS DISTINCT FROM
-       (was.address_line, was.address_city, was.address_postcode, was.address_country, was.merged_into) THEN
-        RETURN '{updated}';
-    END IF;
-    RETURN '{}';
+    RETURN CASE WHEN patients.differ(state, was) OR state.merged_into IS DISTINCT FROM was.merged_into THEN '{updated}' ELSE '{}' END;
 END $$;
 -- +goose StatementEnd
 
--- capture writes the events between a patient's last one and its state, and returns how many;
--- none, when nothing changed since. A patient without events is new; as_found, it was there
--- before the triggers were, and makes one baseline event.
+-- capture writes the events that lead from a patient's last event to the present state, and returns how many. A patient
+-- without events is new; with as_found, the patient existed before the triggers and makes one baseline event.
 --
--- held: the transaction has written the patient's row, or taken it with patients.hold. Else it is
--- taken here, unless an event of this transaction shows that it was before: nobody else may
--- capture the patient meanwhile. A transaction whose snapshot is older than the last event fails
--- to serialise: INSERT … ON CONFLICT says so by itself where the row in its way is not visible.
+-- held: the transaction has written the patient's row, or locked it with patients.hold. Otherwise capture locks it, unless
+-- an event of this transaction shows that it is locked: no other session may capture the patient at the same time. A
+-- transaction whose snapshot is older than the last event fails to serialise: INSERT … ON CONFLICT fails by itself
+-- where it can't see the row in conflict.
 --
--- added: an identifier whose addition is the reason to look, as an array of one. Where an event
--- of this transaction has it there is nothing to do, for every other change is a reason of its
--- own: most of the work of registering patients with identifiers is saved by this.
+-- added: the identifier whose addition called capture, as an array of one. If an event of this transaction has it, capture
+-- returns at once: each other change calls capture itself. This saves most of the work of registering patients.
 --
--- of_row: the version of the patient's row that is the reason to look. Behind an event of this
--- transaction one that was replaced is no reason, for its successor is. So the commit of a row that
--- was changed thousands of times does not read as many versions each time.
+-- of_row: the version of the patient's row that called capture. If it was replaced after an event of this transaction,
+-- capture returns at once: its successor calls, too. So a commit of a row that was changed thousands of times does not
+-- read thousands of versions each time.
 -- +goose StatementBegin
 CREATE FUNCTION patients.capture(
     patient uuid, held boolean, as_found boolean DEFAULT false, added jsonb DEFAULT NULL, of_row tid DEFAULT NULL
@@ -134,18 +101,9 @@ BEGIN
         events := events[1:1];
     END IF;
     FOR i IN 1 .. cardinality(events) LOOP
-        INSERT INTO patients.outbox (
-            event, baseline, patient_id, version, recorded_at, death_no,
-            death_status, death_earliest, death_latest, death_precision, merged_into, identifiers,
-            family_name, given_name, birth_date, sex,
-            address_line, address_city, address_postcode, address_country)
-        VALUES (
-            events[i], as_found, patient, coalesce(was.version, 0) + i,
-            greatest(clock_timestamp(), was.recorded_at), number,
-            state.death_status, state.death_earliest, state.death_latest, state.death_precision,
-            state.merged_into, state.identifiers,
-            state.family_name, state.given_name, state.birth_date, state.sex,
-            state.address_line, state.address_city, state.address_postcode, state.address_country)
+        INSERT INTO patients.outbox OVERRIDING USER VALUE VALUES (
+            NULL, pg_current_xact_id(), events[i], as_found, coalesce(was.version, 0) + i,
+            greatest(clock_timestamp(), was.recorded_at), number, state.*)
         ON CONFLICT (patient_id, version) DO NOTHING;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'patient % was changed by another transaction', patient
@@ -156,9 +114,8 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- The triggers' functions run as their owner: a service writes patients and need not, and
--- should not, have any right to the outbox. An assignment calls capture without a query's
--- overhead, which PERFORM has.
+-- The triggers' functions run as their owner, so that a service that writes patients needs no right to the outbox. An
+-- assignment calls capture without the overhead of a query, which PERFORM has.
 -- +goose StatementBegin
 CREATE FUNCTION patients.capture_patient() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -170,8 +127,8 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- capture_retraction captures, before a patient is declared dead again, that the death which an event
--- has reported was taken back in this transaction: the next one is a new death.
+-- capture_retraction runs before a patient is declared dead again. If this transaction has taken back a death that an event
+-- has reported, it captures that first: the next one is a new death.
 -- +goose StatementBegin
 CREATE FUNCTION patients.capture_retraction() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -1,5 +1,5 @@
 -- +goose Up
--- What no statement may do, whoever sends it.
+-- refuse is for what no statement may do.
 -- +goose StatementBegin
 CREATE FUNCTION patients.refuse() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -26,12 +26,12 @@ END $$;
 -- +goose StatementEnd
 
 -- record_death sets what is known of a patient's death and returns whether that changed anything.
--- status is informal or formal (dead), void (a death was declared to be none) or none (alive);
--- the other three are all given or all null, and only of the dead.
+-- status is informal or formal (dead), void (a death that was declared an error) or none (alive); the other three are all
+-- given or all null, and only of the dead.
 --
--- A death or void told of a retired record lands on the survivor, unless the retired record is
--- itself dead: then its own death is meant. A formal death is never overwritten by an informal
--- one. None ends the record's own death and says nothing else.
+-- A death or void that is reported for a retired record is recorded at the survivor, unless the retired record is itself
+-- dead: then its own death is meant. An informal death never replaces a formal one. None ends the record's own
+-- death and changes nothing else.
 -- +goose StatementBegin
 CREATE FUNCTION patients.record_death(
     patient uuid, status text,
@@ -49,7 +49,7 @@ BEGIN
             RAISE EXCEPTION 'there is no patient %', patient
                 USING ERRCODE = 'foreign_key_violation', HINT = 'register the patient first';
         END IF;
-        -- A merge holds the row it retires: one that is found here is final.
+        -- A merge locks the row that it retires, so a merge that is visible here is final.
         EXIT WHEN status = 'none' OR target = patient AND known.death_status IN ('informal', 'formal')
             OR patients.survivor(target) = target;
         target := patients.survivor(target);
@@ -67,9 +67,9 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- An UPDATE that declares a retired record dead, or its death void, where it was not dead itself:
--- the record keeps its state and the survivor takes the news. After the statement, because that
--- may write the survivor too.
+-- redirect_death is for an UPDATE that declares a retired record dead, or its death void, and the record was not dead itself:
+-- the record keeps its state, and the survivor takes the change. It runs after the statement, which may write
+-- the survivor too.
 -- +goose StatementBegin
 CREATE FUNCTION patients.redirect_death() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -89,14 +89,14 @@ END $$;
 CREATE FUNCTION patients.keep_formal() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RAISE EXCEPTION 'the formal death of patient % is not overwritten by an informal one', NEW.id
+    RAISE EXCEPTION 'an informal death can''t replace the formal death of patient %', NEW.id
         USING ERRCODE = 'restrict_violation',
               HINT = 'patients.record_death leaves a formal death alone; if there was no death, set death_status to void';
 END $$;
 -- +goose StatementEnd
 
--- A merge waits for the others to commit (merge_turn) and for writers of the record it retires;
--- then no other merge can close a cycle, and no death slip in unseen.
+-- merge waits for other merges to commit (merge_turn) and for writers of the record that it retires, so that no other merge
+-- closes a cycle and no death is missed.
 -- +goose StatementBegin
 CREATE FUNCTION patients.merge() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -115,6 +115,6 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- A trigger's function that runs as its owner serves the triggers made here and no others.
+-- Functions that run as their owner are for the triggers here, and for no one else's.
 REVOKE EXECUTE ON FUNCTION patients.capture_patient(), patients.capture_retraction(), patients.capture_identifier(), patients.capture_alias(),
     patients.redirect_death(), patients.merge() FROM PUBLIC;

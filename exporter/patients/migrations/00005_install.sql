@@ -1,8 +1,7 @@
 -- +goose Up
--- The triggers, all at once: from here on every change is captured. The patients that are there
--- already follow in the next migration. The locks let readers be and wait until no writer is
--- under way, for less than deadlock_timeout: where a writer waits for this in turn, this gives
--- way and is tried again.
+-- All triggers at once: from here on every change is captured. Existing patients follow in the next migration. The locks
+-- do not block readers. They wait for running writers for less than deadlock_timeout: where a writer
+-- waits for this session in turn, the migration gives up its locks and is tried again.
 SET LOCAL lock_timeout = '500ms';
 LOCK TABLE patients.patient, patients.identifier, patients.alias IN SHARE ROW EXCLUSIVE MODE;
 
@@ -22,8 +21,8 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- Every trigger that stands between a change and silence, by table. The guards are for each row: a
--- replication's apply worker fires no statement's triggers but those of TRUNCATE.
+-- Every trigger without which a change could be missed, by table. The guards are row triggers: the apply worker of a
+-- replication fires no statement triggers but those of TRUNCATE.
 CREATE VIEW patients.guards (tab, name, definition) AS VALUES
     ('patient', 'capture', 'CONSTRAINT TRIGGER capture AFTER INSERT OR UPDATE ON patients.patient
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION patients.capture_patient()'),
@@ -44,7 +43,7 @@ CREATE VIEW patients.guards (tab, name, definition) AS VALUES
     ('patient', 'keep_patient', 'TRIGGER keep_patient BEFORE DELETE ON patients.patient
         FOR EACH ROW EXECUTE FUNCTION patients.refuse(''merge a duplicate into the record that stays, by a row in patients.alias'')'),
     ('patient', 'keep_rows', 'TRIGGER keep_rows BEFORE TRUNCATE ON patients.patient
-        FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse(''it would take patients away without an event'')'),
+        FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse(''it would remove patients without an event'')'),
     ('identifier', 'capture', 'CONSTRAINT TRIGGER capture AFTER INSERT OR UPDATE OR DELETE ON patients.identifier
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION patients.capture_identifier()'),
     ('identifier', 'keep_rows', 'TRIGGER keep_rows BEFORE TRUNCATE ON patients.identifier
@@ -75,7 +74,7 @@ WHERE NOT EXISTS (
 -- arm makes the guards that are missing and switches on those that are off, for every writer.
 -- +goose StatementBegin
 CREATE FUNCTION patients.arm() RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
 DECLARE
     guard record;
 BEGIN
@@ -92,8 +91,8 @@ REVOKE EXECUTE ON FUNCTION patients.arm() FROM PUBLIC;
 
 SELECT patients.arm();
 
--- Until every patient has an event: what was there before is told before its first change, and
--- arrival tells the patients apart that have none because they are new.
+-- Until every patient has an event, an existing patient gets a baseline event before the first change. Table arrival holds
+-- the patients that have no event because they are new.
 CREATE TABLE patients.arrival (id uuid PRIMARY KEY);
 
 -- +goose StatementBegin

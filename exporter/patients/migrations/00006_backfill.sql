@@ -1,11 +1,11 @@
 -- +goose NO TRANSACTION
 -- +goose Up
--- Every patient that has no event gets one, in small transactions beside the writers.
+-- Every patient that has no event gets one, in small transactions while the service writes.
 SET default_transaction_isolation = 'read committed';
 SET statement_timeout = 0;
 
--- Rows are held to the end of each batch, so it waits for a writer only while it holds none:
--- it can't take part in a deadlock.
+-- Rows stay locked until the end of each batch. It waits for a writer only while it holds no lock, so it can't take part
+-- in a deadlock.
 -- +goose StatementBegin
 CREATE OR REPLACE PROCEDURE patients.backfill(batch integer)
 LANGUAGE plpgsql AS $$

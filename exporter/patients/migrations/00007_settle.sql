@@ -1,8 +1,8 @@
 -- +goose NO TRANSACTION
 -- +goose Up
--- Every patient has an event: what only served the installation goes. One table's lock at a
--- time, for a writer may hold one table and wait for another; patient last, because arrival must
--- know the new patients as long as any baseline trigger asks.
+-- Every patient has an event, so what only the installation needed is dropped. One table is locked at a time, for a writer
+-- may hold one table and wait for another. Patient comes last: arrival must know the new patients as long as any
+-- baseline trigger exists.
 SET lock_timeout = '500ms';
 DROP TRIGGER IF EXISTS baseline ON patients.identifier;
 DROP TRIGGER IF EXISTS baseline ON patients.alias;

@@ -17,12 +17,11 @@ CREATE UNLOGGED TABLE patients.intake_row (
     retired_type      text,
     retired_value     text,
     retired_is_id     boolean NOT NULL DEFAULT false,
-    -- The source's own order, as far as it has one: rows that are older than what it said last change
-    -- nothing.
+    -- The source's own order, if it has one: rows that are older than its last report change nothing.
     order_sequence   bigint,
     order_event      timestamptz,
     order_sent       timestamptz,
-    -- NULL: the file does not say, and what is known stays; '': there is none any more.
+    -- NULL: the file does not say, and what is known stays; '': the value was removed.
     family_name      text,
     given_name       text,
     birth_date       text,
@@ -38,7 +37,7 @@ CREATE UNLOGGED TABLE patients.intake_row (
     death_undated    boolean NOT NULL DEFAULT false, -- dead, and a date that is known was wrong
     death_by_change  boolean NOT NULL DEFAULT false, -- counts where it differs from what the source said before
     identifiers      jsonb,   -- [{"authority", "type", "value"}]
-    -- All that the patient has; else those of an authority and type replace these and no others.
+    -- All of the patient's identifiers; if false, they replace those of the same authority and type only.
     identifiers_all  boolean NOT NULL DEFAULT true,
     turn             integer NOT NULL DEFAULT 1, -- set by intake: rows of one turn hold a patient at most once
     outcome          text NOT NULL DEFAULT 'unchanged', -- set by intake
@@ -46,9 +45,8 @@ CREATE UNLOGGED TABLE patients.intake_row (
     PRIMARY KEY (source, turn, id, seq) -- joins by patient are cheap however few rows the planner expects
 );
 
--- What a source said last of a patient: what it repeats is no news, and what is older neither.
--- Death has an order of its own, for a record that is old in all else may be the only one that
--- speaks of it.
+-- What a source reported last of a patient: what it repeats, and what is older, changes nothing. Death has an order of its
+-- own, for a record that is old otherwise may be the only one that reports it.
 CREATE TABLE patients.intake_told (
     source           text,
     patient_id       uuid,
@@ -66,15 +64,15 @@ CREATE TABLE patients.intake_told (
     PRIMARY KEY (source, patient_id)
 );
 
--- The patient that an id made of a key means, where that is not the patient of that id: found by
--- the identifier, and remembered for when the patient has no identifiers any more. Whoever was erased
--- is not registered anew by a partner who goes on naming them.
+-- The patient that an id made from a key means, where that is another patient than the one of that id. It was found by the
+-- identifier, and is kept for the time when the patient has no identifiers any more: so a partner that still
+-- names an erased person does not register them anew.
 CREATE TABLE patients.intake_known (
     id         uuid PRIMARY KEY,
     patient_id uuid NOT NULL
 );
 
--- intake_older compares two places in a source's order by what both have.
+-- intake_older compares two places in a source's order by the fields that both have.
 CREATE FUNCTION patients.intake_older(
     a_sequence bigint, a_event timestamptz, a_sent timestamptz, b_sequence bigint, b_event timestamptz, b_sent timestamptz
 ) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
@@ -83,14 +81,14 @@ CREATE FUNCTION patients.intake_older(
                 ELSE coalesce(a_sent < b_sent, false) END
 $$;
 
--- intake_news takes out of a turn's rows what is no news. A source that says alive, and never said
--- dead, takes back nobody else's word: that is for a person.
+-- intake_news blanks what a turn's rows repeat. A source that reports a patient alive, and never reported the death, does not
+-- take back a death that somebody else reported: a person decides.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_news(source text, turn integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, patients, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-    -- A partner's file may go on naming whoever was erased here: such a row says nothing.
+    -- A partner's file may still name a person who was erased here: such a row changes nothing.
     UPDATE patients.intake_row r
     SET family_name = NULL, given_name = NULL, birth_date = NULL, sex = NULL, identifiers = NULL,
         address_line = NULL, address_city = NULL, address_postcode = NULL, address_country = NULL,
@@ -108,14 +106,14 @@ BEGIN
       AND intake_older(r.order_sequence, r.order_event, r.order_sent, t.order_sequence, t.order_event, t.order_sent);
 
     UPDATE patients.intake_row r
-    SET outcome = 'disputed', reason = 'says alive of a patient whose death somebody else reported'
+    SET outcome = 'disputed', reason = 'reports a patient alive whose death somebody else reported'
     FROM patients.patient p
     WHERE r.source = intake_news.source AND r.turn = intake_news.turn AND p.id = r.id
       AND r.death_by_change AND r.death_status = 'none' AND p.death_status IN ('informal', 'formal')
       AND NOT EXISTS (SELECT FROM patients.intake_told t
                       WHERE t.source = r.source AND t.patient_id = r.id AND t.death_status IS NOT NULL);
 
-    -- What was said last is noted before the rows lose it.
+    -- The last report is stored before the rows are blanked.
     INSERT INTO patients.intake_told AS t (
         source, patient_id, order_sequence, order_event, order_sent)
     SELECT r.source, r.id, r.order_sequence, r.order_event, r.order_sent
@@ -221,7 +219,7 @@ BEGIN
               IS DISTINCT FROM (r.death_status, r.death_earliest, r.death_latest, r.death_precision)
         ORDER BY r.id
     LOOP
-        -- A death without a date leaves the one that is known, of the record that the death is about.
+        -- A death without a date keeps the date that is known of the record that the death is about.
         IF told.death_status IN ('informal', 'formal') AND told.death_precision IS NULL AND NOT told.death_undated THEN
             SELECT * INTO known FROM patients.patient p WHERE p.id = told.id;
             IF known.death_status NOT IN ('informal', 'formal') THEN
@@ -241,8 +239,7 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- An identifier that another patient has stays there and is counted: which of the two it belongs
--- to is for a person to say.
+-- An identifier that another patient has stays with that patient and is counted: a person decides whose it is.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_identifiers(source text, turn integer) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -1,7 +1,7 @@
 -- +goose Up
--- intake_id returns the patient that a key means: the one who has it as an identifier, or had it
--- when it was met before, else the one of the id that was made of it. A patient whose number was another
--- all along, and was set right, is no longer meant by the wrong one: that is somebody else.
+-- intake_id returns the patient that a key means: the one who has it as an identifier, or had it when it was first read,
+-- else the one of the id that was made from it. A patient whose number was wrong and was corrected is no longer
+-- meant by the wrong number: that is somebody else's.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_id(authority text, type text, value text, id uuid, is_id boolean) RETURNS uuid
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -30,7 +30,7 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- intake_ids does so for all rows of a source at once, those aside that mean what they say.
+-- intake_ids does so for all rows of a source at once, except those whose id is right already.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_ids(source text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -101,8 +101,8 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- intake_one takes in a row that has to do with a merge or a change of key, or comes before or
--- after one: what its keys mean depends on the rows before it.
+-- intake_one takes in one row about a record that the file merges or whose key it changes: what its keys mean depends on the
+-- rows before it.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_one(source text, turn integer) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -142,9 +142,9 @@ END $$;
 
 -- intake_apply takes the staged rows of a source into the service's tables and leaves them, each
 -- with its outcome; it returns how many identifiers stayed with another patient. A patient's rows
--- apply in the source's own order, as far as it has one, and else in that of seq; deaths follow
--- the rules of record_death. Several sources may be taken in at once. As its owner: the program that
--- reads partners' files needs no right to the patients.
+-- apply in the source's own order, or in that of seq if it has none; deaths follow the rules of
+-- record_death. Several sources may be taken in at once. It runs as its owner, so that the program
+-- that reads partners' files needs no right to the patients.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_apply(source text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -155,13 +155,13 @@ DECLARE
     conflicts bigint := 0;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('patients.intake ' || intake_apply.source, 0));
-    -- A clock that is ahead would make all that comes later look old.
+    -- A source's clock that is ahead would make all later rows look old.
     UPDATE patients.intake_row r SET order_event = NULL
     WHERE r.source = intake_apply.source AND r.turn = 1 AND r.order_event > now() + interval '1 day';
     UPDATE patients.intake_row r SET order_sent = NULL
     WHERE r.source = intake_apply.source AND r.turn = 1 AND r.order_sent > now() + interval '1 day';
 
-    -- Rows of which a merge or a change of key of this file speaks go one by one, in turn 0.
+    -- Rows of records that this file merges, or whose key it changes, are taken in one by one, from turn 0.
     IF EXISTS (SELECT FROM patients.intake_row r WHERE r.source = intake_apply.source AND r.turn = 1 AND r.act <> 'change') THEN
         UPDATE patients.merge_turn SET tx = pg_current_xact_id() WHERE tx <> pg_current_xact_id(); -- before any patient
         UPDATE patients.intake_row r SET turn = 0
@@ -173,8 +173,7 @@ BEGIN
             WHERE a.source = intake_apply.source AND a.act <> 'change');
     END IF;
     PERFORM patients.intake_ids(intake_apply.source);
-    -- Patients are held in the order of their ids, so that loads of different sources wait for
-    -- each other and never in a circle.
+    -- Patients are locked in the order of their ids, so that loads of different sources don't deadlock.
     PERFORM FROM patients.patient p
         WHERE p.id IN (SELECT r.id FROM patients.intake_row r WHERE r.source = intake_apply.source
                        UNION ALL SELECT r.retired_id FROM patients.intake_row r WHERE r.source = intake_apply.source AND r.act <> 'change')
@@ -193,7 +192,7 @@ BEGIN
     WHERE r.source = intake_apply.source AND r.turn = 0 AND r.id = n.id AND r.seq = n.seq;
     GET DIAGNOSTICS alone = ROW_COUNT;
     IF turns + alone > 1 THEN
-        ANALYZE patients.intake_row; -- else each of many small turns looks through all of the rows
+        ANALYZE patients.intake_row; -- else each of many small turns reads all rows
     END IF;
     FOR turn IN 1 .. turns LOOP
         conflicts := conflicts + patients.intake_turn(intake_apply.source, turn);
@@ -205,7 +204,7 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- intake_end removes the rows of a source and returns how many had which outcome.
+-- intake_end removes the rows of a source and counts them by outcome.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_end(
     source text, OUT inserted bigint, OUT changed bigint, OUT unchanged bigint, OUT stale bigint, OUT merged bigint, OUT disputed bigint,
@@ -220,8 +219,7 @@ CREATE FUNCTION patients.intake_end(
 $$;
 -- +goose StatementEnd
 
--- intake_events makes the events of this transaction now, and returns how many are of the kinds that an
--- intake's brake counts.
+-- intake_events makes the events of this transaction now, and counts those that an intake's brake bounds.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_events(OUT died bigint, OUT death_retracted bigint, OUT merged bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -1,8 +1,8 @@
 -- +goose Up
--- What a generation begins with, in a database that was restored from before what its log tells.
+-- For the first steps of a generation, in a database that was restored and whose log knows more.
 
--- erase_again erases a person whom the log says was erased. Of one who is not in this database that
--- is recorded, so that nothing brings them back.
+-- erase_again erases a person who was erased according to the log. If this database does not have the person, it records the
+-- erasure, so that nothing brings them back.
 -- +goose StatementBegin
 CREATE FUNCTION patients.erase_again(patient uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -18,8 +18,8 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- hold_capture has nothing captured until the transaction's end. It waits for those who commit, for
--- less than deadlock_timeout: one of them may wait for this transaction in turn.
+-- hold_capture blocks capture until the transaction's end. It waits for running commits for less than deadlock_timeout: one
+-- of them may wait for this transaction in turn.
 -- +goose StatementBegin
 CREATE FUNCTION patients.hold_capture() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
