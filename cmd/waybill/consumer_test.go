@@ -38,7 +38,7 @@ func TestAddingAConsumerAsTheDocumentationSays(t *testing.T) {
 			files++
 		case b.language == "console":
 			for _, c := range b.commands() {
-				s.demonstrate(c)
+				s.demonstrate(newConsumer, c)
 				commands++
 			}
 		}
@@ -109,7 +109,7 @@ func (b block) commands() []shown {
 }
 
 // demonstrate runs a command in the site's folder. psql is not everywhere, so its part is taken here.
-func (s *site) demonstrate(c shown) {
+func (s *site) demonstrate(page string, c shown) {
 	s.Helper()
 	var output string
 	switch {
@@ -119,7 +119,7 @@ func (s *site) demonstrate(c shown) {
 		output = s.shell(c.command)
 	}
 	if diff := cmp.Diff(normalised(c.output), normalised(output)); diff != "" {
-		s.Fatalf("%s:%d: $ %s prints (-page +program):\n%s", newConsumer, c.line, c.command, diff)
+		s.Fatalf("%s:%d: $ %s prints (-page +program):\n%s", page, c.line, c.command, diff)
 	}
 	if init, ok := strings.CutPrefix(c.command, "waybill init ./"); ok {
 		s.editStore(filepath.Join(s.dir, init+".yaml"))
@@ -130,7 +130,7 @@ func (s *site) shell(line string) string {
 	s.Helper()
 	cmd := exec.Command("sh", "-c", line)
 	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(binary())+":"+os.Getenv("PATH"))
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(s.waybill())+":"+s.tools()+":"+os.Getenv("PATH"))
 	for name, url := range s.urls {
 		cmd.Env = append(cmd.Env, strings.ToUpper(name)+"_DATABASE_URL="+url)
 	}
@@ -209,15 +209,17 @@ func (s *site) editStore(path string) {
 
 var (
 	spaces   = regexp.MustCompile(`[ \t]+`)
+	logLine  = regexp.MustCompile(`(?m)^{"time":.*\n`)
 	duration = regexp.MustCompile(`(?m) [0-9.]+(µs|ms|s)$`)
 	window   = regexp.MustCompile(`[0-9-]+ [0-9:]+Z – ([0-9-]+ )?[0-9:]+Z`)
 	digits   = regexp.MustCompile(`@[0-9a-f]{8}\b`)
 	fileSize = regexp.MustCompile(`[0-9.]+ (B|KiB|MiB)`)
 )
 
-// normalised leaves out what differs from run to run: durations and times, how hashes begin, the
+// normalised leaves out what differs from run to run: durations and times, the log, how hashes begin, the
 // sizes of compressed files, and the widths of columns that hold them.
 func normalised(output string) string {
+	output = logLine.ReplaceAllString(output, "")
 	output = spaces.ReplaceAllString(output, " ")
 	output = duration.ReplaceAllString(output, " TOOK")
 	output = window.ReplaceAllString(output, "WINDOW")

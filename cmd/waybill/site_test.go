@@ -123,11 +123,13 @@ func (s *site) exec(service, sql string, arguments ...any) {
 
 // command returns the binary with arguments and, as environment, NAME=value pairs.
 func (s *site) command(environment []string, arguments ...string) *exec.Cmd {
-	cmd := exec.Command(cmp.Or(s.program, binary()), append([]string{"--config", s.dir}, arguments...)...)
+	cmd := exec.Command(s.waybill(), append([]string{"--config", s.dir}, arguments...)...)
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.Dir = s.dir
 	return cmd
 }
+
+func (s *site) waybill() string { return cmp.Or(s.program, binary()) }
 
 // as is the same site with another release of the program.
 func (s *site) as(program string) *site {

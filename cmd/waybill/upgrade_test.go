@@ -117,12 +117,17 @@ func (s *site) addJournal() {
 		}
 	}
 	s.configure("journal", "import: {consumer: ./journal, instance: east, lease: 1s, brake: 1000}")
-	conn, err := pgx.Connect(s.Context(), s.urls["journal"])
+	s.connect("journal")
+}
+
+func (s *site) connect(service string) {
+	s.Helper()
+	conn, err := pgx.Connect(s.Context(), s.urls[service])
 	if err != nil {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() { conn.Close(context.Background()) })
-	s.conn["journal"] = conn
+	s.conn[service] = conn
 }
 
 // install puts the later release, and its journal, on a machine.
@@ -202,14 +207,19 @@ func (f *fleet) tick() {
 
 var nextStep = map[bool]string{true: "run `waybill migrate`", false: "install that release"}
 
-// tool runs one of PostgreSQL's own programs, of the server's release.
-func (s *site) tool(program string, arguments ...string) {
+// tools is the folder of PostgreSQL's own programs, of the server's release.
+func (s *site) tools() string {
 	s.Helper()
 	found, err := pg.Find(s.Context(), "")
 	if err != nil {
 		s.Fatal(err)
 	}
-	cmd := exec.Command(filepath.Join(found.Dir, program), arguments...)
+	return found.Dir
+}
+
+func (s *site) tool(program string, arguments ...string) {
+	s.Helper()
+	cmd := exec.Command(filepath.Join(s.tools(), program), arguments...)
 	cmd.Dir = s.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		s.Fatalf("%s: %v\n%s", program, err, out)
@@ -229,12 +239,7 @@ func (f *fleet) restore(service string) {
 	f.Helper()
 	f.conn[service].Close(f.Context())
 	f.tool("pg_restore", "--clean", "--create", "--dbname="+pgtest.Server(f).SuperURL("postgres"), service+".before")
-	conn, err := pgx.Connect(f.Context(), f.urls[service])
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { conn.Close(context.Background()) })
-	f.conn[service] = conn
+	f.connect(service)
 }
 
 // Three machines share the work of all services. One after the other gets a later release, and so do the
@@ -350,4 +355,54 @@ func (f *fleet) leading() {
 			}
 		}
 	}
+}
+
+// installed has the site run a program of its own, which an upgrade replaces by one of those lying there.
+func (s *site) installed() {
+	s.Helper()
+	s.program = filepath.Join(s.dir, "bin/waybill")
+	s.urls["admin"] = pgtest.Server(s).SuperURL("postgres")
+	for to, from := range map[string]string{"bin": binary(), "waybill-1.0": binary(), "waybill-1.1": laterRelease()} {
+		if err := os.CopyFS(filepath.Join(s.dir, to), os.DirFS(filepath.Dir(from))); err != nil {
+			s.Fatal(err)
+		}
+	}
+}
+
+// What docs/upgrade.md says is done, in its order, with the program of two releases; and what the commands
+// print is compared with the page.
+func TestProofUpgradingAsTheDocumentationSays(t *testing.T) {
+	const upgrade = "../../docs/upgrade.md"
+	s := newSite(t)
+	s.installed()
+	s.firstDay()
+	s.exchangeAll()
+	s.secondDay()
+	s.do("export")
+	commands := 0
+	for _, b := range blocks(s.read(upgrade)) {
+		if b.language != "console" {
+			continue
+		}
+		for _, c := range b.commands() {
+			if commands++; strings.HasPrefix(c.command, "pg_restore") {
+				service := strings.TrimSuffix(c.command[strings.LastIndex(c.command, " ")+1:], ".before")
+				s.conn[service].Close(t.Context())
+			}
+			s.demonstrate(upgrade, c)
+			if c.command == "waybill export --snapshot" { // the upgrade is done
+				s.erase(4)
+				s.shell("waybill export")
+			}
+		}
+	}
+	if commands != 15 {
+		t.Errorf("did %d commands", commands)
+	}
+	for _, service := range []string{"patients", "morgue"} {
+		if s.connect(service); s.remembers(service, "Given4") != nil {
+			t.Errorf("%s has the patient who was erased after the upgrade in %v", service, s.remembers(service, "Given4"))
+		}
+	}
+	s.do("status", "morgue")
 }
