@@ -125,7 +125,7 @@ func (d *document) value() (record.Where, json.RawMessage, error) {
 // end reads what is left when the entries are out: the Patient, or that it was a Bundle.
 func (d *document) end() error {
 	text := d.rest.Bytes()
-	var kind Resource
+	var kind resource
 	if err := json.Unmarshal(text, &kind); err != nil || kind.ResourceType == "" {
 		return record.Malformedf("no FHIR resource")
 	}

@@ -13,6 +13,7 @@ import (
 	"net/http"
 
 	"waybill/internal/setting"
+	"waybill/partner/format/lines"
 	"waybill/partner/format/record"
 )
 
@@ -93,22 +94,20 @@ func (f *reader) hand(r record.Record, err error) error {
 }
 
 func (f *reader) lines(in io.Reader) error {
-	all := NewLines(in)
+	all := lines.New(in, maxLine)
 	for {
 		line, err := all.Next()
-		if errors.Is(err, io.EOF) {
+		where := record.Where{Line: all.Line, From: all.From, To: all.To}
+		long, tooLong := errors.AsType[*lines.TooLong](err)
+		switch {
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if refused, ok := errors.AsType[*record.Refused](err); ok {
-			if err := f.hand(record.Record{}, refused); err != nil {
-				return err
-			}
-			continue
+		case tooLong:
+			err = f.refuse(nil, where, long)
+		case err == nil && len(bytes.TrimSpace(line)) > 0:
+			err = f.line(line, where)
 		}
 		if err != nil {
-			return err
-		}
-		if err := f.line(line, all.Place()); err != nil {
 			return err
 		}
 	}
@@ -123,10 +122,10 @@ func (f *reader) line(line []byte, where record.Where) error {
 		return f.resource(line, where)
 	}
 	var b struct {
-		Resource
+		resource
 		Entry []json.RawMessage `json:"entry"`
 	}
-	if err := Decode(line, &b, "Bundle"); err != nil {
+	if err := decode(line, &b, "Bundle"); err != nil {
 		return f.resource(line, where)
 	}
 	for _, e := range b.Entry {
@@ -154,7 +153,7 @@ func (f *reader) refuse(text []byte, where record.Where, reason error) error {
 // resource hands out the records of a Patient.
 func (f *reader) resource(text []byte, where record.Where) error {
 	var p patient
-	err := Decode(text, &p, "Patient")
+	err := decode(text, &p, "Patient")
 	var all []record.Record
 	if err == nil {
 		all, err = p.records(where, f.Options, f.site)
@@ -179,7 +178,7 @@ func (f *reader) entry(text []byte, where record.Where) error {
 			Method string `json:"method"`
 		} `json:"request"`
 	}
-	var kind Resource
+	var kind resource
 	err := json.Unmarshal(text, &e)
 	if err == nil && len(e.Resource) > 0 {
 		err = json.Unmarshal(e.Resource, &kind)

@@ -13,7 +13,7 @@ import (
 
 // patient holds what is read and written of a Patient of FHIR R4 (chapter 8.1); R5 has all of it, too.
 type patient struct {
-	Resource
+	resource
 	Extension        []extension  `json:"extension,omitempty"`
 	Identifier       []identifier `json:"identifier,omitempty"`
 	Name             []name       `json:"name,omitempty"`
@@ -27,7 +27,7 @@ type patient struct {
 
 type identifier struct {
 	Use    string   `json:"use,omitempty"`
-	Type   *Concept `json:"type,omitempty"`
+	Type   *concept `json:"type,omitempty"`
 	System string   `json:"system,omitempty"`
 	Value  string   `json:"value"`
 }
@@ -49,12 +49,12 @@ type address struct {
 
 type extension struct {
 	URL                  string      `json:"url"`
-	ValueCodeableConcept Concept     `json:"valueCodeableConcept"`
+	ValueCodeableConcept concept     `json:"valueCodeableConcept"`
 	Extension            []extension `json:"extension"`
 }
 
 type link struct {
-	Other Reference `json:"other"`
+	Other reference `json:"other"`
 	Type  string    `json:"type"`
 }
 
@@ -76,7 +76,7 @@ func (p *patient) records(where record.Where, o *Options, site record.Site) ([]r
 		if o.Key.Authority != "" {
 			return nil, errors.New("link: names a record by its id, and the key is an identifier")
 		}
-		id, err := l.Other.ID("Patient")
+		id, err := l.Other.id("Patient")
 		if err != nil {
 			return nil, record.Field("link", err)
 		}
@@ -92,15 +92,15 @@ func (p *patient) records(where record.Where, o *Options, site record.Site) ([]r
 	return all, nil
 }
 
-// ID returns the id in a literal reference: Patient/ID, URL/Patient/ID or urn:uuid:ID.
-func (r Reference) ID(kind string) (string, error) {
-	reference := r.Reference
-	if id, found := strings.CutPrefix(reference, "urn:uuid:"); found {
+// id returns the id in a literal reference: Patient/ID, URL/Patient/ID or urn:uuid:ID.
+func (r reference) id(kind string) (string, error) {
+	text := r.Reference
+	if id, found := strings.CutPrefix(text, "urn:uuid:"); found {
 		return id, nil
 	}
-	reference, _, _ = strings.Cut(reference, "/_history/")
-	if i := strings.LastIndex(reference, kind+"/"); i >= 0 {
-		return reference[i+len(kind)+1:], nil
+	text, _, _ = strings.Cut(text, "/_history/")
+	if i := strings.LastIndex(text, kind+"/"); i >= 0 {
+		return text[i+len(kind)+1:], nil
 	}
 	return "", errors.New("no literal reference to a " + kind)
 }

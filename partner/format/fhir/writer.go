@@ -52,7 +52,7 @@ func (w *Writer) written(e *record.Event) written {
 }
 
 func (w *Writer) patient(e *record.Event) patient {
-	p := patient{Resource: Resource{ResourceType: "Patient", ID: e.Patient.String()}, Gender: e.Sex, BirthDate: e.BirthDate}
+	p := patient{resource: resource{ResourceType: "Patient", ID: e.Patient.String()}, Gender: e.Sex, BirthDate: e.BirthDate}
 	p.deceased(e, w.Zone)
 	for _, i := range e.Identifiers {
 		p.Identifier = append(p.Identifier, identifierOf(i))
@@ -64,7 +64,7 @@ func (w *Writer) patient(e *record.Event) patient {
 		p.Address = []address{{Line: some(a.Line), City: a.City, PostalCode: a.Postcode, Country: a.Country}}
 	}
 	if e.Merged() {
-		p.Link = []link{{Other: Reference{"Patient/" + e.MergedInto.String()}, Type: "replaced-by"}}
+		p.Link = []link{{Other: reference{"Patient/" + e.MergedInto.String()}, Type: "replaced-by"}}
 	}
 	return p
 }
@@ -85,7 +85,7 @@ func (p *patient) deceased(e *record.Event, zone *time.Location) {
 func identifierOf(i record.Identifier) identifier {
 	out := identifier{System: i.Authority, Value: i.Value}
 	if i.Type != "" {
-		out.Type = &Concept{[]Coding{{identifierTypes, i.Type}}}
+		out.Type = &concept{[]coding{{identifierTypes, i.Type}}}
 	}
 	return out
 }

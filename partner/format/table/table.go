@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -19,7 +18,7 @@ import (
 // any other error ends the file.
 func Read(r io.Reader, l *Layout, site record.Site) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
-		rows, err := Open(r, l, site)
+		rows, err := open(r, l, site)
 		var mapper *mapping.Mapper
 		if err == nil {
 			mapper, err = l.Map.New(rows.columns, " \t", site)
@@ -40,21 +39,8 @@ func Read(r io.Reader, l *Layout, site record.Site) iter.Seq2[record.Record, err
 	}
 }
 
-func (t *Rows) record(mapper *mapping.Mapper) (record.Record, error) {
-	row, err := t.Next()
-	if err != nil {
-		return record.Record{}, err
-	}
-	out, err := mapper.Record(row.Where, row.fields)
-	if err != nil {
-		row.Where = out.Where
-		return out, row.Refuse(err)
-	}
-	return out, nil
-}
-
-// Rows reads the rows of a file that are not its header and trailer.
-type Rows struct {
+// reader reads the rows of a file that are not its header and trailer.
+type reader struct {
 	layout  *Layout
 	site    record.Site
 	rows    rows
@@ -64,9 +50,9 @@ type Rows struct {
 	ended bool // the trailer was met
 }
 
-// Open reads up to the header and compares its columns with the layout.
-func Open(r io.Reader, l *Layout, site record.Site) (*Rows, error) {
-	t := &Rows{layout: l, site: site}
+// open reads up to the header and compares its columns with the layout.
+func open(r io.Reader, l *Layout, site record.Site) (*reader, error) {
+	t := &reader{layout: l, site: site}
 	t.rows = rows{lines: lines.New(r, maxLine), multiline: max(l.Multiline, 1)}
 	var err error
 	if t.rows.delimiter, err = delimiter(l.Delimiter); err != nil {
@@ -102,7 +88,7 @@ func headerError(err error) error {
 	}
 }
 
-func (t *Rows) header() ([]string, error) {
+func (t *reader) header() ([]string, error) {
 	if t.layout.Header == "none" {
 		return t.layout.columns(nil)
 	}
@@ -123,63 +109,35 @@ func (t *Rows) header() ([]string, error) {
 	return t.layout.columns(names)
 }
 
-// Need says which of some columns the file lacks.
-func (t *Rows) Need(columns []string) error {
-	missing := slices.DeleteFunc(slices.Clone(columns), func(name string) bool { return slices.Contains(t.columns, name) })
-	if len(missing) == 0 {
-		return nil
-	}
-	return record.Malformedf("the header lacks %s", strings.Join(missing, ", "))
-}
-
-// Row is one row, valid until the next is read.
-type Row struct {
-	record.Where
-	rows   *Rows
-	fields [][]byte
-	raw    []byte
-}
-
-// Get returns a column's text without blanks around it; empty where the file lacks the column.
-func (r Row) Get(column string) string {
-	i := slices.Index(r.rows.columns, column)
-	if i < 0 || i >= len(r.fields) {
-		return ""
-	}
-	return strings.TrimSpace(r.rows.site.Charset.Text(r.fields[i]))
-}
-
-// Refuse returns the row's refusal.
-func (r Row) Refuse(reason error) *record.Refused {
-	return &record.Refused{Where: r.Where, Reason: reason.Error(), Raw: bytes.Clone(r.raw)}
-}
-
-// Next returns the next row, its refusal, [io.EOF] at the end, or what ends the file.
-func (t *Rows) Next() (Row, error) {
+// record returns the next row's record, its refusal, [io.EOF] at the end, or what ends the file.
+func (t *reader) record(mapper *mapping.Mapper) (record.Record, error) {
 	for {
 		row, err := t.rows.next()
 		if err != nil && row.line == 0 {
-			return Row{}, t.end(err)
+			return record.Record{}, t.end(err)
 		}
 		if err == nil && !t.ended && t.isTrailer(row) {
 			if err := t.trailer(row); err != nil {
-				return Row{}, err
+				return record.Record{}, err
 			}
 			continue
 		}
 		t.count++
+		out := record.Record{Where: record.Where{Line: row.line, From: row.from, To: row.to}}
 		if err == nil {
 			err = t.check(row)
 		}
-		out := Row{record.Where{Line: row.line, From: row.from, To: row.to}, t, row.fields, row.raw}
-		if err != nil {
-			return out, out.Refuse(err)
+		if err == nil {
+			out, err = mapper.Record(out.Where, row.fields)
 		}
-		return out, nil
+		if err != nil {
+			err = &record.Refused{Where: out.Where, Reason: err.Error(), Raw: bytes.Clone(row.raw)}
+		}
+		return out, err
 	}
 }
 
-func (t *Rows) check(row row) error {
+func (t *reader) check(row row) error {
 	switch n, width := len(row.fields), len(t.columns); {
 	case n > width || n < width && t.layout.Ragged != "pad":
 		return fmt.Errorf("%d fields where the header has %d", n, width)
@@ -194,13 +152,13 @@ func (t *Rows) check(row row) error {
 	return nil
 }
 
-func (t *Rows) isTrailer(row row) bool {
+func (t *reader) isTrailer(row row) bool {
 	l := t.layout.Trailer
 	return l != nil && len(row.fields) > 0 && strings.TrimSpace(string(row.fields[0])) == l.Starts
 }
 
 // trailer checks the count.
-func (t *Rows) trailer(row row) error {
+func (t *reader) trailer(row row) error {
 	l := t.layout.Trailer
 	t.ended = true
 	if l.Count == 0 {
@@ -221,7 +179,7 @@ func (t *Rows) trailer(row row) error {
 
 var errNoCount = record.Malformedf("the trailer has no count")
 
-func (t *Rows) odd(format string, args ...any) error {
+func (t *reader) odd(format string, args ...any) error {
 	if t.layout.Trailer.Totals != "warn" {
 		return record.Malformedf(format, args...)
 	}
@@ -230,7 +188,7 @@ func (t *Rows) odd(format string, args ...any) error {
 }
 
 // end is called after the last row: without its trailer the file is cut off.
-func (t *Rows) end(err error) error {
+func (t *reader) end(err error) error {
 	if errors.Is(err, io.EOF) && t.layout.Trailer != nil && !t.ended {
 		return record.Malformedf("the file has no trailer: it is cut off")
 	}
