@@ -1,7 +1,7 @@
--- Reconciles appointments and the worklist with the state of the patients that changed, and of
--- whoever is one person with them by merges. A person is the record at the end of a chain of
--- merges; the records before it are retired. Nobody is waited for who holds an appointment: their
--- write wins, and goes on the worklist if it leaves one of the dead with a live appointment.
+-- Reconciles appointments and the worklist with the state of the patients that changed, and of the
+-- records that are one person with them by merges. A person is the record at the end of a chain of
+-- merges; the records before it are retired. A person who holds an appointment is not waited for: their
+-- write wins, and is listed if it leaves one of the dead with a live appointment.
 
 SELECT require_read_committed();
 SELECT set_config('waybill.applying', 'on', true), set_config('jit', 'off', true);
@@ -21,7 +21,7 @@ CREATE TEMP TABLE IF NOT EXISTS concerned (
     historic       boolean NOT NULL,
     contested      boolean NOT NULL, -- the person is known to be alive
     conflict       text,             -- dead, and merged into this person, who is not known to be dead
-    future         text              -- dead by a death that begins, it is said, at this time, on a day after its notice
+    future         text              -- dead by a death that is said to begin at this time, on a day after its notice
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS pending (
     appointment_id uuid PRIMARY KEY,
@@ -60,8 +60,8 @@ CROSS JOIN LATERAL (
            coalesce(s.death_status IN ('informal', 'formal'), false) AS person_dead) AS it
 WHERE s.event IS DISTINCT FROM 'erased'; -- nor is anybody concerned whose survivor was: their own erasure follows
 
--- From here on no write to these records' appointments commits unseen: whoever made one is waited
--- for here, and whoever makes one waits there and then learns of the death.
+-- From here on no write to these records' appointments commits unseen: a writer who came first is waited for
+-- here, and a later one waits there and then sees the death.
 INSERT INTO vital AS v (patient_id, dead, death_of, death_no, death_earliest, death_latest, known_at)
 SELECT k.patient_id, k.death_of IS NOT NULL, k.death_of, k.death_no, k.death_earliest, k.death_latest,
        CASE WHEN k.death_of IS NOT NULL THEN run.now END
@@ -88,8 +88,8 @@ UPDATE cancellation c SET handed_over_at = run.now
 FROM run, changed JOIN patient p USING (patient_id)
 WHERE p.event = 'erased' AND c.record_id = p.patient_id AND c.restored_at IS NULL AND c.handed_over_at IS NULL;
 
--- Items of the dead whose death no longer stands, or is historic no more, and items of the living who are dead after all: what a
--- person was asked about an appointment they are asked again when that death is retracted, too.
+-- Ends items of the dead whose death no longer stands, or is not historic any more, and items of the living who are
+-- dead after all. A person who was asked about an appointment is asked again when that death is retracted, too.
 WITH over AS MATERIALIZED (
     SELECT id FROM worklist
     WHERE resolved_at IS NULL AND id IN (
@@ -234,7 +234,7 @@ SELECT outcome, patient_id, death_no, 'appointment ' || appointment_id FROM trie
 UNION ALL
 SELECT reason, patient_id, death_no, 'appointment ' || appointment_id FROM listed;
 
--- What is to be looked at in a death itself. What a person settled is settled until the state is another.
+-- Questions about a death itself. What a person settled is settled until the state is another.
 UPDATE worklist l SET about = CASE WHEN l.resolved_at IS NULL AND l.death_no = k.death_no THEN it.about END
 FROM concerned k CROSS JOIN LATERAL (VALUES ('merge_conflict', k.conflict), ('future_death', k.future)) AS it (reason, about)
 WHERE l.patient_id = k.patient_id AND l.reason = it.reason AND (l.resolved_at IS NULL OR l.about IS NOT NULL)

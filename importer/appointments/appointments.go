@@ -1,6 +1,6 @@
-// Package appointments is the appointments service's consumer folder: it cancels what the dead
-// will not come to, gives it back when a death is retracted, and puts before a person whatever
-// it must not decide.
+// Package appointments is the appointments service's consumer folder: it cancels the appointments
+// of the dead, books them again when a death is retracted, and lists for a person what it must not
+// decide.
 package appointments
 
 import (

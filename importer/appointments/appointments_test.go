@@ -53,7 +53,7 @@ func same(t *testing.T, what string, got, want []string) {
 	}
 }
 
-// expect holds calendar and worklist against what is wanted, and has a second run do nothing.
+// expect compares calendar and worklist with what is wanted, and has a second run do nothing.
 func (c clinic) expect(t *testing.T, calendar, worklist []string) {
 	t.Helper()
 	same(t, "calendar", c.calendar(), calendar)

@@ -43,7 +43,7 @@ func TestMerges(t *testing.T) {
 			[]string{"missed 1 2 1 -"},
 		},
 		{
-			"a booking under the retired id of one dead goes on the worklist",
+			"a booking under the retired id of one dead is listed",
 			func(c clinic) {
 				c.Apply(one.Into(2), two.DeadOn(1, now))
 				c.book(4, 1, "imaging", hour)
@@ -80,7 +80,7 @@ func TestMerges(t *testing.T) {
 			[]string{"merge_conflict - 1 1 -"},
 		},
 		{
-			"a conflict heard of at once is the same",
+			"a conflict reported at once is the same",
 			func(c clinic) { c.Apply(retired) },
 			[]string{"1 cancelled pat-dec", "2 booked -", "3 booked -"},
 			[]string{"merge_conflict - 1 1 -"},

@@ -205,14 +205,14 @@ func TestAKindSetBack(t *testing.T) {
 	}
 }
 
-// TestThePastIsNotRewritten: what lies before the run is missed, whatever a correction says.
+// TestThePastIsNotRewritten: what lies before the run is missed, also after a correction.
 func TestThePastIsNotRewritten(t *testing.T) {
 	one := consumertest.Patient(1)
 	c := open(t)
 	c.Apply(one.DeadOn(1, now))
 	c.book(1, 1, "consultation", hour)
 	c.Now = now.Add(2 * hour)
-	c.Apply(one.DeadOn(2, now)) // taken back and told again, all in one batch
+	c.Apply(one.DeadOn(2, now)) // retracted and reported again, all in one batch
 	c.expect(t, []string{"1 booked -"}, []string{"missed 1 1 2 -"})
 }
 

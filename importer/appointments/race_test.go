@@ -238,7 +238,7 @@ func TestAnySearchPath(t *testing.T) {
 	c.expect(t, []string{"1 booked -"}, nil)
 }
 
-// TestEverybodyAtOnce has staff at work on the same patients as the imports. Whatever the order:
+// TestEverybodyAtOnce has staff write about the same patients as the imports. In every order:
 // nobody fails, and no live appointment of the dead is unseen by a person.
 func TestEverybodyAtOnce(t *testing.T) {
 	const (

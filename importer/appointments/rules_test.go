@@ -187,7 +187,7 @@ func TestAfterADeathIsKnown(t *testing.T) {
 		worklist []string
 	}{
 		{
-			"a booking goes on the worklist and stays",
+			"a booking is listed and stays",
 			func(c clinic) { c.book(1, 1, "imaging", hour) },
 			[]string{"1 booked -"},
 			[]string{"booked_after_death 1 1 1 -"},
@@ -211,7 +211,7 @@ func TestAfterADeathIsKnown(t *testing.T) {
 			nil,
 		},
 		{
-			"an appointment moved to the patient goes on it",
+			"an appointment moved to the patient is listed",
 			func(c clinic) {
 				c.book(1, 2, "imaging", hour)
 				c.Exec(`UPDATE appointment SET patient_id = $1`, consumertest.ID(1))
@@ -229,7 +229,7 @@ func TestAfterADeathIsKnown(t *testing.T) {
 			nil,
 		},
 		{
-			"an old visit moved into the future goes on it",
+			"an old visit moved into the future is listed",
 			func(c clinic) {
 				c.book(1, 1, "imaging", -48*hour)
 				c.Exec(`UPDATE appointment SET starts_at = $1, ends_at = $1`, now.Add(hour))

@@ -1,7 +1,7 @@
--- Reconciles alerts and cases with the state of the patients that changed, and of whoever is one
--- person with them by merges. Nothing here depends on which events led to that state, save that a
--- conflict leaves what is there as it is. A person is the record at the end of a chain of merges,
--- the records before it are retired.
+-- Reconciles alerts and cases with the state of the patients that changed, and of the records that are one
+-- person with them by merges. Nothing here depends on which events led to that state, except that a
+-- conflict leaves a case as it is. A person is the record at the end of a chain of merges; the records
+-- before it are retired.
 
 SELECT set_config('waybill.applying', 'on', true), set_config('jit', 'off', true);
 
@@ -19,7 +19,7 @@ CREATE TEMP TABLE IF NOT EXISTS concerned (
                                    --   merged: expected is void, the case of death_of stands
                                    --   void: expected is void, alive   leave: untouched
     conflict     text,             -- dead, and merged into this person, who is not known to be dead
-    future       text,             -- dead by a death that begins, it is said, at this time, on a day after its notice
+    future       text,             -- dead by a death that is said to begin at this time, on a day after its notice
     stated       jsonb,            -- the facts of the dead, as their record has them
     counts       jsonb             -- those of the record whose death counts
 ) ON COMMIT DELETE ROWS;
@@ -164,8 +164,8 @@ WITH raised AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
 
--- What is to be looked at in a death itself is settled when the retired record, its survivor or the
--- time of death has changed.
+-- A question about a death itself is settled when the retired record, its survivor or the time of death
+-- has changed.
 WITH resolved AS (
     UPDATE alert a SET resolved_at = run.now, resolved_by = 'waybill'
     FROM run, (
@@ -251,8 +251,8 @@ updated AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'updated', patient_id, death_no, 'case ' || id FROM updated;
 
--- Nothing is expected of the erased any more, and what is known of them goes, with trigger
--- forget_erased, but while a body is in custody: a person must look.
+-- No body of an erased patient is expected any more, and trigger forget_erased removes what is known of the
+-- patient. A case whose body is in custody stays as it is: a person must look.
 WITH forgotten AS (
     UPDATE case_file c
     SET state = CASE WHEN c.state = 'expected' THEN 'void' ELSE c.state END,

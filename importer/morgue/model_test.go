@@ -11,7 +11,7 @@ import (
 	"waybill/lab/consumertest"
 )
 
-// TestAnyHistory loads random histories of a few patients and holds the cases against what the
+// TestAnyHistory loads random histories of a few patients and compares the cases with what the
 // last states alone demand, as long as nobody receives a body.
 func TestAnyHistory(t *testing.T) {
 	m := open(t)
@@ -78,7 +78,7 @@ func (h history) person(n int) int {
 	return chain[len(chain)-1]
 }
 
-// check holds open cases and open conflicts against the states.
+// check compares open cases and open conflicts with the states.
 func (h history) check(t *rapid.T, m mortuary) {
 	var must, may, conflicts []string
 	for n := 1; n <= patients; n++ {

@@ -1,5 +1,5 @@
--- Who has not the case that apply.sql would have left them with. What people wrote is never a finding:
--- a case that a person voided is a case. Nor is what was only observed, and not applied.
+-- The patients without the case that apply.sql would have left them with. What people wrote is never a finding:
+-- a case that a person voided is a case. Nor is what was only observed.
 WITH RECURSIVE
 -- Who is dead by their own record, of persons: records that were not merged into one known here.
 dead AS (
@@ -32,7 +32,7 @@ found (kind, patient_id) AS (
     WHERE c.state = 'expected' AND c.voided_at IS NULL AND c.opened_by = 'waybill'
       AND (p.death_status NOT IN ('informal', 'formal') AND p.merged_into IS NULL OR c.death_no <> p.death_no)
     UNION ALL
-    -- What a later snapshot tells and no batch before it did was passed over, or lost.
+    -- A death that a later snapshot reports, and no batch before it, was passed over or lost.
     SELECT 'undated_death', p.patient_id FROM notice n JOIN patient p USING (patient_id, death_no)
     WHERE n.historic AND p.death_status IN ('informal', 'formal') AND p.death_latest IS NULL
       AND NOT EXISTS (SELECT FROM patient s WHERE s.patient_id = p.merged_into)

@@ -56,7 +56,7 @@ func TestRules(t *testing.T) {
 			nil,
 		},
 		{
-			"a death heard of twice is one",
+			"a death reported twice is one",
 			func(m mortuary) effects {
 				m.Apply(one.Dead(1, at))
 				return m.Apply(one.Dead(1, at))
@@ -291,7 +291,7 @@ func TestMerges(t *testing.T) {
 			nil,
 		},
 		{
-			"dead into dead, both heard of at once",
+			"dead into dead, both reported at once",
 			func(m mortuary) effects { return m.Apply(retired, two.Dead(1, at)) },
 			[]string{"opened"},
 			[]string{"2 1 expected -"},
@@ -365,7 +365,7 @@ func TestMerges(t *testing.T) {
 			[]string{"merge_conflict 1 1"},
 		},
 		{
-			"a conflict heard of at once is the same",
+			"a conflict reported at once is the same",
 			func(m mortuary) effects { return m.Apply(retired) },
 			[]string{"merge_conflict", "opened"},
 			[]string{"1 1 expected -"},

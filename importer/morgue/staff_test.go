@@ -63,7 +63,7 @@ func TestProceduresFromAnySearchPath(t *testing.T) {
 	}
 }
 
-// TestStaffFirst has a member of staff at work on the case when the import comes to it.
+// TestStaffFirst has a member of staff write the case when the import comes to it.
 func TestStaffFirst(t *testing.T) {
 	died := consumertest.Patient(1).DeadOn(1, noon).Named("Born", "Name")
 	for _, test := range []struct {

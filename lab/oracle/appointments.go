@@ -49,7 +49,7 @@ type cancellation struct {
 	asked       bool // a person was, before the patient died again
 }
 
-// vital is what staff's programs are told of a record.
+// vital is what staff's programs see of a record.
 type vital struct {
 	dead  bool
 	death Death
@@ -83,7 +83,7 @@ func (c *Clinic) Clone() Service {
 	return clone
 }
 
-// Braked tells what counts against the brake.
+// Braked reports whether an effect counts against the brake.
 func (c *Clinic) Braked(kind string) bool { return kind == "cancelled" || kind == "restored" }
 
 // desk is the work of one batch.
@@ -93,7 +93,7 @@ type desk struct {
 	done []Effect
 }
 
-// Look has nothing to do: what goes on the worklist follows from what was done to the calendar.
+// Look has nothing to do: the worklist follows from what was done to the calendar.
 func (c *Clinic) Look(Run) []Effect { return nil }
 
 // Act brings calendar and worklist up to date.
@@ -235,7 +235,7 @@ func (i Item) ofTheDead() bool {
 }
 
 // listed reports whether a person knows of the appointment of one dead, and has it or had it to decide;
-// that the patient came is known only to one who was told so.
+// that the patient came is known only to one who was asked about that.
 func (d *desk) listed(n int, p Patient, seen bool) bool {
 	for item, outcome := range d.Worklist {
 		if item.Appointment == n && item.ofTheDead() && outcome.Resolved != waybill && d.samePerson(item.Patient, p) && d.stands(item.Death) &&

@@ -95,7 +95,7 @@ func (w *world) erasing(p Patient) {
 	}
 }
 
-// audited holds morgue and appointments against the patients tables, once everything has arrived.
+// audited compares morgue and appointments with the patients tables, once everything has arrived.
 func (w *world) audited() {
 	w.Helper()
 	opt := audit.Options{

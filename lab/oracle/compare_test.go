@@ -15,7 +15,7 @@ import (
 	. "waybill/lab/oracle"
 )
 
-// agree holds a consumer's database against the model, row by row.
+// agree compares a consumer's database with the model, row by row.
 func (w *world) agree(consumer string) {
 	w.Helper()
 	if w.blind {
@@ -61,7 +61,7 @@ func (w *world) reconciled(consumer string) {
 	}
 }
 
-// agreeOnEvents holds the patients service's outbox against the model.
+// agreeOnEvents compares the patients service's outbox with the model.
 func (w *world) agreeOnEvents() {
 	w.Helper()
 	if w.blind {
@@ -69,7 +69,7 @@ func (w *world) agreeOnEvents() {
 	}
 	var want []string
 	for _, e := range w.registry.Outbox {
-		want = append(want, line(e.Patient, e.Version, e.Kind, e.Baseline, e.DeathNo, some(int(e.Into)), told(e.Identity, e.Fate)))
+		want = append(want, line(e.Patient, e.Version, e.Kind, e.Baseline, e.DeathNo, some(int(e.Into)), stated(e.Identity, e.Fate)))
 	}
 	got := w.rows("patients", `SELECT #patient_id, version, event, baseline::text, death_no, #merged_into,`+facts+`FROM outbox`)
 	slices.Sort(want)
@@ -79,7 +79,7 @@ func (w *world) agreeOnEvents() {
 	}
 }
 
-// agreeOnTheLog holds the files on the store against the model.
+// agreeOnTheLog compares the files on the store with the model.
 func (w *world) agreeOnTheLog() {
 	w.Helper()
 	if w.blind {
@@ -193,7 +193,7 @@ var (
 
 func modelOf(c *Consumer) (lines []string) {
 	for p, e := range c.Known {
-		lines = append(lines, line("patient", p, e.Kind, e.Baseline, e.Generation, e.Version, e.Revision, e.DeathNo, some(int(e.Into)), told(e.Identity, e.Fate)))
+		lines = append(lines, line("patient", p, e.Kind, e.Baseline, e.Generation, e.Version, e.Revision, e.DeathNo, some(int(e.Into)), stated(e.Identity, e.Fate)))
 	}
 	for d, n := range c.Notices {
 		lines = append(lines, line("notice", d.Patient, d.No, n.At, n.Historic))
@@ -224,7 +224,7 @@ func some(n int) string {
 	return fmt.Sprint(n)
 }
 
-func told(i Identity, f Fate) string {
+func stated(i Identity, f Fate) string {
 	p := []any{"", "", ""}
 	if f.Period != (Period{}) {
 		p = []any{f.Period.From, f.Period.To, f.Period.Precision}
@@ -234,7 +234,7 @@ func told(i Identity, f Fate) string {
 
 func casesOf(m *Morgue) (lines []string) {
 	for d, c := range m.Cases {
-		lines = append(lines, line("case", d.Patient, d.No, c.State, noticed(d, c), strings.Join(slices.Sorted(maps.Keys(c.Edited)), ","), c.VoidedBy, c.VoidReason, told(c.Identity, c.Fate)))
+		lines = append(lines, line("case", d.Patient, d.No, c.State, noticed(d, c), strings.Join(slices.Sorted(maps.Keys(c.Edited)), ","), c.VoidedBy, c.VoidReason, stated(c.Identity, c.Fate)))
 	}
 	for _, a := range m.Alerts {
 		lines = append(lines, line("alert", a.Kind, a.Patient, a.No, a.Resolved))

@@ -13,11 +13,11 @@ type Service interface {
 	Act(Run) []Effect
 	Clone() Service
 	Braked(kind string) bool
-	// See tells it what is known, whether it acts on it or not.
+	// See shows it what is known, whether it acts on it or not.
 	See(Known)
 }
 
-// Run is what a service is told of a batch.
+// Run is what a service learns of a batch.
 type Run struct {
 	Known
 	Now     Minute
@@ -199,7 +199,7 @@ func subscribed(b Batch) []Event {
 	return slices.DeleteFunc(slices.Clone(b.Events), func(e Event) bool { return e.Kind == "registered" || e.Kind == "updated" })
 }
 
-// outlasts tells which of two events of one patient in a batch counts: an erasure, else the later one.
+// outlasts reports which of two events of one patient in a batch counts: an erasure, else the later one.
 func (e Event) outlasts(other Event) bool {
 	if (e.Kind == erased) != (other.Kind == erased) {
 		return e.Kind == erased

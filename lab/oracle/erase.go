@@ -48,10 +48,10 @@ func (r *Registry) Absent(p Patient) bool { return r.Erased(p) && r.last[p].Vers
 // erased reports whether a consumer has learned that.
 func (k Known) erased(p Patient) bool { return k[p].Kind == erased }
 
-// See tells the morgue what is known, which staff's program looks at.
+// See shows the morgue what is known: staff's program looks at it.
 func (m *Morgue) See(known Known) { m.known = known }
 
-// See has nothing to tell the clinic.
+// See has nothing to show the clinic.
 func (c *Clinic) See(Known) {}
 
 // forget has nothing expected of the erased, and blanks their cases but while a body is in custody.
@@ -74,7 +74,7 @@ func (c *Case) blank() {
 	c.Identity, c.Fate, c.stated, c.forgotten = Identity{}, Fate{Status: "none"}, nil, true
 }
 
-// custodyOfTheErased raises its alert once, whoever has settled it since.
+// custodyOfTheErased raises its alert once, also if a person has settled it since.
 func (d *duty) custodyOfTheErased(p Patient) {
 	for _, death := range d.deaths() {
 		c := d.Cases[death]

@@ -88,7 +88,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"import":   {3, w.anImport},
 		"rerun":    {1, w.aRerun},
 		"snapshot": {1, func(*rapid.T) { w.snapshot() }},
-		"mend":     {1, w.aCorrection},
+		"correct":  {1, w.aCorrection},
 		"erase":    {1, w.anErasure},
 		"open":     {2, w.anOpenTransaction},
 		"backup":   {1, w.aBackup},
@@ -239,7 +239,7 @@ func (w *world) aCorrection(t *rapid.T) {
 	if len(past) == 0 {
 		t.Skip()
 	}
-	w.correct(rapid.SampledFrom(past).Draw(t, "event"), rapid.SampledFrom([]string{"Mended", "Amended"}).Draw(t, "name"))
+	w.correct(rapid.SampledFrom(past).Draw(t, "event"), rapid.SampledFrom([]string{"Repaired", "Corrected"}).Draw(t, "name"))
 }
 
 // anErasure is rare, or there is nobody left to live a history.
@@ -298,7 +298,7 @@ func (w *world) atTheMorgue(t *rapid.T) {
 	}
 	death := rapid.SampledFrom(deaths).Draw(t, "case")
 	c := m.Cases[death]
-	act := rapid.SampledFrom([]string{"go on", "go on", "edit", "void", "reassign"}).Draw(t, "act")
+	act := rapid.SampledFrom([]string{"continue", "continue", "edit", "void", "reassign"}).Draw(t, "act")
 	switch {
 	case act == "reassign":
 		expected := slices.DeleteFunc(slices.Clone(deaths), func(d Death) bool { return m.Cases[d].State != "expected" })

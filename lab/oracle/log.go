@@ -88,8 +88,8 @@ func (l *Log) Snapshot(r *Registry) {
 	l.snapshot(r)
 }
 
-// NewGeneration goes on from a database that was restored, or replaced, or is as it was, once it has
-// recalled what the log tells. A death that was seen, and that no batch told, is not one that was found.
+// NewGeneration resumes at a database that was restored, or replaced, or is as it was, once it has
+// recalled what the log says. A death that was seen, and that no batch reported, is not one that was found.
 func (l *Log) NewGeneration(r *Registry, restored bool) {
 	if !restored {
 		l.Export(r, false)
@@ -100,29 +100,29 @@ func (l *Log) NewGeneration(r *Registry, restored bool) {
 		}
 	}
 	r.generation = l.Batches[len(l.Batches)-1].Generation + 1
-	r.renumber(l.tells)
-	untold := slices.DeleteFunc(slices.Clone(r.Outbox), l.tells)
+	r.renumber(l.reports)
+	unreported := slices.DeleteFunc(slices.Clone(r.Outbox), l.reports)
 	for i := range r.Outbox {
 		r.Outbox[i].exported = true
 	}
 	r.planned = nil
-	l.snapshot(r, untold...)
+	l.snapshot(r, unreported...)
 }
 
-// tells reports whether the log tells the event of a database that was restored from a backup: a batch
+// reports says whether the log has the event of a database that was restored from a backup: a batch
 // was published before the backup, as far as it knows, or has the event.
-func (l *Log) tells(e Event) bool {
+func (l *Log) reports(e Event) bool {
 	return e.exported || slices.ContainsFunc(l.Batches, func(b Batch) bool {
 		return slices.ContainsFunc(b.Events, func(o Event) bool { return o.serial == e.serial })
 	})
 }
 
 // renumber gives deaths that the log doesn't tell other numbers than those of the lost past.
-func (r *Registry) renumber(told func(Event) bool) {
+func (r *Registry) renumber(reported func(Event) bool) {
 	for p, lost := range r.lost {
 		known, first := 0, 0
 		for _, e := range r.Outbox {
-			if e.Patient == p && told(e) {
+			if e.Patient == p && reported(e) {
 				known = max(known, e.DeathNo)
 			}
 		}
@@ -148,11 +148,11 @@ func (r *Registry) renumber(told func(Event) bool) {
 	}
 }
 
-func (l *Log) snapshot(r *Registry, untold ...Event) {
+func (l *Log) snapshot(r *Registry, unreported ...Event) {
 	var events []Event
 	for _, p := range r.Patients() {
 		e := r.last[p].found()
-		e.Baseline = !e.Dead() || !slices.ContainsFunc(untold, func(o Event) bool { return o.sees(e.Death(), "changes") })
+		e.Baseline = !e.Dead() || !slices.ContainsFunc(unreported, func(o Event) bool { return o.sees(e.Death(), "changes") })
 		events = append(events, e)
 	}
 	l.append("snapshot", r.generation, events)
@@ -184,7 +184,7 @@ func (l *Log) Correct(r *Registry) {
 		if b.Generation != r.generation || b.Kind == "genesis" || l.superseded(b) {
 			continue
 		}
-		events, differs := b.mended(r)
+		events, differs := b.repaired(r)
 		if !differs {
 			continue
 		}
@@ -218,8 +218,8 @@ func (l *Log) superseded(b Batch) bool {
 	})
 }
 
-// mended returns the batch's events as the outbox has them, and whether any is another.
-func (b Batch) mended(r *Registry) (events []Event, differs bool) {
+// repaired returns the batch's events as the outbox has them, and whether any is another.
+func (b Batch) repaired(r *Registry) (events []Event, differs bool) {
 	// Who was erased since is not stated again.
 	events = slices.DeleteFunc(slices.Clone(b.Events), func(e Event) bool { return r.Erased(e.Patient) && e.Version < r.last[e.Patient].Version })
 	for i, e := range events {

@@ -67,7 +67,7 @@ func (m *Morgue) Clone() Service {
 	return clone
 }
 
-// Braked tells what counts against the brake.
+// Braked reports whether an effect counts against the brake.
 func (m *Morgue) Braked(kind string) bool {
 	return slices.Contains([]string{"opened", "reopened", "voided", "forgotten", "updated", "identity_changed"}, kind)
 }

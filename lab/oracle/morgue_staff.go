@@ -86,7 +86,7 @@ func (m *Morgue) TakeIn(death Death, now Minute) {
 }
 
 // Reassign has a person move the body of one case to another, which is expected. The first waits for its own
-// body, unless there is none to wait for.
+// body, or is void if no other is to come.
 func (m *Morgue) Reassign(from, to Death, known Known) {
 	source, target := m.Cases[from], m.Cases[to]
 	none := source.byHand || from.Patient == to.Patient || source.forgotten || slices.ContainsFunc(m.Alerts, func(a Alert) bool {

@@ -68,7 +68,7 @@ type Event struct {
 	exported bool
 }
 
-// newer tells the later of two events of one patient.
+// newer reports whether an event of a patient is later than another.
 func (e Event) newer(than Event) bool {
 	if e.Generation != than.Generation {
 		return e.Generation > than.Generation

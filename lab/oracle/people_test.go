@@ -201,7 +201,7 @@ func setIdentifier(do execute, p Patient, identifier string) {
 	}
 }
 
-// decide has somebody tell of a death.
+// decide has somebody report a death.
 func decide(p Patient, f Fate) change {
 	return change{
 		fmt.Sprintf("decide(%d, %#v)", p, f),

@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// Known is the newest state of every patient that a consumer has heard of.
+// Known is the newest state of every patient that a consumer knows.
 type Known map[Patient]Event
 
 // chain returns a record and those it was merged into, one after the other. The last may be one
-// that nobody has heard of.
+// that is unknown.
 func (k Known) chain(p Patient) []Patient {
 	chain := []Patient{p}
 	for k[p].Into != 0 {
@@ -26,7 +26,7 @@ type standing int
 const (
 	living      standing = iota
 	dead                 // and so is the person
-	unconfirmed          // dead, but merged into a record that was not heard of
+	unconfirmed          // dead, but merged into an unknown record
 	contested            // dead, but merged into a record that is known to be alive
 	historic             // dead, long since
 )
@@ -58,7 +58,7 @@ func (k Known) personDead(p Patient) bool {
 	return k[chain[len(chain)-1]].Dead()
 }
 
-// conflict says into whom a dead record was merged, and whether they were heard of.
+// conflict says into whom a dead record was merged, and whether they are known.
 func (k Known) conflict(p Patient) string {
 	chain := k.chain(p)
 	end := chain[len(chain)-1]

@@ -11,11 +11,11 @@ type Registry struct {
 
 	records    map[Patient]State
 	last       map[Patient]Event
-	lost       map[Patient]int // the greatest number of a death that the log tells
+	lost       map[Patient]int // the greatest number of a death in the log
 	planned    *plan           // a batch that an exporter did not get to publish
 	generation int
 	tx, txs    int  // the present transaction, and how many have begun
-	serials    *int // given to events; backups go on with them
+	serials    *int // given to events; backups continue with them
 }
 
 // plan is what a batch will hold: events by their place in the outbox, or as they were when its parts
@@ -63,7 +63,7 @@ func (r *Registry) Identify(p Patient, identity Identity) {
 	r.records[p] = s
 }
 
-// Decide records what was told of a death. Told of a retired record it concerns the survivor, unless
+// Decide records a report of a death. About a retired record it concerns the survivor, unless
 // the record was dead itself or the word is that it is not.
 func (r *Registry) Decide(p Patient, fate Fate) {
 	if fate.Status != "none" && !r.records[p].Dead() {
@@ -149,8 +149,8 @@ func (r *Registry) record(e Event) {
 	r.last[e.Patient] = e
 }
 
-// Mend gives an event in the outbox another name, as somebody does who knows it to be wrong there.
-func (r *Registry) Mend(event int, family string) { r.Outbox[event].Family = family }
+// Repair gives an event in the outbox another name, as somebody does who knows that it is wrong there.
+func (r *Registry) Repair(event int, family string) { r.Outbox[event].Family = family }
 
 // Past are the events in the outbox that are not their patients' last: with those the next change
 // is compared.

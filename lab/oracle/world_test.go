@@ -212,7 +212,7 @@ func (w *world) connect(name string) {
 	}
 }
 
-// said tells the story, so that a history that fails can be told again.
+// said logs a step as code, so that a history that fails can be written down as an example.
 func (w *world) said(format string, args ...any) { w.Helper(); w.Logf(format, args...) }
 
 func (w *world) exec(service, sql string, args ...any) {
@@ -300,7 +300,7 @@ func (w *world) snapshot() {
 	}
 }
 
-// correct mends an event in the outbox and has the log corrected.
+// correct repairs an event in the outbox and has the log corrected.
 func (w *world) correct(event int, family string) {
 	w.Helper()
 	w.commitOpen()
@@ -308,7 +308,7 @@ func (w *world) correct(event int, family string) {
 	w.export()
 	e := w.registry.Outbox[event]
 	w.exec("patients", `UPDATE patients.outbox SET family_name = $3 WHERE patient_id = $1 AND version = $2`, uuid(e.Patient), e.Version, family)
-	w.registry.Mend(event, family)
+	w.registry.Repair(event, family)
 	last := w.log.Batches[len(w.log.Batches)-1]
 	first := slices.IndexFunc(w.log.Batches, func(b Batch) bool { return b.Generation == last.Generation })
 	w.log.Correct(w.registry)
@@ -329,7 +329,7 @@ func (w *world) backUp() {
 	w.connect("patients")
 }
 
-// restore goes on from the backup, under a new generation.
+// restore continues from the backup, in a new generation.
 func (w *world) restore() {
 	w.Helper()
 	w.commitOpen()
@@ -381,7 +381,7 @@ func (w *world) importer(consumer string, o how) *importer.Importer {
 	return i
 }
 
-// load imports what is new and holds the consumer against its model.
+// load imports what is new and compares the consumer with its model.
 func (w *world) load(consumer string, o how) {
 	w.Helper()
 	w.said("w.load(%q, %#v)", consumer, o)

@@ -31,7 +31,7 @@ CREATE TABLE appointment (
     booked_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
     touched_at          timestamptz,                -- when a person last wrote it
     touched_by          text,
-    revision            integer NOT NULL DEFAULT 0  -- grows with every update, whoever makes it
+    revision            integer NOT NULL DEFAULT 0  -- grows with every update, also the importer's
 );
 -- No two live appointments of a resource overlap. One without a length occupies its instant. The
 -- resource is a range of one number, so that PostgreSQL needs no extension to compare it. Of two who

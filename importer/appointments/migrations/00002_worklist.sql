@@ -38,9 +38,9 @@ CREATE UNIQUE INDEX worklist_appointment ON worklist (appointment_id, patient_id
 CREATE UNIQUE INDEX worklist_conflict ON worklist (patient_id, death_no, reason) WHERE appointment_id IS NULL;
 CREATE INDEX worklist_death ON worklist (patient_id);
 
--- Puts what a person books for the dead, restores or moves to them, on the worklist at once, and those
--- of the dead who come, however late. Every write takes the lock, cancellations too: an importer then waits for the
--- person, and cancels or lists what they left. A row that is only rewritten is not booked again.
+-- Lists at once what a person books for the dead, restores or moves to them, and the dead who come, also late.
+-- Every write takes the lock, cancellations too: an importer then waits for the person, and cancels or lists what
+-- they left. A row that is only rewritten is not booked again.
 -- +goose StatementBegin
 CREATE FUNCTION watch_the_dead() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -83,7 +83,7 @@ REFERENCING NEW TABLE AS written FOR EACH STATEMENT WHEN (NOT applying()) EXECUT
 CREATE TRIGGER appointment_changed AFTER UPDATE ON appointment
 REFERENCING OLD TABLE AS was NEW TABLE AS written FOR EACH STATEMENT WHEN (NOT applying()) EXECUTE FUNCTION watch_the_dead();
 
--- Nobody can work off an item whose appointment is gone. That a patient came is still to be looked at.
+-- An item ends with its appointment. Only the urgent ones stay: a patient came, and somebody must look.
 -- +goose StatementBegin
 CREATE FUNCTION end_items() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$

@@ -15,9 +15,9 @@ CREATE TABLE cancellation (
 );
 CREATE INDEX cancellation_record ON cancellation (record_id);
 
--- Books a cancelled appointment again if that overrides nobody, and nothing else speaks against it. Returns 'restored', or 'settled'
--- where a person has already acted on it, or else why it is theirs to decide. Never waits for a
--- person: one who holds the row or is booking the slot comes first.
+-- Books a cancelled appointment again, unless that would override a person or there is another reason against it.
+-- Returns 'restored'; 'settled' where a person has already acted on it; or why it is theirs to decide. It waits for
+-- nobody: a person who holds the row or is booking the slot comes first.
 -- +goose StatementBegin
 CREATE FUNCTION restore(cancelled uuid, left_at integer, at timestamptz, against text) RETURNS text
 LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '200ms' AS $$

@@ -15,8 +15,8 @@ RETURN lower(replace(replace(replace(replace(translate(
     'αβγδεζηθικλμνξοπρστυφχψωσабвгдежзиклмнопрстуфхцчшщъыьэюяђєѕіјљњћџґ'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'), 'ß', 'ss'));
 -- +goose StatementEnd
 
--- American Soundex of a name's letters, save that h and w always part; a name in another script
--- stands for itself.
+-- American Soundex of a name's letters, except that h and w always separate. A name in another script is left
+-- as it is.
 -- +goose StatementBegin
 CREATE FUNCTION name_sound(letters text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE

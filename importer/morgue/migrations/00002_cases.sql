@@ -47,8 +47,8 @@ CREATE TABLE case_file (
     received_by      text,
     released_at      timestamptz,
     released_by      text,
-    -- Kept when a person opens a void case again, by whom and why is not: it tells later runs to leave
-    -- that case alone.
+    -- Stays when a person opens a void case again, while voided_by and void_reason are emptied: it makes later
+    -- runs leave that case alone.
     voided_at        timestamptz CHECK (state <> 'void' OR voided_at IS NOT NULL),
     voided_by        text,           -- 'waybill' or a person
     void_reason      text,           -- by waybill: retracted, merged
@@ -165,8 +165,8 @@ REVOKE EXECUTE ON FUNCTION ask_after FROM PUBLIC;
 CREATE TRIGGER ask_after AFTER UPDATE OF state ON case_file
 FOR EACH ROW WHEN (NEW.state = 'received' AND OLD.state <> 'received') EXECUTE FUNCTION ask_after();
 
--- Of an erased patient the case keeps what is the morgue's own: custody, tag, times. While a body is
--- in custody it keeps all: by what else would one know whose it is?
+-- The case of an erased patient keeps what is the morgue's own: custody, tag, times. While a body is in custody
+-- it keeps everything: nothing else says whose body it is.
 
 -- Fires after case_file_touched: that nothing is left was no person's edit. As its owner: staff
 -- need no right to the projection.
