@@ -10,6 +10,8 @@ import (
 	"io"
 	"iter"
 	"time"
+
+	"waybill/internal/fact"
 )
 
 var (
@@ -72,19 +74,10 @@ type Deleter interface {
 	Tidy(ctx context.Context, folder string)
 }
 
-// Fact is something found out about a server, for an operator to read: what, the finding, and
-// what to do about it where something should be done.
-type Fact struct {
-	Name   string `json:"name"`
-	Value  string `json:"value"`
-	Advice string `json:"advice,omitempty"`
-	Fails  bool   `json:"fails,omitempty"` // the party can't do its work like this
-}
-
 // Inspector tells what kind of server a store talks to: its software, TLS, and the commands or
 // options that it offers. It writes nothing.
 type Inspector interface {
-	Inspect(ctx context.Context) ([]Fact, error)
+	Inspect(ctx context.Context) ([]fact.Fact, error)
 }
 
 // Dater tells when a file was written by the clock of its server, to hold that against one's own.

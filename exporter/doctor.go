@@ -10,80 +10,80 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"waybill/exchange"
+	"waybill/doctor"
 	"waybill/exporter/patients"
 	"waybill/internal/connect"
 	"waybill/internal/decision"
-	"waybill/internal/examine"
+	"waybill/internal/fact"
 	"waybill/internal/fault"
 )
 
 // Examine looks at the patients service's database: server, rights, triggers, and where the log
 // stands by it. Nothing is changed.
-func Examine(ctx context.Context, databaseURL string) ([]exchange.Fact, error) {
+func Examine(ctx context.Context, databaseURL string) ([]fact.Fact, error) {
 	conn, err := connect.To(ctx, databaseURL, "patients database", map[string]string{"application_name": "waybill doctor"})
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	facts, err := examine.Server(ctx, conn, time.Now)
+	facts, err := doctor.Server(ctx, conn, time.Now)
 	if err != nil {
 		return nil, err
 	}
-	facts = append(facts, examine.Rights(ctx, conn, []examine.Right{
-		examine.Table("patients.outbox", "SELECT"),
+	facts = append(facts, doctor.Rights(ctx, conn, []doctor.Right{
+		doctor.Table("patients.outbox", "SELECT"),
 		// Each by itself: of several in one text, any one would do.
-		examine.Table("patients.divergence", "SELECT"),
-		examine.Table("patients.disarmed", "SELECT"),
-		examine.Table("exporter.plan", "SELECT"),
-		examine.Table("exporter.plan", "INSERT"),
-		examine.Table("exporter.plan", "UPDATE"),
-		examine.Table("exporter.sample", "SELECT"),
-		examine.Table("exporter.sample", "UPDATE"),
-		examine.Table("exporter.last_run", "INSERT"),
+		doctor.Table("patients.divergence", "SELECT"),
+		doctor.Table("patients.disarmed", "SELECT"),
+		doctor.Table("exporter.plan", "SELECT"),
+		doctor.Table("exporter.plan", "INSERT"),
+		doctor.Table("exporter.plan", "UPDATE"),
+		doctor.Table("exporter.sample", "SELECT"),
+		doctor.Table("exporter.sample", "UPDATE"),
+		doctor.Table("exporter.last_run", "INSERT"),
 	}), decision.Examine(ctx, conn, "exporter"))
-	for _, look := range []func(context.Context, *pgx.Conn) (exchange.Fact, error){revision, triggers, captured, prepared, planned} {
-		fact, err := look(ctx, conn)
+	for _, look := range []func(context.Context, *pgx.Conn) (fact.Fact, error){revision, triggers, captured, prepared, planned} {
+		found, err := look(ctx, conn)
 		if err != nil {
-			return append(facts, exchange.Fact{Name: "tables", Value: err.Error(), Advice: fault.HintOf(err), Fails: true}), nil
+			return append(facts, fact.Failed("tables", err)), nil
 		}
-		facts = append(facts, fact)
+		facts = append(facts, found)
 	}
 	return facts, nil
 }
 
-func revision(ctx context.Context, conn *pgx.Conn) (exchange.Fact, error) {
-	return exchange.Fact{Name: "tables", Value: "as this release has them"}, CheckTables(ctx, conn)
+func revision(ctx context.Context, conn *pgx.Conn) (fact.Fact, error) {
+	return fact.Fact{Name: "tables", Value: "as this release has them"}, CheckTables(ctx, conn)
 }
 
-func triggers(ctx context.Context, conn *pgx.Conn) (exchange.Fact, error) {
+func triggers(ctx context.Context, conn *pgx.Conn) (fact.Fact, error) {
 	off, err := patients.Disarmed(ctx, conn)
 	if len(off) > 0 {
-		return exchange.Fact{Name: "capture", Value: patients.OffText(off), Advice: patients.CaptureHint, Fails: true}, nil
+		return fact.Fact{Name: "capture", Value: patients.OffText(off), Advice: patients.CaptureHint, Fails: true}, nil
 	}
-	return exchange.Fact{Name: "capture", Value: "all triggers are on for every writer"}, err
+	return fact.Fact{Name: "capture", Value: "all triggers are on for every writer"}, err
 }
 
 // captured compares some patients with their last events, as each export does with others.
-func captured(ctx context.Context, conn *pgx.Conn) (exchange.Fact, error) {
+func captured(ctx context.Context, conn *pgx.Conn) (fact.Fact, error) {
 	const some = 10 * sampled
 	w, err := patients.NextWindow(ctx, conn, uuid.Nil, some)
 	if err != nil {
-		return exchange.Fact{}, err
+		return fact.Fact{}, err
 	}
 	found, err := w.Divergent(ctx, conn)
 	if len(found) > 0 {
-		return exchange.Fact{Name: "events", Value: fmt.Sprintf("%d patients are not as their last events say", len(found)), Advice: patients.CaptureHint, Fails: true}, nil
+		return fact.Fact{Name: "events", Value: fmt.Sprintf("%d patients are not as their last events say", len(found)), Advice: patients.CaptureHint, Fails: true}, nil
 	}
 	value := "each patient is as their last event says"
 	if !w.Last() {
 		value = fmt.Sprintf("the first %d patients are as their last events say; `waybill capture` compares all", some)
 	}
-	return exchange.Fact{Name: "events", Value: value}, err
+	return fact.Fact{Name: "events", Value: value}, err
 }
 
 // prepared names the transactions that nobody holds any more, and that hold what they wrote.
-func prepared(ctx context.Context, conn *pgx.Conn) (exchange.Fact, error) {
+func prepared(ctx context.Context, conn *pgx.Conn) (fact.Fact, error) {
 	var n int
 	var gid, owner string
 	var age time.Duration
@@ -92,12 +92,12 @@ func prepared(ctx context.Context, conn *pgx.Conn) (exchange.Fact, error) {
 		WHERE database = current_database() ORDER BY prepared LIMIT 1`).Scan(&n, &gid, &owner, &age)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return exchange.Fact{Name: "prepared", Value: "no prepared transaction is open"}, nil
+		return fact.Fact{Name: "prepared", Value: "no prepared transaction is open"}, nil
 	case err != nil:
-		return exchange.Fact{}, fault.Database("examine", "pg_prepared_xacts", err)
+		return fact.Fact{}, fault.Database("examine", "pg_prepared_xacts", err)
 	}
 	gid = "'" + strings.ReplaceAll(gid, "'", "''") + "'"
-	return exchange.Fact{
+	return fact.Fact{
 		Name: "prepared", Value: fmt.Sprintf("%d open, the oldest is %s of %s, %s old", n, gid, owner, age.Round(time.Second)),
 		Advice: "it holds what it wrote (a merge in it holds up all merges and erasures); if its program is gone: `COMMIT PREPARED " + gid + "` or `ROLLBACK PREPARED " + gid + "`",
 	}, nil
@@ -105,7 +105,7 @@ func prepared(ctx context.Context, conn *pgx.Conn) (exchange.Fact, error) {
 
 // planned finds a clock that has been ahead: windows never go back, so until it is caught up with
 // the log's windows are empty.
-func planned(ctx context.Context, conn *pgx.Conn) (exchange.Fact, error) {
+func planned(ctx context.Context, conn *pgx.Conn) (fact.Fact, error) {
 	var batch int64
 	var ahead time.Duration
 	var published bool
@@ -113,16 +113,16 @@ func planned(ctx context.Context, conn *pgx.Conn) (exchange.Fact, error) {
 		SELECT batch, window_to - clock_timestamp(), published_at IS NOT NULL FROM exporter.plan ORDER BY batch DESC LIMIT 1`).Scan(&batch, &ahead, &published)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return exchange.Fact{Name: "log", Value: "nothing exported yet"}, nil
+		return fact.Fact{Name: "log", Value: "nothing exported yet"}, nil
 	case err != nil:
-		return exchange.Fact{}, fault.Database("examine", "exporter.plan", err)
+		return fact.Fact{}, fault.Database("examine", "exporter.plan", err)
 	case ahead > time.Minute:
-		return exchange.Fact{
+		return fact.Fact{
 			Name: "log", Value: fmt.Sprintf("batch %d ends %s in the future", batch, ahead.Round(time.Second)),
 			Advice: "this database's clock was ahead; events are exported all the same, and until then consumers can't tell that the log is late",
 		}, nil
 	case !published:
-		return exchange.Fact{Name: "log", Value: fmt.Sprintf("batch %d is planned and not published", batch), Advice: "run `waybill export`"}, nil
+		return fact.Fact{Name: "log", Value: fmt.Sprintf("batch %d is planned and not published", batch), Advice: "run `waybill export`"}, nil
 	}
-	return exchange.Fact{Name: "log", Value: fmt.Sprintf("batch %d is published", batch)}, nil
+	return fact.Fact{Name: "log", Value: fmt.Sprintf("batch %d is published", batch)}, nil
 }

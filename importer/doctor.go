@@ -7,22 +7,22 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"waybill/exchange"
+	"waybill/doctor"
 	"waybill/internal/connect"
 	"waybill/internal/decision"
-	"waybill/internal/examine"
+	"waybill/internal/fact"
 	"waybill/internal/fault"
 )
 
 // Examine looks at a consumer's database: server, rights, and where the consumer stands. Nothing
 // is changed.
-func Examine(ctx context.Context, databaseURL string, consumer *Consumer) ([]exchange.Fact, error) {
+func Examine(ctx context.Context, databaseURL string, consumer *Consumer) ([]fact.Fact, error) {
 	conn, err := connect.To(ctx, databaseURL, consumer.Name+" database", map[string]string{"application_name": "waybill doctor", "search_path": consumer.Name})
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	facts, err := examine.Server(ctx, conn, time.Now)
+	facts, err := doctor.Server(ctx, conn, time.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -30,18 +30,18 @@ func Examine(ctx context.Context, databaseURL string, consumer *Consumer) ([]exc
 	if err != nil {
 		return nil, err
 	}
-	facts = append(facts, examine.Rights(ctx, conn, rights), decision.Examine(ctx, conn, consumer.Name))
+	facts = append(facts, doctor.Rights(ctx, conn, rights), decision.Examine(ctx, conn, consumer.Name))
 	s, err := ReadStatus(ctx, databaseURL, consumer)
 	if err != nil {
-		return append(facts, exchange.Fact{Name: "tables", Value: err.Error(), Advice: fault.HintOf(err), Fails: true}), nil
+		return append(facts, fact.Failed("tables", err)), nil
 	}
-	facts = append(facts, exchange.Fact{Name: "tables", Value: "as this release has them"}, exchange.Fact{Name: "checkpoint", Value: fmt.Sprintf("batch %d", s.Batch)})
+	facts = append(facts, fact.Fact{Name: "tables", Value: "as this release has them"}, fact.Fact{Name: "checkpoint", Value: fmt.Sprintf("batch %d", s.Batch)})
 	own, err := ownFacts(ctx, conn, consumer)
 	return append(facts, own...), err
 }
 
 // ownFacts runs the consumer's doctor.sql.
-func ownFacts(ctx context.Context, conn *pgx.Conn, consumer *Consumer) (facts []exchange.Fact, err error) {
+func ownFacts(ctx context.Context, conn *pgx.Conn, consumer *Consumer) (facts []fact.Fact, err error) {
 	if consumer.doctor == "" {
 		return nil, nil
 	}
@@ -50,7 +50,7 @@ func ownFacts(ctx context.Context, conn *pgx.Conn, consumer *Consumer) (facts []
 		if err != nil {
 			return err
 		}
-		facts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (f exchange.Fact, err error) {
+		facts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (f fact.Fact, err error) {
 			return f, row.Scan(&f.Name, &f.Value, &f.Advice)
 		})
 		return err
@@ -63,8 +63,8 @@ func ownFacts(ctx context.Context, conn *pgx.Conn, consumer *Consumer) (facts []
 
 // tableRights is what an importer needs: temporary tables, and everything in its schema, for
 // apply.sql may use any table there.
-func tableRights(ctx context.Context, conn *pgx.Conn, consumer *Consumer) ([]examine.Right, error) {
-	rights := []examine.Right{
+func tableRights(ctx context.Context, conn *pgx.Conn, consumer *Consumer) ([]doctor.Right, error) {
+	rights := []doctor.Right{
 		{Holds: "has_database_privilege(current_database(), 'TEMPORARY')", Grant: "TEMPORARY on this database"},
 		{Holds: fmt.Sprintf("has_schema_privilege('%s', 'USAGE')", consumer.Name), Grant: "USAGE on schema " + consumer.Name},
 		{Holds: "to_regclass('checkpoint') IS NOT NULL", Grant: "the tables themselves: run `waybill migrate`"},
@@ -77,10 +77,10 @@ func tableRights(ctx context.Context, conn *pgx.Conn, consumer *Consumer) ([]exa
 	if err != nil {
 		return nil, fault.Database("examine", "tables", err)
 	}
-	rights = append(rights, examine.Table(consumer.Name+".decision", "SELECT"), examine.Table(consumer.Name+".decision", "INSERT"))
+	rights = append(rights, doctor.Table(consumer.Name+".decision", "SELECT"), doctor.Table(consumer.Name+".decision", "INSERT"))
 	for _, table := range tables {
 		for _, privilege := range []string{"SELECT", "INSERT", "UPDATE", "DELETE"} {
-			rights = append(rights, examine.Table(table, privilege))
+			rights = append(rights, doctor.Table(table, privilege))
 		}
 	}
 	return rights, nil

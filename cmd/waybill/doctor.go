@@ -10,10 +10,10 @@ import (
 	"slices"
 	"strings"
 
-	"waybill/exchange"
-	"waybill/exchange/probe"
+	"waybill/doctor"
 	"waybill/exporter"
 	"waybill/importer"
+	"waybill/internal/fact"
 	"waybill/internal/fault"
 	"waybill/internal/humanize"
 )
@@ -24,11 +24,11 @@ type doctorCommand struct {
 
 // diagnosis is what was found of one service.
 type diagnosis struct {
-	Service  string          `json:"service"`
-	Place    string          `json:"place"`
-	Files    []exchange.Fact `json:"files"` // of the configuration
-	Store    []exchange.Fact `json:"store"`
-	Database []exchange.Fact `json:"database"`
+	Service  string      `json:"service"`
+	Place    string      `json:"place"`
+	Files    []fact.Fact `json:"files"` // of the configuration
+	Store    []fact.Fact `json:"store"`
+	Database []fact.Fact `json:"database"`
 }
 
 // Run tries everything that the configured parties will do, and fails if one can't do its work.
@@ -56,7 +56,7 @@ func (c *doctorCommand) Run(ctx context.Context, env *environment) error {
 	}
 	if failed > 0 {
 		return fault.New(fault.Usage, "examine", humanize.Plural(int64(len(list)), "service", "services"),
-			fmt.Errorf("%s", humanize.Plural(int64(failed), "thing fails", "things fail")), "do what stands behind each FAIL")
+			fmt.Errorf("%s", humanize.Plural(int64(failed), "thing fails", "things fail")), "follow the advice next to each FAIL")
 	}
 	return nil
 }
@@ -75,11 +75,11 @@ func printable(url string) string {
 }
 
 // examineFiles finds secrets in files that every user of this machine can read.
-func (c *config) examineFiles() []exchange.Fact {
-	var facts []exchange.Fact
+func (c *config) examineFiles() []fact.Fact {
+	var facts []fact.Fact
 	for _, file := range c.secretFiles() {
 		info, err := os.Stat(file)
-		f := exchange.Fact{Name: "secrets", Value: file + " is closed to others"}
+		f := fact.Fact{Name: "secrets", Value: file + " is closed to others"}
 		switch {
 		case err != nil:
 			f.Value, f.Fails = err.Error(), true
@@ -92,7 +92,7 @@ func (c *config) examineFiles() []exchange.Fact {
 }
 
 // secretFiles returns the files that hold a secret: those that are named for one, and the configuration
-// itself where a URL or a password stands in it.
+// itself if it holds a URL or a password.
 func (c *config) secretFiles() []string {
 	files := []string{c.DatabaseFile, c.StorePasswordFile}
 	written := func(text string) string { return os.Expand(text, func(string) string { return "" }) }
@@ -105,43 +105,39 @@ func (c *config) secretFiles() []string {
 // passwordInURL finds one in both forms of a database's URL.
 var passwordInURL = regexp.MustCompile(`://[^/@]*:[^@]+@|password\s*=\s*[^\s&]`)
 
-func (c *config) examineStore(ctx context.Context, env *environment) []exchange.Fact {
+func (c *config) examineStore(ctx context.Context, env *environment) []fact.Fact {
 	place, err := c.openStore(env)
 	if err != nil {
-		return []exchange.Fact{failure("open", err)}
+		return []fact.Fact{fact.Failed("open", err)}
 	}
 	id := strings.ToLower(rand.Text()[:8])
 	if c.Import != nil {
 		// An importer needs no more rights than to leave receipts.
-		return probe.Run(ctx, place.Unguarded(), probe.Importer, "receipts/"+c.instance()+"/doctor-"+id)
+		return doctor.Probe(ctx, place.Unguarded(), doctor.Importer, "receipts/"+c.instance()+"/doctor-"+id)
 	}
 	defer place.Tidy(ctx, "doctor")
-	return probe.Run(ctx, place.Unguarded(), probe.Exporter, "doctor/"+id)
+	return doctor.Probe(ctx, place.Unguarded(), doctor.Exporter, "doctor/"+id)
 }
 
 func (c *config) instance() string {
 	return c.consumer.Name + "@" + importer.Config{Instance: c.Import.Instance}.WithDefaults().Instance
 }
 
-func (c *config) examineDatabase(ctx context.Context) []exchange.Fact {
+func (c *config) examineDatabase(ctx context.Context) []fact.Fact {
 	url, err := c.databaseURL()
 	if err != nil {
-		return []exchange.Fact{failure("open", err)}
+		return []fact.Fact{fact.Failed("open", err)}
 	}
-	var facts []exchange.Fact
+	var facts []fact.Fact
 	if c.Export != nil {
 		facts, err = exporter.Examine(ctx, url)
 	} else {
 		facts, err = importer.Examine(ctx, url, c.consumer)
 	}
 	if err != nil {
-		facts = append(facts, failure("reach", err))
+		facts = append(facts, fact.Failed("reach", err))
 	}
 	return facts
-}
-
-func failure(what string, err error) exchange.Fact {
-	return exchange.Fact{Name: what, Value: err.Error(), Advice: fault.HintOf(err), Fails: true}
 }
 
 func (env *environment) printDiagnoses(list []*diagnosis) error {
@@ -165,7 +161,7 @@ func (env *environment) printDiagnoses(list []*diagnosis) error {
 	return err
 }
 
-func (env *environment) facts(list []exchange.Fact) *table {
+func (env *environment) facts(list []fact.Fact) *table {
 	t := env.table()
 	for _, f := range list {
 		mark := "ok"

@@ -9,22 +9,22 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"waybill/exchange"
+	"waybill/internal/fact"
 	"waybill/lab/pg/pgtest"
 )
 
 // diagnosis is what doctor finds, per service and fact.
-func (s *site) diagnosis() map[string]exchange.Fact {
+func (s *site) diagnosis() map[string]fact.Fact {
 	s.Helper()
 	var list []struct {
 		Service         string
-		Store, Database []exchange.Fact
+		Store, Database []fact.Fact
 	}
 	out := s.run(nil, "--json", "doctor").stdout
 	if err := json.Unmarshal([]byte(out), &list); err != nil {
 		s.Fatalf("%v in %s", err, out)
 	}
-	found := map[string]exchange.Fact{}
+	found := map[string]fact.Fact{}
 	for _, d := range list {
 		for _, f := range d.Store {
 			found[d.Service+" store "+f.Name] = f

@@ -38,7 +38,7 @@ func (env *environment) note(ctx context.Context, busy bool, err error) {
 }
 
 func (n noting) write(ctx context.Context, err error, store guard.Health) error {
-	run, err := lastrun.Of(n.work, err, store)
+	run, err := lastrun.Of(n.work, err, store.Failures, store.State)
 	if err != nil {
 		return err
 	}

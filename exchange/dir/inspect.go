@@ -10,10 +10,11 @@ import (
 	"time"
 
 	"waybill/exchange"
+	"waybill/internal/fact"
 )
 
 // Inspect tells what filesystem the directory is on, and how much room is left there.
-func (s *Store) Inspect(ctx context.Context) ([]exchange.Fact, error) {
+func (s *Store) Inspect(ctx context.Context) ([]fact.Fact, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, s.failed("inspect", "", err)
 	}
@@ -21,11 +22,11 @@ func (s *Store) Inspect(ctx context.Context) ([]exchange.Fact, error) {
 	if err := syscall.Statfs(filepath.Dir(s.root), &stat); err != nil {
 		return nil, s.failed("inspect", "", err)
 	}
-	room := exchange.Fact{Name: "room", Value: fmt.Sprintf("%d MiB free", stat.Bavail*uint64(stat.Bsize)>>20)}
+	room := fact.Fact{Name: "room", Value: fmt.Sprintf("%d MiB free", stat.Bavail*uint64(stat.Bsize)>>20)}
 	if stat.Bavail < stat.Blocks/20 {
 		room.Advice = "less than a twentieth is free: make room, or prune"
 	}
-	return []exchange.Fact{{Name: "directory", Value: s.root}, room}, nil
+	return []fact.Fact{{Name: "directory", Value: s.root}, room}, nil
 }
 
 // Written returns the file's time of modification, which a share takes from its server's clock.

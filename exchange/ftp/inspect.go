@@ -10,16 +10,17 @@ import (
 	"time"
 
 	"waybill/exchange"
+	"waybill/internal/fact"
 )
 
 // Inspect logs in, lists the top and tells what the server said.
-func (s *Store) Inspect(ctx context.Context) ([]exchange.Fact, error) {
+func (s *Store) Inspect(ctx context.Context) ([]fact.Fact, error) {
 	said := &transcript{}
 	facts, err := s.inspect(ctx, said)
 	return facts, s.failed(ctx, "inspect", "", err)
 }
 
-func (s *Store) inspect(ctx context.Context, said *transcript) ([]exchange.Fact, error) {
+func (s *Store) inspect(ctx context.Context, said *transcript) ([]fact.Fact, error) {
 	c, err := s.connect(ctx, said)
 	if err != nil {
 		return nil, err
@@ -34,7 +35,7 @@ func (s *Store) inspect(ctx context.Context, said *transcript) ([]exchange.Fact,
 		return nil, err
 	}
 	features := said.features()
-	return []exchange.Fact{
+	return []fact.Fact{
 		{Name: "server", Value: said.greeting()},
 		s.encryption(c),
 		passive(said),
@@ -44,15 +45,15 @@ func (s *Store) inspect(ctx context.Context, said *transcript) ([]exchange.Fact,
 	}, nil
 }
 
-func (s *Store) encryption(c *conn) exchange.Fact {
+func (s *Store) encryption(c *conn) fact.Fact {
 	if c.data.tls == nil {
-		return exchange.Fact{
+		return fact.Fact{
 			Name: "encryption", Value: "none, because: " + s.config.AllowPlaintext,
 			Advice: "everybody on the way can read the password and the patients' data: use ftps://",
 		}
 	}
 	state := c.data.tls.ConnectionState()
-	fact := exchange.Fact{Name: "encryption", Value: fmt.Sprintf("%s TLS, %s", s.config.TLS, tls.VersionName(state.Version))}
+	fact := fact.Fact{Name: "encryption", Value: fmt.Sprintf("%s TLS, %s", s.config.TLS, tls.VersionName(state.Version))}
 	if c.data.resumed() {
 		fact.Value += ", data connections resume the session"
 	} else {
@@ -62,20 +63,20 @@ func (s *Store) encryption(c *conn) exchange.Fact {
 	return fact
 }
 
-func passive(said *transcript) exchange.Fact {
+func passive(said *transcript) fact.Fact {
 	if said.has("229") {
-		return exchange.Fact{Name: "data connections", Value: "EPSV"}
+		return fact.Fact{Name: "data connections", Value: "EPSV"}
 	}
-	return exchange.Fact{Name: "data connections", Value: "PASV"}
+	return fact.Fact{Name: "data connections", Value: "PASV"}
 }
 
-func has(features []string, feature, name, value, otherwise, advice string) exchange.Fact {
+func has(features []string, feature, name, value, otherwise, advice string) fact.Fact {
 	for _, f := range features {
 		if f == feature || strings.HasPrefix(f, feature+" ") {
-			return exchange.Fact{Name: name, Value: value}
+			return fact.Fact{Name: name, Value: value}
 		}
 	}
-	return exchange.Fact{Name: name, Value: otherwise, Advice: advice}
+	return fact.Fact{Name: name, Value: otherwise, Advice: advice}
 }
 
 // transcript keeps a dialogue, from which only the server's lines are ever taken.

@@ -16,13 +16,14 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"waybill/exchange"
+	"waybill/internal/fact"
 )
 
 const notable = 5 * time.Minute // clock skew; S3 refuses at 15
 
 // Inspect tells of the server, the connection and what the bucket is set up for, as far as the
 // role may read it.
-func (s *Store) Inspect(ctx context.Context) ([]exchange.Fact, error) {
+func (s *Store) Inspect(ctx context.Context) ([]fact.Fact, error) {
 	facts, err := s.inspect(ctx)
 	if err != nil {
 		return nil, s.failed(ctx, "inspect", "", err)
@@ -30,7 +31,7 @@ func (s *Store) Inspect(ctx context.Context) ([]exchange.Fact, error) {
 	return facts, nil
 }
 
-func (s *Store) inspect(ctx context.Context) ([]exchange.Fact, error) {
+func (s *Store) inspect(ctx context.Context) ([]fact.Fact, error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func (s *Store) inspect(ctx context.Context) ([]exchange.Fact, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts := []exchange.Fact{
+	facts := []fact.Fact{
 		{Name: "bucket", Value: s.place("")},
 		s.endpoint(response.Response),
 		{Name: "server", Value: or(response.Header.Get("Server"), "says nothing of itself")},
@@ -70,24 +71,24 @@ func or(value, otherwise string) string {
 	return value
 }
 
-func (s *Store) endpoint(response *http.Response) exchange.Fact {
+func (s *Store) endpoint(response *http.Response) fact.Fact {
 	style := "bucket in the host's name"
 	if s.client.Options().UsePathStyle {
 		style = "bucket in the path"
 	}
 	u := response.Request.URL
-	return exchange.Fact{Name: "endpoint", Value: fmt.Sprintf("%s://%s, %s", u.Scheme, u.Host, style)}
+	return fact.Fact{Name: "endpoint", Value: fmt.Sprintf("%s://%s, %s", u.Scheme, u.Host, style)}
 }
 
-func tlsFact(state *tls.ConnectionState) exchange.Fact {
+func tlsFact(state *tls.ConnectionState) fact.Fact {
 	if state == nil {
-		return exchange.Fact{Name: "TLS", Value: "none", Advice: "use an https endpoint: patients' data cross the network as they are"}
+		return fact.Fact{Name: "TLS", Value: "none", Advice: "use an https endpoint: patients' data cross the network as they are"}
 	}
-	return exchange.Fact{Name: "TLS", Value: tls.VersionName(state.Version)}
+	return fact.Fact{Name: "TLS", Value: tls.VersionName(state.Version)}
 }
 
-func skew(date string, now time.Time) exchange.Fact {
-	fact := exchange.Fact{Name: "clock skew", Value: "unknown: the server gives no date"}
+func skew(date string, now time.Time) fact.Fact {
+	fact := fact.Fact{Name: "clock skew", Value: "unknown: the server gives no date"}
 	at, err := http.ParseTime(date)
 	if err != nil {
 		return fact
@@ -104,23 +105,23 @@ func skew(date string, now time.Time) exchange.Fact {
 	return fact
 }
 
-func (s *Store) checksums() exchange.Fact {
-	fact := exchange.Fact{Name: "checksums", Value: string(WhenSupported)}
+func (s *Store) checksums() fact.Fact {
+	fact := fact.Fact{Name: "checksums", Value: string(WhenSupported)}
 	if s.client.Options().RequestChecksumCalculation == aws.RequestChecksumCalculationWhenRequired {
 		fact.Value = string(WhenRequired)
 	}
 	return fact
 }
 
-func (s *Store) createIfAbsent() exchange.Fact {
+func (s *Store) createIfAbsent() fact.Fact {
 	if s.config.EmulatePublish {
-		return exchange.Fact{Name: "create-if-absent", Value: "emulated", Advice: "use it only where the server knows no If-None-Match"}
+		return fact.Fact{Name: "create-if-absent", Value: "emulated", Advice: "use it only where the server knows no If-None-Match"}
 	}
-	return exchange.Fact{Name: "create-if-absent", Value: "native, by If-None-Match"}
+	return fact.Fact{Name: "create-if-absent", Value: "native, by If-None-Match"}
 }
 
-func (s *Store) versioning(ctx context.Context) exchange.Fact {
-	fact := exchange.Fact{Name: "versions"}
+func (s *Store) versioning(ctx context.Context) fact.Fact {
+	fact := fact.Fact{Name: "versions"}
 	out, err := s.client.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &s.config.Bucket})
 	switch {
 	case err != nil:
@@ -134,8 +135,8 @@ func (s *Store) versioning(ctx context.Context) exchange.Fact {
 	return fact
 }
 
-func (s *Store) lock(ctx context.Context) exchange.Fact {
-	fact := exchange.Fact{Name: "object lock"}
+func (s *Store) lock(ctx context.Context) fact.Fact {
+	fact := fact.Fact{Name: "object lock"}
 	out, err := s.client.GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: &s.config.Bucket})
 	switch {
 	case codeOf(err) == "ObjectLockConfigurationNotFoundError":
@@ -159,8 +160,8 @@ func defaultRetention(c *types.ObjectLockConfiguration) string {
 	return fmt.Sprintf(", by default %s for %d days and %d years", r.Mode, aws.ToInt32(r.Days), aws.ToInt32(r.Years))
 }
 
-func (s *Store) lifecycle(ctx context.Context) exchange.Fact {
-	fact := exchange.Fact{Name: "lifecycle"}
+func (s *Store) lifecycle(ctx context.Context) fact.Fact {
+	fact := fact.Fact{Name: "lifecycle"}
 	out, err := s.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &s.config.Bucket})
 	if err != nil && codeOf(err) != "NoSuchLifecycleConfiguration" {
 		fact.Value = unreadable(err)
@@ -175,8 +176,8 @@ func (s *Store) lifecycle(ctx context.Context) exchange.Fact {
 
 // judgeRules looks for what the rules do to the exchange's own objects. A rule's filter by tag
 // or size is taken for one that applies.
-func (s *Store) judgeRules(rules []types.LifecycleRule) exchange.Fact {
-	fact := exchange.Fact{Name: "lifecycle", Advice: "add a rule that aborts incomplete multipart uploads after a few days: what a crash leaves of them costs money and is never listed"}
+func (s *Store) judgeRules(rules []types.LifecycleRule) fact.Fact {
+	fact := fact.Fact{Name: "lifecycle", Advice: "add a rule that aborts incomplete multipart uploads after a few days: what a crash leaves of them costs money and is never listed"}
 	found := []string{}
 	for _, rule := range rules {
 		if rule.Status != types.ExpirationStatusEnabled || !s.covers(rule) {

@@ -13,6 +13,7 @@ import (
 
 	"waybill/exchange"
 	"waybill/exchange/s3"
+	"waybill/internal/fact"
 	"waybill/internal/fault"
 	"waybill/lab/servers"
 )
@@ -152,10 +153,10 @@ func TestTheBucketItselfCanBeTheFolder(t *testing.T) {
 }
 
 func TestInspectTellsWhatThereIs(t *testing.T) {
-	facts := func(c s3.Config) map[string]exchange.Fact {
+	facts := func(c s3.Config) map[string]fact.Fact {
 		found, err := open(t, c).Inspect(t.Context())
 		must(t, err)
-		byName := map[string]exchange.Fact{}
+		byName := map[string]fact.Fact{}
 		for _, fact := range found {
 			byName[fact.Name] = fact
 		}

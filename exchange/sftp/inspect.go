@@ -11,18 +11,19 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"waybill/exchange"
+	"waybill/internal/fact"
 )
 
 // Inspect tells who the server is, how the login went, and what the server's extensions mean
 // for what is written there.
-func (s *Store) Inspect(ctx context.Context) ([]exchange.Fact, error) {
-	var facts []exchange.Fact
+func (s *Store) Inspect(ctx context.Context) ([]fact.Fact, error) {
+	var facts []fact.Fact
 	err := s.do(ctx, func(c *session) error {
 		folder, err := c.files.RealPath(s.at("."))
 		if err != nil {
 			return err
 		}
-		facts = append(c.identity(), exchange.Fact{Name: "folder", Value: folder})
+		facts = append(c.identity(), fact.Fact{Name: "folder", Value: folder})
 		facts = append(facts, c.guarantees()...)
 		if room, ok := c.room(folder); ok {
 			facts = append(facts, room)
@@ -35,7 +36,7 @@ func (s *Store) Inspect(ctx context.Context) ([]exchange.Fact, error) {
 	return facts, nil
 }
 
-func (c *session) identity() []exchange.Fact {
+func (c *session) identity() []fact.Fact {
 	var offered []string
 	for name := range extensions {
 		if c.has(name) {
@@ -43,7 +44,7 @@ func (c *session) identity() []exchange.Fact {
 		}
 	}
 	slices.Sort(offered)
-	facts := []exchange.Fact{
+	facts := []fact.Fact{
 		{Name: "server", Value: string(c.ssh.ServerVersion())},
 		{Name: "host key", Value: c.hostKey.Type() + " " + ssh.FingerprintSHA256(c.hostKey)},
 		{Name: "login", Value: c.login},
@@ -51,42 +52,42 @@ func (c *session) identity() []exchange.Fact {
 	}
 	if conn, ok := c.ssh.Conn.(ssh.AlgorithmsConnMetadata); ok {
 		agreed := conn.Algorithms()
-		facts = append(facts, exchange.Fact{Name: "encryption", Value: agreed.KeyExchange + " " + agreed.Write.Cipher})
+		facts = append(facts, fact.Fact{Name: "encryption", Value: agreed.KeyExchange + " " + agreed.Write.Cipher})
 	}
 	return facts
 }
 
-func (c *session) guarantees() []exchange.Fact {
-	publish := exchange.Fact{Name: "create-if-absent", Value: "native, by " + hardlink}
+func (c *session) guarantees() []fact.Fact {
+	publish := fact.Fact{Name: "create-if-absent", Value: "native, by " + hardlink}
 	if !c.has(hardlink) {
 		publish.Value = "emulated: looks, then renames"
 		publish.Advice = "let one exporter alone write here; its database's lock is what keeps two from publishing at once"
 	}
-	replace := exchange.Fact{Name: "overwrite", Value: "replaces, by " + posixRename}
+	replace := fact.Fact{Name: "overwrite", Value: "replaces, by " + posixRename}
 	if !c.has(posixRename) {
 		replace.Value = "by plain rename: the server may refuse"
 	}
-	durable := exchange.Fact{Name: "durability", Value: "files are synced, by " + fsync}
+	durable := fact.Fact{Name: "durability", Value: "files are synced, by " + fsync}
 	if !c.has(fsync) {
 		durable.Value = "the server can't be asked to sync"
 		durable.Advice = "after a crash of the server let the producer run `waybill verify`"
 	}
-	return []exchange.Fact{publish, replace, durable}
+	return []fact.Fact{publish, replace, durable}
 }
 
 // room asks about the folder, or the one above it while it isn't made yet.
-func (c *session) room(folder string) (exchange.Fact, bool) {
+func (c *session) room(folder string) (fact.Fact, bool) {
 	if !c.has(statvfs) {
-		return exchange.Fact{}, false
+		return fact.Fact{}, false
 	}
 	stat, err := c.files.StatVFS(folder)
 	if err != nil {
 		stat, err = c.files.StatVFS(path.Dir(folder))
 	}
 	if err != nil {
-		return exchange.Fact{}, false
+		return fact.Fact{}, false
 	}
-	room := exchange.Fact{Name: "room", Value: fmt.Sprintf("%d MiB free", stat.Bavail*stat.Frsize>>20)}
+	room := fact.Fact{Name: "room", Value: fmt.Sprintf("%d MiB free", stat.Bavail*stat.Frsize>>20)}
 	if stat.Bavail < stat.Blocks/20 {
 		room.Advice = "less than a twentieth is free: have the server's operator make room, or prune"
 	}

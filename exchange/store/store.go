@@ -13,6 +13,7 @@ import (
 	"waybill/exchange"
 	"waybill/exchange/dir"
 	"waybill/exchange/guard"
+	"waybill/internal/fact"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -84,7 +85,7 @@ func (p *Place) Survey(ctx context.Context, folder string) ([]exchange.Found, er
 func (p *Place) Move(ctx context.Context, from, to string) error { return p.driver.Move(ctx, from, to) }
 
 // Inspect implements [exchange.Inspector].
-func (p *Place) Inspect(ctx context.Context) ([]exchange.Fact, error) { return p.driver.Inspect(ctx) }
+func (p *Place) Inspect(ctx context.Context) ([]fact.Fact, error) { return p.driver.Inspect(ctx) }
 
 // Unguarded returns the store itself, for who wants to see every failure.
 func (p *Place) Unguarded() Driver { return p.driver }

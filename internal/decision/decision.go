@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"waybill/exchange"
+	"waybill/internal/fact"
 	"waybill/internal/fault"
 	"waybill/internal/migrate"
 )
@@ -46,7 +46,7 @@ func Note(ctx context.Context, db DB, schema string, d Decision) error {
 
 // Examine reports how many decisions there are and whether each follows the one before it. A chain whose
 // end was cut off is whole: the last hash, noted elsewhere, shows that.
-func Examine(ctx context.Context, db DB, schema string) exchange.Fact {
+func Examine(ctx context.Context, db DB, schema string) fact.Fact {
 	var count int64
 	var last string
 	var broken *int64
@@ -55,7 +55,7 @@ func Examine(ctx context.Context, db DB, schema string) exchange.Fact {
 		    SELECT id, previous, hash, `+pgx.Identifier{schema, "decision_hash"}.Sanitize()+`(d) AS again,
 		        row_number() OVER by_id AS place, lag(hash, 1, '') OVER by_id AS before
 		    FROM `+table(schema)+` d WINDOW by_id AS (ORDER BY id)) chain`).Scan(&count, &last, &broken)
-	fact := exchange.Fact{Name: "decisions", Value: fmt.Sprintf("%d, chain whole, the last is %s", count, last)}
+	fact := fact.Fact{Name: "decisions", Value: fmt.Sprintf("%d, chain whole, the last is %s", count, last)}
 	switch {
 	case err != nil:
 		fact.Value, fact.Fails = fault.Database("read", table(schema), err).Error(), true

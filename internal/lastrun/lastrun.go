@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"waybill/exchange/guard"
 	"waybill/internal/fault"
 	"waybill/internal/migrate"
 )
@@ -52,13 +51,14 @@ func (r Run) Failed() bool { return r.Class != "" }
 // longest is the most of an error's text that is kept.
 const longest = 2000
 
-// Of describes a run of that work on this machine: its error, which may be nil, and how the store did.
-func Of(work string, err error, store guard.Health) (Run, error) {
+// Of describes a run of that work on this machine: its error, which may be nil, how often the store failed
+// in a row, and the state of its circuit breaker.
+func Of(work string, err error, storeFailures int, breaker string) (Run, error) {
 	machine, failed := os.Hostname()
 	if failed != nil {
 		return Run{}, fault.New(fault.Transient, "note", "last run", failed, "")
 	}
-	r := Run{Work: work, Machine: machine, StoreFailures: store.Failures, Breaker: store.State}
+	r := Run{Work: work, Machine: machine, StoreFailures: storeFailures, Breaker: breaker}
 	if err != nil {
 		r.Class, r.Error, r.Hint = fault.ClassOf(err).String(), cut(err.Error()), cut(fault.HintOf(err))
 	}

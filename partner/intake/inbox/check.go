@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"waybill/exchange"
+	"waybill/internal/fact"
 	"waybill/internal/fault"
 	"waybill/partner/intake/drop"
 	"waybill/partner/intake/register"
@@ -19,7 +19,7 @@ type Findings struct {
 	Files     []FolderFile   `json:"files,omitzero"` // nil: the folder could not be listed
 	Next      *int64         `json:"next_number,omitempty"`
 	Missing   []int64        `json:"missing_numbers,omitempty"` // passed over, and may come late
-	Decisions exchange.Fact  `json:"decisions"`                 // of all partners
+	Decisions fact.Fact      `json:"decisions"`                 // of all partners
 	TakenAt   *time.Time     `json:"taken_at,omitempty"`        // when a file was last taken
 	Format    *FormatFinding `json:"format,omitempty"`          // of the first file that is ready
 }

@@ -7,8 +7,8 @@ import (
 	"context"
 	"embed"
 
-	"waybill/exchange"
 	"waybill/internal/decision"
+	"waybill/internal/fact"
 	"waybill/internal/lastrun"
 	"waybill/internal/migrate"
 	"waybill/schemas"
@@ -20,7 +20,7 @@ var migrations embed.FS
 const schema = "intake"
 
 // Decisions reports how many decisions there are and whether their chain is whole.
-func Decisions(ctx context.Context, db DB) exchange.Fact { return decision.Examine(ctx, db, schema) }
+func Decisions(ctx context.Context, db DB) fact.Fact { return decision.Examine(ctx, db, schema) }
 
 // Migrate brings the schema intake up to date. Several may call it at once; running it again changes
 // nothing. Errors are [fault.Error].

@@ -1,4 +1,4 @@
-package examine_test
+package doctor_test
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"waybill/exchange"
-	"waybill/internal/examine"
+	"waybill/doctor"
+	"waybill/internal/fact"
 	"waybill/lab/child"
 	"waybill/lab/pg"
 	"waybill/lab/servers"
@@ -85,7 +85,7 @@ func TestEncryptionToTheServer(t *testing.T) {
 }
 
 // encryption is what is found of a connection.
-func encryption(t *testing.T, url string, remote bool) exchange.Fact {
+func encryption(t *testing.T, url string, remote bool) fact.Fact {
 	t.Helper()
 	config, err := pgx.ParseConfig(url)
 	must(t, err)
@@ -98,7 +98,7 @@ func encryption(t *testing.T, url string, remote bool) exchange.Fact {
 	conn, err := pgx.ConnectConfig(t.Context(), config)
 	must(t, err)
 	defer conn.Close(t.Context())
-	facts, err := examine.Server(t.Context(), conn, time.Now)
+	facts, err := doctor.Server(t.Context(), conn, time.Now)
 	must(t, err)
 	for _, f := range facts {
 		if f.Name == "encryption" {
@@ -106,5 +106,5 @@ func encryption(t *testing.T, url string, remote bool) exchange.Fact {
 		}
 	}
 	t.Fatalf("nothing is said of encryption: %+v", facts)
-	return exchange.Fact{}
+	return fact.Fact{}
 }

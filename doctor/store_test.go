@@ -1,4 +1,4 @@
-package probe_test
+package doctor_test
 
 import (
 	"context"
@@ -9,9 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"waybill/doctor"
 	"waybill/exchange"
 	"waybill/exchange/dir"
-	"waybill/exchange/probe"
+	"waybill/internal/fact"
 	"waybill/internal/fault"
 	"waybill/lab/exchangetest"
 )
@@ -28,9 +29,9 @@ func (d *directory) Delete(ctx context.Context, name string) error { return d.s.
 
 func (d *directory) Tidy(ctx context.Context, folder string) { d.s.Tidy(ctx, folder) }
 
-func (d *directory) Inspect(ctx context.Context) ([]exchange.Fact, error) { return d.s.Inspect(ctx) }
+func (d *directory) Inspect(ctx context.Context) ([]fact.Fact, error) { return d.s.Inspect(ctx) }
 
-func run(t *testing.T, role probe.Role, alter func(exchange.Store) exchange.Store) (facts []exchange.Fact, root string) {
+func run(t *testing.T, role doctor.Role, alter func(exchange.Store) exchange.Store) (facts []fact.Fact, root string) {
 	t.Helper()
 	root = filepath.Join(t.TempDir(), "stream")
 	s, err := dir.Open(root)
@@ -41,12 +42,12 @@ func run(t *testing.T, role probe.Role, alter func(exchange.Store) exchange.Stor
 	if alter != nil {
 		store = alter(s)
 	}
-	return probe.Run(t.Context(), altered{store, &directory{s}}, role, "doctor/1"), root
+	return doctor.Probe(t.Context(), altered{store, &directory{s}}, role, "doctor/1"), root
 }
 
-func find(t *testing.T, facts []exchange.Fact, name string) exchange.Fact {
+func find(t *testing.T, facts []fact.Fact, name string) fact.Fact {
 	t.Helper()
-	i := slices.IndexFunc(facts, func(f exchange.Fact) bool { return f.Name == name })
+	i := slices.IndexFunc(facts, func(f fact.Fact) bool { return f.Name == name })
 	if i < 0 {
 		t.Fatalf("nothing is said of %q in %+v", name, facts)
 	}
@@ -54,7 +55,7 @@ func find(t *testing.T, facts []exchange.Fact, name string) exchange.Fact {
 }
 
 func TestADirectoryPasses(t *testing.T) {
-	for _, role := range []probe.Role{probe.Exporter, probe.Importer} {
+	for _, role := range []doctor.Role{doctor.Exporter, doctor.Importer} {
 		facts, root := run(t, role, nil)
 		for _, f := range facts {
 			if f.Fails || f.Advice != "" {
@@ -77,7 +78,7 @@ func TestADirectoryPasses(t *testing.T) {
 }
 
 func TestAnImporterIsNotAskedToPutParts(t *testing.T) {
-	facts, _ := run(t, probe.Importer, func(s exchange.Store) exchange.Store {
+	facts, _ := run(t, doctor.Importer, func(s exchange.Store) exchange.Store {
 		return &exchangetest.Faulty{Store: s, Fail: func(op exchangetest.Op, _ string) error {
 			if op == exchangetest.Put {
 				return errors.New("denied")
@@ -116,7 +117,7 @@ func TestWhatAStoreCannotDoIsNamed(t *testing.T) {
 			return &exchangetest.Faulty{Store: s, Tear: func(op exchangetest.Op, _ string) (int64, bool) { return 2, op == exchangetest.Get }}
 		}},
 	} {
-		facts, _ := run(t, probe.Exporter, c.alter)
+		facts, _ := run(t, doctor.Exporter, c.alter)
 		if f := find(t, facts, c.fact); !f.Fails || f.Advice == "" {
 			t.Errorf("%s: %+v", c.fact, f)
 		}
@@ -131,11 +132,11 @@ func (s overwriting) Publish(ctx context.Context, name string, data []byte) erro
 }
 
 func TestHowAStorePublishesIsSaid(t *testing.T) {
-	facts, _ := run(t, probe.Exporter, exchangetest.WithoutOverwrite)
+	facts, _ := run(t, doctor.Exporter, exchangetest.WithoutOverwrite)
 	if f := find(t, facts, "overwrite"); !strings.Contains(f.Value, "retry names") {
 		t.Errorf("%+v", f)
 	}
-	facts, _ = run(t, probe.Exporter, nil)
+	facts, _ = run(t, doctor.Exporter, nil)
 	if f := find(t, facts, "overwrite"); !strings.HasPrefix(f.Value, "yes") {
 		t.Errorf("%+v", f)
 	}

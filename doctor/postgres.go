@@ -1,6 +1,4 @@
-// Package examine looks at a PostgreSQL server as one of the services' databases: for `doctor`.
-// It changes nothing and takes no locks.
-package examine
+package doctor
 
 import (
 	"context"
@@ -12,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"waybill/exchange"
+	"waybill/internal/fact"
 	"waybill/internal/fault"
 )
 
@@ -42,7 +40,7 @@ type server struct {
 }
 
 // Server returns what is true of any service's database. The clock is this machine's.
-func Server(ctx context.Context, conn *pgx.Conn, clock func() time.Time) ([]exchange.Fact, error) {
+func Server(ctx context.Context, conn *pgx.Conn, clock func() time.Time) ([]fact.Fact, error) {
 	var s server
 	err := conn.QueryRow(ctx, `
 		SELECT current_setting('server_version'), current_setting('server_version_num')::int, current_database(), current_user,
@@ -61,7 +59,7 @@ func Server(ctx context.Context, conn *pgx.Conn, clock func() time.Time) ([]exch
 	if err := s.readHorizon(ctx, conn); err != nil {
 		return nil, err
 	}
-	return []exchange.Fact{
+	return []fact.Fact{
 		s.version(), s.role(), s.rowSecurity(), s.encoding(), s.durability(), s.timeouts(),
 		encryption(conn), s.connections(), s.clock(clock()), s.horizon(),
 	}, nil
@@ -85,20 +83,20 @@ func (s *server) readHorizon(ctx context.Context, conn *pgx.Conn) error {
 	return fault.Database("examine", "horizon", err)
 }
 
-func (s *server) version() exchange.Fact {
-	f := exchange.Fact{Name: "version", Value: "PostgreSQL " + s.Version}
+func (s *server) version() fact.Fact {
+	f := fact.Fact{Name: "version", Value: "PostgreSQL " + s.Version}
 	if s.VersionNum < oldestVersion {
 		f.Advice, f.Fails = "PostgreSQL 14 is the oldest that is supported", true
 	}
 	return f
 }
 
-func (s *server) role() exchange.Fact {
-	return exchange.Fact{Name: "role", Value: fmt.Sprintf("%s in database %s", s.Role, s.Database)}
+func (s *server) role() fact.Fact {
+	return fact.Fact{Name: "role", Value: fmt.Sprintf("%s in database %s", s.Role, s.Database)}
 }
 
-func (s *server) rowSecurity() exchange.Fact {
-	f := exchange.Fact{Name: "row security", Value: "hides nothing from this role"}
+func (s *server) rowSecurity() fact.Fact {
+	f := fact.Fact{Name: "row security", Value: "hides nothing from this role"}
 	if s.Hidden != nil {
 		f.Value = "hides rows of " + *s.Hidden
 		f.Advice, f.Fails = "`ALTER TABLE … DISABLE ROW LEVEL SECURITY`, or `ALTER ROLE … BYPASSRLS`: Waybill refuses to work on a part of the rows", true
@@ -106,26 +104,26 @@ func (s *server) rowSecurity() exchange.Fact {
 	return f
 }
 
-func (s *server) encoding() exchange.Fact {
-	f := exchange.Fact{Name: "encoding", Value: s.Encoding}
+func (s *server) encoding() fact.Fact {
+	f := fact.Fact{Name: "encoding", Value: s.Encoding}
 	if s.Encoding != "UTF8" {
 		f.Advice, f.Fails = "the database must be made with ENCODING 'UTF8'", true
 	}
 	return f
 }
 
-func (s *server) durability() exchange.Fact {
+func (s *server) durability() fact.Fact {
 	switch {
 	case s.Recovery:
-		return exchange.Fact{Name: "durability", Value: "this is a standby", Advice: "name the primary in the database URL", Fails: true}
+		return fact.Fact{Name: "durability", Value: "this is a standby", Advice: "name the primary in the database URL", Fails: true}
 	case !s.Fsync || !s.FullPages:
-		return exchange.Fact{Name: "durability", Value: "fsync or full_page_writes is off", Advice: "turn them on: nothing is promised without", Fails: true}
+		return fact.Fact{Name: "durability", Value: "fsync or full_page_writes is off", Advice: "turn them on: nothing is promised without", Fails: true}
 	}
-	return exchange.Fact{Name: "durability", Value: "fsync and full_page_writes are on"}
+	return fact.Fact{Name: "durability", Value: "fsync and full_page_writes are on"}
 }
 
-func (s *server) timeouts() exchange.Fact {
-	f := exchange.Fact{Name: "time-outs", Value: "none that could cut a long load"}
+func (s *server) timeouts() fact.Fact {
+	f := fact.Fact{Name: "time-outs", Value: "none that could cut a long load"}
 	if s.Statement != "0" || s.IdleTx != "0" {
 		f.Value = fmt.Sprintf("statement_timeout %s ms, idle_in_transaction_session_timeout %s ms; exports and imports turn them off for themselves", s.Statement, s.IdleTx)
 	}
@@ -133,8 +131,8 @@ func (s *server) timeouts() exchange.Fact {
 }
 
 // encryption tells whether somebody between here and the server could read or alter what passes.
-func encryption(conn *pgx.Conn) exchange.Fact {
-	f := exchange.Fact{Name: "encryption"}
+func encryption(conn *pgx.Conn) fact.Fact {
+	f := fact.Fact{Name: "encryption"}
 	address := conn.PgConn().Conn().RemoteAddr()
 	tcp, network := address.(*net.TCPAddr)
 	config := conn.Config().TLSConfig
@@ -154,28 +152,28 @@ func encryption(conn *pgx.Conn) exchange.Fact {
 
 const verifyAdvice = "add sslmode=verify-full and sslrootcert=FILE to the database URL, with the certificate of the authority that signed the server's"
 
-func (s *server) connections() exchange.Fact {
-	f := exchange.Fact{Name: "connections", Value: fmt.Sprintf("%d of %d in use", s.Used, s.Max)}
+func (s *server) connections() fact.Fact {
+	f := fact.Fact{Name: "connections", Value: fmt.Sprintf("%d of %d in use", s.Used, s.Max)}
 	if s.Used*10 >= s.Max*9 {
 		f.Advice = "raise max_connections, or find who keeps them"
 	}
 	return f
 }
 
-func (s *server) clock(here time.Time) exchange.Fact {
+func (s *server) clock(here time.Time) fact.Fact {
 	skew := here.Sub(s.Now).Round(time.Second)
-	f := exchange.Fact{Name: "clock", Value: fmt.Sprintf("%s; this machine's differs by %s", s.Now.UTC().Format(time.RFC3339), skew.Abs())}
+	f := fact.Fact{Name: "clock", Value: fmt.Sprintf("%s; this machine's differs by %s", s.Now.UTC().Format(time.RFC3339), skew.Abs())}
 	if skew.Abs() > clockSkew {
 		f.Advice = "have both clocks set by NTP: windows and times of notice are the database's"
 	}
 	return f
 }
 
-func (s *server) horizon() exchange.Fact {
+func (s *server) horizon() fact.Fact {
 	if s.OldestWhat == "" {
-		return exchange.Fact{Name: "horizon", Value: "no other transaction is open"}
+		return fact.Fact{Name: "horizon", Value: "no other transaction is open"}
 	}
-	f := exchange.Fact{Name: "horizon", Value: fmt.Sprintf("the oldest transaction is %s old", s.Oldest)}
+	f := fact.Fact{Name: "horizon", Value: fmt.Sprintf("the oldest transaction is %s old", s.Oldest)}
 	if s.Oldest > oldHorizon {
 		f.Advice = "end " + s.OldestWhat + ": what it wrote can't be exported before it ends, and vacuum waits for it"
 	}
@@ -184,17 +182,17 @@ func (s *server) horizon() exchange.Fact {
 
 // Rights returns whether the role has a right to do each thing: a query per thing, of one boolean.
 // What fails names the grant that is missing.
-func Rights(ctx context.Context, conn *pgx.Conn, rights []Right) exchange.Fact {
+func Rights(ctx context.Context, conn *pgx.Conn, rights []Right) fact.Fact {
 	for _, r := range rights {
 		var granted bool
 		if err := conn.QueryRow(ctx, "SELECT "+r.Holds).Scan(&granted); err != nil {
-			return exchange.Fact{Name: "rights", Value: fault.Database("examine", "rights", err).Error(), Advice: "run `waybill migrate` with this configuration", Fails: true}
+			return fact.Fact{Name: "rights", Value: fault.Database("examine", "rights", err).Error(), Advice: "run `waybill migrate` with this configuration", Fails: true}
 		}
 		if !granted {
-			return exchange.Fact{Name: "rights", Value: "missing: " + r.Grant, Advice: "grant it; deploy/postgres lists what each role needs", Fails: true}
+			return fact.Fact{Name: "rights", Value: "missing: " + r.Grant, Advice: "grant it; deploy/postgres lists what each role needs", Fails: true}
 		}
 	}
-	return exchange.Fact{Name: "rights", Value: fmt.Sprintf("all %d that are needed", len(rights))}
+	return fact.Fact{Name: "rights", Value: fmt.Sprintf("all %d that are needed", len(rights))}
 }
 
 // Right is a privilege: an SQL expression that is true for a role which has it, and its name.

@@ -1,6 +1,5 @@
-// Package probe tries on a store everything that a party will ask of it, in a folder of its own,
-// and says what it found: for `doctor`.
-package probe
+// Package doctor tries what the parties will ask of a store and of a database, and says what it found.
+package doctor
 
 import (
 	"bytes"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"waybill/exchange"
+	"waybill/internal/fact"
 	"waybill/internal/fault"
 )
 
@@ -42,13 +42,13 @@ type probe struct {
 	store  Store
 	role   Role
 	folder string
-	facts  []exchange.Fact
+	facts  []fact.Fact
 	put    []string // what is to be deleted again
 }
 
-// Run probes the store in a new folder, which no other run may use. Deleting is tried last; what can't
+// Probe tries everything that a party will ask of a store, in a new folder, which no other run may use. Deleting is tried last; what can't
 // be deleted is named.
-func Run(ctx context.Context, store Store, role Role, folder string) []exchange.Fact {
+func Probe(ctx context.Context, store Store, role Role, folder string) []fact.Fact {
 	p := &probe{store: store, role: role, folder: folder}
 	steps := []func(context.Context) bool{p.reach, p.inspect, p.list, p.write, p.overwrite, p.publish, p.race}
 	if role == Importer {
@@ -70,18 +70,18 @@ func (p *probe) within(ctx context.Context, step func(context.Context) bool) boo
 }
 
 func (p *probe) found(name, value string) {
-	p.facts = append(p.facts, exchange.Fact{Name: name, Value: value})
+	p.facts = append(p.facts, fact.Fact{Name: name, Value: value})
 }
 
 func (p *probe) advise(name, value, advice string) {
-	p.facts = append(p.facts, exchange.Fact{Name: name, Value: value, Advice: advice})
+	p.facts = append(p.facts, fact.Fact{Name: name, Value: value, Advice: advice})
 }
 
 func (p *probe) fails(name string, err error, advice string) {
 	if hint := fault.HintOf(err); hint != "" {
 		advice = hint
 	}
-	p.facts = append(p.facts, exchange.Fact{Name: name, Value: err.Error(), Advice: advice, Fails: true})
+	p.facts = append(p.facts, fact.Fact{Name: name, Value: err.Error(), Advice: advice, Fails: true})
 }
 
 // reach asks for a file that is not there: the cheapest full round trip, and what every poll does.
