@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -21,24 +20,30 @@ import (
 	"waybill/internal/setting"
 )
 
+// place is the database and the log that a service works with, or a partner who has its own.
+type place struct {
+	Database          string `yaml:"database"`
+	DatabaseFile      string `yaml:"database_file"`
+	Store             string `yaml:"store"`
+	StorePassword     string `yaml:"store_password"`
+	StorePasswordFile string `yaml:"store_password_file"`
+	AllowPlaintext    string `yaml:"allow_plaintext"`
+	Spool             string `yaml:"spool"`
+
+	path string
+	zone *time.Location
+}
+
 // config is one party's file. It has either export or import.
 type config struct {
-	Service           string        `yaml:"service"`
-	Database          string        `yaml:"database"`
-	DatabaseFile      string        `yaml:"database_file"`
-	Store             string        `yaml:"store"`
-	StorePassword     string        `yaml:"store_password"`
-	StorePasswordFile string        `yaml:"store_password_file"`
-	AllowPlaintext    string        `yaml:"allow_plaintext"`
-	Spool             string        `yaml:"spool"`
-	Zone              string        `yaml:"zone"`
-	Retention         duration      `yaml:"retention"`
-	Export            *exportConfig `yaml:"export"`
-	Import            *importConfig `yaml:"import"`
-	Jobs              jobsConfig    `yaml:"jobs"`
+	Service   string `yaml:"service"`
+	place     `yaml:",inline"`
+	Zone      string        `yaml:"zone"`
+	Retention duration      `yaml:"retention"`
+	Export    *exportConfig `yaml:"export"`
+	Import    *importConfig `yaml:"import"`
+	Jobs      jobsConfig    `yaml:"jobs"`
 
-	path     string
-	zone     *time.Location
 	consumer *importer.Consumer // of an importing party
 	plans    []plan             // what `run` runs
 }
@@ -102,11 +107,8 @@ const defaultBrake brake = 50
 
 // defaults are in force for what a file leaves out.
 func defaults() config {
-	return config{Zone: "UTC", Spool: os.TempDir()}
+	return config{Zone: "UTC", place: place{Spool: os.TempDir()}}
 }
-
-// goType is what the YAML library says of our types, which mean nothing to an operator.
-var goType = regexp.MustCompile(` in type [\w.]+`)
 
 // readConfig reads and checks one file; nothing is connected to.
 func readConfig(path string) (*config, error) {
@@ -120,9 +122,8 @@ func readConfig(path string) (*config, error) {
 // parseConfig reads and checks what is in the file path.
 func parseConfig(path string, data []byte) (*config, error) {
 	c := defaults()
-	if err := yaml.Load(data, &c, yaml.WithKnownFields()); err != nil {
-		text := goType.ReplaceAllString(err.Error(), "")
-		return nil, fault.New(fault.Usage, "read", path, errors.New(text), "docs/configuration.md lists the settings")
+	if err := setting.Load(data, &c); err != nil {
+		return nil, fault.New(fault.Usage, "read", path, err, "docs/configuration.md lists the settings")
 	}
 	c.path = path
 	c.takeEmptySections(data)

@@ -7,14 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"waybill/exchange"
 	"waybill/importer"
 	"waybill/internal/fault"
 	"waybill/internal/humanize"
+	"waybill/partner"
 	"waybill/partner/delivery"
-	"waybill/schemas"
 )
 
 type deliverCommand struct {
@@ -34,33 +33,21 @@ func (c *deliverCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	d, err := p.delivery(env)
-	if err != nil {
-		return err
-	}
 	if c.Resend != nil {
+		d, err := env.delivery(p)
+		if err != nil {
+			return err
+		}
 		summary, err := d.Resend(ctx, *c.Resend)
 		return errors.Join(env.printDelivery(summary, err != nil), err)
 	}
-	if err := p.noteIn(env); err != nil {
-		return err
-	}
-	env.noting.wellOnly = c.Approve != nil
+	var preview func(name string, data []byte) error
 	if c.DryRun {
-		env.noting.party = nil
+		preview = c.leave
 	}
-	// What is queued goes out whatever the log's store is like.
-	queued, followErr := c.follow(ctx, env, p)
-	summary, err := c.deliver(ctx, d)
+	queued, summary, err := env.queueAndDeliver(ctx, p, importer.Options{Approve: c.Approve.decision(c.Reason)}, preview)
 	env.idle = summary.Running
-	return errors.Join(env.printDelivered(queued, summary, err != nil || followErr != nil), err, followErr)
-}
-
-func (c *deliverCommand) deliver(ctx context.Context, d *delivery.Delivery) (delivery.Summary, error) {
-	if c.DryRun {
-		return d.Preview(ctx, c.leave)
-	}
-	return d.Run(ctx)
+	return errors.Join(env.printDelivered(queued, summary, err != nil), err)
 }
 
 // leave puts a previewed file into the folder that was asked for.
@@ -76,107 +63,105 @@ func (c *deliverCommand) leave(name string, data []byte) error {
 	return err
 }
 
-// follow takes what is new in the log into the partner's queue.
-func (c *deliverCommand) follow(ctx context.Context, env *environment, p *partner) (importer.Summary, error) {
-	i, err := p.importer(env)
+// queueAndDeliver queues what is new in the log for the partner, and delivers what is queued, even if the
+// log can't be read. With preview it delivers nothing, and calls that with the next file.
+func (env *environment) queueAndDeliver(
+	ctx context.Context, p *partner.Partner, options importer.Options, preview func(name string, data []byte) error,
+) (queued importer.Summary, s delivery.Summary, err error) {
+	d, err := env.delivery(p)
 	if err != nil {
-		return importer.Summary{}, err
+		return queued, s, err
 	}
-	summary, err := i.Run(ctx, importer.Options{Approve: c.Approve.decision(c.Reason)})
-	if summary.ReceiptOwed != nil {
-		env.log.Warn("the receipt could not be written; a later run writes it", "reason", summary.ReceiptOwed.Error())
+	queue, err := env.queue(p)
+	if err != nil {
+		return queued, s, err
 	}
-	if fault.ClassOf(err) == fault.Held && err != nil {
-		err = fault.New(fault.Held, "queue for", p.Partner, err,
-			fmt.Sprintf("see `waybill batches`; if it is right, `waybill deliver %s --approve N --reason TEXT` with that batch's number", p.Partner))
+	if preview == nil {
+		env.noting = noting{party: queue, work: "deliver", wellOnly: options.Approve != nil}
 	}
-	return summary, err
+	i, queueErr := queue.importer(env)
+	if queueErr == nil {
+		queued, queueErr = i.Run(ctx, options)
+	}
+	if queued.ReceiptOwed != nil {
+		env.log.Warn("the receipt could not be written; a later run writes it", "reason", queued.ReceiptOwed.Error())
+	}
+	if queueErr != nil && fault.ClassOf(queueErr) == fault.Held {
+		queueErr = fault.New(fault.Held, "queue for", p.Name, queueErr,
+			fmt.Sprintf("see `waybill batches`; if it is right, `waybill deliver %s --approve N --reason TEXT` with that batch's number", p.Name))
+	}
+	if preview != nil {
+		s, err = d.Preview(ctx, preview)
+	} else {
+		s, err = d.Run(ctx)
+	}
+	return queued, s, errors.Join(err, queueErr)
 }
 
 // consumer is the partner's, in a schema of its own.
-func (p *partner) consumer() (*importer.Consumer, error) {
-	c, err := importer.LoadConsumer(delivery.Files())
+func consumer(p *partner.Partner) (*importer.Consumer, error) {
+	files, name, events := p.Consumer()
+	c, err := importer.LoadConsumer(files)
 	if err != nil {
 		return nil, err
 	}
-	c.Name, c.Events = delivery.Schema(p.Partner), p.Deliver.Events
-	if !slices.Contains(c.Events, schemas.Erased) { // which is taken from the queue, whoever is told
-		c.Events = append(slices.Clone(c.Events), schemas.Erased)
-	}
+	c.Name, c.Events = name, events
 	return c, nil
 }
 
-func (p *partner) importer(env *environment) (*importer.Importer, error) {
-	c, err := p.follower(env)
+// queue is the party that takes the log into the partner's queue. It has the instance, the waits and the
+// limits of the service's import, but not its effects' bounds.
+func (env *environment) queue(p *partner.Partner) (*config, error) {
+	of, service, err := env.placeOf(p)
 	if err != nil {
 		return nil, err
 	}
-	return c.importer(env)
+	c := &config{Service: p.Name, place: of, Import: &importConfig{Mode: "act", Brake: new(brake(*p.Deliver.Brake))}}
+	if service != nil {
+		c.Import.Instance, c.Import.Grace, c.Import.Lease, c.Import.LockWait, c.Import.MaxPartMiB =
+			service.Instance, service.Grace, service.Lease, service.LockWait, service.MaxPartMiB
+	}
+	c.consumer, err = consumer(p)
+	return c, err
 }
 
-// noteIn has the outcome of a delivery noted with the partner's queue.
-func (p *partner) noteIn(env *environment) error {
-	party, err := p.follower(env)
-	env.noting = noting{party: party, work: "deliver"}
-	return err
-}
-
-// follower is the configuration of the partner's consumer.
-func (p *partner) follower(env *environment) (*config, error) {
-	c, err := p.party(env)
+func (env *environment) delivery(p *partner.Partner) (*delivery.Delivery, error) {
+	if p.Deliver == nil {
+		return nil, fault.New(fault.Usage, "deliver", p.Name, errors.New("its file has no deliver settings"), "did you mean `waybill intake "+p.Name+"`?")
+	}
+	of, _, err := env.placeOf(p)
 	if err != nil {
 		return nil, err
 	}
-	if c.consumer, err = p.consumer(); err != nil {
-		return nil, err
-	}
-	settings := importConfig{Mode: "act", Brake: new(brake(*p.Deliver.Brake))}
-	if c.Import != nil { // of the service: grace, lease and the like are the machine's and the log's, not the morgue's
-		settings.Instance, settings.Grace, settings.Lease, settings.MaxPartMiB = c.Import.Instance, c.Import.Grace, c.Import.Lease, c.Import.MaxPartMiB
-		settings.LockWait = c.Import.LockWait
-	}
-	c.Export, c.Import = nil, &settings
-	return c, nil
-}
-
-func (p *partner) delivery(env *environment) (*delivery.Delivery, error) {
-	party, err := p.party(env)
+	url, err := of.databaseURL()
 	if err != nil {
 		return nil, err
 	}
-	url, err := party.databaseURL()
-	if err != nil {
-		return nil, err
-	}
-	place, err := p.openFolder(env, p.Deliver.Partial)
+	folder, err := env.openFolder(p)
 	if err != nil {
 		return nil, err
 	}
 	measured := struct {
 		exchange.Store
 		exchange.Deleter
-	}{env.metrics.Store(p.Partner, place, env.log), place}
+	}{env.metrics.Store(p.Name, folder, env.log), folder}
 	return delivery.New(delivery.Config{
-		Partner: p.Partner, DatabaseURL: url, Store: measured, Settings: p.Deliver, Zone: party.zone, Log: env.log,
-		Delivered: func(f delivery.FileSummary) { env.metrics.Delivered(p.Partner, f) },
+		Partner: p.Name, DatabaseURL: url, Store: measured, Settings: p.Deliver, Zone: of.zone, Log: env.log,
+		Delivered: func(f delivery.FileSummary) { env.metrics.Delivered(p.Name, f) },
 	})
 }
 
-// migrate makes the partner's tables.
-func (p *partner) migrate(ctx context.Context, env *environment) error {
-	party, err := p.party(env)
+// migrateQueue makes the tables of the partner's queue.
+func (env *environment) migrateQueue(ctx context.Context, p *partner.Partner) error {
+	queue, err := env.queue(p)
 	if err != nil {
 		return err
 	}
-	url, err := party.databaseURL()
+	url, err := queue.databaseURL()
 	if err != nil {
 		return err
 	}
-	consumer, err := p.consumer()
-	if err != nil {
-		return err
-	}
-	return importer.Migrate(ctx, url, consumer)
+	return importer.Migrate(ctx, url, queue.consumer)
 }
 
 // deliverySummary is what one run did, for machines.
@@ -228,14 +213,14 @@ func deliveryNotes(f delivery.FileSummary) string {
 	})
 }
 
-// status is the partner's row: how far the queue follows the log, and the files the queue.
-func (p *partner) status(ctx context.Context, env *environment) *serviceStatus {
-	party, err := p.follower(env)
+// deliveryStatus is the partner's row: how far the queue follows the log, and the files the queue.
+func (env *environment) deliveryStatus(ctx context.Context, p *partner.Partner) *serviceStatus {
+	queue, err := env.queue(p)
 	if err != nil {
-		return failedStatus(p.Partner, err)
+		return failedStatus(p.Name, err)
 	}
-	row := statusOf(ctx, env, party)
-	d, err := p.delivery(env)
+	row := statusOf(ctx, env, queue)
+	d, err := env.delivery(p)
 	if err == nil && row.Import != nil {
 		var status delivery.Status
 		if status, err = d.ReadStatus(ctx); err == nil {

@@ -1,19 +1,16 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/google/uuid"
 
-	"waybill/exchange"
-	"waybill/exchange/store"
 	"waybill/internal/fault"
 	"waybill/internal/humanize"
+	"waybill/partner"
 	"waybill/partner/intake/inbox"
 	"waybill/partner/intake/register"
 )
@@ -36,12 +33,12 @@ func (c *intakeCommand) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	if !c.DryRun && c.Pass == nil {
-		if err := p.noteIntake(env); err != nil {
+		if err := env.noteIntake(p); err != nil {
 			return err
 		}
 		env.noting.wellOnly = c.Approve != ""
 	}
-	in, err := p.inbox(env)
+	in, err := env.inbox(p)
 	if err != nil {
 		return err
 	}
@@ -65,57 +62,34 @@ func (c *intakeCommand) Run(ctx context.Context, env *environment) error {
 	return errors.Join(env.printIntake(summary, err != nil), err)
 }
 
-// inbox is what takes in the files of the partner of that name.
-func (env *environment) inbox(name string) (*inbox.Inbox, error) {
-	p, err := env.partner(name)
-	if err != nil {
-		return nil, err
-	}
-	return p.inbox(env)
-}
-
 // noteIntake has the outcome of a run noted in the register.
-func (p *partner) noteIntake(env *environment) error {
+func (env *environment) noteIntake(p *partner.Partner) error {
 	if p.Intake == nil { // which is an error of its own
 		return nil
 	}
-	party, err := p.party(env)
-	env.noting = noting{party: party, work: register.Work(p.Partner), intake: true}
+	of, _, err := env.placeOf(p)
+	env.noting = noting{intake: &of, work: register.Work(p.Name)}
 	return err
 }
 
-func (p *partner) inbox(env *environment) (*inbox.Inbox, error) {
+func (env *environment) inbox(p *partner.Partner) (*inbox.Inbox, error) {
 	if p.Intake == nil {
-		return nil, fault.New(fault.Usage, "take in", p.Partner, errors.New("its file has no intake settings"), "`waybill deliver`?")
+		return nil, fault.New(fault.Usage, "take in", p.Name, errors.New("its file has no intake settings"), "did you mean `waybill deliver "+p.Name+"`?")
 	}
-	party, err := p.party(env)
+	of, _, err := env.placeOf(p)
 	if err != nil {
 		return nil, err
 	}
-	url, err := party.databaseURL()
+	url, err := of.databaseURL()
 	if err != nil {
 		return nil, err
 	}
-	place, err := p.openFolder(env, "")
+	folder, err := env.openFolder(p)
 	if err != nil {
 		return nil, err
 	}
-	p.Intake.Format.Zone = cmp.Or(p.Intake.Format.Zone, party.zone.String())
-	return inbox.New(inbox.Config{
-		Partner: p.Partner, Settings: p.Intake, DatabaseURL: url, Folder: partnerFolder{place}, Spool: party.Spool, Log: env.log,
-	}), nil
+	return p.Inbox(folder, of.zone, inbox.Config{DatabaseURL: url, Spool: of.Spool, Log: env.log}), nil
 }
-
-// partnerFolder reads each file in one piece: what breaks off is not gone on with, because partners'
-// files may change under their names.
-type partnerFolder struct{ *store.Place }
-
-// Get implements [exchange.Getter].
-func (f partnerFolder) Get(ctx context.Context, name string) (io.ReadCloser, error) {
-	return f.Unguarded().Get(ctx, name)
-}
-
-var _ exchange.Getter = partnerFolder{}
 
 func (env *environment) printIntake(s inbox.Summary, failed bool) error {
 	if env.json {

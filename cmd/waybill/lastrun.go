@@ -15,11 +15,11 @@ import (
 
 // noting is whose database a run's outcome is noted in, for `status`, and as what work.
 type noting struct {
-	party *config // nil: it is not noted
-	work  string
+	party  *config // nil, and no intake: it is not noted
+	intake *place  // of a partner's intake, which is noted in the register
+	work   string
 	// wellOnly leaves failures out: a person who gives a decision sees on the spot that it failed.
 	wellOnly bool
-	intake   bool // into the register of partners' files
 }
 
 // note keeps how the run ended in the party's own database. That this fails changes nothing that was
@@ -27,7 +27,7 @@ type noting struct {
 // the work to another, says nothing about the party.
 func (env *environment) note(ctx context.Context, busy bool, err error) {
 	n := env.noting
-	if n.party == nil || busy || errors.Is(err, context.Canceled) || err != nil && n.wellOnly {
+	if n.party == nil && n.intake == nil || busy || errors.Is(err, context.Canceled) || err != nil && n.wellOnly {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -42,12 +42,16 @@ func (n noting) write(ctx context.Context, err error, store guard.Health) error 
 	if err != nil {
 		return err
 	}
-	url, err := n.party.databaseURL()
+	of := n.intake
+	if of == nil {
+		of = &n.party.place
+	}
+	url, err := of.databaseURL()
 	if err != nil {
 		return err
 	}
 	switch {
-	case n.intake:
+	case n.intake != nil:
 		return register.NoteRun(ctx, url, run)
 	case n.party.Export != nil:
 		return exporter.NoteRun(ctx, url, run)

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"waybill/exporter"
 	"waybill/exporter/patients"
 	"waybill/importer"
 	"waybill/jobs"
+	"waybill/partner"
 	"waybill/partner/intake/register"
 )
 
@@ -16,10 +18,13 @@ type migrateCommand struct {
 }
 
 func (c *migrateCommand) Run(ctx context.Context, env *environment) error {
-	partners, err := env.deliveries(c.Service)
+	partners, err := partner.List(env.partnerFolders())
 	if err != nil {
 		return err
 	}
+	partners = slices.DeleteFunc(partners, func(p *partner.Partner) bool {
+		return p.Deliver == nil || c.Service != "" && p.Name != c.Service
+	})
 	var parties []*config
 	if c.Service == "" || len(partners) == 0 {
 		if parties, err = env.configs(c.Service); err != nil {
@@ -33,10 +38,10 @@ func (c *migrateCommand) Run(ctx context.Context, env *environment) error {
 		fmt.Fprintf(env.out, "%s: tables are up to date\n", party.Service)
 	}
 	for _, p := range partners {
-		if err := p.migrate(ctx, env); err != nil {
+		if err := env.migrateQueue(ctx, p); err != nil {
 			return err
 		}
-		fmt.Fprintf(env.out, "%s: tables are up to date\n", p.Partner)
+		fmt.Fprintf(env.out, "%s: tables are up to date\n", p.Name)
 	}
 	return nil
 }

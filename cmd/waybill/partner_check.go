@@ -8,6 +8,7 @@ import (
 
 	"waybill/internal/fault"
 	"waybill/internal/humanize"
+	"waybill/partner"
 	"waybill/partner/intake/inbox"
 )
 
@@ -27,14 +28,14 @@ type partnerRow struct {
 }
 
 func (partnerListCommand) Run(env *environment) error {
-	partners, err := env.partners()
+	partners, err := partner.List(env.partnerFolders())
 	if err != nil {
 		return err
 	}
 	rows := []partnerRow{}
 	t := env.table("PARTNER", "DOES", "SERVICE", "STORE")
 	for _, p := range partners {
-		row := partnerRow{Partner: p.Partner, Does: "deliver", Service: p.Service}
+		row := partnerRow{Partner: p.Name, Does: "deliver", Service: p.Service}
 		if p.Intake != nil {
 			row.Does = "intake"
 		}
@@ -60,7 +61,7 @@ func (c *partnerCheckCommand) Run(ctx context.Context, env *environment) error {
 	if p.Intake == nil {
 		return fault.New(fault.Usage, "check", c.Partner, errors.New("its file has no intake settings"), "`waybill deliver "+c.Partner+" --dry-run` shows what would be written")
 	}
-	in, err := p.inbox(env)
+	in, err := env.inbox(p)
 	if err != nil {
 		return err
 	}

@@ -15,67 +15,28 @@ import (
 	"waybill/exporter"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/internal/setting"
 )
 
 // databaseURL resolves the secret anew at each call, so that it can be rotated.
-func (c *config) databaseURL() (string, error) {
-	if c.DatabaseFile != "" {
-		return readSecret("database_file", c.DatabaseFile)
-	}
-	return c.expand("database", c.Database, "set it, or use database_file")
+func (p *place) databaseURL() (string, error) {
+	return setting.Source{Of: p.path, Key: "database", Text: p.Database, File: p.DatabaseFile, Hint: "set it, or use database_file"}.Read()
 }
 
-func (c *config) openStore(env *environment) (*store.Place, error) {
-	url, err := c.expand("store", c.Store, "set it, or write the store out")
+func (p *place) openStore(env *environment) (*store.Place, error) {
+	url, err := setting.Source{Of: p.path, Key: "store", Text: p.Store, Hint: "set it, or write the store out"}.Read()
 	if err != nil {
 		return nil, err
 	}
-	place, err := store.Open(store.Config{URL: url, Secret: c.storeSecret(), AllowPlaintext: c.AllowPlaintext, Policy: env.policy})
+	password := setting.Source{
+		Of: p.path, Key: "store_password", Text: p.StorePassword, File: p.StorePasswordFile, Hint: "set it, or use store_password_file",
+	}
+	opened, err := store.Open(store.Config{URL: url, Secret: password.Optional(), AllowPlaintext: p.AllowPlaintext, Policy: env.policy})
 	if err != nil {
 		return nil, err
 	}
-	env.opened = append(env.opened, place)
-	return place, nil
-}
-
-// storeSecret returns how to get at the store's password, or nil when none is configured.
-func (c *config) storeSecret() func() (string, error) {
-	switch {
-	case c.StorePasswordFile != "":
-		return func() (string, error) { return readSecret("store_password_file", c.StorePasswordFile) }
-	case c.StorePassword != "":
-		return func() (string, error) {
-			return c.expand("store_password", c.StorePassword, "set it, or use store_password_file")
-		}
-	default:
-		return nil
-	}
-}
-
-// readSecret returns a file's content without the line's end that editors put there.
-func readSecret(key, path string) (string, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", fault.New(fault.Usage, "read", key, err, "")
-	}
-	return strings.TrimSpace(string(data)), nil
-}
-
-// expand puts in the environment's values. One that is not set is an error: without it another
-// place might be meant.
-func (c *config) expand(key, text, hint string) (string, error) {
-	var missing []string
-	expanded := os.Expand(text, func(name string) string {
-		value, ok := os.LookupEnv(name)
-		if !ok {
-			missing = append(missing, name)
-		}
-		return value
-	})
-	if len(missing) > 0 {
-		return "", fault.New(fault.Usage, "resolve", key+" of "+c.path, fmt.Errorf("the environment has no %s", strings.Join(missing, ", ")), hint)
-	}
-	return expanded, nil
+	env.opened = append(env.opened, opened)
+	return opened, nil
 }
 
 // openLog returns the log of the first configuration, and that site's zone.
@@ -133,7 +94,7 @@ func (env *environment) readConfigs() (list []*config, broken []brokenConfig, er
 			c, err := readConfig(file)
 			if err != nil {
 				name := strings.TrimSuffix(filepath.Base(file), ".yaml")
-				broken = append(broken, brokenConfig{&config{Service: name, path: file, zone: time.UTC}, err})
+				broken = append(broken, brokenConfig{&config{Service: name, place: place{path: file, zone: time.UTC}}, err})
 				continue
 			}
 			list = append(list, c)

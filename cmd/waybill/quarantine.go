@@ -17,13 +17,22 @@ type quarantineCommand struct {
 	Discard quarantineDiscardCommand `cmd:"" help:"Leave records or files behind; they stay in the register."`
 }
 
+// inboxOf returns the inbox of the partner of that name.
+func (env *environment) inboxOf(name string) (*inbox.Inbox, error) {
+	p, err := env.partner(name)
+	if err != nil {
+		return nil, err
+	}
+	return env.inbox(p)
+}
+
 type quarantineListCommand struct {
 	Partner string `arg:"" help:"The partner."`
 	All     bool   `help:"Also what was released or discarded."`
 }
 
 func (c *quarantineListCommand) Run(ctx context.Context, env *environment) error {
-	in, err := env.inbox(c.Partner)
+	in, err := env.inboxOf(c.Partner)
 	if err != nil {
 		return err
 	}
@@ -59,7 +68,7 @@ type quarantineShowCommand struct {
 }
 
 func (c *quarantineShowCommand) Run(ctx context.Context, env *environment) error {
-	in, err := env.inbox(c.Partner)
+	in, err := env.inboxOf(c.Partner)
 	if err != nil {
 		return err
 	}
@@ -91,7 +100,7 @@ type itemFlags struct {
 type quarantineReleaseCommand struct{ itemFlags }
 
 func (c *quarantineReleaseCommand) Run(ctx context.Context, env *environment) error {
-	in, err := env.inbox(c.Partner)
+	in, err := env.inboxOf(c.Partner)
 	if err != nil {
 		return err
 	}
@@ -113,7 +122,7 @@ func (env *environment) printReleased(list []inbox.Released) error {
 type quarantineDiscardCommand struct{ itemFlags }
 
 func (c *quarantineDiscardCommand) Run(ctx context.Context, env *environment) error {
-	in, err := env.inbox(c.Partner)
+	in, err := env.inboxOf(c.Partner)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"waybill/internal/health"
 	"waybill/internal/humanize"
 	"waybill/internal/lastrun"
+	"waybill/partner"
 	"waybill/partner/delivery"
 	"waybill/partner/intake/register"
 )
@@ -94,17 +95,17 @@ func (c *statusCommand) forget(ctx context.Context, party *config) error {
 
 // partners are the rows of those who know only files.
 func (c *statusCommand) partners(ctx context.Context, env *environment) (rows []*serviceStatus) {
-	list, err := env.partners()
+	list, err := partner.List(env.partnerFolders())
 	if err != nil && c.Service == "" {
 		return []*serviceStatus{failedStatus(partnersFolder, err)}
 	}
 	for _, p := range list {
 		switch {
-		case !c.wants(p.Partner):
+		case !c.wants(p.Name):
 		case p.Intake != nil:
-			rows = append(rows, p.intakeStatus(ctx, env))
+			rows = append(rows, env.intakeStatus(ctx, p))
 		default:
-			rows = append(rows, p.status(ctx, env))
+			rows = append(rows, env.deliveryStatus(ctx, p))
 		}
 	}
 	return rows

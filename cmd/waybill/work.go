@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"waybill/exchange"
@@ -129,16 +128,8 @@ func runDeliver(ctx context.Context, env *environment, name string) (jobs.Result
 	if err != nil {
 		return jobs.Result{}, err
 	}
-	d, err := p.delivery(env)
-	if err != nil {
-		return jobs.Result{}, err
-	}
-	if err := p.noteIn(env); err != nil {
-		return jobs.Result{}, err
-	}
-	_, followErr := (&deliverCommand{Partner: name}).follow(ctx, env, p)
-	summary, err := d.Run(ctx) // queued rows are delivered even if the log can't be read
-	return filesOf(len(summary.Files), summary.Running), errors.Join(err, followErr)
+	_, summary, err := env.queueAndDeliver(ctx, p, importer.Options{}, nil)
+	return filesOf(len(summary.Files), summary.Running), err
 }
 
 // runIntake takes in the files of the partner in the job's name.
@@ -147,10 +138,10 @@ func runIntake(ctx context.Context, env *environment, name string) (jobs.Result,
 	if err != nil {
 		return jobs.Result{}, err
 	}
-	if err := p.noteIntake(env); err != nil {
+	if err := env.noteIntake(p); err != nil {
 		return jobs.Result{}, err
 	}
-	in, err := p.inbox(env)
+	in, err := env.inbox(p)
 	if err != nil {
 		return jobs.Result{}, err
 	}

@@ -2,9 +2,12 @@ package setting_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"waybill/internal/fault"
 	"waybill/internal/setting"
 )
 
@@ -50,5 +53,27 @@ func TestZone(t *testing.T) {
 		if _, err := setting.Zone(name); (err == nil) != good {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+}
+
+func TestASourceIsReadAnewAndNamesWhatIsMissing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	s := setting.Source{Of: "gp.yaml", Key: "database", File: file}
+	for _, secret := range []string{"first", "second"} {
+		if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Read(); got != secret || err != nil {
+			t.Errorf("%q, %v, want %q", got, err, secret)
+		}
+	}
+	t.Setenv("PLACE", "here")
+	s = setting.Source{Of: "gp.yaml", Key: "store", Text: "/srv/${PLACE}/${NO_SUCH}", Hint: "set it"}
+	want := "resolve store of gp.yaml: the environment has no NO_SUCH"
+	if got, err := s.Read(); got != "" || err == nil || err.Error() != want || fault.HintOf(err) != "set it" {
+		t.Errorf("%q, %v, want %q", got, err, want)
+	}
+	if (setting.Source{}).Optional() != nil || s.Optional() == nil {
+		t.Error("a source is optional where neither text nor file is given")
 	}
 }

@@ -1,0 +1,188 @@
+// Package partner is about systems that know only files: a partner's file, in which one says what is
+// taken in from a partner or delivered to one, and how. Package intake reads a partner's files for the
+// patients service; package delivery follows the log and writes files for a partner.
+package partner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"waybill/exchange/guard"
+	"waybill/exchange/store"
+	"waybill/internal/fault"
+	"waybill/internal/setting"
+	"waybill/partner/delivery"
+	"waybill/partner/intake/inbox"
+	"waybill/schemas"
+)
+
+// Partner is one partner's file.
+type Partner struct {
+	Name    string `yaml:"partner"` // the file's, without .yaml
+	Service string `yaml:"service"` // whose database and log are used, instead of the next five
+	Zone    string `yaml:"zone"`    // default: the service's
+
+	Database        string `yaml:"database"`
+	DatabaseFile    string `yaml:"database_file"`
+	Log             string `yaml:"log"`
+	LogPassword     string `yaml:"log_password"`
+	LogPasswordFile string `yaml:"log_password_file"`
+
+	Store             string `yaml:"store"` // the partner's folder
+	StorePassword     string `yaml:"store_password"`
+	StorePasswordFile string `yaml:"store_password_file"`
+	AllowPlaintext    string `yaml:"allow_plaintext"`
+
+	Deliver *delivery.Settings `yaml:"deliver"`
+	Intake  *inbox.Settings    `yaml:"intake"`
+
+	Path string `yaml:"-"`
+
+	zone *time.Location // nil: the service's
+}
+
+const examples = "docs/legacy.md and docs/delivery.md show examples"
+
+var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
+
+// Read reads and checks a partner's file. It connects to nothing.
+func Read(path string) (*Partner, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "read", path, errors.Unwrap(err), examples)
+	}
+	p := &Partner{Path: path}
+	if err := setting.Load(data, p); err != nil {
+		return nil, fault.New(fault.Usage, "read", path, err, "docs/legacy.md and docs/delivery.md list the settings")
+	}
+	if err := p.check(); err != nil {
+		return nil, fault.New(fault.Usage, "check", path, setting.WithLine(err, data), "")
+	}
+	return p, nil
+}
+
+func (p *Partner) check() (err error) {
+	own := p.Database != "" || p.DatabaseFile != "" || p.Log != ""
+	switch {
+	case p.Name+".yaml" != filepath.Base(p.Path) || !namePattern.MatchString(p.Name):
+		return setting.Errorf("partner", "must be the file's name without .yaml: small letters, digits and _, 31 at most")
+	case (p.Service != "") == own:
+		return setting.Errorf("service", "name the service whose database and log are used, or give database and log")
+	case own && ((p.Database == "") == (p.DatabaseFile == "") || p.Deliver != nil && p.Log == ""):
+		return setting.Errorf("database", "give either database or database_file, and log")
+	case p.LogPassword != "" && p.LogPasswordFile != "":
+		return setting.Errorf("log_password", "give either log_password or log_password_file")
+	case p.Store == "":
+		return setting.Errorf("store", "name the partner's folder")
+	case p.StorePassword != "" && p.StorePasswordFile != "":
+		return setting.Errorf("store_password", "give either store_password or store_password_file")
+	case (p.Deliver == nil) == (p.Intake == nil):
+		return setting.Errorf("deliver", "there must be either `deliver:` or `intake:` settings")
+	}
+	if p.Zone != "" {
+		if p.zone, err = setting.Zone(p.Zone); err != nil {
+			return setting.In("zone", err)
+		}
+	}
+	if p.Intake != nil {
+		return setting.In("intake", p.Intake.Check(p.Name, p.Zone))
+	}
+	return setting.In("deliver", p.Deliver.Check())
+}
+
+// List reads the partners' files of folders.
+func List(folders []string) (list []*Partner, err error) {
+	for _, folder := range folders {
+		files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+		if err != nil {
+			return nil, err
+		}
+		slices.Sort(files)
+		for _, file := range files {
+			p, err := Read(file)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, p)
+		}
+	}
+	return list, nil
+}
+
+// Find reads the partners' files of folders, and returns the partner of that name.
+func Find(folders []string, name string) (*Partner, error) {
+	if !namePattern.MatchString(name) { // it is not repeated: it may be anything
+		return nil, fault.New(fault.Usage, "find", "partner", errors.New("a partner's name has small letters, digits and _, 31 at most"), examples)
+	}
+	list, err := List(folders)
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(list, func(p *Partner) bool { return p.Name == name }); i >= 0 {
+		return list[i], nil
+	}
+	return nil, fault.New(fault.Usage, "find", "partner "+name, fmt.Errorf("there is no %s/%s.yaml", strings.Join(folders, " or "), name), examples)
+}
+
+// Location returns the zone that the file names, or else the service's.
+func (p *Partner) Location(service *time.Location) *time.Location {
+	if p.zone != nil {
+		return p.zone
+	}
+	return service
+}
+
+// Open opens the partner's folder.
+func (p *Partner) Open(policy guard.Policy) (*store.Place, error) {
+	source := setting.Source{Of: p.Path, Key: "store", Text: p.Store, Hint: "set it, or write the store out"}
+	url, err := source.Read()
+	if err != nil {
+		return nil, err
+	}
+	password := setting.Source{
+		Of: p.Path, Key: "store_password", Text: p.StorePassword, File: p.StorePasswordFile, Hint: "set it, or use store_password_file",
+	}
+	c := store.Config{URL: url, Secret: password.Optional(), AllowPlaintext: p.AllowPlaintext, Policy: policy, Partner: true}
+	if p.Deliver != nil {
+		c.Partial = p.Deliver.Partial
+	}
+	return store.Open(c)
+}
+
+// Inbox completes a configuration that has a database, a spool and a log, and returns the partner's
+// inbox on an open folder. Files' times are in the given zone where the settings name none.
+func (p *Partner) Inbox(folder *store.Place, zone *time.Location, c inbox.Config) *inbox.Inbox {
+	if p.Intake.Format.Zone == "" {
+		p.Intake.Format.Zone = zone.String()
+	}
+	c.Partner, c.Settings, c.Folder = p.Name, p.Intake, wholeReads{folder}
+	return inbox.New(c)
+}
+
+// wholeReads reads each file in one piece: what breaks off is not resumed, because partners' files may
+// change under their names.
+type wholeReads struct{ *store.Place }
+
+// Get implements [exchange.Getter].
+func (r wholeReads) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	return r.Unguarded().Get(ctx, name)
+}
+
+// Consumer returns the folder of the consumer that queues events for the partner, and the name and the
+// events that it has in place of those of the folder's consumer.yaml.
+func (p *Partner) Consumer() (files fs.FS, name string, events []string) {
+	events = p.Deliver.Events
+	if !slices.Contains(events, schemas.Erased) { // which is taken from the queue, and told to no partner
+		events = append(slices.Clone(events), schemas.Erased)
+	}
+	return delivery.Files(), delivery.Schema(p.Name), events
+}
