@@ -1,12 +1,8 @@
 package main_test
 
 import (
-	"encoding/json"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -25,38 +21,11 @@ var additions = sync.OnceValue(func() (texts []string) {
 
 // nextRelease is the real program with a contract that has one column more.
 var nextRelease = sync.OnceValue(func() string {
-	const contract, migrations = "../../schemas/patient-events.odcs.yaml", "../../exporter/patients/migrations/"
-	text, err := os.ReadFile(contract)
-	if err != nil {
-		panic(err)
-	}
-	replaced := map[string]string{
-		contract:                       strings.Replace(string(text), "\nversion: 1.0.0\n", "\nversion: 1.1.0\n", 1) + additions()[0],
-		migrations + "99999_phone.sql": additions()[1],
-	}
-	table := map[string]string{}
-	for name, text := range replaced {
-		source, err := filepath.Abs(name)
-		if err != nil {
-			panic(err)
-		}
-		table[source] = filepath.Join(binaries(), filepath.Base(name))
-		if err := os.WriteFile(table[source], []byte(text), 0o600); err != nil {
-			panic(err)
-		}
-	}
-	overlay, path := filepath.Join(binaries(), "column.json"), filepath.Join(binaries(), "waybill-next")
-	data, err := json.Marshal(map[string]any{"Replace": table})
-	if err != nil {
-		panic(err)
-	}
-	if err := os.WriteFile(overlay, data, 0o600); err != nil {
-		panic(err)
-	}
-	if out, err := exec.Command("go", "build", "-tags", "crashpoints", "-overlay", overlay, "-o", path, ".").CombinedOutput(); err != nil {
-		panic(string(out))
-	}
-	return path
+	const contract = "schemas/patient-events.odcs.yaml"
+	return release("next", map[string]string{
+		contract: edited(contract, map[string]string{"\nversion: 1.0.0\n": "\nversion: 1.1.0\n"}) + additions()[0],
+		"exporter/patients/migrations/99999_phone.sql": additions()[1],
+	})
 })
 
 // next runs the next release, which must exit with the code, and returns what it printed.

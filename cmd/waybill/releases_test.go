@@ -17,15 +17,20 @@ import (
 func release(name string, files map[string]string) (path string) {
 	dir := filepath.Join(binaries(), name)
 	path = filepath.Join(dir, "waybill")
-	replace := map[string]string{}
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	if _, file, ok := strings.Cut(os.Getenv("GOFLAGS"), "-overlay="); ok { // of a mutant, which the flag below would hide
+		data, err := os.ReadFile(strings.TrimSpace(file))
+		must(err)
+		must(json.Unmarshal(data, &overlay))
+	}
 	must(os.MkdirAll(dir, 0o755))
 	for file, text := range files {
 		stands, err := filepath.Abs(filepath.Join("../..", file))
 		must(err)
-		replace[stands] = filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
-		must(os.WriteFile(replace[stands], []byte(text), 0o600))
+		overlay.Replace[stands] = filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		must(os.WriteFile(overlay.Replace[stands], []byte(text), 0o600))
 	}
-	table, err := json.Marshal(map[string]any{"Replace": replace})
+	table, err := json.Marshal(overlay)
 	must(err)
 	must(os.WriteFile(filepath.Join(dir, "overlay.json"), table, 0o600))
 	build := exec.Command("go", "build", "-tags", "crashpoints", "-overlay", filepath.Join(dir, "overlay.json"), "-o", path, ".")
