@@ -20,7 +20,7 @@ const (
 	oldHorizon    = time.Hour
 )
 
-// server is what the first query tells.
+// server is the first query's result.
 type server struct {
 	Version    string
 	VersionNum int
@@ -130,7 +130,7 @@ func (s *server) timeouts() fact.Fact {
 	return f
 }
 
-// encryption tells whether somebody between here and the server could read or alter what passes.
+// encryption reports whether somebody between here and the server could read or alter what passes.
 func encryption(conn *pgx.Conn) fact.Fact {
 	f := fact.Fact{Name: "encryption"}
 	address := conn.PgConn().Conn().RemoteAddr()

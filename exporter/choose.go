@@ -39,7 +39,7 @@ func (e *Exporter) Choose(ctx context.Context, since, until time.Time, recorded 
 	return batches, err
 }
 
-// noneOf tells what batches there are, where none was chosen.
+// noneOf names the batches that exist, if none was chosen.
 func noneOf(ctx context.Context, conn *pgx.Conn) error {
 	var first, last *int64
 	var from, to *time.Time

@@ -2,7 +2,7 @@
 //
 // The database is authoritative: a batch's content is fixed by the plan row that is committed
 // before a byte of it is written, its manifest by the bytes stored in that row before they are
-// published. A crash anywhere is mended by running again. All times are the database's.
+// published. After a crash anywhere, run again. All times are the database's.
 // The algorithm and its crash table are in docs/export.md.
 package exporter
 
@@ -39,9 +39,9 @@ type Config struct {
 
 	Release string // the version of this software, for manifests
 	Log     *slog.Logger
-	// Progress, if set, is told how many events have been written of those that wait.
+	// Progress, if set, is called with how many of the waiting events have been written.
 	Progress func(done, total int64)
-	// Published, if set, is told of each batch that was published.
+	// Published, if set, is called with each batch that was published.
 	Published func(BatchSummary)
 }
 
@@ -152,7 +152,7 @@ func (e *Exporter) Run(ctx context.Context) (Summary, error) {
 }
 
 // Snapshot is Run followed by a batch that holds every patient's current state, which is then read
-// back. Beside another exporter it fails, as do the methods below.
+// back. It fails if another exporter is running, as do the methods below.
 func (e *Exporter) Snapshot(ctx context.Context) (Summary, error) {
 	return e.locked(ctx, (*session).snapshot)
 }
@@ -163,7 +163,7 @@ func (e *Exporter) SnapshotIfChanged(ctx context.Context) (Summary, error) {
 	return e.locked(ctx, (*session).snapshotIfChanged)
 }
 
-// NewGeneration goes on with a log after the producer's database was rolled back, restored
+// NewGeneration continues a log after the producer's database was rolled back, restored
 // elsewhere or replaced: the log's next batch is a snapshot of this database under the next
 // generation, and consumers take it as the truth. Of the batches that this database doesn't know it
 // reads the erasures and the numbers of deaths first, save those that the caller has to do without.

@@ -48,7 +48,7 @@ func (s *Status) Judge(ctx context.Context, databaseURL string, reader *exchange
 	case last != nil && s.Batch == end && last.Hash != s.Hash:
 		r.Set(health.Forked, fault.Poison, fmt.Sprintf("batch %d on the store is not the one this database published", s.Batch), exportSays)
 	case planted != "":
-		r.Set(health.Forked, fault.Poison, planted, "find out who wrote it into floors/, and take it away")
+		r.Set(health.Forked, fault.Poison, planted, "find out who wrote it into floors/, and remove it")
 	case judgeForks(&r, receipts):
 	default:
 		s.judgeLag(&r, patience)

@@ -111,6 +111,6 @@ func unread(batch int64, err error) error {
 		return err
 	}
 	return fault.New(fault.Poison, "read", plan.Name(batch),
-		fmt.Errorf("it tells deaths and erasures that this database may not know: %w", err),
+		fmt.Errorf("it reports deaths and erasures that this database may not know: %w", err),
 		fmt.Sprintf("put its files back, from a copy of the store or by `waybill repair %[1]d` where it was published; if they are gone for good, `waybill export --new-generation --without %[1]d` begins without it", batch))
 }

@@ -195,7 +195,7 @@ func (row *serviceStatus) runs() []lastrun.Run {
 	return nil
 }
 
-// measure tells the metrics what the row says.
+// measure passes the row to the metrics.
 func (row *serviceStatus) measure(m *observe.Metrics) {
 	m.Service(row.Service, row.State, row.LogEnd)
 	m.Receipts(row.Receipts)

@@ -73,7 +73,7 @@ func (p *prune) notDeleted(err error) error {
 }
 
 func (p *prune) adminHint() string {
-	return fmt.Sprintf("whoever administers the store may delete what is numbered below %d in parts/ and then in log/, which `waybill --json prune --dry-run` lists; "+
+	return fmt.Sprintf("the store's administrator may delete what is numbered below %d in parts/ and then in log/, which `waybill --json prune --dry-run` lists; "+
 		"`--outbox-only` prunes the database", p.floor.Manifest.Batch)
 }
 

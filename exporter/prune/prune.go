@@ -117,7 +117,7 @@ func (p *prune) choose(ctx context.Context) error {
 		return err
 	}
 	if last == nil || last.Snapshot == nil {
-		return fault.New(fault.Usage, "prune", "log", errors.New("there is no snapshot to make up for what would go"), "publish one with `waybill export --snapshot`")
+		return fault.New(fault.Usage, "prune", "log", errors.New("no snapshot replaces what would be deleted"), "publish one with `waybill export --snapshot`")
 	}
 	if err := p.DB.CheckIdentity(ctx, last); err != nil {
 		return err
@@ -146,7 +146,7 @@ func (p *prune) choose(ctx context.Context) error {
 	return nil
 }
 
-// checkFloor refuses a floor that this database did not announce: what is below it would go, however young.
+// checkFloor refuses a floor that this database did not announce: files below it would be deleted, however young.
 func (p *prune) checkFloor(ctx context.Context) error {
 	own, err := p.DB.Floor(ctx)
 	if err != nil {
@@ -154,15 +154,14 @@ func (p *prune) checkFloor(ctx context.Context) error {
 	}
 	if p.begins > own {
 		return fault.New(fault.Poison, "prune", "log", fmt.Errorf("the store has a floor at batch %d, of which this database knows nothing", p.begins),
-			"find out who wrote it into floors/, and take it away")
+			"find out who wrote it into floors/, and remove it")
 	}
 	return nil
 }
 
 // findOldest returns the first batch whose window ended within Keep. Windows tile time, so what is
-// before it is older. Where not even its own beginning is as old, that is for the database to say
-// that published what is before it: 0. What a correction that is not finished yet will state again
-// stays too.
+// before it is older. If this database's first plan is younger than Keep, it can't tell: 0. What an
+// unfinished correction will repeat stays too.
 func (p *prune) findOldest(ctx context.Context) (batch int64, err error) {
 	var known bool
 	err = p.DB.QueryRow(ctx, `SELECT batch, window_from <= clock_timestamp() - $1::interval FROM exporter.plan
@@ -197,7 +196,7 @@ func (p *prune) listFiles(ctx context.Context) (err error) {
 }
 
 // verify reads the snapshot's parts again, and the chain from the oldest batch that stays to the log's
-// end: nothing may go that is not made up for.
+// end: nothing may be deleted that the snapshot does not replace.
 func (p *prune) verify(ctx context.Context) error {
 	at := p.floor.Manifest.Batch
 	var end *exchange.Entry
@@ -222,5 +221,5 @@ func (p *prune) unverified(batch int64, err error) error {
 		class = fault.Poison
 	}
 	return fault.New(class, "prune", "log", fmt.Errorf("it is not whole from %s on, and nothing was deleted: %w", plan.Name(batch), err),
-		fmt.Sprintf("see `waybill verify --from %d`, and mend it with `waybill repair` or another `waybill export --snapshot`", batch))
+		fmt.Sprintf("see `waybill verify --from %d`, and repair it with `waybill repair` or another `waybill export --snapshot`", batch))
 }
