@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 )
@@ -67,37 +66,10 @@ var laterRelease = sync.OnceValue(func() string {
 		contract: edited(contract, map[string]string{"version: 1.0.0\n": "version: 1.1.0\n"}) +
 			"      - name: phone\n        description: Where the patient can be called.\n        logicalType: string\n" +
 			"        logicalTypeOptions: {maxLength: 200}\n" + last,
-		"exporter/patients/migrations/00099_phone.sql": phoneMigration(),
+		"exporter/patients/migrations/00099_phone.sql": "-- +goose Up\nALTER TABLE patients.patient ADD phone text;\nALTER TABLE patients.outbox ADD phone patients.short_text;\n",
 	}
 	for _, folder := range []string{"exporter", "importer", "partner/intake/register", "partner/delivery", "jobs"} {
 		files[folder+"/migrations/00099_later.sql"] = "-- +goose Up\nCREATE TABLE later_" + filepath.Base(folder) + " (n integer);\n"
 	}
 	return release("later", files)
 })
-
-// phoneMigration adds the column to the patients service's tables, and to what follows from the contract
-// in its view and functions, as their last migrations have them.
-func phoneMigration() string {
-	migration := "-- +goose Up\nALTER TABLE patients.patient ADD phone text;\nALTER TABLE patients.outbox ADD phone patients.short_text;\n"
-	paths, err := filepath.Glob("../../exporter/patients/migrations/*.sql")
-	must(err)
-	latest := map[string]string{}
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		must(err)
-		for _, m := range regexp.MustCompile(`(?ms)^CREATE (?:OR REPLACE )?(FUNCTION patients\.\w+.*?^END \$\$;|VIEW patients\.\w+.*?;)$`).FindAllStringSubmatch(string(text), -1) {
-			latest[regexp.MustCompile(`^\w+ [\w.]+`).FindString(m[1])] = "CREATE OR REPLACE " + m[1]
-		}
-	}
-	for _, name := range []string{"VIEW patients.state", "FUNCTION patients.events_between", "FUNCTION patients.capture", "FUNCTION patients.erase_patient"} {
-		text := strings.ReplaceAll(latest[name], "address_country = NULL", "address_country = NULL, phone = NULL")
-		text = regexp.MustCompile(`(\w+\.|)address_country\b( =|)`).ReplaceAllStringFunc(text, func(column string) string {
-			if strings.HasSuffix(column, "=") {
-				return column
-			}
-			return column + ", " + strings.Replace(column, "address_country", "phone", 1)
-		})
-		migration += "-- +goose StatementBegin\n" + text + "\n-- +goose StatementEnd\n"
-	}
-	return migration
-}
