@@ -21,7 +21,7 @@ func (p *Pruned) Error() string {
 	return fmt.Sprintf("it was pruned on %s: the log begins at batch %d now", p.Floor.PublishedAt.UTC().Format(time.DateOnly), p.Floor.Batch)
 }
 
-const prunedHint = "begin again at snapshot %[1]d, which tells every patient's state: `waybill import SERVICE --from-snapshot %[1]d --reason TEXT`"
+const prunedHint = "begin again at snapshot %[1]d, which tells every patient's state: `waybill import SERVICE --from-snapshot %[1]d@%[2].8s --reason TEXT`"
 
 // ErrFalseFloor is a floor that does not count: what it names is not on the store as it says. It is
 // [fault.Poison].
@@ -49,7 +49,7 @@ func (r *Reader) floor(ctx context.Context) (counts *schemas.Floor, wrong []erro
 		return nil, nil, err
 	}
 	for n := newest; n > 0; n-- {
-		data, err := readFile(ctx, r.store, schemas.FloorName(n))
+		data, err := readFile(ctx, r.store, schemas.FloorName(n), maxSmallFile)
 		if errors.Is(err, ErrNotFound) {
 			break
 		}
@@ -159,5 +159,5 @@ func (r *Reader) orPruned(ctx context.Context, batch int64, err error) error {
 	case batch >= floor.Batch:
 		return err
 	}
-	return poison("read", batch, &Pruned{Batch: batch, Floor: floor}, fmt.Sprintf(prunedHint, floor.Snapshot))
+	return poison("read", batch, &Pruned{Batch: batch, Floor: floor}, fmt.Sprintf(prunedHint, floor.Snapshot, floor.Manifest))
 }

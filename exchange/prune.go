@@ -173,7 +173,7 @@ func (w *Writer) Floor(ctx context.Context, floor *schemas.Floor) error {
 	if err := w.store.Publish(ctx, name, data); err != nil && !errors.Is(err, ErrExists) {
 		return err
 	}
-	found, err := readFile(ctx, w.store, name)
+	found, err := readFile(ctx, w.store, name, maxSmallFile)
 	if err != nil {
 		return err
 	}

@@ -131,7 +131,7 @@ func (r *Reader) successor(ctx context.Context, after Position) (*Entry, error) 
 func (r *Reader) Open(ctx context.Context, batch int64) (*Entry, error) {
 	for retry := range maxRetry + 1 {
 		name := schemas.ManifestName(batch, retry)
-		data, err := readFile(ctx, r.store, name)
+		data, err := readFile(ctx, r.store, name, schemas.MaxManifestBytes)
 		if errors.Is(err, ErrNotFound) && retry > 0 {
 			break
 		}
@@ -189,14 +189,17 @@ func (r *Reader) exists(ctx context.Context, name string) (bool, error) {
 	return true, file.Close()
 }
 
-// readFile returns the bytes of a manifest or receipt. Of a file beyond the limit it returns
-// one byte more than the limit, which no parser accepts.
-func readFile(ctx context.Context, store Getter, name string) ([]byte, error) {
+// maxSmallFile bounds receipts and floors, which take a KiB.
+const maxSmallFile = 64 << 10
+
+// readFile returns the bytes of a manifest, receipt or floor. Of a file beyond the limit it returns
+// one byte more than the limit, which no parser accepts as the end.
+func readFile(ctx context.Context, store Getter, name string, limit int64) ([]byte, error) {
 	file, err := store.Get(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(file, schemas.MaxManifestBytes+1))
+	data, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err := errors.Join(err, file.Close()); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}

@@ -3,11 +3,13 @@ package exchange
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"path"
 	"slices"
 	"strings"
 
+	"waybill/internal/fault"
 	"waybill/schemas"
 )
 
@@ -25,6 +27,9 @@ func PublishReceipt(ctx context.Context, store Publisher, r *schemas.Receipt) er
 	return err
 }
 
+// maxReceipts bounds the consumers of a log.
+const maxReceipts = 1000
+
 // Receipts returns the newest receipt of every instance that has left one that can be read, in
 // order of instance.
 func (r *Reader) Receipts(ctx context.Context) ([]*schemas.Receipt, error) {
@@ -38,8 +43,12 @@ func (r *Reader) Receipts(ctx context.Context) ([]*schemas.Receipt, error) {
 		if err != nil {
 			return nil, err
 		}
-		if receipt != nil {
-			receipts = append(receipts, receipt)
+		if receipt == nil {
+			continue
+		}
+		if receipts = append(receipts, receipt); len(receipts) > maxReceipts {
+			return nil, fault.New(fault.Poison, "read", "receipts", fmt.Errorf("more than %d consumers have left some", maxReceipts),
+				"find out who writes there, and remove the folders in receipts/ of consumers that do not exist")
 		}
 	}
 	return receipts, nil
@@ -64,7 +73,7 @@ func (r *Reader) newestReceipt(ctx context.Context, folder string) (newest *sche
 		if err != nil {
 			return nil, false, err
 		}
-		data, err := readFile(ctx, r.store, name)
+		data, err := readFile(ctx, r.store, name, maxSmallFile)
 		if errors.Is(err, ErrNotFound) {
 			return nil, true, nil
 		}

@@ -1,12 +1,14 @@
 package exchange_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"waybill/exchange"
+	"waybill/internal/fault"
 	"waybill/lab/exchangetest"
 	"waybill/schemas"
 )
@@ -66,6 +68,28 @@ func TestAReceiptIsReplacedWhileItIsRead(t *testing.T) {
 	must(t, err)
 	if diff := cmp.Diff([]*schemas.Receipt{receipt("morgue", 1000)}, got); diff != "" {
 		t.Errorf("receipts (-want +got):\n%s", diff)
+	}
+}
+
+// Anyone who can write there can leave receipts for any number of consumers, of any size.
+func TestReceiptsOfTooManyConsumers(t *testing.T) {
+	log := newLog(t, -1)
+	large := receipt("large", 1)
+	large.Effects = map[string]int64{strings.Repeat("x", 1<<16): 1}
+	data, err := large.Encode()
+	must(t, err)
+	log.place(schemas.ReceiptName("large", 1), data)
+	if got, err := exchange.NewReader(log.store).Receipts(t.Context()); err != nil || len(got) != 0 {
+		t.Fatalf("a receipt of 64 KiB was read: %v %v", got, err)
+	}
+	for n := range 1001 {
+		name := fmt.Sprintf("consumer%d", n)
+		data, err := receipt(name, 1).Encode()
+		must(t, err)
+		log.place(schemas.ReceiptName(name, 1), data)
+	}
+	if got, err := exchange.NewReader(log.store).Receipts(t.Context()); fault.ClassOf(err) != fault.Poison || fault.HintOf(err) == "" {
+		t.Errorf("%d receipts, %v", len(got), err)
 	}
 }
 

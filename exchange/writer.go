@@ -111,7 +111,7 @@ func (w *Writer) Append(ctx context.Context, batch int64, data []byte) error {
 		if err := w.store.Publish(ctx, name, data); err != nil && !errors.Is(err, ErrExists) {
 			return err
 		}
-		found, err := readFile(ctx, w.store, name)
+		found, err := readFile(ctx, w.store, name, schemas.MaxManifestBytes)
 		if err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ import (
 
 // A real pg_upgrade between two majors changes the cluster's identifier and nothing that the log depends
 // on. What was captured before it, and a batch planned and not published, come out afterwards.
-func TestUpgradeOfPostgreSQL(t *testing.T) {
+func TestProofUpgradeOfPostgreSQL(t *testing.T) {
 	t.Parallel()
 	later, err := pg.FetchLater(t.Context())
 	if err != nil {

@@ -46,6 +46,9 @@ type Config struct {
 	// Grace is how long a batch may be incomplete on the store before it is poison, and how
 	// long beyond the producer's heartbeat the log may be silent before it is late.
 	Grace time.Duration
+	// LateAfter bounds the heartbeat that a manifest may announce: a forged one would keep silence
+	// from being late.
+	LateAfter time.Duration
 	// Lease is how long an importer may be silent before another takes its place.
 	Lease time.Duration
 	// LockWait is how long a transaction may wait for locks that others hold, and others for one
@@ -81,6 +84,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
+	}
+	if c.LateAfter == 0 {
+		c.LateAfter = 24 * time.Hour
 	}
 	if c.Lease == 0 {
 		c.Lease = 2 * time.Minute

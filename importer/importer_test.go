@@ -662,6 +662,28 @@ func TestSilenceIsLateAndNotNothingNew(t *testing.T) {
 	}
 }
 
+// A forger who announces the next batch for next year, from a window that ends then, does not silence
+// lateness.
+func TestAnAnnouncedHeartbeatIsBounded(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Heartbeat = 366 * 24 * time.Hour
+	s.Now = time.Now().AddDate(50, 0, 0)
+	s.Changes(died(1))
+	s.load()
+	s.now = time.Now().Add(24 * time.Hour)
+	if got := s.load(); len(got.Batches) != 0 {
+		t.Errorf("within a day: %+v", got)
+	}
+	s.now = s.now.Add(11 * time.Minute)
+	s.refused(fault.NotYet, nil)
+	s.config.LateAfter = 400 * 24 * time.Hour
+	s.Changes()
+	s.load()
+	s.now = time.Now().Add(365 * 24 * time.Hour)
+	s.load()
+}
+
 func TestAPoisonBatchIsPassedOnlyIfSomethingCoversIt(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -25,27 +25,29 @@ func (s *session) writeReceipt(ctx context.Context) error {
 	if err != nil {
 		return fault.Database("note", "receipt", err)
 	}
-	s.deleteReceipt(ctx, receipt.Instance, s.checkpoint.receipt)
+	s.deleteReceipt(ctx, s.checkpoint.receipt)
 	s.checkpoint.receipt = receipt.Batch
 	return nil
 }
 
-// deleteReceipt deletes the previous receipt, which the new one replaces. Where the account may not
-// delete, the producer's `waybill prune` does it.
-func (s *session) deleteReceipt(ctx context.Context, instance string, batch int64) {
+// deleteReceipt deletes a receipt that is no longer true, or was the previous one. Where the account may
+// not delete, the producer's `waybill prune` does it.
+func (s *session) deleteReceipt(ctx context.Context, batch int64) {
 	if s.config.Delete == nil || batch < 0 {
 		return
 	}
-	if err := s.config.Delete.Delete(ctx, schemas.ReceiptName(instance, batch)); err != nil {
+	if err := s.config.Delete.Delete(ctx, schemas.ReceiptName(s.receiptFolder(), batch)); err != nil {
 		s.config.Log.Debug("the previous receipt stays", "error", err)
 	}
 }
+
+func (s *session) receiptFolder() string { return s.consumer.Name + "@" + s.config.Instance }
 
 // receipt sums up the ledger since the last one.
 func (s *session) receipt(ctx context.Context) (*schemas.Receipt, error) {
 	r := &schemas.Receipt{
 		Format: schemas.Format, Stream: schemas.Stream, Log: s.checkpoint.log,
-		Instance: s.consumer.Name + "@" + s.config.Instance, Events: s.consumer.Events,
+		Instance: s.receiptFolder(), Events: s.consumer.Events,
 		Batch: s.checkpoint.batch, Manifest: s.checkpoint.hash, Generation: s.checkpoint.generation,
 		Effects: map[string]int64{}, Consumer: schemas.Software{Software: "waybill", Version: s.config.Release},
 	}

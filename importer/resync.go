@@ -24,10 +24,13 @@ func (s *session) resync(ctx context.Context, d Decision) error {
 		return f.err
 	}
 	defer f.discard()
-	was := s.checkpoint.batch
+	was, receipt := s.checkpoint.batch, s.checkpoint.receipt
 	err = s.load(ctx, loadMode{resync: &d, reason: d.Reason, person: d.Person}, f)
 	if err == nil {
 		s.config.Log.Warn("a person made the states equal to a snapshot", "batch", d.Batch, "checkpoint", was)
+		if s.dryRun == nil && receipt >= d.Batch { // it names a manifest of the log that was left
+			s.deleteReceipt(ctx, receipt)
+		}
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"waybill/exchange"
 	"waybill/importer"
 	"waybill/internal/fault"
 )
@@ -33,6 +34,7 @@ func (s *site) states() string {
 func TestAResyncUndoesAForgery(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
+	s.config.Delete = s.Store.(exchange.Deleter)
 	s.Changes(died(1), died(2), died(3)) // 1
 	s.load()
 	forger := s.Fork()
@@ -72,6 +74,7 @@ func TestAResyncUndoesAForgery(t *testing.T) {
 	s.config.Brake = 0
 	s.resync(snapshot)
 	fresh := follow(t, honest, s.root)
+	fresh.config.Instance = "fresh"
 	fresh.load()
 	if got, want := s.states(), fresh.states(); got != want {
 		t.Errorf("states:\n%s\nwant:\n%s", got, want)
@@ -85,6 +88,11 @@ func TestAResyncUndoesAForgery(t *testing.T) {
 	}
 	if got := s.value(`SELECT kind || ' ' || subject || ' ' || seen FROM morgue.decision`); got != "resync snapshot 3, in place of batch 3 "+forger.Hash()[:8]+" "+honest.Hash() {
 		t.Errorf("decision: %s", got)
+	}
+
+	receipts, err := exchange.NewReader(s.Store).Receipts(t.Context())
+	if err != nil || len(receipts) != 2 || receipts[0].Manifest != honest.Hash() || receipts[0].Batch != snapshot {
+		t.Errorf("the receipt still names the forged batch: %+v %v", receipts, err)
 	}
 
 	honest.Changes(died(4), died(5), died(6), died(7)) // versions and numbers that the forger used before

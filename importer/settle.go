@@ -30,10 +30,15 @@ func (l *load) settle(ctx context.Context) error {
 		return nil
 	}
 	_, err = l.tx.Exec(ctx, `
-		UPDATE checkpoint SET batch = $1, hash = $2, log_id = $3, generation = $4, window_to = $5, heartbeat = $6, applied_at = clock_timestamp(),
+		UPDATE checkpoint SET batch = $1, hash = $2, log_id = $3, generation = $4, window_to = least($5, clock_timestamp()), heartbeat = $6, applied_at = clock_timestamp(),
 		    pending_batch = NULL, pending_why = NULL, pending_since = NULL, held_batch = NULL, held_effects = NULL`,
-		m.Batch, l.batch.entry.Hash, m.Log, m.Generation, m.Window.To.Time, time.Duration(m.HeartbeatSeconds)*time.Second)
+		m.Batch, l.batch.entry.Hash, m.Log, m.Generation, m.Window.To.Time, l.promised())
 	return err
+}
+
+// promised is within what time the next batch is to come.
+func (l *load) promised() time.Duration {
+	return min(time.Duration(l.batch.manifest().HeartbeatSeconds)*time.Second, l.config.LateAfter)
 }
 
 // committed takes over, in memory, what the transaction made true.
@@ -46,7 +51,7 @@ func (l *load) committed() {
 		l.checkpoint.batch, l.checkpoint.hash, l.checkpoint.log = m.Batch, l.batch.entry.Hash, m.Log
 		l.checkpoint.generation, l.checkpoint.windowTo = m.Generation, m.Window.To.Time
 		l.checkpoint.receipt = min(l.checkpoint.receipt, m.Batch-1) // a resync may have gone back
-		l.checkpoint.heartbeat = time.Duration(m.HeartbeatSeconds) * time.Second
+		l.checkpoint.heartbeat = l.promised()
 	}
 	l.summary.Duration = time.Since(l.started)
 	l.session.summary.Batches = append(l.session.summary.Batches, l.summary)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"fmt"
 	"log/slog"
 
 	"github.com/jackc/pgx/v5"
@@ -39,7 +40,7 @@ func queueTables(databaseURL string) migrate.Step {
 		defer pool.Close()
 		return pgx.BeginFunc(ctx, pool, func(lock pgx.Tx) error {
 			const key = 0x6a6f6273 // "jobs"
-			if _, err := lock.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(key)); err != nil {
+			if _, err := lock.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(%d)", key)); err != nil {
 				return err
 			}
 			migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Schema: schema, Logger: slog.New(slog.DiscardHandler)})

@@ -12,8 +12,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth bounds the nesting of JSON, unknown fields included.
-const maxDepth = 16
+// Bounds on JSON, unknown fields included.
+const (
+	maxDepth  = 16
+	maxValues = 1 << 18 // a manifest of MaxParts parts has fewer
+)
 
 var fieldName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
@@ -24,7 +27,7 @@ func decode(data []byte, v any) error {
 	if !utf8.Valid(data) {
 		return errors.New("not valid UTF-8")
 	}
-	w := walker{json.NewDecoder(bytes.NewReader(data))}
+	w := walker{dec: json.NewDecoder(bytes.NewReader(data))}
 	w.dec.UseNumber()
 	if err := w.value(reflect.TypeOf(v).Elem(), "", 0); err != nil {
 		return err
@@ -39,16 +42,22 @@ func decode(data []byte, v any) error {
 }
 
 // walker compares JSON with the Go type that it is to fill.
-type walker struct{ dec *json.Decoder }
+type walker struct {
+	dec    *json.Decoder
+	values int // so far
+}
 
 // value reads one value at path; t is nil where nothing is known of it.
-func (w walker) value(t reflect.Type, path string, depth int) error {
+func (w *walker) value(t reflect.Type, path string, depth int) error {
 	token, err := w.dec.Token()
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if depth > maxDepth {
 		return fmt.Errorf("%s: nested too deep", path)
+	}
+	if w.values++; w.values > maxValues {
+		return fmt.Errorf("%s: more than %d values", path, maxValues)
 	}
 	switch token {
 	case nil:
@@ -63,7 +72,7 @@ func (w walker) value(t reflect.Type, path string, depth int) error {
 	return nil
 }
 
-func (w walker) array(t reflect.Type, path string, depth int) error {
+func (w *walker) array(t reflect.Type, path string, depth int) error {
 	var element reflect.Type
 	if t != nil && t.Kind() == reflect.Slice {
 		element = t.Elem()
@@ -77,7 +86,7 @@ func (w walker) array(t reflect.Type, path string, depth int) error {
 	return err
 }
 
-func (w walker) object(t reflect.Type, path string, depth int) error {
+func (w *walker) object(t reflect.Type, path string, depth int) error {
 	known, required := fields(t)
 	seen := map[string]bool{}
 	for w.dec.More() {

@@ -58,6 +58,7 @@ type importConfig struct {
 	Consumer       string   `yaml:"consumer"`
 	Instance       string   `yaml:"instance"`
 	Grace          duration `yaml:"grace"`
+	LateAfter      duration `yaml:"late_after"`
 	Lease          duration `yaml:"lease"`
 	LockWait       duration `yaml:"lock_wait"`
 	ActWithin      duration `yaml:"act_within"`
@@ -206,7 +207,7 @@ func (i *importConfig) check() error {
 	switch {
 	case i.Mode != "act" && i.Mode != "observe":
 		return setting.Errorf("mode", "must be act or observe")
-	case i.Grace < 0 || i.Lease < 0 || i.LockWait < 0:
+	case i.Grace < 0 || i.LateAfter < 0 || i.Lease < 0 || i.LockWait < 0:
 		return setting.Errorf("grace", "only act_within can be unlimited")
 	case i.Lease != 0 && time.Duration(i.Lease) < time.Second:
 		return setting.Errorf("lease", "must be at least 1s")

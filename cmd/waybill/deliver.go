@@ -118,8 +118,8 @@ func (env *environment) queue(p *partner.Partner) (*config, error) {
 	}
 	c := &config{Service: p.Name, place: of, Import: &importConfig{Mode: "act", Brake: new(brake(*p.Deliver.Brake))}}
 	if service != nil {
-		c.Import.Instance, c.Import.Grace, c.Import.Lease, c.Import.LockWait, c.Import.MaxPartMiB =
-			service.Instance, service.Grace, service.Lease, service.LockWait, service.MaxPartMiB
+		c.Import.Instance, c.Import.Grace, c.Import.LateAfter, c.Import.Lease, c.Import.LockWait, c.Import.MaxPartMiB =
+			service.Instance, service.Grace, service.LateAfter, service.Lease, service.LockWait, service.MaxPartMiB
 	}
 	c.consumer, err = consumer(p)
 	return c, err

@@ -123,6 +123,9 @@ func TestIntakeAtTheCommandLine(t *testing.T) {
 	s.says(s.do("partner"), "ward", "intake", "patients")
 	s.says(s.do("partner", "check", "ward"), "ward_0001.hl7  ", "ready", "of the first 2 records 2 can be taken")
 	s.says(s.do("intake", "ward", "--dry-run"), "dry run", "m1", "inserted", "registered")
+	if said := s.run(nil, "intake", "ward", "--dry-run").stderr; strings.Contains(said, "decided") {
+		t.Errorf("a dry run says that it decided: %s", said)
+	}
 	s.says(s.do("intake", "ward"), "ward_0001.hl7  taken")
 	if diff := cmp.Diff([]string{"archive/ward_0001.hl7", "archive/ward_0001.hl7.ok", "out/ward_0001.ack", "out/ward_0001.txt"}, ward.names()); diff != "" {
 		t.Error(diff)

@@ -177,7 +177,7 @@ func (c *config) importer(env *environment) (*importer.Importer, error) {
 	}
 	return importer.New(importer.Config{
 		DatabaseURL: url, Store: env.measured(c, place), Delete: place, Consumer: c.consumer, Instance: c.Import.Instance, Spool: c.Spool,
-		Grace: time.Duration(c.Import.Grace), Lease: time.Duration(c.Import.Lease), LockWait: time.Duration(c.Import.LockWait), ActWithin: time.Duration(c.Import.ActWithin),
+		Grace: time.Duration(c.Import.Grace), LateAfter: time.Duration(c.Import.LateAfter), Lease: time.Duration(c.Import.Lease), LockWait: time.Duration(c.Import.LockWait), ActWithin: time.Duration(c.Import.ActWithin),
 		Brake: int(*c.Import.Brake), Observe: c.Import.Mode == "observe", QuarantineRows: c.Import.QuarantineRows,
 		MaxPartBytes: c.Import.MaxPartMiB << 20, Zone: c.zone, Log: env.log, Release: release(),
 		Loaded: func(b importer.BatchSummary) {

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,6 +55,23 @@ func TestOneBadFileDoesNotBlindStatus(t *testing.T) {
 	s.fails(2, []string{"status of patients: broken"}, "status", "patients")
 	s.fails(2, []string{"field stor not found"}, "status", "mourge") // which that file may be for
 	s.do("import", "morgue")
+}
+
+// Aliases of aliases and nesting are refused before they take memory.
+func TestAConfigurationThatGrowsIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	laughs := "service: &a0 [x, x, x, x, x, x, x, x, x]\n"
+	for i := range 12 {
+		laughs += fmt.Sprintf("a%[1]d: &a%[1]d [%[2]s]\n", i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i), 9), ", "))
+	}
+	for text, says := range map[string]string{
+		laughs:                             "field a11 not found",
+		"a: " + strings.Repeat("[", 1<<20): "max depth",
+	} {
+		write(t, filepath.Join(s.dir, "morgue.yaml"), text)
+		s.fails(2, []string{says}, "import", "morgue")
+	}
 }
 
 func TestDoctorFindsOpenSecrets(t *testing.T) {

@@ -2,7 +2,7 @@
 -- database, after `waybill migrate appointments`; running it again does no harm. The roles are the site's:
 -- CREATE ROLE appointments_import LOGIN …; CREATE ROLE appointments_app LOGIN …
 
--- In a new database anyone may make temporary tables and call every function.
+-- A new database lets every role make temporary tables and call every function.
 DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$;
 REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA appointments FROM PUBLIC;
 
@@ -18,7 +18,7 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA appointments GRANT SELECT, INSERT, UPDATE, DE
 -- What people decided stays.
 REVOKE UPDATE, DELETE ON appointments.decision FROM appointments_import;
 
--- The staff's program. Triggers run as whoever books.
+-- The staff's program. Triggers run with the rights of the role that books.
 GRANT USAGE ON SCHEMA appointments TO appointments_app;
 GRANT SELECT ON appointments.kind TO appointments_app;
 GRANT SELECT, INSERT, UPDATE ON appointments.appointment, appointments.vital, appointments.worklist TO appointments_app;

@@ -2,7 +2,7 @@
 -- database, after `waybill migrate morgue`; running it again does no harm. The roles are the site's:
 -- CREATE ROLE morgue_import LOGIN …; CREATE ROLE morgue_app LOGIN …
 
--- In a new database anyone may make temporary tables and call every function.
+-- A new database lets every role make temporary tables and call every function.
 DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$;
 REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA morgue FROM PUBLIC;
 

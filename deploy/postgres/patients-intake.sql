@@ -5,8 +5,8 @@
 DO $$ BEGIN EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO patients_intake', current_database()); END $$;
 GRANT USAGE ON SCHEMA patients, intake TO patients_intake;
 
--- It parses files that anyone may have made, so it has no right to the patients: what partners say of
--- them it stages, and the functions write it as their owner.
+-- It parses files that anyone may have made, so it has no right to the patients: it stages what partners
+-- say of them, and the functions write that as their owner.
 GRANT SELECT, INSERT ON patients.intake_row TO patients_intake;
 GRANT EXECUTE ON FUNCTION patients.intake(text), patients.intake_apply(text), patients.intake_events(), patients.intake_end(text) TO patients_intake;
 
@@ -15,5 +15,5 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA intake TO patients_
 REVOKE INSERT, UPDATE, DELETE ON intake.migration, intake.decision_migration, intake.contract FROM patients_intake;
 REVOKE UPDATE, DELETE ON intake.decision FROM patients_intake;
 
--- For --dry-run, which shows the events that would come of it. Leave it out where that is not wanted.
+-- For --dry-run, which shows the events that would result. Leave it out if you don't want that.
 GRANT SELECT (position, tx, patient_id, event) ON patients.outbox TO patients_intake;

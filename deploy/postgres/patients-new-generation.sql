@@ -1,5 +1,5 @@
--- What `waybill export --new-generation` needs besides, after the database was restored or replaced.
--- Take it away again: REVOKE in place of GRANT, FROM in place of TO.
+-- What `waybill export --new-generation` needs in addition, after the database was restored or replaced.
+-- Revoke it afterwards: write REVOKE for GRANT, and FROM for TO.
 GRANT UPDATE (tx, death_no) ON patients.outbox TO patients_export;
 GRANT SELECT, INSERT, UPDATE ON patients.lost_death TO patients_export;
 GRANT EXECUTE ON FUNCTION patients.erase_again(uuid), patients.hold_capture() TO patients_export;

@@ -1,5 +1,5 @@
--- What `waybill prune patients` needs. Its role may delete nothing from the outbox itself: the function
--- does, and only what a published snapshot makes up for. CREATE ROLE patients_prune LOGIN …
+-- What `waybill prune patients` needs. Its role may not delete from the outbox: the function does, and only
+-- what a published snapshot replaces. CREATE ROLE patients_prune LOGIN …
 DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO patients_prune', current_database()); END $$;
 GRANT USAGE ON SCHEMA patients, exporter TO patients_prune;
 GRANT SELECT, DELETE ON exporter.plan TO patients_prune;

@@ -2,7 +2,7 @@
 -- the database, after `waybill migrate patients`; running it again does no harm. The roles are the
 -- site's: CREATE ROLE patients_app LOGIN …; CREATE ROLE patients_export LOGIN …
 
--- In a new database anyone may make temporary tables and call every function.
+-- A new database lets every role make temporary tables and call every function.
 DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$;
 REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA patients, exporter FROM PUBLIC;
 
@@ -20,7 +20,7 @@ GRANT USAGE ON SCHEMA patients, exporter TO patients_export;
 GRANT SELECT ON patients.outbox, patients.erasure, exporter.floor TO patients_export;
 GRANT SELECT ON patients.migration, exporter.migration, exporter.decision_migration, exporter.contract TO patients_export; -- the release compares itself with them
 GRANT SELECT, INSERT, UPDATE ON exporter.plan TO patients_export;
--- Whom it finds not as their last event says, and triggers that are off; not the patients themselves.
+-- Patients that differ from their last event, and triggers that are off; not the patients themselves.
 GRANT SELECT ON patients.divergence, patients.disarmed TO patients_export;
 GRANT EXECUTE ON FUNCTION patients.differ(patients.state, patients.outbox), patients.remembered_erased() TO patients_export;
 GRANT SELECT, UPDATE ON exporter.sample TO patients_export;

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,6 +41,25 @@ func TestConformance(t *testing.T) {
 			Plant: func(name string, data []byte) error { return os.WriteFile(filepath.Join(root, name), data, 0o644) },
 		}
 	})
+}
+
+// crowded lists a folder that never ends.
+type crowded struct{ exchange.Store }
+
+func (crowded) List(context.Context, string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for yield("a", nil) {
+		}
+	}
+}
+
+func TestAFolderOfTooManyNames(t *testing.T) {
+	s, _ := open(t)
+	for _, err := range guard.New(crowded{s}, quick, time.Now).List(t.Context(), "log") {
+		if fault.ClassOf(err) != fault.Poison || fault.HintOf(err) == "" {
+			t.Fatalf("yielded a name, or %v", err)
+		}
+	}
 }
 
 // flaky fails the first calls of every operation with err.

@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"time"
@@ -77,6 +78,9 @@ func position(body io.Reader) (io.Seeker, int64, bool) {
 	return seeker, start, err == nil
 }
 
+// maxNames bounds what anyone who can write to a folder can make its readers keep in memory.
+const maxNames = 1 << 20
+
 // List yields nothing before all names have come, so that a listing which breaks off can be
 // begun again.
 func (s *patient) List(ctx context.Context, folder string) iter.Seq2[string, error] {
@@ -88,7 +92,9 @@ func (s *patient) List(ctx context.Context, folder string) iter.Seq2[string, err
 				if err != nil {
 					return err
 				}
-				names = append(names, name)
+				if names = append(names, name); len(names) > maxNames {
+					return fault.New(fault.Poison, "list", folder, fmt.Errorf("it holds more than %d names", maxNames), "find out who writes there, and remove what does not belong")
+				}
 			}
 			return nil
 		})

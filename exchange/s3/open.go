@@ -166,7 +166,7 @@ func (s *Store) options(o *s3.Options) {
 	o.Retryer = conflictRetryer()
 	o.DisableLogOutputChecksumValidationSkipped = true
 	o.HTTPClient = &http.Client{
-		Transport:     s.transport,
+		Transport:     bounded{s.transport},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

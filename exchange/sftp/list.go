@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"iter"
+	"math"
 
 	"waybill/exchange"
 	"waybill/exchange/wire"
@@ -34,9 +35,15 @@ func (s *Store) entries(ctx context.Context, folder string) (entries []fs.FileIn
 	if at == "" {
 		at = "."
 	}
-	err = s.do(ctx, func(c *session) error {
+	err = s.do(ctx, func(c *session) (err error) {
 		defer wire.BePatient(ctx)()
-		var err error
+		c.conn.expect(maxListing)
+		defer func() {
+			if c.conn.left.Load() < 0 { // which reads as a lost connection
+				err = errTooLong
+			}
+			c.conn.expect(math.MaxInt64)
+		}()
 		if entries, err = c.files.ReadDirContext(ctx, at); err == nil || isLost(err) || ctx.Err() != nil {
 			return err
 		}

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"net"
 	"os"
 	"path"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/puddle/v2"
@@ -22,8 +25,32 @@ type probing struct{ after, within time.Duration }
 
 var defaultProbing = probing{after: 5 * time.Second, within: 5 * time.Second}
 
+// maxListing bounds what a server can make us keep in memory, in bytes of a listing: a quarter of a
+// million files, of a server that says no more of each than it must some two million.
+const maxListing = 32 << 20
+
+// counted is a connection that ends once more has come over it than is expected.
+type counted struct {
+	net.Conn
+	left atomic.Int64
+}
+
+// expect allows that many bytes from now on.
+func (c *counted) expect(bytes int64) { c.left.Store(bytes) }
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.left.Add(int64(-n)) < 0 {
+		return 0, errTooLong
+	}
+	return n, err
+}
+
+var errTooLong = fmt.Errorf("the server's answer has more than %d bytes", maxListing)
+
 // session is one login. It serves one call at a time, so that it can be cut to end that call.
 type session struct {
+	conn  *counted
 	ssh   *ssh.Client
 	files *sftp.Client
 	used  bool
@@ -59,10 +86,12 @@ func (s *Store) logIn(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	defer login.close()
-	conn, err := s.cfg.Times.Dial(ctx, "tcp", s.cfg.Addr)
+	dialled, err := s.cfg.Times.Dial(ctx, "tcp", s.cfg.Addr)
 	if err != nil {
 		return nil, fault.New(fault.Transient, "connect to", s.cfg.Addr, err, "")
 	}
+	conn := &counted{Conn: dialled}
+	conn.expect(math.MaxInt64)
 	stop := wire.CloseWhenDone(ctx, conn)
 	defer stop()
 	guard, err := s.hostKeyGuard(conn.RemoteAddr())
@@ -80,7 +109,7 @@ func (s *Store) logIn(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, s.refused(err, guard, login)
 	}
-	c := &session{ssh: ssh.NewClient(connected, channels, requests), hostKey: guard.accepted, login: login.last()}
+	c := &session{conn: conn, ssh: ssh.NewClient(connected, channels, requests), hostKey: guard.accepted, login: login.last()}
 	return c, s.openFiles(c)
 }
 

@@ -34,6 +34,23 @@ func TestStaffFollowTheOrderOfStates(t *testing.T) {
 		[]string{"released porter undertaker t"})
 }
 
+// What the patients service stated, and what people edited, is on record; an edit says nothing about it.
+func TestStaffDoNotRewriteTheRecordOfEdits(t *testing.T) {
+	m := open(t)
+	m.Apply(consumertest.Patient(1).DeadOn(1, noon))
+	const record = `SELECT stated::text || edited::text || stated_of FROM case_file`
+	stated := m.Rows(record)
+	staff := m.Staff()
+	if err := staff.Try(`UPDATE case_file SET stated = '{}', stated_of = gen_random_uuid(), edited = '{sex}'`); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "record", m.Rows(record), stated)
+	if err := staff.Try(`UPDATE case_file SET birth_date = '1951', edited = '{}'`); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "edited", m.Rows(`SELECT edited::text FROM case_file`), []string{"{birth_date}"})
+}
+
 func TestAVoidCaseIsNotReceived(t *testing.T) {
 	m := open(t)
 	m.Apply(consumertest.Patient(1).DeadOn(1, noon))

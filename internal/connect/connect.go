@@ -16,9 +16,9 @@ import (
 	"waybill/internal/fault"
 )
 
-// Config returns what a URL says, with the session's time zone UTC, row-level security an error in
-// place of a filter, and the settings on top. A connection is refused unless it leads straight to
-// PostgreSQL and has these settings. The error is of class [fault.Usage] and does not repeat the
+// Config parses a URL and adds the session's settings: time zone UTC, an error where row-level security
+// would filter, and the given ones. A connection is refused unless it leads straight to PostgreSQL and
+// has these settings. The error is of class [fault.Usage] and does not repeat the
 // URL, which holds a password.
 func Config(databaseURL string, settings map[string]string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(databaseURL)
@@ -41,9 +41,9 @@ func Config(databaseURL string, settings map[string]string) (*pgx.ConnConfig, er
 	return config, nil
 }
 
-// asAsked refuses a session that a pooler stands in front of, or that lacks a setting: without its
-// search_path a run would make, or fill, tables in another schema. A pooler invents the process id
-// that it reports to its clients.
+// asAsked refuses a session behind a pooler, or without a setting that was asked for: without its
+// search_path a run would create or fill tables in another schema. A pooler is recognised by the process
+// id that it makes up for its clients.
 func asAsked(ctx context.Context, conn *pgconn.PgConn, asked map[string]string) error {
 	var values []string
 	for name, value := range asked {
@@ -57,7 +57,7 @@ func asAsked(ctx context.Context, conn *pgconn.PgConn, asked map[string]string) 
 	row := results[0].Rows[0]
 	switch {
 	case string(row[0]) != fmt.Sprint(conn.PID()):
-		err = errors.New("a pooler stands between this program and PostgreSQL")
+		err = errors.New("there is a pooler between this program and PostgreSQL")
 	case row[1] != nil:
 		err = fmt.Errorf("the session came without the settings that were asked for: %s", row[1])
 	default:
@@ -66,11 +66,11 @@ func asAsked(ctx context.Context, conn *pgconn.PgConn, asked map[string]string) 
 	return fault.New(fault.Usage, "check", "session", err, fault.PoolerHint)
 }
 
-// literal quotes a value that holds no backslash, as no setting here does.
+// literal quotes a value. No setting here has a backslash.
 func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
-// keepAlive has the server find out within two minutes that this machine is gone, and give up the
-// locks that another waits for. Most systems would take two hours. What the URL says stands.
+// keepAlive makes the server notice within two minutes that this machine is gone, and release its locks.
+// Most systems would take two hours. A value in the URL wins.
 func keepAlive(params map[string]string) {
 	for name, seconds := range map[string]string{"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10"} {
 		if _, set := params[name]; !set {

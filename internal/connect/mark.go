@@ -10,7 +10,7 @@ import (
 type markKey struct{}
 
 // WithMark returns a context whose connections carry a number in their application_name:
-// "waybill#7 import morgue". Whoever must end all that works under it can find them by [Marked].
+// "waybill#7 import morgue". [Marked] finds them, to end everything that runs under the number.
 func WithMark(ctx context.Context, number int64) context.Context {
 	return context.WithValue(ctx, markKey{}, number)
 }

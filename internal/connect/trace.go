@@ -11,8 +11,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// tracer records connections and statements: their text, which is the program's own, and neither
-// their arguments nor what errors say beside their code. COPY and apply.sql go past it.
+// tracer records connections and statements: the text, which is the program's own, but no arguments, and
+// of an error only its code. It does not see COPY and apply.sql.
 type tracer struct{ spans *otelpgx.Tracer }
 
 // tracerIn returns a tracer for the trace that ctx carries, or nil.
@@ -36,7 +36,7 @@ func (t tracer) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.Trac
 	t.spans.TraceQueryEnd(ctx, conn, data)
 }
 
-// codeOnly hides what PostgreSQL says of an error, which may quote a row.
+// codeOnly hides PostgreSQL's message, which may quote a row.
 func codeOnly(err error) error {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return coded{pg}

@@ -14,23 +14,23 @@ import (
 	"waybill/internal/fault"
 )
 
-// Waits bounds how long a session waits for locks, so that nobody who waits for a lock of this session
-// waits longer. PostgreSQL itself bounds each wait, also of a frozen program. A second connection adds
-// up those of one transaction, breaks it off when they are too many, and sees who holds the locks.
+// Waits bounds how long a session waits for locks, and so how long others wait for the session's own.
+// PostgreSQL itself bounds each wait, even if this program is frozen. A second connection adds up the
+// waits of one transaction, cancels it when the sum is too long, and sees who holds the locks.
 type Waits struct {
 	limit  time.Duration
 	pid    uint32
 	done   chan struct{}
 	ended  chan struct{}
 	mu     sync.Mutex
-	holder *holder // who was last seen to hold this session up
+	holder *holder // the last session seen to block this one
 	broken bool
 }
 
-// DefaultLockWait is the bound where none is configured.
+// DefaultLockWait applies if no bound is configured.
 const DefaultLockWait = 3 * time.Second
 
-// LimitWaits begins to bound the waits of conn's session, until [Waits.End].
+// LimitWaits bounds the waits of conn's session until [Waits.End].
 func LimitWaits(ctx context.Context, databaseURL string, conn *pgx.Conn, limit time.Duration) (*Waits, error) {
 	if _, err := conn.Exec(ctx, `SELECT set_config('lock_timeout', $1, false)`, fmt.Sprint(limit.Milliseconds())); err != nil {
 		return nil, fault.Database("limit", "waits for locks", err)
@@ -46,8 +46,8 @@ func (w *Waits) End() {
 	<-w.ended
 }
 
-// watch looks ten times per limit. A session that is through before the first look costs no connection;
-// without one, as when the server has none left, PostgreSQL's own bound must do.
+// watch looks ten times per limit. A session that ends before the first look costs no connection. If
+// the server has no connection left, only PostgreSQL's own bound applies.
 func (w *Waits) watch(ctx context.Context, databaseURL string) {
 	defer close(w.ended)
 	tick := time.NewTicker(max(w.limit/10, 10*time.Millisecond))
@@ -80,8 +80,7 @@ func (w *Waits) watch(ctx context.Context, databaseURL string) {
 	}
 }
 
-// connectWatcher opens a connection that is no step of the program's work: tests that count its calls
-// don't see it.
+// connectWatcher opens a connection that crash tests do not count among the program's calls.
 func connectWatcher(ctx context.Context, databaseURL string) (*pgx.Conn, error) {
 	config, err := Config(databaseURL, marked(ctx, map[string]string{"application_name": "waybill watch"}))
 	if err != nil {
@@ -91,14 +90,14 @@ func connectWatcher(ctx context.Context, databaseURL string) (*pgx.Conn, error) 
 	return pgx.ConnectConfig(ctx, config)
 }
 
-// waiting is how long one transaction has waited.
+// waiting adds up how long one transaction has waited.
 type waiting struct {
 	since time.Time // the transaction's begin
-	last  time.Time // when it was seen to wait
+	last  time.Time // when it was last seen waiting
 	total time.Duration
 }
 
-// holder is a session that others wait for, and that waits for nobody.
+// holder is a session that blocks others and is not blocked itself.
 type holder struct {
 	PID         int32
 	Role        *string
@@ -146,8 +145,8 @@ func (w *Waits) look(ctx context.Context, watcher *pgx.Conn, waited *waiting) er
 	return err
 }
 
-// Explain returns an error that comes of having waited for too long as one that names who held the
-// lock, and other errors as they are. Statements, which may hold patients' data, are not looked at.
+// Explain turns an error caused by waiting too long into one that names the session that held the lock,
+// and returns other errors unchanged. It does not read statements, which may hold patients' data.
 func (w *Waits) Explain(err error) error {
 	const lockNotAvailable, queryCanceled = "55P03", "57014"
 	pg, ok := errors.AsType[*pgconn.PgError](err)
@@ -183,7 +182,7 @@ func (h *holder) String() string {
 func (h *holder) hint() string {
 	const unchanged = "nothing was changed, and the next run tries again; "
 	if h.PID == 0 {
-		return unchanged + "if nobody is going to end that transaction: SELECT * FROM pg_prepared_xacts, then ROLLBACK PREPARED"
+		return unchanged + "if no program will end that transaction: SELECT * FROM pg_prepared_xacts, then ROLLBACK PREPARED"
 	}
 	return unchanged + fmt.Sprintf("if that transaction was forgotten: SELECT pg_terminate_backend(%d)", h.PID)
 }

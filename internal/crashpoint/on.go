@@ -65,8 +65,8 @@ func Report() {
 	}
 }
 
-// Conn returns c with its writes marked as calls of a kind: what is sent is done, whether or not
-// the answer is still read.
+// Conn returns c with its writes marked as calls of a kind: a request that was sent takes effect even if
+// its answer is never read.
 func Conn(c net.Conn, kind string) net.Conn { return &conn{c, kind} }
 
 type conn struct {

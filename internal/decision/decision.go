@@ -22,13 +22,13 @@ var migrations embed.FS
 // Migrate makes the table decision in the schema that is being migrated.
 var Migrate = migrate.Files(migrations, "decision_migration")
 
-// Decision is one row.
+// Decision is one row of the table.
 type Decision struct {
 	Kind    string // the command
-	Subject string // what it is about; no patient's data
+	Subject string // what it is about; never patients' data
 	Seen    string // hash of the manifest that was looked at, if any
 	Reason  string
-	Person  string // by their own account
+	Person  string // who decided, as they say
 }
 
 // DB is a connection or a transaction whose search_path has the table, or names it.
@@ -44,8 +44,8 @@ func Note(ctx context.Context, db DB, schema string, d Decision) error {
 	return fault.Database("note", d.Kind+" of "+d.Subject, err)
 }
 
-// Examine reports how many decisions there are and whether each follows the one before it. A chain whose
-// end was cut off is whole: the last hash, noted elsewhere, shows that.
+// Examine counts the decisions and checks that each follows the one before it. It can't see that the
+// chain's end was cut off: compare the last hash with one noted elsewhere.
 func Examine(ctx context.Context, db DB, schema string) fact.Fact {
 	var count int64
 	var last string
@@ -68,7 +68,7 @@ func Examine(ctx context.Context, db DB, schema string) fact.Fact {
 
 func table(schema string) string { return pgx.Identifier{schema, "decision"}.Sanitize() }
 
-// Login is the account that this program runs under.
+// Login returns the account that this program runs under.
 func Login() string {
 	if u, err := user.Current(); err == nil {
 		return u.Username

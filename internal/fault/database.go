@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Database wraps an error that PostgreSQL or the way to it returned, classed by its SQLSTATE:
-// lost connections, conflicts between transactions, exhausted resources and shut-downs pass;
-// wrong credentials and missing rights are configuration; all else stops for a person.
+// Database wraps an error of PostgreSQL or of the connection to it, classed by its SQLSTATE. Lost
+// connections, conflicts between transactions, exhausted resources and shut-downs are transient;
+// wrong credentials and missing rights are usage; everything else stops for a person.
 // It returns nil for a nil error and leaves an error that is already classed as it is.
 func Database(op, subject string, err error) error {
 	if err == nil {
@@ -24,7 +24,7 @@ func Database(op, subject string, err error) error {
 	return New(class, op, subject, withoutValues(err), hint)
 }
 
-// withoutValues hides the text of errors that quote the value at fault, which may be a patient's.
+// withoutValues hides the text of an error that quotes a wrong value, which may be a patient's.
 func withoutValues(err error) error {
 	const dataException = "22"
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && strings.HasPrefix(pg.Code, dataException) {
@@ -36,24 +36,24 @@ func withoutValues(err error) error {
 type valueError struct{ *pgconn.PgError }
 
 func (e valueError) Error() string {
-	return fmt.Sprintf("PostgreSQL refused a value (SQLSTATE %s); its log tells more", e.Code)
+	return fmt.Sprintf("PostgreSQL refused a value (SQLSTATE %s); its log says more", e.Code)
 }
 
 func (e valueError) Unwrap() error { return e.PgError }
 
-// PoolerHint is the next step where a pooler stands in front of PostgreSQL.
-const PoolerHint = "name PostgreSQL's own host and port in the database URL: leases, temporary tables and settings need a session of their own"
+// PoolerHint is the next step if a pooler sits in front of PostgreSQL.
+const PoolerHint = "name PostgreSQL's own host and port in the database URL: leases, temporary tables and settings belong to one session"
 
-// rowSecurity is the function of PostgreSQL that refuses what a policy would filter.
+// rowSecurity is PostgreSQL's function that raises an error where a policy would filter rows.
 const rowSecurity = "check_enable_rls"
 
-// classOfConnection judges an error that PostgreSQL did not answer.
+// classOfConnection classes an error that did not come from PostgreSQL itself.
 func classOfConnection(err error) (Class, string) {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return Usage, "name the authority that signed the server's certificate with sslrootcert in the database URL, and the host that it is for"
+		return Usage, "name the authority that signed the server's certificate with sslrootcert in the database URL, and use the host name that the certificate is for"
 	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return Transient, "see whether PostgreSQL runs there and is reached from here"
+		return Transient, "check that PostgreSQL runs there and can be reached from here"
 	}
 	return Transient, ""
 }
@@ -71,11 +71,11 @@ func classOfDatabase(err error) (Class, string) {
 		return Usage, "grant the role what deploy/postgres lists for it"
 	case "25006":
 		return Transient, "this is a standby, or read-only: name the primary in the database URL, or all hosts with target_session_attrs=read-write"
-	case "08P01", "26000", "42P05": // startup parameters refused; prepared statements of somebody else
+	case "08P01", "26000", "42P05": // startup parameters refused; another client's prepared statements
 		return Usage, PoolerHint
 	case "42703":
 		return Usage, "run `waybill migrate` with this configuration; if the column is named in an apply.sql of your own, correct it there"
-	case "0A000": // tables or a database that can't do it
+	case "0A000": // a table or database that does not support it
 		return Usage, pg.Hint
 	case "3D000":
 		return Usage, "create the database, or correct its URL"

@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// Class says what a failure asks of whoever runs the command.
+// Class says what the person or program that ran the command has to do about a failure.
 type Class int
 
 const (
 	// Transient failures go away by themselves: run again.
 	Transient Class = iota + 1
-	// NotYet means that the other side owes something: wait, then look.
+	// NotYet means that the other side has not delivered yet: wait, then look.
 	NotYet
 	// Poison stops a party until a person has acted; running again gives the same.
 	Poison
-	// Held means that a bound on effects was reached and a person's approval is awaited.
+	// Held means that a bound on effects was reached: a person has to approve.
 	Held
 	// Usage is a wrong command line or configuration; nothing was attempted.
 	Usage
@@ -65,7 +65,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// New returns a failure of the given class. A nil cause is allowed where op and subject say all.
+// New returns a failure of the given class. The cause may be nil if op and subject say enough.
 func New(class Class, op, subject string, cause error, hint string) *Error {
 	return &Error{Op: op, Subject: subject, Class: class, Cause: cause, Hint: hint}
 }

@@ -1,5 +1,5 @@
-// Package lastrun keeps, in a party's own database, how its last runs ended, so that `status` can tell
-// from anywhere, also of runs that cron started and nobody watched.
+// Package lastrun keeps, in a party's own database, how its last runs ended, so that `status` shows
+// it on any machine, also for runs that cron started.
 package lastrun
 
 import (
@@ -48,7 +48,7 @@ type Run struct {
 // Failed reports whether the run ended with an error.
 func (r Run) Failed() bool { return r.Class != "" }
 
-// longest is the most of an error's text that is kept.
+// longest bounds an error's text.
 const longest = 2000
 
 // Of describes a run of that work on this machine: its error, which may be nil, how often the store failed
@@ -65,16 +65,16 @@ func Of(work string, err error, storeFailures int, breaker string) (Run, error) 
 	return r, nil
 }
 
-// cut shortens a text to what a row should hold, and leaves out what PostgreSQL can't.
+// cut shortens a text for a row, and drops what PostgreSQL can't hold.
 func cut(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text[:min(len(text), longest)], ""), "\x00", "")
 }
 
-// remembered is how long a machine that has failed counts, if nothing is heard of it any more.
+// remembered is how long the row of a failed machine that no longer runs is kept.
 const remembered = 24 * time.Hour
 
-// Note writes the run into the table, in place of that machine's one before. The other machines' rows
-// stay only where they failed: the success of one says nothing about another's disk or key.
+// Note writes the run into the table, in place of the machine's previous one. Other machines' rows stay
+// only if they failed: one machine's success says nothing about another's disk or key.
 func Note(ctx context.Context, conn *pgx.Conn, table string, r Run) error {
 	_, err := conn.Exec(ctx, `
 		WITH last AS (SELECT * FROM `+table+` WHERE work = $1 ORDER BY ended_at DESC LIMIT 1),

@@ -25,13 +25,16 @@ type Step struct {
 // Func returns a step of the caller's own.
 func Func(take func(ctx context.Context, db *sql.DB) error) Step { return Step{take: take} }
 
-// Up makes the schema unless it is there, and takes the steps in it: it is the search_path. pg_temp
-// comes last, for functions made with SET search_path FROM CURRENT: it would else come first, and
-// their callers' temporary tables hide the schema's own. Tables that a later release has migrated are
-// refused. Several may call it at once. Errors are of package fault.
+const lockWait = "5s"
+
+// Up makes the schema if it is missing, and takes the steps in it: the schema is the search_path. pg_temp
+// comes last, for functions made with SET search_path FROM CURRENT. If it came first, callers' temporary
+// tables would hide the schema's own. Tables that a later release has migrated are refused. It may be
+// called several times at once. Errors are of package fault.
 func Up(ctx context.Context, databaseURL, schema string, steps ...Step) error {
 	config, err := connect.Config(databaseURL, map[string]string{
 		"application_name": "waybill migrate",
+		"lock_timeout":     lockWait, // a migration that waits for a table blocks everybody after it
 		"search_path":      pgx.Identifier{schema}.Sanitize() + ", pg_temp",
 	})
 	if err != nil {
@@ -50,19 +53,18 @@ func Up(ctx context.Context, databaseURL, schema string, steps ...Step) error {
 	return nil
 }
 
-// makeSchema asks first: IF NOT EXISTS takes the right to create one even where it is there.
+// makeSchema looks first: IF NOT EXISTS needs the right to create a schema even if it exists.
 func makeSchema(name string) Step {
 	return Statement(fmt.Sprintf(`DO $$ BEGIN
 		IF to_regnamespace('%[1]s') IS NULL THEN CREATE SCHEMA %[1]s; END IF;
 	END $$`, pgx.Identifier{name}.Sanitize()))
 }
 
-// Statement runs SQL, one caller after the other: what IF NOT EXISTS finds absent may else be made
-// by two.
+// Statement runs SQL, one caller at a time: otherwise two could both find that IF NOT EXISTS applies.
 func Statement(text string) Step {
 	const key = 0x6d69677261746500 // "migrate"
 	return Func(func(ctx context.Context, db *sql.DB) error {
-		_, err := db.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d);\n%s", int64(key), text))
+		_, err := db.ExecContext(ctx, fmt.Sprintf("SET LOCAL lock_timeout = 0;\nSELECT pg_advisory_xact_lock(%d);\nSET LOCAL lock_timeout = '%s';\n%s", int64(key), lockWait, text))
 		return err
 	})
 }

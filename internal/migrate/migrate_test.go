@@ -45,6 +45,32 @@ func TestSeveralAtOnce(t *testing.T) {
 	}
 }
 
+// A migration that waits for a table holds up everybody who comes after it.
+func TestAMigrationWaitsForNoLockForLong(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t, nil, "bare")
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	for _, sql := range []string{`CREATE SCHEMA busy; CREATE TABLE busy.seen (n int)`, `BEGIN; SELECT FROM busy.seen`} {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step := migrate.Files(migrations("-- +goose Up\nALTER TABLE seen ADD m int;"), "migration")
+	if err := migrate.Up(t.Context(), url, "busy", step); fault.ClassOf(err) != fault.Transient || fault.HintOf(err) == "" {
+		t.Errorf("while a reader holds the table: %v (%v)", err, fault.ClassOf(err))
+	}
+	if _, err := conn.Exec(t.Context(), `COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	if err := migrate.Up(t.Context(), url, "busy", step); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestASchemaThatIsThereNeedsNoRightToMakeOne(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t, nil, "bare")

@@ -19,7 +19,7 @@ import (
 	"waybill/internal/fault"
 )
 
-// mark is how far a step has brought the tables, and how far this release would bring them.
+// mark says how far a step has brought the tables, and how far this release brings them.
 type mark struct {
 	of    string                 // "migration" or "contract"
 	read  string                 // SQL, with %s for the schema
@@ -44,9 +44,9 @@ func Connect(ctx context.Context, databaseURL, subject string, settings map[stri
 	return conn, nil
 }
 
-// Check compares the schema's tables with what the steps of this release make of them. Tables that are
-// ahead or behind are refused, with class [fault.Usage]: an older release would write rows without the
-// columns that it does not know, and erase people and leave those; a newer one would fail half-way.
+// Check compares the schema's tables with those of this release. Tables that are ahead or behind are
+// refused, with class [fault.Usage]: an older release would leave out the columns that it does not know,
+// and keep their values when it erases a person; a newer one would fail half-way.
 func Check(ctx context.Context, conn Querier, schema string, steps ...Step) error {
 	var found string
 	if err := conn.QueryRow(ctx, query(schema, steps)).Scan(&found); err != nil {
@@ -57,7 +57,7 @@ func Check(ctx context.Context, conn Querier, schema string, steps ...Step) erro
 
 var errBehind = errors.New("they are of an older release")
 
-// notAhead is Check before migrating: tables that are missing or behind are what migrating is for.
+// notAhead is Check before a migration, which is for tables that are missing or behind.
 func notAhead(ctx context.Context, db *sql.DB, schema string, steps []Step) error {
 	const undefinedTable, invalidSchemaName = "42P01", "3F000"
 	var found string

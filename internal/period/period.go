@@ -15,7 +15,7 @@ type Period struct{ From, To time.Time }
 // Examples are one of each form, for help and errors.
 const Examples = "yesterday, today, 2026-11-21, 2026-11-21T10, 2026-11-21T10/PT1H, or 2026-11-21T10:00:00Z/2026-11-21T12:30:00Z"
 
-// Parse reads a period; now tells which day today is, and the zone of whatever names none.
+// Parse reads a period; now gives today's date, and the zone of times that have none.
 //   - "today" and "yesterday" are whole days;
 //   - "2026-11-21", "2026-11-21T10" and "2026-11-21T10:30" are that day, hour or minute;
 //   - "FROM/TO", "FROM/DURATION" and "DURATION/TO" have such beginnings, or RFC 3339 times, as their
@@ -39,8 +39,7 @@ func Parse(text string, now time.Time) (Period, error) {
 
 var timeLike = regexp.MustCompile(`^(\d|P[\dT])[0-9TZPYMWDHS:+./-]*$`)
 
-// named repeats what was written only if it looks like a time: anything else may be a name that is not
-// ours to print.
+// named repeats the text only if it looks like a time: anything else may be a person's name.
 func named(text string) string {
 	if timeLike.MatchString(text) {
 		return text

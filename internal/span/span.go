@@ -1,5 +1,5 @@
 // Package span marks the steps of a run in the trace that a context carries, and carries a trace
-// from one party to the next. Where the context carries none, nothing happens.
+// from one party to the next. Without a trace in the context, nothing happens.
 //
 // Names and attributes say what was done and to which batch, never to whom.
 package span
@@ -35,8 +35,8 @@ func Start(ctx context.Context, name string, attributes ...attribute.KeyValue) (
 }
 
 // Continue begins a span under the one that traceparent names, which another process began, and
-// links it to the one in ctx. A traceparent that is empty or not one is as good as none: then it
-// is [Start].
+// links it to the one in ctx. An empty or invalid traceparent is ignored: then it is
+// [Start].
 func Continue(ctx context.Context, traceparent, name string, attributes ...attribute.KeyValue) (context.Context, trace.Span) {
 	carrier := propagation.MapCarrier{key: traceparent}
 	origin := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), carrier))

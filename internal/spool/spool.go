@@ -12,8 +12,8 @@ import (
 	"waybill/internal/fault"
 )
 
-// Folder is one run's folder. A lock on a file in it lasts as long as the process, so that
-// another run sweeps the folders of the dead and no others.
+// Folder is one run's folder. A lock on a file in it lasts as long as the process: other runs sweep only
+// the folders of runs that have ended.
 type Folder struct {
 	Dir  string
 	lock *os.File

@@ -99,6 +99,9 @@ LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     names text[];
 BEGIN
+    NEW.stated := OLD.stated; -- what the patients service said, and what people did, is not theirs to rewrite
+    NEW.stated_of := OLD.stated_of;
+    NEW.edited := OLD.edited;
     names := ARRAY(
         SELECT n.key FROM jsonb_each(facts(to_jsonb(NEW))) AS n
         WHERE n.value <> facts(to_jsonb(OLD)) -> n.key ORDER BY n.key);

@@ -1,8 +1,8 @@
 -- +goose Up
--- What people decided, and why. Rows are only ever added, and each holds the hash of the one before it, so
--- that a row altered, left out or put in later shows. Reasons name no patient: nothing is erased here.
+-- What people decided, and why. Rows are only added. Each holds the hash of the one before it, so a row
+-- that was altered, removed or inserted later is found. Nothing is erased here: reasons must name no patient.
 CREATE TABLE decision (
-    id       bigint PRIMARY KEY,      -- 1, 2, 3 …; this and at, role, previous and hash are the trigger's to set
+    id       bigint PRIMARY KEY,      -- 1, 2, 3 …; the trigger sets this and at, role, previous and hash
     at       timestamptz NOT NULL,
     kind     text NOT NULL,           -- the command: approve, pass, from-snapshot, resync, rerun, adopt; release, discard; pause, resume, cancel, run
     subject  text NOT NULL,           -- what it is about
@@ -22,7 +22,7 @@ RETURN encode(sha256(convert_to(jsonb_build_array(
 -- +goose StatementBegin
 CREATE FUNCTION chain_decision() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock(TG_RELID::bigint); -- one after the other, or two would follow the same row
+    PERFORM pg_advisory_xact_lock(TG_RELID::bigint); -- one at a time: otherwise two could follow the same row
     SELECT coalesce(max(id), 0) + 1, coalesce((array_agg(hash ORDER BY id DESC))[1], '') INTO NEW.id, NEW.previous FROM decision;
     NEW.at := clock_timestamp();
     NEW.role := session_user;

@@ -248,7 +248,9 @@ func (a *reader) identifiers(r *record.Record, pid hl7.Segment, mrg *hl7.Segment
 		if r.Key.Value == "" && a.Key.Matches(i) {
 			r.Key = i
 		}
-		r.Identifiers = append(r.Identifiers, i)
+		if r.Identifiers = append(r.Identifiers, i); len(r.Identifiers) > record.MaxIdentifiers {
+			return fmt.Errorf("PID-3: more than %d identifiers", record.MaxIdentifiers)
+		}
 	}
 	if r.Key.Value == "" {
 		return errors.New("PID-3: no identifier of the key's authority and type")

@@ -151,7 +151,7 @@ type counter struct {
 }
 
 func (c *counter) Read(p []byte) (int, error) {
-	if c.read-c.consumed > 2*int64(c.max) {
+	if c.read-c.consumed > 2*int64(c.max) || len(c.ends) > c.max/4 {
 		c.failed = c.tooLarge()
 		return 0, c.failed
 	}

@@ -150,8 +150,14 @@ func (f *reader) refuse(text []byte, where record.Where, reason error) error {
 	return f.hand(record.Record{}, &record.Refused{Where: where, Reason: reason.Error(), Raw: bytes.Clone(text)})
 }
 
+// maxValues bounds the values of a resource: decoded, each takes a hundred times its text.
+const maxValues = 1 << 16
+
 // resource hands out the records of a Patient.
 func (f *reader) resource(text []byte, where record.Where) error {
+	if bytes.Count(text, []byte(",")) > maxValues {
+		return f.refuse(text, where, fmt.Errorf("more than %d values", maxValues))
+	}
 	var p patient
 	err := decode(text, &p, "Patient")
 	var all []record.Record

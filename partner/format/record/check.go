@@ -16,7 +16,7 @@ import (
 // one record, by its line, instead of the whole file.
 const (
 	maxText            = 200
-	maxIdentifiers     = 1000
+	MaxIdentifiers     = 1000
 	maxIdentifierBytes = 128 << 10 // leaves room for the way they are written as JSON
 )
 
@@ -90,8 +90,8 @@ func (r *Record) checkIdentifiers() error {
 			return err
 		}
 	}
-	if len(r.Identifiers) > maxIdentifiers || bytes > maxIdentifierBytes {
-		return fmt.Errorf("more than %d identifiers, or more than %d KiB of them", maxIdentifiers, maxIdentifierBytes>>10)
+	if len(r.Identifiers) > MaxIdentifiers || bytes > maxIdentifierBytes {
+		return fmt.Errorf("more than %d identifiers, or more than %d KiB of them", MaxIdentifiers, maxIdentifierBytes>>10)
 	}
 	return cmp.Or(r.Key.check(), r.Retired.check())
 }

@@ -9,8 +9,10 @@ import (
 	"waybill/partner/format/lines"
 )
 
-// maxLine bounds a line, in bytes.
-const maxLine = 16 << 20
+const (
+	maxLine   = 16 << 20 // bytes of a line, and of a row of several
+	maxFields = 10_000   // of a row
+)
 
 // row is one row as it lies in the file; its fields are valid until the next is read.
 type row struct {
@@ -101,7 +103,7 @@ func (r *rows) parseLines(first kept) (row, error) {
 	first.text = bytes.Clone(first.text)
 	var more []kept
 	err := errOpen
-	for errors.Is(err, errOpen) && len(more)+1 < r.multiline {
+	for errors.Is(err, errOpen) && len(more)+1 < r.multiline && len(r.raw) < maxLine {
 		one, failed := r.line()
 		if _, long := errors.AsType[*lines.TooLong](failed); long || errors.Is(failed, io.EOF) {
 			break
@@ -140,7 +142,9 @@ func (r *rows) split(line []byte) error {
 		if err != nil {
 			return err
 		}
-		r.ends = append(r.ends, one)
+		if r.ends = append(r.ends, one); len(r.ends) > maxFields {
+			return fmt.Errorf("more than %d fields", maxFields)
+		}
 		if at >= len(line) {
 			return nil
 		}

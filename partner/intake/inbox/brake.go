@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,6 +19,7 @@ type heldError struct {
 	hash    string // its first digits
 	brake   int64
 	effects map[string]int64
+	most    int64 // of a kind, with the run's earlier files, if known
 }
 
 func (e *heldError) Error() string {
@@ -28,7 +30,11 @@ func (e *heldError) Error() string {
 		}
 	}
 	slices.Sort(kinds)
-	return fmt.Sprintf("held: %s, and the brake is at %d; its hash begins with %s", strings.Join(kinds, ", "), e.brake, e.hash)
+	sum := ""
+	if alone := slices.Max(slices.Collect(maps.Values(e.effects))); e.most > alone {
+		sum = fmt.Sprintf(" (%d of a kind with this run's earlier files)", e.most)
+	}
+	return fmt.Sprintf("held: %s%s, and the brake is at %d; its hash begins with %s", strings.Join(kinds, ", "), sum, e.brake, e.hash)
 }
 
 func (e *heldError) fault(partner string) error {
@@ -36,8 +42,8 @@ func (e *heldError) fault(partner string) error {
 		"see `waybill intake %[1]s --dry-run`; if it is right, `waybill intake %[1]s --approve %[2]s@%[3]s --reason TEXT`", partner, e.name, e.hash))
 }
 
-// brake holds a file whose records would do more of one kind than a file may, unless a person approved
-// its bytes. A dry run warns of it.
+// brake holds a file whose records would do more of one kind than a run may, with the run's earlier
+// files, unless a person approved its bytes. A dry run warns of it.
 func (l *loading) brake(ctx context.Context, entry register.File) error {
 	var died, retracted, merged int64
 	if err := l.tx.QueryRow(ctx, `SELECT died, death_retracted, merged FROM patients.intake_events()`).Scan(&died, &retracted, &merged); err != nil {
@@ -45,14 +51,28 @@ func (l *loading) brake(ctx context.Context, entry register.File) error {
 	}
 	e := l.result.Effects
 	e["died"], e["retracted"], e["merged"] = died, retracted, merged
-	most := max(died, retracted, merged, e["rekeyed"])
-	if *l.Settings.Brake == 0 || most <= *l.Settings.Brake {
+	most := int64(0)
+	for kind, count := range e {
+		if count > 0 {
+			most = max(most, l.tally[kind]+count)
+		}
+	}
+	kept, err := register.HeldFiles(ctx, l.tx, l.Partner)
+	if err != nil {
+		return err
+	}
+	hold := most > *l.Settings.Brake || most > 0 && kept[entry.Name].SHA256 == entry.SHA256 // held stays held
+	if *l.Settings.Brake == 0 || !hold {
+		for kind, count := range e {
+			l.tally[kind] += count
+		}
 		return nil
 	}
 	if approved, err := register.Approved(ctx, l.tx, l.Partner, entry); err != nil || approved {
 		return err
 	}
 	held := l.Settings.heldAs(register.Held{Name: entry.Name, SHA256: entry.SHA256, Effects: e})
+	held.most = most
 	if l.trial != nil {
 		l.result.Warnings = append(l.result.Warnings, held.Error())
 		return nil
@@ -65,7 +85,7 @@ func (s *Settings) heldAs(h register.Held) *heldError {
 	if h.Name == "" {
 		return nil
 	}
-	return &heldError{h.Name, hex.EncodeToString(h.SHA256[:4]), *s.Brake, h.Effects}
+	return &heldError{name: h.Name, hash: hex.EncodeToString(h.SHA256[:4]), brake: *s.Brake, effects: h.Effects}
 }
 
 // Approve lets a held file be taken. It is named as the hint names it, with the first digits of its hash,

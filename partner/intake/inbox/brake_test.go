@@ -68,6 +68,20 @@ func TestTheBrakeHoldsAFileWithItsBytes(t *testing.T) {
 	d.does("b.hl7 taken")
 }
 
+// A feed that goes wrong may come in many small files.
+func TestTheBrakeCountsTheFilesOfARunTogether(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, hl7+"brake: 2\n")
+	d.leave("a.hl7", batch(adt("1", "1", "A", "20260228"), adt("2", "2", "B", "20260228")))
+	d.leave("b.hl7", batch(adt("3", "3", "C", "20260228")))
+	d.leave("c.hl7", batch(adt("4", "4", "D", "")))
+	d.fails("a.hl7 taken, c.hl7 taken, b.hl7 held", fault.Held, "held: 1 died (3 of a kind with this run's earlier files), and the brake is at 2")
+	if err := d.approve(d.heldName()); err != nil {
+		t.Fatal(err)
+	}
+	d.does("b.hl7 taken")
+}
+
 func TestTheBrakeCountsMerges(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, hl7+"brake: 1\n")

@@ -92,7 +92,7 @@ type Waiting struct {
 // that the brake holds [fault.Held], and one that has been waiting for too long [fault.NotYet].
 func (in *Inbox) Run(ctx context.Context) (Summary, error) {
 	return in.summarize(ctx, Summary{}, func(s *session, summary *Summary) error {
-		r := &run{session: s, db: s.conn, summary: summary}
+		r := &run{session: s, db: s.conn, summary: summary, tally: map[string]int64{}}
 		r.finish(ctx)
 		var err error
 		if r.state, err = register.Open(ctx, r.db, r.Partner); err != nil {
@@ -111,7 +111,7 @@ func (in *Inbox) Try(ctx context.Context, path string) (Summary, error) {
 			return s.failed(err)
 		}
 		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-		r := &run{session: s, db: tx, dry: true, summary: summary}
+		r := &run{session: s, db: tx, dry: true, summary: summary, tally: map[string]int64{}}
 		if r.state, err = register.Open(ctx, r.db, r.Partner); err != nil {
 			return r.failed(err)
 		}

@@ -18,7 +18,8 @@ type loading struct {
 	tx     pgx.Tx
 	file   *fetched
 	result *FileResult
-	trial  *trial // nil: the run is no dry run
+	trial  *trial           // nil: the run is no dry run
+	tally  map[string]int64 // effects of the run's earlier files
 
 	bad      []bad // in no order; not all, when they are too many
 	verdicts map[int64]string

@@ -28,6 +28,7 @@ type run struct {
 	elsewhere map[string]string // where files lie that have left the folder and are to be read again
 	trouble   error             // why something could not be moved or answered
 	held      *heldError        // the first file that the brake holds
+	tally     map[string]int64  // effects of the run's files, for the brake
 }
 
 func (r *run) numbers() numbering { return numbering{r.state, r.Settings} }
@@ -144,6 +145,9 @@ func holdBehind(files []drop.File, number int64, why string) {
 
 // log reports a file's outcome: names and counts.
 func (r *run) log(f FileResult) {
+	if r.dry { // nothing was decided, and the command prints what would be
+		return
+	}
 	log := r.Log.With("file", f.Name, "status", f.Status, "records", f.Counts.Records, "quarantined", f.Counts.Quarantined)
 	if f.Status == register.Taken && f.Counts.Quarantined == 0 && len(f.Warnings) == 0 {
 		log.Info("file decided")
