@@ -92,7 +92,7 @@ func (s *watched) settle() {
 	tools := filepath.Join(s.dir, "bin")
 	s.check(os.Mkdir(tools, 0o755), os.Symlink(binary(), filepath.Join(tools, "waybill")),
 		os.WriteFile(filepath.Join(tools, "logger"), []byte("#!/bin/sh\ncat >/dev/null\n"), 0o755),
-		os.Chmod(filepath.Dir(binary()), 0o755), os.Chmod(filepath.Dir(s.dir), 0o755), os.Chmod(filepath.Dir(s.exchange()), 0o755))
+		os.Chmod(binaries(), 0o755), os.Chmod(filepath.Dir(binary()), 0o755), os.Chmod(filepath.Dir(s.dir), 0o755), os.Chmod(filepath.Dir(s.exchange()), 0o755))
 	s.own(s.dir)
 	s.own(s.exchange())
 }
