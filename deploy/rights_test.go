@@ -233,7 +233,7 @@ func (h *hospital) export(export func(*exporter.Exporter, context.Context) (expo
 	}
 }
 
-// correct has what an owner mended in the outbox stated again.
+// correct publishes again what an owner repaired in the outbox.
 func (h *hospital) correct() {
 	h.Helper()
 	exec(h.TB, connect(h.TB, h.urls["patients"]), `UPDATE patients.outbox SET sex = 'other'`)

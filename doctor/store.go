@@ -221,7 +221,7 @@ func (p *probe) race(ctx context.Context) bool {
 	if most == 1 {
 		p.found("create if absent", fmt.Sprintf("one of %d at once wins, in each of %d rounds", publishers, rounds))
 	} else {
-		p.found("create if absent", fmt.Sprintf("emulated: %d of %d at once were told that they won; they find out by reading back, and the database's lock keeps exporters apart", most, publishers))
+		p.found("create if absent", fmt.Sprintf("emulated: of %d at once, %d got the answer that they won; they find out by reading back, and the database's lock keeps exporters apart", publishers, most))
 	}
 	return true
 }

@@ -10,7 +10,7 @@ import (
 
 // Planned returns the first and the last of the log's batches up to last whose windows overlap the
 // time from since until until; the first is behind the last if none does. Windows tile time, so it
-// opens a few manifests only. One that is missing is taken for as late as the next that is there.
+// opens a few manifests only. A missing one counts as late as the next one that exists.
 func (r *Reader) Planned(ctx context.Context, last int64, since, until time.Time) (from, to int64, err error) {
 	// An empty window, as a clock that was set back leaves them, belongs to where it lies.
 	from, err = r.search(ctx, last, func(w schemas.Window) bool { return w.To.After(since) || !w.From.Before(since) })
@@ -26,7 +26,7 @@ func (r *Reader) Planned(ctx context.Context, last int64, since, until time.Time
 const clockSlack = 24 * time.Hour
 
 // Recorded returns those of the log's batches up to last that may have events recorded from since
-// until until, by what their parts span. A transaction may be long and a snapshot tells of anybody,
+// until until, by what their parts span. A transaction may be long and a snapshot may contain any patient,
 // so it opens every manifest from that time on.
 func (r *Reader) Recorded(ctx context.Context, last int64, since, until time.Time) (batches []int64, err error) {
 	from, err := r.search(ctx, last, func(w schemas.Window) bool { return w.To.After(since.Add(-clockSlack)) })

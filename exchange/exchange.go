@@ -43,7 +43,7 @@ type Putter interface {
 
 // Publisher creates name with data, durably, if there is nothing under it, and returns
 // [ErrExists] otherwise. Of several publishers at once one wins on stores whose guarantee is
-// native; on others each may be told that it did, and reads back to find out. A failed Publish
+// native; on others several may get the answer that they won, and read back to find out. A failed Publish
 // leaves nothing, all of data, or a beginning of it, which stays.
 type Publisher interface {
 	Publish(ctx context.Context, name string, data []byte) error

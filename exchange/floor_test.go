@@ -106,8 +106,8 @@ func mustFile(t *testing.T, store exchange.Store, name string) []byte {
 	return data
 }
 
-// A log of 12 batches with its floor at 8 is pruned one file after the other. Whoever is below the
-// floor reads on or learns of it, and whoever is at it never notices.
+// A log of 12 batches with its floor at 8 is pruned one file after the other. A reader below the
+// floor reads on or learns of it, and a reader at it never notices.
 func TestAHalfPrunedLogIsUnderstood(t *testing.T) {
 	for gone := range 9 {
 		log := newLog(t, 11)

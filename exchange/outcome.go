@@ -77,7 +77,7 @@ const (
 	forkHint      = "compare this batch's hash with the producer's (`waybill batches`): the store was overwritten or restored, or this is another log"
 	foreignHint   = "check that the store's URL is the one that the producer writes to"
 	gapHint       = "wait for the mirror or relay to catch up; if it has, ask the producer to run `waybill repair %s`"
-	tornHint      = "wait for the upload or relay to finish; if it has, ask the producer to run `waybill export` and, if that does not mend it, `waybill repair %d`"
+	tornHint      = "wait for the upload or relay to finish; if it has, ask the producer to run `waybill export` and, if that does not repair it, `waybill repair %d`"
 	purgedHint    = "check the store's URL, and that nobody purges log/ there"
 	rolledHint    = "check the store's URL, and whether the store was restored from a backup"
 	producerHint  = "ask the producer to run `waybill verify`"
@@ -86,5 +86,5 @@ const (
 	noPartHint    = "wait for the mirror or relay to catch up; if it has, ask the producer to run `waybill repair %d`"
 	damagedHint   = "ask the producer to run `waybill repair %d`"
 	otherBytes    = "another manifest is in this batch's place"
-	appendForkTip = "see whether another exporter writes this log; if this database was restored or rolled back, go on with `waybill export --new-generation`"
+	appendForkTip = "see whether another exporter writes this log; if this database was restored or rolled back, continue with `waybill export --new-generation`"
 )

@@ -71,8 +71,8 @@ func (r *Reader) Overdue(ctx context.Context, after Position) error {
 
 // Entries yields the entries of batches from to to, both included, in order, and checks that
 // each follows the one before. A negative to means the end of the log, which is found by listing,
-// so that a hole is not taken for it. A batch that is absent before the end is [Pruned] or a [Gap], one
-// behind it a [fault.Usage] error with [ErrNotFound]. Whoever goes on after an error gets what is behind
+// so that a hole is not mistaken for the end. A batch that is absent before the end is [Pruned] or a [Gap], one
+// behind it a [fault.Usage] error with [ErrNotFound]. A caller that continues after an error gets what is behind
 // it: a hole is one error, however wide, and an entry that doesn't follow comes with its error.
 func (r *Reader) Entries(ctx context.Context, from, to int64) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {

@@ -129,7 +129,7 @@ func (w *Writer) Append(ctx context.Context, batch int64, data []byte) error {
 //go:embed README.txt
 var readme []byte
 
-// Readme leaves a note to whoever administers the store: what this is and what not to purge.
+// Readme leaves a note for the administrators of the store: what this is and what not to purge.
 // A note that is there already stays as it is.
 func (w *Writer) Readme(ctx context.Context) error {
 	err := w.store.Publish(ctx, "README.txt", readme)

@@ -107,7 +107,7 @@ func hang(url string, how func(context.Context)) func(context.Context, Task) (Re
 		defer conn.Close(context.WithoutCancel(ctx))
 		var first bool
 		if err := conn.QueryRow(ctx, `INSERT INTO hung VALUES (pg_backend_pid()) RETURNING (SELECT count(*) = 0 FROM hung)`).Scan(&first); err != nil || !first {
-			return Result{Text: "went on"}, err
+			return Result{Text: "continued"}, err
 		}
 		how(ctx)
 		_, err = conn.Exec(context.WithoutCancel(ctx), `INSERT INTO twice VALUES (2)`) // when it wakes up
@@ -524,9 +524,9 @@ func TestAStoppedMachineFinishesOrHandsBack(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	p.run(Config{}, Job{Name: "long", Run: func(_ context.Context, task Task) (Result, error) {
-		return Result{Text: "went on with " + string(task.Arguments)}, nil
+		return Result{Text: "continued with " + string(task.Arguments)}, nil
 	}})
-	p.until(`SELECT outcome = 'done' AND message = 'went on with ["long"]' AND person = 'anna' FROM jobs.run WHERE job = 'long' AND cause = 'handed back'`)
+	p.until(`SELECT outcome = 'done' AND message = 'continued with ["long"]' AND person = 'anna' FROM jobs.run WHERE job = 'long' AND cause = 'handed back'`)
 }
 
 // Several runs of a job are asked for, and there are three machines: one run at a time.
@@ -618,7 +618,7 @@ func TestAKilledMachinesRunIsTakenOverAtOnce(t *testing.T) {
 	if r := p.ended(run); r.Outcome != Lost || !strings.Contains(r.Message, "killed or cut off") {
 		t.Errorf("%+v", r)
 	}
-	p.until(`SELECT message = 'went on' AND person = 'anna' FROM jobs.run WHERE job = 'hang' AND cause = 'taken over'`)
+	p.until(`SELECT message = 'continued' AND person = 'anna' FROM jobs.run WHERE job = 'hang' AND cause = 'taken over'`)
 	p.sound()
 }
 
@@ -634,7 +634,7 @@ func TestAFrozenMachineIsReplacedAndHarmless(t *testing.T) {
 	if r := p.ended(run); r.Outcome != Lost || !strings.Contains(r.Message, "silent for longer than the lease") {
 		t.Errorf("%+v", r)
 	}
-	p.until(`SELECT message = 'went on' FROM jobs.run WHERE job = 'freeze' AND cause = 'taken over'`)
+	p.until(`SELECT message = 'continued' FROM jobs.run WHERE job = 'freeze' AND cause = 'taken over'`)
 	if err := frozen.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}

@@ -159,7 +159,7 @@ func (f *Finding) add(patient uuid.UUID) {
 	f.name(patient.String())
 }
 
-// notPruned leaves out events of which the source has newer ones of the same patient: whoever prunes
+// notPruned leaves out events of which the source has newer ones of the same patient: pruning
 // an outbox leaves each patient's last.
 func (r *run) notPruned(ctx context.Context, b *Batch, other side, lacking []state) ([]state, error) {
 	if other.name != "source" || other.again == nil || len(lacking) == 0 {

@@ -46,7 +46,7 @@ type Uncounted struct {
 
 // Finding is one difference.
 type Finding struct {
-	Batch *int64 `json:"batch,omitempty"` // nil: none can be told
+	Batch *int64 `json:"batch,omitempty"` // nil: unknown
 	Side  string `json:"side"`            // source, log or a consumer
 	Kind  string `json:"kind"`            // a constant below, or a kind that the consumer's check declares
 	Text  string `json:"text"`
@@ -60,7 +60,7 @@ type Finding struct {
 	class fault.Class
 }
 
-// Kinds of findings, beside those of the consumers' own checks.
+// Kinds of findings, in addition to those of the consumers' own checks.
 const (
 	Missing    = "missing"    // there is a row on the other side and none here
 	Extra      = "extra"      // there is a row here and none on the other side

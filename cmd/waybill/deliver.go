@@ -192,7 +192,7 @@ func (env *environment) printDelivery(s delivery.Summary, failed bool) error {
 	}
 	switch {
 	case s.Running:
-		fmt.Fprintf(env.out, "another delivery to %s is at work; nothing written\n", s.Partner)
+		fmt.Fprintf(env.out, "another delivery to %s is running; nothing written\n", s.Partner)
 	case len(s.Files) == 0 && failed: // the error says all
 	case len(s.Files) == 0:
 		fmt.Fprintln(env.out, "nothing to deliver")

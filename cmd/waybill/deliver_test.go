@@ -158,7 +158,7 @@ func TestAPartnerWithoutAService(t *testing.T) {
 	}
 }
 
-// Kill -9 between all the steps; the next run goes on, and the partner sees no difference.
+// A delivery is killed (-9) between any two steps. The next run resumes, and the partner sees no difference.
 func TestProofADeliveryKilledAnywhere(t *testing.T) {
 	t.Parallel()
 	calm := newSite(t)

@@ -118,15 +118,15 @@ func person() string {
 	return decision.Login()
 }
 
-// receiptOwed tells of a receipt that could not be written.
-func (env *environment) receiptOwed(s importer.Summary) {
+// warnPendingReceipt logs a receipt that could not be written.
+func (env *environment) warnPendingReceipt(s importer.Summary) {
 	if s.ReceiptOwed != nil {
 		env.log.Warn("the receipt could not be written; a later run writes it", "reason", s.ReceiptOwed.Error())
 	}
 }
 
 func (env *environment) printImport(s importer.Summary, failed bool) error {
-	env.receiptOwed(s)
+	env.warnPendingReceipt(s)
 	if env.json {
 		return env.printJSON(s)
 	}

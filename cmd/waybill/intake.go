@@ -19,7 +19,7 @@ type intakeCommand struct {
 	Partner string `arg:"" help:"The partner, who has a file of that name in the folder partners."`
 	File    string `arg:"" optional:"" help:"With --dry-run: a file of this machine to try, in place of those in the partner's folder."`
 	DryRun  bool   `xor:"what" help:"Show record by record what would change, and change nothing."`
-	Pass    *int64 `xor:"what" placeholder:"N" help:"Go on behind number N, which will not come."`
+	Pass    *int64 `xor:"what" placeholder:"N" help:"Skip missing number N."`
 	Approve string `xor:"what" placeholder:"FILE@HASH" help:"Take a file that the brake holds, with exactly these bytes, then run."`
 	Reason  string `placeholder:"TEXT" help:"Why; kept in the register. Needed with --pass and --approve."`
 }
@@ -46,7 +46,7 @@ func (c *intakeCommand) Run(ctx context.Context, env *environment) error {
 		if err := in.Pass(ctx, *c.Pass, inbox.Decision{Person: person(), Reason: c.Reason}); err != nil {
 			return err
 		}
-		return env.answer(map[string]any{"partner": c.Partner, "passed": *c.Pass}, "number %d is passed; the next run goes on behind it", *c.Pass)
+		return env.answer(map[string]any{"partner": c.Partner, "passed": *c.Pass}, "number %d is skipped; the next run resumes after it", *c.Pass)
 	}
 	if c.Approve != "" {
 		if err := in.Approve(ctx, c.Approve, inbox.Decision{Person: person(), Reason: c.Reason}); err != nil {
@@ -97,7 +97,7 @@ func (env *environment) printIntake(s inbox.Summary, failed bool) error {
 	}
 	switch {
 	case s.Running:
-		fmt.Fprintf(env.out, "another intake of %s is at work; nothing done\n", s.Partner)
+		fmt.Fprintf(env.out, "another intake of %s is running; nothing done\n", s.Partner)
 	case len(s.Files) == 0 && !failed:
 		fmt.Fprintln(env.out, "nothing new")
 	}
@@ -142,7 +142,7 @@ func (env *environment) printTrial(s inbox.Summary) error {
 		return env.printJSON(s)
 	}
 	if s.Running {
-		fmt.Fprintf(env.out, "an intake of %s is at work; nothing tried\n", s.Partner)
+		fmt.Fprintf(env.out, "another intake of %s is running; nothing tried\n", s.Partner)
 		return nil
 	}
 	fmt.Fprintln(env.out, "dry run: nothing was changed")

@@ -14,7 +14,7 @@ import (
 
 type partnerCommand struct {
 	List  partnerListCommand  `cmd:"" default:"1" help:"List the partners that have a file, and check those files."`
-	Check partnerCheckCommand `cmd:"" help:"Hold a partner's file against the folder: what fits, what is ready, what is read of it. Writes nothing."`
+	Check partnerCheckCommand `cmd:"" help:"Compare a partner's settings with its folder: show which files match, which are ready and what they contain. Writes nothing."`
 }
 
 type partnerListCommand struct{}

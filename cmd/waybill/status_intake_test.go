@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// An intake that stands still is reported by `status`, whatever holds it up.
+// `status` reports every intake that is stuck, and why.
 func TestStatusOfAnIntake(t *testing.T) {
 	t.Parallel()
 	s := newSiteAt(t, onFolder(t))

@@ -11,8 +11,8 @@ import (
 	"waybill/schemas"
 )
 
-// A store that is away is told from a broken log, with what earlier runs have seen of it, and the
-// databases' side is still shown.
+// `status` distinguishes an unreachable store from a broken log, shows what earlier runs saw of the
+// store, and still shows the databases' side.
 func TestStatusWithoutAStore(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

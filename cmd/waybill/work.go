@@ -52,7 +52,7 @@ func runImport(ctx context.Context, env *environment, party *config, task jobs.T
 		return jobs.Result{}, err
 	}
 	summary, err := i.Run(ctx, importer.Options{})
-	env.receiptOwed(summary)
+	env.warnPendingReceipt(summary)
 	return imported(summary), err
 }
 

@@ -33,7 +33,7 @@ func asNobody(t *testing.T, do func()) {
 	}
 }
 
-// What a right refuses, it refuses at the next run too: somebody must be told.
+// A missing right fails the next run, too: a person must be asked to grant it.
 func TestAMissingRightIsAPersonsToGrant(t *testing.T) {
 	above := t.TempDir()
 	if err := os.Chmod(filepath.Dir(above), 0o711); err != nil { // which others may not enter

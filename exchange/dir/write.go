@@ -15,7 +15,7 @@ import (
 	"waybill/exchange"
 )
 
-// Put writes the file beside its place and renames it there, replacing what lies under name.
+// Put writes the file next to its place and renames it there, replacing what lies under name.
 func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader) error {
 	if err := exchange.CheckName(name); err != nil {
 		return err
@@ -36,7 +36,7 @@ func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader
 	return nil
 }
 
-// Publish writes the file beside its place and links it there, which fails where the name is
+// Publish writes the file next to its place and links it there, which fails where the name is
 // taken. On filesystems without links the file is created exclusively and written in place:
 // still one winner, but a crash may leave it torn.
 func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
@@ -46,7 +46,7 @@ func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
 	err := s.inFolder(name, func(root *os.Root) error {
 		err := s.publish(ctx, root, name, data)
 		if errors.Is(err, os.ErrExist) {
-			// Whoever made the file may have died before syncing it, and our caller will
+			// The process that made the file may have died before syncing it, and our caller will
 			// rely on it as if it were its own.
 			return errors.Join(err, s.syncIn(root, name), s.syncIn(root, path.Dir(name)))
 		}
@@ -88,7 +88,7 @@ func (s *Store) createExclusively(root *os.Root, name string, data []byte) error
 	return errors.Join(err, s.sync(file), file.Close())
 }
 
-// writeTemp writes exactly size bytes to a file beside the place of name, syncs it and returns its
+// writeTemp writes exactly size bytes to a file next to the place of name, syncs it and returns its
 // name. When it fails it leaves nothing.
 func (s *Store) writeTemp(ctx context.Context, root *os.Root, name string, size int64, body io.Reader) (string, error) {
 	temp := s.temporary(root, name)

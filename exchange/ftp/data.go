@@ -65,5 +65,5 @@ func (d *data) abort() {
 	})
 }
 
-// resumed reports whether the connection went on with the control connection's TLS session.
+// resumed reports whether the connection resumed the control connection's TLS session.
 func (d *data) resumed() bool { return d.tls != nil && d.tls.ConnectionState().DidResume }

@@ -3,7 +3,7 @@
 // A file is uploaded under a temporary name in the folder where it belongs, its size is asked
 // for, and only then is it renamed. FTP has no create-if-absent: the name is looked at before
 // the upload and again before the rename, so that of several publishers at once more than one
-// may be told that it won; they find out by reading back. Nothing is ever overwritten on
+// may get the answer that it won; they find out by reading back. Nothing is ever overwritten on
 // purpose, and nothing needs that right. Where an account may not rename, files are uploaded
 // straight under their names; one that breaks off stays there torn.
 //

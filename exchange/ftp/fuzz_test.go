@@ -9,8 +9,8 @@ import (
 	"waybill/exchange"
 )
 
-// FuzzListing: whatever a server says is in a folder, by LIST and NLST or by MLSD, what is taken for
-// a name is a name inside it, and each is told once. Files that are asked for one by one are there.
+// FuzzListing: whether a server lists a folder by LIST and NLST or by MLSD, every name that is accepted
+// lies inside the folder and is returned once. Files that are asked for one by one exist.
 func FuzzListing(f *testing.F) {
 	for _, text := range []string{
 		"-rw-r--r-- 1 u g 12 Nov 22 08:00 000000000001.json\r\n",
@@ -41,10 +41,10 @@ func FuzzListing(f *testing.F) {
 			}
 			base := strings.TrimSuffix(name, "/")
 			if strings.Contains(base, "/") || exchange.CheckName(base) != nil {
-				t.Fatalf("%q was taken for a name", name)
+				t.Fatalf("%q was accepted as a name", name)
 			}
 			if seen[name] {
-				t.Fatalf("%q was told twice", name)
+				t.Fatalf("%q was returned twice", name)
 			}
 			seen[name] = true
 		}

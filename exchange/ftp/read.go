@@ -14,7 +14,7 @@ import (
 )
 
 // Get asks for the size first: what is not there is found out without a data connection, and
-// what ends early is not taken for the whole. The reader keeps its connection until it is
+// a file that ends early is an error. The reader keeps its connection until it is
 // closed; its end is the end only once the server has said so.
 func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err := exchange.CheckName(name); err != nil {

@@ -44,7 +44,7 @@ func TestAnAccountThatMayNotRename(t *testing.T) {
 	}
 }
 
-// An upload that breaks off stays torn in its place, and the next one goes beside it.
+// An upload that breaks off stays torn in its place, and the next one gets another name.
 func TestATornDirectUploadIsPassedOver(t *testing.T) {
 	for _, k := range dropBoxes {
 		t.Run(k.name, func(t *testing.T) {

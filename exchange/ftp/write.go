@@ -43,7 +43,7 @@ func (s *Store) write(ctx context.Context, op, name string, size int64, body io.
 	})
 }
 
-// viaTemp uploads beside the file's place and renames. Whether what is left of a failure may be
+// viaTemp uploads next to the file's place and renames. Whether what is left of a failure may be
 // removed is for the server to say.
 func (s *Store) viaTemp(c *conn, file string, size int64, source *source) error {
 	temp := s.temporary(c, file)

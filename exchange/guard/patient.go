@@ -119,7 +119,7 @@ func (s *patient) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// resumedFile goes on where a broken transfer ended: files never change under their names, and
+// resumedFile resumes where a broken transfer ended: files never change under their names, and
 // who reads one checks its hash.
 type resumedFile struct {
 	ctx     context.Context

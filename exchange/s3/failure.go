@@ -128,7 +128,7 @@ func (s *Store) judge(op string, err error) (fault.Class, string) {
 		return fault.Usage, "give the process AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role"
 	}
 	if _, ok := errors.AsType[*unclearError](err); ok {
-		return fault.Usage, fmt.Sprintf("grant s3:ListBucket for the prefix %s* (without it, what is missing can't be told from what is denied), and s3:GetObject", s.key(""))
+		return fault.Usage, fmt.Sprintf("grant s3:ListBucket for the prefix %s* (without it, S3 answers the same for a missing object and for a denied one), and s3:GetObject", s.key(""))
 	}
 	code, status := codeOf(err), statusOf(err)
 	switch {
@@ -178,7 +178,7 @@ func isCredentials(code string) bool {
 
 const (
 	keyHint    = "the server refuses the access key or its secret: see which one the process has (environment, profile) and for which server it is; it is read again at the next run"
-	expireHint = "the credentials have expired: renew them (`aws sso login`, or whatever writes the profile); they are read again at the next run"
+	expireHint = "the credentials have expired: renew them (`aws sso login`, or the program that writes the profile); they are read again at the next run"
 	regionHint = "set region to the bucket's own, or correct the endpoint"
 )
 

@@ -21,7 +21,7 @@ import (
 
 const notable = 5 * time.Minute // clock skew; S3 refuses at 15
 
-// Inspect tells of the server, the connection and what the bucket is set up for, as far as the
+// Inspect reports the server, the connection and the settings of the bucket, as far as the
 // role may read it.
 func (s *Store) Inspect(ctx context.Context) ([]fact.Fact, error) {
 	facts, err := s.inspect(ctx)
@@ -174,8 +174,8 @@ func (s *Store) lifecycle(ctx context.Context) fact.Fact {
 	return s.judgeRules(rules)
 }
 
-// judgeRules looks for what the rules do to the exchange's own objects. A rule's filter by tag
-// or size is taken for one that applies.
+// judgeRules looks for what the rules do to the exchange's own objects. A rule with a filter by tag
+// or size is treated as one that applies.
 func (s *Store) judgeRules(rules []types.LifecycleRule) fact.Fact {
 	fact := fact.Fact{Name: "lifecycle", Advice: "add a rule that aborts incomplete multipart uploads after a few days: what a crash leaves of them costs money and is never listed"}
 	found := []string{}

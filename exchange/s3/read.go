@@ -19,8 +19,8 @@ import (
 // Get opens an object. It is read to the length that the server announced: one that breaks off
 // is an error.
 //
-// To whoever may not list the whole bucket S3 denies (403) what is not there, just as what is
-// there and may not be read. So a denied object is looked for by listing the one key: not
+// To a role that may not list the whole bucket, S3 denies (403) a missing object just as one
+// that may not be read. So a denied object is looked for by listing the one key: not
 // listed is [exchange.ErrNotFound]; anything else is an error that names the missing right.
 func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err := exchange.CheckName(name); err != nil {

@@ -30,7 +30,7 @@ func addUser(t *testing.T, c s3.Config, name, policy string) s3.Config {
 	return c
 }
 
-// onlyRead grants reading whatever begins with readable, and listing whatever begins with listable.
+// onlyRead grants reading the keys that begin with readable, and listing those that begin with listable.
 func onlyRead(readable, listable string) string {
 	return strings.NewReplacer("READABLE", readable, "LISTABLE", listable, "BUCKET", bucket).Replace(`{
 		"Version": "2012-10-17",

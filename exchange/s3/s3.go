@@ -1,5 +1,5 @@
 // Package s3 keeps an exchange in a bucket of Amazon S3 or of a server that speaks its protocol.
-// Objects appear whole, whatever breaks off. Create-if-absent is native (If-None-Match), or
+// Objects appear whole, even if an upload breaks off. Create-if-absent is native (If-None-Match), or
 // emulated where the configuration says so.
 //
 // Requests are tried once, but for what S3 itself asks for: a conditional write that met another
@@ -25,8 +25,8 @@ import (
 type Config struct {
 	Bucket string // a bucket's name, or an access point's ARN
 	Prefix string // the folder in the bucket below which names live; "" is the bucket itself
-	// Region is AWS's name of it. "" takes the environment's or the profile's; with an endpoint
-	// of the site's own, where they name none, us-east-1.
+	// Region is AWS's name of it. "" takes the environment's or the profile's; with a custom
+	// endpoint, where they name none, us-east-1.
 	Region string
 	// Endpoint is the URL of a server other than AWS's: http[s]://host[:port]. "" takes the
 	// environment's (AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL) or AWS's.
@@ -40,7 +40,7 @@ type Config struct {
 	KMSKey         string    // id or ARN of the key, with "aws:kms"; "" is the account's own
 	// ObjectLock keeps every object written, receipts included, from being deleted or replaced for a time.
 	ObjectLock ObjectLock
-	CAFile     string // certificates in PEM that are trusted beside the system's
+	CAFile     string // certificates in PEM that are trusted in addition to the system's
 	// EmulatePublish looks before it publishes, for servers that refuse or ignore If-None-Match.
 	EmulatePublish bool
 	// Times bound connecting (and obtaining credentials) and waiting for a byte.
@@ -81,7 +81,7 @@ var (
 
 var errClosed = errors.New("the store is closed")
 
-// Close closes idle connections. Later calls fail; running ones go on.
+// Close closes idle connections. Later calls fail; running ones continue.
 func (s *Store) Close() error {
 	s.closed.Store(true)
 	s.transport.CloseIdleConnections()

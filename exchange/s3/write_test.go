@@ -306,7 +306,7 @@ func TestAClosedStoreIsOfNoUse(t *testing.T) {
 	}
 }
 
-// A server may refuse before it has read the body; nobody may go on reading it after that.
+// A server may refuse before it has read the body; nobody may read on after that.
 func TestABodyIsItsOwnersAgainAfterARefusal(t *testing.T) {
 	p := startProxy(t, server, func(w http.ResponseWriter, _ *http.Request) bool {
 		refuse(w, http.StatusForbidden, "AccessDenied")

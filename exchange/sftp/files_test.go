@@ -241,7 +241,7 @@ func (s stingy) ReadAt(p []byte, at int64) (int, error) {
 	return s.ReaderAt.ReadAt(p[:min(len(p), 1000)], at)
 }
 
-// shrunk ends where the file did not when it was looked at, grown goes on there.
+// shrunk ends before the size that was measured; grown continues after it.
 type shrunk struct{ io.ReaderAt }
 
 func (s shrunk) ReadAt(p []byte, at int64) (int, error) {

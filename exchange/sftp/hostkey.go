@@ -146,7 +146,7 @@ func (g *hostKeyGuard) line(key ssh.PublicKey) string {
 func (g *hostKeyGuard) changed(how error) error {
 	return g.refuse(
 		fmt.Errorf("THE SERVER'S HOST KEY IS NOT THE ONE THAT IS PINNED, somebody may be posing as the server: %w", how),
-		"do not go on before the partner has told you by another way, by telephone for instance, that the key was "+
+		"stop until the partner confirms another way, by telephone for instance, that the key was "+
 			"changed, and which one is right; then replace the pinned line")
 }
 

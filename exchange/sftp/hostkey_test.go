@@ -96,7 +96,7 @@ func TestHashedHostsAreKnown(t *testing.T) {
 	factOf(t, open(t, cfg), "host key")
 }
 
-// A server has keys of several types; whichever is pinned is the one to ask for.
+// A server has keys of several types; the client asks for the type that is pinned.
 func TestTheTypeThatIsPinnedIsAskedFor(t *testing.T) {
 	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"waybill/exchange"
 )
 
-// Put uploads the file beside its place and renames it there.
+// Put uploads the file next to its place and renames it there.
 func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader) error {
 	if err := exchange.CheckName(name); err != nil {
 		return err
@@ -57,7 +57,7 @@ func (c *session) unlessTaken(at string, err error) error {
 	return err
 }
 
-// Publish uploads the file beside its place and links it there, which fails where the name is
+// Publish uploads the file next to its place and links it there, which fails where the name is
 // taken. Where the server offers no links it looks and renames.
 func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
 	if err := exchange.CheckName(name); err != nil {
@@ -119,7 +119,7 @@ func (c *session) claimByRename(temp, at string) error {
 	return err
 }
 
-// upload writes exactly size bytes to a file beside the place at and returns its name. When it
+// upload writes exactly size bytes to a file next to the place at and returns its name. When it
 // fails it leaves nothing, unless the connection broke.
 func (s *Store) upload(ctx context.Context, c *session, at string, size int64, body io.Reader) (string, error) {
 	temp := s.temporary(c, at)

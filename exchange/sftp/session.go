@@ -54,7 +54,7 @@ type session struct {
 	ssh   *ssh.Client
 	files *sftp.Client
 	used  bool
-	gone  chan struct{} // closed once the connection has ended, by whichever side
+	gone  chan struct{} // closed once the connection has ended, by either side
 
 	hostKey ssh.PublicKey
 	login   string // how it logged in

@@ -41,7 +41,7 @@ const (
 type Config struct {
 	// Addr is host:port. The host is also what the host keys are listed under.
 	Addr string
-	// User is the account. It logs in by whatever of the following is set and the server takes.
+	// User is the account. It logs in by those of the following that are set and that the server accepts.
 	User string
 	// Password answers password and keyboard-interactive logins; nil: neither is tried.
 	Password func() (string, error)

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// options reads a URL's query. Whatever is wrong is kept until the end, where options that
-// nobody asked for are wrong too.
+// options reads a URL's query. Errors are kept until the end, where options that nobody asked for
+// are errors, too.
 type options struct {
 	values  url.Values
 	known   []string

@@ -45,7 +45,7 @@ type Driver interface {
 	Close() error
 }
 
-// dropFolder is what files that partners leave need beside [exchange.Store].
+// dropFolder is what files that partners leave need in addition to [exchange.Store].
 type dropFolder interface {
 	Survey(ctx context.Context, folder string) ([]exchange.Found, error)
 	Move(ctx context.Context, from, to string) error
@@ -76,7 +76,7 @@ func (p *Place) Delete(ctx context.Context, name string) error { return p.driver
 // Tidy implements [exchange.Deleter].
 func (p *Place) Tidy(ctx context.Context, folder string) { p.driver.Tidy(ctx, folder) }
 
-// Survey returns the files of a folder with their sizes, under whatever names they have.
+// Survey returns the files of a folder with their sizes, under any names.
 func (p *Place) Survey(ctx context.Context, folder string) ([]exchange.Found, error) {
 	return p.driver.Survey(ctx, folder)
 }
@@ -132,7 +132,7 @@ func openDriver(c Config) (Driver, error) {
 func openFile(u *url.URL, o *options, c Config) (Driver, error) {
 	switch {
 	case u.Host != "" && u.Host != "localhost":
-		return nil, usage(u.Host + " is taken for a host; file URLs begin with three slashes")
+		return nil, usage(u.Host + " is read as a host; begin a file URL with three slashes")
 	case u.Path == "":
 		return nil, usage("the URL names no directory")
 	}

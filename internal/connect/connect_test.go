@@ -37,7 +37,7 @@ func TestTheServerNoticesADeadMachine(t *testing.T) {
 	}
 }
 
-// A pooler drops settings in silence where it was told to, and gives transactions of one session to
+// A pooler silently drops settings if configured to, and gives transactions of one session to
 // several backends. Each way the URL is wrong, and nothing is made in another schema.
 func TestAPoolerIsRefused(t *testing.T) {
 	const startup = "search_path, timezone, row_security, tcp_keepalives_idle, tcp_keepalives_interval, application_name"

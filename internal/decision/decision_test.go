@@ -66,7 +66,7 @@ func TestDecisionsFollowEachOther(t *testing.T) {
 	}
 }
 
-// The database sets what a client must not choose, whatever a client puts before it.
+// The database sets what a client must not choose, and overwrites what a client supplies.
 func TestAClientChoosesNeitherTimeNorHash(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, desk(t))

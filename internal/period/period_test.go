@@ -120,7 +120,7 @@ func TestOnlyTimesAreRepeated(t *testing.T) {
 	}
 }
 
-// Whatever is read is a period, and the same anywhere when it names its offsets.
+// Every text that parses is a period, and the same on every machine when it names its offsets.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"yesterday", "2026-11-21", "2026-10-25T02", "2026-11-21T10/PT1H", "P1M/2026-11-21T10:00:00Z", "2026-11-21T10:00:00Z/2026-11-21T12:30:00+05:45"} {
 		f.Add(seed)

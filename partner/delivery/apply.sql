@@ -1,4 +1,4 @@
--- Of the erased nothing is left but that they were; of whom the partner is told by id.
+-- An erased patient leaves nothing in the queue but the erasure, which names the id only.
 DELETE FROM queue q USING changed JOIN patient p USING (patient_id)
 WHERE q.patient_id = p.patient_id AND p.event = 'erased' AND q.event <> 'erased';
 
@@ -36,7 +36,7 @@ SELECT CASE WHEN baseline THEN 'queued' WHEN event = 'died' THEN 'death' WHEN ev
        patient_id, death_no, event
 FROM told;
 
--- Whom a new generation of the source no longer knows, and whom the partner was told is dead, is not.
+-- Retract the deaths that were queued for the partner of patients whom a new generation of the source no longer knows.
 WITH told AS (
     INSERT INTO queue (batch, queued_at, event, baseline, patient_id, generation, version, revision, recorded_at,
         death_no, death_status, merged_into, identifiers,

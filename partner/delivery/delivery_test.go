@@ -221,7 +221,7 @@ func TestChangesInOrder(t *testing.T) {
 	s.same(s.deliver(), map[string]string{"P01.csv": first, "P02.csv": second})
 }
 
-// No patient goes back to an older state, whatever a correction repeats.
+// No correction takes a patient back to an older state.
 func TestOldNewsIsNoNews(t *testing.T) {
 	s := newSite(t, csv)
 	s.tell(dead(1, 2))
@@ -249,8 +249,8 @@ func TestVanishedPatientsAreToldAlive(t *testing.T) {
 	s.same(s.deliver(), map[string]string{"P01.csv": s.files()["P01.csv"], "P02.csv": head + "death_retracted;" + id(1) + ";0;;Family 1;\nT;1\n"})
 }
 
-// Of the erased nothing stays in the queue, nothing more is told, and partners who ask for it are
-// told that they are.
+// An erased patient leaves nothing in the queue, and nothing more is delivered about them, except
+// the erasure itself to partners who subscribe to it.
 func TestTheErasedAreForgotten(t *testing.T) {
 	for text, want := range map[string]int{csv: 1, csv + "events: [registered, died, death_retracted, erased]\n": 2} {
 		s := newSite(t, text)
@@ -262,7 +262,7 @@ func TestTheErasedAreForgotten(t *testing.T) {
 			t.Errorf("%d files, want %d: %q", len(files), want, files["P02.csv"])
 		}
 		if want == 2 && !strings.Contains(files["P02.csv"], "erased;"+id(1)+";;;;\n") {
-			t.Errorf("the erasure is told as %q", files["P02.csv"])
+			t.Errorf("the erasure is delivered as %q", files["P02.csv"])
 		}
 		s.queued(1)
 		later := back(1, 5)
@@ -424,7 +424,7 @@ func TestResend(t *testing.T) {
 	}
 }
 
-// Delivered rows go after their time, but for each patient's last; what comes later is told as ever.
+// Delivered rows are pruned after their time, except each patient's last; later events are delivered as before.
 func TestPruning(t *testing.T) {
 	s := newSite(t, csv)
 	s.tell(alive(1, 1), dead(1, 2), alive(2, 1))
@@ -513,8 +513,8 @@ func TestTheTriggerComesLast(t *testing.T) {
 	s.same(s.files(), map[string]string{})
 }
 
-// A run that fails after a file was written leaves a number that stands for it, whatever has been
-// queued since.
+// A run that fails after it wrote a file has used up a number. The number keeps its content, also
+// when more has been queued since.
 func TestANumberStandsForOneContent(t *testing.T) {
 	s := newSite(t, csv)
 	s.tell(alive(1, 1))
@@ -548,7 +548,7 @@ type deletable struct {
 	exchange.Deleter
 }
 
-// Of two at once one is at work.
+// Of two deliveries at once only one runs.
 func TestOneAtATime(t *testing.T) {
 	s := newSite(t, csv)
 	s.tell(alive(1, 1))
@@ -567,7 +567,7 @@ func TestOneAtATime(t *testing.T) {
 	summary, err := s.delivery().Run(t.Context())
 	close(outside)
 	if err != nil || !summary.Running || len(s.files()) != 0 {
-		t.Errorf("beside another: %+v, %v", summary, err)
+		t.Errorf("while another runs: %+v, %v", summary, err)
 	}
 	if err := <-done; err != nil {
 		t.Error(err)

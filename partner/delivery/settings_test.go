@@ -8,7 +8,7 @@ import (
 	"waybill/internal/setting"
 )
 
-// Whatever is wrong is said by the path of the setting.
+// Every error names the path of the setting.
 func TestWhatCantBeSet(t *testing.T) {
 	for text, path := range map[string]string{
 		"format: csv":          "format",

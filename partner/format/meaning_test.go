@@ -185,8 +185,8 @@ func compare(t *rapid.T, name string, data []byte, got, want told) {
 	}
 }
 
-// What HL7 says of a patient is what an independent reader understands, whatever the values hold and
-// whichever delimiters, version and charset are declared.
+// An independent reader understands what we write about a patient in HL7, with any values and any
+// declared delimiters, version and charset.
 func TestHL7IsUnderstood(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.SampledFrom([]string{"utf-8", "windows-1252", "iso-8859-1", "iso-8859-15"}).Draw(t, "charset")
@@ -329,7 +329,7 @@ func TestFixedWidthIsUnderstood(t *testing.T) {
 	})
 }
 
-// A merge is told of who goes on, and who is retired.
+// A merge names the survivor and the retired record.
 func TestMergesAreUnderstood(t *testing.T) {
 	retired, survivor := uuid.New(), uuid.New()
 	merge := &record.Event{Type: "merged", Patient: retired, MergedInto: survivor, Generation: 1, Version: 3, Status: "none"}
@@ -342,7 +342,7 @@ func TestMergesAreUnderstood(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Of a retired record nothing more is told: it would be taken for the survivor's.
+		// Nothing more is sent about a retired record: readers would treat it as the survivor's.
 		if data, err := w.Event(nil, after, pattern.Values{}, nil); err != nil || len(data) > 0 {
 			t.Fatalf("%q, %v", data, err)
 		}

@@ -11,8 +11,7 @@ import (
 	"waybill/partner/format/record"
 )
 
-// Whatever the bytes and the declaration, a file is read to an end, and what is taken from it keeps
-// the contract.
+// Reading ends for any bytes and any declaration, and every record that is taken keeps the contract.
 func FuzzFiles(f *testing.F) {
 	names, err := filepath.Glob(filepath.Join("testdata", "patients.*"))
 	if err != nil || len(names) == 0 {

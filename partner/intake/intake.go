@@ -35,7 +35,7 @@ type Reading struct {
 
 // All returns the records in the file's order, over all members of a container. It can be ranged
 // over once. Its errors are [*record.Refused] for a record that was left out, after which reading
-// goes on, and a [fault.Error] that ends the file: then nothing of it counts.
+// continues, and a [fault.Error] that ends the file: then nothing of it counts.
 func (r *Reading) All() iter.Seq2[record.Record, error] { return r.all }
 
 // Warnings returns what was odd about the file as a whole and let pass, as trailers with wrong

@@ -13,7 +13,7 @@ import (
 	"waybill/partner/format/record"
 )
 
-// Counts says what became of a file's records: Read is the sum of all from Inserted to Refused.
+// Counts counts a file's records by their result: Read is the sum of all from Inserted to Refused.
 type Counts struct {
 	Read      int64
 	Dead      int64 // records that state a death, of those that were not refused
@@ -32,7 +32,7 @@ type Counts struct {
 
 const maxReasons = 100
 
-// Outcome is what became of one record that was not refused and asked for something.
+// Outcome is the result for one record that was not refused and asked for something.
 type Outcome struct {
 	Seq     int64     // the place among the records of the file, from 1, those refused and passed included
 	Kind    string    // inserted, changed, unchanged, stale, merged or disputed
@@ -43,7 +43,7 @@ type Outcome struct {
 // Take hands records to the patients service within a transaction: they are copied into its staging
 // table patients.intake_row, and its function patients.intake_apply makes of them what is new. The
 // source is the one given to [Format.Open]. Taking a file again changes nothing. each, unless it is
-// nil, is called in the order of the file with what became of each record.
+// nil, is called with the outcome of each record, in the order of the file.
 //
 // When the file can't be read to its end the error is the file's own, and the transaction must be
 // rolled back as after any error; those of the database are classed by [fault.Database].

@@ -150,7 +150,7 @@ func TestAnIdentifierStaysWithItsPatient(t *testing.T) {
 	expectCounts(t, counts, Counts{Read: 2, Inserted: 2, Conflicts: 1})
 }
 
-// A file that ends in the middle of a record that can't be told from the next leaves nothing.
+// A file that ends inside a record whose end can't be found leaves nothing.
 func TestAFileThatBreaksLoadsNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		records iter.Seq2[record.Record, error]

@@ -23,7 +23,7 @@ import (
 var update = flag.Bool("update", false, "write the table of docs/samples.md anew")
 
 // samples returns the folder of the third-party samples, which are not part of the project. They
-// lie where WAYBILL_SAMPLES says, or else beside the project's root.
+// lie where WAYBILL_SAMPLES says, or else next to the project's root.
 func samples(t testing.TB) string {
 	t.Helper()
 	if folder := os.Getenv("WAYBILL_SAMPLES"); folder != "" {

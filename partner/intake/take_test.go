@@ -78,7 +78,7 @@ func file(records []record.Record) iter.Seq2[record.Record, error] {
 	}
 }
 
-// take takes in a file of records of a source, and returns what became of each.
+// take takes in a file of records of a source, and returns the result for each.
 func take(t testing.TB, conn *pgx.Conn, source string, records ...record.Record) (became []string) {
 	t.Helper()
 	err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
@@ -289,7 +289,7 @@ func TestTake(t *testing.T) {
 	}
 }
 
-// Taking all files again in their order changes nothing, whatever they were.
+// Taking all files again in their order changes nothing.
 func TestTakingAgainChangesNothing(t *testing.T) {
 	conn := service(t)
 	files := loads{
@@ -306,8 +306,8 @@ func TestTakingAgainChangesNothing(t *testing.T) {
 	expect(t, column(t, conn, "SELECT count(*)::text FROM patients.outbox"), total)
 }
 
-// A partner goes on sending about a patient who was erased here; nothing comes back, by whatever
-// number the patient was known.
+// A partner continues to send about a patient who was erased here. Nothing comes back, under any of
+// the numbers by which the patient was known.
 func TestErasedPatientsStayErased(t *testing.T) {
 	conn := service(t)
 	if _, err := conn.Exec(t.Context(), `WITH p AS (INSERT INTO patients.patient (family_name) VALUES ('Reed') RETURNING id)

@@ -182,7 +182,7 @@ func TestFilesThatCantBeRead(t *testing.T) {
 	}
 }
 
-// Whatever the bytes, a file is read to an end, and what is taken has a time and a status.
+// Reading ends for any bytes, and every record that is taken has a time and a status.
 func FuzzRead(f *testing.F) {
 	for _, name := range []string{"encounters.ndjson", "encounters.csv"} {
 		data, err := os.ReadFile(filepath.Join("testdata", name))

@@ -1,7 +1,7 @@
 -- +goose Up
 -- Unqualified: the search_path is the partner's schema.
 
--- What the partner is to be told, in order. The newest row of each patient stays for good: it says
+-- The events for the partner, in order. The newest row of each patient stays for good: it says
 -- what the partner knows.
 CREATE TABLE queue (
     position         bigint GENERATED ALWAYS AS IDENTITY UNIQUE,

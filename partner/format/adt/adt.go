@@ -193,7 +193,7 @@ func prior(m *hl7.Message, i int) *hl7.Segment {
 	return nil
 }
 
-// passes reports whether an event says nothing of a patient's state, whatever its PID holds: a
+// passes reports whether an event says nothing about a patient's state, even if its PID does: a
 // deletion (A23, A29) is neither a death nor a retraction, and A20 is about a bed.
 func passes(event string) bool { return event == "A20" || event == "A23" || event == "A29" }
 

@@ -181,9 +181,9 @@ func TestVitalStatus(t *testing.T) {
 // Each of these holds the word Secret where patient data would be; a reason never repeats it.
 func TestRefused(t *testing.T) {
 	for name, c := range map[string]struct{ segments, want string }{
-		"N beside a date":       {vital("20240506", "N"), errContradiction.Error()},
-		"NO beside a date":      {vital("20240506", "NO "), errContradiction.Error()},
-		`"" beside a date`:      {vital("20240506", `""`), errContradiction.Error()},
+		"N with a date":         {vital("20240506", "N"), errContradiction.Error()},
+		"NO with a date":        {vital("20240506", "NO "), errContradiction.Error()},
+		`"" with a date`:        {vital("20240506", `""`), errContradiction.Error()},
 		"the date alone goes":   {vital(`""`, ""), "PID-29 deletes the time of death, and PID-30 does not say whether there was one"},
 		"neither yes nor no":    {vital("", "Secret"), "PID-30 is neither yes nor no"},
 		"no date":               {vital("Secret", "Y"), "PID-29: " + errDTM.Error()},
@@ -345,7 +345,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// Whatever the bytes, what is taken keeps the contract, and no reason repeats what was refused.
+// For any bytes, every record that is taken keeps the contract, and no reason repeats refused data.
 func FuzzRead(f *testing.F) {
 	f.Add(hl7Text("A08", pid("7^^^NGH^MR", "", "Quill^Ada"), "PV1|"), "")
 	f.Add(hl7Text("A40", pid("7"), "MRG|8", vital("20240506", "Y"), "MRG|9"), "windows-1252")

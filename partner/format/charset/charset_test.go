@@ -69,7 +69,7 @@ func TestUTF16(t *testing.T) {
 
 func TestUnknownCharset(t *testing.T) {
 	if _, err := Of("ebcdic"); err == nil {
-		t.Error("ebcdic is taken for known")
+		t.Error("ebcdic is accepted as known")
 	}
 	for _, name := range Names {
 		if got := of(t, name).String(); got != name {
@@ -78,7 +78,7 @@ func TestUnknownCharset(t *testing.T) {
 	}
 }
 
-// Whatever the bytes: the text is UTF-8, and what is bad in it is what is counted.
+// For any bytes, the text is UTF-8, and the count is the number of bad characters.
 func FuzzText(f *testing.F) {
 	f.Add("M\xfcller \x81", uint8(4))
 	f.Add("plain text and \xe2\x82\xac", uint8(0))

@@ -24,7 +24,7 @@ func TestRules(t *testing.T) {
 		{"transliterated", charset.Config{Name: "iso-8859-1", Rule: charset.Transliterate}, "Lukasz K\xfchne - ", charset.Count{Transliterated: 2, Refused: 1}},
 		{"or replaced", charset.Config{Name: "iso-8859-15", Rule: charset.Transliterate, Replacement: "."}, "Lukasz K\xfchne - .", charset.Count{Transliterated: 2, Replaced: 1}},
 		{
-			"by a table of the site's own",
+			"by a custom table",
 			charset.Config{Name: "iso-8859-1", Rule: charset.Transliterate, Table: map[string]string{"Ł": "W", "☃": "", "–": "--"}},
 			"Wukasz K\xfchne -- ",
 			charset.Count{Transliterated: 3},

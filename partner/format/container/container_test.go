@@ -163,7 +163,7 @@ type failing struct{ err error }
 func (f failing) ReadAt([]byte, int64) (int, error) { return 0, f.err }
 func (f failing) Size() int64                       { return 100 }
 
-// Whatever the bytes, a container ends within its limits, and what is wrong with it is said to be.
+// For any bytes, a container ends within its limits, and its errors are reported.
 func FuzzMembers(f *testing.F) {
 	f.Add(zipped(f, "a", "1", "b", strings.Repeat("2", 100)), uint8(1))
 	f.Add(gzipped(f, "abc"), uint8(2))

@@ -160,7 +160,7 @@ func TestWhatIsWrittenIsReadTheSame(t *testing.T) {
 	})
 }
 
-// Whatever the text and the layout, what is read is written and read the same.
+// For any text and layout, a date that is read stays the same when it is written and read again.
 func FuzzLayouts(f *testing.F) {
 	f.Add("dd/mm/yyyy", "06/05/2024", int64(0))
 	f.Add("yyyymmddHHMM", "202405060708", int64(1e9))

@@ -112,26 +112,26 @@ func TestDeathIsReadFromAllThreePlaces(t *testing.T) {
 // Each of these holds the word Secret where patient data would be; a reason never repeats it.
 func TestRefusedPatients(t *testing.T) {
 	for name, c := range map[string]struct{ fields, want string }{
-		"false beside a date":         {`"deceasedBoolean":false,"deceasedDateTime":"2024"`, "deceasedBoolean is false, but there is a deceasedDateTime"},
-		"false beside a notification": {`"deceasedBoolean":false,` + extensions(notification("1")), "deceasedBoolean is false, but there is a death notification"},
-		"date beside a removal":       {`"deceasedDateTime":"2024",` + extensions(notification("U")), "deceased, but the death notification was removed"},
-		"true beside a removal":       {`"deceasedBoolean":true,` + extensions(notification("U")), "deceased, but the death notification was removed"},
-		"unknown notification":        {extensions(notification("Secret")), "a death notification status must be 1, 2 or U"},
-		"two notifications":           {extensions(notification("1"), notification("2")), "two death notification statuses that differ"},
-		"date of death":               {`"deceasedDateTime":"Secret"`, "deceasedDateTime: " + record.ErrISO.Error()},
-		"death of long ago":           {`"deceasedDateTime":"1799"`, "date of death: not within the years 1800 to 9999"},
-		"death of far ahead":          {`"deceasedDateTime":"9999-12-31T23:59:59Z"`, "date of death: not within the years 1800 to 9999"},
-		"birth date":                  {`"birthDate":"Secret"`, "birth date: not YYYY, YYYY-MM or YYYY-MM-DD"},
-		"birth to the minute":         {`"birthDate":"2024-05-06T07:08:09Z"`, "birth date: not YYYY, YYYY-MM or YYYY-MM-DD"},
-		"gender":                      {`"gender":"Secret"`, "gender must be male, female, other or unknown"},
-		"mistyped text":               {`"birthDate":5550100`, "birthDate: not of the type it has in FHIR"},
-		"mistyped list":               {`"name":"Secret"`, "name: not of the type it has in FHIR"},
-		"mistyped boolean":            {`"deceasedBoolean":"Secret"`, "deceasedBoolean: not of the type it has in FHIR"},
-		"long name":                   {`"name":[{"family":"Secret` + strings.Repeat("é", 195) + `"}]`, "family name: longer than 200 characters"},
-		"NUL":                         {`"name":[{"given":["Secret\u0000"]}]`, "given name: holds a NUL character"},
-		"long identifier":             {`"identifier":[{"value":"Secret` + strings.Repeat("1", 200) + `"}]`, "identifier: longer than 200 characters"},
-		"many identifiers":            {`"identifier":[{"value":"0"}` + numbered(1000, `,{"value":"Secret%d"}`) + `]`, "more than 1000 identifiers, or more than 128 KiB of them"},
-		"much of identifiers":         {`"identifier":[{"value":"0"}` + numbered(800, `,{"value":"Secret%0190d"}`) + `]`, "more than 1000 identifiers, or more than 128 KiB of them"},
+		"false with a date":         {`"deceasedBoolean":false,"deceasedDateTime":"2024"`, "deceasedBoolean is false, but there is a deceasedDateTime"},
+		"false with a notification": {`"deceasedBoolean":false,` + extensions(notification("1")), "deceasedBoolean is false, but there is a death notification"},
+		"date with a removal":       {`"deceasedDateTime":"2024",` + extensions(notification("U")), "deceased, but the death notification was removed"},
+		"true with a removal":       {`"deceasedBoolean":true,` + extensions(notification("U")), "deceased, but the death notification was removed"},
+		"unknown notification":      {extensions(notification("Secret")), "a death notification status must be 1, 2 or U"},
+		"two notifications":         {extensions(notification("1"), notification("2")), "two death notification statuses that differ"},
+		"date of death":             {`"deceasedDateTime":"Secret"`, "deceasedDateTime: " + record.ErrISO.Error()},
+		"death of long ago":         {`"deceasedDateTime":"1799"`, "date of death: not within the years 1800 to 9999"},
+		"death of far ahead":        {`"deceasedDateTime":"9999-12-31T23:59:59Z"`, "date of death: not within the years 1800 to 9999"},
+		"birth date":                {`"birthDate":"Secret"`, "birth date: not YYYY, YYYY-MM or YYYY-MM-DD"},
+		"birth to the minute":       {`"birthDate":"2024-05-06T07:08:09Z"`, "birth date: not YYYY, YYYY-MM or YYYY-MM-DD"},
+		"gender":                    {`"gender":"Secret"`, "gender must be male, female, other or unknown"},
+		"mistyped text":             {`"birthDate":5550100`, "birthDate: not of the type it has in FHIR"},
+		"mistyped list":             {`"name":"Secret"`, "name: not of the type it has in FHIR"},
+		"mistyped boolean":          {`"deceasedBoolean":"Secret"`, "deceasedBoolean: not of the type it has in FHIR"},
+		"long name":                 {`"name":[{"family":"Secret` + strings.Repeat("é", 195) + `"}]`, "family name: longer than 200 characters"},
+		"NUL":                       {`"name":[{"given":["Secret\u0000"]}]`, "given name: holds a NUL character"},
+		"long identifier":           {`"identifier":[{"value":"Secret` + strings.Repeat("1", 200) + `"}]`, "identifier: longer than 200 characters"},
+		"many identifiers":          {`"identifier":[{"value":"0"}` + numbered(1000, `,{"value":"Secret%d"}`) + `]`, "more than 1000 identifiers, or more than 128 KiB of them"},
+		"much of identifiers":       {`"identifier":[{"value":"0"}` + numbered(800, `,{"value":"Secret%0190d"}`) + `]`, "more than 1000 identifiers, or more than 128 KiB of them"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rows, refused := read(t, `{"resourceType":"Patient","id":"x",`+c.fields+`}`)
@@ -259,7 +259,7 @@ func TestDocumentsThatBreak(t *testing.T) {
 	}
 }
 
-// An entry is not read for ever, nor what is beside the entries.
+// Entries are bounded, and so is what lies outside the entries.
 func TestADocumentIsBounded(t *testing.T) {
 	for _, text := range []string{"{\n\"entry\":[{\"x\":\"", "{\n\"x\":\""} {
 		f := &reader{Options: &Options{}, site: site(t), max: 10_000}
@@ -290,7 +290,7 @@ func TestAnIdentifierAsKey(t *testing.T) {
 	expect(t, refused, []string{"line 2: no id"})
 }
 
-// Whatever the bytes, the file is read to an end, and what is taken can be taken.
+// Reading ends for any bytes, and every record that is read can be taken in.
 func FuzzRead(f *testing.F) {
 	f.Add(`{"resourceType":"Patient","id":"1","deceasedDateTime":"2024"}` + "\n{}")
 	f.Add("{\n\"resourceType\":\"Bundle\",\"entry\":[{\"resource\":{\"resourceType\":\"Patient\",\"id\":\"1\"}}]}")

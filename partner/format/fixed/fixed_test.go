@@ -130,7 +130,7 @@ func TestLayoutsAreChecked(t *testing.T) {
 	}
 }
 
-// Whatever the bytes, the file is read to an end, and every record lies behind the one before.
+// Reading ends for any bytes, and every record lies after the previous one.
 func FuzzRead(f *testing.F) {
 	f.Add("HDR 001\n0007Quill \nTRL 003\n", true, true)
 	f.Add("0007Quill 0008R\x00\x1a", false, false)

@@ -207,7 +207,7 @@ func TestTheHashIsOfTheSegments(t *testing.T) {
 	}
 }
 
-// Whatever the bytes, the file is read to an end; every message lies behind the one before, has an MSH
+// Reading ends for any bytes; every message lies after the previous one, has an MSH
 // and separators, and its parts can be asked for.
 func FuzzReader(f *testing.F) {
 	for _, seed := range []string{
@@ -248,7 +248,7 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// What is written is read the same, whatever the separators and the values.
+// A message that is written reads back the same, with any separators and values.
 func TestWhatIsWrittenIsReadTheSame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		marks := rapid.Permutation([]byte(`|^~\&#*:+!%$`)).Draw(t, "separators")

@@ -277,7 +277,7 @@ func TestColumnsInYAML(t *testing.T) {
 	expect(t, m.Names(), []string{"A", "B", "C"})
 }
 
-// Whatever the text and the layout, a date that is read is one of the calendar.
+// For any text and layout, a date that is read exists in the calendar.
 func FuzzDates(f *testing.F) {
 	f.Add("dd/mm/yyyy", "06/05/2024")
 	f.Add("yyyymmddHHMM", "202405060708")

@@ -237,7 +237,7 @@ func TestLayoutsAreChecked(t *testing.T) {
 	}
 }
 
-// Whatever the bytes, the file is read to an end, every row lies behind the one before, and no line is
+// Reading ends for any bytes, every row lies after the previous one, and no line is
 // left out of all of them.
 func FuzzRead(f *testing.F) {
 	f.Add("ID,NAME\n1,Ada\n2,\"Tom\nReed\"\n3\nEOF,3\n", uint8(5))

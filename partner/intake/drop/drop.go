@@ -146,8 +146,8 @@ func (r *Rules) isTemporary(name string) bool {
 	})
 }
 
-// announces reports whether a name is that of a trigger or control file, and whether the data that
-// it stands beside is there.
+// announces reports whether a name is that of a trigger or control file, and whether the data file
+// that it announces exists.
 func (r *Rules) announces(name string, names map[string]bool) (is, there bool) {
 	trigger := r.Ready.Trigger
 	if r.Ready.Mesh != nil {

@@ -61,7 +61,7 @@ func want(t *testing.T, got, want string) {
 	}
 }
 
-// 9999 and the 0001 behind it are neighbours, whichever of them is expected.
+// 9999 and the 0001 after it are neighbours, with either of them expected.
 func TestOrdinalsGoOnWhereNumbersBeginAgain(t *testing.T) {
 	s := drop.Sequence{First: 1, Last: 9999}
 	for _, c := range []struct{ number, next, want int64 }{
@@ -128,7 +128,7 @@ func TestUnchangedForLongAndAtSeveralPolls(t *testing.T) {
 	}{
 		{0, 5, drop.Waiting},
 		{20 * time.Minute, 5, drop.Waiting}, // old enough, and seen twice
-		{21 * time.Minute, 6, drop.Waiting}, // it went on
+		{21 * time.Minute, 6, drop.Waiting}, // it grew
 		{22 * time.Minute, 6, drop.Waiting},
 		{23 * time.Minute, 6, drop.Waiting}, // seen often enough, and too young
 		{32 * time.Minute, 6, drop.Due},

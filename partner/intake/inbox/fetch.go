@@ -26,7 +26,7 @@ func (f *fetched) close() {
 	_ = os.Remove(f.file.Name())
 }
 
-// unready is why a file can't be taken for now.
+// unready is why a file can't be taken yet.
 type unready struct{ reason string }
 
 func (u *unready) Error() string { return u.reason }

@@ -510,7 +510,7 @@ func TestBadRecords(t *testing.T) {
 		}
 	}
 	if strings.Contains(report, "Busch") || strings.Contains(report, "31.02") {
-		t.Errorf("the report tells of a patient:\n%s", report)
+		t.Errorf("the report contains patient data:\n%s", report)
 	}
 	d.leave("p0002.csv", table(";x;", ";y;", ";z;", "5;Eich;"))
 	d.fails("p0002.csv refused", fault.Poison, "3 of 4 records can't be taken, and quarantine_records allows 2")
@@ -606,7 +606,7 @@ func TestAcknowledgements(t *testing.T) {
 		}
 	}
 	if strings.Contains(acks, "Busch") {
-		t.Errorf("the acknowledgement tells of a patient:\n%s", acks)
+		t.Errorf("the acknowledgement contains patient data:\n%s", acks)
 	}
 }
 

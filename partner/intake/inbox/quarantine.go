@@ -49,7 +49,7 @@ func (in *Inbox) Show(ctx context.Context, id int64) (item register.Item, err er
 	return item, err
 }
 
-// Released is what became of one item.
+// Released is the result for one item.
 type Released struct {
 	ID      int64  `json:"id"`
 	Outcome string `json:"outcome"` // of a record; of a whole file: it is read again by the next run

@@ -46,7 +46,7 @@ func (r replies) enter(ctx context.Context, tx pgx.Tx, id int64, entry register.
 
 // writeAll writes the replies that were not written yet.
 func (r replies) writeAll(ctx context.Context) error {
-	list, err := register.Owed(ctx, r.conn, r.Partner)
+	list, err := register.Pending(ctx, r.conn, r.Partner)
 	if err != nil {
 		return r.failed(err)
 	}

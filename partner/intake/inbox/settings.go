@@ -39,8 +39,8 @@ type Settings struct {
 	Errors     string           `yaml:"errors"`  // folder for refused files; "": they stay
 	Acks       *Reply           `yaml:"acks"`
 	Report     *Reply           `yaml:"report"`
-	Grace      setting.Duration `yaml:"grace"`   // how long a file may lie there undecided before that is told; default 1h
-	Silence    setting.Duration `yaml:"silence"` // how long no file may come before that is told; 0: for ever
+	Grace      setting.Duration `yaml:"grace"`   // how long a file may lie there undecided before it is reported; default 1h
+	Silence    setting.Duration `yaml:"silence"` // how long no file may come before that is reported; 0: for ever
 
 	rules *drop.Rules
 }
@@ -226,7 +226,7 @@ func (s *Settings) checkReply(key string, r *Reply, otherwise string) error {
 	case !strings.Contains(r.Name, "{name}") && !strings.Contains(r.Name, "{stem}") && !strings.Contains(r.Name, "{id}"):
 		return setting.Errorf(key+".name", "it has {name}, {stem} or {id} in it, or all files would have the same reply")
 	case r.Folder == s.Folder && s.rules.Takes(path.Base(r.of(s.rules.Pattern.Sample(), 1))):
-		return setting.Errorf(key+".name", "such a file would be taken for one of the partner's: name it otherwise, or put it into another folder")
+		return setting.Errorf(key+".name", "the partner's own pattern matches this name: name it otherwise, or put it into another folder")
 	}
 	return nil
 }

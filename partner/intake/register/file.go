@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What became of a file.
+// The outcomes of a file.
 const (
 	Taken   = "taken"
 	Skipped = "skipped"
@@ -131,7 +131,7 @@ func Again(ctx context.Context, db DB, partner string) ([]File, error) {
 	return files(ctx, db, `partner = $1 AND again ORDER BY id`, partner)
 }
 
-// Reply is a file that is owed to the sender.
+// Reply is a file to be written for the sender.
 type Reply struct {
 	File int64
 	Kind string // "acks" or "report"
@@ -146,8 +146,8 @@ func Owe(ctx context.Context, db DB, r Reply) error {
 	return err
 }
 
-// Owed returns the replies that were not written yet.
-func Owed(ctx context.Context, db DB, partner string) ([]Reply, error) {
+// Pending returns the replies that were not written yet.
+func Pending(ctx context.Context, db DB, partner string) ([]Reply, error) {
 	rows, err := db.Query(ctx, `SELECT r.file, r.kind, r.name, r.body FROM intake.reply r JOIN intake.file f ON f.id = r.file
 		WHERE f.partner = $1 AND r.written_at IS NULL ORDER BY r.file, r.kind`, partner)
 	if err != nil {

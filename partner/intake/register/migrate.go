@@ -1,6 +1,6 @@
-// Package register remembers what became of partners' files, in the schema intake of the database
+// Package register records the outcomes of partners' files, in the schema intake of the database
 // that takes their records in: files by name and content, messages by their senders' numbers, what
-// was set aside, and what is owed to senders.
+// was set aside, and the replies to senders.
 package register
 
 import (

@@ -104,7 +104,7 @@ CREATE TABLE quarantine (
 CREATE INDEX quarantine_open ON quarantine (partner) WHERE status = 'open';
 CREATE INDEX quarantine_file ON quarantine (file);
 
--- What is owed to the sender. The same bytes are written however often it takes.
+-- Replies to the sender. Every attempt writes the same bytes.
 CREATE TABLE reply (
     file       bigint NOT NULL REFERENCES file ON DELETE CASCADE,
     kind       text NOT NULL CHECK (kind IN ('acks', 'report')),
