@@ -57,7 +57,7 @@ func (w *Writer) Part(ctx context.Context, event string, date time.Time, batch i
 
 // Restore puts a published part back under its own name. One that is whole there is left alone. Where
 // the store can't overwrite, what is damaged is deleted first, if the account may; until the part is
-// there again, readers take it for one that has not come yet.
+// there again, readers treat it as one that has not come yet.
 func (w *Writer) Restore(ctx context.Context, p schemas.Part, file io.ReaderAt, store Deleter) error {
 	put := func() error { return w.store.Put(ctx, p.Name, p.Bytes, io.NewSectionReader(file, 0, p.Bytes)) }
 	err := put()

@@ -143,7 +143,7 @@ func (p *sender) gapAndRefusal() {
 	p.leaveBatch(4, admission(3, "Moser", false))
 	p.says(p.do("intake", "ward"), "ward_0004.hl7", "held", "number 3 is missing")
 	p.fails(2, []string{"who decides and why"}, "intake", "ward", "--pass", "3")
-	p.says(p.do("intake", "ward", "--pass", "3", "--reason", "lost at the ward"), "number 3 is passed")
+	p.says(p.do("intake", "ward", "--pass", "3", "--reason", "lost at the ward"), "number 3 is skipped")
 	p.says(p.do("intake", "ward"), "ward_0004.hl7  taken")
 
 	bad := strings.Replace(admission(4, "Noll", false), "4^^^EAST^MR", "^^^EAST^MR", 1)

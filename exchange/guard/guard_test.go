@@ -187,7 +187,7 @@ func (b *breaking) Get(ctx context.Context, name string) (io.ReadCloser, error) 
 
 type failing struct{}
 
-// Read fails as a connection does that its other side has closed: nobody may take it for the end.
+// Read fails like a connection that the other side has closed: nobody may mistake this for the end.
 func (failing) Read([]byte) (int, error) {
 	return 0, fault.New(fault.Transient, "read", "x", io.EOF, "")
 }

@@ -134,7 +134,7 @@ func (r *Rules) classify(f exchange.Found, names map[string]bool) File {
 	case exchange.CheckName(f.Name) != nil:
 		return as(Unusable, "its name has other letters than A-Z a-z 0-9 = . _ @ -, or too many of them")
 	case r.Order == BySequence && !r.Sequence.Fits(number):
-		return as(Foreign, "its number is none of the sequence's")
+		return as(Foreign, "its number is outside the sequence")
 	}
 	file.Number, file.Companion = number, r.Ready.companionOf(f.Name)
 	return file
