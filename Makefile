@@ -3,6 +3,8 @@
 GOLANGCI_LINT := v2.15.0
 VERSITYGW     := v1.8.0
 GOBIN         := $(shell go env GOPATH)/bin
+# The words that CONTRIBUTING.md asks to avoid. The contract's text stays: manifests carry its hash.
+WORDS         := whoever|whatever|whichever|beside|mends?|mended|mending|reckon(s|ed)?|whence|hence|thereby|at work|taken for|goes on|go on|went on|(is|are|was|were|be|been) told|tells? of|as good as none|becomes of|became of|owed|has it that|passes for|of the site.s own|(hold|holds|held)( [^ ]+){0,8} against
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test proof test-stores fuzz mutants torture endurance lint build postgres servers duckdb bench-quick bench-intake image image-context test-deploy clean
@@ -49,8 +51,9 @@ torture: postgres servers ## Kill, freeze and cut off real processes for TORTURE
 endurance: postgres $(if $(filter-out directory,$(STORE)),servers) ## Run a small batch a second for ENDURANCE_SECONDS=3600, and see that nothing grows; or YEAR=8760 batches, and print their size
 	@go run ./lab/torture $(if $(YEAR),year -batches $(YEAR),endurance -seconds $(or $(ENDURANCE_SECONDS),3600) $(if $(SEED),-seed $(SEED)) $(if $(STORE),-store $(STORE)))
 
-lint: $(GOBIN)/golangci-lint ## Hold the code against the rules, those for imports among them
+lint: $(GOBIN)/golangci-lint ## Check the code against the rules, and the texts for words to avoid
 	$(GOBIN)/golangci-lint run ./...
+	@! git grep -nwiE '$(WORDS)' -- '*.go' '*.sql' '*.md' '*.yaml' '*.yml' ':!schemas/contract.md' ':!schemas/patient-events.odcs.yaml' || { echo 'say it in plain words: see CONTRIBUTING.md'; exit 1; }
 
 build: ## Build bin/waybill, static
 	CGO_ENABLED=0 go build -trimpath -o bin/waybill ./cmd/waybill
@@ -64,7 +67,7 @@ image-context: build
 	@cp bin/waybill /etc/ssl/certs/ca-certificates.crt build/image/waybill/
 	@CGO_ENABLED=0 GOBIN=$(CURDIR)/build/image/versitygw go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
 
-test-deploy: ## Hold what lies in deploy/ against Compose, systemd and Kubernetes' types
+test-deploy: ## Check deploy/ with Compose, systemd and Kubernetes' types
 	@command -v docker-compose >/dev/null && command -v systemd-analyze >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
 	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-compose systemd; } >/dev/null
 	cd deploy/check && go vet ./... && go test -count=1 ./...

@@ -147,7 +147,7 @@ func (p *probe) write(ctx context.Context) bool {
 	return err == nil
 }
 
-// clock holds the server's clock against this machine's by the file just written.
+// clock compares the server's clock with this machine's, by the file just written.
 func (p *probe) clock(ctx context.Context, name string) {
 	dater, ok := p.store.(exchange.Dater)
 	if !ok {

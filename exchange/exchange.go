@@ -80,7 +80,7 @@ type Inspector interface {
 	Inspect(ctx context.Context) ([]fact.Fact, error)
 }
 
-// Dater tells when a file was written by the clock of its server, to hold that against one's own.
+// Dater returns when a file was written by its server's clock, to compare that clock with ours.
 // Nothing else depends on it.
 type Dater interface {
 	Written(ctx context.Context, name string) (time.Time, error)

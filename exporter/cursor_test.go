@@ -104,7 +104,7 @@ func writeConcurrently(t *testing.T, batchEvents int) {
 	}
 }
 
-// exportUntil runs an exporter, beside the test's own, until done is closed, and closes what it
+// exportUntil runs an exporter, in addition to the test's own, until done is closed, and closes what it
 // returns when it is through.
 func exportUntil(t *testing.T, e *exporter.Exporter, done <-chan struct{}) <-chan struct{} {
 	ended := make(chan struct{})

@@ -113,7 +113,7 @@ func (s *site) valuesInPostgreSQL() []string {
 
 var sqlBlock = regexp.MustCompile("(?s)```sql\n(.*?)```")
 
-// The page of queries is run as it stands, and its answers are held against the outbox.
+// The test runs the queries of the page unchanged, and compares their answers with the outbox.
 func TestQueriesOfTheDocs(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/duckdb.md")

@@ -141,7 +141,7 @@ func (s *site) outbox() map[version]bool {
 	return committed
 }
 
-// exactlyOnce holds what was delivered, in order, against what was committed.
+// exactlyOnce compares what was delivered, in order, with what was committed.
 func exactlyOnce(committed map[version]bool, delivered []logtest.Event) error {
 	seen := map[version]bool{}
 	newest := map[uuid.UUID]logtest.Event{}
@@ -274,7 +274,7 @@ func TestTwoExportersAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if summary := s.export(); !summary.Running || len(summary.Batches) != 0 {
-		t.Errorf("beside another exporter: %+v", summary)
+		t.Errorf("while another exporter runs: %+v", summary)
 	}
 	// Who asks for something by hand must not believe that it was done.
 	e := s.exporter()
@@ -283,7 +283,7 @@ func TestTwoExportersAtOnce(t *testing.T) {
 		"generation": func() (exporter.Summary, error) { return e.NewGeneration(t.Context()) },
 	} {
 		if _, err := run(); err == nil || fault.ClassOf(err) != fault.Transient {
-			t.Errorf("%s beside another exporter: %v (%s)", name, err, fault.ClassOf(err))
+			t.Errorf("%s while another exporter runs: %v (%s)", name, err, fault.ClassOf(err))
 		}
 	}
 }

@@ -107,7 +107,7 @@ func copyDir(t testing.TB, from, to string) {
 	}
 }
 
-// die has the patients die now. An undated death would be historic to whoever finds it in a snapshot.
+// die has the patients die now. An undated death would be historic to a consumer that finds it in a snapshot.
 func (s *site) die(patients ...uuid.UUID) {
 	s.Helper()
 	s.exec(`UPDATE patients.patient SET death_status = 'formal', death_precision = 'minute',
@@ -203,7 +203,7 @@ func (f *follower) exec(sql string, args ...any) {
 	}
 }
 
-// equalsSource loads what is new and holds the morgue against the source's tables.
+// equalsSource loads what is new and compares the morgue with the source's tables.
 func (f *follower) equalsSource() {
 	f.Helper()
 	f.load()

@@ -139,7 +139,7 @@ func TestPruneDeletesWhatIsOldBelowTheNewestSnapshot(t *testing.T) {
 	s.export()
 }
 
-// Whatever stays can be written again from what is left of the outbox, and the service goes on.
+// Every file that stays can be written again from the rest of the outbox, and the service continues.
 func TestWhatStaysCanBeRepaired(t *testing.T) {
 	s := newPruned(t)
 	s.history()
@@ -343,7 +343,7 @@ func TestBatchesOfAnotherDatabaseGoByTheirAge(t *testing.T) {
 	}
 }
 
-// Exports go on beside a prune, and two prunes do not meet.
+// Exports run during a prune, and two prunes never run at once.
 func TestPruneBesideOthers(t *testing.T) {
 	s := newPruned(t)
 	s.history()
@@ -352,7 +352,7 @@ func TestPruneBesideOthers(t *testing.T) {
 		first.Do(func() {
 			s.register(1)
 			if got := s.export(); len(got.Batches) != 1 {
-				t.Errorf("export beside it: %+v", got)
+				t.Errorf("export during the prune: %+v", got)
 			}
 			if got := s.prune(prune.Options{}); !got.Running {
 				t.Errorf("another prune: %+v", got)
@@ -402,7 +402,7 @@ func TestPruneLeavesWhatAnUnfinishedBatchNeeds(t *testing.T) {
 	}
 }
 
-// A prune function that is called by hand may be told nothing unlawful.
+// A prune function that is called by hand refuses unlawful arguments.
 func TestTheDatabaseRefusesToPruneWithoutASnapshot(t *testing.T) {
 	s := newPruned(t)
 	s.history()

@@ -155,15 +155,15 @@ func TestARerunFindsWhatIsLostAndPutsItBack(t *testing.T) {
 	s.spoil(s.part(2), func(data []byte) []byte { data[len(data)/2] ^= 1; return data })
 	s.lose(schemas.ManifestName(3, 0))
 	s.spoil(s.part(4), func(data []byte) []byte { return data[:len(data)-1] })
-	const mended = "0 same; 1 same, 1 repaired; 2 same, 1 repaired; 3 same, 1 repaired; 4 same, 1 repaired"
+	const repaired = "0 same; 1 same, 1 repaired; 2 same, 1 repaired; 3 same, 1 repaired; 4 same, 1 repaired"
 	spoiled := s.files()
-	if got := s.found(rerun.Options{Batches: span(0, 4), DryRun: true}); got != mended {
+	if got := s.found(rerun.Options{Batches: span(0, 4), DryRun: true}); got != repaired {
 		t.Errorf("dry run: %s", got)
 	}
 	if diff := cmp.Diff(spoiled, s.files()); diff != "" || s.reruns() != 0 {
 		t.Errorf("a dry run changed:\n%s", diff)
 	}
-	if got := s.found(rerun.Options{Batches: span(0, 4)}); got != mended {
+	if got := s.found(rerun.Options{Batches: span(0, 4)}); got != repaired {
 		t.Errorf("re-run: %s", got)
 	}
 	if diff := cmp.Diff(before, s.files()); diff != "" {
@@ -200,7 +200,7 @@ func TestACorrectionStatesAgainWhatDiffers(t *testing.T) {
 	s := newSite(t)
 	patients := s.batches(3)
 	before := s.files()
-	s.mend(`family_name = 'Mended', sex = 'other'`, patients[0])
+	s.fix(`family_name = 'Fixed', sex = 'other'`, patients[0])
 	// As if a release had left one out: an event of batch 2's transactions that no part has.
 	s.exec(`WITH left_out AS (
 		INSERT INTO patients.outbox (tx, event, baseline, patient_id, version, recorded_at, death_no, death_status, identifiers)
@@ -245,7 +245,7 @@ func TestACorrectionStatesAgainWhatDiffers(t *testing.T) {
 		t.Errorf("patient 0: %s", got)
 	}
 
-	// Nothing is left to do; what comes next goes on where it would have.
+	// Nothing is left to do; the next batch continues where it would have without the correction.
 	if got := s.found(rerun.Options{Batches: span(1, 3), Correct: true}); got != "1 corrected by 4; 2 corrected by 4; 3 same; 4 same" {
 		t.Errorf("again: %s", got)
 	}
@@ -255,7 +255,7 @@ func TestACorrectionStatesAgainWhatDiffers(t *testing.T) {
 	}
 
 	// Another mistake comes out; the correction is corrected.
-	s.mend(`family_name = 'Better'`, patients[1])
+	s.fix(`family_name = 'Better'`, patients[1])
 	if got := s.found(rerun.Options{Batches: span(1, 1), Correct: true}); got != "1 corrected by 4; 4 differs; batch 6 corrects 1..2 in revision 2 with 5" {
 		t.Errorf("corrected again: %s", got)
 	}
@@ -318,9 +318,9 @@ func TestAPrunedOutboxIsAnsweredFromTheLog(t *testing.T) {
 	if got := s.found(rerun.Options{Batches: span(1, 3), Correct: true}); got != "1 lacks events; 2 same; 3 same" {
 		t.Errorf("re-run: %s", got)
 	}
-	s.mend(`sex = 'male'`, patients[1])
+	s.fix(`sex = 'male'`, patients[1])
 	s.refuses(fault.Poison, "no longer has all of its events", rerun.Options{Batches: span(1, 1), Correct: true})
-	s.mend(`sex = NULL`, patients[1])
+	s.fix(`sex = NULL`, patients[1])
 	s.lose(s.part(1))
 	s.refuses(fault.Poison, "no longer has all of its events", rerun.Options{Batches: span(1, 1), Correct: true})
 	if _, err := s.exporter().Repair(t.Context(), 1, 1); fault.ClassOf(err) != fault.Poison {
@@ -333,7 +333,7 @@ func TestALostPartThatDoesNotComeOutAgainIsCorrected(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	patients := s.batches(1)
-	s.mend(`sex = 'male'`, patients[0])
+	s.fix(`sex = 'male'`, patients[0])
 	s.lose(s.part(1))
 	s.refuses(fault.Poison, "can't be written again", rerun.Options{Batches: span(1, 1)})
 	if got := s.found(rerun.Options{Batches: span(1, 1), Correct: true}); got != "1 same events; batch 2 corrects 1..1 in revision 1 with 2" {
@@ -341,8 +341,8 @@ func TestALostPartThatDoesNotComeOutAgainIsCorrected(t *testing.T) {
 	}
 }
 
-// mend puts right what was wrong in a patient's events, and never in their row.
-func (s *site) mend(right string, patient uuid.UUID) {
+// fix corrects a patient's events, but not their row.
+func (s *site) fix(right string, patient uuid.UUID) {
 	s.Helper()
 	s.exec(`UPDATE patients.outbox SET `+right+` WHERE patient_id = $1`, patient)
 	s.exec(`UPDATE patients.patient SET `+right+` WHERE id = $1`, patient)
@@ -352,7 +352,7 @@ func TestAnErasedPatientIsNotStatedAgain(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	patients := s.batches(1)
-	s.mend(`sex = 'male'`, patients[1])
+	s.fix(`sex = 'male'`, patients[1])
 	s.exec(`SELECT patients.erase_patient($1)`, patients[0])
 	s.export()
 	if got := s.found(rerun.Options{Batches: span(1, 2), Correct: true}); got != "1 differs; 2 same; batch 3 corrects 1..1 in revision 1 with 1" {
@@ -375,10 +375,10 @@ func TestAnEarlierGenerationIsNotCorrected(t *testing.T) {
 	if _, err := s.exporter().NewGeneration(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.mend(`sex = 'male'`, patients[0])
+	s.fix(`sex = 'male'`, patients[0])
 	s.refuses(fault.Poison, "generation 1, and the snapshot that opened generation 2", rerun.Options{Batches: span(1, 1), Correct: true})
 	s.exec(`UPDATE exporter.plan SET system_identifier = 1 WHERE batch < 3`)
-	s.mend(`sex = NULL`, patients[0])
+	s.fix(`sex = NULL`, patients[0])
 	if got := s.found(rerun.Options{Batches: span(1, 3)}); got != "1 unknown; 2 unknown; 3 same" {
 		t.Errorf("batches of another database: %s", got)
 	}
@@ -386,13 +386,13 @@ func TestAnEarlierGenerationIsNotCorrected(t *testing.T) {
 	s.refuses(fault.Poison, "cluster 1", rerun.Options{Batches: span(1, 3)})
 }
 
-// A correction that a crash left planned is published by whoever comes next, once.
+// A correction that a crash left planned is published once, by the next run.
 func TestAnUnfinishedCorrectionIsFinished(t *testing.T) {
 	t.Parallel()
 	for _, next := range []string{"export", "rerun"} {
 		s := newSite(t)
 		patients := s.batches(1)
-		s.mend(`sex = 'male'`, patients[0])
+		s.fix(`sex = 'male'`, patients[0])
 		place := s.config.Store
 		s.config.Store = unpublishing{place}
 		if _, err := s.rerun(rerun.Options{Batches: span(1, 1), Correct: true}); !errors.Is(err, errNoPublishing) {
@@ -429,7 +429,7 @@ func TestARerunWaitsForAnExport(t *testing.T) {
 	s.refuses(fault.Transient, "another exporter is running", options)
 	options.DryRun = true
 	if got := s.found(options); got != "1 same, 1 repaired" {
-		t.Errorf("a dry run beside an export: %s", got)
+		t.Errorf("a dry run during an export: %s", got)
 	}
 	done := make(chan error, 1)
 	go func() {

@@ -102,7 +102,7 @@ func race(t *testing.T, both []*site, restricted func(exchange.Store) exchange.S
 		group.Go(func() { _, failures[i] = s.exporter().Run(t.Context()) })
 	}
 	group.Wait()
-	// Where both were told that they had published, the loser finds out on its next run.
+	// Where both got the answer that they had published, the loser finds out on its next run.
 	for i, s := range both {
 		if failures[i] == nil {
 			_, failures[i] = s.exporter().Run(t.Context())

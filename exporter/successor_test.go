@@ -10,7 +10,7 @@ import (
 )
 
 // An exporter that is frozen, and loses its connection and with it the lock meanwhile, wakes up to a
-// log that went on without it. That is no sign of a second database.
+// log that continued without it. That is no sign of a second database.
 func TestAnExporterThatWasReplacedBlamesNobody(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

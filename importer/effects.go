@@ -18,7 +18,7 @@ import (
 	"waybill/internal/fault"
 )
 
-// reconcile runs the consumer's apply.sql, counts what it did and holds it against the brake.
+// reconcile runs the consumer's apply.sql, counts its effects and checks them against the brake.
 // In observe mode its work is rolled back, to the savepoint if apply.sql sets that anew, and only the
 // record of it is kept.
 func (l *load) reconcile(ctx context.Context) error {

@@ -11,7 +11,7 @@ import (
 	"waybill/schemas"
 )
 
-// An erased patient stays erased: no later event, of whatever order, changes the row. It keeps the id and the order of
+// An erased patient stays erased: no later event, of any order, changes the row. It keeps the id and the order of
 // the event that said so.
 
 // erasures are the statements about the erased. Each goes by the columns that the table has: see package forget.

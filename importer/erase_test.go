@@ -94,8 +94,8 @@ func TestNothingIsTakenFromAnErasureButTheID(t *testing.T) {
 	}
 }
 
-// As long as a body is in custody its case keeps what tells whose it is; a person is told, and once
-// it is released, that goes too.
+// As long as a body is in custody its case keeps what identifies it, and an alert names the case.
+// Once the body is released, that is erased, too.
 func TestABodyInCustodyKeepsItsName(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -26,7 +26,7 @@ const partsAtOnce = 4
 type fetched struct {
 	entry *exchange.Entry
 	files []spooled
-	span  trace.Span // of the batch: it goes on with the exporter's, and ends when the batch is discarded
+	span  trace.Span // of the batch: it continues the exporter's, and ends when the batch is discarded
 	err   error
 }
 

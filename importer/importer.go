@@ -1,7 +1,7 @@
 // Package importer follows a log and loads its batches into one consumer's database.
 //
 // The consumer's database is authoritative for how far the consumer is: rows, effects, ledger
-// and checkpoint move in one transaction, so a crash anywhere is mended by running again.
+// and checkpoint move in one transaction, so after a crash anywhere the next run continues.
 // Times of notice are that database's clock. The algorithm and its crash table are in
 // docs/import.md.
 package importer
@@ -73,7 +73,7 @@ type Config struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Release string // the version of this software, for receipts
-	// Loaded, if set, is told of each batch that was loaded for good: not in a dry run.
+	// Loaded, if set, is called after each batch whose load was committed: not in a dry run.
 	Loaded func(BatchSummary)
 }
 
@@ -172,7 +172,7 @@ type Options struct {
 	Approve *Decision
 	// Pass leaves a poison batch behind, if a later batch of the verified chain covers it.
 	Pass *Decision
-	// FromSnapshot goes on from that snapshot, if the batch that is next is gone for good.
+	// FromSnapshot resumes at that snapshot, if the batch that is next is gone for good.
 	FromSnapshot *Decision
 	// Resync makes the states equal to that snapshot, wherever the consumer is, and loads nothing else. The
 	// brake bounds it; as with a re-run there is nothing to approve.
@@ -197,7 +197,7 @@ type Summary struct {
 	From     int64          `json:"from"` // the checkpoint before the run
 	To       int64          `json:"to"`   // and after it
 	Batches  []BatchSummary `json:"batches"`
-	Running  bool           `json:"running"` // another importer of this consumer is at work; this run did nothing
+	Running  bool           `json:"running"` // another importer of this consumer is running; this run did nothing
 	DryRun   bool           `json:"dry_run"`
 	Observed bool           `json:"observed"`
 	// ReceiptOwed is why the receipt could not be written. What was loaded is loaded; the next
@@ -225,7 +225,7 @@ type BatchSummary struct {
 }
 
 // Run loads everything from the checkpoint to now and returns. If another importer of this
-// consumer is at work it does nothing, which fails a run that was to note a decision.
+// consumer is running it does nothing, which fails a run that was to note a decision.
 func (i *Importer) Run(ctx context.Context, options Options) (Summary, error) {
 	a := access{dryRun: options.DryRun, tally: map[string]int64{}}
 	summary, err := i.leased(ctx, a, func(s *session, ctx context.Context) error {

@@ -305,7 +305,7 @@ func (undeletable) Delete(context.Context, string) error {
 
 func (undeletable) Tidy(context.Context, string) {}
 
-// A receipt tells of what others can see: a crash right after it takes nothing back.
+// A receipt covers only what others can see: a crash right after it takes nothing back.
 func TestAReceiptIsOfWhatIsCommitted(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -511,7 +511,7 @@ func TestTwoImportersAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := s.load(); !got.Running || len(got.Batches) != 0 {
-		t.Errorf("beside another importer: %+v", got)
+		t.Errorf("while another importer runs: %+v", got)
 	}
 	if _, err := s.conn.Exec(t.Context(), `UPDATE morgue.lease SET until = clock_timestamp() - interval '1 second'`); err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ type backend struct {
 
 // takeLease makes this connection's backend the one that may load. A live holder within its
 // lease is left alone (errRunning); one past it was frozen, and its backend is terminated, so
-// that whatever it had open is rolled back before anything is loaded here.
+// that everything it had open is rolled back before anything is loaded here.
 func (s *session) takeLease(ctx context.Context) error {
 	err := pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
 		// One that is frozen in here has no lease yet, and must not keep others from theirs.

@@ -155,7 +155,7 @@ func (l *load) stage(ctx context.Context) error {
 	err := connect.CopyFrom(ctx, l.tx.Conn(), source, l.sql.copy)
 	if source.err != nil {
 		return fault.New(fault.Poison, "read", l.batch.name(), source.err,
-			"ask the producer; if the batch cannot be mended, `waybill export --snapshot` there and `waybill import "+l.consumer.Name+" --pass` here leave it behind")
+			"ask the producer; if the batch cannot be repaired, `waybill export --snapshot` there and `waybill import "+l.consumer.Name+" --pass` here leave it behind")
 	}
 	if err != nil {
 		return err

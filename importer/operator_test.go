@@ -35,7 +35,7 @@ func (s *site) again(options importer.RerunOptions) (importer.Summary, error) {
 
 func flip(data []byte) []byte { data[len(data)/2] ^= 1; return data }
 
-// Whoever passes the snapshot that opens a generation learns from the next one who is gone.
+// A consumer that passes the snapshot which opens a generation learns from the next one who is gone.
 func TestAGenerationWhoseOpeningWasPassed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -95,7 +95,7 @@ func TestAManifestThatNobodyCanReadIsPassed(t *testing.T) {
 	s.load()
 }
 
-// A re-run takes what was applied, not whatever lies in its place since.
+// A re-run takes what was applied, not what lies in its place since.
 func TestARerunOfAnotherManifestIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -135,7 +135,7 @@ func TestTheBrakeBoundsARerun(t *testing.T) {
 	}
 }
 
-// Who decides something beside an importer at work must not believe that it was noted.
+// A decision fails while another importer is running: nobody must believe that it was recorded.
 func TestADecisionBesideAnotherImporterFails(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -148,10 +148,10 @@ func TestADecisionBesideAnotherImporterFails(t *testing.T) {
 	s.refusedAs(fault.Transient, importer.Options{Approve: decision})
 	s.refusedAs(fault.Transient, importer.Options{Pass: decision})
 	if _, err := s.again(importer.RerunOptions{Reason: "a test", Batches: span(0, 0), Wait: time.Millisecond}); fault.ClassOf(err) != fault.Transient || err == nil {
-		t.Errorf("a re-run beside another importer: %v", err)
+		t.Errorf("a re-run while another importer runs: %v", err)
 	}
 	if got := s.load(); !got.Running {
-		t.Errorf("an ordinary run beside another importer: %+v", got)
+		t.Errorf("an ordinary run while another importer runs: %+v", got)
 	}
 }
 

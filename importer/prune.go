@@ -22,7 +22,7 @@ type PruneSummary struct {
 	Effects    int64  `json:"effects"`
 	Quarantine int64  `json:"quarantine"`
 	DryRun     bool   `json:"dry_run"`
-	Running    bool   `json:"running"` // an importer is at work; this did nothing
+	Running    bool   `json:"running"` // an importer is running; this did nothing
 }
 
 // Prune deletes old records of what was done: rows of ledger, effect log and quarantine. What the
@@ -34,7 +34,7 @@ func (i *Importer) Prune(ctx context.Context, options PruneOptions) (PruneSummar
 			table, key, old string
 			rows            *int64
 		}{
-			{"quarantine", "(id)", oldQuarantine, &summary.Quarantine}, // before the ledger, which tells of snapshots
+			{"quarantine", "(id)", oldQuarantine, &summary.Quarantine}, // before the ledger, which names the snapshots
 			{"effect_log", "(id)", oldEffects, &summary.Effects},
 			{"ledger", "(batch, rerun)", oldLedger, &summary.Ledger},
 		} {
@@ -65,7 +65,7 @@ const (
 		    SELECT patient_id, death_no FROM effect_log GROUP BY patient_id, death_no
 		    HAVING max(at) < clock_timestamp() - $1::interval) done
 		ON e.patient_id IS NOT DISTINCT FROM done.patient_id AND e.death_no IS NOT DISTINCT FROM done.death_no`
-	// A row set aside may be all that tells of a patient, until a snapshot has told everything.
+	// A row set aside may be all that is known of a patient, until a snapshot has stated everyone.
 	oldQuarantine = `SELECT q.id FROM quarantine q
 		WHERE q.at < clock_timestamp() - $1::interval
 		  AND EXISTS (SELECT FROM ledger l WHERE l.batch > q.batch AND l.kind = 'snapshot')`

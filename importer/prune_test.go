@@ -53,7 +53,7 @@ func alive(n int) logtest.State {
 	return logtest.State{Event: schemas.Registered, Baseline: true, Patient: logtest.Patient(n), Version: 1}
 }
 
-// A consumer that was away while the log was pruned is told what to type. What it missed, it learns
+// A consumer that was away while the log was pruned gets a hint that can be typed. What it missed, it learns
 // from the snapshot's states: deaths, retractions, merges; and the brake bounds what follows.
 func TestAConsumerBelowTheFloorBeginsAgainAtTheSnapshot(t *testing.T) {
 	t.Parallel()
@@ -287,7 +287,7 @@ func TestAConsumersOldRecordsGo(t *testing.T) {
 	s.exec(`UPDATE morgue.quarantine SET at = at - ` + old)
 	keep := importer.PruneOptions{Keep: 90 * 24 * time.Hour, DryRun: true}
 	// What was done about 1 has a young end; what was observed of 3 was made up for, in a row of its own.
-	// The row set aside is all that tells of 9.
+	// The row set aside is all that is known of 9.
 	want := importer.PruneSummary{Consumer: "morgue", Ledger: 5, Effects: 3, DryRun: true}
 	if got := s.pruned(keep); got != want {
 		t.Errorf("dry run: %+v, want %+v", got, want)

@@ -8,8 +8,8 @@ import (
 	"waybill/schemas"
 )
 
-// writeReceipt tells the world how far the consumer is, if it has not been told yet. It is
-// written from the ledger, so one that a crash left owed is written by the next run.
+// writeReceipt publishes how far the consumer is, unless the last receipt says so already. It is
+// written from the ledger, so the next run writes one that a crash left pending.
 func (s *session) writeReceipt(ctx context.Context) error {
 	if s.checkpoint.log == "" || s.checkpoint.receipt >= s.checkpoint.batch {
 		return nil

@@ -58,7 +58,7 @@ type sideReader struct {
 }
 
 // ledger also finds where the consumer began: with batch 0 or a snapshot it began with nothing, so
-// whatever it has must be in the log since then.
+// everything that it has must be in the log since then.
 func (r *sideReader) ledger(ctx context.Context, tx pgx.Tx) error {
 	err := tx.QueryRow(ctx, `SELECT batch, hash FROM checkpoint`).Scan(&r.side.Checkpoint, &r.side.Manifest)
 	if errors.Is(err, pgx.ErrNoRows) {

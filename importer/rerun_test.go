@@ -51,7 +51,7 @@ func told(summary importer.Summary) string {
 }
 
 // passed has the morgue leave batch 2, with the deaths of patients 1 to 3, behind, for a snapshot
-// that was taken before patient 3's; then batch 2 is mended.
+// that was taken before patient 3's; then batch 2 is repaired.
 func (s *site) passed() {
 	s.Helper()
 	s.Changes(died(1))
@@ -87,13 +87,13 @@ func TestARerunTakesWhatIsNewerAndNothingElse(t *testing.T) {
 	if diff := cmp.Diff(before, s.contents()); diff != "" {
 		t.Errorf("a dry run changed:\n%s", diff)
 	}
-	if got := told(s.rerun(importer.RerunOptions{Batches: span(1, 2), Reason: "mended", Person: "ann"})); got != want {
+	if got := told(s.rerun(importer.RerunOptions{Batches: span(1, 2), Reason: "repaired", Person: "ann"})); got != want {
 		t.Errorf("re-run: %s, want %s", got, want)
 	}
 	if got := s.cases() + s.value(`SELECT given_name FROM morgue.patient WHERE patient_id = '`+logtest.Patient(2).String()+`'`); got != "expected 2, void 1Corrected" {
 		t.Errorf("after the re-run: %s", got)
 	}
-	if got := s.value(`SELECT string_agg(concat_ws(' ', batch, rerun, reason, person), ', ' ORDER BY batch) FROM morgue.ledger WHERE rerun > 0`); got != "1 1 mended ann, 2 1 mended ann" {
+	if got := s.value(`SELECT string_agg(concat_ws(' ', batch, rerun, reason, person), ', ' ORDER BY batch) FROM morgue.ledger WHERE rerun > 0`); got != "1 1 repaired ann, 2 1 repaired ann" {
 		t.Errorf("the ledger says %s", got)
 	}
 	if got := s.value(`SELECT batch FROM morgue.checkpoint`); got != "4" {
@@ -130,7 +130,7 @@ func TestARerunNeedsAReasonAndBatchesThatWereApplied(t *testing.T) {
 	}
 }
 
-// A batch of a generation that was lost tells of deaths that the present one never heard of.
+// A batch of a lost generation has deaths that the present generation does not know.
 func TestARerunBringsBackNothingOfAnEarlierGeneration(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -60,7 +60,7 @@ func (s *session) cannotFollow(ctx context.Context, name string) error {
 		if begins, err = s.reader.Begins(ctx); err != nil || next < begins {
 			return err
 		}
-		return fault.New(fault.Usage, "begin at", name, fmt.Errorf("batch %d is on the store, and nothing need be left out", next), "`waybill import` goes on with it")
+		return fault.New(fault.Usage, "begin at", name, fmt.Errorf("batch %d is on the store, and nothing need be left out", next), "run `waybill import`, which continues with it")
 	}
 	if _, pruned := errors.AsType[*exchange.Pruned](err); pruned {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"waybill/schemas"
 )
 
-// resync makes this consumer what one is that began at the snapshot, whatever it has loaded before: the way
+// resync makes this consumer equal to one that began at the snapshot, and overwrites what it loaded before: the way
 // back after somebody else wrote the log, or after its end was lost. Newer states lose, the erased who are
 // not erased in the snapshot come back, and who is not in it vanishes. Effects follow from the states, and the
 // brake bounds them. One transaction does it all.

@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	errRunning   = errors.New("another importer of this consumer is at work")
+	errRunning   = errors.New("another importer of this consumer is running")
 	errLeaseLost = errors.New("another importer has taken this one's place")
 )
 
@@ -76,7 +76,7 @@ func (i *Importer) open(ctx context.Context, a access) (_ *session, err error) {
 	return s, nil
 }
 
-// What connections are called in pg_stat_activity, where re-runs are told from imports.
+// The names of connections in pg_stat_activity, which distinguish re-runs from imports.
 const (
 	importName = "waybill import "
 	rerunName  = "waybill rerun "
@@ -122,7 +122,7 @@ func (s *session) now(ctx context.Context) (time.Time, error) {
 	return now, fault.Database("read", "clock", err)
 }
 
-// close rolls back whatever is open, gives the lease back and leaves nothing behind.
+// close rolls back what is open, gives the lease back and leaves nothing behind.
 func (s *session) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -12,8 +12,8 @@ import (
 	"waybill/lab/logtest"
 )
 
-// When PostgreSQL ends in the middle of a COPY, nobody may go on reading what the run then closes:
-// the race detector tells.
+// When PostgreSQL ends in the middle of a COPY, nobody may still read what the run then closes:
+// the race detector would report it.
 func TestACopyThatIsCutOffIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -97,7 +97,7 @@ func TestWhatStaffWroteStaysThroughRerunsAndRetractions(t *testing.T) {
 	}
 }
 
-// Staff hold an appointment's row while the import runs: whichever commits first, the person's
+// Staff hold an appointment's row while the import runs. In either order of commits, the person's
 // edit stays.
 func TestAnImportWaitsForStaffAndLeavesTheirEdit(t *testing.T) {
 	t.Parallel()

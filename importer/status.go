@@ -22,7 +22,7 @@ type Status struct {
 	AppliedAt  time.Time     `json:"applied_at"`
 	Heartbeat  time.Duration `json:"heartbeat_ns"`
 
-	Running      bool             `json:"running"` // an importer is at work
+	Running      bool             `json:"running"` // an importer is running
 	Held         *int64           `json:"held,omitempty"`
 	HeldEffects  map[string]int64 `json:"held_effects,omitempty"`
 	HeldHash     string           `json:"held_hash,omitempty"` // of its manifest

@@ -23,8 +23,8 @@ var errRerunning = fmt.Errorf("%w: a re-run", errRunning)
 // turnWait is how long an import waits for a re-run to get to the end of its batch.
 const turnWait = 5 * time.Minute
 
-// enter takes the lease. An import that finds a re-run at work gets in line and waits for the end
-// of its batch; the re-run lets whoever is in line go first. So neither waits for all of the other.
+// enter takes the lease. An import that finds a running re-run gets in line and waits for the end
+// of its batch; the re-run lets an import that is in line go first. So neither waits for all of the other.
 func (s *session) enter(ctx context.Context, a access) error {
 	if !a.rerun {
 		return s.enterInLine(ctx)
@@ -54,7 +54,7 @@ func (s *session) enterInLine(ctx context.Context) error {
 	return s.awaitLease(ctx) // the place in line ends with the session
 }
 
-// lineKey is of the advisory lock that whoever is in line holds: "wayb" in ASCII, and the consumer.
+// lineKey is the key of the advisory lock that an import in line holds: "wayb" in ASCII, and the consumer.
 const lineKey = `2002876770, hashtext(current_schema())`
 
 // letPass waits until nobody is in line. It asks again and again: waits for locks are bounded.

@@ -42,7 +42,7 @@ func (s *site) isHeldUp(by pgx.Tx, others string, arguments ...any) {
 	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
 	defer cancel()
 	if _, err := s.conn.Exec(ctx, others, arguments...); err != nil {
-		_ = by.Rollback(s.Context()) // or the run would go on for ever
+		_ = by.Rollback(s.Context()) // or the run would never end
 		s.Fatalf("somebody else's work: %v (the run: %v)", err, <-done)
 	}
 	err := <-done
@@ -164,7 +164,7 @@ func (s *site) as(role string, grants ...string) string {
 	return u.String()
 }
 
-// An importer whose session this role may not see may be live, or frozen: it is not taken for gone,
+// An importer whose session this role may not see may be live, or frozen: it is not treated as gone,
 // and a frozen one is named.
 func TestAnotherRolesLeaseIsNotTaken(t *testing.T) {
 	t.Parallel()

@@ -20,8 +20,8 @@ type side struct {
 
 func (s side) counted(event string) bool { return s.types == nil || slices.Contains(s.types, event) }
 
-// compare holds a batch as the other side has it against the one here, by type. Rows are named in a
-// second reading, which only a difference costs.
+// compare compares the other side's batch with the one here, by type. A second reading names the
+// rows, only where the batches differ.
 func (r *run) compare(ctx context.Context, here, other side) error {
 	if other.Manifest != "" && here.Manifest != other.Manifest {
 		r.find(Finding{

@@ -38,7 +38,7 @@ func (c *Consumer) vanished(s state) bool {
 	})
 }
 
-// checkLedgers holds a batch against the ledgers of those who have applied it.
+// checkLedgers compares a batch with the ledgers of the consumers that have applied it.
 func (r *run) checkLedgers(b *Batch) {
 	for _, c := range r.Consumers {
 		if b.Batch < c.From || b.Batch > c.Checkpoint {

@@ -30,7 +30,7 @@ func seed(f *testing.F, folder string) {
 	}
 }
 
-// What is taken for a manifest says the same again when it is written.
+// A manifest that is accepted is written back the same.
 func FuzzManifest(f *testing.F) {
 	seed(f, "manifests")
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -76,13 +76,13 @@ func FuzzNames(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		if batch, retry, ok := schemas.ParseManifestName(name); ok && schemas.ManifestName(batch, retry) != name {
-			t.Errorf("%q is taken for a manifest of batch %d, retry %d", name, batch, retry)
+			t.Errorf("%q is accepted as a manifest of batch %d, retry %d", name, batch, retry)
 		}
 		if instance, batch, ok := schemas.ParseReceiptName(name); ok && schemas.ReceiptName(instance, batch) != name {
-			t.Errorf("%q is taken for a receipt of %s, batch %d", name, instance, batch)
+			t.Errorf("%q is accepted as a receipt of %s, batch %d", name, instance, batch)
 		}
 		if ref, ok := schemas.ParsePartName(name); ok && ref.Batch < 0 {
-			t.Errorf("%q is taken for a part of batch %d", name, ref.Batch)
+			t.Errorf("%q is accepted as a part of batch %d", name, ref.Batch)
 		}
 	})
 }

@@ -196,7 +196,7 @@ func TestOtherNamesAreNotParsed(t *testing.T) {
 		"log/000000000/000000000042.json.tmp", "x/log/000000000/000000000042.json", "log/000000000/000000000042.json\n",
 	} {
 		if _, _, ok := schemas.ParseManifestName(name); ok {
-			t.Errorf("%q is taken for a manifest", name)
+			t.Errorf("%q is accepted as a manifest", name)
 		}
 	}
 	for _, name := range []string{
@@ -207,12 +207,12 @@ func TestOtherNamesAreNotParsed(t *testing.T) {
 		"/parts/type=died/date=2026-11-22/000000000042-fedcba9876543210.parquet",
 	} {
 		if _, ok := schemas.ParsePartName(name); ok {
-			t.Errorf("%q is taken for a part", name)
+			t.Errorf("%q is accepted as a part", name)
 		}
 	}
 	for _, name := range []string{"receipts/../000000000042.json", "receipts/a@b@c/000000000042.json", "receipts/Morgue/000000000042.json"} {
 		if _, _, ok := schemas.ParseReceiptName(name); ok {
-			t.Errorf("%q is taken for a receipt", name)
+			t.Errorf("%q is accepted as a receipt", name)
 		}
 	}
 }

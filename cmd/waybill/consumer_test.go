@@ -17,8 +17,8 @@ import (
 
 const newConsumer = "../../docs/new-consumer.md"
 
-// What docs/new-consumer.md says is done, in its order: the files written, the commands run, and
-// what they print held against the page.
+// The test does what docs/new-consumer.md says, in its order: it writes the files, runs the commands
+// and compares their output with the page.
 func TestAddingAConsumerAsTheDocumentationSays(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile(newConsumer)

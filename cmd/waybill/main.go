@@ -49,7 +49,7 @@ type commands struct {
 	Deliver    deliverCommand    `cmd:"" help:"Write what is new in the log into a partner's files."`
 	Intake     intakeCommand     `cmd:"" help:"Take in the files that a partner has left."`
 	Quarantine quarantineCommand `cmd:"" help:"See and decide what was set aside of partners' files."`
-	Partner    partnerCommand    `cmd:"" help:"See the partners, and hold their files here against their folders."`
+	Partner    partnerCommand    `cmd:"" help:"List the partners, and compare their settings with their folders."`
 	Rerun      rerunCommand      `cmd:"" help:"Load batches again."`
 	Repair     repairCommand     `cmd:"" help:"Write a published batch's lost or damaged files to the store again."`
 	Prune      pruneCommand      `cmd:"" help:"Delete old data: log, outbox and plans below the newest snapshot; a consumer's records."`

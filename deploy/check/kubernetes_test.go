@@ -1,4 +1,4 @@
-// Package check holds what a site installs against the programs and types that will read it. It is
+// Package check tests what a site installs with the programs and types that will read it. It is
 // a module of its own: nobody who runs Waybill needs Kubernetes' types.
 package check
 

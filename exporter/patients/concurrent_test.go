@@ -45,7 +45,7 @@ func TestUpdateAndIdentifierAtOnce(t *testing.T) {
 	wantCurrent(s)
 }
 
-// A transaction that can't see the last event must not write one beside it.
+// A transaction that can't see the last event must not write a second one.
 func TestStaleSnapshotFailsToSerialise(t *testing.T) {
 	for _, level := range []string{"REPEATABLE READ", "SERIALIZABLE"} {
 		for _, change := range []string{number, move, formal, merge} {

@@ -162,7 +162,7 @@ func TestTheErasedStayErased(t *testing.T) {
 		}
 		s.do("ROLLBACK")
 	}
-	// What changes nothing is nobody's concern, and the living go on.
+	// A statement that changes nothing is allowed, and changes of living patients are captured as before.
 	s.do("UPDATE patients.patient SET family_name = NULL; UPDATE patients.patient SET family_name = 'Baum' WHERE id = {b}")
 	s.wantEvents("a", "erased v1 d0, erased v2 d0")
 	s.wantEvents("b", "registered v1 d0, updated v2 d0")
@@ -178,7 +178,7 @@ func TestErasedAndChangedInOneTransaction(t *testing.T) {
 	s.wantEvents("c", "erased v1 d0, erased v2 d0")
 }
 
-// A partner's file goes on naming the erased; its other rows are taken in.
+// A partner's files continue to name an erased patient; their other rows are taken in.
 func TestAFileThatNamesTheErased(t *testing.T) {
 	s := connect(t, migrated(t))
 	s.do(insert + insertB)
@@ -194,7 +194,7 @@ func TestAFileThatNamesTheErased(t *testing.T) {
 	}
 }
 
-// Whoever is adding an identifier, or merging a record into the person, is waited for.
+// An erasure waits for transactions that add an identifier or merge a record into the person.
 func TestAnErasureBesideOtherChanges(t *testing.T) {
 	for name, change := range map[string]string{"identifier": number, "merge": "INSERT INTO patients.alias VALUES ({b}, {a}); ", "rename": rename} {
 		url := migrated(t)
@@ -216,7 +216,7 @@ func TestAnErasureBesideOtherChanges(t *testing.T) {
 	}
 }
 
-// Whoever comes after it is refused, at the latest at the commit.
+// Transactions that come after an erasure are refused, at the latest at the commit.
 func TestChangesBesideAnErasure(t *testing.T) {
 	for name, change := range map[string]string{"identifier": number, "merge": merge, "merge into": "INSERT INTO patients.alias VALUES ({b}, {a})", "rename": rename} {
 		url := migrated(t)

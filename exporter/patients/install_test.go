@@ -165,7 +165,7 @@ func TestInstallRefuses(t *testing.T) {
 			if n := one[int](s, `SELECT count(*) FROM pg_trigger WHERE tgname = 'capture'`); n > 0 {
 				t.Error("triggers were installed all the same")
 			}
-			s.do("UPDATE patients.patient SET family_name = 'Abel'") // the service goes on
+			s.do("UPDATE patients.patient SET family_name = 'Abel'") // the service continues to write
 		})
 	}
 }

@@ -2,7 +2,7 @@
 // alias), the outbox, and the triggers that turn any writer's change into events.
 //
 // A patient's state is compared with the one in its last event once per transaction, at the
-// commit, whatever wrote it and in however many statements. Nothing else in Waybill writes the
+// commit, no matter which program wrote it and in how many statements. Nothing else in Waybill writes the
 // outbox, and only the exporter reads it. The triggers run as the role that migrated, so the
 // service needs SELECT, INSERT and UPDATE on patient, SELECT, INSERT, UPDATE and DELETE on
 // identifier, SELECT and INSERT on alias, and no right to the outbox.

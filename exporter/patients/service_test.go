@@ -64,7 +64,7 @@ func (s session) do(statements string) {
 	}
 }
 
-// background runs statements while others go on; the result is sent once.
+// background runs statements while others run; the result is sent once.
 func (s session) background(statements string) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- s.try(statements) }()

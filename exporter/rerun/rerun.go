@@ -181,7 +181,7 @@ func (r *rerun) decide(c *Checked) {
 	}
 }
 
-const restateHint = "`waybill export --new-generation` publishes every patient anew, over whatever the log said"
+const restateHint = "`waybill export --new-generation` publishes every patient anew, over everything that the log said"
 
 func (r *rerun) decideToCorrect(c *Checked, lost []string) {
 	switch {

@@ -91,7 +91,7 @@ func TestStaffFirst(t *testing.T) {
 }
 
 // TestImportFirst has the import not yet committed when a member of staff writes: they wait for
-// it, and what they leave goes on the worklist.
+// it, and what they leave is put on the worklist.
 func TestImportFirst(t *testing.T) {
 	one := consumertest.Patient(1)
 	for _, test := range []struct {

@@ -1,4 +1,4 @@
-// Package duckdb runs queries of DuckDB: for the tests that hold the parts against a reader
+// Package duckdb runs queries of DuckDB, for the tests that read the parts with a reader
 // which is not ours.
 package duckdb
 

@@ -116,8 +116,8 @@ func patientText(id [16]byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }
 
-// Whatever page version, dictionary, page size and compression another writer chooses, the rows
-// are the same: our reader is held against a general library's writer.
+// The rows are the same with any page version, dictionary, page size and compression of another
+// writer: our reader is compared with a general library's writer.
 func TestForeignWritersAreRead(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rows := rapid.SliceOfN(rapid.Custom(anyRow), 1, 30).Draw(rt, "rows")

@@ -81,7 +81,7 @@ func withMetadata(t *testing.T, file part.File, change func(m *format.FileMetaDa
 	return file
 }
 
-// A footer's numbers are held against each other, the pages and the file's size.
+// A footer's numbers are checked against each other, the pages and the file's size.
 func TestHostileFooters(t *testing.T) {
 	column := func(m *format.FileMetaData, i int) *format.ColumnMetaData { return &m.RowGroups[0].Columns[i].MetaData }
 	for want, change := range map[string]func(m *format.FileMetaData){
@@ -167,7 +167,7 @@ func TestLargePageIsRefused(t *testing.T) {
 }
 
 // Damage that keeps the manifest's hash can't happen, but a producer's hash of a damaged file
-// can: whatever the bytes, reading ends in an error or in rows the contract allows.
+// can: for any bytes, reading ends in an error or in rows that the contract allows.
 func TestDamagedPartsNeverPanic(t *testing.T) {
 	data, file := writePart(t, sampleTuples(300))
 	rapid.Check(t, func(rt *rapid.T) {

@@ -1,5 +1,5 @@
-// Package flat reads the top-level columns of a Parquet file within bounds that hold whatever
-// the file says. A general reader believes a file's claims: a few hundred hostile bytes make it
+// Package flat reads the top-level columns of a Parquet file within bounds that hold for any
+// file. A general reader believes a file's claims: a few hundred hostile bytes make it
 // allocate gigabytes or overflow the stack, and neither can be recovered from. Parts need a
 // small subset (flat columns, plain and dictionary encodings, zstd), so this package reads that
 // subset and refuses everything else by name. Values come out as slices of the page, without
@@ -143,7 +143,7 @@ func readAt(r io.ReaderAt, p []byte, off int64) error {
 	return err
 }
 
-// check holds the footer's numbers against each other and against the end of the data.
+// check checks the footer's numbers against each other and against the end of the data.
 func (f *File) check(dataEnd int64) error {
 	rows := int64(0)
 	for i, g := range f.groups {

@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Runs are held against those of a general library's encoder.
+// Runs are compared with those of a general library's encoder.
 func TestHybridReadsWhatOthersWrite(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		width := rapid.IntRange(1, 31).Draw(t, "width")
