@@ -9,7 +9,7 @@ import (
 	"waybill/schemas"
 )
 
-// Text of the largest size that is nothing but values is given up before it is decoded, whatever file it is.
+// For each kind of file, a text of the largest size that holds nothing but values is refused before it is decoded.
 func TestValuesWithoutEnd(t *testing.T) {
 	end := schemas.MaxManifestBytes - 200
 	for name, text := range map[string]string{

@@ -11,7 +11,7 @@ import (
 	"waybill/internal/fault"
 )
 
-// A server that never ends what it says, whatever it is asked, is given up after a few MiB: the SDK
+// The client gives up after a few MiB on a server whose answers, to any request, never end: the SDK
 // reads all but objects whole.
 func TestAnAnswerWithoutEnd(t *testing.T) {
 	for name, answer := range map[string]struct {

@@ -36,7 +36,7 @@ func speak(channel ssh.Channel) {
 			for range most {
 				answer = append(answer, 0, 0, 0, 1, 'a', 0, 0, 0, 0, 0, 0, 0, 0)
 			}
-		default: // a folder, whatever is asked after
+		default: // every other request gets the attributes of a folder
 			answer = append(append([]byte{attributes}, id...), 0, 0, 0, 4, 0, 0, 0x41, 0xed)
 		}
 		if _, err := channel.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(answer))), answer...)); err != nil {
