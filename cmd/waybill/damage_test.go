@@ -105,7 +105,7 @@ func TestNothingVerifiedIsNotWell(t *testing.T) {
 	s.fails(2, []string{"--last"}, "batches", "--last", "0")
 }
 
-// A planted floor switches nothing off, and the producer knows that it is none of its own.
+// A planted floor disables nothing, and the producer recognises that it is not its own.
 func TestAPlantedFloor(t *testing.T) {
 	t.Parallel()
 	s := newSiteAt(t, onFolder(t))

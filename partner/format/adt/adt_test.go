@@ -254,7 +254,7 @@ func TestMerges(t *testing.T) {
 			t.Errorf("%s: %q", name, refused)
 		}
 	}
-	// An account's merge is none of patients.
+	// A merge of accounts is not a merge of patients.
 	expect(t, one(t, "A41", pid("7"), "MRG|||1").Act, record.Change)
 }
 

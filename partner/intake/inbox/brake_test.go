@@ -63,7 +63,7 @@ func TestTheBrakeHoldsAFileWithItsBytes(t *testing.T) {
 	d.does("a.hl7 taken")
 	d.want(`SELECT count(*)::text FROM patients.patient WHERE death_status = 'informal'`, "4")
 	d.want(`SELECT string_agg(kind || ' ' || subject || ' ' || person, ', ') FROM intake.decision`, "approve gp: file a.hl7 anna, approve gp: file a.hl7 anna")
-	// Deaths that are known are none of the file's doing.
+	// Known deaths do not count towards the file's brake.
 	d.leave("b.hl7", batch(append(dead(5)[:4], adt("last", "9", "Alive", ""))...))
 	d.does("b.hl7 taken")
 }
