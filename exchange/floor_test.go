@@ -3,9 +3,11 @@ package exchange_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -32,8 +34,11 @@ func (l *testLog) remove(names ...string) {
 func wantPruned(t *testing.T, err error, batch, floor int64) {
 	t.Helper()
 	p, ok := errors.AsType[*exchange.Pruned](err)
-	if !ok || p.Batch != batch || p.Floor.Batch != floor || fault.ClassOf(err) != fault.Poison || fault.HintOf(err) == "" {
-		t.Errorf("%v (%v), want batch %d below the floor at %d", err, fault.ClassOf(err), batch, floor)
+	if !ok || p.Batch != batch || p.Floor.Batch != floor || fault.ClassOf(err) != fault.Poison {
+		t.Fatalf("%v (%v), want batch %d below the floor at %d", err, fault.ClassOf(err), batch, floor)
+	}
+	if next := fmt.Sprintf("--from-snapshot %d@%s ", p.Floor.Snapshot, p.Floor.Manifest[:8]); !strings.Contains(fault.HintOf(err), next) {
+		t.Errorf("hint: %s, want %s", fault.HintOf(err), next)
 	}
 }
 

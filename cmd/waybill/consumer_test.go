@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,7 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"waybill/importer"
 	"waybill/lab/pg/pgtest"
+	"waybill/schemas"
 )
 
 const newConsumer = "../../docs/new-consumer.md"
@@ -225,4 +228,20 @@ func normalised(output string) string {
 	output = window.ReplaceAllString(output, "WINDOW")
 	output = digits.ReplaceAllString(output, "@DIGITS")
 	return fileSize.ReplaceAllString(output, "SIZE")
+}
+
+// archive adds a service that takes every event.
+func (s *site) archive() {
+	s.Helper()
+	contract := schemas.PatientEvents()
+	s.write(block{file: "archive/consumer.yaml", text: fmt.Sprintf("name: archive\nappend: event\nevents: [%s]\n", strings.Join(contract.Events(), ", "))})
+	s.write(block{file: "archive/migrations/1_event.sql", text: "-- +goose Up\nCREATE TABLE event (" + contract.SQLColumns() +
+		", PRIMARY KEY (patient_id, generation, version, revision));\n"})
+	consumer, err := importer.LoadConsumer(os.DirFS(s.dir + "/archive"))
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.service("archive", "import: {consumer: ./archive}", func(ctx context.Context, url string) error {
+		return importer.Migrate(ctx, url, consumer)
+	})
 }

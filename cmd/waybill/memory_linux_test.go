@@ -4,7 +4,6 @@ package main_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -12,9 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"waybill/importer"
-	"waybill/schemas"
 )
 
 const mostMiB = 128
@@ -63,22 +59,6 @@ func TestProofATransactionOfAMillionRowsPassesInLittleMemory(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", want.service, diff)
 		}
 	}
-}
-
-// archive adds a service that takes every event.
-func (s *site) archive() {
-	s.Helper()
-	contract := schemas.PatientEvents()
-	s.write(block{file: "archive/consumer.yaml", text: fmt.Sprintf("name: archive\nappend: event\nevents: [%s]\n", strings.Join(contract.Events(), ", "))})
-	s.write(block{file: "archive/migrations/1_event.sql", text: "-- +goose Up\nCREATE TABLE event (" + contract.SQLColumns() +
-		", PRIMARY KEY (patient_id, generation, version, revision));\n"})
-	consumer, err := importer.LoadConsumer(os.DirFS(s.dir + "/archive"))
-	if err != nil {
-		s.Fatal(err)
-	}
-	s.service("archive", "import: {consumer: ./archive}", func(ctx context.Context, url string) error {
-		return importer.Migrate(ctx, url, consumer)
-	})
 }
 
 // peak runs a command that must succeed and returns the most memory that it ever held, in bytes.

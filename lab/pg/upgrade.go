@@ -56,7 +56,7 @@ func fetchWheel(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer archive.Close()
+	defer func() { _ = archive.Close() }()
 	unpacked := filepath.Join(work, "unpacked")
 	if err := os.CopyFS(unpacked, archive); err != nil {
 		return err

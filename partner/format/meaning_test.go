@@ -171,9 +171,7 @@ func meant(e *record.Event) told {
 		[]string{e.Family, e.Given, e.BirthDate, e.Sex, a.Line, a.City, a.Postcode, a.Country},
 		nil,
 	}
-	for _, i := range e.Identifiers {
-		w.Identifiers = append(w.Identifiers, record.Identifier(i))
-	}
+	w.Identifiers = append(w.Identifiers, e.Identifiers...)
 	slices.SortFunc(w.Identifiers, record.Compare)
 	w.Identifiers = slices.Compact(w.Identifiers)
 	return w

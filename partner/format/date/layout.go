@@ -142,7 +142,7 @@ func (l Layout) Parse(text string, unknown ...string) (Date, error) {
 func parse(way []piece, text string, unknown []string) (d Date, ok bool) {
 	for _, p := range way {
 		if p.token == nil {
-			if text == "" || text[0] != p.text[0] && !(text[0] == 't' && p.text == "T") {
+			if text == "" || text[0] != p.text[0] && (text[0] != 't' || p.text != "T") {
 				return d, false
 			}
 			text = text[1:]

@@ -60,8 +60,19 @@ const Words = "yyyy yy mm m mon dd d HH MM SS ZZ"
 
 // elsewhere is how other programs spell tokens.
 var elsewhere = []struct{ word, ours string }{
-	{"YYYY", "yyyy"}, {"YY", "yy"}, {"MON", "mon"}, {"Mon", "mon"}, {"MMM", "mon"}, {"mmm", "mon"},
-	{"DD", "dd"}, {"D", "d"}, {"hh24", "HH"}, {"hh", "HH"}, {"mi", "MM"}, {"ss", "SS"}, {"zz", "ZZ"},
+	{"YYYY", "yyyy"},
+	{"YY", "yy"},
+	{"MON", "mon"},
+	{"Mon", "mon"},
+	{"MMM", "mon"},
+	{"mmm", "mon"},
+	{"DD", "dd"},
+	{"D", "d"},
+	{"hh24", "HH"},
+	{"hh", "HH"},
+	{"mi", "MM"},
+	{"ss", "SS"},
+	{"zz", "ZZ"},
 }
 
 // Lookup returns the token that a text is.
