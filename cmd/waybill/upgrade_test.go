@@ -294,6 +294,12 @@ func TestProofEveryCommandRefusesTablesOfAnotherRelease(t *testing.T) {
 	f.refuses(f.machines[0])
 	running := map[string]*exec.Cmd{}
 	for _, service := range services {
+		job := "import"
+		if service == "patients" {
+			job = "export"
+		}
+		file := filepath.Join(f.dir, service+".yaml")
+		write(t, file, f.read(file)+strings.TrimPrefix(fmt.Sprintf(everySecond, job), "\n")+"\n")
 		running[service] = older.command(nil, "run", service)
 		if err := running[service].Start(); err != nil {
 			t.Fatal(err)
@@ -328,7 +334,7 @@ func (f *fleet) refuses(m *site) {
 	}
 	for _, line := range []string{
 		"export --snapshot", "export --new-generation", "rerun export --batch 1 --reason x", "repair 1", "rerun import morgue --batch 1 --reason x",
-		"reconcile", "reconcile morgue", "trace " + patient(0).String(), "quarantine list ward", "partner check ward", "status", "doctor",
+		"capture", "capture --repair", "reconcile", "reconcile morgue", "trace " + patient(0).String(), "quarantine list ward", "partner check ward", "status", "doctor",
 	} {
 		f.refused(m, strings.Fields(line)...)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"waybill/internal/connect"
 	"waybill/internal/fault"
+	"waybill/internal/migrate"
 )
 
 // CaptureHint is the command for a capture that was off, and what it missed.
@@ -134,11 +134,11 @@ const maxNamed = 100_000
 // transaction of its own: it may be interrupted and run again. The events are those that the triggers would have
 // made: each patient had one when they were installed, so every difference has come since.
 func Capture(ctx context.Context, databaseURL string, repair bool) (*CaptureSummary, error) {
-	conn, err := connect.To(ctx, databaseURL, "patients database", map[string]string{
+	conn, err := migrate.Connect(ctx, databaseURL, "patients database", map[string]string{
 		"application_name":   "waybill capture",
 		"statement_timeout":  "0",
 		"synchronous_commit": "off", // what a crash loses is found again
-	})
+	}, CheckTables)
 	if err != nil {
 		return nil, err
 	}
