@@ -241,7 +241,7 @@ func (w *witness) sqlThatFails() {
 	}
 	w.write(block{file: "careless/reconcile.sql", text: `SELECT 'noted', patient_id FROM patient`})
 	w.exec("patients", `UPDATE patients.patient SET family_name = family_name || '-' || given_name WHERE given_name IS NOT NULL`)
-	w.exec("patients", `DROP VIEW patients.divergence`)
+	w.exec("patients", `DROP FUNCTION patients.differ CASCADE`)
 	w.exec("patients", `ALTER TABLE patients.outbox ALTER COLUMN birth_date TYPE text`)
 	w.exec("patients", `UPDATE patients.outbox SET birth_date = family_name WHERE position = (SELECT max(position) FROM patients.outbox)`)
 	w.watch(3, nil, "export")
