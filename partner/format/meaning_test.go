@@ -167,7 +167,7 @@ func understood(r record.Record) told {
 func meant(e *record.Event) told {
 	a := e.Address
 	w := told{
-		e.Patient.String(), "", e.Status, record.Period(e.Death),
+		e.Patient.String(), "", e.Status, e.Death,
 		[]string{e.Family, e.Given, e.BirthDate, e.Sex, a.Line, a.City, a.Postcode, a.Country},
 		nil,
 	}
