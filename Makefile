@@ -23,10 +23,11 @@ test: postgres servers duckdb ## Run the tests, with the race detector
 	go vet ./...
 	go test -race -count=1 -timeout 20m -skip '^TestProof' ./...
 
-proof: postgres servers duckdb ## Run what is proof rather than test: kills, other stores, planted mistakes, a short torture
+proof: postgres servers duckdb ## Run what is proof rather than test: kills, other stores, each day an eighth of the planted mistakes, a short torture
 	go test -race -count=1 -timeout 30m -run '^TestProof' ./...
 	go test -count=1 -run 'TestProofATransactionOfAMillionRows' ./cmd/waybill
-	@$(MAKE) test-stores mutants
+	@$(MAKE) test-stores
+	@$(MAKE) mutants SHARE=$$(( 1$$(date +%j) % 8 ))/8
 	@$(MAKE) torture TORTURE_SECONDS=30
 
 # FTP can't overwrite, so that a file which comes again can't be answered under the name of its first answer;
@@ -42,8 +43,8 @@ fuzz: ## Fuzz every parser of what comes from outside, each for FUZZTIME=30s
 	 out=$$(go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),30s) -fuzzminimizetime 10x $$package 2>&1) || { echo "$$out"; exit 1; }; \
 	 echo "$$target: $$(echo "$$out" | tail -1)"; done; done
 
-mutants: postgres ## Plant known mistakes in copies of the code, and see that tests notice each
-	@go run ./lab/mutants $(MUTANTS)
+mutants: postgres ## Plant known mistakes in copies of the code, and see that tests notice each; SHARE=0/8 for one in eight
+	@go run ./lab/mutants $(if $(SHARE),-share $(SHARE)) $(MUTANTS)
 
 torture: postgres servers ## Kill, freeze and cut off real processes for TORTURE_SECONDS=600, by SEED=, over STORE=s3|ftp|sftp|all
 	@go run ./lab/torture faults -seconds $(or $(TORTURE_SECONDS),600) $(if $(SEED),-seed $(SEED)) $(if $(STORE),-store $(STORE))

@@ -18,14 +18,15 @@ import (
 
 func main() {
 	verbose := flag.Bool("v", false, "print what the tests say of each mutant")
+	share := flag.String("share", "0/1", "plant only one `K/N` of the mutants: every Nth, from the Kth")
 	flag.Parse()
-	if err := run(flag.Args(), *verbose); err != nil {
+	if err := run(flag.Args(), *share, *verbose); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(names []string, verbose bool) error {
+func run(names []string, share string, verbose bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	root, err := os.Getwd()
@@ -37,6 +38,9 @@ func run(names []string, verbose bool) error {
 		return err
 	}
 	if mutants, err = choose(mutants, names); err != nil {
+		return err
+	}
+	if mutants, err = every(mutants, share); err != nil {
 		return err
 	}
 	started := time.Now()

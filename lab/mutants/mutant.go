@@ -95,6 +95,18 @@ func choose(mutants []*mutant, names []string) ([]*mutant, error) {
 	return chosen, nil
 }
 
+// every returns the Kth of each N mutants, as share says: "3/8".
+func every(mutants []*mutant, share string) (chosen []*mutant, err error) {
+	var k, n int
+	if _, err := fmt.Sscanf(share, "%d/%d", &k, &n); err != nil || k < 0 || k >= n {
+		return nil, fmt.Errorf("-share %q: write K/N, with K from 0 to N-1", share)
+	}
+	for i := k; i < len(mutants); i += n {
+		chosen = append(chosen, mutants[i])
+	}
+	return chosen, nil
+}
+
 var errStale = errors.New("stale: the code has moved on; see to the mutant")
 
 // apply returns the mutant's sources, by their names below root.
