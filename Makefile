@@ -32,11 +32,11 @@ proof: postgres servers duckdb ## Run what is proof rather than test: kills, oth
 
 # FTP can't overwrite, so that a file which comes again can't be answered under the name of its first answer;
 # and MachinesAreKilled and StatusOfAnIntake take a folder away, which under a server is lost files.
-# Upgrades are about releases and databases, on any store.
+# Upgrades are about releases and databases, on any store; and a folder of S3 that does not exist is empty.
 test-stores: postgres servers duckdb ## Run the suites of exporter, importer and command line on S3, FTP and SFTP
 	@for store in s3 ftp sftp; do echo "on $$store:"; \
 	 if [ $$store = ftp ]; then again='|IntakeAtTheCommandLine'; else again=; fi; \
-	 WAYBILL_TEST_STORE=$$store go test -count=1 -timeout 20m -skip 'Million|BadLine|OutlivesACut|FullDisk|Flat|EveryCall|Nowhere|UpgradeOfPostgreSQL|UpgradeAndBack|UpgradingAs|OfAnotherRelease|MachinesAreKilled|StatusOfAnIntake'"$$again" \
+	 WAYBILL_TEST_STORE=$$store go test -count=1 -timeout 20m -skip 'Million|BadLine|OutlivesACut|FullDisk|Flat|EveryCall|Nowhere|UpgradeOfPostgreSQL|UpgradeAndBack|UpgradingAs|OfAnotherRelease|MigratedDuringARun|NoFolderEmpty|MachinesAreKilled|StatusOfAnIntake'"$$again" \
 	 ./exporter ./importer ./partner/intake/inbox ./cmd/waybill || exit 1; done
 
 fuzz: ## Fuzz every parser of what comes from outside, each for FUZZTIME=30s
