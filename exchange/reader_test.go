@@ -121,6 +121,17 @@ func TestNextReadsARetryOnlyBehindATornManifest(t *testing.T) {
 	log.publish(log.next())
 	_, err = exchange.NewReader(log.store).Next(t.Context(), log.at(3))
 	must(t, err)
+	// A whole manifest, even one that cannot be used, has no retries.
+	log.place(schemas.ManifestName(5, 0), log.next())
+	log.place(schemas.ManifestName(5, 1), reseal(t, log.next(), `"heartbeat_seconds": 300`, `"heartbeat_seconds": 301`))
+	entry, err = exchange.NewReader(log.store).Open(t.Context(), 5)
+	if err != nil || entry.Manifest.HeartbeatSeconds != 300 {
+		t.Errorf("%v, want the first of two whole manifests", err)
+	}
+	log.place(schemas.ManifestName(5, 0), reseal(t, log.next(), `"version": "1.0.0"`, `"version": "2.0.0"`))
+	if _, err := exchange.NewReader(log.store).Open(t.Context(), 5); !errors.Is(err, schemas.ErrUnsupported) {
+		t.Errorf("%v, want %v", err, schemas.ErrUnsupported)
+	}
 }
 
 func TestNextRefuses(t *testing.T) {

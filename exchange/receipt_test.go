@@ -40,6 +40,9 @@ func TestReceiptsAreTheNewestOfEachInstance(t *testing.T) {
 	must(t, err)
 	log.place(schemas.ReceiptName("morgue@east", 11), whole) // under another's number
 	log.place(schemas.ReceiptName("morgue@east", 12), whole[:100])
+	of, err := receipt("morgue@west", 13).Encode()
+	must(t, err)
+	log.place(schemas.ReceiptName("morgue@east", 13), of) // in another's folder
 	log.place(schemas.ReceiptName("broken", 1), nil)
 	log.place("receipts/morgue@east/notes.txt", []byte("of an admin"))
 	log.place("receipts/morgue@east/000000001/000000000013.json", whole) // in another thousand's folder

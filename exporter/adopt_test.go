@@ -114,6 +114,7 @@ func TestACopyIsAdoptedOnlyInPlaceOfItsOriginal(t *testing.T) {
 	}
 	at.Path = "/copied"
 	s := siteAt(t, at.String(), place)
+	s.refused("this is cluster")
 	s.notAdopted(fault.Poison, `database "patients", which writes the log, still exists`)
 	c.exec(`DROP DATABASE patients`)
 	s.adopted()

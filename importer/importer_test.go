@@ -649,9 +649,11 @@ func TestSilenceIsLateAndNotNothingNew(t *testing.T) {
 	s := newSite(t)
 	s.Changes(died(1))
 	s.load()
-	s.now = start.Add(s.Heartbeat)
-	if got := s.load(); len(got.Batches) != 0 {
-		t.Errorf("within the heartbeat: %+v", got)
+	for _, after := range []time.Duration{s.Heartbeat, s.Heartbeat + s.config.Grace} {
+		s.now = start.Add(after)
+		if got := s.load(); len(got.Batches) != 0 {
+			t.Errorf("after %s, within heartbeat and grace: %+v", after, got)
+		}
 	}
 	s.now = start.Add(s.Heartbeat + 11*time.Minute)
 	s.refused(fault.NotYet, nil)

@@ -76,6 +76,18 @@ func TestQuarantineMakesNobodyVanish(t *testing.T) {
 	if got := s.value(`SELECT count(*) FROM morgue.quarantine`); got != "1" {
 		t.Errorf("%s rows in quarantine after a re-run, want 1", got)
 	}
+	s.Contract = nil
+	s.Changes(died(3))
+	s.Correction(3, 3, died(3))
+	s.load()
+	if got := s.cases(); got != "expected 3" {
+		t.Errorf("after batches that are no snapshots: %s", got)
+	}
+	// Only the snapshot's own quarantine says that a patient is in it.
+	s.Snapshot(2, found(1, start), found(3, start))
+	if got := s.load().Batches[0].Effects["vanished"]; got != 1 || s.cases() != "expected 2, void 1" {
+		t.Errorf("%d vanished, cases: %s; the second snapshot knows nothing of patient 2", got, s.cases())
+	}
 }
 
 func TestAManifestThatNobodyCanReadIsPassed(t *testing.T) {

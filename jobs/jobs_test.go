@@ -555,6 +555,35 @@ func TestNoJobRunsTwiceAtTheSameTime(t *testing.T) {
 	}
 }
 
+// A run that outlasts many ticks makes up for all of them, or the run after it does: no queue of runs grows behind it.
+func TestTicksDoNotQueueUp(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	var clock, ran atomic.Int64
+	clock.Store(time.Now().Unix())
+	begun, release := make(chan struct{}, 100), make(chan struct{})
+	p.run(Config{Now: func() time.Time { return time.Unix(clock.Load(), 0) }}, Job{
+		Name: "slow", Schedule: schedule(t, "@every 1h", time.UTC), Run: func(context.Context, Task) (Result, error) {
+			ran.Add(1)
+			begun <- struct{}{}
+			<-release
+			return Result{}, nil
+		},
+	})
+	p.until(`SELECT count(*) = 1 FROM jobs.job`) // from then on the clock counts
+	for range 4 {
+		clock.Add(3600)
+		p.until(`SELECT ticked_at = to_timestamp($1) FROM jobs.job`, clock.Load())
+	}
+	<-begun
+	p.until(`SELECT count(*) = 1 FROM jobs.run WHERE finished_at IS NULL`)
+	close(release)
+	p.until(`SELECT NOT EXISTS (SELECT FROM jobs.run WHERE finished_at IS NULL)`)
+	if n := ran.Load(); n != 1 {
+		t.Errorf("%d runs for four ticks, of which the first outlasted the others", n)
+	}
+}
+
 // untilTried returns when machines have tried to claim every run but the caller's own, or when another run is
 // running next to the caller.
 func untilTried(ctx context.Context, url string, at *atomic.Int32) error {

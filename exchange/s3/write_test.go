@@ -241,6 +241,32 @@ func TestAServerWithoutIfNoneMatchIsNamed(t *testing.T) {
 	}
 }
 
+// A gateway may acknowledge what it has not stored, or not all of it.
+func TestWhatWasAcknowledgedIsConfirmed(t *testing.T) {
+	for name, kept := range map[string]string{"nothing": "", "a part": "abc", "more": "abcdefg"} {
+		c := config()
+		p := startProxy(t, server, func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodPut {
+				return false
+			}
+			_, err := io.Copy(io.Discard, r.Body)
+			if err == nil && kept != "" {
+				err = plant(t, c)("parts/a", []byte(kept))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			w.Header().Set("ETag", `"0"`)
+			return true
+		})
+		through := c
+		through.Endpoint = p.URL
+		if err := open(t, through).Put(t.Context(), "parts/a", 6, strings.NewReader("abcdef")); err == nil || fault.ClassOf(err) != fault.Transient {
+			t.Errorf("put, of which %s is kept = %v (%s), want a transient error", name, err, fault.ClassOf(err))
+		}
+	}
+}
+
 func TestEncryptionIsAskedFor(t *testing.T) {
 	for _, test := range []struct{ sse, key string }{{"AES256", ""}, {"aws:kms", "arn:aws:kms:eu-west-1:111122223333:key/1"}} {
 		p := startProxy(t, server, nil)

@@ -272,6 +272,22 @@ func TestReadsAreWholeOrFail(t *testing.T) {
 	}
 }
 
+// A rename that replaces leaves nobody else to notice that the name is taken.
+func TestPublishLooksFirstWhereRenameReplaces(t *testing.T) {
+	store := open(t, startOwn(t, ownServer{password: secret}).config(t))
+	must(t, store.Publish(t.Context(), "log/a", []byte("whole")))
+	put(t, store, "parts/a", "one")
+	put(t, store, "parts/a", "two") // the rename does replace
+	wantText(t, store, "parts/a", "two")
+	if err := store.Publish(t.Context(), "log/a", []byte("other")); !errors.Is(err, exchange.ErrExists) {
+		t.Errorf("publish again = %v, want %v", err, exchange.ErrExists)
+	}
+	wantText(t, store, "log/a", "whole")
+	if got := list(t, store, "log"); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("left: %q", got)
+	}
+}
+
 func TestPublishWithoutLinksHasOneWinner(t *testing.T) {
 	store := odd{extensions: []string{"hardlink@openssh.com"}, noLinks: true}.start(t)
 	errs := make(chan error, 8)

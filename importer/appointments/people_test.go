@@ -47,6 +47,28 @@ func TestSlots(t *testing.T) {
 	}
 }
 
+// TestARestoreIntoATakenSlot has somebody book between the look for a free slot and the restore.
+func TestARestoreIntoATakenSlot(t *testing.T) {
+	for name, test := range map[string]struct {
+		from, to time.Duration
+		want     string
+	}{
+		"at the same time": {24 * hour, 24 * hour, "slot taken"}, // which no overlap forbids
+		"overlapping":      {23 * hour, 26 * hour, "slot taken"},
+		"before":           {22 * hour, 24 * hour, "restored"},
+	} {
+		c := open(t)
+		c.span(1, 1, "surgery", "OR-1", 24*hour, 25*hour)
+		if test.from == test.to {
+			c.Exec(`UPDATE appointment SET ends_at = starts_at`)
+		}
+		c.set(1, "cancelled")
+		c.span(2, 2, "surgery", "OR-1", test.from, test.to)
+		same(t, name, c.Rows(`SELECT restore(id, revision, $2, NULL) FROM appointment WHERE id = $1`, appointmentID(1), now), []string{test.want})
+		same(t, name, c.Rows(`SELECT count(*) FROM appointment WHERE status = 'booked'`), []string{map[string]string{"restored": "2", "slot taken": "1"}[test.want]})
+	}
+}
+
 // TestNoTwoInOneSlot: of two who book overlapping hours at one time, one gets them.
 func TestNoTwoInOneSlot(t *testing.T) {
 	c := open(t)

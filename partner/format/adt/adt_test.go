@@ -254,6 +254,8 @@ func TestMerges(t *testing.T) {
 			t.Errorf("%s: %q", name, refused)
 		}
 	}
+	_, refused = read(t, hl7Text("A40", pid("7^^^NGH^MR"), "PV1|", pid("9^^^NGH^MR"), "MRG|8"), Options{Key: record.Kind{Authority: "NGH"}})
+	expect(t, refused, []string{"an A40 without an MRG"}) // the second patient's is not the first's
 	// A merge of accounts is not a merge of patients.
 	expect(t, one(t, "A41", pid("7"), "MRG|||1").Act, record.Change)
 }

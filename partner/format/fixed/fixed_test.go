@@ -103,6 +103,8 @@ func TestFiles(t *testing.T) {
 		"no trailer":          {"HDR 001\n0007Quill \n", "", counted, []string{"0007 Quill", "end: the file has no trailer: it is cut off"}},
 		"no count":            {"HDR xyz\n0007Quill \n", "", counted, []string{"end: the header or trailer has no count"}},
 		"trailer is wrong":    {"HDR 001\n0007Quill \nTRL 004\n", "", counted, []string{"0007 Quill", "end: the trailer declares 4 records, and there are 3"}},
+		"trailer of none":     {"HDR 001\n0007Quill \nTRL 000\n", "", counted, []string{"0007 Quill", "end: the trailer declares 0 records, and there are 3"}},
+		"header of none":      {"HDR 000\n0007Quill \nTRL 003\n", "", counted, []string{"0007 Quill", "end: the header declares 0 records, and there are 1"}},
 		"header is wrong":     {"HDR 009\n0007Quill \nTRL 003\n", "", counted, []string{"0007 Quill", "end: the header declares 9 records, and there are 1"}},
 		"wrong, warned":       {"HDR 009\n0007Quill \nTRL 003\n", "", func(l *Layout) { counted(l); l.Header.Totals = "warn" }, []string{"0007 Quill", "the header declares 9 records, and there are 1"}},
 		"behind the trailer":  {"TRL\n0007Quill \n", "", func(l *Layout) { l.Trailer = &Mark{Starts: "TRL"} }, []string{"line 2: behind the trailer"}},

@@ -199,6 +199,7 @@ func TestDialects(t *testing.T) {
 		"refused count":    {"ID,NAME\n1\n2,Tom\nEOF,2\n", with(func(l *Layout) { l.Trailer = &Trailer{Starts: "EOF", Count: 2} }), []string{"line 2: 1 fields where the header has 2", "2 Tom"}},
 		"cut off":          {"ID,NAME\n1,Ada\n", with(func(l *Layout) { l.Trailer = &Trailer{Starts: "EOF"} }), []string{"1 Ada", "end: the file has no trailer: it is cut off"}},
 		"wrong count":      {"ID,NAME\n1,Ada\nEOF,7\n", with(func(l *Layout) { l.Trailer = &Trailer{Starts: "EOF", Count: 2} }), []string{"1 Ada", "end: the trailer declares 7 rows, and there are 1"}},
+		"count of none":    {"ID,NAME\n1,Ada\nEOF,0\n", with(func(l *Layout) { l.Trailer = &Trailer{Starts: "EOF", Count: 2} }), []string{"1 Ada", "end: the trailer declares 0 rows, and there are 1"}},
 		"wrong, warned":    {"ID,NAME\n1,Ada\nEOF,7\n", with(func(l *Layout) { l.Trailer = &Trailer{Starts: "EOF", Count: 2, Totals: "warn"} }), []string{"1 Ada", "the trailer declares 7 rows, and there are 1"}},
 		"no count":         {"ID,NAME\nEOF,x\n", with(func(l *Layout) { l.Trailer = &Trailer{Starts: "EOF", Count: 2} }), []string{"end: the trailer has no count"}},
 		"rows behind":      {"ID,NAME\nEOF\n1,Ada\nEOF,5\n", with(func(l *Layout) { l.Trailer = &Trailer{Starts: "EOF"} }), []string{"line 3: behind the trailer", "line 4: behind the trailer"}},

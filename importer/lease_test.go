@@ -1,0 +1,107 @@
+package importer_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"waybill/importer"
+	"waybill/internal/fault"
+)
+
+// during holds a load up at the checkpoint, does something meanwhile, and returns how the load ends.
+func (s *site) during(do func()) error {
+	s.Helper()
+	staff := s.begin(`SELECT FROM morgue.checkpoint FOR UPDATE`)
+	done := make(chan error, 1)
+	go func() { _, err := s.run(importer.Options{}); done <- err }()
+	s.awaitBlocked(staff.Conn().PgConn().PID(), done)
+	do()
+	if err := staff.Rollback(s.Context()); err != nil {
+		s.Error(err)
+	}
+	return <-done
+}
+
+// await polls a condition in SQL.
+func (s *site) await(condition string, arguments ...any) {
+	s.Helper()
+	const often = 3000
+	var holds bool
+	for range often {
+		if err := s.conn.QueryRow(s.Context(), `SELECT (`+condition+`), pg_sleep(0.01)`, arguments...).Scan(&holds, nil); err != nil {
+			s.Fatal(err)
+		}
+		if holds {
+			return
+		}
+	}
+	s.Fatalf("waited in vain for %s", condition)
+}
+
+// A load may take longer than the lease lasts: it is renewed while the load's own connection is busy.
+func TestALoadOutlivesTheTermOfItsLease(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.config.Lease = time.Second
+	s.Changes(died(1))
+	s.load()
+	s.Changes(died(2))
+	s.exec(`INSERT INTO morgue.lease (pid, backend_start, role, until) VALUES (1, '2000-01-01', 'somebody', '-infinity')`) // of one who is gone
+	err := s.during(func() {
+		var taken time.Time
+		if err := s.conn.QueryRow(t.Context(), `SELECT until FROM morgue.lease`).Scan(&taken); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.value(`SELECT role FROM morgue.lease`); got != "service" {
+			t.Errorf("the lease is of role %s", got)
+		}
+		s.await(`clock_timestamp() > $1::timestamptz + interval '0.1 s'`, taken)
+		if other := s.load(); !other.Running {
+			t.Errorf("another importer took the place of one that is loading: %+v", other)
+		}
+	})
+	if err != nil {
+		t.Errorf("the load: %v", err)
+	}
+	if got := s.cases(); got != "expected 2" {
+		t.Errorf("cases: %s", got)
+	}
+}
+
+// A process id is used again, so a lease is of a process and its start.
+func TestALeaseOfAnEarlierProcessIsFree(t *testing.T) {
+	t.Parallel()
+	for _, until := range []string{"infinity", "-infinity"} {
+		s := newSite(t)
+		s.exec(`INSERT INTO morgue.lease (pid, backend_start, until)
+			SELECT pid, backend_start - interval '1 s', $1 FROM pg_stat_activity WHERE pid = pg_backend_pid()`, until)
+		if got := s.load(); got.Running {
+			t.Errorf("until %s: a lease of an earlier process counts as another importer's", until)
+		}
+		if err := s.conn.Ping(t.Context()); err != nil {
+			t.Fatalf("until %s: a process that only has the same number was ended: %v", until, err)
+		}
+	}
+}
+
+// An importer that finds its lease taken loads nothing more, and leaves the other's lease alone.
+func TestALostLeaseIsTheOthers(t *testing.T) {
+	t.Parallel()
+	for _, taken := range []string{`pid = pid + 1`, `backend_start = backend_start + interval '1 s'`} {
+		s := newSite(t)
+		s.config.Lease = time.Second
+		s.load()
+		s.Changes(died(1))
+		err := s.during(func() {
+			s.exec(`UPDATE morgue.lease SET until = 'infinity', ` + taken)
+			s.await(`NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'waybill import morgue')`)
+		})
+		if fault.ClassOf(err) != fault.Transient || err == nil {
+			t.Errorf("%s: got %v (%s), want a lost lease", taken, err, fault.ClassOf(err))
+		}
+		if got := fmt.Sprint(s.value(`SELECT until FROM morgue.lease`), " ", s.cases()); got != "infinity null" {
+			t.Errorf("%s: lease and cases: %s", taken, got)
+		}
+	}
+}
