@@ -89,12 +89,9 @@ func Consumers(ctx context.Context, databaseURL string, batches map[string]int64
 	if err != nil {
 		return nil, fault.Database("note", "consumers", err)
 	}
-	rows, err := conn.Query(ctx, `
+	rows, _ := conn.Query(ctx, `
 		SELECT c.instance, c.batch, coalesce(p.manifest_sha256, ''), c.seen_at
 		FROM exporter.consumer c LEFT JOIN exporter.plan p ON p.Batch = c.batch AND p.published_at IS NOT NULL ORDER BY 1`)
-	if err != nil {
-		return nil, fault.Database("read", "consumers", err)
-	}
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Known])
 	return list, fault.Database("read", "consumers", err)
 }
@@ -131,7 +128,7 @@ func ReadTrace(ctx context.Context, databaseURL, patient string) ([]TracedEvent,
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	rows, err := conn.Query(ctx, `
+	rows, _ := conn.Query(ctx, `
 		SELECT version, event, death_no, baseline, recorded_at, CASE WHEN gone.batch IS NULL THEN
 		    (SELECT min(batch) FROM exporter.plan WHERE kind <> 'genesis' AND published_at IS NOT NULL AND pg_visible_in_snapshot(tx, cursor_after)) END,
 		    gone.batch
@@ -139,9 +136,6 @@ func ReadTrace(ctx context.Context, databaseURL, patient string) ([]TracedEvent,
 		    SELECT f.batch FROM exporter.floor f JOIN exporter.plan p USING (batch)
 		    WHERE pg_visible_in_snapshot(tx, p.cursor_before) ORDER BY f.batch DESC LIMIT 1) AS gone ON true
 		WHERE patient_id = $1 ORDER BY version`, patient)
-	if err != nil {
-		return nil, fault.Database("trace", "outbox", err)
-	}
 	events, err := pgx.CollectRows(rows, pgx.RowToStructByPos[TracedEvent])
 	return events, fault.Database("trace", "outbox", err)
 }

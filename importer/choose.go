@@ -22,12 +22,9 @@ func (i *Importer) Choose(ctx context.Context, since, until time.Time, recorded 
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	// A batch that was passed has no window there: it lies between its neighbours'.
-	rows, err := conn.Query(ctx, `
+	rows, _ := conn.Query(ctx, `
 		SELECT batch, coalesce(window_from, lag(window_to) OVER by_batch, '0001-01-01 00:00+00'::timestamptz), coalesce(window_to, lead(window_from) OVER by_batch, '9999-12-31 00:00+00'::timestamptz)
 		FROM ledger WHERE rerun = 0 WINDOW by_batch AS (ORDER BY batch)`)
-	if err != nil {
-		return nil, fault.Database("read", "ledger", err)
-	}
 	var l ledger
 	if l.batches, err = pgx.CollectRows(rows, pgx.RowToStructByPos[applied]); err != nil {
 		return nil, fault.Database("read", "ledger", err)

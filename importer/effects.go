@@ -66,13 +66,10 @@ func (c *Consumer) failed(file string, err error, hint string) error {
 }
 
 func (l *load) countEffects(ctx context.Context) error {
-	rows, err := l.tx.Query(ctx, `SELECT kind, count(*) FROM effect GROUP BY kind`)
-	if err != nil {
-		return err
-	}
+	rows, _ := l.tx.Query(ctx, `SELECT kind, count(*) FROM effect GROUP BY kind`)
 	var kind string
 	var count int64
-	_, err = pgx.ForEachRow(rows, []any{&kind, &count}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&kind, &count}, func() error {
 		if _, declared := l.consumer.Effects[kind]; !declared && kind != effectHistoric && kind != effectVanished && kind != effectErased {
 			return fault.New(fault.Poison, "run", "apply.sql of "+l.consumer.Name, fmt.Errorf("effect %q is not declared", kind), "list it under effects in consumer.yaml")
 		}

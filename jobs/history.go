@@ -73,12 +73,9 @@ func (d *Desk) Overview(ctx context.Context) (o Overview, err error) {
 		if err := tx.QueryRow(ctx, leader).Scan(&o.Now, &o.Leader); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, `
+		rows, _ := tx.Query(ctx, `
 			SELECT name, ticked_at, paused_at, coalesce(paused_by, ''), coalesce(paused_why, ''), covered_at
 			FROM (SELECT name FROM jobs.job UNION SELECT job FROM jobs.run WHERE finished_at IS NULL) names LEFT JOIN jobs.job USING (name) ORDER BY name`)
-		if err != nil {
-			return err
-		}
 		o.Jobs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s State, err error) {
 			err = row.Scan(&s.Job, &s.TickedAt, &s.PausedAt, &s.PausedBy, &s.PausedWhy, &s.Covered)
 			return s, err
@@ -120,10 +117,7 @@ func collectRuns(ctx context.Context, tx interface {
 	Query(ctx context.Context, sql string, arguments ...any) (pgx.Rows, error)
 }, sql string, arguments ...any,
 ) ([]RunOf, error) {
-	rows, err := tx.Query(ctx, sql, arguments...)
-	if err != nil {
-		return nil, err
-	}
+	rows, _ := tx.Query(ctx, sql, arguments...)
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[RunOf])
 }
 
@@ -152,11 +146,8 @@ func (d *Desk) History(ctx context.Context, job string, most int) ([]RunOf, []De
 	if len(runs) == most && most > 0 {
 		since = runs[0].FinishedAt
 	}
-	rows, err := d.conn.Query(ctx, `SELECT at, subject, kind, person, reason FROM jobs.decision
+	rows, _ := d.conn.Query(ctx, `SELECT at, subject, kind, person, reason FROM jobs.decision
 		WHERE ($1 = '' OR subject = $1) AND ($2::timestamptz IS NULL OR at >= $2) ORDER BY id`, job, since)
-	if err != nil {
-		return nil, nil, fault.Database("read", "jobs", err)
-	}
 	decisions, err := pgx.CollectRows(rows, pgx.RowToStructByPos[DecisionOf])
 	return runs, decisions, fault.Database("read", "jobs", err)
 }

@@ -63,14 +63,11 @@ const standsFor = `a.pid = l.pid AND (a.backend_start = l.backend_start OR a.bac
 // place, unless a person has cancelled it. It returns whether it found one.
 func (r *runner) takeOver(ctx context.Context) (found bool, err error) {
 	err = pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `
+		rows, _ := tx.Query(ctx, `
 			SELECT run, args, machine, cancelled_by, a.pid IS NOT NULL AS alive, a.pid IS NOT NULL AND a.backend_start IS NULL AS hidden, role
 			FROM jobs.lease l JOIN jobs.river_job ON id = run LEFT JOIN pg_stat_activity a ON `+standsFor+`
 			WHERE until < clock_timestamp() OR a.pid IS NULL
 			ORDER BY a.pid IS NOT NULL AND a.backend_start IS NULL, run LIMIT 1 FOR UPDATE OF l SKIP LOCKED`)
-		if err != nil {
-			return err
-		}
 		lost, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[orphan])
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil

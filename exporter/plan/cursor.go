@@ -127,14 +127,11 @@ func (db DB) CursorAt(ctx context.Context, target Cursor, bound string, deferred
 func (db DB) deferOvertakers(ctx context.Context, before, cut, target Cursor, bound string) (Cursor, error) {
 	var deferred []string
 	for {
-		rows, err := db.Query(ctx, `
+		rows, _ := db.Query(ctx, `
 			SELECT DISTINCT a.tx::text
 			FROM (SELECT tx, patient_id, version FROM patients.outbox WHERE version > 1 AND `+Between(before, cut)+`) a
 			JOIN patients.outbox b ON (b.patient_id, b.version) = (a.patient_id, a.version - 1)
 			WHERE NOT pg_visible_in_snapshot(b.tx, `+cut.SQL()+`)`)
-		if err != nil {
-			return "", fault.Database("cut", "outbox", err)
-		}
 		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil || len(found) == 0 {
 			return cut, fault.Database("cut", "outbox", err)

@@ -54,15 +54,12 @@ func (l *Log) contentColumns() []string {
 
 func (l *Log) differences(ctx context.Context, tx pgx.Tx, p *plan.Plan, parts []schemas.Part) ([]Difference, error) {
 	columns := l.contentColumns()
-	rows, err := tx.Query(ctx, differencesQuery(p.Query(l.Contract), columns))
-	if err != nil {
-		return nil, err
-	}
+	rows, _ := tx.Query(ctx, differencesQuery(p.Query(l.Contract), columns))
 	var found []Difference
 	var number *int
 	var d Difference
 	var byColumn []int64
-	_, err = pgx.ForEachRow(rows, []any{&number, &d.Event, &d.Same, &d.Altered, &d.Missing, &d.Lacking, &d.Erased, &d.Pruned, &byColumn}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&number, &d.Event, &d.Same, &d.Altered, &d.Missing, &d.Lacking, &d.Erased, &d.Pruned, &byColumn}, func() error {
 		next := d
 		if number != nil {
 			next.Part = parts[*number].Name

@@ -94,14 +94,11 @@ func Note(ctx context.Context, conn *pgx.Conn, table string, r Run) error {
 // Read returns the last run of each work, and before it those of other machines that keep failing: that
 // one failed once and another was well afterwards is what happens when a pod is replaced.
 func Read(ctx context.Context, conn *pgx.Conn, table string) ([]Run, error) {
-	rows, err := conn.Query(ctx, `
+	rows, _ := conn.Query(ctx, `
 		SELECT work, machine, ended_at, since, class, error, hint, store_failures, breaker FROM `+table+`
 		WHERE (work, ended_at) IN (SELECT work, max(ended_at) FROM `+table+` GROUP BY work)
 		   OR failures > 1 AND ended_at > clock_timestamp() - $1::interval
 		ORDER BY work, ended_at`, remembered)
-	if err != nil {
-		return nil, fault.Database("read", "last runs", err)
-	}
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Run])
 	return list, fault.Database("read", "last runs", err)
 }

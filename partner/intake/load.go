@@ -71,12 +71,9 @@ func Take(ctx context.Context, tx pgx.Tx, source string, records iter.Seq2[recor
 }
 
 func outcomes(ctx context.Context, tx pgx.Tx, source string, each func(Outcome) error) error {
-	rows, err := tx.Query(ctx, "SELECT seq, outcome, coalesce(reason, ''), id FROM patients.intake_row WHERE source = $1 ORDER BY seq", source)
-	if err != nil {
-		return err
-	}
+	rows, _ := tx.Query(ctx, "SELECT seq, outcome, coalesce(reason, ''), id FROM patients.intake_row WHERE source = $1 ORDER BY seq", source)
 	var o Outcome
-	_, err = pgx.ForEachRow(rows, []any{&o.Seq, &o.Kind, &o.Reason, (*[16]byte)(&o.Patient)}, func() error { return each(o) })
+	_, err := pgx.ForEachRow(rows, []any{&o.Seq, &o.Kind, &o.Reason, (*[16]byte)(&o.Patient)}, func() error { return each(o) })
 	return err
 }
 

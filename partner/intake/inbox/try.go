@@ -113,10 +113,7 @@ func (t *trial) end(ctx context.Context, tx pgx.Tx) error {
 	if _, err := tx.Exec(ctx, `SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED`); err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, `SELECT patient_id, event FROM patients.outbox WHERE position > $1 AND tx = pg_current_xact_id() ORDER BY position`, t.position)
-	if err != nil {
-		return err
-	}
+	rows, _ := tx.Query(ctx, `SELECT patient_id, event FROM patients.outbox WHERE position > $1 AND tx = pg_current_xact_id() ORDER BY position`, t.position)
 	events := map[uuid.UUID][]string{}
 	var patient uuid.UUID
 	var event string

@@ -56,10 +56,7 @@ func scanFile(row pgx.CollectableRow) (f File, err error) {
 }
 
 func files(ctx context.Context, db DB, where string, arguments ...any) ([]File, error) {
-	rows, err := db.Query(ctx, "SELECT "+fileColumns+" FROM intake.file WHERE "+where, arguments...)
-	if err != nil {
-		return nil, err
-	}
+	rows, _ := db.Query(ctx, "SELECT "+fileColumns+" FROM intake.file WHERE "+where, arguments...)
 	return pgx.CollectRows(rows, scanFile)
 }
 
@@ -148,11 +145,8 @@ func Owe(ctx context.Context, db DB, r Reply) error {
 
 // Pending returns the replies that were not written yet.
 func Pending(ctx context.Context, db DB, partner string) ([]Reply, error) {
-	rows, err := db.Query(ctx, `SELECT r.file, r.kind, r.name, r.body FROM intake.reply r JOIN intake.file f ON f.id = r.file
+	rows, _ := db.Query(ctx, `SELECT r.file, r.kind, r.name, r.body FROM intake.reply r JOIN intake.file f ON f.id = r.file
 		WHERE f.partner = $1 AND r.written_at IS NULL ORDER BY r.file, r.kind`, partner)
-	if err != nil {
-		return nil, err
-	}
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Reply])
 }
 
@@ -174,9 +168,6 @@ type Verdict struct {
 
 // VerdictOn returns what was decided about a file, and when.
 func VerdictOn(ctx context.Context, db DB, id int64) (Verdict, error) {
-	rows, err := db.Query(ctx, `SELECT id, name, sha256, status, coalesce(reason, ''), decided_at FROM intake.file WHERE id = $1`, id)
-	if err != nil {
-		return Verdict{}, err
-	}
+	rows, _ := db.Query(ctx, `SELECT id, name, sha256, status, coalesce(reason, ''), decided_at FROM intake.file WHERE id = $1`, id)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Verdict])
 }

@@ -37,11 +37,8 @@ func HeldFiles(ctx context.Context, db DB, partner string) (map[string]Held, err
 
 // held lists the files that wait for a person, the oldest first; with seen, those that the last run still saw.
 func held(ctx context.Context, db DB, partner string, seen bool) ([]Held, error) {
-	rows, err := db.Query(ctx, `SELECT name, sha256, effects, held_at FROM intake.held h
+	rows, _ := db.Query(ctx, `SELECT name, sha256, effects, held_at FROM intake.held h
 		WHERE partner = $1 AND (NOT $2 OR EXISTS (SELECT FROM intake.sighting s WHERE s.partner = h.partner AND s.name = h.name)) ORDER BY held_at, name`, partner, seen)
-	if err != nil {
-		return nil, err
-	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (h Held, err error) {
 		var sha []byte
 		err = row.Scan(&h.Name, &sha, &h.Effects, &h.At)

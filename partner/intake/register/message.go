@@ -56,7 +56,7 @@ const key = `s.control, s.head[1], s.head[2]`
 // Judge returns the staged messages that are duplicates or conflicts, by n. Where takeConflicts is
 // set, a number that is used again is no conflict.
 func Judge(ctx context.Context, tx pgx.Tx, partner string, takeConflicts bool) (map[int64]string, error) {
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		WITH s AS (
 			SELECT n, control, head, hash,
 			       min(n) OVER (PARTITION BY `+key+`, s.hash) AS first_like, first_value(hash) OVER (PARTITION BY `+key+` ORDER BY n) AS first_hash
@@ -71,13 +71,10 @@ func Judge(ctx context.Context, tx pgx.Tx, partner string, takeConflicts bool) (
 				WHEN (k.n IS NOT NULL OR s.hash <> s.first_hash) AND NOT $2 THEN 'conflict' END AS verdict
 			FROM s LEFT JOIN known k USING (n)) v
 		WHERE verdict IS NOT NULL`, partner, takeConflicts)
-	if err != nil {
-		return nil, err
-	}
 	verdicts := map[int64]string{}
 	var n int64
 	var verdict string
-	_, err = pgx.ForEachRow(rows, []any{&n, &verdict}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&n, &verdict}, func() error {
 		verdicts[n] = verdict
 		return nil
 	})
@@ -131,14 +128,11 @@ func Messages(ctx context.Context, db DB, file int64) iter.Seq2[Message, error] 
 
 // Tally counts a file's messages by code.
 func Tally(ctx context.Context, db DB, file int64) (map[string]int64, error) {
-	rows, err := db.Query(ctx, `SELECT code, count(*) FROM intake.message WHERE file = $1 GROUP BY code`, file)
-	if err != nil {
-		return nil, err
-	}
+	rows, _ := db.Query(ctx, `SELECT code, count(*) FROM intake.message WHERE file = $1 GROUP BY code`, file)
 	tally := map[string]int64{}
 	var code string
 	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&code, &n}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&code, &n}, func() error {
 		tally[code] = n
 		return nil
 	})

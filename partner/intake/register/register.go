@@ -91,14 +91,11 @@ func Decide(ctx context.Context, db DB, partner, kind, what, person, reason stri
 
 // Seen returns what the last poll saw.
 func Seen(ctx context.Context, db DB, partner string) (map[string]drop.Sighting, error) {
-	rows, err := db.Query(ctx, `SELECT name, size, modified, polls, first_seen, since FROM intake.sighting WHERE partner = $1`, partner)
-	if err != nil {
-		return nil, err
-	}
+	rows, _ := db.Query(ctx, `SELECT name, size, modified, polls, first_seen, since FROM intake.sighting WHERE partner = $1`, partner)
 	seen := map[string]drop.Sighting{}
 	var s drop.Sighting
 	var modified *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&s.Name, &s.Size, &modified, &s.Polls, &s.First, &s.Since}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&s.Name, &s.Size, &modified, &s.Polls, &s.First, &s.Since}, func() error {
 		s.Modified = orZero(modified)
 		seen[s.Name] = s
 		return nil
@@ -131,14 +128,11 @@ func Decided(ctx context.Context, db DB, partner string, found []exchange.Found)
 	for i, f := range found {
 		names[i] = f.Name
 	}
-	rows, err := db.Query(ctx, `SELECT name, bytes, modified FROM intake.file WHERE partner = $1 AND name = ANY($2) AND NOT again AND (moves_to IS NULL OR moved_at IS NULL)`, partner, names)
-	if err != nil {
-		return nil, err
-	}
+	rows, _ := db.Query(ctx, `SELECT name, bytes, modified FROM intake.file WHERE partner = $1 AND name = ANY($2) AND NOT again AND (moves_to IS NULL OR moved_at IS NULL)`, partner, names)
 	decided := map[string][]exchange.Found{}
 	var f exchange.Found
 	var modified *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&f.Name, &f.Size, &modified}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&f.Name, &f.Size, &modified}, func() error {
 		f.Modified = orZero(modified)
 		decided[f.Name] = append(decided[f.Name], f)
 		return nil
