@@ -53,21 +53,11 @@ const MaxHeartbeat = 365 * 24 * time.Hour
 
 // WithDefaults fills what was left zero.
 func (c Config) WithDefaults() Config {
-	if c.Heartbeat == 0 {
-		c.Heartbeat = DefaultHeartbeat
-	}
-	if c.BatchEvents == 0 {
-		c.BatchEvents = 100_000
-	}
-	if c.PartRows == 0 {
-		c.PartRows = 250_000
-	}
-	if c.Release == "" {
-		c.Release = "devel"
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c.Heartbeat = cmp.Or(c.Heartbeat, DefaultHeartbeat)
+	c.BatchEvents = cmp.Or(c.BatchEvents, 100_000)
+	c.PartRows = cmp.Or(c.PartRows, 250_000)
+	c.Release = cmp.Or(c.Release, "devel")
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Progress == nil {
 		c.Progress = func(int64, int64) {}
 	}

@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"cmp"
 	"context"
 	"io"
 
@@ -63,9 +64,7 @@ func (s *session) stillHolds(ctx context.Context) (bool, error) {
 		if err != nil {
 			return false, unlessDamaged(err)
 		}
-		if snapshot == nil {
-			snapshot = entry.Manifest
-		}
+		snapshot = cmp.Or(snapshot, entry.Manifest)
 	}
 	if err := s.readBack(ctx, snapshot); err != nil {
 		return false, unlessDamaged(err)

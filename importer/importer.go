@@ -7,6 +7,7 @@
 package importer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,36 +80,16 @@ type Config struct {
 
 // WithDefaults fills what was left zero.
 func (c Config) WithDefaults() Config {
-	if c.Instance == "" {
-		c.Instance = "main"
-	}
-	if c.Grace == 0 {
-		c.Grace = DefaultGrace
-	}
-	if c.LateAfter == 0 {
-		c.LateAfter = 24 * time.Hour
-	}
-	if c.Lease == 0 {
-		c.Lease = 2 * time.Minute
-	}
-	if c.LockWait == 0 {
-		c.LockWait = connect.DefaultLockWait
-	}
-	if c.ActWithin == 0 {
-		c.ActWithin = 30 * 24 * time.Hour
-	}
-	if c.MaxPartBytes == 0 {
-		c.MaxPartBytes = 1 << 30
-	}
-	if c.Zone == nil {
-		c.Zone = time.UTC
-	}
-	if c.Release == "" {
-		c.Release = "devel"
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c.Instance = cmp.Or(c.Instance, "main")
+	c.Grace = cmp.Or(c.Grace, DefaultGrace)
+	c.LateAfter = cmp.Or(c.LateAfter, 24*time.Hour)
+	c.Lease = cmp.Or(c.Lease, 2*time.Minute)
+	c.LockWait = cmp.Or(c.LockWait, connect.DefaultLockWait)
+	c.ActWithin = cmp.Or(c.ActWithin, 30*24*time.Hour)
+	c.MaxPartBytes = cmp.Or(c.MaxPartBytes, 1<<30)
+	c.Zone = cmp.Or(c.Zone, time.UTC)
+	c.Release = cmp.Or(c.Release, "devel")
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Loaded == nil {
 		c.Loaded = func(BatchSummary) {}
 	}

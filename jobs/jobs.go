@@ -8,6 +8,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,18 +67,12 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Lease == 0 {
-		c.Lease = 30 * time.Second
-	}
-	if c.StopWithin == 0 {
-		c.StopWithin = 30 * time.Second
-	}
+	c.Lease = cmp.Or(c.Lease, 30*time.Second)
+	c.StopWithin = cmp.Or(c.StopWithin, 30*time.Second)
 	if c.Fit == nil {
 		c.Fit = func(context.Context, migrate.Querier) error { return nil }
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	return c
 }
 

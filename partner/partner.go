@@ -4,6 +4,7 @@
 package partner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -161,9 +162,7 @@ func (p *Partner) Open(policy guard.Policy) (*store.Place, error) {
 // Inbox completes a configuration that has a database, a spool and a log, and returns the partner's
 // inbox on an open folder. Files' times are in the given zone where the settings name none.
 func (p *Partner) Inbox(folder *store.Place, zone *time.Location, c inbox.Config) *inbox.Inbox {
-	if p.Intake.Format.Zone == "" {
-		p.Intake.Format.Zone = zone.String()
-	}
+	p.Intake.Format.Zone = cmp.Or(p.Intake.Format.Zone, zone.String())
 	c.Partner, c.Settings, c.Folder = p.Name, p.Intake, wholeReads{folder}
 	return inbox.New(c)
 }

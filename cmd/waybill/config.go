@@ -201,9 +201,7 @@ func (e *exportConfig) check() error {
 // check completes the settings, and says what is wrong.
 func (i *importConfig) check() error {
 	i.Mode = cmp.Or(i.Mode, "act")
-	if i.Brake == nil {
-		i.Brake = new(defaultBrake)
-	}
+	i.Brake = cmp.Or(i.Brake, new(defaultBrake))
 	switch {
 	case i.Mode != "act" && i.Mode != "observe":
 		return setting.Errorf("mode", "must be act or observe")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -290,9 +291,7 @@ func printRun(t *table, party *config, run jobs.RunOf) {
 	if run.Person != "" {
 		because += " " + run.Person
 	}
-	if run.Outcome == "" {
-		run.Outcome = "open"
-	}
+	run.Outcome = cmp.Or(run.Outcome, "open")
 	result, detail := resultOf(run)
 	job := run.Job
 	if asked, err := readRerun(run.Arguments); err == nil {

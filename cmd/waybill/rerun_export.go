@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -54,11 +55,7 @@ func (env *environment) printRerunExport(s rerun.Summary, zone *time.Location) e
 	for _, c := range s.Batches {
 		batches.row(c.Batch, c.Kind, window(c.WindowFrom, c.WindowTo, zone), humanize.Count(c.Events), files(c, s.DryRun), outbox(c))
 		for _, d := range c.Differences {
-			part := d.Part
-			if part == "" {
-				part = "in none"
-			}
-			differences.row(c.Batch, part, d.Event, humanize.Count(d.Same), humanize.Count(d.Altered), humanize.Count(d.Missing), humanize.Count(d.Lacking), humanize.Counts(d.Columns))
+			differences.row(c.Batch, cmp.Or(d.Part, "in none"), d.Event, humanize.Count(d.Same), humanize.Count(d.Altered), humanize.Count(d.Missing), humanize.Count(d.Lacking), humanize.Counts(d.Columns))
 		}
 	}
 	corrections := env.table("CORRECTION", "OF", "REVISION", "EVENTS")

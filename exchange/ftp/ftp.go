@@ -12,6 +12,7 @@
 package ftp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,15 +91,9 @@ var (
 
 // Open checks config and connects to nothing. What is wrong in it is a [fault.Usage] error.
 func Open(config Config) (*Store, error) {
-	if config.TLS == "" {
-		config.TLS = Explicit
-	}
-	if config.MaxConns == 0 {
-		config.MaxConns = defaultConns
-	}
-	if config.Times.Connect <= 0 {
-		config.Times.Connect = wire.DefaultTimes.Connect
-	}
+	config.TLS = cmp.Or(config.TLS, Explicit)
+	config.MaxConns = cmp.Or(config.MaxConns, defaultConns)
+	config.Times = config.Times.OrDefault()
 	s := &Store{config: config, freed: make(chan struct{}, 1)}
 	if err := s.check(); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@
 package guard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -34,21 +35,13 @@ var DefaultPolicy = Policy{
 }
 
 func (p Policy) withDefaults() Policy {
-	set := func(value *time.Duration, to time.Duration) {
-		if *value <= 0 {
-			*value = to
-		}
-	}
-	set(&p.Stall, DefaultPolicy.Stall)
-	set(&p.Backoff, DefaultPolicy.Backoff)
-	set(&p.Longest, max(DefaultPolicy.Longest, p.Backoff+1))
-	set(&p.Pause, DefaultPolicy.Pause)
-	if p.Attempts <= 0 {
-		p.Attempts = DefaultPolicy.Attempts
-	}
-	if p.Failures <= 0 {
-		p.Failures = DefaultPolicy.Failures
-	}
+	d := DefaultPolicy
+	p.Stall = cmp.Or(p.Stall, d.Stall)
+	p.Attempts = cmp.Or(p.Attempts, d.Attempts)
+	p.Backoff = cmp.Or(p.Backoff, d.Backoff)
+	p.Longest = cmp.Or(p.Longest, max(d.Longest, p.Backoff+1))
+	p.Failures = cmp.Or(p.Failures, d.Failures)
+	p.Pause = cmp.Or(p.Pause, d.Pause)
 	return p
 }
 

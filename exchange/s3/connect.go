@@ -11,25 +11,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-
-	"waybill/exchange/wire"
 )
 
 const (
 	conflictAttempts = 6
 	conflictBackoff  = 500 * time.Millisecond
 )
-
-func (c *Config) times() wire.Times {
-	times := c.Times
-	if times.Connect <= 0 {
-		times.Connect = wire.DefaultTimes.Connect
-	}
-	if times.Idle <= 0 {
-		times.Idle = wire.DefaultTimes.Idle
-	}
-	return times
-}
 
 // conflictRetryer repeats what met another conditional write of the same name (409), as S3 asks
 // for, and nothing else.
@@ -47,7 +34,7 @@ func conflictRetryer() aws.Retryer {
 func (c *Config) provider(client *awshttp.BuildableClient) aws.CredentialsProvider {
 	return aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
 		// Off AWS the machine's metadata service is an address that may answer nothing.
-		ctx, cancel := context.WithTimeout(ctx, c.times().Connect)
+		ctx, cancel := context.WithTimeout(ctx, c.Times.Connect)
 		defer cancel()
 		shared, err := c.load(ctx, client)
 		if err != nil {

@@ -28,7 +28,7 @@ const maxPrefix = 500
 // Open returns the store that c describes. It reads the SDK's environment and files and makes no
 // connection. A configuration that can't work is a [fault.Usage] error.
 func Open(c Config) (*Store, error) {
-	c.Prefix = strings.Trim(c.Prefix, "/")
+	c.Prefix, c.Times = strings.Trim(c.Prefix, "/"), c.Times.OrDefault()
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -186,11 +186,10 @@ func (c *Config) httpClient() (*awshttp.BuildableClient, error) {
 			return nil, fmt.Errorf("%s holds no certificates in PEM", c.CAFile)
 		}
 	}
-	times := c.times()
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-		t.DialContext = times.Dial
-		t.TLSHandshakeTimeout = times.Connect
-		t.IdleConnTimeout = times.Idle / 2
+		t.DialContext = c.Times.Dial
+		t.TLSHandshakeTimeout = c.Times.Connect
+		t.IdleConnTimeout = c.Times.Idle / 2
 		t.MaxIdleConnsPerHost = 16
 		if roots != nil {
 			t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}

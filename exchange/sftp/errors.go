@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -76,10 +77,7 @@ func (s *Store) refused(err error, guard *hostKeyGuard, login *login) error {
 	if guard.accepted == nil || isNetwork(err) {
 		return fault.New(fault.Transient, "connect to", s.cfg.Addr, err, "")
 	}
-	tried := strings.Join(login.offered, ", ")
-	if tried == "" {
-		tried = "nothing, since the server takes nothing that is configured"
-	}
+	tried := cmp.Or(strings.Join(login.offered, ", "), "nothing, since the server takes nothing that is configured")
 	return fault.New(fault.Usage, "log in to", s.cfg.Addr, err,
 		fmt.Sprintf("tried as user %s: %s; check user and secrets, and have the server's operator check the account", s.cfg.User, tried))
 }

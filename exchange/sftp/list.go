@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"io/fs"
 	"iter"
@@ -31,10 +32,7 @@ func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error
 }
 
 func (s *Store) entries(ctx context.Context, folder string) (entries []fs.FileInfo, err error) {
-	at := s.at(folder)
-	if at == "" {
-		at = "."
-	}
+	at := cmp.Or(s.at(folder), ".")
 	err = s.do(ctx, func(c *session) (err error) {
 		defer wire.BePatient(ctx)()
 		c.conn.expect(maxListing)

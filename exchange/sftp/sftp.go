@@ -112,7 +112,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Root != "" {
 		s.cfg.Root = path.Clean(cfg.Root)
 	}
-	s.cfg.Times.Connect = cmp.Or(cfg.Times.Connect, wire.DefaultTimes.Connect)
+	s.cfg.Times = cfg.Times.OrDefault()
 	var err error
 	if s.pinned, err = pinnedKeys(cfg.HostKeys); err != nil {
 		return nil, fault.New(fault.Usage, "open store", s.place(""), err, "write host keys as in ~/.ssh/known_hosts: HOST TYPE KEY")

@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -18,10 +19,7 @@ func (s *Store) Survey(ctx context.Context, folder string) ([]exchange.Found, er
 	if err := exchange.CheckFolder(folder); err != nil {
 		return nil, err
 	}
-	at := s.at(folder)
-	if at == "" {
-		at = "."
-	}
+	at := cmp.Or(s.at(folder), ".")
 	var found []fs.FileInfo
 	err := s.do(ctx, func(c *session) (err error) {
 		defer wire.BePatient(ctx)()

@@ -13,7 +13,6 @@ import (
 	"waybill/exchange"
 	"waybill/exchange/dir"
 	"waybill/exchange/guard"
-	"waybill/internal/fact"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -55,6 +54,9 @@ type dropFolder interface {
 // through a guard. Deleting, moving, surveying and inspecting do not: who asks for them asks again.
 type Place struct {
 	*guard.Store
+	exchange.Deleter
+	exchange.Inspector
+	dropFolder
 	driver Driver
 	url    string
 }
@@ -67,25 +69,9 @@ func Open(c Config) (*Place, error) {
 		return nil, err
 	}
 	d = marked{d}
-	return &Place{Store: guard.New(d, c.Policy, time.Now), driver: d, url: withoutOptions(c.URL)}, nil
+	url, _, _ := strings.Cut(c.URL, "?")
+	return &Place{guard.New(d, c.Policy, time.Now), d, d, d, d, url}, nil
 }
-
-// Delete implements [exchange.Deleter].
-func (p *Place) Delete(ctx context.Context, name string) error { return p.driver.Delete(ctx, name) }
-
-// Tidy implements [exchange.Deleter].
-func (p *Place) Tidy(ctx context.Context, folder string) { p.driver.Tidy(ctx, folder) }
-
-// Survey returns the files of a folder with their sizes, under any names.
-func (p *Place) Survey(ctx context.Context, folder string) ([]exchange.Found, error) {
-	return p.driver.Survey(ctx, folder)
-}
-
-// Move gives a file another name, which must be free.
-func (p *Place) Move(ctx context.Context, from, to string) error { return p.driver.Move(ctx, from, to) }
-
-// Inspect implements [exchange.Inspector].
-func (p *Place) Inspect(ctx context.Context) ([]fact.Fact, error) { return p.driver.Inspect(ctx) }
 
 // Unguarded returns the store itself, for who wants to see every failure.
 func (p *Place) Unguarded() Driver { return p.driver }
@@ -95,11 +81,6 @@ func (p *Place) Close() error { return p.driver.Close() }
 
 // String returns the place without options.
 func (p *Place) String() string { return p.url }
-
-func withoutOptions(rawURL string) string {
-	url, _, _ := strings.Cut(rawURL, "?")
-	return url
-}
 
 func openDriver(c Config) (Driver, error) {
 	if !strings.Contains(c.URL, "://") {

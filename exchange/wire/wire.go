@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"time"
@@ -17,19 +18,14 @@ type Times struct {
 // DefaultTimes suit lines between hospitals.
 var DefaultTimes = Times{Connect: 15 * time.Second, Idle: 60 * time.Second}
 
-func (t Times) orDefault() Times {
-	if t.Connect <= 0 {
-		t.Connect = DefaultTimes.Connect
-	}
-	if t.Idle <= 0 {
-		t.Idle = DefaultTimes.Idle
-	}
-	return t
+// OrDefault fills what was left zero.
+func (t Times) OrDefault() Times {
+	return Times{Connect: cmp.Or(t.Connect, DefaultTimes.Connect), Idle: cmp.Or(t.Idle, DefaultTimes.Idle)}
 }
 
 // Dial connects. The connection outlives ctx, which bounds connecting alone.
 func (t Times) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	t = t.orDefault()
+	t = t.OrDefault()
 	ctx, cancel := context.WithTimeout(ctx, t.Connect)
 	defer cancel()
 	var dialer net.Dialer

@@ -11,8 +11,8 @@ import "net"
 // Here marks the place called name.
 func Here(string) {}
 
-// Call marks a call of one kind, "store" or "db", before it is made and again after it.
-func Call(string) {}
+// Call marks a call of one kind, "store" or "db", before it is made; made marks it again afterwards.
+func Call(string) (made func()) { return func() {} }
 
 // Report writes down how many calls were marked.
 func Report() {}

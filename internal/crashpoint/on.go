@@ -39,9 +39,14 @@ var calls = struct {
 	of map[string]int
 }{of: map[string]int{}}
 
-// Call marks a call of one kind, "store" or "db", before it is made and again after it.
+// Call marks a call of one kind, "store" or "db", before it is made; made marks it again afterwards.
 // WAYBILL_KILL_AT=db:17 kills the process at the seventeenth mark of that kind.
-func Call(kind string) {
+func Call(kind string) (made func()) {
+	mark(kind)
+	return func() { mark(kind) }
+}
+
+func mark(kind string) {
 	calls.Lock()
 	defer calls.Unlock() // held while it kills, so that no later mark is passed meanwhile
 	calls.of[kind]++
@@ -75,8 +80,6 @@ type conn struct {
 }
 
 func (c *conn) Write(p []byte) (int, error) {
-	Call(c.kind)
-	n, err := c.Conn.Write(p)
-	Call(c.kind)
-	return n, err
+	defer Call(c.kind)()
+	return c.Conn.Write(p)
 }

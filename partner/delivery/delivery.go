@@ -7,6 +7,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -55,15 +56,11 @@ type Delivery struct {
 
 // New checks the configuration; it does no I/O.
 func New(config Config) (*Delivery, error) {
-	if config.Log == nil {
-		config.Log = slog.New(slog.DiscardHandler)
-	}
+	config.Log = cmp.Or(config.Log, slog.New(slog.DiscardHandler))
 	if config.Delivered == nil {
 		config.Delivered = func(FileSummary) {}
 	}
-	if config.Zone == nil {
-		config.Zone = time.UTC
-	}
+	config.Zone = cmp.Or(config.Zone, time.UTC)
 	if config.Partner == "" || config.DatabaseURL == "" || config.Settings == nil {
 		return nil, fault.New(fault.Usage, "deliver", "configuration", errors.New("partner, database or settings are missing"), "")
 	}

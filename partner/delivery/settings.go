@@ -88,9 +88,7 @@ func (s *Settings) defaults() {
 	set(&s.MaxRows, 10_000)
 	set(&s.MaxMiB, 16)
 	set(&s.KeepDays, 90)
-	if s.Brake == nil {
-		s.Brake = new(DefaultBrake)
-	}
+	s.Brake = cmp.Or(s.Brake, new(DefaultBrake))
 	if len(s.Events) == 0 {
 		s.Events = slices.DeleteFunc(slices.Clone(schemas.PatientEvents().Events()), func(e string) bool { return e == schemas.Erased })
 	}

@@ -6,6 +6,7 @@ import (
 	"archive/zip"
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -32,15 +33,9 @@ type Limits struct {
 }
 
 func (l Limits) orDefault() Limits {
-	if l.Members == 0 {
-		l.Members = 1000
-	}
-	if l.Bytes == 0 {
-		l.Bytes = 16 << 30
-	}
-	if l.Ratio == 0 {
-		l.Ratio = 250
-	}
+	l.Members = cmp.Or(l.Members, 1000)
+	l.Bytes = cmp.Or(l.Bytes, 16<<30)
+	l.Ratio = cmp.Or(l.Ratio, 250)
 	return l
 }
 

@@ -63,9 +63,7 @@ func New(c Config, allowed *record.Allowed, zone *time.Location, encoder *charse
 }
 
 func (w *Writer) check(c *Column) error {
-	if c.Pad == "" {
-		c.Pad = " "
-	}
+	c.Pad = cmp.Or(c.Pad, " ")
 	pad, err := w.size(c.Pad)
 	switch {
 	case utf8.RuneCountInString(c.Pad) != 1 || err != nil || Forbidden([]rune(c.Pad)[0]):

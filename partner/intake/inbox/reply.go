@@ -3,6 +3,7 @@ package inbox
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,13 +138,7 @@ func writeAck(w io.Writer, f register.Verdict, at string, m register.Message) {
 	for _, field := range []*string{&sender, &facility, &receiver, &ours, &processing, &version, &kind} {
 		*field = oneField(*field)
 	}
-	if version == "" {
-		version = "2.5"
-	}
-	if processing == "" {
-		processing = "P"
-	}
-	fmt.Fprintf(w, "MSH|^~\\&|%s|%s|%s|%s|%s||%s|%d-%d|%s|%s\rMSA|%s|%s", receiver, ours, sender, facility, at, kind, f.ID, m.N, processing, version, m.Code, oneField(m.Control))
+	fmt.Fprintf(w, "MSH|^~\\&|%s|%s|%s|%s|%s||%s|%d-%d|%s|%s\rMSA|%s|%s", receiver, ours, sender, facility, at, kind, f.ID, m.N, cmp.Or(processing, "P"), cmp.Or(version, "2.5"), m.Code, oneField(m.Control))
 	if m.Text != "" {
 		fmt.Fprintf(w, "|%s", hl7(m.Text))
 	}

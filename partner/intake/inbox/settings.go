@@ -147,9 +147,7 @@ func (s *Settings) complete(partner, zone string) {
 	s.Resend, s.Empty, s.ControlIDs = cmp.Or(s.Resend, refuse), cmp.Or(s.Empty, refuse), cmp.Or(s.ControlIDs, quarantine)
 	s.Done, s.Archive = cmp.Or(s.Done, leave), cmp.Or(s.Archive, "archive")
 	s.Sequence.Gap, s.Sequence.First = cmp.Or(s.Sequence.Gap, hold), cmp.Or(s.Sequence.First, 1)
-	if s.Brake == nil {
-		s.Brake = new(int64(50))
-	}
+	s.Brake = cmp.Or(s.Brake, new(int64(50)))
 	s.MaxMiB, s.Grace = cmp.Or(s.MaxMiB, 4096), cmp.Or(s.Grace, setting.Duration(time.Hour))
 	if s.Order == "" {
 		s.Order = drop.ByName
