@@ -1,16 +1,14 @@
 package importer
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
 	"slices"
 
-	"go.yaml.in/yaml/v4"
-
 	"waybill/internal/fault"
+	"waybill/internal/setting"
 	"waybill/schemas"
 )
 
@@ -55,10 +53,8 @@ func LoadConsumer(files fs.FS) (*Consumer, error) {
 	if err != nil {
 		return nil, fault.New(fault.Usage, "read", "consumer.yaml", err, "a consumer's folder holds consumer.yaml, migrations/ and apply.sql")
 	}
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(c); err != nil {
-		return nil, fault.New(fault.Usage, "read", "consumer.yaml", err, "")
+	if err := setting.Load(data, c); err != nil {
+		return nil, fault.New(fault.Usage, "read", "consumer.yaml", err, "`waybill help new-consumer` lists what it may hold")
 	}
 	for name, text := range map[string]*string{"apply.sql": &c.apply, "reconcile.sql": &c.reconcile, "doctor.sql": &c.doctor} {
 		data, err := fs.ReadFile(files, name)

@@ -35,7 +35,11 @@ func Examine(ctx context.Context, databaseURL string, consumer *Consumer) ([]fac
 	if err != nil {
 		return append(facts, fact.Failed("tables", err)), nil
 	}
-	facts = append(facts, fact.Fact{Name: "tables", Value: "as this release has them"}, fact.Fact{Name: "checkpoint", Value: fmt.Sprintf("batch %d", s.Batch)})
+	checkpoint := fmt.Sprintf("batch %d", s.Batch)
+	if s.Batch < 0 {
+		checkpoint = "nothing loaded yet"
+	}
+	facts = append(facts, fact.Fact{Name: "tables", Value: "as this release has them"}, fact.Fact{Name: "checkpoint", Value: checkpoint})
 	own, err := ownFacts(ctx, conn, consumer)
 	return append(facts, own...), err
 }
@@ -53,7 +57,7 @@ func ownFacts(ctx context.Context, conn *pgx.Conn, consumer *Consumer) (facts []
 		return err
 	})
 	if err != nil {
-		return nil, consumer.failed("doctor.sql", err, "correct doctor.sql; docs/new-consumer.md says what it returns")
+		return nil, consumer.failed("doctor.sql", err, "correct doctor.sql; `waybill help new-consumer` says what it returns")
 	}
 	return facts, nil
 }

@@ -142,7 +142,7 @@ func (r *sideReader) checks(ctx context.Context, tx pgx.Tx) error {
 		err = fault.New(fault.Poison, "run", "reconcile.sql", wrong, "")
 	}
 	if err != nil {
-		return r.consumer.failed("reconcile.sql", err, "correct reconcile.sql; docs/new-consumer.md says what it returns")
+		return r.consumer.failed("reconcile.sql", err, "correct reconcile.sql; `waybill help new-consumer` says what it returns")
 	}
 	return nil
 }

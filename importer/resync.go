@@ -46,7 +46,7 @@ func (s *session) verified(ctx context.Context, d Decision) (*exchange.Entry, er
 		return nil, fault.New(fault.Usage, what, name, errors.New("nothing was loaded yet"), "`waybill import` begins at the newest snapshot by itself")
 	case s.consumer.Append != "":
 		return nil, fault.New(fault.Usage, what, s.consumer.Name, errors.New("it appends events, and a snapshot doesn't say which of them were true"),
-			"make its schema anew: docs/runbook.md, \"Somebody else wrote our log\"")
+			"make its schema anew: `waybill help runbook`, \"Somebody else wrote our log\"")
 	}
 	begins, err := s.reader.Begins(ctx)
 	if err != nil {

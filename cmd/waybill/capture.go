@@ -54,7 +54,7 @@ func (c *captureCommand) verdict(s *patients.CaptureSummary) error {
 	}
 	hint := "`waybill capture --repair`"
 	if c.Repair {
-		hint = "docs/capture.md says what to do about each kind; --json names every patient"
+		hint = "`waybill help capture` says what to do about each kind; --json names every patient"
 	}
 	return fault.New(fault.Poison, "compare", "patients with their events", errors.New(strings.Join(problems, ", ")), hint)
 }

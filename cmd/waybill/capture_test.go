@@ -37,7 +37,7 @@ func TestWhatWasWrittenWithoutCapture(t *testing.T) {
 		t.Errorf("doctor: %+v", fact)
 	}
 	s.fails(3, []string{"4 patients are not"}, "capture")
-	s.fails(3, []string{"1 patient is not", "docs/capture.md"}, "capture", "--repair")
+	s.fails(3, []string{"1 patient is not", "waybill help capture"}, "capture", "--repair")
 	docs, err := os.ReadFile("../../docs/capture.md")
 	if err != nil {
 		t.Fatal(err)

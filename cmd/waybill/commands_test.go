@@ -26,7 +26,7 @@ func TestADayAtTheCommandLine(t *testing.T) {
 	s.says(s.do("export"), "genesis", "changes  9")
 	s.says(s.do("export"), "nothing new")
 	s.says(s.do("import", "morgue", "--dry-run"), "dry run", "opened 3")
-	s.says(s.do("status"), "morgue", "-1/1", "nothing loaded yet")
+	s.says(s.do("status"), "morgue", "none/1", "nothing loaded yet")
 	s.says(s.do("import", "morgue"), "opened 3")
 	s.says(s.do("import", "morgue"), "nothing loaded")
 	s.says(s.do("import", "appointments"), "cancelled 3")

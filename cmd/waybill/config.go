@@ -124,7 +124,7 @@ func readConfig(path string) (*config, error) {
 func parseConfig(path string, data []byte) (*config, error) {
 	c := defaults()
 	if err := setting.Load(data, &c); err != nil {
-		return nil, fault.New(fault.Usage, "read", path, err, "docs/configuration.md lists the settings")
+		return nil, fault.New(fault.Usage, "read", path, err, "`waybill help configuration` lists the settings")
 	}
 	c.path = path
 	c.takeEmptySections(data)

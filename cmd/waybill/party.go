@@ -58,6 +58,10 @@ func (env *environment) configs(service string) ([]*config, error) {
 	if err != nil {
 		return nil, err
 	}
+	known := make([]string, len(list))
+	for i, c := range list {
+		known[i] = c.Service
+	}
 	named := func(c *config) bool { return service == "" || c.Service == service }
 	list = slices.DeleteFunc(list, func(c *config) bool { return !named(c) })
 	for _, b := range broken {
@@ -66,14 +70,23 @@ func (env *environment) configs(service string) ([]*config, error) {
 		}
 	}
 	if len(list) == 0 {
-		what, missing := "any service", "SERVICE"
-		if service != "" {
-			what, missing = "service "+service, service
-		}
-		return nil, fault.New(fault.Usage, "find", "configuration", fmt.Errorf("none of %s in %s", what, strings.Join(env.paths, ", ")),
-			"`waybill init "+missing+"` writes one; --config names another file or folder")
+		return nil, env.noConfig(service, known)
 	}
 	return list, nil
+}
+
+// noConfig says that the service, or any for "", has no configuration, and which services have.
+func (env *environment) noConfig(service string, known []string) error {
+	where := strings.Join(env.paths, ", ")
+	if where == "." {
+		where, _ = os.Getwd() // "" if the folder is gone: then nothing can be named
+	}
+	if service == "" || len(known) == 0 {
+		return fault.New(fault.Usage, "find", "configuration", fmt.Errorf("no service's file lies in %s", where),
+			"`waybill init "+cmp.Or(service, "SERVICE")+"` writes one; --config or WAYBILL_CONFIG names another file or folder")
+	}
+	return fault.New(fault.Usage, "find", "configuration", fmt.Errorf("no file in %s is for service %s%s", where, service, setting.DidYouMean(service, known)),
+		"configured there: "+strings.Join(known, ", ")+"; --config names another file or folder")
 }
 
 // brokenConfig is a file that can't be used. Its service is the one that its name or its text says.

@@ -269,5 +269,5 @@ func verdict(r *reconcile.Report) error {
 		return nil
 	}
 	return fault.New(r.Class(), "reconcile", fmt.Sprintf("batches %d..%d", r.From, r.To), errors.New(humanize.Plural(n, "difference", "differences")),
-		"docs/reconcile.md says what each means and what to do; `waybill trace ID` follows one patient")
+		"`waybill help reconcile` says what each means and what to do; `waybill trace ID` follows one patient")
 }

@@ -50,7 +50,7 @@ func TestOneBadFileDoesNotBlindStatus(t *testing.T) {
 	if r.code != 2 {
 		t.Errorf("status exits with %d, want 2", r.code)
 	}
-	s.says(r.stdout, "patients      -1/?", "broken", "stor", "morgue        1/1", "appointments  1/1")
+	s.says(r.stdout, "patients      none/?", "broken", "stor", "morgue        1/1", "appointments  1/1")
 	s.do("status", "morgue")
 	s.fails(2, []string{"status of patients: broken"}, "status", "patients")
 	s.fails(2, []string{"field stor not found"}, "status", "mourge") // which that file may be for
@@ -66,7 +66,7 @@ func TestAConfigurationThatGrowsIsRefused(t *testing.T) {
 		laughs += fmt.Sprintf("a%[1]d: &a%[1]d [%[2]s]\n", i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i), 9), ", "))
 	}
 	for text, says := range map[string]string{
-		laughs:                             "field a11 not found",
+		laughs:                             `a11`,
 		"a: " + strings.Repeat("[", 1<<20): "max depth",
 	} {
 		write(t, filepath.Join(s.dir, "morgue.yaml"), text)

@@ -247,17 +247,25 @@ func (env *environment) printStatus(rows []*serviceStatus) error {
 			receipts.row(r.Instance, fmt.Sprintf("%d/%d", r.Batch, row.LogEnd), humanize.When(r.AppliedAt.Time, row.zone),
 				humanize.Ago(row.Export.Now.Sub(r.AppliedAt.Time)), receiptState(r, row.zone))
 		}
-		end := fmt.Sprint(row.LogEnd)
+		end := batchOrNone(row.LogEnd)
 		if !row.read {
 			end = "?"
 		}
-		position := fmt.Sprintf("%d/%s", at, end)
+		position := batchOrNone(at) + "/" + end
 		if row.Intake != nil { // which follows no log
 			position = "-"
 		}
 		t.row(row.Service, position, humanize.When(upTo, row.zone), row.State, row.text())
 	}
 	return printTables(t, receipts)
+}
+
+// batchOrNone writes a batch, of which -1 is none.
+func batchOrNone(batch int64) string {
+	if batch < 0 {
+		return "none"
+	}
+	return fmt.Sprint(batch)
 }
 
 // receiptState is what the table says of a consumer.

@@ -103,7 +103,7 @@ func TestImage(t *testing.T) {
 	if err := os.CopyFS(root, os.DirFS("../../build/image/waybill")); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("/waybill", "version")
+	cmd := exec.Command("/waybill", "--version")
 	cmd.Dir = "/"
 	cmd.Env = []string{}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}

@@ -148,5 +148,5 @@ func (c *Config) under(folder string) string {
 }
 
 func usage(reason string) error {
-	return fault.New(fault.Usage, "open", "store", errors.New(reason), "docs/stores.md shows the URL of each kind of store")
+	return fault.New(fault.Usage, "open", "store", errors.New(reason), "`waybill help stores` shows the URL of each kind of store")
 }

@@ -5,7 +5,6 @@ package setting
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,17 +34,6 @@ func In(prefix string, err error) error {
 		return &Error{Path: prefix + "." + e.Path, Problem: e.Problem}
 	}
 	return &Error{Path: prefix, Problem: err.Error()}
-}
-
-// goType is what the YAML library says of our types, which mean nothing to an operator.
-var goType = regexp.MustCompile(` in type [\w.]+`)
-
-// Load reads a file into settings, which must have all its keys.
-func Load(data []byte, settings any) error {
-	if err := yaml.Load(data, settings, yaml.WithKnownFields()); err != nil {
-		return errors.New(goType.ReplaceAllString(err.Error(), ""))
-	}
-	return nil
 }
 
 // WithLine returns err with the line of data on which its setting stands, or ought to.
