@@ -7,7 +7,7 @@ GOBIN         := $(shell go env GOPATH)/bin
 WORDS         := whoever|whatever|whichever|beside|mends?|mended|mending|reckon(s|ed)?|whence|hence|thereby|at work|taken for|goes on|go on|went on|(is|are|was|were|be|been) told|tells? of|as good as none|becomes of|became of|owed|has it that|passes for|of the site.s own|(hold|holds|held)( [^ ]+){0,8} against
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proof test-stores fuzz mutants torture endurance lint build postgres servers duckdb bench-quick bench-intake image image-context test-deploy clean
+.PHONY: help demo test proof test-stores fuzz mutants mutate torture endurance lint build postgres servers duckdb bench-quick bench-intake image image-context test-deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,7 @@ proof: postgres servers duckdb ## Run what is proof rather than test: kills, oth
 	go test -count=1 -run 'TestProofATransactionOfAMillionRows' ./cmd/waybill
 	@$(MAKE) test-stores
 	@$(MAKE) mutants SHARE=$$(( 1$$(date +%j) % 8 ))/8
+	@$(MAKE) mutate CHANGED=1 BUDGET=4m LEAST=60
 	@$(MAKE) torture TORTURE_SECONDS=30
 
 # FTP can't overwrite, so that a file which comes again can't be answered under the name of its first answer;
@@ -46,6 +47,10 @@ fuzz: ## Fuzz every parser of what comes from outside, each for FUZZTIME=30s
 
 mutants: postgres ## Plant known mistakes in copies of the code, and see that tests notice each; SHARE=0/8 for one in eight
 	@go run ./lab/mutants $(if $(SHARE),-share $(SHARE)) $(MUTANTS)
+
+mutate: postgres servers ## Change the code in small ways, one at a time, and see that tests notice; CHANGED=1 for lines that differ from BASE=HEAD~1; SHARE=0.1 SEED=1 BUDGET=1h LEAST=90 FOLDERS=importer
+	@go run ./lab/mutate $(if $(CHANGED),-changed $(or $(BASE),HEAD~1)) $(if $(SHARE),-share $(SHARE)) $(if $(SEED),-seed $(SEED)) \
+		$(if $(BUDGET),-budget $(BUDGET)) $(if $(LEAST),-least $(LEAST)) $(FOLDERS)
 
 torture: postgres servers ## Kill, freeze and cut off real processes for TORTURE_SECONDS=600, by SEED=, over STORE=s3|ftp|sftp|all
 	@go run ./lab/torture faults -seconds $(or $(TORTURE_SECONDS),600) $(if $(SEED),-seed $(SEED)) $(if $(STORE),-store $(STORE))

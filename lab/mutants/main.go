@@ -14,6 +14,8 @@ import (
 	"os/signal"
 	"strings"
 	"time"
+
+	"waybill/lab/overlay"
 )
 
 func main() {
@@ -44,7 +46,7 @@ func run(names []string, share string, verbose bool) error {
 		return err
 	}
 	started := time.Now()
-	s := suite{root: root}
+	s := suite{overlay.Suite{Root: root}}
 	if err := s.sound(ctx, mutants); err != nil {
 		return err
 	}

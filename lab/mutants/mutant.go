@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +13,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"waybill/lab/overlay"
 )
 
 //go:embed planted/*.yaml
@@ -21,19 +22,19 @@ var files embed.FS
 
 // mutant is one mistake, as its file in planted/ describes it.
 type mutant struct {
-	Name    string `yaml:"-"`       // of its file
-	Mistake string `yaml:"mistake"` // what somebody did, in one sentence
-	Edits   []edit `yaml:"edits"`
-	Tests   tests  `yaml:"tests"` // that are to notice
-	Also    tests  `yaml:"also"`  // of another package, that are to notice too
+	Name    string        `yaml:"-"`       // of its file
+	Mistake string        `yaml:"mistake"` // what somebody did, in one sentence
+	Edits   []edit        `yaml:"edits"`
+	Tests   overlay.Tests `yaml:"tests"` // that are to notice
+	Also    overlay.Tests `yaml:"also"`  // of another package, that are to notice too
 }
 
 // all returns the tests of each package that are to notice.
-func (m *mutant) all() []tests {
+func (m *mutant) all() []overlay.Tests {
 	if m.Also.Package == "" {
-		return []tests{m.Tests}
+		return []overlay.Tests{m.Tests}
 	}
-	return []tests{m.Tests, m.Also}
+	return []overlay.Tests{m.Tests, m.Also}
 }
 
 // edit replaces a text that occurs once in a file.
@@ -41,12 +42,6 @@ type edit struct {
 	File string `yaml:"file"`
 	Old  string `yaml:"old"`
 	New  string `yaml:"new"`
-}
-
-// tests are those of one package that -run selects.
-type tests struct {
-	Package string `yaml:"package"`
-	Run     string `yaml:"run"`
 }
 
 // load reads the mutants in planted/, in order of their names.
@@ -126,27 +121,4 @@ func (m *mutant) apply(root string) (map[string][]byte, error) {
 		sources[e.File] = bytes.Replace(text, []byte(e.Old), []byte(e.New), 1)
 	}
 	return sources, nil
-}
-
-// overlay writes the mutant's sources into dir and returns the file that tells the compiler.
-func (m *mutant) overlay(root, dir string) (string, error) {
-	sources, err := m.apply(root)
-	if err != nil {
-		return "", err
-	}
-	var table struct{ Replace map[string]string }
-	table.Replace = map[string]string{}
-	for file, text := range sources {
-		copied := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
-		if err := os.WriteFile(copied, text, 0o600); err != nil {
-			return "", err
-		}
-		table.Replace[filepath.Join(root, file)] = copied
-	}
-	data, err := json.Marshal(table)
-	if err != nil {
-		return "", err
-	}
-	name := filepath.Join(dir, "overlay.json")
-	return name, os.WriteFile(name, data, 0o600)
 }

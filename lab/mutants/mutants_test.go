@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"waybill/lab/overlay"
 )
 
 const root = "../.."
@@ -65,26 +67,26 @@ func tiny(t *testing.T) suite {
 			t.Fatal(err)
 		}
 	}
-	return suite{root: dir}
+	return suite{overlay.Suite{Root: dir}}
 }
 
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
 	s := tiny(t)
-	seen := tests{".", "TestSeen"}
+	seen := overlay.Tests{Package: ".", Run: "TestSeen"}
 	for _, test := range []struct {
 		name   string
 		edit   edit
-		tests  tests
+		tests  overlay.Tests
 		caught string
 		fails  string
 	}{
 		{"caught", edit{"tiny.go", "Seen = 1", "Seen = 3"}, seen, "TestSeen/one", ""},
 		{"survives", edit{"tiny.go", "Unseen = 2", "Unseen = 3"}, seen, "", "SURVIVED"},
-		{"is in a file that a program embeds", edit{"says/said.txt", "whole", "torn"}, tests{"./says", "TestSaid"}, "TestSaid", ""},
+		{"is in a file that a program embeds", edit{"says/said.txt", "whole", "torn"}, overlay.Tests{Package: "./says", Run: "TestSaid"}, "TestSaid", ""},
 		{"does not compile", edit{"tiny.go", "Seen = 1", "Seen = "}, seen, "", "broke off"},
 		{"panics", edit{"tiny.go", "Seen = 1", "Seen = 4"}, seen, "", "broke off"},
-		{"has no tests", edit{"tiny.go", "Seen = 1", "Seen = 3"}, tests{".", "TestGone"}, "", "no tests called TestGone"},
+		{"has no tests", edit{"tiny.go", "Seen = 1", "Seen = 3"}, overlay.Tests{Package: ".", Run: "TestGone"}, "", "no tests called TestGone"},
 		{"is stale", edit{"tiny.go", "const", "var"}, seen, "", "occurs 2 times in tiny.go"},
 		{"has lost its file", edit{"gone.go", "const", "var"}, seen, "", "stale"},
 	} {
@@ -104,7 +106,7 @@ func TestVerdicts(t *testing.T) {
 func TestEveryPackageMustNotice(t *testing.T) {
 	t.Parallel()
 	s := tiny(t)
-	m := &mutant{Edits: []edit{{"tiny.go", "Seen = 1", "Seen = 3"}}, Tests: tests{".", "TestSeen"}, Also: tests{"./says", "TestSaid"}}
+	m := &mutant{Edits: []edit{{"tiny.go", "Seen = 1", "Seen = 3"}}, Tests: overlay.Tests{Package: ".", Run: "TestSeen"}, Also: overlay.Tests{Package: "./says", Run: "TestSaid"}}
 	if v, err := s.judge(t.Context(), m); err == nil || !strings.Contains(err.Error(), "SURVIVED: no test notices in ./says") {
 		t.Errorf("seen by %q: %v", v.seen, err)
 	}
@@ -117,11 +119,11 @@ func TestEveryPackageMustNotice(t *testing.T) {
 func TestTestsThatFailAnywayCatchNothing(t *testing.T) {
 	t.Parallel()
 	s := tiny(t)
-	mutants := []*mutant{{Tests: tests{".", "TestSeen"}}, {Tests: tests{"./says", "TestSaid"}}}
+	mutants := []*mutant{{Tests: overlay.Tests{Package: ".", Run: "TestSeen"}}, {Tests: overlay.Tests{Package: "./says", Run: "TestSaid"}}}
 	if err := s.sound(t.Context(), mutants); err != nil {
 		t.Errorf("as it is: %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(s.root, "says", "said.txt"), []byte("torn"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Root, "says", "said.txt"), []byte("torn"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.sound(t.Context(), mutants); err == nil || !strings.Contains(err.Error(), "TestSaid fails") {

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"waybill/lab/overlay"
+)
+
+// verdict is what the tests said of a mutant.
+type verdict string
+
+const (
+	killed   verdict = "killed"
+	survived verdict = "survived"
+	invalid  verdict = "invalid" // does not compile, or PostgreSQL refuses its text
+)
+
+// result is the verdict on one mutant, and why.
+type result struct {
+	Verdict verdict
+	By      string  `json:",omitempty"` // package and test
+	Seconds float64 // that it took
+	File    string
+	Line    int
+	Kind    string
+}
+
+// wider are tests of other packages that see a folder's rules as a whole. They may run on what its own tests let live.
+var wider = []struct {
+	folder string
+	tests  overlay.Tests
+}{
+	{"importer", oracle},
+	{"exporter", oracle},
+	{"exchange", overlay.Tests{Package: "./importer", Run: "Refused|Store|Damage|Receipt"}},
+	{"schemas", overlay.Tests{Package: "./exchange"}},
+	{"partner/format", overlay.Tests{Package: "./partner/intake"}},
+}
+
+var oracle = overlay.Tests{Package: "./lab/oracle", Run: "^(TestTheTablesTell|TestExamples)$"}
+
+// judge runs tests on mutants, the likeliest to fail first.
+type judge struct {
+	overlay.Suite
+	profiles map[string]profile // by package and the state of its folder
+	kills    map[string]int     // by package and test
+	wider    bool
+}
+
+// profile is how long each test of a package takes.
+type profile map[string]time.Duration
+
+// slow tests run last: by the rule for names, or because they are histories at random.
+const slow = "^TestProof|AnyHistory|EverybodyAtOnce"
+
+// home returns the package whose tests are a file's own: the nearest above it that has some.
+func (j *judge) home(file string) string {
+	dir := path.Dir(file)
+	for ; dir != "."; dir = path.Dir(dir) {
+		if found, err := filepath.Glob(filepath.Join(j.Root, dir, "*_test.go")); err == nil && found != nil {
+			break
+		}
+	}
+	return "./" + dir
+}
+
+// profile runs a package's tests on the code as it is. They must pass there, or they would kill anything.
+func (j *judge) profile(ctx context.Context, pkg string) (profile, error) {
+	state, err := git(ctx, j.Root, "rev-parse", "HEAD:"+pkg)
+	if err != nil {
+		return nil, err
+	}
+	key := pkg + " " + strings.TrimSpace(state)
+	if p, ok := j.profiles[key]; ok {
+		return p, nil
+	}
+	r, err := j.Test(ctx, overlay.Tests{Package: pkg, Skip: slow}, "")
+	if err == nil && r.Failed != "" {
+		err = fmt.Errorf("%s fails:\n%s", r.Failed, r.Said)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s, as it is: %w", pkg, err)
+	}
+	j.profiles[key] = r.Passed
+	return r.Passed, nil
+}
+
+// likely selects tests that take a third of the package's time together, those first which kill most in it.
+func (j *judge) likely(pkg string, p profile) string {
+	var names []string
+	var left time.Duration
+	for name, took := range p {
+		if !strings.Contains(name, "/") {
+			names = append(names, name)
+			left += took
+		}
+	}
+	left /= 3
+	rate := func(name string) float64 {
+		return (1 + float64(j.kills[pkg+" "+name])) / (0.2 + p[name].Seconds())
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if rate(a) > rate(b) || rate(a) == rate(b) && a < b {
+			return -1
+		}
+		return 1
+	})
+	for i, name := range names {
+		if left -= p[name]; left < 0 {
+			names = names[:max(i, 1)]
+			break
+		}
+	}
+	return "^(" + strings.Join(names, "|") + ")$"
+}
+
+// stages are the tests that run on a mutant, in turn, until one fails.
+func (j *judge) stages(ctx context.Context, m mutant) ([]overlay.Tests, error) {
+	pkg := j.home(m.File)
+	p, err := j.profile(ctx, pkg)
+	if err != nil {
+		return nil, err
+	}
+	first := j.likely(pkg, p)
+	stages := []overlay.Tests{{Package: pkg, Run: first}, {Package: pkg, Skip: first + "|" + slow}}
+	for _, w := range wider {
+		if j.wider && strings.HasPrefix(m.File, w.folder+"/") {
+			stages = append(stages, w.tests)
+		}
+	}
+	return stages, nil
+}
+
+// refused is how PostgreSQL answers a text that is none: a mistake that nobody could ship.
+var refused = regexp.MustCompile(`SQLSTATE 42(60|70|71|72|80|83|84|88|P0|P1|P2)\w`)
+
+// judge returns the verdict on a mutant.
+func (j *judge) judge(ctx context.Context, m mutant) (result, error) {
+	dir, err := os.MkdirTemp("", "mutate-")
+	if err != nil {
+		return result{}, err
+	}
+	defer os.RemoveAll(dir)
+	text, err := os.ReadFile(filepath.Join(j.Root, m.File))
+	if err != nil {
+		return result{}, err
+	}
+	changed := slices.Concat(text[:m.from], []byte(m.text), text[m.to:])
+	table, err := overlay.Write(j.Root, dir, map[string][]byte{m.File: changed})
+	if err != nil {
+		return result{}, err
+	}
+	stages, err := j.stages(ctx, m)
+	if err != nil {
+		return result{}, err
+	}
+	started := time.Now()
+	r := result{Verdict: survived, File: m.File, Line: m.Line, Kind: m.kind}
+	for _, tests := range stages {
+		seen, err := j.Test(ctx, tests, table)
+		switch {
+		case ctx.Err() != nil:
+			return result{}, ctx.Err()
+		case seen.Unbuilt || seen.Failed != "" && refused.MatchString(seen.Said):
+			r.Verdict = invalid
+		case seen.Failed != "" || seen.Broke:
+			r.Verdict, r.By = killed, tests.Package+" "+seen.Failed
+			top, _, _ := strings.Cut(seen.Failed, "/")
+			j.kills[tests.Package+" "+top]++
+		case err != nil && len(seen.Passed) > 0, errors.Is(err, overlay.ErrBrokeOff):
+			return result{}, err
+		default:
+			continue
+		}
+		break
+	}
+	r.Seconds = time.Since(started).Seconds()
+	return r, nil
+}
