@@ -6,8 +6,16 @@ GOBIN         := $(shell go env GOPATH)/bin
 # The words that CONTRIBUTING.md asks to avoid. The contract's text stays: manifests carry its hash.
 WORDS         := whoever|whatever|whichever|beside|mends?|mended|mending|reckon(s|ed)?|whence|hence|thereby|at work|taken for|goes on|go on|went on|(is|are|was|were|be|been) told|tells? of|as good as none|becomes of|became of|owed|has it that|passes for|of the site.s own|(hold|holds|held)( [^ ]+){0,8} against
 
+# The race detector finds something where code starts goroutines or shares memory, and makes the rest several times slower.
+CONCURRENT = $(shell grep -rlE --include='*.go' --exclude='*_test.go' --exclude-dir=bench --exclude-dir=build \
+ '\bgo func|[.]Go.func|AfterFunc|sync/atomic|sync[.](RW)?M' * | xargs -n1 dirname | sort -u | sed 's|^|waybill/|')
+OTHERS     = $(filter-out $(CONCURRENT),$(shell go list ./...))
+UNIT       = ./schemas/... ./exchange ./exchange/dir ./exchange/guard ./exchange/store ./exchange/wire ./reconcile \
+ ./partner/format/... ./partner/intake/drop ./internal/period ./internal/setting ./internal/span ./internal/spool
+PROVEN     = $(shell grep -rl --include='*_test.go' 'func TestProof' * | xargs -n1 dirname | sort -u | sed 's|^|./|')
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test proof test-stores fuzz mutants mutate torture endurance lint build postgres servers duckdb bench-quick bench-intake image image-context test-deploy clean
+.PHONY: help demo test test-unit test-race proof test-stores fuzz mutants mutate torture endurance lint build postgres servers duckdb bench-quick bench-intake image image-context test-deploy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,13 +27,18 @@ demo: postgres $(if $(filter-out directory,$(STORE)),servers) ## Run a verified 
 		$(if $(KEEP),-keep) $(if $(INPUT),-input '$(INPUT)') $(if $(APPOINTMENTS),-appointments '$(APPOINTMENTS)') \
 		$(if $(ACT_WITHIN),-act-within $(ACT_WITHIN))
 
-test: postgres servers duckdb ## Run the tests, with the race detector
-	go vet ./...
-	go test -race -count=1 -timeout 20m -skip '^TestProof' ./...
+test: postgres servers duckdb ## Run the tests, with the race detector where code runs concurrently
+	go test -vet=off -count=1 -timeout 20m -skip '^TestProof' $(OTHERS)
+	go test -race -vet=off -count=1 -timeout 20m -skip '^TestProof' $(CONCURRENT)
+
+test-unit: ## Run the tests of the core packages that need no server
+	go test -vet=off -count=1 -skip PostgreSQL $(UNIT)
+
+test-race: postgres servers duckdb ## Run all tests with the race detector
+	go test -race -vet=off -count=1 -timeout 60m ./...
 
 proof: postgres servers duckdb ## Run what is proof rather than test: kills, other stores, each day an eighth of the planted mistakes, a short torture
-	go test -race -count=1 -timeout 30m -run '^TestProof' ./...
-	go test -count=1 -run 'TestProofATransactionOfAMillionRows' ./cmd/waybill
+	go test -vet=off -count=1 -timeout 30m -run '^TestProof' $(PROVEN)
 	@$(MAKE) test-stores
 	@$(MAKE) mutants SHARE=$$(( 1$$(date +%j) % 8 ))/8
 	@$(MAKE) mutate CHANGED=1 BUDGET=4m LEAST=60
