@@ -289,7 +289,7 @@ func (h *hospital) rerun(name string) {
 // run has jobs run as a role, leader and all, until one did.
 func (h *hospital) run(name, role string) {
 	h.Helper()
-	ctx, cancel := context.WithTimeout(h.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(h.Context(), 5*time.Minute)
 	defer cancel()
 	schedule, err := jobs.ParseSchedule("@every 1s", time.UTC)
 	if err != nil {

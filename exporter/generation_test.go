@@ -33,7 +33,7 @@ type cluster struct {
 // startCluster starts a server on what dir holds, or on a new cluster if it is not there.
 func startCluster(t testing.TB, dir string) *cluster {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	server, err := pg.Start(ctx, pg.Options{Dir: dir, Settings: pgtest.Fast()})
 	if err != nil {

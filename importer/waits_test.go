@@ -39,7 +39,7 @@ func (s *site) isHeldUp(by pgx.Tx, others string, arguments ...any) {
 	done := make(chan error, 1)
 	go func() { _, err := s.run(importer.Options{}); done <- err }()
 	s.awaitBlocked(by.Conn().PgConn().PID(), done)
-	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(s.Context(), 2*time.Minute)
 	defer cancel()
 	if _, err := s.conn.Exec(ctx, others, arguments...); err != nil {
 		_ = by.Rollback(s.Context()) // or the run would never end

@@ -42,7 +42,7 @@ func (s *site) next(code int, arguments ...string) string {
 
 // A line in the contract and a migration, as docs/contract.md has them, and the column is captured, exported, loaded,
 // filled in older rows, compared and erased.
-func TestAColumnIsAddedAsTheDocumentationSays(t *testing.T) {
+func TestProofAColumnIsAddedAsTheDocumentationSays(t *testing.T) {
 	t.Parallel()
 	if n := len(additions()); n != 3 {
 		t.Fatalf("docs/contract.md has %d texts, want 3", n)

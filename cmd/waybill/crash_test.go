@@ -138,7 +138,7 @@ func (s *site) noDebris() {
 
 // An importer that is frozen for longer than its lease, in the middle of a COPY or while it takes
 // the lease, is replaced; when it wakes up it changes nothing and says so.
-func TestAFrozenImporterIsReplacedAndHarmless(t *testing.T) {
+func TestProofAFrozenImporterIsReplacedAndHarmless(t *testing.T) {
 	for _, point := range []string{"import.4-copy", "import.lease"} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()

@@ -58,7 +58,7 @@ func (s *site) outcome() []string {
 
 // What an older release exported wrongly is found, corrected in the log without rewriting it, and
 // corrected at the consumers, effects included, as if it had never been wrong.
-func TestWhatAnOlderReleaseExportedWronglyIsCorrected(t *testing.T) {
+func TestProofWhatAnOlderReleaseExportedWronglyIsCorrected(t *testing.T) {
 	t.Parallel()
 	s, right := newSite(t), newSite(t).twoDays()
 	s.olderDays()

@@ -78,7 +78,7 @@ func (w *witness) gather() {
 
 // What is printed, logged, measured, traced or named holds ids and counts, and nothing of the
 // patients themselves, whether it goes well or not.
-func TestPatientsAppearNowhereButInTheParts(t *testing.T) {
+func TestProofPatientsAppearNowhereButInTheParts(t *testing.T) {
 	t.Parallel()
 	w := newWitness(t)
 	options := hospital.Options{Seed: 7, Now: distant, Patients: 60, Appointments: 120}

@@ -49,7 +49,7 @@ func newRunning(t *testing.T, machines int) *running {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		if err := server.Stop(ctx); err != nil {
 			t.Error(err)
@@ -318,7 +318,7 @@ func (r *running) loseStore(d time.Duration) {
 
 func (r *running) restart() {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Minute)
 	defer cancel()
 	if err := r.server.Restart(ctx); err != nil {
 		r.Fatal(err)

@@ -154,7 +154,7 @@ func TestBreaker(t *testing.T) {
 	}
 	down = false
 	for start := time.Now(); g.Publish(t.Context(), "log/a", nil) != nil; {
-		if time.Since(start) > 10*time.Second {
+		if time.Since(start) > time.Minute {
 			t.Fatal("the breaker stays open")
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -28,9 +29,17 @@ func Here(name string) {
 		select {}
 	case os.Getenv("WAYBILL_STOP_AT"):
 		if !stopped.Swap(true) {
-			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+			stop()
 		}
 	}
+}
+
+// stop returns when somebody has continued the process. A signal to the process would be taken by any of
+// its threads, and this one would pass the place meanwhile.
+func stop() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	_ = syscall.Tgkill(os.Getpid(), syscall.Gettid(), syscall.SIGSTOP)
 }
 
 // calls counts the marks of each kind.

@@ -310,7 +310,7 @@ func (b *Batch) Commit() []Effect {
 // waiting returns once the backend waits for a lock that another holds.
 func (s *Service) waiting(pid uint32) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
 	defer cancel()
 	for waiting := false; !waiting; {
 		if err := s.staff.QueryRow(ctx, `SELECT cardinality(pg_blocking_pids($1)) > 0`, pid).Scan(&waiting); err != nil {

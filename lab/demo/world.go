@@ -107,7 +107,7 @@ func (w *world) observeAll(ctx context.Context, r *report) error {
 
 // close leaves nothing behind.
 func (w *world) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, conn := range w.conn {
 		if conn != nil {

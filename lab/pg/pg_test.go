@@ -21,7 +21,7 @@ func fast() map[string]string { return map[string]string{"fsync": "off"} }
 
 func start(t *testing.T, opt pg.Options) *pg.Server {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	server, err := pg.Start(ctx, opt)
 	if err != nil {
@@ -152,7 +152,7 @@ func TestCreateServiceAgainOnlyChangesThePassword(t *testing.T) {
 
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(3 * time.Minute)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {

@@ -89,7 +89,7 @@ func TestWhatWasCommittedOutlivesAViolentEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 			keepBusy(t, server)
-			within(t, 20*time.Second, func() {
+			within(t, 2*time.Minute, func() {
 				if err := end(server, t.Context()); err != nil {
 					t.Error(err)
 				}

@@ -51,7 +51,7 @@ func TestAServersClockCanBeSet(t *testing.T) {
 			if wrong < time.Second {
 				break
 			}
-			if time.Since(began) > 10*time.Second {
+			if time.Since(began) > time.Minute {
 				t.Fatalf("the clock was set by %s, and is still %s off that", offset, wrong)
 			}
 		}

@@ -57,7 +57,7 @@ func startHost(t *testing.T, kind string) *servers.Host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		if err := host.Stop(ctx); err != nil {
 			t.Error(err)

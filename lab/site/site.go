@@ -159,7 +159,7 @@ func (s *Site) Spool(service string) string { return filepath.Join(s.Root, "spoo
 
 // Close stops everything and leaves nothing behind.
 func (s *Site) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var failed []error
 	for _, place := range s.places {

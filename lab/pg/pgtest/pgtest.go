@@ -25,8 +25,8 @@ import (
 )
 
 const (
-	startLimit   = time.Minute
-	stopLimit    = 20 * time.Second
+	startLimit   = 5 * time.Minute
+	stopLimit    = 2 * time.Minute
 	prepareLimit = 5 * time.Minute
 	// owner is an ordinary role: a test that needs more privileges than a service has
 	// must ask for them through [Server].
@@ -160,8 +160,13 @@ func fill(server *pg.Server, name string, prepare func(context.Context, string) 
 		fmt.Sprintf("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '%s'", name))
 }
 
+// create copies the template's files, as every release did until 15 began to write them to the WAL.
 func create(ctx context.Context, server *pg.Server, name, template string) error {
-	return super(ctx, server, fmt.Sprintf("CREATE DATABASE %s OWNER %s TEMPLATE %s", name, owner, template))
+	statement := fmt.Sprintf("CREATE DATABASE %s OWNER %s TEMPLATE %s", name, owner, template)
+	if server.Binaries().Major >= 15 {
+		statement += " STRATEGY file_copy"
+	}
+	return super(ctx, server, statement)
 }
 
 func super(ctx context.Context, server *pg.Server, statements ...string) error {

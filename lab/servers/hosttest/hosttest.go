@@ -78,7 +78,7 @@ func start(kind string) (err error) {
 	if err := os.Chmod(shared.dir, 0o755); err != nil { // servers run as another user where this one is root
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if shared.host, err = servers.StartHost(ctx, kind, shared.dir); err != nil {
 		return err
@@ -94,7 +94,7 @@ func start(kind string) (err error) {
 
 // Stop ends the host, if one was started: for TestMain.
 func Stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if shared.host != nil {
 		_ = shared.host.Stop(ctx)
