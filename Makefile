@@ -34,8 +34,8 @@ test: postgres servers duckdb ## Run the tests, with the race detector where cod
 test-unit: ## Run the tests of the core packages that need no server
 	go test -vet=off -count=1 -skip PostgreSQL $(UNIT)
 
-test-race: postgres servers duckdb ## Run all tests with the race detector
-	go test -race -vet=off -count=1 -timeout 60m ./...
+test-race: postgres servers duckdb ## Run the tests, all with the race detector
+	go test -race -vet=off -count=1 -timeout 60m -skip '^TestProof' ./...
 
 proof: postgres servers duckdb ## Run what is proof rather than test: kills, other stores, each day an eighth of the planted mistakes, a short torture
 	go test -vet=off -count=1 -timeout 30m -run '^TestProof' $(PROVEN)
