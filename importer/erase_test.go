@@ -10,6 +10,7 @@ import (
 	"waybill/importer"
 	"waybill/internal/fault"
 	"waybill/lab/logtest"
+	"waybill/lab/pg"
 	"waybill/lab/pg/pgtest"
 	"waybill/schemas"
 )
@@ -224,7 +225,7 @@ func TestAppointmentsOfTheErasedStayAsTheyAre(t *testing.T) {
 // journal has the site's importer append deaths and retractions to the table journal.event.
 func (s *site) journal() {
 	s.Helper()
-	columns := schemas.PatientEvents().SQLColumns()
+	columns := pg.Columns(schemas.PatientEvents())
 	consumer, err := importer.LoadConsumer(fstest.MapFS{
 		"consumer.yaml":              {Data: []byte("name: journal\ndescription: x\nevents: [died, death_retracted]\nappend: event\n")},
 		"migrations/00001_first.sql": {Data: []byte("-- +goose Up\nCREATE TABLE event (" + columns + ", UNIQUE (patient_id, generation, version, revision));")},

@@ -238,14 +238,14 @@ func limit(given any) (int64, error) {
 }
 
 // typeNames pairs ODCS logical types with PostgreSQL's types.
-var typeNames = map[Type]struct{ logical, sql, parquet string }{
-	Text:      {"string", "text", "STRING"},
-	Bool:      {"boolean", "boolean", "BOOLEAN"},
-	Int32:     {"integer", "integer", "INT32"},
-	Int64:     {"integer", "bigint", "INT64"},
-	UUID:      {"string", "uuid", "UUID"},
-	Timestamp: {"timestamp", "timestamptz", "TIMESTAMP(MICROS, UTC)"},
-	JSON:      {"array", "jsonb", "JSON"},
+var typeNames = map[Type]struct{ logical, sql string }{
+	Text:      {"string", "text"},
+	Bool:      {"boolean", "boolean"},
+	Int32:     {"integer", "integer"},
+	Int64:     {"integer", "bigint"},
+	UUID:      {"string", "uuid"},
+	Timestamp: {"timestamp", "timestamptz"},
+	JSON:      {"array", "jsonb"},
 }
 
 func typeOf(logical, sql string) (Type, bool) {
@@ -262,22 +262,6 @@ func (t Type) String() string { return typeNames[t].sql }
 
 // SQLType returns PostgreSQL's name of the column's type.
 func (c Column) SQLType() string { return c.Type.String() }
-
-// SQLColumns returns the contract's columns as the inside of a CREATE TABLE's parentheses:
-// "event text NOT NULL, …". Names are plain lower-case identifiers and need no quotes.
-func (c *Contract) SQLColumns() string {
-	var b strings.Builder
-	for i, col := range c.Columns {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(col.Name + " " + col.SQLType())
-		if col.Required {
-			b.WriteString(" NOT NULL")
-		}
-	}
-	return b.String()
-}
 
 // ColumnNames returns the contract's column names, in order.
 func (c *Contract) ColumnNames() []string {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"waybill/lab/pg"
 	"waybill/schemas"
 )
 
@@ -33,7 +34,7 @@ func assertFile(t *testing.T, name string, want []byte) {
 }
 
 func TestContractMarkdown(t *testing.T) {
-	assertFile(t, "contract.md", schemas.PatientEvents().Markdown())
+	assertFile(t, "contract.md", markdown(schemas.PatientEvents()))
 }
 
 // A minor revision adds nullable columns behind those of 1.0, and changes nothing else.
@@ -47,8 +48,8 @@ func TestContractColumns(t *testing.T) {
 		"death_status text NOT NULL, death_earliest timestamptz, death_latest timestamptz, death_precision text, " +
 		"merged_into uuid, identifiers jsonb NOT NULL, family_name text, given_name text, birth_date text, sex text, " +
 		"address_line text, address_city text, address_postcode text, address_country text"
-	if added, ok := strings.CutPrefix(c.SQLColumns(), want); !ok || strings.Contains(added, "NOT NULL") {
-		t.Errorf("columns: %s\nwant these, and nullable ones: %s", c.SQLColumns(), want)
+	if added, ok := strings.CutPrefix(pg.Columns(c), want); !ok || strings.Contains(added, "NOT NULL") {
+		t.Errorf("columns: %s\nwant these, and nullable ones: %s", pg.Columns(c), want)
 	}
 	events := []string{
 		schemas.Registered, schemas.Updated, schemas.Died, schemas.DeathRetracted,

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/importer"
+	"waybill/lab/pg"
 	"waybill/lab/pg/pgtest"
 	"waybill/schemas"
 )
@@ -235,7 +236,7 @@ func (s *site) archive() {
 	s.Helper()
 	contract := schemas.PatientEvents()
 	s.write(block{file: "archive/consumer.yaml", text: fmt.Sprintf("name: archive\nappend: event\nevents: [%s]\n", strings.Join(contract.Events(), ", "))})
-	s.write(block{file: "archive/migrations/1_event.sql", text: "-- +goose Up\nCREATE TABLE event (" + contract.SQLColumns() +
+	s.write(block{file: "archive/migrations/1_event.sql", text: "-- +goose Up\nCREATE TABLE event (" + pg.Columns(contract) +
 		", PRIMARY KEY (patient_id, generation, version, revision));\n"})
 	consumer, err := importer.LoadConsumer(os.DirFS(s.dir + "/archive"))
 	if err != nil {

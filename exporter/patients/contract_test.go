@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"waybill/lab/pg"
 	"waybill/schemas"
 )
 
@@ -26,7 +27,7 @@ func TestOutboxIsTheContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := append([]string{"position bigint NOT NULL", "tx xid8 NOT NULL"}, strings.Split(schemas.PatientEvents().SQLColumns(), ", ")...)
+	want := append([]string{"position bigint NOT NULL", "tx xid8 NOT NULL"}, strings.Split(pg.Columns(schemas.PatientEvents()), ", ")...)
 	want = slices.DeleteFunc(want, func(column string) bool {
 		return strings.HasPrefix(column, "generation ") || strings.HasPrefix(column, "revision ")
 	})

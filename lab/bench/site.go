@@ -53,7 +53,7 @@ func consumers() []consumer {
 }
 
 func createPlain(table string) string {
-	return fmt.Sprintf("CREATE TABLE %s (%s);\n", table, schemas.PatientEvents().SQLColumns())
+	return fmt.Sprintf("CREATE TABLE %s (%s);\n", table, pg.Columns(schemas.PatientEvents()))
 }
 
 func createKeyed(table string) string {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/lab/pg"
 	"waybill/lab/pg/pgtest"
 	"waybill/schemas/part"
 )
@@ -21,7 +22,7 @@ func tables(ctx context.Context, url string) error {
 	}
 	defer conn.Close(ctx)
 	for _, table := range []string{"source", "target"} {
-		if _, err := conn.Exec(ctx, "CREATE TABLE "+table+" ("+contract.SQLColumns()+")"); err != nil {
+		if _, err := conn.Exec(ctx, "CREATE TABLE "+table+" ("+pg.Columns(contract)+")"); err != nil {
 			return err
 		}
 	}

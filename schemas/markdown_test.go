@@ -1,14 +1,21 @@
-package schemas
+package schemas_test
 
 import (
 	"bytes"
 	"fmt"
 	"strings"
 	"time"
+
+	"waybill/schemas"
 )
 
-// Markdown returns the contract as a table for people: contract.md.
-func (c *Contract) Markdown() []byte {
+var parquetTypes = map[schemas.Type]string{
+	schemas.Text: "STRING", schemas.Bool: "BOOLEAN", schemas.Int32: "INT32", schemas.Int64: "INT64",
+	schemas.UUID: "UUID", schemas.Timestamp: "TIMESTAMP(MICROS, UTC)", schemas.JSON: "JSON",
+}
+
+// markdown returns the contract as a table for people: contract.md.
+func markdown(c *schemas.Contract) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "<!-- Made from patient-events.odcs.yaml by go generate ./schemas. Do not edit. -->\n\n")
 	fmt.Fprintf(&b, "# Contract `%s` %s\n\n%s\n\n", c.Name, c.Version, c.Description)
@@ -18,16 +25,16 @@ func (c *Contract) Markdown() []byte {
 		if col.Required {
 			required = "yes"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", col.Name, col.SQLType(), typeNames[col.Type].parquet,
-			required, strings.Join(col.rules(), "; "), col.Description)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", col.Name, col.SQLType(), parquetTypes[col.Type],
+			required, strings.Join(rules(col), "; "), col.Description)
 	}
-	fmt.Fprintf(&b, "\nColumns of class *restricted* (personal data): %s.\n", strings.Join(c.restricted(), ", "))
+	fmt.Fprintf(&b, "\nColumns of class *restricted* (personal data): %s.\n", strings.Join(restricted(c), ", "))
 	return b.Bytes()
 }
 
-func (c *Contract) restricted() (names []string) {
+func restricted(c *schemas.Contract) (names []string) {
 	for _, col := range c.Columns {
-		if col.Classification == Restricted {
+		if col.Classification == schemas.Restricted {
 			names = append(names, "`"+col.Name+"`")
 		}
 	}
@@ -35,17 +42,17 @@ func (c *Contract) restricted() (names []string) {
 }
 
 // rules returns the limits of the column's values in words.
-func (c Column) rules() (rules []string) {
+func rules(c schemas.Column) (rules []string) {
 	switch {
 	case c.Enum != nil:
 		rules = append(rules, strings.Join(c.Enum, ", "))
-	case c.Type == Text && c.MaxLength > 0:
+	case c.Type == schemas.Text && c.MaxLength > 0:
 		rules = append(rules, fmt.Sprintf("at most %d characters", c.MaxLength))
-	case c.Type == JSON:
+	case c.Type == schemas.JSON:
 		rules = append(rules, fmt.Sprintf("array of at most %d {%s}", c.MaxLength, strings.Join(c.Members, ", ")))
-	case c.Type == Timestamp:
+	case c.Type == schemas.Timestamp:
 		rules = append(rules, fmt.Sprintf("%d to %d", time.UnixMicro(c.Min).UTC().Year(), time.UnixMicro(c.Max).UTC().Year()))
-	case c.Type == Int32 || c.Type == Int64:
+	case c.Type == schemas.Int32 || c.Type == schemas.Int64:
 		rules = append(rules, fmt.Sprintf("%d and up", c.Min))
 	}
 	if c.Pattern != nil {
