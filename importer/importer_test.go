@@ -359,6 +359,22 @@ func TestHistoricDeathsHaveNoEffects(t *testing.T) {
 	}
 }
 
+// A death that was found counts by the latest time that it can have.
+func TestActWithinGoesByTheLatestTimeOfADeath(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	days := func(ago int) time.Time { return time.Now().AddDate(0, 0, -ago) }
+	within, past := found(1, days(20)), found(2, days(40))
+	within.Earliest, within.Precision = days(50), "month"
+	s.Changes(within, past)
+	if got := s.load().Batches[1].Effects; fmt.Sprint(got) != "map[historic:1 opened:1]" {
+		t.Errorf("effects %v", got)
+	}
+	if got := s.value(`SELECT string_agg(family_name, ' ') FROM morgue.case_file`); got != "Family1" {
+		t.Errorf("cases of %s, want Family1", got)
+	}
+}
+
 // Registering somebody dead is seen, so that no date is no age.
 func TestRegisteredDead(t *testing.T) {
 	t.Parallel()

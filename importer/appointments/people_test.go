@@ -206,6 +206,13 @@ func TestTheDeadWhoCome(t *testing.T) {
 		c.set(1, "fulfilled")
 		c.expect(t, []string{"1 fulfilled -"}, []string{"booked_after_death 1 1 1 -", "seen_after_death 1 1 1 -"})
 	})
+	t.Run("without an appointment, entered as arrived", func(t *testing.T) {
+		c := open(t)
+		c.Apply(one.DeadOn(1, now))
+		c.Exec(`INSERT INTO appointment (id, patient_id, kind, resource, starts_at, ends_at, status) VALUES ($1, $2, 'imaging', 'room 1', $3, $3, 'arrived')`,
+			appointmentID(1), consumertest.ID(1), now.Add(24*hour))
+		same(t, "worklist", c.worklist(), []string{"seen_after_death 1 1 1 -"})
+	})
 	for name, in := range map[string]time.Duration{"late, of this morning": -hour, "late, of before the death": -5 * hour} {
 		t.Run(name, func(t *testing.T) {
 			c := open(t)

@@ -86,6 +86,23 @@ func TestFactsReliedOnStay(t *testing.T) {
 			"Right Right minute Village 10:00:00", nil,
 		},
 		{
+			"received, the date of death corrected by hand, and restated otherwise",
+			func(m mortuary) { m.receive(1, 1); m.Exec(`UPDATE case_file SET death_precision = 'month'`) },
+			func(s consumertest.State) consumertest.State { return s.Dead(1, noon) },
+			[]string{"death_changed"},
+			"Right Right month Town 10:00:00",
+			[]string{"death_changed 1 1"},
+		},
+		{
+			"the date of death corrected by hand, received, and restated as it was corrected",
+			func(m mortuary) { m.Exec(`UPDATE case_file SET death_precision = 'month'`); m.receive(1, 1) },
+			func(s consumertest.State) consumertest.State {
+				return s.DeadWithin(1, "month", *s.Earliest, *s.Latest)
+			},
+			nil,
+			"Right Right month Town 10:00:00", nil,
+		},
+		{
 			"void",
 			func(m mortuary) { m.Exec(`UPDATE case_file SET state = 'void'`) },
 			func(s consumertest.State) consumertest.State { return s.Dead(1, noon).Named("Other", "Name") },
