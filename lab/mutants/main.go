@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -14,6 +15,8 @@ import (
 	"os/signal"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"waybill/lab/overlay"
 )
@@ -56,24 +59,42 @@ func run(names []string, share string, verbose bool) error {
 	return err
 }
 
+// atOnce is how many mutants are judged at the same time: building and linking one uses a single core for long.
+const atOnce = 2
+
 // plantEach returns the verdicts on all mutants, and as an error the mutants that survived or
 // could not be judged.
 func (s suite) plantEach(ctx context.Context, mutants []*mutant, verbose bool) (verdicts []verdict, failed error) {
-	for _, m := range mutants {
-		v, err := s.judge(ctx, m)
-		if ctx.Err() != nil {
-			return verdicts, ctx.Err()
-		}
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s: %w", m.Name, err))
-			fmt.Fprintf(os.Stderr, "%-44s %v\n", m.Name, err)
+	judged, errs := make([]verdict, len(mutants)), make([]error, len(mutants))
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i, m := range mutants {
+		group.Go(func() error {
+			if errs[i] = ctx.Err(); errs[i] == nil {
+				judged[i], errs[i] = s.judge(ctx, m)
+				report(m, judged[i], errs[i], verbose)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	for i, m := range mutants {
+		if errs[i] != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", m.Name, errs[i]))
 			continue
 		}
-		verdicts = append(verdicts, v)
-		fmt.Fprintf(os.Stderr, "%-44s caught by %s after %s\n", m.Name, strings.Join(v.seen, ", "), strings.Join(v.after, ", "))
-		if verbose {
-			fmt.Fprintln(os.Stderr, v.said)
-		}
+		verdicts = append(verdicts, judged[i])
 	}
-	return verdicts, failed
+	return verdicts, cmp.Or(ctx.Err(), failed)
+}
+
+func report(m *mutant, v verdict, err error, verbose bool) {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%-44s %v\n", m.Name, err)
+		return
+	}
+	fmt.Fprintf(os.Stderr, "%-44s caught by %s after %s\n", m.Name, strings.Join(v.seen, ", "), strings.Join(v.after, ", "))
+	if verbose {
+		fmt.Fprintln(os.Stderr, v.said)
+	}
 }

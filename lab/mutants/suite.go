@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"waybill/lab/overlay"
 )
 
@@ -64,15 +66,22 @@ func (s suite) sound(ctx context.Context, mutants []*mutant) error {
 			patterns[t.Package] = append(patterns[t.Package], t.Run)
 		}
 	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
 	for pkg, runs := range patterns {
-		r, err := s.Test(ctx, overlay.Tests{Package: pkg, Run: strings.Join(runs, "|")}, "")
-		if err == nil && r.Failed != "" {
-			err = fmt.Errorf("%s fails:\n%s", r.Failed, r.Said)
-		}
-		if err != nil {
-			return fmt.Errorf("%s, as it is: %w", pkg, err)
-		}
-		fmt.Fprintf(os.Stderr, "%-44s passes as it is\n", pkg)
+		group.Go(func() error { return s.passes(ctx, pkg, runs) })
 	}
+	return group.Wait()
+}
+
+func (s suite) passes(ctx context.Context, pkg string, runs []string) error {
+	r, err := s.Test(ctx, overlay.Tests{Package: pkg, Run: strings.Join(runs, "|")}, "")
+	if err == nil && r.Failed != "" {
+		err = fmt.Errorf("%s fails:\n%s", r.Failed, r.Said)
+	}
+	if err != nil {
+		return fmt.Errorf("%s, as it is: %w", pkg, err)
+	}
+	fmt.Fprintf(os.Stderr, "%-44s passes as it is\n", pkg)
 	return nil
 }
