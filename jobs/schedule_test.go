@@ -1,12 +1,17 @@
 package jobs
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	_ "time/tzdata"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
@@ -163,6 +168,46 @@ func TestClocksThatJumpNeitherStopNorStormAJob(t *testing.T) {
 			if s.look(&last, now) {
 				t.Fatalf("%s: two ticks at %s", spec, now)
 			}
+		}
+	})
+}
+
+// A day of a leader: the database's clock is set back by three hours at six and forward by half an hour at
+// twelve, and the database is away from fifteen to sixteen.
+func TestADayOfTicks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, s := time.Now(), schedule(t, "*/5 * * * *", time.UTC)
+		var log strings.Builder
+		r := runner{config: Config{Log: slog.New(slog.NewTextHandler(&log, nil))}}
+		ctx, stop := context.WithTimeout(t.Context(), 24*time.Hour-time.Millisecond)
+		defer stop()
+		last, ticked := began, []time.Duration(nil)
+		r.every(ctx, time.Second, func(context.Context) error {
+			since, clock := time.Since(began), time.Now()
+			switch {
+			case since >= 15*time.Hour && since < 16*time.Hour:
+				return errors.New("no route")
+			case since >= 12*time.Hour:
+				clock = clock.Add(-150 * time.Minute)
+			case since >= 6*time.Hour:
+				clock = clock.Add(-3 * time.Hour)
+			}
+			if s.look(&last, clock) {
+				ticked = append(ticked, since)
+			}
+			return nil
+		})
+		var want []time.Duration
+		for at := 5 * time.Minute; at < 24*time.Hour; at += 5 * time.Minute {
+			if at != 6*time.Hour && (at < 15*time.Hour || at >= 16*time.Hour) {
+				want = append(want, at)
+			}
+		}
+		if diff := cmp.Diff(want, ticked); diff != "" {
+			t.Error(diff)
+		}
+		if n := strings.Count(log.String(), "no route"); n != 1 {
+			t.Errorf("an outage is logged %d times", n)
 		}
 	})
 }
