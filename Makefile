@@ -37,28 +37,30 @@ test-unit: ## Run the tests of the core packages that need no server
 test-race: postgres servers duckdb ## Run the tests, all with the race detector
 	go test -race -vet=off -count=1 -timeout 60m -skip '^TestProof' ./...
 
-proof: postgres servers duckdb ## Run what is proof rather than test: kills, other stores, each day an eighth of the planted mistakes, a short torture
+proof: postgres servers duckdb ## Run what is proof rather than test: kills, other stores, each day a twelfth of the planted mistakes, a short torture
 	go test -vet=off -count=1 -timeout 30m -run '^TestProof' $(PROVEN)
 	@$(MAKE) test-stores
-	@$(MAKE) mutants SHARE=$$(( 1$$(date +%j) % 8 ))/8
+	@$(MAKE) mutants SHARE=$$(( 1$$(date +%j) % 12 ))/12
 	@$(MAKE) mutate CHANGED=1 BUDGET=4m LEAST=60
 	@$(MAKE) torture TORTURE_SECONDS=30
 
-# FTP can't overwrite, so that a file which comes again can't be answered under the name of its first answer;
-# and MachinesAreKilled and StatusOfAnIntake take a folder away, which under a server is lost files.
-# Upgrades are about releases and databases, on any store; and a folder of S3 that does not exist is empty.
-test-stores: postgres servers duckdb ## Run the suites of exporter, importer and command line on S3, FTP and SFTP
+# At the command line, tests of what lies on the store. FTP can't overwrite, so that a file which comes again can't be
+# answered under the name of its first answer; a folder of S3 that does not exist is empty, and StatusOfAnIntake takes
+# one away, which under a server is lost files.
+STORED = Killed|Frozen|AtTheCommandLine|RoundTrip|Prun|Batch|Forged|Floor|FilesThat|Erased|Erasure|Doctor|Migrated|Intake|Deliver|Checkpoint|ExitCodes|Standstill|Store
+test-stores: postgres servers duckdb ## Run the suites of exporter, importer, intake and command line on S3, FTP and SFTP
 	@for store in s3 ftp sftp; do echo "on $$store:"; \
 	 if [ $$store = ftp ]; then again='|IntakeAtTheCommandLine'; else again=; fi; \
-	 WAYBILL_TEST_STORE=$$store go test -count=1 -timeout 20m -skip 'Million|BadLine|OutlivesACut|FullDisk|Flat|EveryCall|Nowhere|UpgradeOfPostgreSQL|UpgradeAndBack|UpgradingAs|OfAnotherRelease|MigratedDuringARun|NoFolderEmpty|MachinesAreKilled|StatusOfAnIntake'"$$again" \
-	 ./exporter ./importer ./partner/intake/inbox ./cmd/waybill || exit 1; done
+	 export WAYBILL_TEST_STORE=$$store; \
+	 go test -vet=off -count=1 -timeout 20m -skip UpgradeOfPostgreSQL ./exporter ./importer ./partner/intake/inbox && \
+	 go test -vet=off -count=1 -timeout 20m -run '$(STORED)' -skip 'EveryCall|NoFolderEmpty|MachinesAreKilled|StatusOfAnIntake'"$$again" ./cmd/waybill || exit 1; done
 
 fuzz: ## Fuzz every parser of what comes from outside, each for FUZZTIME=30s
 	@for package in $$(go list ./...); do for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 	 out=$$(go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),30s) -fuzzminimizetime 10x $$package 2>&1) || { echo "$$out"; exit 1; }; \
 	 echo "$$target: $$(echo "$$out" | tail -1)"; done; done
 
-mutants: postgres ## Plant known mistakes in copies of the code, and see that tests notice each; SHARE=0/8 for one in eight
+mutants: postgres ## Plant known mistakes in copies of the code, and see that tests notice each; SHARE=0/12 for one in twelve
 	@go run ./lab/mutants $(if $(SHARE),-share $(SHARE)) $(MUTANTS)
 
 mutate: postgres servers ## Change the code in small ways, one at a time, and see that tests notice; CHANGED=1 for lines that differ from BASE=HEAD~1; SHARE=0.1 SEED=1 BUDGET=1h LEAST=90 FOLDERS=importer
