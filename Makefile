@@ -18,7 +18,7 @@ PROVEN     = $(shell grep -rl --include='*_test.go' 'func TestProof' * | xargs -
 .PHONY: help demo test test-unit test-race proof test-stores fuzz mutants mutate torture endurance lint build postgres servers duckdb bench-quick bench-intake image image-context test-deploy clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make demo takes STORE=s3|ftp|sftp DAYS=3 PATIENTS=20000 SEED=7 KEEP=1 INPUT=FILE APPOINTMENTS=FILE ACT_WITHIN=unlimited"
 
@@ -66,6 +66,9 @@ mutants: postgres ## Plant known mistakes in copies of the code, and see that te
 mutate: postgres servers ## Change the code in small ways, one at a time, and see that tests notice; CHANGED=1 for lines that differ from BASE=HEAD~1; SHARE=0.1 SEED=1 BUDGET=1h LEAST=90 FOLDERS=importer
 	@go run ./lab/mutate $(if $(CHANGED),-changed $(or $(BASE),HEAD~1)) $(if $(SHARE),-share $(SHARE)) $(if $(SEED),-seed $(SEED)) \
 		$(if $(BUDGET),-budget $(BUDGET)) $(if $(LEAST),-least $(LEAST)) $(FOLDERS)
+
+bug-%: postgres ## Put a bug of docs/bugs.md back into a copy of the code, and show how its test fails
+	@go run ./lab/mutants -v $*
 
 torture: postgres servers ## Kill, freeze and cut off real processes for TORTURE_SECONDS=600, by SEED=, over STORE=s3|ftp|sftp|all
 	@go run ./lab/torture faults -seconds $(or $(TORTURE_SECONDS),600) $(if $(SEED),-seed $(SEED)) $(if $(STORE),-store $(STORE))

@@ -27,6 +27,13 @@ type mutant struct {
 	Edits   []edit        `yaml:"edits"`
 	Tests   overlay.Tests `yaml:"tests"` // that are to notice
 	Also    overlay.Tests `yaml:"also"`  // of another package, that are to notice too
+	Bug     *bug          `yaml:"bug"`   // nil: nobody has made this mistake here
+}
+
+// bug is a mistake that was in this code: when it was repaired, and what found it.
+type bug struct {
+	Date  string `yaml:"date"`
+	Found string `yaml:"found"`
 }
 
 // all returns the tests of each package that are to notice.

@@ -2,10 +2,12 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"waybill/lab/overlay"
 )
@@ -44,6 +46,33 @@ func TestTheDocumentationListsEveryMutant(t *testing.T) {
 		if row := "| " + m.title() + " | " + m.Mistake + " |"; !strings.Contains(string(text), row) {
 			t.Errorf("docs/reliability.md has no row %q", row)
 		}
+	}
+}
+
+func TestTheDocumentationListsEveryBug(t *testing.T) {
+	mutants, err := load(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(root, "docs", "bugs.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bugs := 0
+	for _, m := range mutants {
+		if m.Bug == nil {
+			continue
+		}
+		bugs++
+		if _, err := time.Parse(time.DateOnly, m.Bug.Date); err != nil || m.Bug.Found == "" {
+			t.Errorf("%s: a bug needs a date and how it was found: %+v (%v)", m.Name, *m.Bug, err)
+		}
+		if row := fmt.Sprintf("\n| %s | %s | %s | %s |", m.Name, m.Bug.Date, m.Bug.Found, m.Mistake); !strings.Contains(string(text), row) {
+			t.Errorf("docs/bugs.md has no row %q", row)
+		}
+	}
+	if rows := strings.Count(string(text), "\n| ") - 1; rows != bugs { // but its head
+		t.Errorf("docs/bugs.md has %d rows for %d bugs", rows, bugs)
 	}
 }
 
