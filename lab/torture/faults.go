@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"waybill/internal/fault"
+	"waybill/lab/chronicle"
 	"waybill/lab/hospital"
 	"waybill/lab/servers"
 	"waybill/lab/site"
@@ -48,6 +49,7 @@ type world struct {
 	binary   string
 	machines []*machine
 	history  *history
+	seen     chronicle.Watcher
 
 	mu    sync.Mutex
 	locks map[string]*sync.Mutex

@@ -10,6 +10,10 @@ import (
 
 // keepWatch checks every second, while things go wrong, what must always hold.
 func (w *world) keepWatch(ctx context.Context) error {
+	place, err := w.Place()
+	if err != nil {
+		return err
+	}
 	seen := map[string]position{}
 	for _, service := range site.Services() {
 		seen[service] = position{batch: -1}
@@ -32,6 +36,9 @@ func (w *world) keepWatch(ctx context.Context) error {
 		if turn++; turn%20 == 0 {
 			w.verify(ctx)
 		}
+		looking, stop := context.WithTimeout(ctx, 5*time.Second)
+		defer stop()
+		_ = w.seen.Look(looking, place, false) // the store may be down
 		return nil
 	})
 }

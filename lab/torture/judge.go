@@ -16,6 +16,7 @@ import (
 	"waybill/importer"
 	"waybill/internal/spool"
 	"waybill/lab/audit"
+	"waybill/lab/chronicle"
 	"waybill/lab/hospital"
 	"waybill/lab/logtest"
 	"waybill/lab/site"
@@ -84,6 +85,35 @@ func (j *judge) audit(ctx context.Context, place exchange.Store, margin time.Dur
 		}
 		return nil
 	})
+}
+
+// chronicle goes through what was said on the way. Clocks may have been set wrong by slack.
+func (j *judge) chronicle(ctx context.Context, sightings []chronicle.Sighting, slack time.Duration) error {
+	c := chronicle.Chronicle{Sightings: sightings, Slack: slack}
+	err := withConnections(ctx, j.Site, func(conns map[string]*pgx.Conn) error {
+		for _, name := range site.Consumers() {
+			consumer, err := site.Consumer(name)
+			if err != nil {
+				return err
+			}
+			ledger, err := chronicle.ReadLedger(ctx, conns[name], name, consumer.Events)
+			if err != nil {
+				return err
+			}
+			c.Ledgers = append(c.Ledgers, ledger)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	wrong := c.Check()
+	fmt.Printf("\n%d files were seen to appear on the store; %d of what was said is wrong\n", len(sightings), len(wrong))
+	for _, w := range wrong {
+		fmt.Println("  WRONG:", w)
+		err = errors.New("the history is wrong")
+	}
+	return err
 }
 
 // event names an event at the source.

@@ -4,7 +4,7 @@
 //	torture year        a year of batches, one after the other: how large does it become?
 //	torture faults      real processes, killed, frozen and cut off at random: is anything lost?
 //
-// It exits with 1 if a promise was broken. docs/reliability.md explains what is done and why.
+// It exits with 1 if a promise was broken. docs/torture.md explains what is done and why.
 package main
 
 import (

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"waybill/internal/fault"
+	"waybill/lab/chronicle"
 	"waybill/lab/hospital"
 	"waybill/lab/pg"
 	"waybill/lab/pg/pgtest"
@@ -62,7 +63,12 @@ func TestPostgreSQLDiesUnderLoad(t *testing.T) {
 	if err := e.runAll(t.Context(), runs); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(j.once(t.Context(), place), j.reconcile(t.Context(), place), j.audit(t.Context(), place, 0)); err != nil {
+	var seen chronicle.Watcher
+	if err := seen.Look(t.Context(), place, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(j.once(t.Context(), place), j.reconcile(t.Context(), place), j.audit(t.Context(), place, 0),
+		j.chronicle(t.Context(), seen.Sightings, 0)); err != nil {
 		t.Error(err)
 	}
 }

@@ -42,7 +42,8 @@ func (w *world) quiesce(ctx context.Context, j *judge) error {
 			failed = append(failed, fmt.Errorf("waybill %s ended with %d", command, code))
 		}
 	}
-	failed = append(failed, j.once(ctx, place), j.audit(ctx, place, longest+time.Minute), w.noDebris())
+	failed = append(failed, j.once(ctx, place), j.audit(ctx, place, longest+time.Minute), w.noDebris(), w.seen.Look(ctx, place, true))
+	failed = append(failed, j.chronicle(ctx, w.seen.Sightings, longest+time.Minute))
 	return errors.Join(failed...)
 }
 
