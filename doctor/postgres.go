@@ -71,7 +71,7 @@ func (s *server) readHorizon(ctx context.Context, conn *pgx.Conn) error {
 	var seconds float64
 	err := conn.QueryRow(ctx, `
 		SELECT extract(epoch FROM age)::float8, what FROM (
-		    SELECT clock_timestamp() - xact_start AS age, 'a transaction of ' || usename || ' (pid ' || pid || ')' AS what
+		    SELECT clock_timestamp() - xact_start AS age, 'a transaction of ' || coalesce(usename, backend_type) || ' (pid ' || pid || ')' AS what
 		    FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid()
 		    UNION ALL
 		    SELECT clock_timestamp() - prepared, 'a prepared transaction of ' || owner FROM pg_prepared_xacts

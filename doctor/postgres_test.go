@@ -108,3 +108,48 @@ func encryption(t *testing.T, url string, remote bool) fact.Fact {
 	t.Fatalf("nothing is said of encryption: %+v", facts)
 	return fact.Fact{}
 }
+
+// What keeps the horizon back is the oldest transaction, of a session, of nobody's any more, or of the server's own.
+func TestTheOldestTransactionIsNamed(t *testing.T) {
+	t.Parallel()
+	server, err := pg.Start(t.Context(), pg.Options{Settings: map[string]string{
+		"fsync": "off", "max_prepared_transactions": "2", "autovacuum_naptime": "1s",
+	}})
+	must(t, err)
+	t.Cleanup(func() { must(t, server.Stop(context.Background())) })
+	open := func(statements string) *pgx.Conn {
+		conn, err := pgx.Connect(t.Context(), server.SuperURL("postgres"))
+		must(t, err)
+		t.Cleanup(func() { conn.Close(context.Background()) })
+		_, err = conn.Exec(t.Context(), statements)
+		must(t, err)
+		return conn
+	}
+	doctors := open(`SELECT`)
+	oldest := func(want string) {
+		t.Helper()
+		if what, err := doctor.OldestTransaction(t.Context(), doctors); err != nil || !strings.Contains(what, want) {
+			t.Errorf("the oldest is %q (%v), want %q", what, err, want)
+		}
+	}
+	first := open(`BEGIN; SELECT 1`)
+	second := open(`BEGIN; SELECT 1`)
+	oldest(fmt.Sprintf("(pid %d)", first.PgConn().PID()))
+	_, err = first.Exec(t.Context(), `PREPARE TRANSACTION 'forgotten'`)
+	must(t, err)
+	oldest("a transaction of postgres")
+	_, err = second.Exec(t.Context(), `ROLLBACK`)
+	must(t, err)
+	oldest("a prepared transaction of")
+	_, err = first.Exec(t.Context(), `COMMIT PREPARED 'forgotten'`)
+	must(t, err)
+	_, err = first.Exec(t.Context(), `CREATE TABLE vacuumed WITH (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)
+		AS SELECT n, repeat('x', 500) FROM generate_series(1, 5000) n`)
+	must(t, err)
+	_, err = first.Exec(t.Context(), `DELETE FROM vacuumed`)
+	must(t, err)
+	for vacuuming := false; !vacuuming; {
+		must(t, doctors.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_progress_vacuum), pg_sleep(0.02)::text`).Scan(&vacuuming, nil))
+	}
+	oldest("autovacuum worker")
+}

@@ -573,3 +573,40 @@ func TestOneAtATime(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A file that begins with ours and goes beyond it is another's.
+func TestALongerFileIsAnothers(t *testing.T) {
+	s := newSite(t, csv)
+	s.tell(alive(1, 1))
+	ours := head + "registered;" + id(1) + ";0;;Family 1;\nT;1\n"
+	if err := os.WriteFile(filepath.Join(s.folder, "P01.csv"), []byte(ours+"T;1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.follow()
+	if _, err := s.delivery().Run(t.Context()); fault.ClassOf(err) != fault.Poison {
+		t.Errorf("onto a longer file: %v", err)
+	}
+}
+
+// A clock that was set back makes no file older than the one before it.
+func TestFilesAreInTheOrderOfTheirTimes(t *testing.T) {
+	s := newSite(t, strings.Replace(csv, "P{sequence:2}.csv", "P{sequence:2}-{yyyy}.csv", 1))
+	s.tell(alive(1, 1))
+	s.deliver()
+	s.exec(`UPDATE file SET planned_at = '2126-01-02 00:00Z'`)
+	s.tell(alive(2, 1))
+	if _, ok := s.deliver()["P02-2126.csv"]; !ok {
+		t.Errorf("the second file is named otherwise: %v", s.files())
+	}
+}
+
+// A merge in a snapshot comes after the record that it names.
+func TestASnapshotNamesSurvivorsFirst(t *testing.T) {
+	s := newSite(t, csv)
+	merged := logtest.State{Event: "merged", Patient: logtest.Patient(2), Version: 2, MergedInto: logtest.Patient(1), Baseline: true, Recorded: start}
+	survivor := alive(1, 1)
+	survivor.Baseline, survivor.Recorded = true, start.Add(time.Hour)
+	s.Snapshot(1, merged, survivor)
+	s.same(s.deliver(), map[string]string{"P01.csv": head +
+		"registered;" + id(1) + ";0;;Family 1;\nmerged;" + id(2) + ";0;;;" + id(1) + "\nT;2\n"})
+}

@@ -1,0 +1,75 @@
+package reconcile
+
+import (
+	"testing"
+
+	"waybill/schemas"
+)
+
+// Each batch that a consumer has applied must be in its ledger, as the log has it.
+func TestLedgers(t *testing.T) {
+	tally := newTally()
+	tally.Rows = 3
+	for _, test := range []struct {
+		name   string
+		alter  func(c *Consumer, b *Batch)
+		should string // the finding's kind
+	}{
+		{"as it should be", func(*Consumer, *Batch) {}, ""},
+		{"the last, as it should be", func(_ *Consumer, b *Batch) { b.Batch, b.Manifest = 4, "four" }, ""},
+		{"the last, with fewer rows", func(c *Consumer, b *Batch) { b.Batch, b.Manifest, c.Ledger[2].Rows = 4, "four", 2 }, Ledger},
+		{"with more rows", func(c *Consumer, _ *Batch) { c.Ledger[1].Rows = 4 }, Ledger},
+		{"with more rows, of erased patients", func(c *Consumer, b *Batch) { c.Ledger[1].Rows, b.Erased = 4, 1 }, ""},
+		{"another manifest", func(c *Consumer, _ *Batch) { c.Ledger[1].Manifest = "other" }, Manifest},
+		{"another manifest, of a batch that was passed", func(c *Consumer, _ *Batch) { c.Ledger[1] = Applied{Batch: 3, Passed: true} }, ""},
+		{"another manifest in the checkpoint", func(c *Consumer, b *Batch) { b.Batch, b.Manifest, c.Manifest = 4, "four", "other" }, Manifest},
+		{"no row", func(c *Consumer, _ *Batch) { c.Ledger = []Applied{c.Ledger[0], c.Ledger[2]} }, Unknown},
+		{"no row of the last", func(c *Consumer, b *Batch) { b.Batch, b.Manifest, c.Ledger = 4, "four", c.Ledger[:2] }, Unknown},
+		{"no row, before a snapshot", func(c *Consumer, _ *Batch) {
+			c.Ledger = []Applied{c.Ledger[0], c.Ledger[2]}
+			c.Ledger[1].Kind = schemas.Snapshot
+		}, ""},
+		{"no row of a batch before those that are compared", func(_ *Consumer, b *Batch) { b.Batch = 1 }, ""},
+		{"no row of a batch that was not applied yet", func(_ *Consumer, b *Batch) { b.Batch = 5 }, ""},
+	} {
+		c := &Consumer{
+			Name: "morgue", Events: []string{schemas.Died}, From: 2, Checkpoint: 4, Manifest: "four",
+			Ledger: []Applied{{Batch: 2, Manifest: "two", Rows: 3}, {Batch: 3, Manifest: "three", Rows: 3}, {Batch: 4, Manifest: "four", Rows: 3}},
+		}
+		b := &Batch{Batch: 3, Manifest: "three", Events: map[string]*Tally{schemas.Died: tally, schemas.Merged: tally}}
+		test.alter(c, b)
+		r := &run{Options: Options{Consumers: []*Consumer{c}}, report: &Report{}}
+		r.checkLedgers(b)
+		kind := ""
+		for _, f := range r.report.Findings {
+			kind += f.Kind
+		}
+		if kind != test.should {
+			t.Errorf("%s: found %q, want %q", test.name, kind, test.should)
+		}
+	}
+}
+
+func TestTheFirstErasureStays(t *testing.T) {
+	erasure := state{batch: 3, order: order{1, 4, 0}, erased: true}
+	again := state{batch: 7, order: order{2, 9, 0}, erased: true}
+	if got := newest([]state{erasure, {batch: 5, order: order{1, 8, 0}}, again}); len(got) != 1 || got[0] != erasure {
+		t.Errorf("of two erasures in different batches stays %+v", got)
+	}
+	again.batch = erasure.batch
+	if got := newest([]state{erasure, again}); len(got) != 1 || got[0] != again {
+		t.Errorf("of two erasures in one batch stays %+v", got)
+	}
+}
+
+// Only what lacks a column, and differs in nothing else, is of an older revision.
+func TestWhatLacksColumns(t *testing.T) {
+	for _, test := range []struct {
+		is, want uint64
+		lacks    bool
+	}{{0b11, 0b01, true}, {0b01, 0b11, false}, {0b10, 0b01, false}, {0b01, 0b01, false}} {
+		if got := (state{nulls: test.is}).lacks(state{nulls: test.want}); got != test.lacks {
+			t.Errorf("NULLs %b, where the log has %b: %t", test.is, test.want, got)
+		}
+	}
+}
