@@ -85,7 +85,7 @@ func TestBatchesAreFoundByWhenEventsWereRecorded(t *testing.T) {
 	for _, events := range [][]logtest.State{
 		{event(1, 8.5), event(2, 8.9)},  // batch 1, until 9
 		{event(3, 9.5)},                 // batch 2, until 10
-		{},                              // batch 3
+		{event(6, 13)},                  // batch 3, until 11, by a clock that was ahead
 		{event(4, 8.95), event(5, 9.2)}, // batch 4, until 12: two long transactions
 	} {
 		p.Now = p.Now.Add(time.Hour)
@@ -102,6 +102,7 @@ func TestBatchesAreFoundByWhenEventsWereRecorded(t *testing.T) {
 		{9.5, 10, []int64{2, 5}},
 		{9.51, 12, nil},
 		{8, 8.5, nil},
+		{12.9, 13.1, []int64{3}},
 	} {
 		hour := func(h float64) time.Time { return start.Add(time.Duration((h - 8) * float64(time.Hour))) }
 		got, err := reader.Recorded(t.Context(), 5, hour(test.since), hour(test.until))

@@ -183,6 +183,32 @@ func TestNextRefuses(t *testing.T) {
 	}
 }
 
+// A reader that has just returned a batch compares a follower's position with it, the hash included.
+func TestNextComparesAPositionWithWhatItReadLast(t *testing.T) {
+	log := newLog(t, 3)
+	reader := exchange.NewReader(log.store)
+	_, err := reader.Next(t.Context(), log.at(2))
+	must(t, err)
+	if _, err := reader.Next(t.Context(), log.at(3)); !errors.Is(err, exchange.ErrNothingNew) {
+		t.Errorf("at the end: %v", err)
+	}
+	if _, err := reader.Next(t.Context(), exchange.Position{Batch: 3, Hash: log.at(2).Hash}); !errors.Is(err, exchange.ErrFork) {
+		t.Errorf("with another hash: %v, want %v", err, exchange.ErrFork)
+	}
+}
+
+// Nine retries may lie behind a torn manifest, and the last of them counts like the first.
+func TestTheLastRetryIsRead(t *testing.T) {
+	log := newLog(t, 2)
+	next := log.next()
+	for retry := range 9 {
+		log.place(schemas.ManifestName(3, retry), next[:100])
+	}
+	log.place(schemas.ManifestName(3, 9), next)
+	_, err := exchange.NewReader(log.store).Next(t.Context(), log.at(2))
+	must(t, err)
+}
+
 func readToEnd(ctx context.Context, reader *exchange.Reader, at exchange.Position) error {
 	for {
 		entry, err := reader.Next(ctx, at)

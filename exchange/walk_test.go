@@ -81,7 +81,9 @@ func TestOverdueFindsALogRolledBack(t *testing.T) {
 	log := newLog(t, 2)
 	log.skip(3)
 	reader := exchange.NewReader(log.store)
-	wantPending(t, reader.Overdue(t.Context(), log.at(5)), exchange.Pending{Batch: 5, Reason: exchange.RolledBack})
+	for _, applied := range []int{3, 5} {
+		wantPending(t, reader.Overdue(t.Context(), log.at(applied)), exchange.Pending{Batch: int64(applied), Reason: exchange.RolledBack})
+	}
 	reader = exchange.NewReader(newStore(t))
 	wantPending(t, reader.Overdue(t.Context(), log.at(5)), exchange.Pending{Batch: 5, Reason: exchange.RolledBack})
 }

@@ -63,6 +63,26 @@ func TestPartPassesOverTornUploads(t *testing.T) {
 	must(t, exchange.NewReader(store).Fetch(t.Context(), part, io.Discard))
 }
 
+// A file that only begins with the part's bytes is not the part.
+func TestPartPassesOverALongerFile(t *testing.T) {
+	log := newLog(t, -1)
+	part := partOf(content)
+	log.place(part.Name, append(bytes.Clone(content), 'x'))
+	name, err := putPart(t, exchangetest.WithoutOverwrite(log.store), content)
+	if want := schemas.PartName(schemas.Died, epoch, 42, part.SHA256, 1); err != nil || name != want {
+		t.Errorf("%s, %v, want %s", name, err, want)
+	}
+}
+
+// What is whole and can't be read is somebody's manifest all the same.
+func TestAppendRefusesAManifestOfALaterRelease(t *testing.T) {
+	log := newLog(t, 2)
+	log.place(schemas.ManifestName(3, 0), reseal(t, log.next(), `"version": "1.0.0"`, `"version": "2.0.0"`))
+	if err := appendNext(t, log.store, log, log.next()); !errors.Is(err, exchange.ErrFork) {
+		t.Errorf("%v, want %v", err, exchange.ErrFork)
+	}
+}
+
 func TestPartReplacesATornUploadWhereItMay(t *testing.T) {
 	log := newLog(t, -1)
 	part := partOf(content)
