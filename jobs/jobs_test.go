@@ -563,11 +563,14 @@ func TestTicksDoNotQueueUp(t *testing.T) {
 	clock.Store(time.Now().Unix())
 	begun, release := make(chan struct{}, 100), make(chan struct{})
 	p.run(Config{Now: func() time.Time { return time.Unix(clock.Load(), 0) }}, Job{
-		Name: "slow", Schedule: schedule(t, "@every 1h", time.UTC), Run: func(context.Context, Task) (Result, error) {
+		Name: "slow", Schedule: schedule(t, "@every 1h", time.UTC), Run: func(ctx context.Context, _ Task) (Result, error) {
 			ran.Add(1)
 			begun <- struct{}{}
-			<-release
-			return Result{}, nil
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+			return Result{}, ctx.Err()
 		},
 	})
 	p.until(`SELECT count(*) = 1 FROM jobs.job`) // from then on the clock counts
@@ -576,7 +579,10 @@ func TestTicksDoNotQueueUp(t *testing.T) {
 		p.until(`SELECT ticked_at = to_timestamp($1) FROM jobs.job`, clock.Load())
 	}
 	<-begun
-	p.until(`SELECT count(*) = 1 FROM jobs.run WHERE finished_at IS NULL`)
+	var open int
+	if err := p.conn.QueryRow(t.Context(), `SELECT count(*) FROM jobs.run WHERE finished_at IS NULL`).Scan(&open); err != nil || open != 1 {
+		t.Fatalf("%d runs wait or run, %v", open, err)
+	}
 	close(release)
 	p.until(`SELECT NOT EXISTS (SELECT FROM jobs.run WHERE finished_at IS NULL)`)
 	if n := ran.Load(); n != 1 {
