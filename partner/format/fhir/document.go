@@ -2,142 +2,44 @@ package fhir
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"waybill/partner/format/record"
 )
 
-// document hands out the records of one JSON value: a Patient, or a Bundle whose entries are read
-// one after the other, however many there are.
+// document hands out the records of one JSON value: a Patient, or a Bundle. One that is too large to be
+// kept is read entry by entry, however many there are.
 func (f *reader) document(in io.Reader) error {
-	text := &counter{r: in, max: f.max}
-	d := &document{reader: f, text: text, json: json.NewDecoder(text)}
-	err := d.object()
-	if err == nil {
-		if _, more := d.json.Token(); !errors.Is(more, io.EOF) {
-			err = errBroken
-		}
+	head, err := io.ReadAll(io.LimitReader(in, int64(f.max)+1))
+	if err != nil {
+		return err
 	}
-	if text.failed != nil {
+	text := &counter{r: io.MultiReader(bytes.NewReader(head), in), max: f.max}
+	b := &bundle{reader: f, alone: true, place: text.where}
+	if len(head) <= f.max {
+		all := record.Where{Line: 1, To: int64(len(head))}
+		if head = bytes.TrimPrefix(head, byteOrderMark); kindOf(head) == "Patient" {
+			return f.resource(head, all)
+		}
+		b.alone, b.whole, b.span = false, head, all
+	}
+	err = b.read(jsontext.NewDecoder(text, tolerant))
+	switch {
+	case text.failed != nil:
 		return text.failed
-	}
-	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return record.Malformedf("not a whole JSON value: wrong at byte %d", syntax.Offset)
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return record.Malformedf("not a whole JSON value: it is cut off")
-	}
-	return err
-}
-
-var errBroken = record.Malformedf("not one JSON object")
-
-type document struct {
-	*reader
-	text *counter
-	json *json.Decoder
-	rest bytes.Buffer // what is not an entry, as an object of its own
-}
-
-func (d *document) object() error {
-	if open, err := d.json.Token(); err != nil || open != json.Delim('{') {
-		return either(err, errBroken)
-	}
-	d.rest.WriteByte('{')
-	for d.json.More() {
-		key, err := d.json.Token()
-		if err != nil {
-			return err
-		}
-		if key == "entry" {
-			err = d.entries()
-		} else {
-			err = d.keep(key)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if _, err := d.json.Token(); err != nil {
+	case err == nil, errors.Is(err, errStopped):
 		return err
 	}
-	d.rest.WriteByte('}')
-	return d.end()
-}
-
-func either(err, other error) error {
-	if err != nil {
+	if _, is := errors.AsType[*record.Malformed](err); is {
 		return err
 	}
-	return other
+	return record.Malformedf("%v", plain(err))
 }
 
-// keep adds a member to the rest.
-func (d *document) keep(key json.Token) error {
-	_, value, err := d.value()
-	if err != nil {
-		return err
-	}
-	name, err := json.Marshal(key)
-	if err != nil {
-		return err
-	}
-	if d.rest.Len() > 1 {
-		d.rest.WriteByte(',')
-	}
-	d.rest.Write(name)
-	d.rest.WriteByte(':')
-	d.rest.Write(value)
-	if d.rest.Len() > d.max {
-		return d.text.tooLarge()
-	}
-	return nil
-}
-
-func (d *document) entries() error {
-	if open, err := d.json.Token(); err != nil || open != json.Delim('[') {
-		return either(err, record.Malformedf("entry: not of the type it has in FHIR"))
-	}
-	for d.json.More() {
-		where, value, err := d.value()
-		if err != nil {
-			return err
-		}
-		if err := d.entry(value, where); err != nil {
-			return err
-		}
-	}
-	_, err := d.json.Token()
-	return err
-}
-
-// value reads the next value, and where it is.
-func (d *document) value() (record.Where, json.RawMessage, error) {
-	var value json.RawMessage
-	err := d.json.Decode(&value)
-	to := d.json.InputOffset()
-	from := to - int64(len(value))
-	return record.Where{Line: d.text.consume(from), From: from, To: to}, value, err
-}
-
-// end reads what is left when the entries are out: the Patient, or that it was a Bundle.
-func (d *document) end() error {
-	text := d.rest.Bytes()
-	var kind resource
-	if err := json.Unmarshal(text, &kind); err != nil || kind.ResourceType == "" {
-		return record.Malformedf("no FHIR resource")
-	}
-	switch kind.ResourceType {
-	case "Bundle":
-		return nil
-	case "Patient":
-		return d.resource(text, record.Where{Line: 1, To: d.json.InputOffset()})
-	default:
-		return record.Malformedf("%s, neither Patient nor Bundle", nameOf(kind.ResourceType))
-	}
-}
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // counter drops a byte order mark, counts lines, and keeps a value from being read for ever.
 type counter struct {
@@ -152,7 +54,7 @@ type counter struct {
 
 func (c *counter) Read(p []byte) (int, error) {
 	if c.read-c.consumed > 2*int64(c.max) || len(c.ends) > c.max/4 {
-		c.failed = c.tooLarge()
+		c.failed = record.Malformedf("a value larger than %d bytes", c.max)
 		return 0, c.failed
 	}
 	n, err := c.r.Read(p)
@@ -164,25 +66,21 @@ func (c *counter) Read(p []byte) (int, error) {
 			c.ends = append(c.ends, c.read+int64(i))
 		}
 	}
-	if c.read == 0 && bytes.HasPrefix(p[:n], []byte("\xef\xbb\xbf")) {
+	if c.read == 0 && bytes.HasPrefix(p[:n], byteOrderMark) {
 		copy(p, "   ") // blanks before a value are ignored
 	}
 	c.read += int64(n)
 	return n, err
 }
 
-func (c *counter) tooLarge() error {
-	return record.Malformedf("a value larger than %d bytes", c.max)
-}
-
-// consume returns the line of an offset, and forgets the lines before it.
-func (c *counter) consume(offset int64) int {
+// where returns the place of the bytes [from, to), and forgets the lines before it.
+func (c *counter) where(from, to int64) record.Where {
 	n := 0
-	for n < len(c.ends) && c.ends[n] < offset {
+	for n < len(c.ends) && c.ends[n] < from {
 		n++
 	}
 	c.ends = append(c.ends[:0], c.ends[n:]...)
 	c.line += n
-	c.consumed = offset
-	return c.line + 1
+	c.consumed = from
+	return record.Where{Line: c.line + 1, From: from, To: to}
 }

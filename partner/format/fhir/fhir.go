@@ -1,16 +1,18 @@
 // Package fhir reads and writes Patients of FHIR R4. It reads newline-delimited JSON as bulk exports
-// have it, one resource, or Bundles of any type, and writes newline-delimited JSON.
+// have it, one resource, or Bundles, also those that are US death records (VRDR), and writes newline-delimited
+// JSON.
 package fhir
 
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"net/http"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"waybill/internal/setting"
 	"waybill/partner/format/lines"
@@ -83,7 +85,8 @@ type reader struct {
 	*Options
 	site  record.Site
 	yield func(record.Record, error) bool
-	max   int // bytes of a value of a document
+	max   int              // bytes of a value of a document
+	json  jsontext.Decoder // for one Patient after the other
 }
 
 func (f *reader) hand(r record.Record, err error) error {
@@ -113,27 +116,26 @@ func (f *reader) lines(in io.Reader) error {
 	}
 }
 
-// line hands out the records of one line: a Patient, or a Bundle of them.
+// line hands out the records of one line: a Patient, a Bundle, or an entry that was cut out of a Bundle.
 func (f *reader) line(line []byte, where record.Where) error {
 	if reason := f.unreadable(line); reason != nil {
 		return f.refuse(line, where, reason)
 	}
-	if !bytes.Contains(line[:min(len(line), 1024)], []byte(`"Bundle"`)) {
+	switch kind := kindOf(line); kind {
+	case "Patient":
 		return f.resource(line, where)
-	}
-	var b struct {
-		resource
-		Entry []json.RawMessage `json:"entry"`
-	}
-	if err := decode(line, &b, "Bundle"); err != nil {
-		return f.resource(line, where)
-	}
-	for _, e := range b.Entry {
-		if err := f.entry(e, where); err != nil {
-			return err
+	case "Bundle":
+		return f.bundle(line, where, nil)
+	case "":
+		e := new(entry)
+		err := decode(line, e)
+		if err == nil && e.Resource != nil {
+			return (&bundle{reader: f, alone: true}).entry(line, where)
 		}
+		return f.refuse(line, where, cmp.Or(err, errors.New("no FHIR resource, not Patient")))
+	default:
+		return f.refuse(line, where, errors.New(nameOf(kind)+", not Patient"))
 	}
-	return nil
 }
 
 func (f *reader) unreadable(text []byte) error {
@@ -155,18 +157,18 @@ const maxValues = 1 << 16
 
 // resource hands out the records of a Patient.
 func (f *reader) resource(text []byte, where record.Where) error {
-	if bytes.Count(text, []byte(",")) > maxValues {
-		return f.refuse(text, where, fmt.Errorf("more than %d values", maxValues))
-	}
-	var p patient
-	err := decode(text, &p, "Patient")
-	var all []record.Record
-	if err == nil {
-		all, err = p.records(where, f.Options, f.site)
-	}
+	p, err := f.patient(text)
 	if err != nil {
 		return f.refuse(text, where, err)
 	}
+	all, err := p.records(where, f.Options, f.site, nil)
+	if err != nil {
+		return f.refuse(text, where, err)
+	}
+	return f.handAll(all)
+}
+
+func (f *reader) handAll(all []record.Record) error {
 	for _, r := range all {
 		if err := f.hand(r, nil); err != nil {
 			return err
@@ -175,25 +177,12 @@ func (f *reader) resource(text []byte, where record.Where) error {
 	return nil
 }
 
-// entry hands out what an entry of a Bundle says. One without a Patient asks for nothing: other
-// resources, remarks of the server, and deletions, which are neither a death nor a retraction.
-func (f *reader) entry(text []byte, where record.Where) error {
-	var e struct {
-		Resource json.RawMessage `json:"resource"`
-		Request  struct {
-			Method string `json:"method"`
-		} `json:"request"`
+// patient reads a Patient.
+func (f *reader) patient(text []byte) (*patient, error) {
+	if bytes.Count(text, []byte(",")) > maxValues {
+		return nil, fmt.Errorf("more than %d values", maxValues)
 	}
-	var kind resource
-	err := json.Unmarshal(text, &e)
-	if err == nil && len(e.Resource) > 0 {
-		err = json.Unmarshal(e.Resource, &kind)
-	}
-	if err != nil {
-		return f.refuse(text, where, errors.New("an entry must be a FHIR object"))
-	}
-	if kind.ResourceType != "Patient" || e.Request.Method == http.MethodDelete {
-		return f.hand(record.Record{Where: where, Act: record.Pass}, nil)
-	}
-	return f.resource(e.Resource, where)
+	p := new(patient)
+	f.json.Reset(bytes.NewBuffer(text))
+	return p, p.decode(&f.json)
 }

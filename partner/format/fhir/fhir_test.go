@@ -156,8 +156,8 @@ func TestRefusedLines(t *testing.T) {
 		"no resource":      {`{"id":"x"}`, "no FHIR resource, not Patient"},
 		"odd resource":     {`{"resourceType":"Secret 5"}`, "no FHIR resource, not Patient"},
 		"other resource":   {`{"resourceType":"Encounter","identifier":5}`, "Encounter, not Patient"},
-		"list":             {`{},[]`, "not a whole JSON object: wrong at byte 3"},
-		"cut off":          {`{"resourceType":"Patient","id":"Secre`, "not a whole JSON object: wrong at byte 37"},
+		"list":             {`{},[]`, "not a whole JSON object: wrong at byte 2"},
+		"cut off":          {`{"resourceType":"Patient","id":"Secre`, "not a whole JSON object: it is cut off"},
 		"bytes of Latin-1": {"{\"resourceType\":\"Patient\",\"id\":\"Secret\xe9\"}", "1 characters that are not utf-8"},
 		"NUL byte":         {"{\"resourceType\":\"Patient\",\"id\":\"Secret\x00\"}", "holds a NUL byte"},
 	} {
@@ -245,12 +245,12 @@ func TestPlacesInABundle(t *testing.T) {
 
 func TestDocumentsThatBreak(t *testing.T) {
 	for text, want := range map[string]string{
-		"{\n":                                "not a whole JSON value: it is cut off",
+		"{\n":                                "not a whole JSON object: it is cut off",
 		"{\n\"resourceType\":\"Secret 5\"}":  "no FHIR resource, neither Patient nor Bundle",
 		"{\n\"a\":1}":                        "no FHIR resource",
 		"{\n\"entry\":{}}":                   "entry: not of the type it has in FHIR",
 		"{\n\"resourceType\":\"Bundle\"} {}": "not one JSON object",
-		"{\n\"a\" 5}":                        "not a whole JSON value: wrong at byte 6",
+		"{\n\"a\" 5}":                        "not a whole JSON object: wrong at byte 6",
 	} {
 		_, _, err := all(t, text, Options{})
 		if _, ok := errors.AsType[*record.Malformed](err); !ok || err.Error() != want {

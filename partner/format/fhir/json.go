@@ -1,10 +1,17 @@
 package fhir
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"waybill/partner/format/record"
 )
 
 // maxLine bounds one resource, in bytes. Bulk exports carry photographs.
@@ -16,22 +23,133 @@ type resource struct {
 	ID           string `json:"id"`
 }
 
-func (r *resource) resourceType() string { return r.ResourceType }
+// modifiers are the members that may change what the others mean. A reader that does not know what they
+// say may not read the others (FHIR R4, chapters 2.1.0.1 and 2.4.4).
+type modifiers struct {
+	ImplicitRules     jsontext.Value `json:"implicitRules"`
+	ModifierExtension jsontext.Value `json:"modifierExtension"`
+}
 
-// decode reads a resource, which embeds [resource], of the wanted type. Its errors repeat nothing of the text, unlike those of
-// encoding/json.
-func decode(text []byte, r interface{ resourceType() string }, want string) error {
-	err := json.Unmarshal(text, r)
-	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Errorf("not a whole JSON object: wrong at byte %d", syntax.Offset)
+func (m *modifiers) check() error {
+	if m.ImplicitRules != nil {
+		return errors.New("implicitRules may change what the resource means")
 	}
-	if kind := r.resourceType(); kind != want {
-		return fmt.Errorf("%s, not %s", nameOf(kind), want)
+	if m.ModifierExtension != nil {
+		return errors.New("modifierExtension may change what the resource means")
 	}
-	if mistyped, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Errorf("%s: not of the type it has in FHIR", mistyped.Field)
+	return nil
+}
+
+// names are the names that an object's members may have, exactly as FHIR writes them.
+type names map[string]string
+
+func namesOf(all ...string) names {
+	n := make(names, len(all))
+	for _, name := range all {
+		n[name] = name
+	}
+	return n
+}
+
+var errName = errors.New("a member's name is not written as in FHIR: check capitals and escapes")
+
+// next reads the name of an object's next member. A name that is nearly a known one is an error: ignored, it
+// could hide a death.
+func (n names) next(d *jsontext.Decoder) (string, error) {
+	text, err := d.ReadValue()
+	if err != nil {
+		return "", err
+	}
+	text = text[1 : len(text)-1]
+	if name, known := n[string(text)]; known {
+		return name, nil
+	}
+	if bytes.IndexByte(text, '\\') >= 0 {
+		return "", errName
+	}
+	for name := range n {
+		if strings.EqualFold(name, string(text)) {
+			return "", errName
+		}
+	}
+	return string(text), nil
+}
+
+// open reads the { of an object.
+func open(d *jsontext.Decoder) error {
+	t, err := d.ReadToken()
+	if err == nil && t.Kind() != '{' {
+		err = errObject
 	}
 	return err
+}
+
+// end reads the } of an object, behind which the text must end.
+func end(d *jsontext.Decoder) error {
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return errObject
+	}
+	return nil
+}
+
+var errObject = errors.New("not one JSON object")
+
+// decode reads a value strictly: names count to the letter, and no name may occur twice.
+func decode(text []byte, into any) error { return plain(json.Unmarshal(text, into)) }
+
+// plain returns an error of the JSON library as one that repeats nothing of the text.
+func plain(err error) error {
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return errors.New("a member occurs twice in one object")
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return errors.New("not a whole JSON object: it is cut off")
+	}
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return fmt.Errorf("not a whole JSON object: wrong at byte %d", syntax.ByteOffset)
+	}
+	if _, ok := errors.AsType[*json.SemanticError](err); ok {
+		return errType
+	}
+	return err
+}
+
+var errType = errors.New("not of the type it has in FHIR")
+
+// member adds a member's name to the reason why it can't be read.
+func member(name string, err error) error {
+	if err = plain(err); errors.Is(err, errType) {
+		return record.Field(name, err)
+	}
+	return err
+}
+
+// kindOf returns the type that a resource states, or "". The resource's own decoding judges its form.
+func kindOf(text []byte) string {
+	d := jsontext.NewDecoder(bytes.NewBuffer(text))
+	if open(d) != nil {
+		return ""
+	}
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return ""
+		}
+		if name.String() != "resourceType" {
+			if d.SkipValue() != nil {
+				return ""
+			}
+			continue
+		}
+		if kind, err := d.ReadToken(); err == nil && kind.Kind() == '"' {
+			return kind.String()
+		}
+		return ""
+	}
+	return ""
 }
 
 var typePattern = regexp.MustCompile(`^[A-Z][A-Za-z]{0,63}$`)
@@ -57,5 +175,21 @@ type coding struct {
 
 // reference is a reference to another resource.
 type reference struct {
-	Reference string `json:"reference"`
+	Reference  string      `json:"reference,omitempty"`
+	Identifier *identifier `json:"identifier,omitempty"`
+}
+
+// element is what FHIR says of a value in addition to it, under the value's name with an underscore.
+type element struct {
+	Extension []extension `json:"extension"`
+}
+
+type extension struct {
+	URL                  string      `json:"url"`
+	ValueCodeableConcept concept     `json:"valueCodeableConcept"`
+	ValueUnsignedInt     *int        `json:"valueUnsignedInt"`
+	ValuePositiveInt     *int        `json:"valuePositiveInt"`
+	ValueInteger         *int        `json:"valueInteger"`
+	ValueTime            string      `json:"valueTime"`
+	Extension            []extension `json:"extension"`
 }

@@ -3,10 +3,14 @@ package fhir
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"waybill/partner/format/record"
 )
@@ -23,6 +27,81 @@ type patient struct {
 	DeceasedDateTime string       `json:"deceasedDateTime,omitempty"`
 	Address          []address    `json:"address,omitempty"`
 	Link             []link       `json:"link,omitempty"`
+
+	// What is only read: a deceased[x] that is present and has no value, and the extensions of the birth date.
+	dateless, valueless bool
+	born                element
+}
+
+// patientNames are the members that are read or that may be ignored.
+var patientNames = namesOf("resourceType", "id", "meta", "language", "text", "contained", "extension", "identifier", "active", "name",
+	"telecom", "gender", "birthDate", "_birthDate", "deceasedBoolean", "_deceasedBoolean", "deceasedDateTime", "_deceasedDateTime",
+	"address", "maritalStatus", "multipleBirthBoolean", "multipleBirthInteger", "photo", "contact", "communication",
+	"generalPractitioner", "managingOrganization", "link", "implicitRules", "modifierExtension")
+
+// decode reads a Patient strictly.
+func (p *patient) decode(d *jsontext.Decoder) error {
+	if err := open(d); err != nil {
+		return plain(err)
+	}
+	for d.PeekKind() == '"' {
+		name, err := patientNames.next(d)
+		if err == nil {
+			err = p.member(name, d)
+		}
+		if err != nil {
+			return member(name, err)
+		}
+	}
+	if err := end(d); err != nil {
+		return plain(err)
+	}
+	if slices.ContainsFunc(p.Extension, func(e extension) bool { return e.URL == "" }) {
+		return errors.New("extension: an extension without its url")
+	}
+	return nil
+}
+
+func (p *patient) member(name string, d *jsontext.Decoder) error {
+	switch name {
+	case "resourceType":
+		return json.UnmarshalDecode(d, &p.ResourceType)
+	case "id":
+		return json.UnmarshalDecode(d, &p.ID)
+	case "extension":
+		return json.UnmarshalDecode(d, &p.Extension)
+	case "identifier":
+		return json.UnmarshalDecode(d, &p.Identifier)
+	case "name":
+		return json.UnmarshalDecode(d, &p.Name)
+	case "gender":
+		return json.UnmarshalDecode(d, &p.Gender)
+	case "birthDate":
+		return json.UnmarshalDecode(d, &p.BirthDate)
+	case "_birthDate":
+		return json.UnmarshalDecode(d, &p.born)
+	case "address":
+		return json.UnmarshalDecode(d, &p.Address)
+	case "link":
+		return json.UnmarshalDecode(d, &p.Link)
+	case "deceasedBoolean":
+		p.valueless = p.valueless || d.PeekKind() == 'n'
+		return json.UnmarshalDecode(d, &p.DeceasedBoolean)
+	case "_deceasedBoolean":
+		p.valueless = true
+	case "deceasedDateTime":
+		p.dateless = true
+		return json.UnmarshalDecode(d, &p.DeceasedDateTime)
+	case "_deceasedDateTime":
+		p.dateless = true
+	case "implicitRules", "modifierExtension":
+		return fmt.Errorf("%s may change what the Patient means", name)
+	default:
+		if strings.HasPrefix(strings.ToLower(strings.TrimPrefix(name, "_")), "deceased") {
+			return errors.New("a deceased[x] that FHIR does not have")
+		}
+	}
+	return d.SkipValue()
 }
 
 type identifier struct {
@@ -47,40 +126,39 @@ type address struct {
 	Country    string   `json:"country,omitempty"`
 }
 
-type extension struct {
-	URL                  string      `json:"url"`
-	ValueCodeableConcept concept     `json:"valueCodeableConcept"`
-	Extension            []extension `json:"extension"`
-}
-
 type link struct {
-	Other reference `json:"other"`
-	Type  string    `json:"type"`
+	Other             reference      `json:"other"`
+	Type              string         `json:"type"`
+	ModifierExtension jsontext.Value `json:"modifierExtension,omitempty"`
 }
 
 // identifierTypes is the code system of the types of identifiers: HL7's table 0203.
 const identifierTypes = "http://terminology.hl7.org/CodeSystem/v2-0203"
 
 // records returns what a Patient says: its state, and a merge for each record that it replaces or
-// that replaces it.
-func (p *patient) records(where record.Where, o *Options, site record.Site) ([]record.Record, error) {
-	own, err := p.state(where, o, site)
+// that replaces it. further are the patient's numbers that stand elsewhere.
+func (p *patient) records(where record.Where, o *Options, site record.Site, further []record.Identifier) ([]record.Record, error) {
+	own, err := p.state(where, o, site, further)
 	if err != nil {
 		return nil, err
 	}
 	all := []record.Record{own}
 	for _, l := range p.Link {
-		if l.Type != "replaced-by" && l.Type != "replaces" {
+		merge := record.Record{Where: where, Act: record.Merge, Key: own.Key}
+		switch l.Type {
+		case "replaced-by", "replaces":
+			merge.Retired, err = l.Other.key(o, site)
+		case "refer", "seealso":
 			continue
+		default:
+			err = errors.New("type must be replaced-by, replaces, refer or seealso")
 		}
-		if o.Key.Authority != "" {
-			return nil, errors.New("link: names a record by its id, and the key is an identifier")
+		if err == nil && l.ModifierExtension != nil {
+			err = errors.New("modifierExtension may change what the link means")
 		}
-		id, err := l.Other.id("Patient")
 		if err != nil {
 			return nil, record.Field("link", err)
 		}
-		merge := record.Record{Where: where, Act: record.Merge, Key: own.Key, Retired: record.Identifier{Authority: site.Source, Value: id}}
 		if l.Type == "replaced-by" {
 			merge.Key, merge.Retired = merge.Retired, merge.Key
 		}
@@ -90,6 +168,25 @@ func (p *patient) records(where record.Where, o *Options, site record.Site) ([]r
 		all = append(all, merge)
 	}
 	return all, nil
+}
+
+// key returns the key of the Patient that a reference names: by its id, or by an identifier, as the keys are.
+func (r reference) key(o *Options, site record.Site) (record.Identifier, error) {
+	var named record.Identifier
+	if r.Identifier != nil {
+		named = r.Identifier.record()
+	}
+	if o.Key.Authority != "" {
+		if !o.Key.Matches(named) {
+			return named, errors.New("names the other record by no identifier of the key's authority and type")
+		}
+		return named, nil
+	}
+	if r.Reference == "" && named.Value != "" {
+		return named, nil
+	}
+	id, err := r.id("Patient")
+	return record.Identifier{Authority: site.Source, Value: id}, err
 }
 
 // id returns the id in a literal reference: Patient/ID, URL/Patient/ID or urn:uuid:ID.
@@ -105,14 +202,18 @@ func (r reference) id(kind string) (string, error) {
 	return "", errors.New("no literal reference to a " + kind)
 }
 
-func (p *patient) state(where record.Where, o *Options, site record.Site) (record.Record, error) {
-	r := record.Record{Where: where, All: true, BirthDate: record.Of(p.BirthDate), Sex: record.Of(p.Gender)}
+func (p *patient) state(where record.Where, o *Options, site record.Site, further []record.Identifier) (record.Record, error) {
+	born := p.BirthDate
+	if partial, err := partialDate(p.born.Extension); err == nil && born == "" {
+		born = partial.date()
+	}
+	r := record.Record{Where: where, All: true, BirthDate: record.Of(born), Sex: record.Of(p.Gender)}
 	if !slices.Contains([]string{"", "male", "female", "other", "unknown"}, p.Gender) {
 		return r, errors.New("gender must be male, female, other or unknown")
 	}
 	r.Family, r.Given = p.name()
 	r.Address = p.address()
-	p.identify(&r, o, site)
+	p.identify(&r, o, site, further)
 	var err error
 	if r.Death, err = p.death(site.Zone); err != nil {
 		return r, err
@@ -120,19 +221,22 @@ func (p *patient) state(where record.Where, o *Options, site record.Site) (recor
 	return r, r.Finish()
 }
 
-func (p *patient) identify(r *record.Record, o *Options, site record.Site) {
+// identify finds the key: the resource's id, or the first further number, unless a kind of identifier is declared.
+func (p *patient) identify(r *record.Record, o *Options, site record.Site, further []record.Identifier) {
 	if o.Key.Authority == "" {
 		r.Key = record.Identifier{Authority: site.Source, Value: p.ID}
+		if len(further) > 0 {
+			r.Key = further[0]
+		}
 	}
 	for _, i := range p.Identifier {
-		if i.Use == "old" {
-			continue
+		if i.Use != "old" {
+			r.Identifiers = append(r.Identifiers, i.record())
 		}
-		own := record.Identifier{Authority: strings.TrimSpace(i.System), Type: i.typeCode(), Value: strings.TrimSpace(i.Value)}
-		if r.Key.Value == "" && o.Key.Authority != "" && o.Key.Matches(own) {
-			r.Key = own
-		}
-		r.Identifiers = append(r.Identifiers, own)
+	}
+	r.Identifiers = append(r.Identifiers, further...)
+	if i := slices.IndexFunc(r.Identifiers, o.Key.Matches); i >= 0 && o.Key.Authority != "" {
+		r.Key = r.Identifiers[i]
 	}
 }
 
@@ -172,6 +276,10 @@ func (p *patient) address() record.Address {
 	return record.Address{Line: record.Of(joined(a.Line, ", ")), City: of(a.City), Postcode: of(a.PostalCode), Country: of(a.Country)}
 }
 
+func (i *identifier) record() record.Identifier {
+	return record.Identifier{Authority: strings.TrimSpace(i.System), Type: i.typeCode(), Value: strings.TrimSpace(i.Value)}
+}
+
 // typeCode prefers HL7's own table where a type is coded several times.
 func (i *identifier) typeCode() string {
 	if i.Type == nil {
@@ -200,6 +308,8 @@ func (p *patient) death(zone *time.Location) (record.Death, error) {
 	denied := p.DeceasedBoolean != nil && !*p.DeceasedBoolean
 	affirmed := dated || p.DeceasedBoolean != nil && *p.DeceasedBoolean
 	switch {
+	case p.dateless && !affirmed, p.valueless && p.DeceasedBoolean == nil && !dated:
+		return record.Death{}, errors.New("deceased[x] is present and has no value: neither death nor life follows from it")
 	case denied && dated:
 		return record.Death{}, errors.New("deceasedBoolean is false, but there is a deceasedDateTime")
 	case denied && notified:

@@ -64,7 +64,7 @@ func (w *Writer) patient(e *record.Event) patient {
 		p.Address = []address{{Line: some(a.Line), City: a.City, PostalCode: a.Postcode, Country: a.Country}}
 	}
 	if e.Merged() {
-		p.Link = []link{{Other: reference{"Patient/" + e.MergedInto.String()}, Type: "replaced-by"}}
+		p.Link = []link{{Other: reference{Reference: "Patient/" + e.MergedInto.String()}, Type: "replaced-by"}}
 	}
 	return p
 }
