@@ -94,7 +94,7 @@ func (j *judge) profile(ctx context.Context, pkg string) (profile, error) {
 	return r.Passed, nil
 }
 
-// likely selects tests that take a third of the package's time together, those first which kill most in it.
+// likely selects tests that take a tenth of the package's time together, those first which kill most in it.
 func (j *judge) likely(pkg string, p profile) string {
 	var names []string
 	var left time.Duration
@@ -104,7 +104,7 @@ func (j *judge) likely(pkg string, p profile) string {
 			left += took
 		}
 	}
-	left /= 3
+	left /= 10
 	rate := func(name string) float64 {
 		return (1 + float64(j.kills[pkg+" "+name])) / (0.2 + p[name].Seconds())
 	}
