@@ -125,6 +125,17 @@ func TestReconcileTellsFindingsFromDecisions(t *testing.T) {
 	c.book(n-1, n-1, "surgery", 8800*hour)
 	sabotage = append(sabotage, `DELETE FROM worklist`+item+appointmentID(n-1)+`'`)
 
+	one, two = patient("live_appointment"), patient("") // dead by both
+	c.Apply(dead(one).Into(n), dead(two))
+	c.book(n-1, n-1, "surgery", 8800*hour)
+	sabotage = append(sabotage, `DELETE FROM worklist`+item+appointmentID(n-1)+`'`)
+	one, two = patient(""), patient("") // merged in a circle
+	c.Apply(one.Into(n), two.Into(n-1))
+	c.book(n-1, n-1, "surgery", 8800*hour)
+	p = patient("") // cancelled, and dead
+	c.book(n, n, "surgery", 8800*hour)
+	c.Apply(dead(p))
+
 	// Cancelled for one who lives.
 	for _, lost := range []struct{ found, cancellation, list string }{
 		{"lost_appointment", `restored_at = NULL`, `DELETE FROM worklist`},
