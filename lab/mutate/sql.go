@@ -153,7 +153,7 @@ func (s *sql) comparison(i int) {
 func (s *sql) assigns(i int) bool {
 	depth := s.symbols[i].depth
 	for j := i - 1; j >= 0 && s.symbols[j].depth >= depth; j-- {
-		if s.symbols[j].depth == depth && (s.is(j, ";") || slices.Contains(ends, s.symbols[j].text) && !s.is(j, ",")) {
+		if s.symbols[j].depth == depth && (s.is(j, ";") || slices.Contains(ends, s.symbols[j].text) && !s.is(j, ",", "END")) {
 			return s.is(j, "SET", "USING")
 		}
 	}

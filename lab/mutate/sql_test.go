@@ -16,6 +16,7 @@ func TestMutationsOfSQL(t *testing.T) {
 			"SELECT FROM a WHERE x = 1 AND y >= 2", "SELECT FROM a WHERE x = 1 AND y <= 2",
 		}},
 		{"UPDATE a SET b = 1 WHERE NOT c", []string{"UPDATE a SET b = 1 WHERE true", "UPDATE a SET b = 1 WHERE  c"}},
+		{"UPDATE a SET b = CASE WHEN c THEN d END, (e, f) = (SELECT g)", []string{"UPDATE a SET b = CASE WHEN false THEN d END, (e, f) = (SELECT g)"}},
 		{"SELECT coalesce(a, b) FROM c WHERE d IS DISTINCT FROM e", []string{
 			"SELECT coalesce(a) FROM c WHERE d IS DISTINCT FROM e", "SELECT coalesce(a, b) FROM c WHERE true",
 			"SELECT coalesce(a, b) FROM c WHERE d IS NOT DISTINCT FROM e", "SELECT coalesce(a, b) FROM c WHERE d <> e",
