@@ -3,7 +3,6 @@ package main_test
 import (
 	"context"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -33,19 +32,7 @@ type line struct {
 
 func newLine(t *testing.T, kind string) *line {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "waybill-line-*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil { // servers run as another user where this one is root
-		t.Fatal(err)
-	}
-	host, err := servers.StartHost(t.Context(), kind, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(host.Kill)
+	host := hosttest.Start(t, kind)
 	made, err := host.NewExchange(t.Context(), "line")
 	if err != nil {
 		t.Fatal(err)

@@ -20,8 +20,8 @@ import (
 
 	"waybill/exchange"
 	"waybill/exchange/ftp"
-	"waybill/exchange/wire"
 	"waybill/internal/fault"
+	"waybill/lab/exchangetest"
 	"waybill/lab/servers"
 )
 
@@ -329,34 +329,8 @@ func TestADeadlineEndsWhatAServerNeverAnswers(t *testing.T) {
 	wantFault(t, "get", err, fault.Transient, "no login in time")
 }
 
-// A call that waits for another's connection says so: it is not the one that makes no headway.
 func TestACallThatWaitsAsksForPatience(t *testing.T) {
 	config := vsftpd.config(vsftpd.launch(t, true))
 	config.MaxConns = 1
-	store := open(t, config)
-	if err := store.Put(t.Context(), "a", 1, strings.NewReader("x")); err != nil {
-		t.Fatal(err)
-	}
-	held, err := store.Get(t.Context(), "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	asked, over := make(chan struct{}), false
-	ctx := wire.WithPatience(t.Context(), func() func() {
-		close(asked)
-		return func() { over = true }
-	})
-	var all errgroup.Group
-	all.Go(func() error {
-		other, err := store.Get(ctx, "a")
-		if err != nil {
-			return err
-		}
-		return other.Close()
-	})
-	<-asked
-	held.Close()
-	if err := all.Wait(); err != nil || !over {
-		t.Errorf("get = %v; patience over: %v", err, over)
-	}
+	exchangetest.Patience(t, open(t, config))
 }

@@ -36,6 +36,31 @@ type Exchange struct {
 	Environment []string // what a process needs, as NAME=value, to open it
 }
 
+// Start starts a host of the test's own, and kills it at the test's end.
+func Start(t testing.TB, kind string) *servers.Host {
+	t.Helper()
+	dir, err := folder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	host, err := servers.StartHost(t.Context(), kind, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(host.Kill)
+	return host
+}
+
+// folder makes one that servers, which run as another user where this one is root, can enter.
+func folder() (string, error) {
+	dir, err := os.MkdirTemp("", "waybill-store-*")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o755)
+}
+
 // New makes an empty exchange.
 func New(t testing.TB) Exchange {
 	t.Helper()
@@ -72,10 +97,7 @@ func (e Exchange) Settings() string {
 }
 
 func start(kind string) (err error) {
-	if shared.dir, err = os.MkdirTemp("", "waybill-store-*"); err != nil {
-		return err
-	}
-	if err := os.Chmod(shared.dir, 0o755); err != nil { // servers run as another user where this one is root
+	if shared.dir, err = folder(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)

@@ -9,6 +9,7 @@ import (
 
 	"waybill/internal/fault"
 	"waybill/lab/servers"
+	"waybill/lab/servers/hosttest"
 )
 
 // A partner's life on every kind of server: a slow writer, orphans, files sent again, a gap, numbers
@@ -30,19 +31,7 @@ func TestEveryKindOfStore(t *testing.T) {
 
 func startHost(t *testing.T, kind string) *servers.Host {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "waybill-inbox-*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil { // servers run as another user where this one is root
-		t.Fatal(err)
-	}
-	host, err := servers.StartHost(t.Context(), kind, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(host.Kill)
+	host := hosttest.Start(t, kind)
 	for _, pair := range host.Environment {
 		name, value, _ := strings.Cut(pair, "=")
 		if err := os.Setenv(name, value); err != nil { // the same for every server of the tests
