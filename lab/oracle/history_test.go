@@ -23,8 +23,8 @@ func TestMain(m *testing.M) {
 	pgtest.Main(m)
 }
 
-// TestAnyHistory has the services and the model live through random histories.
-func TestAnyHistory(t *testing.T) {
+// TestProofAnyHistory has the services and the model live through random histories.
+func TestProofAnyHistory(t *testing.T) {
 	h := newHospital(t)
 	seen := tally{}
 	defer func() { t.Log(seen) }()

@@ -21,7 +21,7 @@ func endless(size int, head, again string) []byte {
 
 // What anyone can put into a folder costs memory in proportion to one record of the largest size, however
 // it is made. Each case held up to 2 GiB before it was bounded, or tries to.
-func TestAHostileFileCostsLittleMemory(t *testing.T) {
+func TestProofAHostileFileCostsLittleMemory(t *testing.T) {
 	const most, mostHeld = 16 << 20, 256 << 20 // of one record; of the heap
 	csv := new(Format)
 	if err := yaml.Load([]byte("{kind: csv, csv: {header: none, columns: [id, family], multiline: 1000, map: {key: {column: id, none: true}, family: family}}}"), csv, yaml.WithKnownFields()); err != nil {
