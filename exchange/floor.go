@@ -21,7 +21,7 @@ func (p *Pruned) Error() string {
 	return fmt.Sprintf("it was pruned on %s: the log begins at batch %d now", p.Floor.PublishedAt.UTC().Format(time.DateOnly), p.Floor.Batch)
 }
 
-const prunedHint = "begin again at snapshot %[1]d, which tells every patient's state: `waybill import SERVICE --from-snapshot %[1]d@%.8[2]s --reason TEXT`"
+const prunedHint = "begin again at snapshot %[1]d, which has every patient's state: `waybill import SERVICE --from-snapshot %[1]d@%.8[2]s --reason TEXT`"
 
 // ErrFalseFloor is a floor that does not count: what it names is not on the store as it says. It is
 // [fault.Poison].

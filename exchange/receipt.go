@@ -13,7 +13,7 @@ import (
 	"waybill/schemas"
 )
 
-// PublishReceipt tells the world how far a consumer's instance is. One that is there already
+// PublishReceipt publishes how far a consumer's instance is. One that exists already
 // stays as it is, and that is no error: it was derived from the same ledger.
 func PublishReceipt(ctx context.Context, store Publisher, r *schemas.Receipt) error {
 	data, err := r.Encode()

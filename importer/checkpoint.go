@@ -29,7 +29,7 @@ func (c checkpoint) position() exchange.Position {
 	return exchange.Position{Batch: c.batch, Hash: c.hash}
 }
 
-// name notes the manifest that a run tells a person about, for what they decide.
+// name notes the manifest that a run names to a person: their decision is about it.
 func (s *session) name(ctx context.Context, at exchange.Position) error {
 	_, err := s.database().Exec(ctx, `UPDATE checkpoint SET seen_batch = $1, seen_hash = $2`, at.Batch, at.Hash)
 	return fault.Database("note", "checkpoint", err)

@@ -124,7 +124,7 @@ func (s *session) covered(ctx context.Context, batch int64) (string, error) {
 		case entry.Manifest.Previous != position.Hash:
 			return "", notCovered(batch, fmt.Errorf("batch %d does not follow the one before it", entry.Manifest.Batch))
 		case entry.Manifest.Kind != schemas.Snapshot && first.Manifest.Generation > s.checkpoint.generation:
-			// What opens a generation also tells who is not in it, and only another snapshot can.
+			// The snapshot that opens a generation also says who is not in it. Only another snapshot can replace it.
 		case coversFor(entry.Manifest, batch):
 			return at.Hash, nil
 		}

@@ -127,7 +127,7 @@ func (s *session) ended(ctx context.Context, err error) error {
 // they are.
 func (s *session) onItsWay(ctx context.Context, err error) error {
 	if p, ok := errors.AsType[*exchange.Pruned](err); ok {
-		hint := fmt.Sprintf("begin again at snapshot %[1]d, which tells every patient's state: `waybill import %[2]s --from-snapshot %[1]d@%[3]s --reason TEXT`",
+		hint := fmt.Sprintf("begin again at snapshot %[1]d, which has every patient's state: `waybill import %[2]s --from-snapshot %[1]d@%[3]s --reason TEXT`",
 			p.Floor.Snapshot, s.consumer.Name, Digits(p.Floor.Manifest))
 		return errors.Join(fault.New(fault.Poison, "read", fmt.Sprintf("batch %d", p.Batch), p, hint),
 			s.name(ctx, exchange.Position{Batch: p.Floor.Snapshot, Hash: p.Floor.Manifest}))
@@ -140,7 +140,7 @@ func (s *session) onItsWay(ctx context.Context, err error) error {
 
 // late reports a log that is not there, or has been silent for longer than its producer promised.
 // Only now is
-// the log listed: what lies behind a hole tells a gap from silence.
+// the log listed: batches behind a hole distinguish a gap from silence.
 func (s *session) late(ctx context.Context) error {
 	if s.checkpoint.log == "" {
 		return fault.New(fault.NotYet, "follow the log", "batch 0", errors.New("the store holds no log"),

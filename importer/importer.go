@@ -41,7 +41,7 @@ type Config struct {
 	// Delete, if set, is how an importer deletes its previous receipt.
 	Delete   exchange.Deleter
 	Consumer *Consumer
-	Instance string // tells this installation from others of the same consumer: "east"
+	Instance string // distinguishes this installation from others of the same consumer: "east"
 	Spool    string // where to make a private folder for parts
 
 	// Grace is how long a batch may be incomplete on the store before it is poison, and how

@@ -55,7 +55,7 @@ func (s *session) takeLease(ctx context.Context) error {
 	return fault.Database("lease", s.subject(), err)
 }
 
-// evict terminates the backend of a holder past its lease, and tells whether there was one.
+// evict terminates the backend of a holder past its lease, and reports whether there was one.
 func evict(ctx context.Context, tx pgx.Tx) (bool, error) {
 	var pid int32
 	var role string

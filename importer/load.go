@@ -29,7 +29,7 @@ type load struct {
 	done    int64            // in mode observe, the number of the last effect that was had and not only observed
 }
 
-// loadMode tells the first load of a batch from a re-run.
+// loadMode distinguishes the first load of a batch from a re-run.
 type loadMode struct {
 	rerun   bool      // leave the checkpoint where it is
 	reapply bool      // reconcile all of the batch's patients, not only those whose state changed

@@ -94,7 +94,7 @@ func (s *session) noteRerun(ctx context.Context, o RerunOptions) error {
 }
 
 // appliedAll refuses batches that this consumer has never got to. Those before the snapshot it began
-// with are among them: the snapshot tells all that still held, and they would bring back the rest.
+// with are among them: the snapshot has all that still held, and they would bring back the rest.
 func (s *session) appliedAll(ctx context.Context, batches []int64) error {
 	last := batches[len(batches)-1]
 	if last > s.checkpoint.batch {
@@ -109,7 +109,7 @@ func (s *session) appliedAll(ctx context.Context, batches []int64) error {
 	}
 	if unknown != nil {
 		return fault.New(fault.Usage, "re-run", fmt.Sprintf("batch %d", *unknown), errors.New("it is not in this consumer's ledger"),
-			"the consumer began at a later snapshot, which tells what still holds of it")
+			"the consumer began at a later snapshot, which has everything of it that still holds")
 	}
 	return nil
 }

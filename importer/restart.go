@@ -13,7 +13,7 @@ import (
 )
 
 // restart moves the checkpoint to just before a snapshot, over batches that are gone for good. What
-// was missed is made up for: a snapshot tells every patient's state, and effects follow from states.
+// was missed is made up for: a snapshot has every patient's state, and effects follow from states.
 // It is loaded like any batch, so the brake bounds what comes of it.
 func (s *session) restart(ctx context.Context, d Decision) error {
 	name := fmt.Sprintf("snapshot %d", d.Batch)

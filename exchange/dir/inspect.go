@@ -13,7 +13,7 @@ import (
 	"waybill/internal/fact"
 )
 
-// Inspect tells what filesystem the directory is on, and how much room is left there.
+// Inspect reports what filesystem the directory is on, and how much room is left there.
 func (s *Store) Inspect(ctx context.Context) ([]fact.Fact, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, s.failed("inspect", "", err)

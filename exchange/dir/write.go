@@ -113,7 +113,7 @@ func (s *Store) temporary(root *os.Root, name string) string {
 }
 
 func (s *Store) fill(ctx context.Context, file *os.File, size int64, body io.Reader) error {
-	// One byte more than told shows that the body is too long, without reading all of it.
+	// One byte more than size shows that the body is too long, without reading all of it.
 	n, err := io.Copy(file, &contextReader{ctx, io.LimitReader(body, size+1)})
 	if err != nil {
 		return err

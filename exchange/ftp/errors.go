@@ -103,7 +103,7 @@ func completed(err error) error {
 	return err
 }
 
-// welcomeFault tells what the server's refusal to talk means.
+// welcomeFault explains the server's refusal to talk.
 func welcomeFault(err error) error {
 	if code(err) >= 500 && !isFull(err) {
 		return refused(err, kindHint)
@@ -111,7 +111,7 @@ func welcomeFault(err error) error {
 	return err
 }
 
-// loginFault tells what a failed login means. The library drops the code of some refusals: what
+// loginFault explains a failed login. The library drops the code of some refusals: what
 // is not of the connection is one. A server may repeat what it was sent.
 func loginFault(err error, password string) error {
 	if code(err) == 0 && isOfConnection(err) {

@@ -13,7 +13,7 @@ import (
 	"waybill/internal/fact"
 )
 
-// Inspect logs in, lists the top and tells what the server said.
+// Inspect logs in, lists the top and reports what the server said.
 func (s *Store) Inspect(ctx context.Context) ([]fact.Fact, error) {
 	said := &transcript{}
 	facts, err := s.inspect(ctx, said)

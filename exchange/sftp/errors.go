@@ -62,7 +62,7 @@ func isNetwork(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
-// refused tells why no login came about. After the server's key was accepted only the login
+// refused explains why a login failed. After the server's key was accepted only the login
 // itself is left.
 func (s *Store) refused(err error, guard *hostKeyGuard, login *login) error {
 	if own, ok := errors.AsType[*fault.Error](err); ok {

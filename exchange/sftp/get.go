@@ -198,7 +198,7 @@ func (r *reader) Close() error {
 	}
 	r.ahead, r.spare, r.buf = nil, nil, nil
 	r.err = r.failed(errors.New("the file is closed"))
-	// The file was only read: how closing went tells nothing but whether the connection works.
+	// The file was only read: how closing went shows only whether the connection works.
 	r.lease.release(errors.Join(r.lost, r.file.Close()))
 	return nil
 }

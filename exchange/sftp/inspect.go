@@ -14,7 +14,7 @@ import (
 	"waybill/internal/fact"
 )
 
-// Inspect tells who the server is, how the login went, and what the server's extensions mean
+// Inspect reports who the server is, how the login went, and what the server's extensions mean
 // for what is written there.
 func (s *Store) Inspect(ctx context.Context) ([]fact.Fact, error) {
 	var facts []fact.Fact

@@ -130,7 +130,7 @@ func (s *Store) openFiles(c *session) error {
 
 // close cuts the connection: to end a transfer in order could wait for a server that hangs.
 func (c *session) close() {
-	_ = c.ssh.Close() // what it interrupts tells its own error
+	_ = c.ssh.Close() // what it interrupts reports its own error
 	if c.files != nil {
 		_ = c.files.Close()
 		<-c.gone
