@@ -82,7 +82,7 @@ func TestAPartMayBeAsLargeAsTheLimit(t *testing.T) {
 	s.load()
 	claimed := s.Changes(died(1)).Parts[0].Bytes
 	s.config.MaxPartBytes = claimed - 1
-	if err := s.refused(fault.Poison, nil); !strings.Contains(err.Error(), fmt.Sprintf("claims %d bytes; the limit is %d", claimed, claimed-1)) {
+	if err := s.refused(fault.Poison, nil); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("claims %d bytes; the limit is %d", claimed, claimed-1)) {
 		t.Errorf("a byte over the limit: %v", err)
 	}
 	s.config.MaxPartBytes = claimed
@@ -141,7 +141,7 @@ func TestAWaitEndsWithTheLog(t *testing.T) {
 	own, aside := schemas.ManifestName(1, 0), schemas.ManifestName(1, 5)
 	for range 2 {
 		s.move(filepath.Join(s.root, own), aside)
-		if err := s.refused(fault.NotYet, nil); !strings.Contains(err.Error(), "its manifest is gone") {
+		if err := s.refused(fault.NotYet, nil); err == nil || !strings.Contains(err.Error(), "its manifest is gone") {
 			t.Errorf("the log was rolled back, and the run says %v", err)
 		}
 		s.move(filepath.Join(s.root, aside), own)
