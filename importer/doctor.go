@@ -40,6 +40,10 @@ func Examine(ctx context.Context, databaseURL string, consumer *Consumer) ([]fac
 		checkpoint = "nothing loaded yet"
 	}
 	facts = append(facts, fact.Fact{Name: "tables", Value: "as this release has them"}, fact.Fact{Name: "checkpoint", Value: checkpoint})
+	if err := consumer.rehearse(ctx, conn); err != nil {
+		return append(facts, fact.Failed("SQL", err)), nil
+	}
+	facts = append(facts, fact.Fact{Name: "SQL", Value: "runs, on a batch without events"})
 	own, err := ownFacts(ctx, conn, consumer)
 	return append(facts, own...), err
 }

@@ -54,17 +54,6 @@ func (l *load) applyFailed(err error) error {
 	return l.consumer.failed("apply.sql", err, "correct apply.sql or the consumer's tables; nothing of the batch was applied")
 }
 
-// failed classes an error of the consumer's own SQL: what looks like a missing table or right is, here,
-// its fault.
-func (c *Consumer) failed(file string, err error, hint string) error {
-	subject := file + " of " + c.Name
-	failure := fault.Database("run", subject, err)
-	if fault.ClassOf(failure) == fault.Transient {
-		return failure
-	}
-	return fault.New(fault.Poison, "run", subject, errors.Unwrap(failure), hint)
-}
-
 func (l *load) countEffects(ctx context.Context) error {
 	rows, _ := l.tx.Query(ctx, `SELECT kind, count(*) FROM effect GROUP BY kind`)
 	var kind string

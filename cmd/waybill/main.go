@@ -42,11 +42,12 @@ type commands struct {
 	Version kong.VersionFlag `group:"everywhere" help:"Print the release and exit."`
 	Watch   watchFlags       `embed:"" group:"everywhere"`
 
-	Init    initCommand    `cmd:"" group:"start" help:"Write a commented configuration file for a service."`
-	Migrate migrateCommand `cmd:"" group:"start" help:"Bring the databases' tables up to date."`
-	Doctor  doctorCommand  `cmd:"" group:"start" help:"Check everything that a service needs of its store and its database."`
-	Help    helpCommand    `cmd:"" group:"start" help:"Print a page of the documentation, or how a command is used."`
-	Explain explainCommand `cmd:"" group:"start" help:"Say what a state or an error means, and what to do."`
+	Init     initCommand     `cmd:"" group:"start" help:"Write a commented configuration file for a service."`
+	Migrate  migrateCommand  `cmd:"" group:"start" help:"Bring the databases' tables up to date."`
+	Doctor   doctorCommand   `cmd:"" group:"start" help:"Check everything that a service needs of its store and its database."`
+	Consumer consumerCommand `cmd:"" group:"start" help:"Check a consumer of your own."`
+	Help     helpCommand     `cmd:"" group:"start" help:"Print a page of the documentation, or how a command is used."`
+	Explain  explainCommand  `cmd:"" group:"start" help:"Say what a state or an error means, and what to do."`
 
 	Export exportCommand `cmd:"" group:"run" help:"Publish everything from the last batch to now."`
 	Import importCommand `cmd:"" group:"run" help:"Load everything from the checkpoint to now."`
@@ -123,7 +124,10 @@ func run(arguments []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	people := isTerminal(stderr)
-	env := &environment{paths: c.Config, json: c.JSON, out: stdout, errors: stderr, terminal: people, log: newLogger(stderr, c.Log, people)}
+	env := &environment{
+		paths: c.Config, json: c.JSON, out: stdout, errors: stderr, log: newLogger(stderr, c.Log, people),
+		terminal: people, colour: isTerminal(stdout) && os.Getenv("NO_COLOR") == "",
+	}
 	defer env.close()
 	return env.execute(ctx, command, c.Watch)
 }
@@ -169,6 +173,7 @@ type environment struct {
 	out      io.Writer
 	errors   io.Writer
 	terminal bool // errors are read by people
+	colour   bool // the answer may have colours: https://no-color.org
 	log      *slog.Logger
 	metrics  *observe.Metrics
 

@@ -20,6 +20,8 @@ type table struct {
 	env  *environment
 	head []string
 	rows [][]string
+
+	colours map[int]string // of rows, as numbers that terminals know
 }
 
 func (env *environment) table(head ...string) *table { return &table{env: env, head: head} }
@@ -30,6 +32,17 @@ func (t *table) row(cells ...any) {
 		row[i] = fmt.Sprint(c)
 	}
 	t.rows = append(t.rows, row)
+}
+
+// paint colours the last row, on a terminal.
+func (t *table) paint(colour string) {
+	if colour == "" || !t.env.colour {
+		return
+	}
+	if t.colours == nil {
+		t.colours = map[int]string{}
+	}
+	t.colours[len(t.rows)-1] = colour
 }
 
 func (t *table) print() error {
@@ -48,8 +61,14 @@ func (t *table) print() error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	row := len(t.rows) - len(lines)
 	for line := range strings.Lines(text.String()) {
-		fmt.Fprintln(t.env.out, strings.TrimRight(line, " \n"))
+		line = strings.TrimRight(line, " \n")
+		if colour := t.colours[row]; colour != "" {
+			line = "\x1b[" + colour + "m" + line + "\x1b[0m"
+		}
+		fmt.Fprintln(t.env.out, line)
+		row++
 	}
 	return nil
 }

@@ -25,6 +25,8 @@ import (
 type statusCommand struct {
 	Service string   `arg:"" optional:"" help:"One service, or one partner (default: all that are configured)."`
 	Forget  []string `placeholder:"INSTANCE" help:"At the producer: this consumer, such as morgue@east, is out of service; do not wait for its receipts."`
+
+	Every time.Duration `name:"watch" placeholder:"5s" help:"Show it again and again, with this much time in between, until interrupted."`
 }
 
 // serviceStatus is one row of the answer.
@@ -45,16 +47,67 @@ type serviceStatus struct {
 // Run prints a row per service and fails as the worst of them does, so that a monitor can watch
 // the exit code.
 func (c *statusCommand) Run(ctx context.Context, env *environment) error {
-	env.policy.Attempts = 2 // a person waits for the answer
-	parties, broken, err := env.readConfigs()
+	if c.Every != 0 {
+		return c.watch(ctx, env)
+	}
+	rows, err := c.rows(ctx, env)
 	if err != nil {
 		return err
 	}
-	var rows []*serviceStatus
+	for _, row := range rows {
+		row.measure(env.metrics)
+	}
+	if err := env.printStatus(rows); err != nil {
+		return err
+	}
+	return worst(rows)
+}
+
+// watch prints the rows again and again. On a terminal each answer takes the place of the one before.
+func (c *statusCommand) watch(ctx context.Context, env *environment) error {
+	if c.Every < time.Second {
+		return fault.New(fault.Usage, "read", "--watch", fmt.Errorf("%s is too short", c.Every), "give at least 1s")
+	}
+	tick := time.NewTicker(c.Every)
+	defer tick.Stop()
+	for {
+		rows, err := c.rows(ctx, env)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		}
+		if isTerminal(env.out) {
+			fmt.Fprint(env.out, "\x1b[H\x1b[2J") // to the top, and clear
+		}
+		if !env.json {
+			fmt.Fprintln(env.out, humanize.When(time.Now(), time.UTC))
+		}
+		if err := env.printStatus(rows); err != nil {
+			return err
+		}
+		env.close() // stores are opened anew
+		env.opened = nil
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// rows judges what the command is about, now.
+func (c *statusCommand) rows(ctx context.Context, env *environment) (rows []*serviceStatus, err error) {
+	env.policy.Attempts = 2 // a person waits for the answer
+	parties, broken, err := env.readConfigs()
+	if err != nil {
+		return nil, err
+	}
 	for _, party := range parties {
 		if c.wants(party.Service) && !slices.ContainsFunc(broken, func(b brokenConfig) bool { return b.config == party }) {
 			if err := c.forget(ctx, party); err != nil {
-				return err
+				return nil, err
 			}
 			rows = append(rows, statusOf(ctx, env, party))
 		}
@@ -67,15 +120,9 @@ func (c *statusCommand) Run(ctx context.Context, env *environment) error {
 	rows = append(rows, c.partners(ctx, env)...)
 	if len(rows) == 0 { // which says what is missing
 		_, err := env.configs(c.Service)
-		return err
+		return nil, err
 	}
-	for _, row := range rows {
-		row.measure(env.metrics)
-	}
-	if err := env.printStatus(rows); err != nil {
-		return err
-	}
-	return worst(rows)
+	return rows, nil
 }
 
 func (c *statusCommand) wants(service string) bool { return c.Service == "" || c.Service == service }
@@ -256,8 +303,21 @@ func (env *environment) printStatus(rows []*serviceStatus) error {
 			position = "-"
 		}
 		t.row(row.Service, position, humanize.When(upTo, row.zone), row.State, row.text())
+		t.paint(colourOf(row.Class))
 	}
 	return printTables(t, receipts)
+}
+
+// colourOf is how urgent a class is: yellow waits for the other side, red for a person here.
+func colourOf(class fault.Class) string {
+	switch class {
+	case 0:
+		return ""
+	case fault.NotYet, fault.Held:
+		return "33"
+	default:
+		return "31"
+	}
 }
 
 // batchOrNone writes a batch, of which -1 is none.

@@ -4,8 +4,10 @@ package migrate
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -78,6 +80,9 @@ func Files(files fs.FS, table string) Step {
 			return fault.New(fault.Usage, "read", "migrations", err, "")
 		}
 		_, err = provider.Up(ctx)
+		if partial, ok := errors.AsType[*goose.PartialError](err); ok {
+			return fault.Database("run", "migrations/"+filepath.Base(partial.Failed.Source.Path), partial.Err)
+		}
 		return err
 	}
 	return Step{take, &mark{"migration", "SELECT max(version_id)::text FROM %s." + table + " WHERE is_applied", newest(files)}}
