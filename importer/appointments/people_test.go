@@ -273,6 +273,23 @@ func TestBookedElsewhere(t *testing.T) {
 	}
 }
 
+// TestAContestedDeathEndsNoQuestion: what was asked about one who lives stays asked while it is in doubt that they died.
+func TestAContestedDeathEndsNoQuestion(t *testing.T) {
+	one, two := consumertest.Patient(1), consumertest.Patient(2)
+	c := open(t)
+	c.book(1, 1, "surgery", 9*24*hour)
+	c.Apply(one.DeadOn(1, now))
+	c.book(2, 1, "surgery", 10*24*hour)
+	c.Apply(one.Alive(1))
+	questions := []string{"not_restored 1 1 1 booked elsewhere", "rebooked 2 1 1 -"}
+	same(t, "worklist", c.worklist(), questions)
+	c.Apply(one.DeadOn(2, now).Into(2), two.Alive(0))
+	same(t, "worklist of a contested death", c.worklist(), append(questions, "merge_conflict - 1 2 -"))
+	c.Settled()
+	c.Apply(two.DeadOn(1, now))
+	same(t, "worklist of both dead", c.worklist(), nil)
+}
+
 // TestAFlapUndoesNothing: what a clerk kept for the dead is not cancelled by a second death.
 func TestAFlapUndoesNothing(t *testing.T) {
 	one := consumertest.Patient(1)
