@@ -1,9 +1,7 @@
 package dir
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +11,7 @@ import (
 	"syscall"
 
 	"waybill/exchange"
+	"waybill/exchange/whole"
 )
 
 // Put writes the file next to its place and renames it there, replacing what lies under name.
@@ -20,113 +19,46 @@ func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader
 	if err := exchange.CheckName(name); err != nil {
 		return err
 	}
-	err := s.inFolder(name, func(root *os.Root) error {
-		temp, err := s.writeTemp(ctx, root, name, size, body)
-		if err != nil {
-			return err
-		}
-		if err := root.Rename(temp, name); err != nil {
-			return errors.Join(err, root.Remove(temp))
-		}
-		return s.syncIn(root, path.Dir(name))
-	})
+	err := s.inFolder(name, func(root *os.Root) error { return whole.Put(ctx, files{s, root}, name, s.suffix, size, body) })
 	if err != nil {
 		return s.failed("put", name, err)
 	}
 	return nil
 }
 
-// Publish writes the file next to its place and links it there, which fails where the name is
-// taken. On filesystems without links the file is created exclusively and written in place:
-// still one winner, but a crash may leave it torn.
+// Publish writes the file next to its place and links it there, which fails where the name is taken.
 func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
 	if err := exchange.CheckName(name); err != nil {
 		return err
 	}
-	err := s.inFolder(name, func(root *os.Root) error {
-		err := s.publish(ctx, root, name, data)
-		if errors.Is(err, os.ErrExist) {
-			// The process that made the file may have died before syncing it, and our caller will
-			// rely on it as if it were its own.
-			return errors.Join(err, s.syncIn(root, name), s.syncIn(root, path.Dir(name)))
-		}
-		return err
-	})
+	err := s.inFolder(name, func(root *os.Root) error { return whole.Publish(ctx, files{s, root}, name, s.suffix, data) })
 	if err != nil {
 		return s.failed("publish", name, err)
 	}
 	return nil
 }
 
-func (s *Store) publish(ctx context.Context, root *os.Root, name string, data []byte) error {
-	temp, err := s.writeTemp(ctx, root, name, int64(len(data)), bytes.NewReader(data))
+// files is the store's filesystem for [whole].
+type files struct {
+	*Store
+	root *os.Root
+}
+
+func (f files) Create(at string, size int64, body io.Reader) error {
+	file, err := f.root.OpenFile(at, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}
-	err = s.link(root, temp, name)
-	if linksUnsupported(err) {
-		err = s.createExclusively(root, name, data)
+	if _, err = io.Copy(file, body); err == nil {
+		err = f.sync(file)
 	}
-	if err := errors.Join(err, root.Remove(temp)); err != nil {
-		return err
+	if err == nil {
+		err = checkSize(file, size)
 	}
-	return s.syncIn(root, path.Dir(name))
+	return errors.Join(err, file.Close())
 }
 
-func linksUnsupported(err error) bool {
-	return errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EMLINK)
-}
-
-// createExclusively never removes the file again, not even when it is torn: another publisher
-// may have seen it already and have moved on to the next retry name.
-func (s *Store) createExclusively(root *os.Root, name string, data []byte) error {
-	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	return errors.Join(err, s.sync(file), file.Close())
-}
-
-// writeTemp writes exactly size bytes to a file next to the place of name, syncs it and returns its
-// name. When it fails it leaves nothing.
-func (s *Store) writeTemp(ctx context.Context, root *os.Root, name string, size int64, body io.Reader) (string, error) {
-	temp := s.temporary(root, name)
-	file, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return "", err
-	}
-	err = errors.Join(s.fill(ctx, file, size, body), file.Close())
-	if err != nil {
-		return "", errors.Join(err, root.Remove(temp))
-	}
-	return temp, nil
-}
-
-// temporary returns a free name: of declared ones, only a crash can have left a file there.
-func (s *Store) temporary(root *os.Root, name string) string {
-	if s.suffix == "" {
-		return path.Join(path.Dir(name), ".waybill-"+rand.Text()+".tmp")
-	}
-	_ = root.Remove(name + s.suffix) // what can't be removed is found by who creates it
-	return name + s.suffix
-}
-
-func (s *Store) fill(ctx context.Context, file *os.File, size int64, body io.Reader) error {
-	// One byte more than size shows that the body is too long, without reading all of it.
-	n, err := io.Copy(file, &contextReader{ctx, io.LimitReader(body, size+1)})
-	if err != nil {
-		return err
-	}
-	if n != size {
-		return fmt.Errorf("the source has %s bytes, not %d", atLeast(n, size), size)
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := s.sync(file); err != nil {
-		return err
-	}
+func checkSize(file *os.File, size int64) error {
 	info, err := file.Stat()
 	if err == nil && info.Size() != size {
 		err = fmt.Errorf("%d of %d bytes were stored", info.Size(), size)
@@ -134,24 +66,24 @@ func (s *Store) fill(ctx context.Context, file *os.File, size int64, body io.Rea
 	return err
 }
 
-func atLeast(n, size int64) string {
-	if n > size {
-		return fmt.Sprintf("at least %d", n)
+func (f files) Replace(temp, at string) error { return f.root.Rename(temp, at) }
+
+func (f files) Claim(temp, at string) error {
+	err := f.link(f.root, temp, at)
+	if linksUnsupported(err) {
+		err = errors.ErrUnsupported
 	}
-	return fmt.Sprint(n)
+	return errors.Join(err, f.root.Remove(temp))
 }
 
-// contextReader ends with the context's error as soon as its context is done.
-type contextReader struct {
-	ctx  context.Context
-	body io.Reader
+func linksUnsupported(err error) bool {
+	return errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EMLINK)
 }
 
-func (r *contextReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.body.Read(p)
+func (f files) Discard(temp string) { _ = f.root.Remove(temp) }
+
+func (f files) Settle(at string) error {
+	return errors.Join(f.syncIn(f.root, at), f.syncIn(f.root, path.Dir(at)))
 }
 
 // inFolder runs write with the store's root open and the folder of name in place, durably.

@@ -1,9 +1,7 @@
 package sftp
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +11,7 @@ import (
 	"github.com/pkg/sftp"
 
 	"waybill/exchange"
+	"waybill/exchange/whole"
 )
 
 // Put uploads the file next to its place and renames it there.
@@ -21,15 +20,7 @@ func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader
 		return err
 	}
 	err := s.do(ctx, func(c *session) error {
-		temp, err := s.upload(ctx, c, s.at(name), size, body)
-		if err != nil {
-			return err
-		}
-		if err := c.replace(temp, s.at(name)); err != nil {
-			c.discard(temp)
-			return err
-		}
-		return nil
+		return whole.Put(ctx, files{s, c}, s.at(name), s.cfg.Partial, size, body)
 	})
 	if err != nil {
 		return s.failed("put", name, err)
@@ -37,14 +28,82 @@ func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader
 	return nil
 }
 
-// replace gives temp its name. The plain rename replaces on some servers; others keep to the
-// protocol's word and refuse.
-func (c *session) replace(temp, at string) error {
-	if c.has(posixRename) {
-		return c.files.PosixRename(temp, at)
+// Publish uploads the file next to its place and links it there, which fails where the name is
+// taken. Where the server offers no links it looks and renames.
+func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
+	if err := exchange.CheckName(name); err != nil {
+		return err
 	}
-	return c.unlessTaken(at, c.files.Rename(temp, at))
+	err := s.do(ctx, func(c *session) error {
+		return whole.Publish(ctx, files{s, c}, s.at(name), s.cfg.Partial, data)
+	})
+	if err != nil {
+		return s.failed("publish", name, err)
+	}
+	return nil
 }
+
+// files is the server's filesystem for [whole].
+type files struct {
+	store *Store
+	*session
+}
+
+// Create sends many packets at once. A failure can leave holes.
+func (f files) Create(at string, size int64, body io.Reader) error {
+	file, err := f.store.create(f.session, at)
+	if err != nil {
+		return f.unlessTaken(at, err)
+	}
+	if _, err = file.ReadFromWithConcurrency(body, int(min(window, size/packet+1))); err == nil {
+		err = f.sync(file)
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = f.checkSize(at, size)
+	}
+	return err
+}
+
+// Replace renames. The plain rename replaces on some servers; others keep to the protocol's word and refuse.
+func (f files) Replace(temp, at string) error {
+	if f.has(posixRename) {
+		return f.session.files.PosixRename(temp, at)
+	}
+	return f.unlessTaken(at, f.session.files.Rename(temp, at))
+}
+
+// Claim links, if the server offers that: then one publisher wins. A filesystem behind it may have no links all
+// the same. Without, it looks and renames: several may win, of which the last one stays.
+func (f files) Claim(temp, at string) error {
+	if !f.has(hardlink) {
+		return f.claimByRename(temp, at)
+	}
+	err := f.unlessTaken(at, f.session.files.Link(temp, at))
+	if err != nil && !isLost(err) && !errors.Is(err, exchange.ErrExists) {
+		err = errors.ErrUnsupported
+	}
+	f.Discard(temp)
+	return err
+}
+
+func (f files) claimByRename(temp, at string) error {
+	taken, err := f.exists(at)
+	if err == nil && taken {
+		err = exchange.ErrExists
+	}
+	if err == nil {
+		err = f.unlessTaken(at, f.session.files.Rename(temp, at))
+	}
+	if err != nil {
+		f.Discard(temp)
+	}
+	return err
+}
+
+func (f files) Discard(temp string) { _ = f.session.files.Remove(temp) }
+
+// Settle has nothing to do: the protocol can't ask for the durability of a name.
+func (f files) Settle(string) error { return nil }
 
 // unlessTaken finds out what err, a refusal to make the name, was for: servers don't say.
 func (c *session) unlessTaken(at string, err error) error {
@@ -55,107 +114,6 @@ func (c *session) unlessTaken(at string, err error) error {
 		return exchange.ErrExists
 	}
 	return err
-}
-
-// Publish uploads the file next to its place and links it there, which fails where the name is
-// taken. Where the server offers no links it looks and renames.
-func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
-	if err := exchange.CheckName(name); err != nil {
-		return err
-	}
-	at := s.at(name)
-	err := s.do(ctx, func(c *session) error {
-		temp, err := s.upload(ctx, c, at, int64(len(data)), bytes.NewReader(data))
-		if err != nil {
-			return err
-		}
-		if !c.has(hardlink) {
-			return c.claimByRename(temp, at)
-		}
-		// What is published is published, and a temporary file left behind harms nobody.
-		defer c.discard(temp)
-		return c.claimByLink(temp, at, data)
-	})
-	if err != nil {
-		return s.failed("publish", name, err)
-	}
-	return nil
-}
-
-// claimByLink has one winner. On a filesystem without links, which a server offering them may
-// have, the file is created exclusively and written in place: still one winner, but a broken
-// connection may leave it torn.
-func (c *session) claimByLink(temp, at string, data []byte) error {
-	err := c.unlessTaken(at, c.files.Link(temp, at))
-	if err == nil || isLost(err) || errors.Is(err, exchange.ErrExists) {
-		return err
-	}
-	return c.createExclusively(at, data)
-}
-
-// createExclusively never removes the file again, not even when it is torn: another publisher
-// may have seen it already and have moved on to the next retry name.
-func (c *session) createExclusively(at string, data []byte) error {
-	file, err := c.files.OpenFile(at, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
-	if err != nil {
-		return c.unlessTaken(at, err)
-	}
-	_, err = file.Write(data)
-	return errors.Join(err, c.sync(file), file.Close())
-}
-
-// claimByRename may have several winners, of which the last one stays.
-func (c *session) claimByRename(temp, at string) error {
-	taken, err := c.exists(at)
-	if err == nil && taken {
-		err = exchange.ErrExists
-	}
-	if err == nil {
-		err = c.unlessTaken(at, c.files.Rename(temp, at))
-	}
-	if err != nil {
-		c.discard(temp)
-	}
-	return err
-}
-
-// upload writes exactly size bytes to a file next to the place at and returns its name. When it
-// fails it leaves nothing, unless the connection broke.
-func (s *Store) upload(ctx context.Context, c *session, at string, size int64, body io.Reader) (string, error) {
-	temp := s.temporary(c, at)
-	file, err := s.create(c, temp)
-	if err != nil {
-		return "", err
-	}
-	err = errors.Join(c.fill(file, size, exchange.Exactly(ctx, body, size)), file.Close())
-	if err == nil {
-		err = c.checkSize(temp, size)
-	}
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		c.discard(temp)
-		return "", err
-	}
-	return temp, nil
-}
-
-// temporary returns a free name: of declared ones, only a crash can have left a file there.
-func (s *Store) temporary(c *session, at string) string {
-	if s.cfg.Partial == "" {
-		return path.Join(path.Dir(at), ".waybill-"+rand.Text()+".tmp")
-	}
-	c.discard(at + s.cfg.Partial)
-	return at + s.cfg.Partial
-}
-
-// fill sends many packets at once. A failure can leave holes, but under a temporary name.
-func (c *session) fill(file *sftp.File, size int64, body io.Reader) error {
-	if _, err := file.ReadFromWithConcurrency(body, int(min(window, size/packet+1))); err != nil {
-		return err
-	}
-	return c.sync(file)
 }
 
 // sync makes the file durable where the server can be asked to.
@@ -177,9 +135,6 @@ func (c *session) checkSize(at string, size int64) error {
 	}
 	return err
 }
-
-// discard removes a temporary file as well as it can: why is said by what went before.
-func (c *session) discard(temp string) { _ = c.files.Remove(temp) }
 
 // create makes the folder only when it turns out to be missing.
 func (s *Store) create(c *session, at string) (*sftp.File, error) {
