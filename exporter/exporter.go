@@ -70,12 +70,6 @@ func (c Config) WithDefaults() Config {
 func (c Config) validate() error {
 	var problem string
 	switch {
-	case c.DatabaseURL == "":
-		problem = "no database URL"
-	case c.Store == nil:
-		problem = "no store"
-	case c.Spool == "":
-		problem = "no spool folder"
 	case c.Heartbeat < time.Second || c.Heartbeat > MaxHeartbeat:
 		problem = "heartbeat is under a second or over a year"
 	case c.BatchEvents < 1:

@@ -127,22 +127,22 @@ func (s *Source) unplanned(ctx context.Context, batch int64) (reconcile.Publishe
 
 // Erased returns the patients that were erased, with the version of the event that says so.
 func (s *Source) Erased(ctx context.Context) (map[uuid.UUID]int64, error) {
-	rows, _ := s.db.Query(ctx, `SELECT patient_id, version FROM patients.erasure`)
-	erased := map[uuid.UUID]int64{}
-	var patient uuid.UUID
-	var version int64
-	_, err := pgx.ForEachRow(rows, []any{&patient, &version}, func() error { erased[patient] = version; return nil })
-	return erased, fault.Database("read", "patients.erasure", err)
+	return s.versions(ctx, `SELECT patient_id, version FROM patients.erasure`)
 }
 
 // Newest returns the newest version that the outbox has of each of these patients.
 func (s *Source) Newest(ctx context.Context, of []uuid.UUID) (map[uuid.UUID]int64, error) {
-	rows, _ := s.db.Query(ctx, `SELECT patient_id, max(version) FROM patients.outbox WHERE patient_id = ANY ($1) GROUP BY patient_id`, of)
-	newest := map[uuid.UUID]int64{}
+	return s.versions(ctx, `SELECT patient_id, max(version) FROM patients.outbox WHERE patient_id = ANY ($1) GROUP BY patient_id`, of)
+}
+
+// versions reads a query's patients, each with a version.
+func (s *Source) versions(ctx context.Context, query string, arguments ...any) (map[uuid.UUID]int64, error) {
+	rows, _ := s.db.Query(ctx, query, arguments...)
+	versions := map[uuid.UUID]int64{}
 	var patient uuid.UUID
 	var version int64
-	_, err := pgx.ForEachRow(rows, []any{&patient, &version}, func() error { newest[patient] = version; return nil })
-	return newest, fault.Database("read", "outbox", err)
+	_, err := pgx.ForEachRow(rows, []any{&patient, &version}, func() error { versions[patient] = version; return nil })
+	return versions, fault.Database("read", "events", err)
 }
 
 // Divergent reports the patients whose rows and last events differ.

@@ -122,7 +122,7 @@ func (s *session) fetchParts(ctx context.Context, entry *exchange.Entry) *fetche
 	ctx, f.span = span.Continue(ctx, entry.Manifest.Traceparent, "import batch",
 		span.Batch.Int64(entry.Manifest.Batch), span.Kind.String(entry.Manifest.Kind))
 	for _, p := range entry.Manifest.Parts {
-		if s.subscribes(p) {
+		if p.Holds(s.consumer.Events) {
 			f.files = append(f.files, spooled{meta: p})
 		}
 	}
@@ -176,13 +176,4 @@ func (s *session) plausible(files []spooled) error {
 		}
 	}
 	return nil
-}
-
-func (s *session) subscribes(p schemas.Part) bool {
-	for _, event := range s.consumer.Events {
-		if p.Events[event] > 0 {
-			return true
-		}
-	}
-	return false
 }

@@ -101,14 +101,6 @@ var instancePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,40}$`)
 func (c Config) validate() error {
 	var problem string
 	switch {
-	case c.DatabaseURL == "":
-		problem = "no database URL"
-	case c.Store == nil:
-		problem = "no store"
-	case c.Consumer == nil:
-		problem = "no consumer"
-	case c.Spool == "":
-		problem = "no spool folder"
 	case !instancePattern.MatchString(c.Instance):
 		problem = fmt.Sprintf("instance %q: use lower-case letters, digits and hyphens", c.Instance)
 	case c.Grace < 0 || c.Lease < time.Second:

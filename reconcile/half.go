@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -173,10 +172,7 @@ func notWritten(path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if system, ok := errors.AsType[*fs.PathError](err); ok { // it repeats the path
-		err = system.Err
-	}
-	return fault.New(fault.Usage, "write", path, err, "name a file in a folder that this user may write")
+	return fault.New(fault.Usage, "write", path, fault.Bare(err), "name a file in a folder that this user may write")
 }
 
 // Read reads a file that the other side wrote. Errors are of class [fault.Usage].

@@ -27,7 +27,7 @@ type log struct {
 // spool at a time. It returns the rows that break the contract, which are left out.
 func (l *log) read(ctx context.Context, m *schemas.Manifest, events []string, add func(row) error) (bad []part.BadRow, err error) {
 	for _, p := range m.Parts {
-		if !holds(p, events) {
+		if events != nil && !p.Holds(events) {
 			continue
 		}
 		found, err := l.readPart(ctx, p, events, add)
@@ -66,16 +66,4 @@ func (l *log) readPart(ctx context.Context, p schemas.Part, events []string, add
 		return nil, fault.New(fault.Poison, "read", p.Name, err, "")
 	}
 	return stream.Bad(), nil
-}
-
-func holds(p schemas.Part, events []string) bool {
-	if events == nil {
-		return true
-	}
-	for _, event := range events {
-		if p.Events[event] > 0 {
-			return true
-		}
-	}
-	return false
 }

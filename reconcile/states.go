@@ -171,12 +171,9 @@ func newest(states []state) []state {
 
 // erasedIn returns the patients of whom a state says that they were erased.
 func erasedIn(states ...[]state) map[uuid.UUID]bool {
-	var erased map[uuid.UUID]bool
+	erased := map[uuid.UUID]bool{}
 	for _, s := range slices.Concat(states...) {
 		if s.erased {
-			if erased == nil {
-				erased = map[uuid.UUID]bool{}
-			}
 			erased[s.patient] = true
 		}
 	}

@@ -86,6 +86,11 @@ type Part struct {
 	RecordedTo   Time             `json:"recorded_to"`   // largest recorded_at
 }
 
+// Holds reports whether the part has events of any of these types.
+func (p *Part) Holds(events []string) bool {
+	return slices.ContainsFunc(events, func(event string) bool { return p.Events[event] > 0 })
+}
+
 // Totals are the sums over the parts.
 type Totals struct {
 	Rows   int64            `json:"rows"`

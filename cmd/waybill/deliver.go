@@ -83,9 +83,7 @@ func (env *environment) queueAndDeliver(
 	if queueErr == nil {
 		queued, queueErr = i.Run(ctx, options)
 	}
-	if queued.ReceiptOwed != nil {
-		env.log.Warn("the receipt could not be written; a later run writes it", "reason", queued.ReceiptOwed.Error())
-	}
+	env.warnPendingReceipt(queued)
 	if queueErr != nil && fault.ClassOf(queueErr) == fault.Held {
 		queueErr = fault.New(fault.Held, "queue for", p.Name, queueErr,
 			fmt.Sprintf("see `waybill batches`; if it is right, `waybill deliver %s --approve N --reason TEXT` with that batch's number", p.Name))
@@ -129,15 +127,7 @@ func (env *environment) delivery(p *partner.Partner) (*delivery.Delivery, error)
 	if p.Deliver == nil {
 		return nil, fault.New(fault.Usage, "deliver", p.Name, errors.New("its file has no deliver settings"), "did you mean `waybill intake "+p.Name+"`?")
 	}
-	of, _, err := env.placeOf(p)
-	if err != nil {
-		return nil, err
-	}
-	url, err := of.databaseURL()
-	if err != nil {
-		return nil, err
-	}
-	folder, err := env.openFolder(p)
+	of, url, folder, err := env.reach(p)
 	if err != nil {
 		return nil, err
 	}

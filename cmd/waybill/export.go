@@ -121,3 +121,42 @@ func (env *environment) printExport(s exporter.Summary, failed bool) error {
 	}
 	return t.print()
 }
+
+type repairCommand struct {
+	Batch   string `arg:"" placeholder:"A..B" help:"The batch, or batches, whose files are lost or damaged."`
+	Service string `arg:"" optional:"" default:"patients" help:"The exporting service."`
+}
+
+func (c *repairCommand) Run(ctx context.Context, env *environment) error {
+	from, to, err := batchRange(c.Batch)
+	if err != nil {
+		return err
+	}
+	e, err := env.exporter(c.Service, nil)
+	if err != nil {
+		return err
+	}
+	summary, err := e.Repair(ctx, from, to)
+	return errors.Join(env.printExport(summary, err != nil), err)
+}
+
+type adoptCommand struct {
+	Service string `arg:"" optional:"" default:"patients" help:"The exporting service."`
+	Reason  string `required:"" placeholder:"TEXT" help:"Why; kept with the decision."`
+}
+
+func (c *adoptCommand) Run(ctx context.Context, env *environment) error {
+	e, err := env.exporter(c.Service, nil)
+	if err != nil {
+		return err
+	}
+	a, err := e.Adopt(ctx, c.Reason, person())
+	if err != nil {
+		return err
+	}
+	if env.json {
+		return env.printJSON(a)
+	}
+	_, err = fmt.Fprintf(env.out, "the log continues after batch %d: %s is now %s\n", a.Batch, a.From, a.To)
+	return err
+}

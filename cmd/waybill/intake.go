@@ -76,15 +76,7 @@ func (env *environment) inbox(p *partner.Partner) (*inbox.Inbox, error) {
 	if p.Intake == nil {
 		return nil, fault.New(fault.Usage, "take in", p.Name, errors.New("its file has no intake settings"), "did you mean `waybill deliver "+p.Name+"`?")
 	}
-	of, _, err := env.placeOf(p)
-	if err != nil {
-		return nil, err
-	}
-	url, err := of.databaseURL()
-	if err != nil {
-		return nil, err
-	}
-	folder, err := env.openFolder(p)
+	of, url, folder, err := env.reach(p)
 	if err != nil {
 		return nil, err
 	}

@@ -320,6 +320,18 @@ func (f jobFlags) at(ctx context.Context, env *environment, do func(*jobs.Desk) 
 	return do(desk)
 }
 
+// order has the desk do what a person asks of the job, and answers.
+func (f jobFlags) order(
+	ctx context.Context, env *environment, do func(*jobs.Desk, context.Context, string, jobs.Order) error, reason string, answer map[string]any, text string,
+) error {
+	return f.at(ctx, env, func(desk *jobs.Desk) error {
+		if err := do(desk, ctx, f.Job, jobs.Order{Person: person(), Reason: reason}); err != nil {
+			return err
+		}
+		return env.answer(answer, text, f.Job)
+	})
+}
+
 func (f jobFlags) party(env *environment) (*config, error) {
 	parties, err := env.configs(f.Service)
 	if err != nil {
@@ -366,12 +378,7 @@ type jobsPauseCommand struct {
 }
 
 func (c *jobsPauseCommand) Run(ctx context.Context, env *environment) error {
-	return c.at(ctx, env, func(desk *jobs.Desk) error {
-		if err := desk.Pause(ctx, c.Job, jobs.Order{Person: person(), Reason: c.Reason}); err != nil {
-			return err
-		}
-		return env.answer(map[string]any{"job": c.Job, "paused": true}, "%s is paused; its running runs continue to their end", c.Job)
-	})
+	return c.order(ctx, env, (*jobs.Desk).Pause, c.Reason, map[string]any{"job": c.Job, "paused": true}, "%s is paused; its running runs continue to their end")
 }
 
 type jobsResumeCommand struct {
@@ -380,12 +387,7 @@ type jobsResumeCommand struct {
 }
 
 func (c *jobsResumeCommand) Run(ctx context.Context, env *environment) error {
-	return c.at(ctx, env, func(desk *jobs.Desk) error {
-		if err := desk.Resume(ctx, c.Job, jobs.Order{Person: person(), Reason: c.Reason}); err != nil {
-			return err
-		}
-		return env.answer(map[string]any{"job": c.Job, "paused": false}, "%s resumes its schedule", c.Job)
-	})
+	return c.order(ctx, env, (*jobs.Desk).Resume, c.Reason, map[string]any{"job": c.Job, "paused": false}, "%s resumes its schedule")
 }
 
 type jobsCancelCommand struct {
@@ -394,12 +396,7 @@ type jobsCancelCommand struct {
 }
 
 func (c *jobsCancelCommand) Run(ctx context.Context, env *environment) error {
-	return c.at(ctx, env, func(desk *jobs.Desk) error {
-		if err := desk.Cancel(ctx, c.Job, jobs.Order{Person: person(), Reason: c.Reason}); err != nil {
-			return err
-		}
-		return env.answer(map[string]any{"job": c.Job, "cancelled": true}, "%s is being cancelled; its schedule continues", c.Job)
-	})
+	return c.order(ctx, env, (*jobs.Desk).Cancel, c.Reason, map[string]any{"job": c.Job, "cancelled": true}, "%s is being cancelled; its schedule continues")
 }
 
 // answer prints a sentence, or JSON.

@@ -1,13 +1,20 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"waybill/exchange/store"
+	"waybill/internal/fault"
+	"waybill/internal/humanize"
 	"waybill/partner"
+	"waybill/partner/intake/inbox"
 )
 
 // partnersFolder is where partners' files lie in the folder of the configuration.
@@ -53,11 +60,111 @@ func (env *environment) placeOf(p *partner.Partner) (place, *importConfig, error
 	return of, settings, nil
 }
 
-// openFolder opens the partner's folder.
-func (env *environment) openFolder(p *partner.Partner) (*store.Place, error) {
-	folder, err := p.Open(env.policy)
+// reach returns the partner's place, its database's URL, and the partner's folder, opened.
+func (env *environment) reach(p *partner.Partner) (of place, url string, folder *store.Place, err error) {
+	if of, _, err = env.placeOf(p); err == nil {
+		url, err = of.databaseURL()
+	}
+	if err == nil {
+		folder, err = p.Open(env.policy)
+	}
 	if err == nil {
 		env.opened = append(env.opened, folder)
 	}
-	return folder, err
+	return of, url, folder, err
+}
+
+type partnerCommand struct {
+	List  partnerListCommand  `cmd:"" default:"1" help:"List the partners that have a file, and check those files."`
+	Check partnerCheckCommand `cmd:"" help:"Compare a partner's settings with its folder: show which files match, which are ready and what they contain. Writes nothing."`
+}
+
+type partnerListCommand struct{}
+
+// partnerRow is one partner as it is shown.
+type partnerRow struct {
+	Partner string `json:"partner"`
+	Does    string `json:"does"` // intake or deliver
+	Service string `json:"service,omitempty"`
+	Store   string `json:"store"`
+}
+
+func (partnerListCommand) Run(env *environment) error {
+	partners, err := partner.List(env.partnerFolders())
+	if err != nil {
+		return err
+	}
+	rows := []partnerRow{}
+	t := env.table("PARTNER", "DOES", "SERVICE", "STORE")
+	for _, p := range partners {
+		row := partnerRow{Partner: p.Name, Does: "deliver", Service: p.Service}
+		if p.Intake != nil {
+			row.Does = "intake"
+		}
+		row.Store, _, _ = strings.Cut(p.Store, "?")
+		rows = append(rows, row)
+		t.row(row.Partner, row.Does, row.Service, row.Store)
+	}
+	if env.json {
+		return env.printJSON(rows)
+	}
+	return t.print()
+}
+
+type partnerCheckCommand struct {
+	Partner string `arg:"" help:"The partner."`
+}
+
+func (c *partnerCheckCommand) Run(ctx context.Context, env *environment) error {
+	p, err := env.partner(c.Partner)
+	if err != nil {
+		return err
+	}
+	if p.Intake == nil {
+		return fault.New(fault.Usage, "check", c.Partner, errors.New("its file has no intake settings"), "`waybill deliver "+c.Partner+" --dry-run` shows what would be written")
+	}
+	in, err := env.inbox(p)
+	if err != nil {
+		return err
+	}
+	findings, err := in.Check(ctx)
+	return errors.Join(env.printFindings(findings), err)
+}
+
+func (env *environment) printFindings(f inbox.Findings) error {
+	if env.json {
+		return env.printJSON(f)
+	}
+	if f.Decisions.Value != "" {
+		fmt.Fprintf(env.out, "decisions: %s\n", f.Decisions.Value)
+	}
+	if f.Files != nil && len(f.Files) == 0 {
+		fmt.Fprintln(env.out, "the folder is empty")
+	}
+	t := env.table("FILE", "SIZE", "STATE", "NUMBER", "BECAUSE")
+	for _, file := range f.Files {
+		number := ""
+		if file.Number != nil {
+			number = fmt.Sprint(*file.Number)
+		}
+		t.row(file.Name, size(file.Size), file.State, number, file.Why)
+	}
+	if err := t.print(); err != nil {
+		return err
+	}
+	if f.Next != nil {
+		fmt.Fprintf(env.out, "next number: %d\n", *f.Next)
+	}
+	if len(f.Missing) > 0 {
+		fmt.Fprintf(env.out, "missing numbers: %v\n", f.Missing)
+	}
+	if f.Format == nil {
+		return nil
+	}
+	fmt.Fprintf(env.out, "%s: of the first %s %d can be taken\n", f.Format.File, humanize.Plural(int64(f.Format.Records), "record", "records"), f.Format.Taken)
+	refused := env.table("LINE", "CONTROL ID", "BECAUSE")
+	for _, r := range f.Format.Refused {
+		refused.row(r.Line, r.Control, r.Reason)
+	}
+	return refused.print()
 }

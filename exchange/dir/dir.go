@@ -53,7 +53,7 @@ func Open(root string) (*Store, error) {
 		err = syscall.ENOTDIR
 	}
 	if err != nil {
-		return nil, fault.New(fault.Usage, "open store", above, bare(err), "mount or create "+above)
+		return nil, fault.New(fault.Usage, "open store", above, fault.Bare(err), "mount or create "+above)
 	}
 	return &Store{root: root, link: (*os.Root).Link, sync: (*os.File).Sync}, nil
 }
@@ -137,7 +137,7 @@ func (s *Store) entries(ctx context.Context, folder string, yield func(string) b
 		}
 		entries, err := dir.ReadDir(1000)
 		for _, entry := range entries {
-			if name, ok := listed(entry); ok && !yield(name) {
+			if name, ok := exchange.Listed(entry.Name(), entry.Type()); ok && !yield(name) {
 				return nil
 			}
 		}
@@ -147,20 +147,6 @@ func (s *Store) entries(ctx context.Context, folder string, yield func(string) b
 		if err != nil {
 			return err
 		}
-	}
-}
-
-func listed(entry fs.DirEntry) (string, bool) {
-	if exchange.CheckName(entry.Name()) != nil {
-		return "", false
-	}
-	switch {
-	case entry.IsDir():
-		return entry.Name() + "/", true
-	case entry.Type().IsRegular():
-		return entry.Name(), true
-	default:
-		return "", false
 	}
 }
 
@@ -198,7 +184,7 @@ func (s *Store) failed(op, name string, err error) error {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		hint = "make room on the filesystem of " + s.root
 	}
-	return fault.New(class, op, filepath.Join(s.root, name), bare(err), hint)
+	return fault.New(class, op, filepath.Join(s.root, name), fault.Bare(err), hint)
 }
 
 var errLink = errors.New("somebody put a symbolic link there")
@@ -228,15 +214,4 @@ func (s *Store) linkOn(name string) string {
 // isAbsent also knows the error of a path that leads through a file.
 func isAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
-}
-
-// bare strips what the os package says about the operation and path: the fault says it better.
-func bare(err error) error {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err
-	}
-	if e, ok := errors.AsType[*os.LinkError](err); ok {
-		return e.Err
-	}
-	return err
 }

@@ -84,9 +84,9 @@ func (s *Store) Move(ctx context.Context, from, to string) error {
 	case isAbsent(err):
 		err = exchange.ErrNotFound
 	case errors.Is(err, syscall.EXDEV):
-		return fault.New(fault.Usage, "move", filepath.Join(s.root, from), bare(err), "let done files go to a folder of the same filesystem")
+		return fault.New(fault.Usage, "move", filepath.Join(s.root, from), fault.Bare(err), "let done files go to a folder of the same filesystem")
 	case errors.Is(err, fs.ErrPermission):
-		return fault.New(fault.Usage, "move", filepath.Join(s.root, from), bare(err), "let the account move files, or leave them where they are")
+		return fault.New(fault.Usage, "move", filepath.Join(s.root, from), fault.Bare(err), "let the account move files, or leave them where they are")
 	}
 	return s.failed("move", from, err)
 }

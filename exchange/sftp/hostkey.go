@@ -57,7 +57,7 @@ func (s *Store) hostKeyGuard(remote net.Addr) (*hostKeyGuard, error) {
 	if file := s.cfg.KnownHostsFile; file != "" {
 		known, err := knownhosts.New(file)
 		if err != nil {
-			return nil, fault.New(fault.Usage, "read known hosts", file, bare(err),
+			return nil, fault.New(fault.Usage, "read known hosts", file, fault.Bare(err),
 				"make the file, readable by this user; while it is empty, the error is the line to put there")
 		}
 		g.sources = append(g.sources, hostKeys(known))

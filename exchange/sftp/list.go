@@ -24,7 +24,7 @@ func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error
 			return
 		}
 		for _, entry := range entries {
-			if name, ok := listed(entry); ok && !yield(name, nil) {
+			if name, ok := exchange.Listed(entry.Name(), entry.Mode()); ok && !yield(name, nil) {
 				return
 			}
 		}
@@ -51,18 +51,4 @@ func (s *Store) entries(ctx context.Context, folder string) (entries []fs.FileIn
 		return err
 	})
 	return entries, err
-}
-
-func listed(entry fs.FileInfo) (string, bool) {
-	if exchange.CheckName(entry.Name()) != nil {
-		return "", false
-	}
-	switch {
-	case entry.IsDir():
-		return entry.Name() + "/", true
-	case entry.Mode().IsRegular():
-		return entry.Name(), true
-	default:
-		return "", false
-	}
 }

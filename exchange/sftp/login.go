@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -98,7 +97,7 @@ func (c *Config) readKey() (ssh.Signer, error) {
 	}
 	text, err := os.ReadFile(c.KeyFile)
 	if err != nil {
-		return nil, failed(bare(err), fmt.Sprintf("let user %d read it", os.Geteuid()))
+		return nil, failed(fault.Bare(err), fmt.Sprintf("let user %d read it", os.Geteuid()))
 	}
 	signer, err := ssh.ParsePrivateKey(text)
 	if _, locked := errors.AsType[*ssh.PassphraseMissingError](err); !locked {
@@ -129,7 +128,7 @@ func (c *Config) readKey() (ssh.Signer, error) {
 func checkMode(file string) error {
 	info, err := os.Stat(file)
 	if err != nil {
-		return bare(err)
+		return fault.Bare(err)
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if ok && int(owner.Uid) == os.Geteuid() && info.Mode().Perm()&0o077 != 0 {
@@ -189,12 +188,4 @@ func (l *login) answer(password string) ssh.KeyboardInteractiveChallenge {
 		l.note("keyboard-interactive")
 		return []string{password}, nil
 	}
-}
-
-// bare strips what the os package says about the operation and path: the fault says it better.
-func bare(err error) error {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err
-	}
-	return err
 }

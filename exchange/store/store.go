@@ -2,7 +2,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"net/url"
 	"os"
@@ -40,14 +39,9 @@ type Driver interface {
 	exchange.Deleter
 	exchange.Inspector
 	exchange.Dater
-	dropFolder
+	exchange.Surveyor
+	exchange.Mover
 	Close() error
-}
-
-// dropFolder is what files that partners leave need in addition to [exchange.Store].
-type dropFolder interface {
-	Survey(ctx context.Context, folder string) ([]exchange.Found, error)
-	Move(ctx context.Context, from, to string) error
 }
 
 // Place is an open store, rooted at the stream's folder. What is read, written and listed goes
@@ -56,7 +50,8 @@ type Place struct {
 	*guard.Store
 	exchange.Deleter
 	exchange.Inspector
-	dropFolder
+	exchange.Surveyor
+	exchange.Mover
 	driver Driver
 	url    string
 }
@@ -70,7 +65,7 @@ func Open(c Config) (*Place, error) {
 	}
 	d = marked{d}
 	url, _, _ := strings.Cut(c.URL, "?")
-	return &Place{guard.New(d, c.Policy, time.Now), d, d, d, d, url}, nil
+	return &Place{guard.New(d, c.Policy, time.Now), d, d, d, d, d, url}, nil
 }
 
 // Unguarded returns the store itself, for who wants to see every failure.

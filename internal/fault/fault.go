@@ -5,6 +5,8 @@ package fault
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"strings"
 )
 
@@ -102,4 +104,15 @@ func ParseClass(name string) Class {
 		}
 	}
 	return Transient
+}
+
+// Bare strips what the os package says about the operation and path: an [Error] says it better.
+func Bare(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return e.Err
+	}
+	return err
 }

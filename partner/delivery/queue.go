@@ -82,7 +82,7 @@ func (s *session) events(ctx context.Context, of span, seen int64) iter.Seq2[*re
 		if s.config.Settings.Send == "states" {
 			states = statesOnly
 		}
-		rows, err := s.conn.Query(ctx, `
+		rows, _ := s.conn.Query(ctx, `
 			SELECT q.position, q.event, q.baseline, q.patient_id, q.generation, q.version, q.revision, q.recorded_at,
 			    q.death_no, q.death_status, q.death_earliest, q.death_latest, coalesce(q.death_precision, ''),
 			    coalesce(q.merged_into, '00000000-0000-0000-0000-000000000000'), `+person("q")+`,
@@ -93,10 +93,6 @@ func (s *session) events(ctx context.Context, of span, seen int64) iter.Seq2[*re
 			    SELECT * FROM queue k WHERE k.patient_id = q.merged_into AND k.position <= $5
 			    ORDER BY k.generation DESC, k.version DESC, k.revision DESC LIMIT 1) survivor ON true
 			ORDER BY q.position`, append(s.arguments(of), seen)...)
-		if err != nil {
-			yield(nil, fault.Database("read", "queue", err))
-			return
-		}
 		defer rows.Close()
 		for rows.Next() {
 			e, err := scanEvent(rows)

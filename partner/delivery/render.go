@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 	"waybill/partner/format/charset"
 	"waybill/partner/format/fixed"
 	"waybill/partner/format/pattern"
@@ -141,11 +142,7 @@ func (f *file) held(partner string) error {
 	if more := len(f.refusals) - len(list); more > 0 {
 		list = append(list, fmt.Sprintf("and %d more", more))
 	}
-	events := "events"
-	if len(f.refusals) == 1 {
-		events = "event"
-	}
-	cause := fmt.Errorf("held: %d %s can't be written (%s)", len(f.refusals), events, strings.Join(list, "; "))
+	cause := fmt.Errorf("held: %s can't be written (%s)", humanize.Plural(int64(len(f.refusals)), "event", "events"), strings.Join(list, "; "))
 	return fault.New(fault.Held, "write", "file for "+partner, cause,
 		"declare in the partner's file how to write such values (unencodable, transliterations, map, too_long) and run again; `--dry-run` shows the result")
 }

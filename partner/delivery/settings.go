@@ -78,16 +78,16 @@ const DefaultBrake = 50
 
 func (s *Settings) defaults() {
 	s.Charset = cmp.Or(strings.ToLower(s.Charset), "utf-8")
-	set(&s.Unencodable, charset.Refuse)
-	set(&s.Send, "changes")
-	set(&s.Start, "state")
-	set(&s.EmptyFile, "never")
-	set(&s.Sequence.First, 1)
-	set(&s.Sequence.Last, s.lastNumber())
-	set(&s.Sequence.Start, s.Sequence.First)
-	set(&s.MaxRows, 10_000)
-	set(&s.MaxMiB, 16)
-	set(&s.KeepDays, 90)
+	s.Unencodable = cmp.Or(s.Unencodable, charset.Refuse)
+	s.Send = cmp.Or(s.Send, "changes")
+	s.Start = cmp.Or(s.Start, "state")
+	s.EmptyFile = cmp.Or(s.EmptyFile, "never")
+	s.Sequence.First = cmp.Or(s.Sequence.First, 1)
+	s.Sequence.Last = cmp.Or(s.Sequence.Last, s.lastNumber())
+	s.Sequence.Start = cmp.Or(s.Sequence.Start, s.Sequence.First)
+	s.MaxRows = cmp.Or(s.MaxRows, 10_000)
+	s.MaxMiB = cmp.Or(s.MaxMiB, 16)
+	s.KeepDays = cmp.Or(s.KeepDays, 90)
 	s.Brake = cmp.Or(s.Brake, new(DefaultBrake))
 	if len(s.Events) == 0 {
 		s.Events = slices.DeleteFunc(slices.Clone(schemas.PatientEvents().Events()), func(e string) bool { return e == schemas.Erased })
@@ -100,14 +100,6 @@ func (s *Settings) lastNumber() int64 {
 		last = int64(math.Pow10(min(name.Sequence(), 12))) - 1
 	}
 	return last
-}
-
-// set gives a setting that was left out its default.
-func set[T comparable](value *T, otherwise T) {
-	var zero T
-	if *value == zero {
-		*value = otherwise
-	}
 }
 
 // Check fills in defaults and returns the first setting that can't be used, as a [setting.Error].

@@ -8,6 +8,7 @@ package observe
 import (
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,7 @@ import (
 	"waybill/exporter"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/partner/delivery"
 )
 
 // Outcomes of a run, in addition to the classes of its error.
@@ -71,7 +73,7 @@ func New(command, release string, now func() time.Time) *Metrics {
 	f.gauge("waybill_build_info", "The release that ran; always 1.", "version", "goversion").
 		WithLabelValues(release, runtime.Version()).Set(1)
 	return &Metrics{
-		registry: registry, now: now, release: release, others: &others{},
+		registry: registry, now: now, release: release, others: &others{metrics: map[string]*Metrics{}},
 		runs: newRunMetrics(f), exports: newExportMetrics(f), imports: newImportMetrics(f),
 		stores: newStoreMetrics(f), services: newServiceMetrics(f), deliveries: newDeliveryMetrics(f),
 	}
@@ -213,4 +215,60 @@ func boolean(b bool) string {
 		return "true"
 	}
 	return "false"
+}
+
+// deliveryMetrics count what partners were given.
+type deliveryMetrics struct {
+	files, records, bytes *prometheus.CounterVec
+	changed               *prometheus.CounterVec
+}
+
+func newDeliveryMetrics(f factory) deliveryMetrics {
+	return deliveryMetrics{
+		files:   f.counter("waybill_delivered_files_total", "Files delivered to a partner.", "service"),
+		records: f.counter("waybill_delivered_records_total", "Records in them.", "service"),
+		bytes:   f.counter("waybill_delivered_bytes_total", "Their size.", "service"),
+		changed: f.counter("waybill_delivered_changed_total", "What could not be written as it is, by how: replaced and transliterated are characters, cut are values, unsaid are events that the format can't say.", "service", "how"),
+	}
+}
+
+// Delivered counts a file that was delivered to a partner.
+func (m *Metrics) Delivered(partner string, f delivery.FileSummary) {
+	d := m.deliveries
+	d.files.WithLabelValues(partner).Inc()
+	d.records.WithLabelValues(partner).Add(float64(f.Rows))
+	d.bytes.WithLabelValues(partner).Add(float64(f.Bytes))
+	for how, n := range map[string]int64{"replaced": f.Replaced, "transliterated": f.Transliterated, "cut": f.Cut, "unsaid": f.Unsaid} {
+		d.changed.WithLabelValues(partner, how).Add(float64(n))
+	}
+}
+
+// others are the metrics of the commands that one command runs, by name.
+type others struct {
+	sync.Mutex
+	metrics map[string]*Metrics
+}
+
+// Of returns the metrics of a command that this one runs, "import" of "run": the same each time,
+// and served with its own.
+func (m *Metrics) Of(command string) *Metrics {
+	m.others.Lock()
+	defer m.others.Unlock()
+	other, ok := m.others.metrics[command]
+	if !ok {
+		other = New(command, m.release, m.now)
+		m.others.metrics[command] = other
+	}
+	return other
+}
+
+// gatherers are this command's metrics and those of the others.
+func (m *Metrics) gatherers() prometheus.Gatherers {
+	m.others.Lock()
+	defer m.others.Unlock()
+	all := prometheus.Gatherers{m.registry}
+	for _, other := range m.others.metrics {
+		all = append(all, other.registry)
+	}
+	return all
 }

@@ -17,23 +17,13 @@ import (
 	"waybill/partner/intake/register"
 )
 
-// Surveyor lists what is in a folder, with sizes.
-type Surveyor interface {
-	Survey(ctx context.Context, folder string) ([]exchange.Found, error)
-}
-
-// Mover gives a file another name, which must be free, in a folder that it makes.
-type Mover interface {
-	Move(ctx context.Context, from, to string) error
-}
-
 // Folder is the partner's store. Files are moved and deleted only where the settings say so.
 type Folder interface {
 	exchange.Getter
 	exchange.Putter
 	exchange.Deleter
-	Surveyor
-	Mover
+	exchange.Surveyor
+	exchange.Mover
 }
 
 // Config says whose files are taken in, from where to where.
