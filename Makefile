@@ -14,6 +14,10 @@ UNIT       = ./schemas/... ./exchange ./exchange/dir ./exchange/guard ./exchange
  ./partner/format/... ./partner/intake/drop ./internal/period ./internal/setting ./internal/span ./internal/spool
 PROVEN     = $(shell grep -rl --include='*_test.go' 'func TestProof' * | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
+# The databases of tests are in memory where eight gigabytes of it are free.
+test test-race proof test-stores mutants mutate: export WAYBILL_PG_SCRATCH = $(shell awk '/^MemAvailable/ && $$2 > 8e6 {print "/dev/shm"}' /proc/meminfo | \
+ while read d; do [ "$$(df --output=avail -k $$d | tail -1)" -gt 8000000 ] && echo $$d; done)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-unit test-race proof test-stores fuzz mutants mutate torture endurance lint build postgres servers duckdb bench-quick bench-intake image image-context test-deploy clean
 

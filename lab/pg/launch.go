@@ -36,7 +36,7 @@ func (s *Server) openDir(ctx context.Context, dir string) error {
 	var err error
 	if dir == "" {
 		s.temporary = true
-		dir, err = os.MkdirTemp("", "waybill-pg-")
+		dir, err = os.MkdirTemp(os.Getenv(ScratchVariable), "waybill-pg-")
 	} else if dir, err = filepath.Abs(dir); err == nil {
 		err = os.MkdirAll(dir, 0o700)
 	}

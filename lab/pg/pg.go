@@ -25,6 +25,10 @@ import (
 
 const superuser = "postgres"
 
+// ScratchVariable names the environment variable that says where temporary data folders are made: in memory, a
+// test takes half the time. Unset, it is where all temporary files are.
+const ScratchVariable = "WAYBILL_PG_SCRATCH"
+
 // Options says where and how a server runs. The zero value is a durable server in a
 // temporary folder.
 type Options struct {

@@ -49,7 +49,7 @@ func TestStopLeavesNothing(t *testing.T) {
 	if err := os.Chmod(parent, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("TMPDIR", parent)
+	t.Setenv(pg.ScratchVariable, parent)
 	server := start(t, pg.Options{Settings: fast()})
 	conn := connect(t, server.SuperURL("postgres"))
 	if processesIn(t, parent) < 2 {

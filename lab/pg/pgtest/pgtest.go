@@ -83,7 +83,7 @@ func Server(t testing.TB) *pg.Server {
 // Fast returns the settings of test servers. Commits stay synchronous, so that killing the
 // server's processes loses nothing that was committed.
 func Fast() map[string]string {
-	return map[string]string{"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
+	return map[string]string{"fsync": "off", "full_page_writes": "off", "max_connections": "200", "max_wal_size": "256MB"}
 }
 
 // Database returns the URL of a fresh database for this test, as the role that owns it. It
