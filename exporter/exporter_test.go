@@ -223,7 +223,8 @@ func TestHeartbeatIsPublishedOnlyWhenDue(t *testing.T) {
 	s := newSite(t)
 	s.register(1)
 	s.export()
-	s.exec(`UPDATE exporter.plan SET window_from = window_from - interval '2 hours', window_to = window_to - interval '2 hours' WHERE batch = 1`)
+	s.exec(`UPDATE exporter.plan SET window_from = window_from - interval '2 hours', window_to = window_to - interval '2 hours',
+		planned_at = planned_at - interval '2 hours' WHERE batch = 1`)
 	summary := s.export()
 	if len(summary.Batches) != 1 || summary.Batches[0].Events != 0 {
 		t.Fatalf("published %v, want one empty batch", summary.Batches)

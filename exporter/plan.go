@@ -47,11 +47,12 @@ func (s *session) planChanges(ctx context.Context, last *plan.Plan) (_ *plan.Pla
 	return s.db.Insert(ctx, next)
 }
 
-// due reports whether a batch has events, or its predecessor is a heartbeat old.
+// due reports whether a batch has events, or its predecessor is a heartbeat old. A clock that was set back since then is
+// believed: windows wait for it, and heartbeats must not.
 func (s *session) due(ctx context.Context, p *plan.Plan) (bool, error) {
 	var due bool
 	err := s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM patients.outbox WHERE `+plan.Between(p.Before, p.After)+`)
-		OR clock_timestamp() >= $1::timestamptz + $2::interval`, p.WindowFrom, s.config.Heartbeat).Scan(&due)
+		OR clock_timestamp() NOT BETWEEN planned_at AND planned_at + $2::interval FROM exporter.plan WHERE batch = $1`, p.Batch-1, s.config.Heartbeat).Scan(&due)
 	return due, fault.Database("read", "outbox", err)
 }
 

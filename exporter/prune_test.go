@@ -411,8 +411,27 @@ func TestTheDatabaseRefusesToPruneWithoutASnapshot(t *testing.T) {
 			t.Errorf("below %d it prunes", batch)
 		}
 	}
+	s.exec(`UPDATE exporter.plan SET published_at = NULL WHERE batch = 7`)
+	if _, err := s.conn.Exec(t.Context(), `SELECT exporter.prune_outbox(7, 0, 100, false)`); err == nil {
+		t.Error("it prunes below a snapshot that was not published")
+	}
+	s.exec(`UPDATE exporter.plan SET published_at = now() WHERE batch = 7`)
 	if _, err := s.conn.Exec(t.Context(), `SELECT exporter.prune_outbox(7, 0, 100, false)`); err != nil {
 		t.Error(err)
+	}
+}
+
+// By another database's cursors nobody can tell what of this outbox was exported.
+func TestAnOutboxIsNotPrunedByAnotherDatabasesPlans(t *testing.T) {
+	for _, another := range []string{`system_identifier = 1`, `database_oid = 5`} {
+		s := newPruned(t)
+		s.history()
+		s.exec(`UPDATE exporter.plan SET ` + another + ` WHERE batch <= 7`)
+		rows := s.count(`SELECT count(*) FROM patients.outbox`)
+		got := s.prune(prune.Options{})
+		if got.Outbox != 0 || !strings.Contains(got.Note, "another database published batch 7") || rows != s.count(`SELECT count(*) FROM patients.outbox`) {
+			t.Errorf("%s: %+v", another, got)
+		}
 	}
 }
 

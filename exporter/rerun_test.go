@@ -278,6 +278,18 @@ func TestACorrectionStatesAgainWhatDiffers(t *testing.T) {
 	}
 }
 
+// A correction covers nothing in between that is right.
+func TestBatchesThatAreRightAreNotCorrected(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	patients := s.batches(3)
+	s.fix(`sex = 'other'`, patients[0])
+	s.fix(`sex = 'other'`, patients[len(patients)-1])
+	if got := s.found(rerun.Options{Batches: span(1, 3), Correct: true}); !strings.HasSuffix(got, "batch 4 corrects 1..1 in revision 1 with 2; batch 5 corrects 3..3 in revision 1 with 2") {
+		t.Errorf("re-run: %s", got)
+	}
+}
+
 func TestCorrectionsAreCutAndSnapshotsHaveTheirOwn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -292,6 +304,9 @@ func TestCorrectionsAreCutAndSnapshotsHaveTheirOwn(t *testing.T) {
 		"batch 10 corrects 5..5 in revision 1 with 2; batch 11 corrects 6..6 in revision 1 with 10; batch 12 corrects 7..7 in revision 1 with 2"
 	if got := s.found(rerun.Options{Batches: span(1, 7), Correct: true}); !strings.HasSuffix(got, want) {
 		t.Errorf("re-run: %s", got)
+	}
+	if got := s.found(rerun.Options{Batches: span(1, 3)}); got != "1 corrected by 8; 2 corrected by 8; 3 corrected by 9; 8 same; 9 same" {
+		t.Errorf("corrected: %s", got)
 	}
 	if got := s.found(rerun.Options{Batches: span(8, 12)}); got != "8 same; 9 same; 10 same; 11 same; 12 same" {
 		t.Errorf("corrections: %s", got)
@@ -354,6 +369,7 @@ func TestAnErasedPatientIsNotStatedAgain(t *testing.T) {
 	patients := s.batches(1)
 	s.fix(`sex = 'male'`, patients[1])
 	s.exec(`SELECT patients.erase_patient($1)`, patients[0])
+	other := s.register(1)
 	s.export()
 	if got := s.found(rerun.Options{Batches: span(1, 2), Correct: true}); got != "1 differs; 2 same; batch 3 corrects 1..1 in revision 1 with 1" {
 		t.Errorf("re-run: %s", got)
@@ -365,6 +381,10 @@ func TestAnErasedPatientIsNotStatedAgain(t *testing.T) {
 	summary, err := s.rerun(rerun.Options{Batches: span(1, 1)})
 	if err != nil || told(summary) != "1 corrected by 3; 3 same events" || summary.Batches[1].Erased != 1 {
 		t.Errorf("a correction whose patient was erased: %s %v", told(summary), err)
+	}
+	s.fix(`sex = 'male'`, other)
+	if got := s.found(rerun.Options{Batches: span(2, 2), Correct: true}); got != "2 differs; batch 4 corrects 2..2 in revision 1 with 2" {
+		t.Errorf("a batch with an erasure: %s", got)
 	}
 }
 

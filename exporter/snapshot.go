@@ -54,8 +54,8 @@ func (s *session) stillHolds(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	var unchanged bool
-	err = s.db.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM exporter.plan WHERE batch > $1 AND (events > 0 OR generation > $2))
-		AND EXISTS (SELECT FROM exporter.plan WHERE batch = $1)`, *last.Snapshot, last.Generation).Scan(&unchanged)
+	err = s.db.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM exporter.plan WHERE batch > $1 AND events > 0)
+		AND EXISTS (SELECT FROM exporter.plan WHERE batch = $1)`, *last.Snapshot).Scan(&unchanged)
 	if err != nil || !unchanged {
 		return false, fault.Database("read", "exporter.plan", err)
 	}

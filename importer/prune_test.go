@@ -327,6 +327,50 @@ func TestWhatAReceiptIsOwedOfStays(t *testing.T) {
 	}
 }
 
+// The last row stays however old it is, and a re-run of yesterday keeps nothing older from going.
+func TestWhatTheCheckpointAppliedStays(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1))
+	s.Changes(died(2))
+	s.load()
+	s.exec(`UPDATE morgue.ledger SET applied_at = applied_at - interval '100 days'`)
+	s.rerun(importer.RerunOptions{Batches: span(0, 0), Reason: "a test"})
+	s.pruned(importer.PruneOptions{Keep: 90 * 24 * time.Hour})
+	if got := s.value(`SELECT string_agg(concat_ws('.', batch, rerun), ' ' ORDER BY batch) FROM morgue.ledger`); got != "0.1 2.0" {
+		t.Errorf("left in the ledger: %s", got)
+	}
+	s.load()
+}
+
+// A death's effects go together, and without those of the same patient's next death. A quarantine stays until a
+// later snapshot than its batch.
+func TestOldRecordsGoByDeathAndBySnapshot(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.config.QuarantineRows = 1
+	s.Snapshot(1)
+	s.Contract = lenient()
+	bad, again := died(9), died(1)
+	bad.BirthDate = "1950-13-99"
+	s.Changes(died(1), bad)
+	s.Changes(retracted(1))
+	again.Version, again.DeathNo = 4, 2
+	s.Changes(again)
+	s.load()
+	s.exec(`UPDATE morgue.effect_log SET at = at - interval '100 days' WHERE death_no = 1`)
+	s.exec(`UPDATE morgue.quarantine SET at = at - interval '100 days'`)
+	if got := s.pruned(importer.PruneOptions{Keep: 90 * 24 * time.Hour}); got.Effects != 2 || got.Quarantine != 0 {
+		t.Errorf("%+v, want the two effects of the first death to go, and no row of the quarantine", got)
+	}
+	s.exec(`UPDATE morgue.ledger SET kind = 'changes'`)
+	s.Changes()
+	s.load()
+	if got := s.pruned(importer.PruneOptions{Keep: 90 * 24 * time.Hour}); got.Quarantine != 0 {
+		t.Errorf("%+v, and no snapshot has come", got)
+	}
+}
+
 func TestAPruneBesideAnImportDoesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
