@@ -67,9 +67,9 @@ func (f files) Create(at string, size int64, body io.Reader) error {
 // Replace renames. The plain rename replaces on some servers; others keep to the protocol's word and refuse.
 func (f files) Replace(temp, at string) error {
 	if f.has(posixRename) {
-		return f.session.files.PosixRename(temp, at)
+		return f.files.PosixRename(temp, at)
 	}
-	return f.unlessTaken(at, f.session.files.Rename(temp, at))
+	return f.unlessTaken(at, f.files.Rename(temp, at))
 }
 
 // Claim links, if the server offers that: then one publisher wins. A filesystem behind it may have no links all
@@ -78,7 +78,7 @@ func (f files) Claim(temp, at string) error {
 	if !f.has(hardlink) {
 		return f.claimByRename(temp, at)
 	}
-	err := f.unlessTaken(at, f.session.files.Link(temp, at))
+	err := f.unlessTaken(at, f.files.Link(temp, at))
 	if err != nil && !isLost(err) && !errors.Is(err, exchange.ErrExists) {
 		err = errors.ErrUnsupported
 	}
@@ -92,7 +92,7 @@ func (f files) claimByRename(temp, at string) error {
 		err = exchange.ErrExists
 	}
 	if err == nil {
-		err = f.unlessTaken(at, f.session.files.Rename(temp, at))
+		err = f.unlessTaken(at, f.files.Rename(temp, at))
 	}
 	if err != nil {
 		f.Discard(temp)
@@ -100,7 +100,7 @@ func (f files) claimByRename(temp, at string) error {
 	return err
 }
 
-func (f files) Discard(temp string) { _ = f.session.files.Remove(temp) }
+func (f files) Discard(temp string) { _ = f.files.Remove(temp) }
 
 // Settle has nothing to do: the protocol can't ask for the durability of a name.
 func (f files) Settle(string) error { return nil }
