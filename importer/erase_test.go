@@ -2,6 +2,7 @@ package importer_test
 
 import (
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +93,24 @@ func TestNothingIsTakenFromAnErasureButTheID(t *testing.T) {
 	s.load()
 	if got := s.left(1); got != "" || s.cases() != "void 1" {
 		t.Errorf("left in %q; cases %s", got, s.cases())
+	}
+}
+
+// An apply.sql that reads the batch's events finds no more in them.
+func TestAnErasureIsBlankToAConsumer(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.follows(fstest.MapFS{
+		"consumer.yaml":              {Data: []byte("name: copy\ndescription: x\nevents: [died]\n")},
+		"migrations/00001_first.sql": {Data: []byte("-- +goose Up\nCREATE TABLE copied (patient_id uuid, event text, family_name text);")},
+		"apply.sql":                  {Data: []byte("INSERT INTO copied SELECT patient_id, event, family_name FROM staging;")},
+	})
+	full := died(1)
+	full.Event, full.Version = schemas.Erased, 3
+	s.Changes(died(2), full)
+	s.load()
+	if got := s.value(`SELECT string_agg(concat_ws(' ', event, family_name), ', ' ORDER BY event) FROM copy.copied`); got != "died Family2, erased" {
+		t.Errorf("it copied %s", got)
 	}
 }
 
@@ -226,10 +245,16 @@ func TestAppointmentsOfTheErasedStayAsTheyAre(t *testing.T) {
 func (s *site) journal() {
 	s.Helper()
 	columns := pg.Columns(schemas.PatientEvents())
-	consumer, err := importer.LoadConsumer(fstest.MapFS{
+	s.follows(fstest.MapFS{
 		"consumer.yaml":              {Data: []byte("name: journal\ndescription: x\nevents: [died, death_retracted]\nappend: event\n")},
 		"migrations/00001_first.sql": {Data: []byte("-- +goose Up\nCREATE TABLE event (" + columns + ", UNIQUE (patient_id, generation, version, revision));")},
 	})
+}
+
+// follows has the site's importer load into another consumer, in a database of its own.
+func (s *site) follows(folder fs.FS) {
+	s.Helper()
+	consumer, err := importer.LoadConsumer(folder)
 	if err != nil {
 		s.Fatal(err)
 	}

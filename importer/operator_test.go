@@ -13,6 +13,7 @@ import (
 	"waybill/exchange"
 	"waybill/importer"
 	"waybill/importer/morgue"
+	"waybill/internal/fact"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -241,5 +242,22 @@ func TestManyImportersAtOnce(t *testing.T) {
 	}
 	if got := s.value(`SELECT count(*) || ' ' || max(rerun) FROM morgue.ledger`); got != "13 0" {
 		t.Errorf("the ledger has %s rows and re-runs", got)
+	}
+}
+
+// Each right that an import needs is looked for, by itself.
+func TestDoctorMissesEachRight(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for _, right := range []string{"SELECT", "INSERT", "UPDATE", "DELETE"} {
+		s.exec(`REVOKE ` + right + ` ON morgue.notice FROM current_user`)
+		facts, err := importer.Examine(t.Context(), s.config.DatabaseURL, s.config.Consumer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(facts, func(f fact.Fact) bool { return f.Fails && strings.Contains(f.Value, right+" on morgue.notice") }) {
+			t.Errorf("without %s: %+v", right, facts)
+		}
+		s.exec(`GRANT ` + right + ` ON morgue.notice TO current_user`)
 	}
 }

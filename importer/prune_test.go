@@ -305,7 +305,13 @@ func TestAConsumersOldRecordsGo(t *testing.T) {
 	s.Snapshot(1, found(2, start)) // 5
 	s.load()
 	if got := s.pruned(keep); got.Quarantine != 1 {
-		t.Errorf("behind a snapshot: %+v", got)
+		t.Errorf("before a snapshot: %+v", got)
+	}
+	s.Changes(bad) // 6: a row set aside that no later snapshot makes up for
+	s.load()
+	s.exec(`UPDATE morgue.quarantine SET at = at - ` + old)
+	if got := s.pruned(keep); got.Quarantine != 0 {
+		t.Errorf("after the last snapshot: %+v", got)
 	}
 	s.Changes(died(2)) // known: nothing changes
 	if got := s.load().Batches[0]; got.Changed != 0 || s.cases() != "expected 2, void 1" {

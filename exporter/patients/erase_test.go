@@ -62,12 +62,29 @@ func TestNothingIsLeftOfTheErased(t *testing.T) {
 	wantCode(t, s.try("SELECT patients.erase_patient({f})"), "23503")
 }
 
+// What a partner reported of a death goes, too; and no event is recorded before the one that it follows.
+func TestAnErasureFollowsTheLastEvent(t *testing.T) {
+	_, s := grown(t)
+	s.do(full)
+	s.do("INSERT INTO patients.intake_told (source, patient_id, death_status) VALUES ('ward', {a}, 'formal'), ('ward', {f}, 'formal')")
+	s.do("UPDATE patients.outbox SET recorded_at = '2999-01-01Z'")
+	s.do(erase)
+	if got := one[string](s, "SELECT string_agg(patient_id::text, ' ') FROM patients.intake_told"); got != patient("f") {
+		t.Errorf("what is left of partners' reports: %s", got)
+	}
+	if !one[bool](s, "SELECT bool_and(recorded_at = '2999-01-01Z') FROM patients.outbox") {
+		t.Error("the erasure was recorded before the event that it follows")
+	}
+}
+
 // What an earlier release left of the erased is named, and the next migration blanks it.
 func TestWhatWasLeftOfTheErasedIsFoundAndBlanked(t *testing.T) {
 	for _, left := range []string{
 		"UPDATE patients.outbox SET later = 'Abel' WHERE version = 1 AND patient_id = {a}",
 		"UPDATE patients.outbox SET event = 'died', death_status = 'formal' WHERE version = 1 AND patient_id = {a}",
 		"UPDATE patients.patient SET ward = 'Abel' WHERE id = {a}",
+		`ALTER TABLE patients.identifier DISABLE TRIGGER USER; INSERT INTO patients.identifier VALUES ({a}, 'ward', 'MR', 'Abel');
+			ALTER TABLE patients.identifier ENABLE ALWAYS TRIGGER capture, ENABLE ALWAYS TRIGGER keep_rows`,
 	} {
 		t.Run(left, func(t *testing.T) {
 			t.Parallel()
