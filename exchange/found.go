@@ -13,6 +13,7 @@ type Found struct {
 	Name     string
 	Size     int64     // in bytes; a file that is being written has any
 	Modified time.Time // by the server's clock, as exactly as it tells; zero: it does not
+	Link     bool      // it is a symbolic link, which no store follows
 }
 
 // Listed returns how [Lister] yields a file or folder of a filesystem, if at all.

@@ -100,8 +100,8 @@ func (p *Partner) check() (err error) {
 	return setting.In("deliver", p.Deliver.Check())
 }
 
-// List reads the partners' files of folders.
-func List(folders []string) (list []*Partner, err error) {
+// List reads the partners' files of folders. It returns those that can be used next to the errors of the others.
+func List(folders []string) (list []*Partner, failed error) {
 	for _, folder := range folders {
 		files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
 		if err != nil {
@@ -109,27 +109,26 @@ func List(folders []string) (list []*Partner, err error) {
 		}
 		slices.Sort(files)
 		for _, file := range files {
-			p, err := Read(file)
-			if err != nil {
-				return nil, err
+			p, bad := Read(file)
+			if bad == nil {
+				list = append(list, p)
 			}
-			list = append(list, p)
+			failed = errors.Join(failed, bad)
 		}
 	}
-	return list, nil
+	return list, failed
 }
 
-// Find reads the partners' files of folders, and returns the partner of that name.
+// Find reads the file of the partner of that name, and no other.
 func Find(folders []string, name string) (*Partner, error) {
 	if !namePattern.MatchString(name) { // it is not repeated: it may be anything
 		return nil, fault.New(fault.Usage, "find", "partner", errors.New("a partner's name has small letters, digits and _, 31 at most"), examples)
 	}
-	list, err := List(folders)
-	if err != nil {
-		return nil, err
-	}
-	if i := slices.IndexFunc(list, func(p *Partner) bool { return p.Name == name }); i >= 0 {
-		return list[i], nil
+	for _, folder := range folders {
+		file := filepath.Join(folder, name+".yaml")
+		if _, err := os.Stat(file); err == nil {
+			return Read(file)
+		}
 	}
 	return nil, fault.New(fault.Usage, "find", "partner "+name, fmt.Errorf("there is no %s/%s.yaml", strings.Join(folders, " or "), name), examples)
 }

@@ -41,12 +41,29 @@ func TestAPartnersFileIsCheckedWholeAndByLine(t *testing.T) {
 		"deliver: there must be either":                         {intake, ""},
 		"line 6: intake.format.kind: must be one of hl7, csv":   {"kind: hl7", "kind: hl8"},
 		"line 6: intake.format.zone: \"Local\" differs between": {"kind: hl7", "kind: hl7, zone: Local"},
-		"field stores not found":                                {"store:", "stores:"},
+		`no setting "stores"`:                                   {"store:", "stores:"},
 	} {
 		path := write(t, t.TempDir(), "gp.yaml", strings.Replace(good, replace[0], replace[1], 1))
 		if _, err := partner.Read(path); fault.ClassOf(err) != fault.Usage || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v, want %q", err, says)
 		}
+	}
+}
+
+// A mistake in one partner's file stops that partner alone.
+func TestAMistakeStopsItsPartnerAlone(t *testing.T) {
+	folder := []string{t.TempDir()}
+	write(t, folder[0], "gp.yaml", good)
+	write(t, folder[0], "bad.yaml", "partner: bad\nstores: /srv\n")
+	if p, err := partner.Find(folder, "gp"); err != nil || p.Name != "gp" {
+		t.Error(p, err)
+	}
+	list, err := partner.List(folder)
+	if len(list) != 1 || list[0].Name != "gp" || fault.ClassOf(err) != fault.Usage || !strings.Contains(err.Error(), "bad.yaml") {
+		t.Error(list, err)
+	}
+	if _, err := partner.Find(folder, "bad"); fault.ClassOf(err) != fault.Usage {
+		t.Error(err)
 	}
 }
 

@@ -145,7 +145,7 @@ func (env *environment) printTrial(s inbox.Summary) error {
 			if r.Patient != uuid.Nil {
 				id = r.Patient.String()
 			}
-			t.row(r.Line, r.Control, r.Outcome, id, strings.Join(r.Events, ", "), r.Reason)
+			t.row(inbox.Line(r.Member, int64(r.Line)), r.Control, r.Outcome, id, strings.Join(r.Events, ", "), r.Reason)
 		}
 		if err := t.print(); err != nil {
 			return err

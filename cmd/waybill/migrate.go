@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -18,17 +19,15 @@ type migrateCommand struct {
 }
 
 func (c *migrateCommand) Run(ctx context.Context, env *environment) error {
-	partners, err := partner.List(env.partnerFolders())
-	if err != nil {
-		return err
-	}
+	partners, bad := partner.List(env.partnerFolders())
 	partners = slices.DeleteFunc(partners, func(p *partner.Partner) bool {
 		return p.Deliver == nil || c.Service != "" && p.Name != c.Service
 	})
 	var parties []*config
 	if c.Service == "" || len(partners) == 0 {
+		var err error
 		if parties, err = env.configs(c.Service); err != nil {
-			return err
+			return errors.Join(err, bad)
 		}
 	}
 	for _, party := range parties {
@@ -43,7 +42,10 @@ func (c *migrateCommand) Run(ctx context.Context, env *environment) error {
 		}
 		fmt.Fprintf(env.out, "%s: tables are up to date\n", p.Name)
 	}
-	return nil
+	if c.Service != "" {
+		return nil
+	}
+	return bad
 }
 
 func (c *config) migrate(ctx context.Context) error {

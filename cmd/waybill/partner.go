@@ -90,10 +90,7 @@ type partnerRow struct {
 }
 
 func (partnerListCommand) Run(env *environment) error {
-	partners, err := partner.List(env.partnerFolders())
-	if err != nil {
-		return err
-	}
+	partners, bad := partner.List(env.partnerFolders())
 	rows := []partnerRow{}
 	t := env.table("PARTNER", "DOES", "SERVICE", "STORE")
 	for _, p := range partners {
@@ -106,9 +103,9 @@ func (partnerListCommand) Run(env *environment) error {
 		t.row(row.Partner, row.Does, row.Service, row.Store)
 	}
 	if env.json {
-		return env.printJSON(rows)
+		return errors.Join(env.printJSON(rows), bad)
 	}
-	return t.print()
+	return errors.Join(t.print(), bad)
 }
 
 type partnerCheckCommand struct {
@@ -164,7 +161,7 @@ func (env *environment) printFindings(f inbox.Findings) error {
 	fmt.Fprintf(env.out, "%s: of the first %s %d can be taken\n", f.Format.File, humanize.Plural(int64(f.Format.Records), "record", "records"), f.Format.Taken)
 	refused := env.table("LINE", "CONTROL ID", "BECAUSE")
 	for _, r := range f.Format.Refused {
-		refused.row(r.Line, r.Control, r.Reason)
+		refused.row(inbox.Line(r.Member, int64(r.Line)), r.Control, r.Reason)
 	}
 	return refused.print()
 }

@@ -51,7 +51,7 @@ func (c *quarantineListCommand) Run(ctx context.Context, env *environment) error
 	for _, i := range items {
 		line, bytes := "(all)", ""
 		if i.Record {
-			line, bytes = fmt.Sprint(*i.Line), fmt.Sprintf("%d-%d", *i.From, *i.To)
+			line, bytes = inbox.Line(i.Member, *i.Line), fmt.Sprintf("%d-%d", *i.From, *i.To)
 		}
 		status := i.Status
 		if i.Person != nil {

@@ -145,7 +145,7 @@ func (c *statusCommand) forget(ctx context.Context, party *config) error {
 func (c *statusCommand) partners(ctx context.Context, env *environment) (rows []*serviceStatus) {
 	list, err := partner.List(env.partnerFolders())
 	if err != nil && c.Service == "" {
-		return []*serviceStatus{failedStatus(partnersFolder, err)}
+		rows = append(rows, failedStatus(partnersFolder, err))
 	}
 	for _, p := range list {
 		switch {

@@ -13,7 +13,7 @@ import (
 	"waybill/internal/fault"
 )
 
-// Survey returns the regular files of a folder, in no particular order and under any name but a
+// Survey returns the regular files and symbolic links of a folder, in no particular order and under any name but a
 // hidden one. A folder that is not there is [exchange.ErrNotFound].
 func (s *Store) Survey(ctx context.Context, folder string) ([]exchange.Found, error) {
 	if err := exchange.CheckFolder(folder); err != nil {
@@ -28,7 +28,8 @@ func (s *Store) Survey(ctx context.Context, folder string) ([]exchange.Found, er
 	}
 	var entries []exchange.Found
 	for _, entry := range found {
-		if exchange.IsHidden(entry.Name()) || !entry.Type().IsRegular() {
+		link := entry.Type()&fs.ModeSymlink != 0
+		if exchange.IsHidden(entry.Name()) || !entry.Type().IsRegular() && !link {
 			continue
 		}
 		info, err := entry.Info()
@@ -38,7 +39,7 @@ func (s *Store) Survey(ctx context.Context, folder string) ([]exchange.Found, er
 		if err != nil {
 			return nil, s.failed("list", path.Join(folder, entry.Name()), err)
 		}
-		entries = append(entries, exchange.Found{Name: entry.Name(), Size: info.Size(), Modified: info.ModTime()})
+		entries = append(entries, exchange.Found{Name: entry.Name(), Size: info.Size(), Modified: info.ModTime(), Link: link})
 	}
 	return entries, nil
 }

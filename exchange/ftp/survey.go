@@ -41,12 +41,10 @@ func (c *conn) sizes(folder string) ([]exchange.Found, error) {
 	read := make(map[string]bool, len(found))
 	var entries []exchange.Found
 	for _, entry := range found {
-		if entry.Type == client.EntryTypeLink {
-			continue
-		}
 		read[entry.Name] = true
-		if entry.Type == client.EntryTypeFile && !exchange.IsHidden(entry.Name) {
-			entries = append(entries, exchange.Found{Name: entry.Name, Size: int64(entry.Size), Modified: entry.Time})
+		link := entry.Type == client.EntryTypeLink
+		if (entry.Type == client.EntryTypeFile || link) && !exchange.IsHidden(entry.Name) {
+			entries = append(entries, exchange.Found{Name: entry.Name, Size: int64(entry.Size), Modified: entry.Time, Link: link})
 		}
 	}
 	if c.data.lines <= len(found) {

@@ -13,7 +13,7 @@ import (
 	"waybill/internal/fault"
 )
 
-// Survey returns the regular files of a folder, in no particular order and under any name but a
+// Survey returns the regular files and symbolic links of a folder, in no particular order and under any name but a
 // hidden one. A folder that is not there is [exchange.ErrNotFound].
 func (s *Store) Survey(ctx context.Context, folder string) ([]exchange.Found, error) {
 	if err := exchange.CheckFolder(folder); err != nil {
@@ -34,8 +34,9 @@ func (s *Store) Survey(ctx context.Context, folder string) ([]exchange.Found, er
 	}
 	var entries []exchange.Found
 	for _, info := range found {
-		if info.Mode().IsRegular() && !exchange.IsHidden(info.Name()) {
-			entries = append(entries, exchange.Found{Name: info.Name(), Size: info.Size(), Modified: info.ModTime()})
+		link := info.Mode()&fs.ModeSymlink != 0
+		if (info.Mode().IsRegular() || link) && !exchange.IsHidden(info.Name()) {
+			entries = append(entries, exchange.Found{Name: info.Name(), Size: info.Size(), Modified: info.ModTime(), Link: link})
 		}
 	}
 	return entries, nil

@@ -59,6 +59,12 @@ func (f *Format) Open(name, source string, file Source) (*Reading, error) {
 	site := record.Site{Source: source, Charset: set, Zone: zone, Note: func(warning string) { r.warnings = append(r.warnings, warning) }}
 	r.all = func(yield func(record.Record, error) bool) {
 		for m, err := range container.Members(f.Container, file, f.Limits, f.Members) {
+			if refused, ok := errors.AsType[*record.Refused](err); ok {
+				if !yield(record.Record{Where: refused.Where}, refused) {
+					return
+				}
+				continue
+			}
 			if err != nil {
 				yield(record.Record{}, unread(name, err))
 				return
@@ -79,6 +85,9 @@ func (f *Format) member(name string, m container.Member, site record.Site, yield
 		case ok:
 			refused.Member = m.Name
 		case err != nil:
+			if bad, is := errors.AsType[*record.Malformed](err); is && m.Name != "" {
+				err = record.Malformedf("%q: %s", m.Name, bad.Reason)
+			}
 			yield(r, unread(name, err))
 			return false
 		}
@@ -123,6 +132,9 @@ func (f *Format) Cut(file Source, places []record.Where) ([][]byte, error) {
 	}
 	cut, i := make([][]byte, len(places)), 0
 	for m, err := range container.Members(f.Container, file, f.Limits, f.Members) {
+		if _, refused := errors.AsType[*record.Refused](err); refused {
+			continue
+		}
 		if err != nil {
 			return nil, unread("the file again", err)
 		}

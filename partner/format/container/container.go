@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"math"
 	"path"
@@ -52,8 +53,9 @@ type Member struct {
 }
 
 // Members returns the files in a container of the given kind, in its order; only those of a zip
-// whose base name matches pattern ([path.Match]), when there is one. A file that is not what it is
-// declared to be, or breaks a limit, ends with a [*record.Malformed], from here or from a member's Read.
+// whose base name matches pattern ([path.Match]), when there is one, and that macOS did not add. A file that is not
+// what it is declared to be, or breaks a limit, ends with a [*record.Malformed], from here or from a member's Read.
+// After a [*record.Refused], which names a member of a zip that can't be read, the next one follows.
 func Members(kind string, file Source, limits Limits, pattern string) iter.Seq2[Member, error] {
 	src := &source{Source: file}
 	out := &budget{limits: limits.orDefault(), packed: file.Size()}
@@ -120,13 +122,18 @@ func unzip(src *source, out *budget, pattern string, yield func(Member, error) b
 		}
 	}
 	for _, f := range archive.File {
-		if strings.HasSuffix(f.Name, "/") || !matches(pattern, f.Name) {
+		if strings.HasSuffix(f.Name, "/") || isOfMacOS(f.Name) || !matches(pattern, f.Name) {
 			continue
 		}
 		if !member(f, src, out, yield) {
 			return
 		}
 	}
+}
+
+// isOfMacOS reports a name of what macOS adds to every zip, which no extractor shows.
+func isOfMacOS(name string) bool {
+	return strings.HasPrefix(name, "__MACOSX/") || strings.HasPrefix(path.Base(name), "._")
 }
 
 func matches(pattern, name string) bool {
@@ -138,13 +145,24 @@ func matches(pattern, name string) bool {
 }
 
 func member(f *zip.File, src *source, out *budget, yield func(Member, error) bool) bool {
+	name := record.NameText(f.Name)
+	refuse := func(reason string) bool {
+		return yield(Member{Name: name}, &record.Refused{Where: record.Where{Member: name, Line: 1}, Reason: reason})
+	}
+	if f.Mode()&fs.ModeSymlink != 0 {
+		return refuse("a symbolic link: links are not followed")
+	}
 	r, err := f.Open()
-	if err != nil {
-		yield(Member{}, src.blame(err, "a file of the archive can't be opened"))
+	switch {
+	case err == nil:
+	case src.failed != nil:
+		yield(Member{}, src.failed)
 		return false
+	default:
+		return refuse(fmt.Sprintf("a file of the archive that can't be opened: %v", err))
 	}
 	defer r.Close()
-	return yield(Member{f.Name, &bounded{r, src, out}}, nil)
+	return yield(Member{name, &bounded{r, src, out}}, nil)
 }
 
 // directory lets so much of an archive be read as a directory may take: the library reads all of

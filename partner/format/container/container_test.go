@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -85,6 +86,8 @@ func TestMembers(t *testing.T) {
 		"zstd":            {"zstd", "", zstded(t, "abc"), []string{"=abc"}},
 		"zip":             {"zip", "", zipped(t, "b.hl7", "1", "in/", "", "in/a.hl7", "2"), []string{"b.hl7=1", "in/a.hl7=2"}},
 		"zip of nothing":  {"zip", "", zipped(t), nil},
+		"zip of macOS":    {"zip", "", zipped(t, "a.hl7", "1", "__MACOSX/._a.hl7", "x", "in/._a.hl7", "x"), []string{"a.hl7=1"}},
+		"not UTF-8":       {"zip", "", zipped(t, "b\xfcro.hl7", "1"), []string{"b%FCro.hl7=1"}},
 		"some of the zip": {"zip", "*.hl7", zipped(t, "README.txt", "1", "in/a.hl7", "2"), []string{"in/a.hl7=2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -93,6 +96,44 @@ func TestMembers(t *testing.T) {
 				t.Errorf("%q, %v; want %q", got, err, c.want)
 			}
 		})
+	}
+}
+
+// A member that can't be read is refused by its name, and the next one follows.
+func TestAnOddMemberIsRefusedAlone(t *testing.T) {
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	link := &zip.FileHeader{Name: "link.hl7"}
+	link.SetMode(fs.ModeSymlink | 0o777)
+	packed := &zip.FileHeader{Name: "packed.hl7", Method: 99, CompressedSize64: 1, UncompressedSize64: 1}
+	for _, add := range []func() (io.Writer, error){
+		func() (io.Writer, error) { return w.CreateHeader(link) }, func() (io.Writer, error) { return w.CreateRaw(packed) },
+		func() (io.Writer, error) { return w.Create("good.hl7") },
+	} {
+		f, err := add()
+		if err == nil {
+			_, err = io.WriteString(f, "x")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	for m, err := range Members("zip", bytes.NewReader(out.Bytes()), Limits{}, "") {
+		if bad, is := errors.AsType[*record.Refused](err); is {
+			seen = append(seen, bad.Member+": "+bad.Reason)
+		} else if err != nil {
+			t.Fatal(err)
+		} else {
+			seen = append(seen, m.Name)
+		}
+	}
+	want := []string{"link.hl7: a symbolic link: links are not followed", "packed.hl7: a file of the archive that can't be opened: zip: unsupported compression algorithm", "good.hl7"}
+	if !slices.Equal(seen, want) {
+		t.Errorf("%q", seen)
 	}
 }
 

@@ -42,7 +42,7 @@ const (
 	Held      State = "held"      // ready, and behind a number that is missing
 	Known     State = "known"     // decided before
 	Orphan    State = "orphan"    // a trigger or control file without data
-	Unusable  State = "unusable"  // a name that no store can be asked for
+	Unusable  State = "unusable"  // a link, unreadable, or under a name that no store can be asked for
 	Companion State = "companion" // a trigger or control file, and not its data
 	Temporary State = "temporary" // being written, under a name that says so
 	Foreign   State = "foreign"   // not of the partner's pattern
@@ -82,7 +82,7 @@ type Past struct {
 func (r *Rules) Look(found []exchange.Found, past Past) []File {
 	names := make(map[string]bool, len(found))
 	for _, f := range found {
-		names[f.Name] = true
+		names[f.Name] = !f.Link
 	}
 	files := make([]File, 0, len(found))
 	for _, f := range found {
@@ -131,6 +131,8 @@ func (r *Rules) classify(f exchange.Found, names map[string]bool) File {
 	switch {
 	case !fits:
 		return as(Foreign, "its name does not fit the pattern")
+	case f.Link:
+		return as(Unusable, "it is a symbolic link, and links are not followed")
 	case exchange.CheckName(f.Name) != nil:
 		return as(Unusable, "its name has other letters than A-Z a-z 0-9 = . _ @ -, or too many of them")
 	case r.Order == BySequence && !r.Sequence.Fits(number):

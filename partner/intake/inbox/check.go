@@ -106,7 +106,7 @@ func (r *run) tryFormat(ctx context.Context, file *drop.File) (*FormatFinding, e
 	got, err := r.fetch(ctx, file)
 	if err != nil {
 		f.Problem = err.Error()
-		return f, wait(file, err)
+		return f, r.wait(file, err)
 	}
 	defer got.close()
 	l := loading{Config: r.Config, file: got, result: &FileResult{}}
@@ -117,7 +117,7 @@ func (r *run) tryFormat(ctx context.Context, file *drop.File) (*FormatFinding, e
 		}
 		f.Records++
 		if why := it.refused; why != nil {
-			f.Refused = append(f.Refused, RecordResult{Line: why.Line, Control: why.Control, Outcome: outcomeQuarantined, Reason: why.Reason})
+			f.Refused = append(f.Refused, RecordResult{Member: why.Member, Line: why.Line, Control: why.Control, Outcome: outcomeQuarantined, Reason: why.Reason})
 		} else {
 			f.Taken++
 		}

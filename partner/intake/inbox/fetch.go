@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -31,16 +32,42 @@ type unready struct{ reason string }
 
 func (u *unready) Error() string { return u.reason }
 
-// wait makes a file one that is not ready if err says so, and returns other errors.
-func wait(f *drop.File, err error) error {
+// unreadable is why the store does not hand a file out.
+type unreadable struct{ error }
+
+func (u *unreadable) Unwrap() error { return u.error }
+
+// mostFailures is how many files in a row may fail for a reason that may pass: then it is the store's, not theirs.
+const mostFailures = 3
+
+// wait sets aside a file that is not ready, or that the store does not hand out: the others are taken, and the
+// run ends with the error. It returns other errors.
+func (r *run) wait(f *drop.File, err error) error {
 	if errors.Is(err, exchange.ErrNotFound) {
 		err = &unready{"it has gone since it was listed"}
 	}
-	if _, is := errors.AsType[*unready](err); !is {
+	if _, is := errors.AsType[*unready](err); is {
+		f.State, f.Why = drop.Waiting, err.Error()
+		return nil
+	}
+	if _, is := errors.AsType[*unreadable](err); !is {
 		return err
 	}
-	f.State, f.Why = drop.Waiting, err.Error()
+	if fault.ClassOf(err) == fault.Transient {
+		r.failures++
+	}
+	if r.failures == mostFailures {
+		return err
+	}
+	f.State, f.Why, r.unread = drop.Unusable, "it can't be read: "+causeOf(err), cmp.Or(r.unread, err)
 	return nil
+}
+
+func refusedToRead(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &unreadable{err}
 }
 
 // fetch copies a file to the spool, unless it is not ready.
@@ -53,7 +80,7 @@ func (r *run) fetch(ctx context.Context, f *drop.File) (*fetched, error) {
 	}
 	source, err := r.Folder.Get(ctx, r.path(f.Name))
 	if err != nil {
-		return nil, err
+		return nil, refusedToRead(err)
 	}
 	defer source.Close()
 	file, err := os.OpenFile(filepath.Join(r.spool.Dir, "file"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -99,7 +126,7 @@ func (r *run) checkControl(ctx context.Context, f *drop.File) error {
 	}
 	file, err := r.Folder.Get(ctx, r.path(f.Companion))
 	if err != nil {
-		return err
+		return refusedToRead(err)
 	}
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, mesh.MaxBytes+1))

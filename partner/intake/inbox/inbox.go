@@ -134,6 +134,14 @@ func Printable(name string) string {
 	return name
 }
 
+// Line names a line, and the file of a container that it is in.
+func Line(member string, line int64) string {
+	if member == "" {
+		return fmt.Sprint(line)
+	}
+	return fmt.Sprintf("%s:%d", Printable(member), line)
+}
+
 // beginner is where transactions begin: a connection, or the transaction of a dry run.
 type beginner interface {
 	register.DB

@@ -114,8 +114,8 @@ func (l *loading) bounded() error {
 		return nil
 	}
 	return &refusal{
-		reason: fmt.Sprintf("%d of %d records can't be taken, and quarantine_records allows %d; the first: line %d: %s",
-			c.Quarantined, c.Records, l.Settings.Quarantine, l.bad[0].Line, l.bad[0].reason),
+		reason: fmt.Sprintf("%d of %d records can't be taken, and quarantine_records allows %d; the first: line %s: %s",
+			c.Quarantined, c.Records, l.Settings.Quarantine, Line(l.bad[0].Member, int64(l.bad[0].Line)), l.bad[0].reason),
 		bad: l.bad, counts: c,
 	}
 }

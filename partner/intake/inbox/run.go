@@ -12,6 +12,7 @@ import (
 
 	"waybill/exchange"
 	"waybill/internal/fault"
+	"waybill/partner/format/record"
 	"waybill/partner/intake/drop"
 	"waybill/partner/intake/register"
 )
@@ -27,6 +28,8 @@ type run struct {
 
 	elsewhere map[string]string // where files lie that have left the folder and are to be read again
 	trouble   error             // why something could not be moved or answered
+	unread    error             // why the first file that could not be read was set aside
+	failures  int               // files in a row that could not be read for a passing reason
 	held      *heldError        // the first file that the brake holds
 	tally     map[string]int64  // effects of the run's files, for the brake
 }
@@ -48,7 +51,7 @@ func (r *run) takeFolder(ctx context.Context) error {
 	}
 	err = r.takeAll(ctx, files)
 	r.summary.Waiting = r.waiting(files)
-	return errors.Join(err, r.verdict(), r.trouble)
+	return errors.Join(err, r.verdict(), r.trouble, r.unread)
 }
 
 // look judges the folder, and adds the files that a person wants read again and that are no longer in it.
@@ -59,6 +62,9 @@ func (r *run) look(ctx context.Context) ([]drop.File, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	for i := range found {
+		found[i].Name = record.NameText(found[i].Name) // no store is asked for a name that changes
 	}
 	r.now = r.state.Now
 	past := drop.Past{Now: r.now}
@@ -128,7 +134,8 @@ func (r *run) takeAll(ctx context.Context, files []drop.File) error {
 			why = "is there and not ready"
 		}
 		next, known := r.numbers().next()
-		if stuck := f.Ordinal >= 0 && (!known || f.Ordinal >= next); stuck && (result == nil || r.Settings.rules.Hold) {
+		holds := r.Settings.rules.Hold || result == nil && f.State != drop.Unusable
+		if stuck := f.Ordinal >= 0 && (!known || f.Ordinal >= next); stuck && holds {
 			holdBehind(files[i+1:], f.Number, why)
 		}
 	}

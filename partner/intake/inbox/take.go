@@ -36,9 +36,10 @@ func (r *run) take(ctx context.Context, f *drop.File) (*FileResult, error) {
 	started := time.Now()
 	got, err := r.fetch(ctx, f)
 	if err != nil {
-		return nil, wait(f, err)
+		return nil, r.wait(f, err)
 	}
 	defer got.close()
+	r.failures = 0
 	result, err := r.decide(ctx, f, got)
 	if result != nil {
 		result.Duration = time.Since(started)

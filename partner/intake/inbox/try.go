@@ -20,6 +20,7 @@ import (
 
 // RecordResult is what would happen to one record: nothing of the patient but the id.
 type RecordResult struct {
+	Member  string    `json:"member,omitempty"`
 	Line    int       `json:"line"`
 	Control string    `json:"control_id,omitempty"`
 	Outcome string    `json:"outcome"`
@@ -83,7 +84,7 @@ func (t *trial) record(it *item, verdict string) {
 	if t == nil {
 		return
 	}
-	row := RecordResult{Line: it.Line, Control: it.Control}
+	row := RecordResult{Member: it.Member, Line: it.Line, Control: it.Control}
 	switch {
 	case it.refused != nil:
 		row.Outcome, row.Reason = outcomeQuarantined, it.refused.Reason
