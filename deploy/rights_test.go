@@ -93,7 +93,7 @@ func TestGrantsRefuse(t *testing.T) {
 		{"patients", "patients_export", `DELETE FROM exporter.plan`},
 		{"patients", "patients_export", `DELETE FROM exporter.decision`},
 		{"patients", "patients_export", `UPDATE jobs.decision SET person = 'somebody else'`},
-		{"patients", "patients_export", `SELECT exporter.prune_outbox(1, 0, 1, false)`},
+		{"patients", "patients_export", `SELECT exporter.prune_outbox('patient-events', 1, 0, 1, false)`},
 		{"patients", "patients_app", `SELECT patients.erase_patient('00000000-0000-4000-8000-000000000001')`},
 		{"patients", "patients_export", `SELECT patients.erase_again('00000000-0000-4000-8000-000000000001')`},
 		{"patients", "patients_export", `SELECT patients.hold_capture()`},

@@ -27,7 +27,7 @@ func (r *Reader) VerifyParts(ctx context.Context, e *Entry, spool string) error 
 func (r *Reader) FailingParts(ctx context.Context, e *Entry, spool string) iter.Seq[error] {
 	return func(yield func(error) bool) {
 		for _, p := range e.Manifest.Parts {
-			err := r.verifyPart(ctx, p, filepath.Join(spool, "part"))
+			err := r.verifyPart(ctx, schemas.ContractOf(e.Manifest.Stream), p, filepath.Join(spool, "part"))
 			if err != nil && !yield(fault.New(fault.ClassOf(err), "verify", batchName(e.Manifest.Batch), err, fault.HintOf(err))) {
 				return
 			}
@@ -35,7 +35,7 @@ func (r *Reader) FailingParts(ctx context.Context, e *Entry, spool string) iter.
 	}
 }
 
-func (r *Reader) verifyPart(ctx context.Context, p schemas.Part, path string) error {
+func (r *Reader) verifyPart(ctx context.Context, contract *schemas.Contract, p schemas.Part, path string) error {
 	file, err := os.Create(path)
 	if err != nil {
 		return fault.New(fault.Transient, "spool", p.Name, err, "")
@@ -45,7 +45,7 @@ func (r *Reader) verifyPart(ctx context.Context, p schemas.Part, path string) er
 	if err := r.Fetch(ctx, p, file); err != nil {
 		return err
 	}
-	stream := part.NewStream(schemas.PatientEvents(), part.Options{}, part.File{ReaderAt: file, Size: p.Bytes, Meta: p})
+	stream := part.NewStream(contract, part.Options{}, part.File{ReaderAt: file, Size: p.Bytes, Meta: p})
 	_, err = io.Copy(io.Discard, stream)
 	if err := errors.Join(err, stream.Close()); err != nil {
 		return fault.New(fault.Poison, "read", p.Name, err, producerHint)

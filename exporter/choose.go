@@ -25,22 +25,22 @@ func (e *Exporter) Choose(ctx context.Context, since, until time.Time, recorded 
 		condition = `events > 0 AND EXISTS (SELECT FROM jsonb_array_elements(convert_from(manifest, 'UTF8')::jsonb -> 'parts') AS part
 			WHERE (part ->> 'recorded_from')::timestamptz < $2 AND (part ->> 'recorded_to')::timestamptz >= $1)`
 	}
-	rows, _ := conn.Query(ctx, `SELECT batch FROM exporter.plan WHERE published_at IS NOT NULL AND `+condition+` ORDER BY batch`, since, until)
+	rows, _ := conn.Query(ctx, `SELECT batch FROM exporter.plan WHERE stream = $3 AND published_at IS NOT NULL AND `+condition+` ORDER BY batch`, since, until, e.contract.Name)
 	batches, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err != nil {
 		return nil, fault.Database("read", "exporter.plan", err)
 	}
 	if len(batches) == 0 {
-		err = noneOf(ctx, conn)
+		err = e.noneOf(ctx, conn)
 	}
 	return batches, err
 }
 
 // noneOf names the batches that exist, if none was chosen.
-func noneOf(ctx context.Context, conn *pgx.Conn) error {
+func (e *Exporter) noneOf(ctx context.Context, conn *pgx.Conn) error {
 	var first, last *int64
 	var from, to *time.Time
-	if err := conn.QueryRow(ctx, `SELECT min(batch), max(batch), min(window_from), max(window_to) FROM exporter.plan WHERE published_at IS NOT NULL`).
+	if err := conn.QueryRow(ctx, `SELECT min(batch), max(batch), min(window_from), max(window_to) FROM exporter.plan WHERE stream = $1 AND published_at IS NOT NULL`, e.contract.Name).
 		Scan(&first, &last, &from, &to); err != nil {
 		return fault.Database("read", "exporter.plan", err)
 	}

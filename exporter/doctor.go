@@ -110,7 +110,7 @@ func planned(ctx context.Context, conn *pgx.Conn) (fact.Fact, error) {
 	var ahead time.Duration
 	var published bool
 	err := conn.QueryRow(ctx, `
-		SELECT batch, window_to - clock_timestamp(), published_at IS NOT NULL FROM exporter.plan ORDER BY batch DESC LIMIT 1`).Scan(&batch, &ahead, &published)
+		SELECT batch, window_to - clock_timestamp(), published_at IS NOT NULL FROM exporter.plan ORDER BY window_to DESC, batch DESC LIMIT 1`).Scan(&batch, &ahead, &published)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return fact.Fact{Name: "log", Value: "nothing exported yet"}, nil

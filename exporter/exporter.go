@@ -21,9 +21,11 @@ import (
 
 // Config says whose outbox is exported, where to, and in what portions.
 type Config struct {
-	DatabaseURL string         // the patients service's database
-	Store       exchange.Store // rooted at the stream's folder
-	Spool       string         // where to make a private folder for parts being written
+	DatabaseURL string            // the patients service's database
+	Contract    *schemas.Contract // of the stream that is published; nil: the newest
+	Streams     []string          // all that this database publishes; nil: that one
+	Store       exchange.Store    // rooted at the stream's folder
+	Spool       string            // where to make a private folder for parts being written
 
 	// Heartbeat is how long the log may be silent: an empty batch is published after it.
 	// Consumers read the figure and report the log as late. At least a second.
@@ -53,6 +55,10 @@ const MaxHeartbeat = 365 * 24 * time.Hour
 
 // WithDefaults fills what was left zero.
 func (c Config) WithDefaults() Config {
+	c.Contract = cmp.Or(c.Contract, schemas.PatientEvents())
+	if c.Streams == nil {
+		c.Streams = []string{c.Contract.Name}
+	}
 	c.Heartbeat = cmp.Or(c.Heartbeat, DefaultHeartbeat)
 	c.BatchEvents = cmp.Or(c.BatchEvents, 100_000)
 	c.PartRows = cmp.Or(c.PartRows, 250_000)
@@ -82,7 +88,7 @@ func (c Config) validate() error {
 	return fault.New(fault.Usage, "export", "configuration", errors.New(problem), "")
 }
 
-// Exporter appends batches to one log.
+// Exporter appends batches to the log of one stream.
 type Exporter struct {
 	config   Config
 	contract *schemas.Contract
@@ -98,7 +104,7 @@ func New(config Config) (*Exporter, error) {
 	}
 	return &Exporter{
 		config:   config,
-		contract: schemas.PatientEvents(),
+		contract: config.Contract,
 		reader:   exchange.NewReader(config.Store),
 		writer:   exchange.NewWriter(config.Store),
 	}, nil
@@ -114,6 +120,7 @@ type Summary struct {
 
 // BatchSummary is one batch that the run published.
 type BatchSummary struct {
+	Stream   string           `json:"stream"`
 	Batch    int64            `json:"batch"`
 	Kind     string           `json:"kind"`
 	Events   int64            `json:"events"`

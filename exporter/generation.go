@@ -96,26 +96,48 @@ func (g *generation) plan(ctx context.Context) (*plan.Plan, error) {
 	}
 	crashpoint.Here("generation.1")
 	batch := end.Batch + 1
-	g.config.Log.Warn("beginning a generation", "batch", batch, "generation", end.Generation+1)
+	number, before, after, err := g.begunElsewhere(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g.config.Log.Warn("beginning a generation", "batch", batch, "generation", number)
 	var p *plan.Plan
-	err = pgx.BeginFunc(ctx, g.db, func(tx pgx.Tx) error {
-		before, after, err := g.rebase(ctx, tx, told)
+	err = pgx.BeginFunc(ctx, g.db, func(tx pgx.Tx) (err error) {
+		if before == "" {
+			before, after, err = g.rebase(ctx, tx, told)
+		}
 		if err == nil {
 			err = CheckTables(ctx, tx) // again, see catchUp
 		}
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM exporter.plan WHERE published_at IS NULL OR batch > $1`, end.Batch); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM exporter.plan WHERE stream = $1 AND (published_at IS NULL OR batch > $2)`, g.db.Stream, end.Batch); err != nil {
 			return err
 		}
 		p, err = g.db.Insert(ctx, &plan.Plan{
-			Batch: batch, Log: log, Kind: schemas.Snapshot, Generation: int32(end.Generation) + 1,
+			Batch: batch, Log: log, Kind: schemas.Snapshot, Generation: number,
 			Before: before, After: after, WindowFrom: end.Window.To.Time, Snapshot: &batch, Previous: &g.end.Hash,
 		})
 		return err
 	})
 	return p, fault.Database("plan", plan.Name(batch), err)
+}
+
+// begunElsewhere returns the generation's number, the same for all streams; and, if another stream has begun it in
+// this database, that one's cursors: events are moved once.
+func (g *generation) begunElsewhere(ctx context.Context) (number int32, before, after plan.Cursor, err error) {
+	current, err := g.db.Identity(ctx)
+	if err != nil {
+		return 0, "", "", err
+	}
+	err = g.db.QueryRow(ctx, `SELECT generation, cursor_before::text, cursor_after::text FROM exporter.plan
+		WHERE stream <> $1 AND generation > $2 AND (system_identifier, database_oid) = ($3, $4) AND published_at IS NOT NULL
+		ORDER BY generation DESC, batch LIMIT 1`, g.db.Stream, g.end.Manifest.Generation, current.System, current.Database).Scan(&number, &before, &after)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = g.db.QueryRow(ctx, `SELECT 1 + greatest(max(generation), $1) FROM exporter.plan`, g.end.Manifest.Generation).Scan(&number)
+	}
+	return number, before, after, fault.Database("read", "exporter.plan", err)
 }
 
 // rebase moves events that the log doesn't report to the present transaction; and those that it
@@ -132,9 +154,6 @@ func (g *generation) rebase(ctx context.Context, tx pgx.Tx, t told) (before, aft
 		`SELECT patients.hold_capture()`,
 		`CREATE TEMP TABLE untold ON COMMIT DROP AS SELECT o.position, o.patient_id, o.death_no FROM patients.outbox o WHERE NOT ` + t.of("o"),
 		`ANALYZE untold`,
-		`INSERT INTO patients.lost_death AS l (patient_id, death_no)
-			SELECT patient_id, max(death_no) FROM published WHERE death_no > 0 GROUP BY patient_id
-			ON CONFLICT (patient_id) DO UPDATE SET death_no = greatest(l.death_no, excluded.death_no)`,
 		`WITH known AS (
 		    SELECT o.patient_id, max(o.death_no) AS death_no FROM patients.outbox o JOIN patients.lost_death USING (patient_id)
 		    WHERE NOT EXISTS (SELECT FROM untold u WHERE u.position = o.position) GROUP BY 1),

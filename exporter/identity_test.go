@@ -97,12 +97,12 @@ func TestWhatIsLastSeenOfAConsumer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	for _, batch := range []int64{4, 9, 6} {
-		known, err := exporter.Consumers(t.Context(), s.url, map[string]int64{"morgue@east": batch})
+		known, err := exporter.Consumers(t.Context(), s.url, "patient-events", map[string]int64{"morgue@east": batch})
 		if err != nil || len(known) != 1 || known[0].Batch != batch {
 			t.Errorf("seen %+v, %v; want batch %d", known, err, batch)
 		}
 	}
-	if known, err := exporter.Consumers(t.Context(), s.url, nil); err != nil || len(known) != 1 || known[0].Batch != 6 {
+	if known, err := exporter.Consumers(t.Context(), s.url, "patient-events", nil); err != nil || len(known) != 1 || known[0].Batch != 6 {
 		t.Errorf("once its receipts are gone: %+v, %v", known, err)
 	}
 }
@@ -137,7 +137,7 @@ func TestStatusComparesReceiptsWithTheLog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		status, err := exporter.ReadStatus(t.Context(), s.url)
+		status, err := exporter.ReadStatus(t.Context(), s.url, "patient-events")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,7 @@ func (s *Status) Judge(ctx context.Context, databaseURL string, reader *exchange
 		end = last.Manifest.Batch
 	}
 	if s.Batch < end { // it may have been published since the database was read
-		if *s, err = ReadStatus(ctx, databaseURL); err != nil {
+		if *s, err = ReadStatus(ctx, databaseURL, s.Stream); err != nil {
 			return r, nil, err
 		}
 	}
@@ -30,7 +30,7 @@ func (s *Status) Judge(ctx context.Context, databaseURL string, reader *exchange
 	if err != nil {
 		return r, nil, err
 	}
-	if receipts, err = readReceipts(ctx, databaseURL, reader, end, s.Now, patience); err != nil {
+	if receipts, err = readReceipts(ctx, databaseURL, s.Stream, reader, end, s.Now, patience); err != nil {
 		return r, nil, err
 	}
 	planted, err := s.foreignFloor(ctx, reader)
@@ -50,6 +50,9 @@ func (s *Status) Judge(ctx context.Context, databaseURL string, reader *exchange
 	case planted != "":
 		r.Set(health.Forked, fault.Poison, planted, "find out who wrote it into floors/, and remove it")
 	case judgeForks(&r, receipts):
+	case s.Retired:
+		r.Detail = "retired"
+		return r, receipts, nil
 	default:
 		s.judgeLag(&r, patience)
 	}

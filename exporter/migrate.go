@@ -3,6 +3,8 @@ package exporter
 import (
 	"context"
 	"embed"
+	"fmt"
+	"strings"
 
 	"waybill/exporter/patients"
 	"waybill/internal/decision"
@@ -29,6 +31,17 @@ func CheckTables(ctx context.Context, conn migrate.Querier) error {
 	return migrate.Check(ctx, conn, "exporter", tables()...)
 }
 
+// known refuses to migrate for a release that lacks the contract of a stream that is published: later migrations
+// may drop what that stream carries.
+var known = fmt.Sprintf(`DO $$ BEGIN
+	IF to_regclass('exporter.stream') IS NOT NULL THEN
+		IF EXISTS (SELECT FROM exporter.stream WHERE stream <> ALL ('{%s}')) THEN
+			RAISE EXCEPTION 'it publishes a stream that this release does not know' USING ERRCODE = 'feature_not_supported',
+				HINT = 'install the release before, have the consumers move, and run waybill retire STREAM';
+		END IF;
+	END IF;
+END $$`, strings.Join(schemas.Streams(), ","))
+
 func tables() []migrate.Step {
-	return []migrate.Step{migrate.Files(migrations, "migration"), lastrun.Migrate, decision.Migrate, migrate.Contract(schemas.PatientEvents().Version)}
+	return []migrate.Step{migrate.Statement(known), migrate.Files(migrations, "migration"), lastrun.Migrate, decision.Migrate, migrate.Contract(schemas.PatientEvents().Version)}
 }

@@ -53,7 +53,10 @@ func (g *generation) learnPast(ctx context.Context) (told, error) {
 				return unread(batch, err)
 			}
 		}
-		_, err := tx.Exec(ctx, `CREATE INDEX ON published (patient_id, version); ANALYZE published`)
+		_, err := tx.Exec(ctx, `CREATE INDEX ON published (patient_id, version); ANALYZE published;
+			INSERT INTO patients.lost_death AS l (patient_id, death_no)
+			SELECT patient_id, max(death_no) FROM published WHERE death_no > 0 GROUP BY patient_id
+			ON CONFLICT (patient_id) DO UPDATE SET death_no = greatest(l.death_no, excluded.death_no)`)
 		return err
 	})
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 )
 
 // planGenesis plans batch 0, which holds no events: it names the log, the contract and the
-// heartbeat.
+// heartbeat. A stream that succeeds another begins where that one stands, in the same generation: versions
+// of patients are the same in both.
 func (s *session) planGenesis(ctx context.Context) (*plan.Plan, error) {
 	if _, err := s.reader.Last(ctx); err == nil {
 		return nil, fault.New(fault.Poison, "begin", "log", errors.New("the store holds a log that this database did not write"),
@@ -25,9 +26,16 @@ func (s *session) planGenesis(ctx context.Context) (*plan.Plan, error) {
 	if err := s.writer.Readme(ctx); err != nil {
 		return nil, err
 	}
-	return s.db.Insert(ctx, &plan.Plan{
-		Log: uuid.New(), Kind: schemas.Genesis, Generation: 1, Before: plan.BeforeAll, After: plan.BeforeAll,
-	})
+	genesis := &plan.Plan{Log: uuid.New(), Kind: schemas.Genesis, Generation: 1, After: plan.BeforeAll}
+	_, before, err := s.db.Predecessor(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if before != nil {
+		genesis.Generation, genesis.After = before.Generation, before.After
+	}
+	genesis.Before = genesis.After
+	return s.db.Insert(ctx, genesis)
 }
 
 // planChanges plans the batch between the last one's cursor and the target, or the first portion of
@@ -84,7 +92,7 @@ func (s *session) checkLog(ctx context.Context, last *plan.Plan) error {
 
 // firstPlan returns the oldest batch that this database can write again: 0 if nothing was pruned.
 func (s *session) firstPlan(ctx context.Context) (batch int64) {
-	_ = s.db.QueryRow(ctx, `SELECT min(batch) FROM exporter.plan`).Scan(&batch)
+	_ = s.db.QueryRow(ctx, `SELECT min(batch) FROM exporter.plan WHERE stream = $1`, s.db.Stream).Scan(&batch)
 	return batch
 }
 

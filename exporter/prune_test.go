@@ -112,7 +112,7 @@ func TestPruneDeletesWhatIsOldBelowTheNewestSnapshot(t *testing.T) {
 		t.Fatal("the dry run changed something")
 	}
 	// 10 patients have died in batch 3; their first events are old. In batch 5 some live again.
-	want := prune.Summary{Floor: 5, Snapshot: 7, Batches: 5, Parts: 4, Bytes: dry.Bytes, Outbox: 10, Plans: 5, Behind: []string{}, Files: dry.Files, DryRun: true}
+	want := prune.Summary{Stream: schemas.Stream, Floor: 5, Snapshot: 7, Batches: 5, Parts: 4, Bytes: dry.Bytes, Outbox: 10, Plans: 5, Behind: []string{}, Files: dry.Files, DryRun: true}
 	if diff := cmp.Diff(want, dry); diff != "" || dry.Bytes < 1000 || len(dry.Files) != 9 {
 		t.Fatalf("dry run (-want +got): %s", diff)
 	}
@@ -299,7 +299,7 @@ func TestReceiptsSayWhoWouldBeLeftBehind(t *testing.T) {
 		}
 	}
 	// One is remembered, and its receipts are gone.
-	if _, err := exporter.Consumers(t.Context(), s.config.DatabaseURL, map[string]int64{"tills@east": 4, "tills@west": 8}); err != nil {
+	if _, err := exporter.Consumers(t.Context(), s.config.DatabaseURL, schemas.Stream, map[string]int64{"tills@east": 4, "tills@west": 8}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := s.exporter().Prune(t.Context(), prune.Options{LeaveBehind: []string{"appointments@east", "morgue@east"}})
@@ -407,16 +407,16 @@ func TestTheDatabaseRefusesToPruneWithoutASnapshot(t *testing.T) {
 	s := newPruned(t)
 	s.history()
 	for _, batch := range []int64{8, 9, -1} {
-		if _, err := s.conn.Exec(t.Context(), `SELECT exporter.prune_outbox($1, 0, 100, false)`, batch); err == nil {
+		if _, err := s.conn.Exec(t.Context(), `SELECT exporter.prune_outbox('patient-events', $1, 0, 100, false)`, batch); err == nil {
 			t.Errorf("below %d it prunes", batch)
 		}
 	}
 	s.exec(`UPDATE exporter.plan SET published_at = NULL WHERE batch = 7`)
-	if _, err := s.conn.Exec(t.Context(), `SELECT exporter.prune_outbox(7, 0, 100, false)`); err == nil {
+	if _, err := s.conn.Exec(t.Context(), `SELECT exporter.prune_outbox('patient-events', 7, 0, 100, false)`); err == nil {
 		t.Error("it prunes below a snapshot that was not published")
 	}
 	s.exec(`UPDATE exporter.plan SET published_at = now() WHERE batch = 7`)
-	if _, err := s.conn.Exec(t.Context(), `SELECT exporter.prune_outbox(7, 0, 100, false)`); err != nil {
+	if _, err := s.conn.Exec(t.Context(), `SELECT exporter.prune_outbox('patient-events', 7, 0, 100, false)`); err != nil {
 		t.Error(err)
 	}
 }

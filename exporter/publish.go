@@ -64,6 +64,11 @@ func (s *session) describe(ctx context.Context, p *plan.Plan) error {
 	if manifest.Waiting, err = s.countWaiting(ctx, p, manifest.Totals.Rows); err != nil {
 		return err
 	}
+	if p.Kind == schemas.Genesis {
+		if manifest.Continues, _, err = s.db.Predecessor(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.db.StoreManifest(ctx, p, manifest); err != nil {
 		return err
 	}
@@ -73,7 +78,7 @@ func (s *session) describe(ctx context.Context, p *plan.Plan) error {
 
 func (s *session) manifest(p *plan.Plan, parts []schemas.Part) *schemas.Manifest {
 	m := &schemas.Manifest{
-		Format: schemas.Format, MinReader: 1, Stream: schemas.Stream, Log: p.Log.String(),
+		Format: schemas.Format, MinReader: 1, Stream: s.contract.Name, Log: p.Log.String(),
 		Contract:   schemas.ContractRef{Name: s.contract.Name, Version: s.contract.Version, SHA256: s.contract.SHA256},
 		Generation: int64(p.Generation), Batch: p.Batch, Kind: p.Kind, Plan: p.ID.String(),
 		Window:           schemas.Window{From: schemas.At(p.WindowFrom), To: schemas.At(p.WindowTo)},
@@ -118,7 +123,7 @@ func (s *session) report(p *plan.Plan, took time.Duration) error {
 		return err
 	}
 	b := BatchSummary{
-		Batch: p.Batch, Kind: p.Kind, Events: m.Totals.Rows, ByType: m.Totals.Events, Parts: len(m.Parts), Bytes: m.Totals.Bytes,
+		Stream: m.Stream, Batch: p.Batch, Kind: p.Kind, Events: m.Totals.Rows, ByType: m.Totals.Events, Parts: len(m.Parts), Bytes: m.Totals.Bytes,
 		WindowTo: m.Window.To.Time, Resumed: p.Resumed, Duration: took,
 	}
 	s.summary.Batches = append(s.summary.Batches, b)

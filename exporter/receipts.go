@@ -24,13 +24,15 @@ type Receipt struct {
 	Forked string `json:"forked,omitempty"`
 	// Gone is set when the consumer once had receipts and has none: the receipt is what was last seen.
 	Gone bool `json:"gone,omitempty"`
+	// Moved is the later stream that the consumer follows now.
+	Moved string `json:"moved,omitempty"`
 }
 
 // readReceipts returns every instance's newest receipt, and what was last seen of those who have none any
 // more. One is silent when the batch after it has been on the store for longer than patience: an
 // importer that runs has applied it by then, or has reported why not.
-func readReceipts(ctx context.Context, databaseURL string, reader *exchange.Reader, logEnd int64, now time.Time, patience time.Duration) ([]Receipt, error) {
-	found, err := reader.Receipts(ctx)
+func readReceipts(ctx context.Context, databaseURL, stream string, reader *exchange.Reader, logEnd int64, now time.Time, patience time.Duration) ([]Receipt, error) {
+	found, known, err := noteReceipts(ctx, databaseURL, stream, reader)
 	if err != nil {
 		return nil, err
 	}
@@ -38,18 +40,10 @@ func readReceipts(ctx context.Context, databaseURL string, reader *exchange.Read
 	if err != nil {
 		return nil, err
 	}
-	newest := map[string]int64{}
-	for _, r := range found {
-		newest[r.Instance] = r.Batch
-	}
-	known, err := Consumers(ctx, databaseURL, newest)
-	if err != nil {
-		return nil, err
-	}
 	var list []Receipt
 	for _, k := range known {
 		at := slices.IndexFunc(found, func(r *schemas.Receipt) bool { return r.Instance == k.Instance })
-		r := Receipt{Gone: at < 0, Pruned: k.Batch+1 < begins}
+		r := Receipt{Moved: k.Moved, Gone: at < 0, Pruned: k.Batch+1 < begins}
 		if r.Gone {
 			r.Receipt = &schemas.Receipt{Instance: k.Instance, Batch: k.Batch, AppliedAt: schemas.At(k.SeenAt)}
 		} else {
@@ -59,12 +53,26 @@ func readReceipts(ctx context.Context, databaseURL string, reader *exchange.Read
 			}
 		}
 		r.Behind = max(0, logEnd-r.Batch)
-		if r.Behind > 0 && r.Forked == "" && !r.Gone {
+		if r.Moved == "" && r.Behind > 0 && r.Forked == "" && !r.Gone {
 			r.SilentSince = silentSince(ctx, reader, r.Batch+1, now, patience)
 		}
 		list = append(list, r)
 	}
 	return list, nil
+}
+
+// noteReceipts returns the receipts on the store, and what is known of their consumers and of earlier ones.
+func noteReceipts(ctx context.Context, databaseURL, stream string, reader *exchange.Reader) ([]*schemas.Receipt, []Known, error) {
+	found, err := reader.Receipts(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	newest := map[string]int64{}
+	for _, r := range found {
+		newest[r.Instance] = r.Batch
+	}
+	known, err := Consumers(ctx, databaseURL, stream, newest)
+	return found, known, err
 }
 
 // forkedFrom returns why the receipt is of another log than this one, or "". The hash is that of the
@@ -129,6 +137,7 @@ func judgeSilence(report *health.Report, receipts []Receipt) {
 	var since *time.Time
 	for _, r := range receipts {
 		switch {
+		case r.Moved != "":
 		case r.Gone:
 			names = append(names, fmt.Sprintf("%s had left receipts up to %d and has none now", r.Instance, r.Batch))
 		case r.Pruned:

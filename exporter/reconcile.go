@@ -25,8 +25,8 @@ type Source struct {
 	contract *schemas.Contract
 }
 
-// OpenSource connects; Close ends it.
-func OpenSource(ctx context.Context, databaseURL string) (*Source, error) {
+// OpenSource connects to the source of a contract's stream; Close ends it.
+func OpenSource(ctx context.Context, databaseURL string, contract *schemas.Contract) (*Source, error) {
 	conn, err := open(ctx, databaseURL, map[string]string{
 		"application_name":              "waybill reconcile",
 		"default_transaction_read_only": "on",
@@ -37,7 +37,7 @@ func OpenSource(ctx context.Context, databaseURL string) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{plan.DB{Conn: conn}, schemas.PatientEvents()}, nil
+	return &Source{plan.DB{Conn: conn, Stream: contract.Name}, contract}, nil
 }
 
 // Close ends the connection.
@@ -45,7 +45,7 @@ func (s *Source) Close() { s.db.Close() }
 
 // Last returns the last batch that has a manifest; -1: none has.
 func (s *Source) Last(ctx context.Context) (last int64, err error) {
-	err = s.db.QueryRow(ctx, `SELECT coalesce(max(batch), -1) FROM exporter.plan WHERE manifest IS NOT NULL`).Scan(&last)
+	err = s.db.QueryRow(ctx, `SELECT coalesce(max(batch), -1) FROM exporter.plan WHERE stream = $1 AND manifest IS NOT NULL`, s.db.Stream).Scan(&last)
 	return last, fault.Database("read", "exporter.plan", err)
 }
 
@@ -57,7 +57,7 @@ func (s *Source) Begins(ctx context.Context) (batch int64, err error) { return s
 func (s *Source) Window(ctx context.Context, since, until time.Time) (from, to int64, err error) {
 	err = s.db.QueryRow(ctx, `
 		SELECT coalesce(min(batch), 0), coalesce(max(batch), -1) FROM exporter.plan
-		WHERE manifest IS NOT NULL AND (window_to > $1 OR window_from >= $1) AND window_from < $2`, since, until).Scan(&from, &to)
+		WHERE stream = $3 AND manifest IS NOT NULL AND (window_to > $1 OR window_from >= $1) AND window_from < $2`, since, until, s.db.Stream).Scan(&from, &to)
 	return from, to, fault.Database("read", "exporter.plan", err)
 }
 
@@ -108,7 +108,7 @@ func (s *Source) elsewhere(ctx context.Context, p *plan.Plan) (string, error) {
 // unplanned distinguishes a batch that another database published from one that nobody did.
 func (s *Source) unplanned(ctx context.Context, batch int64) (reconcile.Published, error) {
 	var first int64
-	err := s.db.QueryRow(ctx, `SELECT batch FROM exporter.plan ORDER BY batch LIMIT 1`).Scan(&first)
+	err := s.db.QueryRow(ctx, `SELECT batch FROM exporter.plan WHERE stream = $1 ORDER BY batch LIMIT 1`, s.db.Stream).Scan(&first)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return reconcile.Published{}, fault.Database("read", "exporter.plan", err)
 	}

@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"cmp"
 	"context"
 
 	"waybill/exporter/batch"
@@ -8,6 +9,7 @@ import (
 	"waybill/exporter/plan"
 	"waybill/internal/crashpoint"
 	"waybill/internal/spool"
+	"waybill/schemas"
 )
 
 // session is one run: a pinned connection, whose locks last as long as it does.
@@ -36,7 +38,7 @@ func (e *Exporter) connect(ctx context.Context, work string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &session{Exporter: e, db: plan.DB{Conn: conn}, summary: Summary{Batches: []BatchSummary{}}, waiting: -1}, nil
+	return &session{Exporter: e, db: plan.DB{Conn: conn, Stream: e.contract.Name}, summary: Summary{Batches: []BatchSummary{}}, waiting: -1}, nil
 }
 
 // openSpool makes the run's folder for parts.
@@ -53,6 +55,9 @@ func (s *session) openSpool(work string) (err error) {
 // lock begins an export: under the exporter's lock, and only while all changes are captured.
 func (s *session) lock(ctx context.Context) error {
 	if err := s.db.LockExport(ctx, "export", "patients"); err != nil {
+		return err
+	}
+	if err := s.checkStreams(ctx); err != nil {
 		return err
 	}
 	if err := patients.CheckArmed(ctx, s.db.Conn); err != nil {
@@ -74,6 +79,14 @@ func (s *session) catchUp(ctx context.Context) error {
 	last, err := s.Resume(ctx)
 	if err != nil {
 		return err
+	}
+	if last.Kind == schemas.Genesis && last.After != plan.BeforeAll { // what its predecessor has reported, as states
+		if err := s.publishSnapshot(ctx); err != nil {
+			return err
+		}
+		if last, err = s.db.Last(ctx); err != nil {
+			return err
+		}
 	}
 	if s.target, err = s.db.CurrentCursor(ctx); err != nil {
 		return err
@@ -110,7 +123,7 @@ func (s *session) Resume(ctx context.Context) (*plan.Plan, error) {
 		last, err = s.planGenesis(ctx)
 	} else {
 		last.Resumed = !last.Published
-		err = s.db.CheckIdentity(ctx, last)
+		err = cmp.Or(s.retired(last), s.db.CheckIdentity(ctx, last))
 	}
 	if err != nil {
 		return nil, err

@@ -54,8 +54,8 @@ func (s *session) stillHolds(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	var unchanged bool
-	err = s.db.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM exporter.plan WHERE batch > $1 AND events > 0)
-		AND EXISTS (SELECT FROM exporter.plan WHERE batch = $1)`, *last.Snapshot).Scan(&unchanged)
+	err = s.db.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM exporter.plan WHERE stream = $2 AND batch > $1 AND events > 0)
+		AND EXISTS (SELECT FROM exporter.plan WHERE stream = $2 AND batch = $1)`, *last.Snapshot, s.db.Stream).Scan(&unchanged)
 	if err != nil || !unchanged {
 		return false, fault.Database("read", "exporter.plan", err)
 	}

@@ -11,12 +11,15 @@ import (
 	"waybill/internal/fault"
 	"waybill/internal/lastrun"
 	"waybill/internal/migrate"
+	"waybill/schemas"
 )
 
 // Status is what the patients service's database says of the log.
 type Status struct {
-	Batch      int64      `json:"batch"` // the last published; -1 before the genesis
-	Hash       string     `json:"hash"`  // of its manifest
+	Stream     string     `json:"stream"`
+	Retired    bool       `json:"retired,omitempty"` // the last published batch ends the stream
+	Batch      int64      `json:"batch"`             // the last published; -1 before the genesis
+	Hash       string     `json:"hash"`              // of its manifest
 	Generation int32      `json:"generation"`
 	WindowTo   time.Time  `json:"window_to"`
 	Planned    *int64     `json:"planned,omitempty"` // a batch that an interrupted run left unpublished
@@ -30,9 +33,9 @@ type Status struct {
 
 const lastRuns = "exporter.last_run"
 
-// ReadStatus returns where the exporter of this database stands.
-func ReadStatus(ctx context.Context, databaseURL string) (Status, error) {
-	s := Status{Batch: -1}
+// ReadStatus returns where the exporter of this database stands with a stream.
+func ReadStatus(ctx context.Context, databaseURL, stream string) (Status, error) {
+	s := Status{Stream: stream, Batch: -1}
 	conn, err := connectTo(ctx, databaseURL, "status")
 	if err != nil {
 		return s, err
@@ -40,9 +43,9 @@ func ReadStatus(ctx context.Context, databaseURL string) (Status, error) {
 	defer conn.Close(context.WithoutCancel(ctx))
 	cursor := plan.BeforeAll
 	err = conn.QueryRow(ctx, `
-		SELECT p.Batch, p.manifest_sha256, p.Generation, p.window_to, p.cursor_after::text, (SELECT batch FROM exporter.plan WHERE published_at IS NULL)
-		FROM exporter.plan p WHERE p.published_at IS NOT NULL ORDER BY p.Batch DESC LIMIT 1`).
-		Scan(&s.Batch, &s.Hash, &s.Generation, &s.WindowTo, &cursor, &s.Planned)
+		SELECT p.batch, p.kind = 'retired', p.manifest_sha256, p.generation, p.window_to, p.cursor_after::text, (SELECT batch FROM exporter.plan WHERE stream = $1 AND published_at IS NULL)
+		FROM exporter.plan p WHERE p.stream = $1 AND p.published_at IS NOT NULL ORDER BY p.batch DESC LIMIT 1`, stream).
+		Scan(&s.Batch, &s.Retired, &s.Hash, &s.Generation, &s.WindowTo, &cursor, &s.Planned)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return s, fault.Database("read", "exporter.plan", err)
 	}
@@ -50,7 +53,7 @@ func ReadStatus(ctx context.Context, databaseURL string) (Status, error) {
 		return s, err
 	}
 	var now plan.Cursor
-	err = conn.QueryRow(ctx, `SELECT pg_current_snapshot()::text, clock_timestamp(), (SELECT coalesce(max(batch), 0) FROM exporter.floor)`).Scan(&now, &s.Now, &s.Floor)
+	err = conn.QueryRow(ctx, `SELECT pg_current_snapshot()::text, clock_timestamp(), (SELECT coalesce(max(batch), 0) FROM exporter.floor WHERE stream = $1)`, stream).Scan(&now, &s.Now, &s.Floor)
 	if err != nil {
 		return s, fault.Database("read", "cursor", err)
 	}
@@ -74,24 +77,27 @@ type Known struct {
 	Batch    int64     // of the newest receipt that was ever seen
 	Hash     string    // of that batch's manifest, as this database published it; "": it can't tell
 	SeenAt   time.Time // when that receipt was first seen
+	Moved    string    // the later stream that it has receipts on; "": none
 }
 
-// Consumers stores the newest batch of each instance, and returns all that were ever seen.
-func Consumers(ctx context.Context, databaseURL string, batches map[string]int64) ([]Known, error) {
+// Consumers stores the newest batch of each instance on a stream, and returns all that were ever seen.
+func Consumers(ctx context.Context, databaseURL, stream string, batches map[string]int64) ([]Known, error) {
 	conn, err := connectTo(ctx, databaseURL, "status")
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	_, err = conn.Exec(ctx, `
-		INSERT INTO exporter.consumer AS c (instance, batch, seen_at) SELECT key, value::bigint, clock_timestamp() FROM jsonb_each_text($1)
-		ON CONFLICT (instance) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at WHERE c.batch <> excluded.batch`, batches)
+		INSERT INTO exporter.consumer AS c (stream, instance, batch, seen_at) SELECT $2, key, value::bigint, clock_timestamp() FROM jsonb_each_text($1)
+		ON CONFLICT (stream, instance) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at WHERE c.batch <> excluded.batch`, batches, stream)
 	if err != nil {
 		return nil, fault.Database("note", "consumers", err)
 	}
 	rows, _ := conn.Query(ctx, `
-		SELECT c.instance, c.batch, coalesce(p.manifest_sha256, ''), c.seen_at
-		FROM exporter.consumer c LEFT JOIN exporter.plan p ON p.Batch = c.batch AND p.published_at IS NOT NULL ORDER BY 1`)
+		SELECT c.instance, c.batch, coalesce(p.manifest_sha256, ''), c.seen_at,
+		    coalesce((SELECT max(later.stream) FROM exporter.consumer later WHERE later.instance = c.instance AND array_position($2::text[], later.stream) > array_position($2, c.stream)), '')
+		FROM exporter.consumer c LEFT JOIN exporter.plan p ON (p.stream, p.batch) = (c.stream, c.batch) AND p.published_at IS NOT NULL
+		WHERE c.stream = $1 ORDER BY 1`, stream, schemas.Streams())
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Known])
 	return list, fault.Database("read", "consumers", err)
 }
@@ -122,7 +128,7 @@ type TracedEvent struct {
 }
 
 // ReadTrace returns the events of one patient, given by UUID, and the batches they went out in.
-func ReadTrace(ctx context.Context, databaseURL, patient string) ([]TracedEvent, error) {
+func ReadTrace(ctx context.Context, databaseURL, stream, patient string) ([]TracedEvent, error) {
 	conn, err := connectTo(ctx, databaseURL, "trace")
 	if err != nil {
 		return nil, err
@@ -130,12 +136,12 @@ func ReadTrace(ctx context.Context, databaseURL, patient string) ([]TracedEvent,
 	defer conn.Close(context.WithoutCancel(ctx))
 	rows, _ := conn.Query(ctx, `
 		SELECT version, event, death_no, baseline, recorded_at, CASE WHEN gone.batch IS NULL THEN
-		    (SELECT min(batch) FROM exporter.plan WHERE kind <> 'genesis' AND published_at IS NOT NULL AND pg_visible_in_snapshot(tx, cursor_after)) END,
+		    (SELECT min(batch) FROM exporter.plan WHERE stream = $2 AND kind <> 'genesis' AND published_at IS NOT NULL AND pg_visible_in_snapshot(tx, cursor_after)) END,
 		    gone.batch
 		FROM patients.outbox LEFT JOIN LATERAL (
-		    SELECT f.batch FROM exporter.floor f JOIN exporter.plan p USING (batch)
-		    WHERE pg_visible_in_snapshot(tx, p.cursor_before) ORDER BY f.batch DESC LIMIT 1) AS gone ON true
-		WHERE patient_id = $1 ORDER BY version`, patient)
+		    SELECT f.batch FROM exporter.floor f JOIN exporter.plan p USING (stream, batch)
+		    WHERE f.stream = $2 AND pg_visible_in_snapshot(tx, p.cursor_before) ORDER BY f.batch DESC LIMIT 1) AS gone ON true
+		WHERE patient_id = $1 ORDER BY version`, patient, stream)
 	events, err := pgx.CollectRows(rows, pgx.RowToStructByPos[TracedEvent])
 	return events, fault.Database("trace", "outbox", err)
 }

@@ -25,7 +25,7 @@ func (s *site) ran(machine, failure string) {
 // failing are the machines whose failure counts.
 func (s *site) failing() (machines []string) {
 	s.Helper()
-	status, err := exporter.ReadStatus(s.Context(), s.config.DatabaseURL)
+	status, err := exporter.ReadStatus(s.Context(), s.config.DatabaseURL, "patient-events")
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -10,7 +10,6 @@ import (
 
 	"waybill/internal/connect"
 	"waybill/internal/fault"
-	"waybill/schemas"
 )
 
 // scratch is the schema in which a consumer's folder is tried out.
@@ -47,7 +46,7 @@ func (c *Consumer) rehearse(ctx context.Context, conn *pgx.Conn) error {
 		return fault.Database("rehearse", c.Name, err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	temporary := statementsFor(schemas.PatientEvents(), c).temporary + `;
+	temporary := statementsFor(c).temporary + `;
 		INSERT INTO run (batch, generation, kind, now, zone) VALUES (0, 1, 'changes', clock_timestamp(), 'UTC')`
 	if _, err := tx.Exec(ctx, temporary); err != nil {
 		return fault.Database("rehearse", c.Name, err)

@@ -13,6 +13,7 @@ import (
 
 // checkpoint is how far the consumer is, as of its last committed load.
 type checkpoint struct {
+	stream     string
 	batch      int64 // -1 before the genesis
 	hash       string
 	log        string
@@ -40,9 +41,9 @@ func (s *session) readCheckpoint(ctx context.Context) (checkpoint, error) {
 	var windowTo *time.Time
 	var heartbeat *time.Duration
 	var log *string
-	err := s.conn.QueryRow(ctx, `SELECT batch, hash, log_id::text, generation, window_to, heartbeat, receipt, coalesce(held_batch, -1),
+	err := s.conn.QueryRow(ctx, `SELECT stream, batch, hash, log_id::text, generation, window_to, heartbeat, receipt, coalesce(held_batch, -1),
 		coalesce(seen_batch, -1), coalesce(seen_hash, '') FROM checkpoint`).
-		Scan(&c.batch, &c.hash, &log, &c.generation, &windowTo, &heartbeat, &c.receipt, &c.held, &c.seen.Batch, &c.seen.Hash)
+		Scan(&c.stream, &c.batch, &c.hash, &log, &c.generation, &windowTo, &heartbeat, &c.receipt, &c.held, &c.seen.Batch, &c.seen.Hash)
 	if errors.Is(err, pgx.ErrNoRows) {
 		c.exists = false
 		return c, nil
@@ -71,12 +72,12 @@ func (s *session) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.database().Exec(ctx, `INSERT INTO checkpoint (batch, hash, applied_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-		start.Batch, start.Hash, now)
+	_, err = s.database().Exec(ctx, `INSERT INTO checkpoint (stream, batch, hash, applied_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+		s.contract.Name, start.Batch, start.Hash, now)
 	if err != nil {
 		return fault.Database("begin", "checkpoint", err)
 	}
-	s.checkpoint.batch, s.checkpoint.hash, s.checkpoint.exists = start.Batch, start.Hash, true
+	s.checkpoint.stream, s.checkpoint.batch, s.checkpoint.hash, s.checkpoint.exists = s.contract.Name, start.Batch, start.Hash, true
 	s.checkpoint.generation, s.summary.From = 1, start.Batch
 	s.config.Log.Info("a new consumer begins", "after_batch", start.Batch)
 	return nil

@@ -19,6 +19,7 @@ import (
 type Consumer struct {
 	Name        string            `yaml:"name"` // also the PostgreSQL schema that holds its tables
 	Description string            `yaml:"description"`
+	Stream      string            `yaml:"stream"`  // the one that it was written for; default the newest
 	Events      []string          `yaml:"events"`  // the event types it subscribes to; and erased, always
 	Effects     map[string]Effect `yaml:"effects"` // every kind that apply.sql may record
 	Append      string            `yaml:"append"`  // the table that takes the events as they are
@@ -63,6 +64,9 @@ func LoadConsumer(files fs.FS) (*Consumer, error) {
 		}
 		*text = string(data)
 	}
+	if c.Stream == "" {
+		c.Stream = schemas.PatientEvents().Name
+	}
 	if err := c.validate(); err != nil {
 		return nil, fault.New(fault.Usage, "check", "consumer.yaml", err, "")
 	}
@@ -83,8 +87,11 @@ func (c *Consumer) validate() error {
 	case c.Append != "" && !identifierPattern.MatchString(c.Append):
 		return fmt.Errorf("append: %q is not a lower-case SQL identifier", c.Append)
 	}
+	if c.Contract() == nil {
+		return fmt.Errorf("stream: this release has %v, not %q", schemas.Streams(), c.Stream)
+	}
 	for _, event := range c.Events {
-		if known := schemas.PatientEvents().Events(); !slices.Contains(known, event) {
+		if known := c.Contract().Events(); !slices.Contains(known, event) {
 			return fmt.Errorf("events: the contract has no %q; it has %v", event, known)
 		}
 	}
@@ -100,6 +107,9 @@ func (c *Consumer) validate() error {
 	}
 	return nil
 }
+
+// Contract returns the contract that the consumer was written for.
+func (c *Consumer) Contract() *schemas.Contract { return schemas.ContractOf(c.Stream) }
 
 // braked reports whether a kind of effect counts against the brake. That people are forgotten or known
 // no more always does: their next real death may be passed over.

@@ -126,7 +126,13 @@ func (s *session) fetchParts(ctx context.Context, entry *exchange.Entry) *fetche
 			f.files = append(f.files, spooled{meta: p})
 		}
 	}
-	if f.err = s.plausible(f.files); f.err == nil {
+	if entry.Manifest.Stream != s.contract.Name {
+		f.err = fault.New(fault.Poison, "fetch", f.name(), fmt.Errorf("%w: it is of stream %s", exchange.ErrForeign, entry.Manifest.Stream), "check the store's URL")
+	}
+	if f.err == nil {
+		f.err = s.plausible(f.files)
+	}
+	if f.err == nil {
 		f.err = s.fetchAll(ctx, f)
 	}
 	if f.err != nil {

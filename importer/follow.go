@@ -19,6 +19,11 @@ func (s *session) follow(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.moving() {
+		if err := s.move(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.stillHeld(ctx); err != nil {
 		return err
 	}
@@ -145,6 +150,9 @@ func (s *session) late(ctx context.Context) error {
 	if s.checkpoint.log == "" {
 		return fault.New(fault.NotYet, "follow the log", "batch 0", errors.New("the store holds no log"),
 			"check the store's URL; the producer begins the log with `waybill export`")
+	}
+	if err := s.checkRetired(ctx); err != nil {
+		return err
 	}
 	now, err := s.now(ctx)
 	if err != nil {

@@ -131,9 +131,9 @@ func New(config Config) (*Importer, error) {
 		return nil, err
 	}
 	return &Importer{
-		config: config, consumer: config.Consumer, contract: schemas.PatientEvents(),
+		config: config, consumer: config.Consumer, contract: config.Consumer.Contract(),
 		reader: exchange.NewReader(config.Store),
-		sql:    statementsFor(schemas.PatientEvents(), config.Consumer),
+		sql:    statementsFor(config.Consumer),
 	}, nil
 }
 

@@ -10,12 +10,17 @@ import (
 	"waybill/internal/fault"
 	"waybill/internal/health"
 	"waybill/internal/humanize"
+	"waybill/schemas"
 )
 
 // Judge says what the database and the store together mean for the consumer. The log's end is last,
 // nil if there is none.
 func (s *Status) Judge(ctx context.Context, reader *exchange.Reader, last *exchange.Entry, grace time.Duration) (health.Report, error) {
 	r := health.Fine()
+	if s.Moving {
+		r.Set(health.Behind, 0, fmt.Sprintf("at batch %d of %s, which this release no longer follows", s.Batch, s.Stream), fmt.Sprintf("run `waybill import %s`, which moves", s.Consumer))
+		return r, nil
+	}
 	applied, err := opened(ctx, reader, s.Batch)
 	if err != nil {
 		return r, err
@@ -33,6 +38,8 @@ func (s *Status) Judge(ctx context.Context, reader *exchange.Reader, last *excha
 	case applied != nil && applied.Hash != s.Hash:
 		r.Set(health.Forked, fault.Poison, fmt.Sprintf("the store's batch %d is not the one that was applied", s.Batch),
 			fmt.Sprintf("`waybill import %s` says how to continue", s.Consumer))
+	case applied != nil && applied.Manifest.Kind == schemas.Retired:
+		r.Set(health.Broken, fault.Poison, errRetired(s.Batch).Error(), retiredHint)
 	case s.Held != nil && *s.Held == s.Batch+1:
 		r.Set(health.Held, fault.Held, fmt.Sprintf("brake at batch %d: %s", *s.Held, humanize.Counts(s.HeldEffects)),
 			fmt.Sprintf("`waybill import %s --approve %d@%s --reason TEXT`", s.Consumer, *s.Held, Digits(s.HeldHash)))

@@ -15,7 +15,6 @@ import (
 	"waybill/internal/forget"
 	"waybill/internal/lastrun"
 	"waybill/internal/migrate"
-	"waybill/schemas"
 )
 
 //go:embed migrations/*.sql
@@ -34,7 +33,7 @@ func (c *Consumer) CheckTables(ctx context.Context, conn migrate.Querier) error 
 }
 
 func (c *Consumer) tables() []migrate.Step {
-	sql := statementsFor(schemas.PatientEvents(), c)
+	sql := statementsFor(c)
 	steps := []migrate.Step{migrate.Files(migrations, "framework_migration"), lastrun.Migrate, decision.Migrate, forget.Migrate}
 	if c.Append == "" {
 		steps = append(steps, migrate.Statement(sql.projection))
@@ -43,7 +42,7 @@ func (c *Consumer) tables() []migrate.Step {
 	if c.Append != "" {
 		steps = append(steps, keyed(c.Append))
 	}
-	return append(steps, migrate.Statement(sql.erasures.all), migrate.Contract(schemas.PatientEvents().Version))
+	return append(steps, migrate.Statement(sql.erasures.all), migrate.Contract(c.Contract().Version))
 }
 
 // keyed finds out whether a table can take each event once, before its second load fails.

@@ -46,7 +46,7 @@ func (s *session) receiptFolder() string { return s.consumer.Name + "@" + s.conf
 // receipt sums up the ledger since the last one.
 func (s *session) receipt(ctx context.Context) (*schemas.Receipt, error) {
 	r := &schemas.Receipt{
-		Format: schemas.Format, Stream: schemas.Stream, Log: s.checkpoint.log,
+		Format: schemas.Format, Stream: s.contract.Name, Log: s.checkpoint.log,
 		Instance: s.receiptFolder(), Events: s.consumer.Events,
 		Batch: s.checkpoint.batch, Manifest: s.checkpoint.hash, Generation: s.checkpoint.generation,
 		Effects: map[string]int64{}, Consumer: schemas.Software{Software: "waybill", Version: s.config.Release},

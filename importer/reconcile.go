@@ -33,7 +33,7 @@ func ReadSide(ctx context.Context, databaseURL string, consumer *Consumer, from 
 	r := &sideReader{consumer: consumer, side: &reconcile.Consumer{
 		Name: consumer.Name, Events: consumer.Events, Append: consumer.Append != "", Checkpoint: -1, From: from, Checks: []*reconcile.Check{},
 	}}
-	if r.side.Have, err = reconcile.NewStates(spool); err != nil {
+	if r.side.Have, err = reconcile.NewStates(spool, consumer.Contract()); err != nil {
 		return nil, err
 	}
 	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
@@ -95,7 +95,7 @@ func (r *sideReader) states(ctx context.Context, tx pgx.Tx) error {
 	}
 	splitter := r.side.Have.Copy()
 	_, err := tx.Conn().PgConn().CopyTo(ctx, splitter, fmt.Sprintf("COPY (SELECT %s FROM %s) TO STDOUT (FORMAT binary)",
-		strings.Join(schemas.PatientEvents().ColumnNames(), ", "), table))
+		strings.Join(r.consumer.Contract().ColumnNames(), ", "), table))
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (r *sideReader) states(ctx context.Context, tx pgx.Tx) error {
 
 // erased finds what an earlier release, or somebody's own column, has left of the erased.
 func (r *sideReader) erased(ctx context.Context, tx pgx.Tx) error {
-	rows, _ := tx.Query(ctx, statementsFor(schemas.PatientEvents(), r.consumer).erasures.left)
+	rows, _ := tx.Query(ctx, statementsFor(r.consumer).erasures.left)
 	left, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	if err != nil || len(left) == 0 {
 		return err

@@ -23,11 +23,13 @@ func (s *session) restart(ctx context.Context, d Decision) error {
 	if !s.checkpoint.exists {
 		return fault.New(fault.Usage, "begin at", name, errors.New("nothing was loaded yet"), "`waybill import` begins at the newest snapshot by itself")
 	}
-	if d.Batch <= s.checkpoint.batch {
+	if !s.moving() && d.Batch <= s.checkpoint.batch {
 		return fault.New(fault.Usage, "begin at", name, fmt.Errorf("the checkpoint is at batch %d already", s.checkpoint.batch), "")
 	}
-	if err := s.cannotFollow(ctx, name); err != nil {
-		return err
+	if !s.moving() {
+		if err := s.cannotFollow(ctx, name); err != nil {
+			return err
+		}
 	}
 	snapshot, err := s.reader.Open(ctx, d.Batch)
 	if errors.Is(err, exchange.ErrNotFound) {
@@ -39,7 +41,7 @@ func (s *session) restart(ctx context.Context, d Decision) error {
 	switch m := snapshot.Manifest; {
 	case m.Kind != schemas.Snapshot:
 		return fault.New(fault.Usage, "begin at", name, fmt.Errorf("batch %d is one of %s", d.Batch, m.Kind), "`waybill batches` lists the log")
-	case s.checkpoint.log != "" && m.Log != s.checkpoint.log:
+	case !s.moving() && s.checkpoint.log != "" && m.Log != s.checkpoint.log:
 		return fault.New(fault.Poison, "begin at", name, exchange.ErrForeign, "check that the store's URL is the one that the producer writes to")
 	case m.Generation < s.checkpoint.generation:
 		return fault.New(fault.Poison, "begin at", name, fmt.Errorf("it is of generation %d, and the checkpoint of %d", m.Generation, s.checkpoint.generation),
@@ -47,6 +49,11 @@ func (s *session) restart(ctx context.Context, d Decision) error {
 	}
 	if err := s.bind("begin at", d, snapshot.Hash); err != nil {
 		return err
+	}
+	if s.moving() {
+		return s.leave(ctx, snapshot.Before(), func(tx pgx.Tx) error {
+			return d.note(ctx, tx, s, "from-snapshot", fmt.Sprintf("snapshot %d of %s, from batch %d of %s", d.Batch, s.contract.Name, s.checkpoint.batch, s.checkpoint.stream), snapshot.Hash)
+		})
 	}
 	return s.jump(ctx, snapshot, d)
 }

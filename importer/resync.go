@@ -48,6 +48,9 @@ func (s *session) verified(ctx context.Context, d Decision) (*exchange.Entry, er
 		return nil, fault.New(fault.Usage, what, s.consumer.Name, errors.New("it appends events, and a snapshot doesn't say which of them were true"),
 			"make its schema anew: `waybill help runbook`, \"Somebody else wrote our log\"")
 	}
+	if err := s.checkStream(); err != nil {
+		return nil, err
+	}
 	begins, err := s.reader.Begins(ctx)
 	if err != nil {
 		return nil, err

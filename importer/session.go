@@ -67,6 +67,11 @@ func (i *Importer) open(ctx context.Context, a access) (_ *session, err error) {
 	if s.checkpoint, err = s.readCheckpoint(ctx); err != nil {
 		return nil, err
 	}
+	if a.rerun {
+		if err := s.checkStream(); err != nil {
+			return nil, err
+		}
+	}
 	s.summary.From = s.checkpoint.batch
 	if a.dryRun {
 		if s.dryRun, err = s.conn.Begin(ctx); err != nil {

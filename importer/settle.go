@@ -12,8 +12,8 @@ func (l *load) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.tx.Exec(ctx, `INSERT INTO effect_log (batch, kind, patient_id, death_no, subject, observed, at)
-		SELECT run.batch, e.kind, e.patient_id, e.death_no, e.subject, $1 AND e.n > $2, run.now FROM run, effect e ORDER BY e.n`, l.config.Observe, l.done); err != nil {
+	if _, err := l.tx.Exec(ctx, `INSERT INTO effect_log (stream, batch, kind, patient_id, death_no, subject, observed, at)
+		SELECT $3, run.batch, e.kind, e.patient_id, e.death_no, e.subject, $1 AND e.n > $2, run.now FROM run, effect e ORDER BY e.n`, l.config.Observe, l.done, l.contract.Name); err != nil {
 		return err
 	}
 	m := l.batch.manifest()

@@ -5,8 +5,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-
-	"waybill/schemas"
 )
 
 // statements are the SQL texts that follow from the contract.
@@ -27,7 +25,8 @@ type write struct{ table, merge, fill string }
 
 const orderKey = "generation, version, revision"
 
-func statementsFor(contract *schemas.Contract, consumer *Consumer) statements {
+func statementsFor(consumer *Consumer) statements {
+	contract := consumer.Contract()
 	var names, definitions, additions, incoming, same, optional []string
 	for _, c := range contract.Columns {
 		definition := c.Name + " " + c.SQLType()

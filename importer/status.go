@@ -15,7 +15,9 @@ import (
 // Status is what a consumer's database says of how far it is.
 type Status struct {
 	Consumer   string        `json:"consumer"`
-	Batch      int64         `json:"batch"` // the last applied; -1 before the genesis
+	Stream     string        `json:"stream"`
+	Moving     bool          `json:"moving,omitempty"` // the release follows a later stream, which the next import begins
+	Batch      int64         `json:"batch"`            // the last applied; -1 before the genesis
 	Hash       string        `json:"hash"`
 	Generation int64         `json:"generation"`
 	WindowTo   time.Time     `json:"window_to"` // the source's state up to here is in
@@ -39,7 +41,7 @@ type Status struct {
 // ReadStatus returns the status of the consumer in this database. A consumer that has never
 // run is at batch -1.
 func ReadStatus(ctx context.Context, databaseURL string, consumer *Consumer) (Status, error) {
-	s := Status{Consumer: consumer.Name, Batch: -1}
+	s := Status{Consumer: consumer.Name, Stream: consumer.Stream, Batch: -1}
 	conn, err := connectTo(ctx, databaseURL, consumer, "status")
 	if err != nil {
 		return s, err
@@ -52,10 +54,10 @@ func ReadStatus(ctx context.Context, databaseURL string, consumer *Consumer) (St
 	var windowTo *time.Time
 	var heartbeat *time.Duration
 	err = conn.QueryRow(ctx, `
-		SELECT batch, hash, generation, window_to, heartbeat, applied_at, held_batch, held_effects, CASE WHEN held_batch = seen_batch THEN seen_hash ELSE '' END,
+		SELECT stream, batch, hash, generation, window_to, heartbeat, applied_at, held_batch, held_effects, CASE WHEN held_batch = seen_batch THEN seen_hash ELSE '' END,
 		    pending_batch, pending_why, pending_since, (SELECT count(*) FROM quarantine), (SELECT count(*) FROM observed), clock_timestamp(),
 		    EXISTS (SELECT FROM lease JOIN pg_stat_activity a ON `+holdsLease+`)
-		FROM checkpoint`).Scan(&s.Batch, &s.Hash, &s.Generation, &windowTo, &heartbeat, &s.AppliedAt, &s.Held, &s.HeldEffects, &s.HeldHash,
+		FROM checkpoint`).Scan(&s.Stream, &s.Batch, &s.Hash, &s.Generation, &windowTo, &heartbeat, &s.AppliedAt, &s.Held, &s.HeldEffects, &s.HeldHash,
 		&s.Pending, &why, &s.PendingSince, &s.Quarantined, &s.Observed, &s.Now, &s.Running)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return s, nil
@@ -63,6 +65,7 @@ func ReadStatus(ctx context.Context, databaseURL string, consumer *Consumer) (St
 	if err != nil {
 		return s, fault.Database("read", "checkpoint of "+consumer.Name, err)
 	}
+	s.Moving = s.Stream != consumer.Stream
 	if why != nil {
 		s.PendingWhy = *why
 	}

@@ -6,8 +6,6 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-
-	"waybill/schemas"
 )
 
 // side is a batch as one side has it.
@@ -34,7 +32,7 @@ func (r *run) compare(ctx context.Context, here, other side) error {
 		return nil
 	}
 	differing := map[string]suspects{}
-	for _, event := range schemas.PatientEvents().Events() {
+	for _, event := range r.Contract.Events() {
 		if !here.counted(event) || !other.counted(event) {
 			continue
 		}

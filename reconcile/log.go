@@ -18,9 +18,10 @@ const maxBad = 10_000
 
 // log reads batches from the store.
 type log struct {
-	reader  *exchange.Reader
-	spool   string
-	scanner *scanner
+	reader   *exchange.Reader
+	contract *schemas.Contract
+	spool    string
+	scanner  *scanner
 }
 
 // read hands on the rows of the events, nil meaning all, as they lie on the store, one part in the
@@ -49,7 +50,7 @@ func (l *log) readPart(ctx context.Context, p schemas.Part, events []string, add
 	if err := l.reader.Fetch(ctx, p, file); err != nil {
 		return nil, err
 	}
-	stream := part.NewStream(schemas.PatientEvents(), part.Options{Events: events, Quarantine: maxBad},
+	stream := part.NewStream(l.contract, part.Options{Events: events, Quarantine: maxBad},
 		part.File{ReaderAt: file, Size: p.Bytes, Meta: p})
 	defer stream.Close()
 	splitter := part.NewTupleSplitter(func(tuple []byte) error {

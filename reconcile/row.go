@@ -43,8 +43,7 @@ type scanner struct {
 	state  []byte            // those that tell a state
 }
 
-func newScanner() *scanner {
-	contract := schemas.PatientEvents()
+func newScanner(contract *schemas.Contract) *scanner {
 	s := &scanner{index: map[string]int{}, events: map[string]string{}, fields: make([][]byte, len(contract.Columns))}
 	for i, column := range contract.Columns {
 		s.index[column.Name] = i

@@ -21,7 +21,7 @@ func rowsOf(t *testing.T, states ...logtest.State) (rows []row) {
 		t.Fatal(err)
 	}
 	m := logtest.NewProducer(t, place, time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)).Changes(states...)
-	l := &log{reader: exchange.NewReader(place), spool: t.TempDir(), scanner: newScanner()}
+	l := &log{reader: exchange.NewReader(place), contract: schemas.PatientEvents(), spool: t.TempDir(), scanner: newScanner(schemas.PatientEvents())}
 	if _, err := l.read(t.Context(), m, nil, func(r row) error { rows = append(rows, r); return nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestRowsAreToldApartByWhatTheySay(t *testing.T) {
 }
 
 func TestRowsOfOtherColumnsAreRefused(t *testing.T) {
-	s := newScanner()
+	s := newScanner(schemas.PatientEvents())
 	whole := slices.Concat([]byte{0, byte(len(s.fields))}, bytes.Repeat([]byte{0xff, 0xff, 0xff, 0xff}, len(s.fields)))
 	for _, tuple := range [][]byte{nil, {0}, {0, 1}, whole, whole[:len(whole)-1], append(whole, 0), {0, byte(len(s.fields)), 0x7f, 0xff, 0xff, 0xff}} {
 		if r, err := s.scan(tuple); err == nil {
@@ -85,7 +85,7 @@ func TestEveryColumnCounts(t *testing.T) {
 		return b
 	}
 	scan := func() row {
-		r, err := newScanner().scan(tuple())
+		r, err := newScanner(schemas.PatientEvents()).scan(tuple())
 		if err != nil {
 			t.Fatal(err)
 		}

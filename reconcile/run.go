@@ -44,9 +44,10 @@ type Published struct {
 
 // Options say what is compared.
 type Options struct {
-	From, To  int64            // batches, both included
-	Reader    *exchange.Reader // of the log; nil: it is not compared
-	Source    Source           // nil: it is not compared, but by the file
+	Contract  *schemas.Contract // of the stream
+	From, To  int64             // batches, both included
+	Reader    *exchange.Reader  // of the log; nil: it is not compared
+	Source    Source            // nil: it is not compared, but by the file
 	Consumers []*Consumer
 	Against   *File  // what the other side gave; may be nil
 	Half      *File  // is filled in with this side's own half; nil: it is not wanted
@@ -107,9 +108,13 @@ func number(batch *int64) int64 {
 
 func (r *run) prepare(ctx context.Context) (err error) {
 	if r.Half != nil {
+		r.Half.Contract = r.Contract.SHA256
 		r.Half.From, r.Half.To, r.Half.Consumers = r.From, r.To, r.Consumers
 	}
 	if r.Against != nil {
+		if r.Against.Contract != r.Contract.SHA256 {
+			return fault.New(fault.Usage, "compare", "file", errors.New("it was made of another stream, or by a release with another revision of the contract"), "use the same release and --stream on both sides")
+		}
 		r.Consumers = slices.Concat(r.Consumers, r.Against.Consumers)
 		if r.Against.To < r.From || r.Against.From > r.To {
 			return fault.New(fault.Usage, "compare", "file", fmt.Errorf("it is about batches %d..%d, and this is about %d..%d",
@@ -126,10 +131,10 @@ func (r *run) prepare(ctx context.Context) (err error) {
 		return nil
 	}
 	r.report.Log = &Side{Events: map[string]int64{}}
-	r.log = &log{reader: r.Reader, spool: r.Spool, scanner: newScanner()}
+	r.log = &log{reader: r.Reader, spool: r.Spool, contract: r.Contract, scanner: newScanner(r.Contract)}
 	for _, c := range r.Consumers {
 		r.subscribed = append(r.subscribed, c.Events...)
-		if c.want, err = NewStates(r.Spool); err != nil {
+		if c.want, err = NewStates(r.Spool, r.Contract); err != nil {
 			return err
 		}
 	}
@@ -177,6 +182,9 @@ func (r *run) batch(ctx context.Context, number int64) error {
 		}
 	}
 	if r.Against != nil {
+		if r.Against.Contract != r.Contract.SHA256 {
+			return fault.New(fault.Usage, "compare", "file", errors.New("it was made of another stream, or by a release with another revision of the contract"), "use the same release and --stream on both sides")
+		}
 		for _, b := range r.Against.Source {
 			if b.Batch == number {
 				sides = append(sides, side{"source", b, nil})
@@ -280,7 +288,7 @@ func (r *run) unreadable(ctx context.Context, number int64, err error) error {
 // which is a finding.
 func (r *run) readSource(ctx context.Context, number int64) (*Batch, error) {
 	b := &Batch{Batch: number, Events: map[string]*Tally{}}
-	scanner := newScanner()
+	scanner := newScanner(r.Contract)
 	published, err := r.Source.Batch(ctx, number, func(tuple []byte) error {
 		row, err := scanner.scan(tuple)
 		if err == nil {
@@ -335,7 +343,7 @@ func (r *run) logAgain(ctx context.Context, add func(row) error) error {
 
 func (r *run) sourceAgain(number int64) func(context.Context, func(row) error) error {
 	return func(ctx context.Context, add func(row) error) error {
-		scanner := newScanner()
+		scanner := newScanner(r.Contract)
 		_, err := r.Source.Batch(ctx, number, func(tuple []byte) error {
 			row, err := scanner.scan(tuple)
 			if err != nil {

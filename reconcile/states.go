@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"waybill/internal/fault"
+	"waybill/schemas"
 	"waybill/schemas/part"
 )
 
@@ -56,12 +57,12 @@ type States struct {
 }
 
 // NewStates returns an empty set whose files lie in the folder spool. Errors are [fault.Transient].
-func NewStates(spool string) (*States, error) {
+func NewStates(spool string, contract *schemas.Contract) (*States, error) {
 	dir, err := os.MkdirTemp(spool, "states-*")
 	if err != nil {
 		return nil, spoolFault(err)
 	}
-	s := &States{dir: dir, scanner: newScanner()}
+	s := &States{dir: dir, scanner: newScanner(contract)}
 	for i := range s.files {
 		if s.files[i], err = os.Create(filepath.Join(dir, fmt.Sprint(i))); err != nil {
 			s.Close()

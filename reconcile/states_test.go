@@ -8,11 +8,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"waybill/lab/logtest"
+
+	"waybill/schemas"
 )
 
 func TestStatesComeBackSortedAndTheNewestIsKept(t *testing.T) {
 	spool := t.TempDir()
-	s, err := NewStates(spool)
+	s, err := NewStates(spool, schemas.PatientEvents())
 	if err != nil {
 		t.Fatal(err)
 	}

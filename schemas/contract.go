@@ -1,8 +1,10 @@
 package schemas
 
 import (
-	_ "embed"
+	"cmp"
+	"embed"
 	"fmt"
+	"io/fs"
 	"math"
 	"regexp"
 	"slices"
@@ -15,8 +17,8 @@ import (
 
 //go:generate go test -run TestContractMarkdown|TestVectors -update . ./part
 
-//go:embed patient-events.odcs.yaml
-var patientEvents []byte
+//go:embed *.odcs.yaml
+var contractFiles embed.FS
 
 // Type is the type of a column's values.
 type Type int
@@ -43,6 +45,7 @@ type Column struct {
 	Members        []string       // of JSON: the strings that each object of the array must have
 	Min, Max       int64          // of integers, inclusive; of Timestamp, in µs since 1970-01-01 UTC
 	Classification string         // Restricted, or "internal"
+	Outbox         string         // the outbox's column that it is read from, normally of the same name
 	Description    string
 }
 
@@ -54,22 +57,52 @@ const MaxValueBytes = 1 << 20
 
 // Contract is one revision of a stream's data contract.
 type Contract struct {
-	Name        string
+	Name        string // also the stream's, and its folder's on the store
 	Version     string // major.minor.patch
 	SHA256      string // of the contract's file, lower-case hex
 	Description string
 	Columns     []Column // in the order in which every codec takes them
 }
 
-// PatientEvents returns the contract built into this release. Callers share it and must not
-// change it.
-var PatientEvents = sync.OnceValue(func() *Contract {
-	c, err := ParseContract(patientEvents)
-	if err != nil {
-		panic(err) // the file is part of the program, and a test parses it
+// Contracts returns the contracts built into this release, one per stream, the newest last. Callers share
+// them and must not change them.
+var Contracts = sync.OnceValue(func() (list []*Contract) {
+	files, _ := fs.Glob(contractFiles, "*.odcs.yaml")
+	for _, name := range files {
+		data, err := contractFiles.ReadFile(name)
+		var c *Contract
+		if err == nil {
+			c, err = ParseContract(data)
+		}
+		if err != nil {
+			panic(err) // the file is part of the program, and a test parses it
+		}
+		list = append(list, c)
 	}
-	return c
+	slices.SortFunc(list, func(a, b *Contract) int { return cmp.Compare(number(a.Major()), number(b.Major())) })
+	return list
 })
+
+// PatientEvents returns the newest contract.
+func PatientEvents() *Contract { return Contracts()[len(Contracts())-1] }
+
+// ContractOf returns the contract of a stream, or nil.
+func ContractOf(stream string) *Contract {
+	for _, c := range Contracts() {
+		if c.Name == stream {
+			return c
+		}
+	}
+	return nil
+}
+
+// Streams returns the names of the streams that this release knows, the newest last.
+func Streams() (names []string) {
+	for _, c := range Contracts() {
+		names = append(names, c.Name)
+	}
+	return names
+}
 
 // Events returns the contract's event types in the contract's order.
 func (c *Contract) Events() []string {
@@ -121,7 +154,11 @@ type property struct {
 	PhysicalType   string `yaml:"physicalType"`
 	Required       bool   `yaml:"required"`
 	Classification string `yaml:"classification"`
-	Options        struct {
+	Custom         []struct {
+		Property string `yaml:"property"`
+		Value    string `yaml:"value"`
+	} `yaml:"customProperties"`
+	Options struct {
 		Pattern   string `yaml:"pattern"`
 		MaxLength int    `yaml:"maxLength"`
 		MaxItems  int    `yaml:"maxItems"`
@@ -178,7 +215,13 @@ func (p *property) column() (Column, error) {
 		Required:       p.Required,
 		MaxLength:      max(p.Options.MaxLength, p.Options.MaxItems),
 		Classification: p.Classification,
+		Outbox:         p.Name,
 		Description:    p.Description,
+	}
+	for _, custom := range p.Custom {
+		if custom.Property == "outbox" {
+			col.Outbox = custom.Value
+		}
 	}
 	if p.Options.Pattern != "" {
 		pattern, err := regexp.Compile(p.Options.Pattern)

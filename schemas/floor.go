@@ -45,7 +45,7 @@ func ParseFloor(data []byte) (*Floor, error) {
 func (l *Floor) validate() error {
 	var f findings
 	f.want(l.MinReader >= 1, "min_reader", "is out of range")
-	f.want(l.Stream == Stream, "stream", "is %q, not %q", l.Stream, Stream)
+	f.stream(l.Stream)
 	f.want(uuidForm.MatchString(l.Log), "log", "is no UUID")
 	f.want(l.Floor >= 1 && l.Floor <= MaxBatch, "floor", "is out of range")
 	f.want(l.Batch >= 1 && l.Batch <= MaxBatch, "batch", "is out of range")

@@ -22,8 +22,9 @@ type Manifest struct {
 	Plan       string      `json:"plan"` // UUID of the producer's plan
 	Window     Window      `json:"window"`
 	Cursor     Cursor      `json:"cursor"`
-	Covers     *BatchRange `json:"covers,omitempty"`   // of a correction
-	Snapshot   *int64      `json:"snapshot,omitempty"` // newest snapshot at or before this batch
+	Covers     *BatchRange `json:"covers,omitempty"`    // of a correction
+	Continues  *Continued  `json:"continues,omitempty"` // of the genesis of a stream that succeeds another
+	Snapshot   *int64      `json:"snapshot,omitempty"`  // newest snapshot at or before this batch
 
 	HeartbeatSeconds int64    `json:"heartbeat_seconds"` // the next manifest comes within
 	Waiting          Waiting  `json:"waiting"`
@@ -60,6 +61,14 @@ type Cursor struct {
 type BatchRange struct {
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
+}
+
+// Continued is where the stream before this one stood: its events up to that batch are in this stream's
+// first snapshot, and those after it come in both.
+type Continued struct {
+	Stream string `json:"stream"`
+	Log    string `json:"log"`
+	Batch  int64  `json:"batch"`
 }
 
 // Waiting counts committed events that were in no batch yet when this one was planned,
@@ -171,14 +180,18 @@ func ParseManifest(data []byte) (*Manifest, error) {
 	if err := open(data, m); err != nil {
 		return nil, err
 	}
+	ours := ContractOf(m.Stream)
+	if ours == nil {
+		return nil, notOurs(m.Stream)
+	}
 	major, _, _ := strings.Cut(m.Contract.Version, ".")
-	if ours := PatientEvents().Major(); versionForm.MatchString(m.Contract.Version) && major != ours {
-		return nil, unsupported("contract %s %s; this release reads %s.x", m.Contract.Name, m.Contract.Version, ours)
+	if versionForm.MatchString(m.Contract.Version) && major != ours.Major() {
+		return nil, unsupported("contract %s %s; this release reads %s.x", m.Contract.Name, m.Contract.Version, ours.Major())
 	}
-	if event, ok := m.laterEvent(); ok {
-		return nil, unsupported("event type %q of contract %s %s; this release reads %s", event, m.Contract.Name, m.Contract.Version, PatientEvents().Version)
+	if event, ok := m.laterEvent(ours); ok {
+		return nil, unsupported("event type %q of contract %s %s; this release reads %s", event, m.Contract.Name, m.Contract.Version, ours.Version)
 	}
-	if err := m.validate(); err != nil {
+	if err := m.validate(ours); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -186,13 +199,13 @@ func ParseManifest(data []byte) (*Manifest, error) {
 
 // laterEvent returns an event type that a later minor revision of the contract must have added.
 // What such an event means for a patient is unknown here, so the batch waits for a release that knows.
-func (m *Manifest) laterEvent() (string, bool) {
-	if !PatientEvents().before(m.Contract.Version) {
+func (m *Manifest) laterEvent(ours *Contract) (string, bool) {
+	if !ours.before(m.Contract.Version) {
 		return "", false
 	}
 	for _, p := range m.Parts {
 		for _, event := range slices.Sorted(maps.Keys(p.Events)) {
-			if !slices.Contains(PatientEvents().Events(), event) && eventForm.MatchString(event) {
+			if !slices.Contains(ours.Events(), event) && eventForm.MatchString(event) {
 				return event, true
 			}
 		}

@@ -17,7 +17,7 @@ var parquetTypes = map[schemas.Type]string{
 // markdown returns the contract as a table for people: contract.md.
 func markdown(c *schemas.Contract) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "<!-- Made from patient-events.odcs.yaml by go generate ./schemas. Do not edit. -->\n\n")
+	fmt.Fprintf(&b, "<!-- Made from %s.odcs.yaml by go generate ./schemas. Do not edit. -->\n\n", c.Name)
 	fmt.Fprintf(&b, "# Contract `%s` %s\n\n%s\n\n", c.Name, c.Version, c.Description)
 	fmt.Fprintf(&b, "| column | PostgreSQL | Parquet | required | rule | what it says |\n|---|---|---|---|---|---|\n")
 	for _, col := range c.Columns {

@@ -4,7 +4,7 @@
 // good and bad files with verdicts.
 package schemas
 
-// Stream is the one stream there is, and the name of its contract.
+// Stream is the first stream's name. Later ones, with contracts of a later major version, have others.
 const Stream = "patient-events"
 
 // Event types of the contract.
@@ -27,6 +27,7 @@ const (
 	Changes    = "changes"    // the events between two cursors; possibly none (heartbeat)
 	Snapshot   = "snapshot"   // every patient's state at one cursor, as baseline events
 	Correction = "correction" // a window's events again, from a repaired producer
+	Retired    = "retired"    // the last batch of a stream, no events
 )
 
 // Format is the revision of the exchange's layout that this release writes and the highest

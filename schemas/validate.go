@@ -38,15 +38,25 @@ func (f *findings) want(ok bool, field, reason string, args ...any) {
 	}
 }
 
-func (m *Manifest) validate() error {
+// notOurs refuses a file of a stream that this release does not know.
+func notOurs(stream string) error {
+	var f findings
+	f.stream(stream)
+	return f.err
+}
+
+func (f *findings) stream(name string) {
+	f.want(ContractOf(name) != nil, "stream", "is %q, not one of %v", name, Streams())
+}
+
+func (m *Manifest) validate(ours *Contract) error {
 	var f findings
 	f.want(m.MinReader >= 1, "min_reader", "is out of range")
-	f.want(m.Stream == Stream, "stream", "is %q, not %q", m.Stream, Stream)
 	f.want(uuidForm.MatchString(m.Log), "log", "is no UUID")
-	f.contract(m.Contract)
+	f.contract(m.Contract, ours)
 	f.want(m.Generation >= 1 && m.Generation < 1<<31, "generation", "is out of range")
 	f.want(m.Batch >= 0 && m.Batch <= MaxBatch, "batch", "is out of range")
-	f.want(slices.Contains([]string{Genesis, Changes, Snapshot, Correction}, m.Kind), "kind", "is unknown")
+	f.want(slices.Contains([]string{Genesis, Changes, Snapshot, Correction, Retired}, m.Kind), "kind", "is unknown")
 	f.want(uuidForm.MatchString(m.Plan), "plan", "is no UUID")
 	f.want(!m.Window.To.Before(m.Window.From.Time), "window", "ends before it begins")
 	f.snapshotText(m.Cursor.Before, "cursor.before")
@@ -55,12 +65,12 @@ func (m *Manifest) validate() error {
 	f.want(m.Waiting.Events >= 0, "waiting.events", "is negative")
 	f.software(m.Producer, "producer")
 	f.chain(m)
-	f.parts(m)
+	f.parts(m, ours.Events())
 	return f.err
 }
 
-func (f *findings) contract(c ContractRef) {
-	f.want(c.Name == Stream, "contract.name", "is %q, not %q", c.Name, Stream)
+func (f *findings) contract(c ContractRef, ours *Contract) {
+	f.want(c.Name == ours.Name, "contract.name", "is %q, not %q", c.Name, ours.Name)
 	f.want(versionForm.MatchString(c.Version), "contract.version", "is not major.minor.patch")
 	f.want(hashForm.MatchString(c.SHA256), "contract.sha256", "is no SHA-256")
 }
@@ -79,6 +89,10 @@ func (f *findings) chain(m *Manifest) {
 	if c := m.Covers; c != nil {
 		f.want(c.From >= 1 && c.From <= c.To && c.To < m.Batch, "covers", "%d to %d is no range of earlier batches", c.From, c.To)
 	}
+	if c := m.Continues; c != nil {
+		f.want(m.Kind == Genesis, "continues", "belongs to a genesis")
+		f.want(c.Stream != m.Stream && uuidForm.MatchString(c.Log) && c.Batch >= 0 && c.Batch <= MaxBatch, "continues", "is no batch of another stream")
+	}
 	if m.Kind == Snapshot {
 		f.want(m.Snapshot != nil && *m.Snapshot == m.Batch, "snapshot", "a snapshot is the newest one itself")
 	}
@@ -87,13 +101,13 @@ func (f *findings) chain(m *Manifest) {
 	}
 }
 
-func (f *findings) parts(m *Manifest) {
+func (f *findings) parts(m *Manifest, events []string) {
 	f.want(len(m.Parts) <= MaxParts, "parts", "are more than %d", MaxParts)
-	f.want(m.Kind != Genesis || len(m.Parts) == 0, "parts", "the genesis has none")
+	f.want(m.Kind != Genesis && m.Kind != Retired || len(m.Parts) == 0, "parts", "the genesis and a retirement have none")
 	names := make(map[string]bool, len(m.Parts))
 	for i := range m.Parts {
 		p, field := &m.Parts[i], "parts["+strconv.Itoa(i)+"]"
-		f.part(p, m.Batch, field)
+		f.part(p, m.Batch, events, field)
 		f.want(!names[p.Name], field+".name", "occurs twice")
 		names[p.Name] = true
 		if f.err != nil {
@@ -106,7 +120,7 @@ func (f *findings) parts(m *Manifest) {
 	f.want(maps.Equal(t.Events, m.Totals.Events), "totals.events", "are not the parts' sums")
 }
 
-func (f *findings) part(p *Part, batch int64, field string) {
+func (f *findings) part(p *Part, batch int64, known []string, field string) {
 	ref, ok := ParsePartName(p.Name)
 	f.want(ok, field+".name", "is not the name of a part")
 	f.want(ref.Batch == batch, field+".name", "is a part of batch %d", ref.Batch)
@@ -115,7 +129,7 @@ func (f *findings) part(p *Part, batch int64, field string) {
 	f.want(p.Rows >= 1 && p.Rows <= MaxPartRows, field+".rows", "is out of range")
 	f.want(p.Bytes >= 1 && p.Bytes <= MaxPartBytes, field+".bytes", "is out of range")
 	f.want(!p.RecordedTo.Before(p.RecordedFrom.Time), field+".recorded_to", "is before recorded_from")
-	known, rows := PatientEvents().Events(), int64(0)
+	rows := int64(0)
 	for event, n := range p.Events {
 		f.want(slices.Contains(known, event), field+".events", "%q is no event type", event)
 		f.want(ref.Event == event || ref.Event == Mixed, field+".name", "is not one for %q", event)
@@ -150,7 +164,7 @@ func (f *findings) snapshotText(s, field string) {
 
 func (r *Receipt) validate() error {
 	var f findings
-	f.want(r.Stream == Stream, "stream", "is %q, not %q", r.Stream, Stream)
+	f.stream(r.Stream)
 	f.want(uuidForm.MatchString(r.Log), "log", "is no UUID")
 	f.want(instanceForm.MatchString(r.Instance), "instance", "is no name of an instance")
 	f.want(r.Batch >= 0 && r.Batch <= MaxBatch, "batch", "is out of range")

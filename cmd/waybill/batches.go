@@ -17,6 +17,7 @@ import (
 )
 
 type batchesCommand struct {
+	streamFlag
 	Last int `default:"20" help:"How many."`
 }
 
@@ -33,7 +34,7 @@ func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
 	if c.Last < 1 {
 		return fault.New(fault.Usage, "list", "batches", errors.New("--last must be at least 1"), "write --last 20")
 	}
-	reader, zone, err := env.openLog()
+	reader, zone, err := env.openLog(c.streamFlag)
 	if err != nil {
 		return err
 	}

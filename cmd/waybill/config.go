@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"waybill/importer/morgue"
 	"waybill/internal/fault"
 	"waybill/internal/setting"
+	"waybill/schemas"
 )
 
 // place is the database and the log that a service works with, or a partner who has its own.
@@ -30,8 +32,9 @@ type place struct {
 	AllowPlaintext    string `yaml:"allow_plaintext"`
 	Spool             string `yaml:"spool"`
 
-	path string
-	zone *time.Location
+	path   string
+	zone   *time.Location
+	stream string // the one that is read or written there
 }
 
 // config is one party's file. It has either export or import.
@@ -49,6 +52,7 @@ type config struct {
 }
 
 type exportConfig struct {
+	Streams     []string `yaml:"streams"`
 	Heartbeat   duration `yaml:"heartbeat"`
 	Grace       duration `yaml:"grace"`
 	BatchEvents int      `yaml:"batch_events"`
@@ -173,7 +177,9 @@ func (c *config) check() (err error) {
 		return setting.In("jobs", err)
 	}
 	if c.Export != nil {
-		return setting.In("export", c.Export.check())
+		err := setting.In("export", c.Export.check())
+		c.stream = c.Export.Streams[len(c.Export.Streams)-1]
+		return err
 	}
 	if err := setting.In("import", c.Import.check()); err != nil {
 		return err
@@ -182,12 +188,23 @@ func (c *config) check() (err error) {
 	if err != nil {
 		return setting.In("import.consumer", err)
 	}
-	c.consumer, err = importer.LoadConsumer(files)
+	if c.consumer, err = importer.LoadConsumer(files); err == nil {
+		c.stream = c.consumer.Stream
+	}
 	return err
 }
 
 func (e *exportConfig) check() error {
+	known := schemas.Streams()
+	if len(e.Streams) == 0 {
+		e.Streams = known[len(known)-1:]
+	}
+	slices.SortFunc(e.Streams, func(a, b string) int { return cmp.Compare(slices.Index(known, a), slices.Index(known, b)) })
 	switch {
+	case slices.ContainsFunc(e.Streams, func(s string) bool { return !slices.Contains(known, s) }):
+		return setting.Errorf("streams", "must be of those that this release knows: %s", strings.Join(known, ", "))
+	case len(slices.Compact(slices.Clone(e.Streams))) < len(e.Streams):
+		return setting.Errorf("streams", "name each once")
 	case e.Heartbeat != 0 && time.Duration(e.Heartbeat) < time.Second:
 		return setting.Errorf("heartbeat", "must be at least 1s")
 	case e.Grace < 0:

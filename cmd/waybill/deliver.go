@@ -12,6 +12,7 @@ import (
 	"waybill/importer"
 	"waybill/internal/fault"
 	"waybill/internal/humanize"
+	"waybill/internal/migrate"
 	"waybill/partner"
 	"waybill/partner/delivery"
 )
@@ -83,6 +84,9 @@ func (env *environment) queueAndDeliver(
 	if queueErr == nil {
 		queued, queueErr = i.Run(ctx, options)
 	}
+	if migrate.Refused(queueErr) {
+		return queued, s, queueErr
+	}
 	env.warnPendingReceipt(queued)
 	if queueErr != nil && fault.ClassOf(queueErr) == fault.Held {
 		queueErr = fault.New(fault.Held, "queue for", p.Name, queueErr,
@@ -119,7 +123,9 @@ func (env *environment) queue(p *partner.Partner) (*config, error) {
 		c.Import.Instance, c.Import.Grace, c.Import.LateAfter, c.Import.Lease, c.Import.LockWait, c.Import.MaxPartMiB =
 			service.Instance, service.Grace, service.LateAfter, service.Lease, service.LockWait, service.MaxPartMiB
 	}
-	c.consumer, err = consumer(p)
+	if c.consumer, err = consumer(p); err == nil {
+		c.stream = c.consumer.Stream
+	}
 	return c, err
 }
 

@@ -39,9 +39,13 @@ func (c *doctorCommand) Run(ctx context.Context, env *environment) error {
 	}
 	var list []*diagnosis
 	failed := 0
+	var streams []*config
 	for _, party := range parties {
+		streams = append(streams, party.each()...)
+	}
+	for _, party := range streams {
 		d := &diagnosis{
-			Service: party.Service, Place: printable(party.Store), Files: party.examineFiles(),
+			Service: party.label(), Place: printable(party.Store), Files: party.examineFiles(),
 			Store: party.examineStore(ctx, env), Database: party.examineDatabase(ctx),
 		}
 		list = append(list, d)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,10 +32,6 @@ func (c *exportCommand) Run(ctx context.Context, env *environment) error {
 	if c.Snapshot {
 		env.noting.work = "snapshot"
 	}
-	e, err := party.exporter(env, exportProgress())
-	if err != nil {
-		return err
-	}
 	var without []int64
 	if c.Without != "" {
 		if without, err = batchList(c.Without); err == nil && !c.NewGeneration {
@@ -44,18 +41,45 @@ func (c *exportCommand) Run(ctx context.Context, env *environment) error {
 			return err
 		}
 	}
-	run := e.Run
+	run := (*exporter.Exporter).Run
 	switch {
 	case c.Snapshot && c.Always:
-		run = e.Snapshot
+		run = (*exporter.Exporter).Snapshot
 	case c.Snapshot:
-		run = e.SnapshotIfChanged
+		run = (*exporter.Exporter).SnapshotIfChanged
 	case c.NewGeneration:
-		run = func(ctx context.Context) (exporter.Summary, error) { return e.NewGeneration(ctx, without...) }
+		run = func(e *exporter.Exporter, ctx context.Context) (exporter.Summary, error) {
+			return e.NewGeneration(ctx, without...)
+		}
 	}
-	summary, err := run(ctx)
+	summary, err := env.exportEach(ctx, party, exportProgress(), run)
 	env.idle = summary.Running
 	return errors.Join(env.printExport(summary, err != nil), err)
+}
+
+// exportEach does the same for each of the party's streams: the failure of one does not stop the others.
+func (env *environment) exportEach(
+	ctx context.Context, party *config, progress func(done, total int64), run func(*exporter.Exporter, context.Context) (exporter.Summary, error),
+) (total exporter.Summary, err error) {
+	total.Batches = []exporter.BatchSummary{}
+	for _, of := range party.each() {
+		e, failed := of.exporter(env, progress)
+		if failed != nil {
+			return total, failed
+		}
+		s, failed := run(e, ctx)
+		total.Batches, total.Running, total.Standing = append(total.Batches, s.Batches...), total.Running || s.Running, s.Standing
+		err = party.join(err, of, failed)
+	}
+	return total, err
+}
+
+// join adds the failure of one of the party's streams, by its name if there are several.
+func (c *config) join(err error, of *config, failed error) error {
+	if failed == nil || len(c.each()) == 1 {
+		return cmp.Or(failed, err)
+	}
+	return errors.Join(err, fmt.Errorf("%s: %w", of.stream, failed))
 }
 
 // exporting returns the configuration of a service that exports.
@@ -70,13 +94,16 @@ func (env *environment) exporting(service string) (*config, error) {
 	return party, nil
 }
 
-// exporter returns the exporter of a service that exports.
-func (env *environment) exporter(service string, progress func(done, total int64)) (*exporter.Exporter, error) {
+// exporter returns the exporter of one stream of a service that exports.
+func (env *environment) exporter(service string, stream streamFlag) (*exporter.Exporter, error) {
 	party, err := env.exporting(service)
+	if err == nil {
+		party, err = stream.of(party)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return party.exporter(env, progress)
+	return party.exporter(env, nil)
 }
 
 // exportProgress draws on a terminal once a back-log is being worked off.
@@ -113,16 +140,20 @@ func (env *environment) printExport(s exporter.Summary, failed bool) error {
 	}
 	t := env.table("BATCH", "KIND", "EVENTS", "PARTS", "SIZE", "TOOK", "")
 	for _, b := range s.Batches {
-		note := ""
+		note, batch := "", fmt.Sprint(b.Batch)
 		if b.Resumed {
 			note = "resumed"
 		}
-		t.row(b.Batch, b.Kind, humanize.Count(b.Events), b.Parts, size(b.Bytes), took(b.Duration), note)
+		if s.Batches[0].Stream != s.Batches[len(s.Batches)-1].Stream {
+			batch = b.Stream + " " + batch
+		}
+		t.row(batch, b.Kind, humanize.Count(b.Events), b.Parts, size(b.Bytes), took(b.Duration), note)
 	}
 	return t.print()
 }
 
 type repairCommand struct {
+	streamFlag
 	Batch   string `arg:"" placeholder:"A..B" help:"The batch, or batches, whose files are lost or damaged."`
 	Service string `arg:"" optional:"" default:"patients" help:"The exporting service."`
 }
@@ -132,7 +163,7 @@ func (c *repairCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	e, err := env.exporter(c.Service, nil)
+	e, err := env.exporter(c.Service, c.streamFlag)
 	if err != nil {
 		return err
 	}
@@ -146,7 +177,7 @@ type adoptCommand struct {
 }
 
 func (c *adoptCommand) Run(ctx context.Context, env *environment) error {
-	e, err := env.exporter(c.Service, nil)
+	e, err := env.exporter(c.Service, streamFlag{})
 	if err != nil {
 		return err
 	}

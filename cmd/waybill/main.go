@@ -67,6 +67,7 @@ type commands struct {
 
 	Rerun   rerunCommand   `cmd:"" group:"repair" help:"Load batches again."`
 	Repair  repairCommand  `cmd:"" group:"repair" help:"Write a published batch's lost or damaged files to the store again."`
+	Retire  retireCommand  `cmd:"" group:"repair" help:"End a stream whose consumers have moved to a later one."`
 	Capture captureCommand `cmd:"" group:"repair" help:"Compare each patient with their last event; repair what the triggers missed."`
 	Adopt   adoptCommand   `cmd:"" group:"repair" help:"Let the log continue from a database whose identity pg_upgrade or a move has changed."`
 	Prune   pruneCommand   `cmd:"" group:"repair" help:"Delete old data: log, outbox and plans below the newest snapshot; a consumer's records."`

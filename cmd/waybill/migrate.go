@@ -59,11 +59,10 @@ func (c *config) migrate(ctx context.Context) error {
 	if c.Import != nil {
 		return importer.Migrate(ctx, url, c.consumer)
 	}
-	if err := patients.Migrate(ctx, url); err != nil {
-		return err
+	for _, migrate := range []func(context.Context, string) error{exporter.Migrate, patients.Migrate, register.Migrate} {
+		if err := migrate(ctx, url); err != nil {
+			return err
+		}
 	}
-	if err := register.Migrate(ctx, url); err != nil {
-		return err
-	}
-	return exporter.Migrate(ctx, url)
+	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"waybill/importer"
 	"waybill/internal/fault"
 	"waybill/internal/setting"
+	"waybill/schemas"
 )
 
 // databaseURL resolves the secret anew at each call, so that it can be rotated.
@@ -31,7 +32,7 @@ func (p *place) openStore(env *environment) (*store.Place, error) {
 	password := setting.Source{
 		Of: p.path, Key: "store_password", Text: p.StorePassword, File: p.StorePasswordFile, Hint: "set it, or use store_password_file",
 	}
-	opened, err := store.Open(store.Config{URL: url, Secret: password.Optional(), AllowPlaintext: p.AllowPlaintext, Policy: env.policy})
+	opened, err := store.Open(store.Config{URL: url, Secret: password.Optional(), AllowPlaintext: p.AllowPlaintext, Policy: env.policy, Stream: p.stream})
 	if err != nil {
 		return nil, err
 	}
@@ -39,17 +40,63 @@ func (p *place) openStore(env *environment) (*store.Place, error) {
 	return opened, nil
 }
 
+// streamFlag chooses one of the streams on a store.
+type streamFlag struct {
+	Stream string `json:"stream,omitempty" placeholder:"NAME" help:"The stream (default: the newest that is published or followed here)."`
+}
+
+// of returns the party as one of the chosen stream.
+func (f streamFlag) of(party *config) (*config, error) {
+	if f.Stream == "" {
+		return party, nil
+	}
+	if schemas.ContractOf(f.Stream) == nil {
+		return nil, fault.New(fault.Usage, "read", "--stream", fmt.Errorf("this release has %s, not %q", strings.Join(schemas.Streams(), ", "), f.Stream), "")
+	}
+	return party.on(f.Stream), nil
+}
+
+func (c *config) on(stream string) *config {
+	of := *c
+	of.stream = stream
+	return &of
+}
+
+// each returns the party once for each of its streams.
+func (c *config) each() []*config {
+	if c.Export == nil {
+		return []*config{c}
+	}
+	var list []*config
+	for _, stream := range c.Export.Streams {
+		list = append(list, c.on(stream))
+	}
+	return list
+}
+
+// label names the service, and the stream if it has several.
+func (c *config) label() string {
+	if len(c.each()) == 1 {
+		return c.Service
+	}
+	return c.Service + "/" + c.stream
+}
+
 // openLog returns the log of the first configuration, and that site's zone.
-func (env *environment) openLog() (*exchange.Reader, *time.Location, error) {
+func (env *environment) openLog(of streamFlag) (*exchange.Reader, *time.Location, error) {
 	parties, err := env.configs("")
 	if err != nil {
 		return nil, nil, err
 	}
-	place, err := parties[0].openStore(env)
+	party, err := of.of(parties[0])
 	if err != nil {
 		return nil, nil, err
 	}
-	return exchange.NewReader(env.measured(parties[0], place)), parties[0].zone, nil
+	place, err := party.openStore(env)
+	if err != nil {
+		return nil, nil, err
+	}
+	return exchange.NewReader(env.measured(party, place)), party.zone, nil
 }
 
 // configs returns the configurations of the named service, or of all.
@@ -172,7 +219,8 @@ func (c *config) exporter(env *environment, progress func(done, total int64)) (*
 		return nil, err
 	}
 	return exporter.New(exporter.Config{
-		DatabaseURL: url, Store: env.measured(c, place), Delete: place, Spool: c.Spool,
+		DatabaseURL: url, Contract: schemas.ContractOf(c.stream), Streams: c.Export.Streams,
+		Store: env.measured(c, place), Delete: place, Spool: c.Spool,
 		Heartbeat: time.Duration(c.Export.Heartbeat), BatchEvents: c.Export.BatchEvents,
 		Release: release(), Log: env.log, Progress: progress,
 		Published: func(b exporter.BatchSummary) { env.metrics.Published(c.Service, b) },

@@ -53,16 +53,26 @@ func (c *pruneCommand) Run(ctx context.Context, env *environment) error {
 }
 
 func (c *pruneCommand) exporting(ctx context.Context, env *environment, party *config, keep time.Duration) error {
-	e, err := party.exporter(env, nil)
-	if err != nil {
-		return err
+	var failed error // of one stream, which does not stop the others
+	for _, of := range party.each() {
+		e, err := of.exporter(env, nil)
+		if err != nil {
+			return err
+		}
+		summary, err := e.Prune(ctx, prune.Options{Keep: keep, DryRun: c.DryRun, OutboxOnly: c.OutboxOnly, LeaveBehind: c.LeaveBehind})
+		env.idle = summary.Running
+		if err != nil {
+			failed = party.join(failed, of, err)
+			continue
+		}
+		if of.label() != of.Service && !env.json {
+			fmt.Fprintf(env.out, "%s: ", of.stream)
+		}
+		if err := env.printPrune(summary); err != nil {
+			return err
+		}
 	}
-	summary, err := e.Prune(ctx, prune.Options{Keep: keep, DryRun: c.DryRun, OutboxOnly: c.OutboxOnly, LeaveBehind: c.LeaveBehind})
-	env.idle = summary.Running
-	if err != nil {
-		return err
-	}
-	return env.printPrune(summary)
+	return failed
 }
 
 // keepRecords is the default for a consumer's own records. It is more than a year, so that a year can be compared

@@ -16,9 +16,11 @@ import (
 	"waybill/internal/setting"
 	"waybill/internal/spool"
 	"waybill/reconcile"
+	"waybill/schemas"
 )
 
 type reconcileCommand struct {
+	streamFlag
 	Service []string `arg:"" optional:"" help:"The services to compare (default: all that have a configuration here)."`
 	Since   string   `xor:"since" placeholder:"WHEN" help:"Batches whose windows end after this: yesterday, today, a date, an RFC 3339 time, or 36h or 7d for that long ago."`
 	Until   string   `xor:"until" placeholder:"WHEN" help:"Batches whose windows begin before this."`
@@ -51,7 +53,7 @@ func (c *reconcileCommand) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	defer folder.Close()
-	r.options.Spool = folder.Dir
+	r.options.Spool, r.options.Contract = folder.Dir, schemas.ContractOf(r.parties[0].stream)
 	defer r.close()
 	if err := r.open(ctx, env); err != nil {
 		return err
@@ -86,9 +88,15 @@ func (r *reconciliation) choose(env *environment) (err error) {
 			return err
 		}
 		for _, party := range found {
-			if r.Side == "all" || (r.Side == "source") == (party.Export != nil) {
-				r.parties = append(r.parties, party)
+			if r.Side != "all" && (r.Side == "source") != (party.Export != nil) {
+				continue
 			}
+			if party.Export != nil {
+				if party, err = r.of(party); err != nil {
+					return err
+				}
+			}
+			r.parties = append(r.parties, party)
 		}
 	}
 	if len(r.parties) == 0 {
@@ -157,7 +165,7 @@ func (r *reconciliation) openSource(ctx context.Context, party *config) error {
 	if err != nil {
 		return err
 	}
-	if r.source, err = exporter.OpenSource(ctx, url); err != nil {
+	if r.source, err = exporter.OpenSource(ctx, url, r.options.Contract); err != nil {
 		return err
 	}
 	r.options.Source = r.source
@@ -165,6 +173,10 @@ func (r *reconciliation) openSource(ctx context.Context, party *config) error {
 }
 
 func (r *reconciliation) readConsumer(ctx context.Context, party *config, from int64) error {
+	if party.stream != r.parties[0].stream {
+		return fault.New(fault.Usage, "reconcile", party.Service, fmt.Errorf("it follows %s, and the others have %s", party.stream, r.parties[0].stream),
+			"name the services of one stream, with --stream if it is not the newest")
+	}
 	url, err := party.databaseURL()
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 type rerunExportCommand struct {
 	Service string `json:"service" arg:"" optional:"" default:"patients" help:"The exporting service."`
 	rerunFlags
+	streamFlag
 	Correct bool `json:"correct,omitempty" help:"Append a batch of a higher revision with the events that differ between the outbox and what was published."`
 }
 
@@ -22,7 +23,11 @@ func (c *rerunExportCommand) Run(ctx context.Context, env *environment) error {
 }
 
 func (c *rerunExportCommand) party(env *environment) (*config, error) {
-	return env.exporting(c.Service)
+	party, err := env.exporting(c.Service)
+	if err != nil {
+		return nil, err
+	}
+	return c.of(party)
 }
 
 func (c *rerunExportCommand) run(ctx context.Context, env *environment, party *config, person string) (o outcome, err error) {

@@ -110,7 +110,9 @@ func (c *statusCommand) rows(ctx context.Context, env *environment) (rows []*ser
 			if err := c.forget(ctx, party); err != nil {
 				return nil, err
 			}
-			rows = append(rows, statusOf(ctx, env, party))
+			for _, of := range slices.Backward(party.each()) { // the newest first: who has moved there has left the others
+				rows = append(rows, statusOf(ctx, env, of))
+			}
 		}
 	}
 	for _, b := range broken {
@@ -167,7 +169,7 @@ func failedStatus(service string, err error) *serviceStatus {
 }
 
 func statusOf(ctx context.Context, env *environment, party *config) *serviceStatus {
-	row := &serviceStatus{Service: party.Service, Report: health.Fine(), LogEnd: -1, zone: party.zone}
+	row := &serviceStatus{Service: party.label(), Report: health.Fine(), LogEnd: -1, zone: party.zone}
 	if err := row.fill(ctx, env, party); err != nil {
 		row.Fail(err)
 	}
@@ -210,7 +212,7 @@ func (row *serviceStatus) fill(ctx context.Context, env *environment, party *con
 
 func (row *serviceStatus) readDatabase(ctx context.Context, party *config, url string) error {
 	if party.Export != nil {
-		s, err := exporter.ReadStatus(ctx, url)
+		s, err := exporter.ReadStatus(ctx, url, party.stream)
 		if err != nil {
 			return err
 		}
@@ -332,6 +334,8 @@ func batchOrNone(batch int64) string {
 // receiptState is what the table says of a consumer.
 func receiptState(r exporter.Receipt, zone *time.Location) string {
 	switch {
+	case r.Moved != "":
+		return "has moved to " + r.Moved
 	case r.Forked != "":
 		return "forked: " + r.Forked
 	case r.Gone:

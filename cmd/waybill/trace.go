@@ -47,7 +47,7 @@ func (a *traceAnswer) add(ctx context.Context, party *config) error {
 		return err
 	}
 	if party.Export != nil {
-		events, err := exporter.ReadTrace(ctx, url, a.Patient)
+		events, err := exporter.ReadTrace(ctx, url, party.stream, a.Patient)
 		a.Events = append([]exporter.TracedEvent{}, events...)
 		return err
 	}

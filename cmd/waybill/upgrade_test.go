@@ -25,15 +25,21 @@ import (
 func TestTablesAreMigratedDuringARun(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
+	gp, ward := s.partner("gp", gpCSV), s.sender("ward", wardADT)
+	s.do("migrate", "patients")
 	s.firstDay()
 	s.exchangeAll()
 	s.secondDay()
+	ward.leaveBatch(1, admission(1, "First", false))
+	ward.leaveBatch(2, admission(2, "Second", false))
 	for _, run := range []struct {
 		service, schema, point string
 		arguments              []string
 	}{
 		{"patients", "exporter", "export.1", []string{"export"}},
 		{"morgue", "morgue", "import.3", []string{"import", "morgue"}},
+		{"morgue", "delivery_gp", "deliver.1", []string{"deliver", "gp"}},
+		{"patients", "intake", "intake.committed", []string{"intake", "ward"}},
 	} {
 		before, contract := slices.Concat(s.rows(), s.events()), "UPDATE "+run.schema+".contract SET version = $1"
 		r := s.interrupted(run.point, func() { s.exec(run.service, contract, "1.1.0") }, run.arguments...)
@@ -43,6 +49,16 @@ func TestTablesAreMigratedDuringARun(t *testing.T) {
 		s.says(r.stderr, "a later release has migrated them: contract 1.1.0 there, 1.0.0 in this release", "install that release")
 		if diff := cmp.Diff(before, slices.Concat(s.rows(), s.events())); diff != "" {
 			t.Errorf("%v changed:\n%s", run.arguments, diff)
+		}
+		switch run.schema {
+		case "intake":
+			if got := s.one("patients", `SELECT count(*)::text FROM patients.patient WHERE family_name IN ('First', 'Second')`); got != "1" {
+				t.Errorf("the tables were migrated after the first file, and %s were taken in", got)
+			}
+		case "delivery_gp":
+			if files := gp.files(); len(files) > 0 {
+				t.Errorf("the tables were migrated, and delivered are %v", files)
+			}
 		}
 		s.exec(run.service, contract, "1.0.0")
 		s.do(run.arguments...)

@@ -16,6 +16,7 @@ import (
 )
 
 type verifyCommand struct {
+	streamFlag
 	From int64 `default:"-1" help:"The first batch (default: the oldest that was not pruned)."`
 	To   int64 `default:"-1" help:"The last batch (default: the log's end)."`
 }
@@ -40,7 +41,7 @@ type defect struct {
 }
 
 func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
-	reader, _, err := env.openLog()
+	reader, _, err := env.openLog(c.streamFlag)
 	if err != nil {
 		return err
 	}

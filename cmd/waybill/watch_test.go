@@ -162,7 +162,7 @@ func (s *site) scraped(arguments ...string) string {
 		s.Fatal(err)
 	}
 	defer tx.Rollback(s.Context())
-	if _, err := tx.Exec(s.Context(), `INSERT INTO morgue.checkpoint (batch, hash, applied_at) VALUES (-1, '', now())`); err != nil {
+	if _, err := tx.Exec(s.Context(), `INSERT INTO morgue.checkpoint (stream, batch, hash, applied_at) VALUES ('patient-events', -1, '', now())`); err != nil {
 		s.Fatal(err)
 	}
 	cmd := s.command(nil, append([]string{"--log", "debug", "--metrics", "127.0.0.1:0"}, arguments...)...)

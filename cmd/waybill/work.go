@@ -14,21 +14,13 @@ import (
 
 func runExport(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
 	env.noting = noting{party: party, work: "export"}
-	e, err := party.exporter(env, task.Report)
-	if err != nil {
-		return jobs.Result{}, err
-	}
-	summary, err := e.Run(ctx)
+	summary, err := env.exportEach(ctx, party, task.Report, (*exporter.Exporter).Run)
 	return exported(summary), err
 }
 
 func runSnapshot(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
 	env.noting = noting{party: party, work: "snapshot"}
-	e, err := party.exporter(env, task.Report)
-	if err != nil {
-		return jobs.Result{}, err
-	}
-	summary, err := e.SnapshotIfChanged(ctx)
+	summary, err := env.exportEach(ctx, party, task.Report, (*exporter.Exporter).SnapshotIfChanged)
 	return exported(summary), err
 }
 
@@ -102,14 +94,24 @@ func runPrune(ctx context.Context, env *environment, party *config, _ jobs.Task)
 	if party.Import != nil {
 		return runConsumerPrune(ctx, env, party, importer.PruneOptions{Keep: keep})
 	}
-	e, err := party.exporter(env, nil)
-	if err != nil {
-		return jobs.Result{}, err
+	result := jobs.Result{Idle: true}
+	for _, of := range party.each() {
+		e, err := of.exporter(env, nil)
+		if err != nil {
+			return result, err
+		}
+		s, err := e.Prune(ctx, prune.Options{Keep: keep})
+		text := fmt.Sprintf("the log begins at batch %d; %s, %s, %s deleted", s.Floor,
+			humanize.Plural(s.Batches, "batch", "batches"), humanize.Plural(s.Parts, "part", "parts"), humanize.Plural(s.Outbox, "outbox row", "outbox rows"))
+		if result.Text != "" {
+			text = result.Text + "; " + text
+		}
+		result = jobs.Result{Busy: result.Busy || s.Running, Idle: result.Idle && s.Floor == 0, Text: text}
+		if err != nil {
+			return result, err
+		}
 	}
-	s, err := e.Prune(ctx, prune.Options{Keep: keep})
-	text := fmt.Sprintf("the log begins at batch %d; %s, %s, %s deleted", s.Floor,
-		humanize.Plural(s.Batches, "batch", "batches"), humanize.Plural(s.Parts, "part", "parts"), humanize.Plural(s.Outbox, "outbox row", "outbox rows"))
-	return jobs.Result{Busy: s.Running, Idle: s.Floor == 0, Text: text}, err
+	return result, nil
 }
 
 func runConsumerPrune(ctx context.Context, env *environment, party *config, options importer.PruneOptions) (jobs.Result, error) {

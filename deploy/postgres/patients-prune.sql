@@ -7,4 +7,4 @@ GRANT SELECT ON patients.migration, exporter.migration, exporter.decision_migrat
 GRANT SELECT, INSERT ON exporter.floor TO patients_prune;
 GRANT SELECT, INSERT, UPDATE, DELETE ON exporter.last_run TO patients_prune;
 GRANT SELECT ON exporter.consumer TO patients_prune;
-GRANT EXECUTE ON FUNCTION exporter.prune_outbox(bigint, bigint, integer, boolean) TO patients_prune;
+GRANT EXECUTE ON FUNCTION exporter.prune_outbox(text, bigint, bigint, integer, boolean) TO patients_prune;

@@ -17,7 +17,7 @@ GRANT EXECUTE ON FUNCTION patients.record_death(uuid, text, timestamptz, timesta
 
 -- `waybill export`, and `status` and `trace` at the producer; status remembers whose receipts it has seen.
 GRANT USAGE ON SCHEMA patients, exporter TO patients_export;
-GRANT SELECT ON patients.outbox, patients.erasure, exporter.floor TO patients_export;
+GRANT SELECT ON patients.outbox, patients.erasure, exporter.floor, exporter.stream TO patients_export;
 GRANT SELECT ON patients.migration, exporter.migration, exporter.decision_migration, exporter.contract TO patients_export; -- the release compares itself with them
 GRANT SELECT, INSERT, UPDATE ON exporter.plan TO patients_export;
 -- Patients that differ from their last event, and triggers that are off; not the patients themselves.

@@ -2,6 +2,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"net/url"
 	"os"
@@ -27,6 +28,8 @@ type Config struct {
 	// Partner says that the URL names a partner's folder, taken as it is, and not the folder above a
 	// stream's. It must be there.
 	Partner bool
+	// Stream is the stream whose folder is opened; "": the newest.
+	Stream string
 	// Partial is the suffix of a partner's files while they are written, like ".partial"; "": hidden
 	// names. On S3 files appear whole, under their own names.
 	Partial string
@@ -139,7 +142,7 @@ func (c *Config) under(folder string) string {
 	if c.Partner {
 		return folder
 	}
-	return path.Join(folder, schemas.Stream)
+	return path.Join(folder, cmp.Or(c.Stream, schemas.PatientEvents().Name))
 }
 
 func usage(reason string) error {

@@ -13,7 +13,9 @@ func (p *Plan) Query(contract *schemas.Contract) string {
 	kind, before, after := p.content()
 	columns := make([]string, len(contract.Columns))
 	for i, c := range contract.Columns {
-		columns[i] = c.Name
+		if columns[i] = c.Name; c.Outbox != c.Name {
+			columns[i] = c.Outbox + " AS " + c.Name
+		}
 		switch {
 		case c.Name == "generation":
 			columns[i] = fmt.Sprintf("%d::integer AS generation", p.Generation)

@@ -12,8 +12,11 @@ import (
 	"waybill/internal/fault"
 )
 
-// DB is a connection to the patients service's database: the exporter's tables, and the outbox.
-type DB struct{ *pgx.Conn }
+// DB is a connection to the patients service's database: the plans of one stream, and the outbox.
+type DB struct {
+	*pgx.Conn
+	Stream string
+}
 
 // exportKey is the advisory lock that one exporter per database holds: "waybill" in ASCII.
 const exportKey int64 = 0x77617962696c6c

@@ -82,14 +82,14 @@ func (db DB) Insert(ctx context.Context, p *Plan) (*Plan, error) {
 		from, to = &p.Covers.From, &p.Covers.To
 	}
 	row := db.QueryRow(ctx, `
-		INSERT INTO exporter.plan (batch, plan_id, log_id, kind, generation, cursor_before, cursor_after,
+		INSERT INTO exporter.plan (stream, batch, plan_id, log_id, kind, generation, cursor_before, cursor_after,
 			window_from, window_to, snapshot, previous, system_identifier, database_oid, covers_from, covers_to, revision)
-		VALUES ($1, gen_random_uuid(), $2, $3, $4, $5::text::pg_snapshot, $6::text::pg_snapshot,
+		VALUES ($15, $1, gen_random_uuid(), $2, $3, $4, $5::text::pg_snapshot, $6::text::pg_snapshot,
 			coalesce($7, clock_timestamp()), greatest($7, clock_timestamp()), $8, $9, $10, $11, $12, $13, $14)
 		RETURNING `+columns,
 		p.Batch, p.Log, p.Kind, p.Generation, p.Before, p.After,
 		nullTime(p.WindowFrom), p.Snapshot, p.Previous, current.System, current.Database,
-		from, to, p.Revision)
+		from, to, p.Revision, db.Stream)
 	inserted, err := scan(row)
 	if err != nil {
 		return nil, fault.Database("plan", p.Name(), err)
@@ -113,8 +113,8 @@ func (db DB) StoreManifest(ctx context.Context, p *Plan, m *schemas.Manifest) er
 		return fault.New(fault.Poison, "encode", p.Name(), err, "")
 	}
 	hash := schemas.Hash(data)
-	if _, err := db.Exec(ctx, `UPDATE exporter.plan SET manifest = $2, manifest_sha256 = $3, events = $4 WHERE batch = $1`,
-		p.Batch, data, hash, m.Totals.Rows); err != nil {
+	if _, err := db.Exec(ctx, `UPDATE exporter.plan SET manifest = $2, manifest_sha256 = $3, events = $4 WHERE stream = $5 AND batch = $1`,
+		p.Batch, data, hash, m.Totals.Rows, db.Stream); err != nil {
 		return fault.Database("store manifest of", p.Name(), err)
 	}
 	p.Bytes, p.Hash = data, &hash
@@ -123,7 +123,7 @@ func (db DB) StoreManifest(ctx context.Context, p *Plan, m *schemas.Manifest) er
 
 // MarkPublished commits that the manifest is on the store.
 func (db DB) MarkPublished(ctx context.Context, p *Plan) error {
-	_, err := db.Exec(ctx, `UPDATE exporter.plan SET published_at = clock_timestamp() WHERE batch = $1`, p.Batch)
+	_, err := db.Exec(ctx, `UPDATE exporter.plan SET published_at = clock_timestamp() WHERE stream = $2 AND batch = $1`, p.Batch, db.Stream)
 	p.Published = err == nil
 	return fault.Database("mark", p.Name(), err)
 }
@@ -131,9 +131,9 @@ func (db DB) MarkPublished(ctx context.Context, p *Plan) error {
 const columns = `batch, plan_id, log_id, kind, generation, cursor_before::text, cursor_after::text,
 	window_from, window_to, snapshot, previous, system_identifier, database_oid,
 	manifest, manifest_sha256, published_at IS NOT NULL, covers_from, covers_to, revision,
-	(SELECT c.kind FROM exporter.plan c WHERE c.batch = plan.covers_from),
-	(SELECT c.cursor_before::text FROM exporter.plan c WHERE c.batch = plan.covers_from),
-	(SELECT c.cursor_after::text FROM exporter.plan c WHERE c.batch = plan.covers_to)`
+	(SELECT c.kind FROM exporter.plan c WHERE (c.stream, c.batch) = (plan.stream, plan.covers_from)),
+	(SELECT c.cursor_before::text FROM exporter.plan c WHERE (c.stream, c.batch) = (plan.stream, plan.covers_from)),
+	(SELECT c.cursor_after::text FROM exporter.plan c WHERE (c.stream, c.batch) = (plan.stream, plan.covers_to))`
 
 func scan(row pgx.Row) (*Plan, error) {
 	p := new(Plan)
@@ -148,9 +148,9 @@ func scan(row pgx.Row) (*Plan, error) {
 	return p, err
 }
 
-// find returns the plan that the clauses of SQL select, or nil.
+// find returns the stream's plan that the clauses of SQL select, whose parameters begin with $2, or nil.
 func (db DB) find(ctx context.Context, clauses string, arguments ...any) (*Plan, error) {
-	p, err := scan(db.QueryRow(ctx, `SELECT `+columns+` FROM exporter.plan `+clauses, arguments...))
+	p, err := scan(db.QueryRow(ctx, `SELECT `+columns+` FROM exporter.plan WHERE stream = $1 `+clauses, append([]any{db.Stream}, arguments...)...))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -165,12 +165,30 @@ func (db DB) Last(ctx context.Context) (*Plan, error) {
 // LastPublished returns the newest published plan up to a batch, or nil: an export may be running
 // on the next.
 func (db DB) LastPublished(ctx context.Context, upTo int64) (*Plan, error) {
-	return db.find(ctx, `WHERE published_at IS NOT NULL AND batch <= $1 ORDER BY batch DESC LIMIT 1`, upTo)
+	return db.find(ctx, `AND published_at IS NOT NULL AND batch <= $2 ORDER BY batch DESC LIMIT 1`, upTo)
+}
+
+// Predecessor returns where the stream that this one is to continue stands; nil if there is none.
+func (db DB) Predecessor(ctx context.Context) (*schemas.Continued, *Plan, error) {
+	var stream string
+	err := db.QueryRow(ctx, `SELECT stream FROM exporter.stream WHERE stream <> $1 ORDER BY array_position($2::text[], stream) DESC LIMIT 1`,
+		db.Stream, schemas.Streams()).Scan(&stream)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fault.Database("read", "exporter.stream", err)
+	}
+	p, err := DB{db.Conn, stream}.LastPublished(ctx, schemas.MaxBatch)
+	if err != nil || p == nil {
+		return nil, nil, err
+	}
+	return &schemas.Continued{Stream: stream, Log: p.Log.String(), Batch: p.Batch}, p, db.CheckIdentity(ctx, p)
 }
 
 // Of returns the plan of a batch, or nil.
 func (db DB) Of(ctx context.Context, batch int64) (*Plan, error) {
-	return db.find(ctx, `WHERE batch = $1`, batch)
+	return db.find(ctx, `AND batch = $2`, batch)
 }
 
 // Published returns the plan of a batch that this database has published.
@@ -202,26 +220,26 @@ func (db DB) CorrectionOf(ctx context.Context, p *Plan) (*Plan, error) {
 	if p.Covers != nil {
 		covers = *p.Covers
 	}
-	return db.find(ctx, `WHERE kind = 'correction' AND covers_from <= $1 AND covers_to >= $2 AND batch > $3 ORDER BY batch DESC LIMIT 1`,
+	return db.find(ctx, `AND kind = 'correction' AND covers_from <= $2 AND covers_to >= $3 AND batch > $4 ORDER BY batch DESC LIMIT 1`,
 		covers.From, covers.To, p.Batch)
 }
 
 // Floor returns the newest floor that this database has announced, the oldest batch that was not
 // pruned; 0: none.
 func (db DB) Floor(ctx context.Context) (batch int64, err error) {
-	err = db.QueryRow(ctx, `SELECT coalesce(max(batch), 0) FROM exporter.floor`).Scan(&batch)
+	err = db.QueryRow(ctx, `SELECT coalesce(max(batch), 0) FROM exporter.floor WHERE stream = $1`, db.Stream).Scan(&batch)
 	return batch, fault.Database("read", "exporter.floor", err)
 }
 
 // NoteFloor commits a floor. Noting one again changes nothing.
 func (db DB) NoteFloor(ctx context.Context, batch, snapshot int64) error {
-	_, err := db.Exec(ctx, `INSERT INTO exporter.floor (batch, snapshot) VALUES ($1, $2) ON CONFLICT DO NOTHING`, batch, snapshot)
+	_, err := db.Exec(ctx, `INSERT INTO exporter.floor (stream, batch, snapshot) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, db.Stream, batch, snapshot)
 	return fault.Database("note", "exporter.floor", err)
 }
 
 // PartSizes returns the sizes of all parts below a batch that this database published.
 func (db DB) PartSizes(ctx context.Context, below int64) (map[string]int64, error) {
-	rows, _ := db.Query(ctx, `SELECT manifest FROM exporter.plan WHERE batch < $1 AND events > 0`, below)
+	rows, _ := db.Query(ctx, `SELECT manifest FROM exporter.plan WHERE stream = $1 AND batch < $2 AND events > 0`, db.Stream, below)
 	sizes := map[string]int64{}
 	var data []byte
 	_, err := pgx.ForEachRow(rows, []any{&data}, func() error {

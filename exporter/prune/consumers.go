@@ -12,6 +12,7 @@ import (
 
 	"waybill/exporter/plan"
 	"waybill/internal/fault"
+	"waybill/schemas"
 )
 
 // checkConsumers looks for consumers that would miss a batch, as their receipts say, or said when they were last
@@ -32,6 +33,9 @@ func (p *prune) checkConsumers(ctx context.Context) error {
 	for _, r := range receipts {
 		says[r.Instance] = r.Batch
 		delete(gone, r.Instance)
+	}
+	if err := p.forgetMoved(ctx, says); err != nil {
+		return err
 	}
 	var behind, list []string
 	for _, instance := range slices.Sorted(maps.Keys(says)) {
@@ -57,9 +61,20 @@ func (p *prune) checkConsumers(ctx context.Context) error {
 		"let them import first; or leave them behind, to begin again at the snapshot: --leave-behind "+strings.Join(behind, " --leave-behind "))
 }
 
+// forgetMoved leaves out consumers that follow a later stream now.
+func (p *prune) forgetMoved(ctx context.Context, says map[string]int64) error {
+	rows, _ := p.DB.Query(ctx, `SELECT instance FROM exporter.consumer WHERE array_position($2::text[], stream) > array_position($2, $1)`, p.DB.Stream, schemas.Streams())
+	var instance string
+	_, err := pgx.ForEachRow(rows, []any{&instance}, func() error {
+		delete(says, instance)
+		return nil
+	})
+	return fault.Database("read", "consumers", err)
+}
+
 // readConsumers returns the newest batches of all consumers whose receipts `status` has ever seen.
 func (p *prune) readConsumers(ctx context.Context) (map[string]int64, error) {
-	rows, _ := p.DB.Query(ctx, `SELECT instance, batch FROM exporter.consumer`)
+	rows, _ := p.DB.Query(ctx, `SELECT instance, batch FROM exporter.consumer WHERE stream = $1`, p.DB.Stream)
 	batches := map[string]int64{}
 	var instance string
 	var batch int64

@@ -58,7 +58,7 @@ func (p *prune) publishFloor(ctx context.Context) error {
 	}
 	p.Logger.Info("raising the floor", "batch", p.floor.Manifest.Batch, "snapshot", p.snapshot.Manifest.Batch)
 	return p.Writer.Floor(ctx, &schemas.Floor{
-		Format: schemas.Format, MinReader: 1, Stream: schemas.Stream, Log: p.floor.Manifest.Log, Floor: number,
+		Format: schemas.Format, MinReader: 1, Stream: p.DB.Stream, Log: p.floor.Manifest.Log, Floor: number,
 		Batch: p.floor.Manifest.Batch, Previous: p.floor.Manifest.Previous,
 		Snapshot: p.snapshot.Manifest.Batch, Manifest: p.snapshot.Hash,
 		PublishedAt: schemas.At(now), Producer: schemas.Software{Software: "waybill", Version: p.Release},
@@ -94,7 +94,7 @@ func (p *prune) pruneDatabase(ctx context.Context) error {
 	}
 	for position := new(int64(0)); position != nil; {
 		var pruned, exported int64
-		if err := p.DB.QueryRow(ctx, `SELECT pruned, exported, last FROM exporter.prune_outbox($1, $2, $3, $4)`, batch, *position, outboxRows, p.options.DryRun).
+		if err := p.DB.QueryRow(ctx, `SELECT pruned, exported, last FROM exporter.prune_outbox($1, $2, $3, $4, $5)`, p.DB.Stream, batch, *position, outboxRows, p.options.DryRun).
 			Scan(&pruned, &exported, &position); err != nil {
 			return fault.Database("prune", "outbox", err)
 		}
@@ -112,12 +112,12 @@ func (p *prune) pruneDatabase(ctx context.Context) error {
 
 func (p *prune) deletePlans(ctx context.Context, batch int64) error {
 	if p.options.DryRun {
-		err := p.DB.QueryRow(ctx, `SELECT count(*) FROM exporter.plan WHERE batch < $1`, batch).Scan(&p.summary.Plans)
+		err := p.DB.QueryRow(ctx, `SELECT count(*) FROM exporter.plan WHERE stream = $1 AND batch < $2`, p.DB.Stream, batch).Scan(&p.summary.Plans)
 		return fault.Database("count", "exporter.plan", err)
 	}
 	crashpoint.Here("prune.5")
 	err := pgx.BeginFunc(ctx, p.DB, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `DELETE FROM exporter.plan WHERE batch < $1`, batch)
+		tag, err := tx.Exec(ctx, `DELETE FROM exporter.plan WHERE stream = $1 AND batch < $2`, p.DB.Stream, batch)
 		p.summary.Plans = tag.RowsAffected()
 		return err
 	})

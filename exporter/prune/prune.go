@@ -31,6 +31,7 @@ type Options struct {
 
 // Summary is what one prune did, or would do.
 type Summary struct {
+	Stream   string   `json:"stream"`
 	Floor    int64    `json:"floor"`    // the oldest batch that stays; 0: nothing is deleted
 	Snapshot int64    `json:"snapshot"` // the one that replaces what is deleted
 	Batches  int64    `json:"batches"`  // whose manifests are deleted
@@ -62,7 +63,7 @@ type Log struct {
 // is deleted; then parts, manifests and receipts are, the outbox's rows and at last the plans. After a
 // crash anywhere, run it again. Exports may run at the same time.
 func (l *Log) Prune(ctx context.Context, options Options) (Summary, error) {
-	p := &prune{Log: l, options: options, summary: Summary{DryRun: options.DryRun, Behind: []string{}}}
+	p := &prune{Log: l, options: options, summary: Summary{Stream: l.DB.Stream, DryRun: options.DryRun, Behind: []string{}}}
 	err := l.DB.LockPrune(ctx, "prune", "log")
 	if errors.Is(err, plan.ErrRunning) {
 		p.summary.Running = true
@@ -165,8 +166,8 @@ func (p *prune) checkFloor(ctx context.Context) error {
 func (p *prune) findOldest(ctx context.Context) (batch int64, err error) {
 	var known bool
 	err = p.DB.QueryRow(ctx, `SELECT batch, window_from <= clock_timestamp() - $1::interval FROM exporter.plan
-		WHERE window_to > clock_timestamp() - $1::interval
-		   OR batch >= (SELECT covers_from FROM exporter.plan WHERE published_at IS NULL) ORDER BY batch LIMIT 1`, p.options.Keep).Scan(&batch, &known)
+		WHERE stream = $2 AND (window_to > clock_timestamp() - $1::interval
+		   OR batch >= (SELECT covers_from FROM exporter.plan WHERE stream = $2 AND published_at IS NULL)) ORDER BY batch LIMIT 1`, p.options.Keep, p.DB.Stream).Scan(&batch, &known)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return p.summary.Snapshot, nil

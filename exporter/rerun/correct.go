@@ -120,7 +120,7 @@ func (r *rerun) correct(ctx context.Context, last *plan.Plan, g *group) (*plan.P
 // the same batches meanwhile.
 func (r *rerun) record(ctx context.Context) error {
 	var stale bool
-	err := r.DB.QueryRow(ctx, `SELECT EXISTS (SELECT FROM exporter.plan WHERE kind = 'correction' AND batch > $1)`, r.last.Batch).Scan(&stale)
+	err := r.DB.QueryRow(ctx, `SELECT EXISTS (SELECT FROM exporter.plan WHERE stream = $1 AND kind = 'correction' AND batch > $2)`, r.DB.Stream, r.last.Batch).Scan(&stale)
 	if err != nil {
 		return fault.Database("read", "exporter.plan", err)
 	}

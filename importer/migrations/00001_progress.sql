@@ -4,6 +4,7 @@
 -- How far this consumer is. One row; it moves in the same transaction as the rows and effects.
 CREATE TABLE checkpoint (
     one           boolean PRIMARY KEY DEFAULT true CHECK (one),
+    stream        text NOT NULL,
     batch         bigint NOT NULL,            -- the last batch applied; -1 before the genesis
     hash          text NOT NULL,              -- sha256 of its manifest; '' before the genesis
     log_id        uuid,
@@ -56,6 +57,7 @@ CREATE TABLE ledger (
 -- What each batch did, to whom; ids only.
 CREATE TABLE effect_log (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stream     text NOT NULL,
     batch      bigint NOT NULL,
     kind       text NOT NULL,
     patient_id uuid,

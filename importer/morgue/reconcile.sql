@@ -38,7 +38,7 @@ found (kind, patient_id) AS (
       AND NOT EXISTS (SELECT FROM patient s WHERE s.patient_id = p.merged_into)
       AND NOT EXISTS (SELECT FROM case_file c WHERE (c.patient_id, c.death_no) = (p.patient_id, p.death_no))
       AND EXISTS (SELECT FROM effect_log e JOIN ledger l USING (batch)
-                  WHERE (e.patient_id, e.death_no, e.kind) = (p.patient_id, p.death_no, 'historic')
+                  WHERE NOT EXISTS (SELECT FROM checkpoint c WHERE c.stream <> e.stream) AND (e.patient_id, e.death_no, e.kind) = (p.patient_id, p.death_no, 'historic')
                     AND l.kind = 'snapshot' AND l.batch > (SELECT min(batch) FROM ledger))
     UNION ALL
     SELECT 'unasked_body', c.patient_id FROM case_file c JOIN patient p USING (patient_id)

@@ -201,20 +201,20 @@ func TestReconcileTellsFindingsFromDecisions(t *testing.T) {
 	} {
 		p := patient(undated.kind)
 		m.Apply(undated.state(p.DeadUndated(1)))
-		m.Exec(`INSERT INTO effect_log (batch, kind, patient_id, death_no, observed, at) VALUES ($1::bigint, 'historic', $2, 1, false, now())`, undated.batch, p.ID)
+		m.Exec(`INSERT INTO effect_log (stream, batch, kind, patient_id, death_no, observed, at) VALUES ('patient-events', $1::bigint, 'historic', $2, 1, false, now())`, undated.batch, p.ID)
 	}
 
 	p = patient("") // undated, with a case that a person opened
 	m.Apply(p.DeadUndated(1).Found())
-	later(p, `INSERT INTO effect_log (batch, kind, patient_id, death_no, observed, at) SELECT 72, 'historic', id, 1, false, now() FROM one;
+	later(p, `INSERT INTO effect_log (stream, batch, kind, patient_id, death_no, observed, at) SELECT 'patient-events', 72, 'historic', id, 1, false, now() FROM one;
 		INSERT INTO case_file (patient_id, death_no, noticed_at, death_status, opened_by) SELECT id, 1, now(), 'informal', 'kim' FROM one`)
 	p = patient("") // undated, and retracted
 	m.Apply(p.DeadUndated(1).Found())
 	m.Apply(p.Alive(1))
-	later(p, `INSERT INTO effect_log (batch, kind, patient_id, death_no, observed, at) SELECT 72, 'historic', id, 1, false, now() FROM one`)
+	later(p, `INSERT INTO effect_log (stream, batch, kind, patient_id, death_no, observed, at) SELECT 'patient-events', 72, 'historic', id, 1, false, now() FROM one`)
 	p = patient("no_case") // undated, and seen since
 	m.Apply(p.DeadUndated(1))
-	later(p, `INSERT INTO effect_log (batch, kind, patient_id, death_no, observed, at) SELECT 72, 'historic', id, 1, false, now() FROM one; DELETE FROM case_file`+theirs)
+	later(p, `INSERT INTO effect_log (stream, batch, kind, patient_id, death_no, observed, at) SELECT 'patient-events', 72, 'historic', id, 1, false, now() FROM one; DELETE FROM case_file`+theirs)
 
 	for _, do := range sabotage {
 		do()

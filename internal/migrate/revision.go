@@ -55,7 +55,13 @@ func Check(ctx context.Context, conn Querier, schema string, steps ...Step) erro
 	return compare(schema, steps, found)
 }
 
-var errBehind = errors.New("they are of an older release")
+var (
+	errBehind = errors.New("they are of an older release")
+	errAhead  = errors.New("a later release has migrated them")
+)
+
+// Refused reports whether an error is about tables of another release.
+func Refused(err error) bool { return errors.Is(err, errBehind) || errors.Is(err, errAhead) }
 
 // notAhead is Check before a migration, which is for tables that are missing or behind.
 func notAhead(ctx context.Context, db *sql.DB, schema string, steps []Step) error {
@@ -95,7 +101,7 @@ func compare(schema string, steps []Step, found string) (behind error) {
 		switch slices.Compare(numbers(at), numbers(known)) {
 		case 1:
 			return fault.New(fault.Usage, "check", "tables of "+schema,
-				errors.New("a later release has migrated them: "+revisions), "install that release on this machine")
+				fmt.Errorf("%w: %s", errAhead, revisions), "install that release on this machine")
 		case -1:
 			behind = fault.New(fault.Usage, "check", "tables of "+schema, fmt.Errorf("%w: %s", errBehind, revisions), "run `waybill migrate`")
 		}

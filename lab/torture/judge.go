@@ -203,12 +203,12 @@ func (j *judge) reconcile(ctx context.Context, place exchange.Store) error {
 		return err
 	}
 	defer folder.Close()
-	source, err := exporter.OpenSource(ctx, j.Services[site.Patients].URL)
+	source, err := exporter.OpenSource(ctx, j.Services[site.Patients].URL, schemas.PatientEvents())
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	options := reconcile.Options{Reader: exchange.NewReader(place), Source: source, Spool: folder.Dir}
+	options := reconcile.Options{Contract: schemas.PatientEvents(), Reader: exchange.NewReader(place), Source: source, Spool: folder.Dir}
 	for _, name := range site.Consumers() {
 		consumer, err := site.Consumer(name)
 		if err != nil {

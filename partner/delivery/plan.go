@@ -156,6 +156,9 @@ func (s *session) fill(ctx context.Context, p *plan, of span) error {
 // insert commits the plan. From here on every run writes the same bytes.
 func (s *session) insert(ctx context.Context, p *plan) error {
 	err := pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+		if err := s.checkTables(ctx, tx); err != nil { // they may have been migrated during the run
+			return err
+		}
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO file (number, sequence, name, trigger, trigger_text, after, "to", seen, rows, unsaid, replaced, transliterated,
 			    cut, bytes, sha256, content, planned_at)

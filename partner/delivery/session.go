@@ -10,6 +10,7 @@ import (
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
 	"waybill/internal/migrate"
+	"waybill/schemas"
 )
 
 // session is one run. Its connection holds the partner's lock until it is closed.
@@ -48,9 +49,12 @@ func (d *Delivery) connect(ctx context.Context) (*pgx.Conn, error) {
 		"statement_timeout":    "0",
 		"idle_session_timeout": "0",
 		"jit":                  "off",
-	}, func(ctx context.Context, conn migrate.Querier) error {
-		return migrate.Check(ctx, conn, Schema(d.config.Partner), migrate.Files(files, "migration"))
-	})
+	}, d.checkTables)
+}
+
+// checkTables refuses tables that another release has migrated: see [migrate.Check].
+func (d *Delivery) checkTables(ctx context.Context, conn migrate.Querier) error {
+	return migrate.Check(ctx, conn, Schema(d.config.Partner), migrate.Files(files, "migration"), migrate.Contract(schemas.PatientEvents().Version))
 }
 
 func (s *session) lock(ctx context.Context) error {

@@ -104,6 +104,9 @@ const maxReceipts = 100
 func (m *Metrics) Receipts(receipts []exporter.Receipt) {
 	newestFirst := slices.SortedFunc(slices.Values(receipts), func(a, b exporter.Receipt) int { return b.AppliedAt.Compare(a.AppliedAt.Time) })
 	for _, r := range newestFirst[:min(len(newestFirst), maxReceipts)] {
+		if r.Moved != "" {
+			continue
+		}
 		m.services.receiptBatch.WithLabelValues(r.Instance).Set(float64(r.Batch))
 		m.services.receiptApplied.WithLabelValues(r.Instance).Set(seconds(r.AppliedAt.Time))
 	}

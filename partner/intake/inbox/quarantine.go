@@ -71,7 +71,9 @@ func (in *Inbox) Release(ctx context.Context, ids []int64, d Decision) (list []R
 		for i := 0; err == nil && i < len(items); i++ {
 			var r Released
 			err = pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) (err error) {
-				r, err = s.release(ctx, tx, items[i], d)
+				if err = register.CheckTables(ctx, tx); err == nil {
+					r, err = s.release(ctx, tx, items[i], d)
+				}
 				return err
 			})
 			if err == nil {

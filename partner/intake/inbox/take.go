@@ -75,8 +75,12 @@ func (r *run) decide(ctx context.Context, f *drop.File, got *fetched) (*FileResu
 	return result, nil
 }
 
-// takeIn takes the records of a file and enters it, unless it is one that was decided before.
+// takeIn takes the records of a file and enters it, unless it is one that was decided before. It refuses tables that
+// were migrated during the run.
 func (r *run) takeIn(ctx context.Context, tx pgx.Tx, entry register.File, got *fetched, result *FileResult) error {
+	if err := register.CheckTables(ctx, tx); err != nil {
+		return err
+	}
 	before, err := r.before(ctx, tx, entry)
 	if err != nil {
 		return err
