@@ -65,7 +65,7 @@ func TestExitCodesTellWhatIsAsked(t *testing.T) {
 	s.do("export")
 
 	s.fails(2, []string{"unknown flag --nonsense"}, "export", "--nonsense")
-	s.fails(2, []string{"service nowhere", "waybill init nowhere"}, "import", "nowhere")
+	s.fails(2, []string{"service nowhere", "configured there: "}, "import", "nowhere")
 	s.fails(2, []string{"approve batch 1: it is not held"}, "import", "morgue", "--approve", "1", "--reason", "x")
 	s.fails(2, []string{"not a range"}, "rerun", "import", "morgue", "--batch", "5..2")
 	s.fails(2, []string{"not a UUID"}, "trace", "smith")

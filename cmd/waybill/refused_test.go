@@ -53,7 +53,7 @@ func TestOneBadFileDoesNotBlindStatus(t *testing.T) {
 	s.says(r.stdout, "patients      none/?", "broken", "stor", "morgue        1/1", "appointments  1/1")
 	s.do("status", "morgue")
 	s.fails(2, []string{"status of patients: broken"}, "status", "patients")
-	s.fails(2, []string{"field stor not found"}, "status", "mourge") // which that file may be for
+	s.fails(2, []string{"did you mean store?"}, "status", "mourge") // which that file may be for
 	s.do("import", "morgue")
 }
 
