@@ -135,7 +135,8 @@ func (g *generation) begunElsewhere(ctx context.Context) (number int32, before, 
 		WHERE stream <> $1 AND generation > $2 AND (system_identifier, database_oid) = ($3, $4) AND published_at IS NOT NULL
 		ORDER BY generation DESC, batch LIMIT 1`, g.db.Stream, g.end.Manifest.Generation, current.System, current.Database).Scan(&number, &before, &after)
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = g.db.QueryRow(ctx, `SELECT 1 + greatest(max(generation), $1) FROM exporter.plan`, g.end.Manifest.Generation).Scan(&number)
+		err = g.db.QueryRow(ctx, `SELECT 1 + greatest(max(generation), $1) FROM exporter.plan WHERE stream <> $2 AND published_at IS NOT NULL`,
+			g.end.Manifest.Generation, g.db.Stream).Scan(&number)
 	}
 	return number, before, after, fault.Database("read", "exporter.plan", err)
 }
