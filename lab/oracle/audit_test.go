@@ -30,7 +30,7 @@ func (w *witness) clone() *witness {
 	return &c
 }
 
-// look notes who has turned dead or alive.
+// look notes the patients who have turned dead or alive.
 func (w *witness) look(r *Registry, now Minute) {
 	for _, p := range r.Patients() {
 		_, known := w.dead[p]
@@ -50,7 +50,7 @@ func (w *witness) look(r *Registry, now Minute) {
 	}
 }
 
-// restored takes up what a backup's witness knew. Who is alive again has turned so now.
+// restored returns what the backup's witness knew. A patient who is alive again has turned so now.
 func (w *witness) restored(was *witness) *witness {
 	for p := range w.dead {
 		if w.dead[p] && !was.dead[p] {

@@ -35,7 +35,7 @@ func (w *world) agree(consumer string) {
 	}
 }
 
-// reconciled demands that the consumer's own check of what an import leaves behind finds nobody.
+// reconciled demands that the consumer's reconcile.sql finds nobody after an import.
 func (w *world) reconciled(consumer string) {
 	w.Helper()
 	if w.blind {
@@ -128,7 +128,7 @@ func (w *world) rows(consumer string, queries ...string) (all []string) {
 	return all
 }
 
-// numbered returns the number of one whom no notice named for their id, and any other text as it is.
+// numbered returns a stranger's number for their id, and any other text unchanged.
 func (w *world) numbered(text string) string {
 	if n := slices.Index(w.strangers, text); n >= 0 {
 		return fmt.Sprint(stranger + n)

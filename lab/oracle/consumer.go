@@ -56,7 +56,7 @@ type Consumer struct {
 	Notices    map[Death]Notice
 	Ledger     []Entry
 
-	Observed   map[Patient]bool // for whom mode observe left something undone
+	Observed   map[Patient]bool // mode observe left something undone for them
 	generation int              // of the last batch applied
 	approved   map[int]bool
 }
@@ -207,7 +207,7 @@ func (e Event) outlasts(other Event) bool {
 	return e.newer(other)
 }
 
-// project takes what is newer, and takes back who vanished.
+// project takes newer states, and takes back the patients who vanished.
 func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, effects []Effect) {
 	changed = map[Patient]bool{}
 	newest := map[Patient]Event{}
@@ -275,8 +275,8 @@ func (e Event) sees(death Death, kind string) bool {
 	return e.Death() == death && !e.Baseline && (e.Kind == "died" || kind == "snapshot")
 }
 
-// historic judges a death by what a batch says of it. Of unknown date, it is if nobody saw it; of a
-// known one, if that is long ago and nobody saw a known patient die.
+// historic judges a death by what a batch says of it. One without a date is historic if nobody saw it; one with
+// a date, if that is long ago and nobody saw a known patient die.
 func (e Event) historic(kind string, events []Event, bounds Bounds) bool {
 	return !slices.ContainsFunc(events, func(o Event) bool {
 		return o.sees(e.Death(), kind) && (o.Version > 1 || e.Period == Period{})

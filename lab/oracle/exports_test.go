@@ -99,7 +99,7 @@ func (w *world) correct(event int, family string) {
 	w.agreeOnTheLog()
 }
 
-// backUp keeps the patients service's database as it is.
+// backUp keeps a copy of the patients service's database.
 func (w *world) backUp() {
 	w.Helper()
 	w.commitOpen()
@@ -129,7 +129,7 @@ func (w *world) newGeneration(restored bool) {
 	w.commitOpen()
 	w.said("w.newGeneration(%t)", restored)
 	w.log.NewGeneration(w.registry, restored)
-	w.witness.look(w.registry, w.now) // who was erased is erased again
+	w.witness.look(w.registry, w.now) // it erases the erased again
 	w.witness.snapshot()
 	if _, err := w.exporter().NewGeneration(w.ctx); err != nil {
 		w.Fatal(err)

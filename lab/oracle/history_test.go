@@ -68,7 +68,7 @@ func (n tally) add(w *world) {
 	n["generations"] += w.log.Batches[len(w.log.Batches)-1].Generation - 1
 }
 
-// actions are what may happen next; what is to happen more often is there under several names.
+// actions returns what may happen next; what should happen more often has several names.
 func (w *world) actions() map[string]func(*rapid.T) {
 	on := func(do func(*rapid.T)) func(*rapid.T) {
 		return func(t *rapid.T) {
@@ -242,7 +242,7 @@ func (w *world) aCorrection(t *rapid.T) {
 	w.correct(rapid.SampledFrom(past).Draw(t, "event"), rapid.SampledFrom([]string{"Repaired", "Corrected"}).Draw(t, "name"))
 }
 
-// anErasure is rare, or there is nobody left to live a history.
+// anErasure is rare: a history needs patients who are left.
 func (w *world) anErasure(t *rapid.T) {
 	known := slices.DeleteFunc(w.registry.Patients(), func(p Patient) bool { return w.registry.Absent(p) || w.locked(p) })
 	if len(known) == 0 || w.open != nil || rapid.IntRange(0, 2).Draw(t, "erase") != 2 {

@@ -220,7 +220,7 @@ func (l *Log) superseded(b Batch) bool {
 
 // repaired returns the batch's events as the outbox has them, and whether any is another.
 func (b Batch) repaired(r *Registry) (events []Event, differs bool) {
-	// Who was erased since is not stated again.
+	// A correction states nothing about the patients who were erased since.
 	events = slices.DeleteFunc(slices.Clone(b.Events), func(e Event) bool { return r.Erased(e.Patient) && e.Version < r.last[e.Patient].Version })
 	for i, e := range events {
 		for _, o := range r.Outbox {

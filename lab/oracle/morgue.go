@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Who wrote or settled something.
+// The two that write or settle something.
 const (
 	waybill = "waybill"
 	person  = "person"
@@ -79,7 +79,7 @@ type duty struct {
 	done []Effect
 }
 
-// Look raises what a person must look at. It changes nobody, so it is done in any mode.
+// Look raises the alerts for people. It changes no case, so every mode does it.
 func (m *Morgue) Look(run Run) []Effect {
 	d := &duty{Morgue: m, Run: run}
 	records := run.persons(run.Changed)

@@ -56,7 +56,7 @@ func (d *duty) restated(death Death, c *Case) {
 	}
 	source := d.source(death.Patient, c)
 	if source.Patient == 0 {
-		return // nobody's death
+		return // a body without a notice
 	}
 	now, before := factsOf(source.Identity, source.Fate), c.stated
 	switch c.statedOf {

@@ -149,7 +149,7 @@ func (r *Registry) record(e Event) {
 	r.last[e.Patient] = e
 }
 
-// Repair gives an event in the outbox another name, as somebody does who knows that it is wrong there.
+// Repair gives an event in the outbox another name, as a person does who finds a wrong one.
 func (r *Registry) Repair(event int, family string) { r.Outbox[event].Family = family }
 
 // Past are the events in the outbox that are not their patients' last: with those the next change

@@ -94,7 +94,7 @@ func (w *world) decideKind(kind string, stays bool) {
 // today is the database's time.
 func today() Minute { return Minute(time.Since(base)/time.Minute) + 1 }
 
-// stranger is the first number of those whom no notice named. Their ids are random.
+// stranger is the first number of the bodies without a notice. Their ids are random.
 const stranger = 1000
 
 // uuid returns a patient's id.

@@ -74,7 +74,7 @@ func consumers(t testing.TB) map[string]*importer.Consumer {
 	return loaded
 }
 
-// copy makes a database like the one the URL names, to which nobody is connected.
+// copy copies the URL's database and returns the copy's URL. Nobody may be connected to the original.
 func (h *hospital) copy(url string) string {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -131,7 +131,7 @@ type world struct {
 	backupURL              string
 	bookings               int
 	tags                   int
-	strangers              []string // ids of those whom no notice named
+	strangers              []string // ids of bodies without a notice
 	held                   int      // imports that a brake stopped
 	acted                  int
 	discarding             []string // databases
@@ -167,13 +167,17 @@ func (h *hospital) newWorld(t tester) *world {
 }
 
 // empty takes all rows from a consumer's database but those that its migrations put there.
-func (w *world) empty(consumer string) {
+func (w *world) empty(consumer string) { w.emptyAll(w.conns[consumer], consumer) }
+
+func (w *world) emptyAll(conn *pgx.Conn, consumer string) {
 	var tables string
-	if err := w.conns[consumer].QueryRow(w.ctx, `SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables
+	if err := conn.QueryRow(w.ctx, `SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables
 		WHERE schemaname = $1 AND tablename NOT LIKE '%migration%' AND tablename NOT IN ('kind', 'decision', 'contract')`, consumer).Scan(&tables); err != nil {
 		w.Fatal(err)
 	}
-	w.exec(consumer, "TRUNCATE "+tables+" RESTART IDENTITY")
+	if _, err := conn.Exec(w.ctx, "TRUNCATE "+tables+" RESTART IDENTITY"); err != nil {
+		w.Fatal(err)
+	}
 }
 
 func (w *world) adopt(url string) string {
