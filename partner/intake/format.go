@@ -30,6 +30,10 @@ type Format struct {
 	// Zone is the site's time zone, in which times without an offset are meant; default UTC.
 	Zone string `yaml:"zone"`
 
+	// Unended is refuse (default) or take: the last record of a file that ends without a line end, where a part of the
+	// record may be missing.
+	Unended string `yaml:"unended"`
+
 	// Container is none (default), zip, gzip or zstd.
 	Container string `yaml:"container"`
 	// Members is a pattern for the names of a zip's files that are read; default all.
@@ -59,6 +63,9 @@ func (f *Format) Check() error {
 	}
 	if f.Container != "" && !slices.Contains(container.Kinds, f.Container) {
 		return setting.Errorf("container", "must be one of %s", strings.Join(container.Kinds, ", "))
+	}
+	if err := setting.OneOf("unended", f.Unended, "", "refuse", "take"); err != nil {
+		return err
 	}
 	if _, err := path.Match(f.Members, ""); err != nil {
 		return setting.Errorf("members", "must be a pattern, such as *.csv")
@@ -114,7 +121,7 @@ func (f *Format) HeadLines() bool { return f.Kind == "csv" }
 // header and trailer that count a whole file's records.
 func (f *Format) OfOneRecord() *Format {
 	one := *f
-	one.Container, one.Members = "", ""
+	one.Container, one.Members, one.Unended = "", "", "take"
 	if set, err := charset.Of(f.Charset); err == nil && set.Wide() {
 		one.Charset = ""
 	}

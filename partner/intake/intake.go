@@ -56,7 +56,10 @@ func (f *Format) Open(name, source string, file Source) (*Reading, error) {
 	set, _ := charset.Of(f.Charset) // Check has tried both
 	zone, _ := setting.Zone(f.Zone)
 	r := &Reading{}
-	site := record.Site{Source: source, Charset: set, Zone: zone, Note: func(warning string) { r.warnings = append(r.warnings, warning) }}
+	site := record.Site{
+		Source: source, Charset: set, Zone: zone, Unended: f.Unended == "take",
+		Note: func(warning string) { r.warnings = append(r.warnings, warning) },
+	}
 	r.all = func(yield func(record.Record, error) bool) {
 		for m, err := range container.Members(f.Container, file, f.Limits, f.Members) {
 			if refused, ok := errors.AsType[*record.Refused](err); ok {

@@ -21,7 +21,7 @@ import (
 // for a message that is about none. A message of which any patient can't be taken is refused whole.
 // Reading continues after a [*record.Refused]; any other error ends the file.
 func Read(r io.Reader, o *Options, site record.Site) iter.Seq2[record.Record, error] {
-	messages := hl7.NewReader(r, hl7.Options{Strict: o.Totals == "strict", MaxMessage: o.MaxMessage})
+	messages := hl7.NewReader(r, hl7.Options{Totals: o.Totals, Unended: site.Unended, MaxMessage: o.MaxMessage})
 	a := &reader{Options: o, site: site}
 	return func(yield func(record.Record, error) bool) {
 		for {
@@ -160,9 +160,6 @@ func (a *reader) patients(m *hl7.Message, base record.Record) error {
 			continue
 		}
 		r := base
-		if m.Broken {
-			r.Warnings = append(r.Warnings, "a line break inside a segment")
-		}
 		if err := a.patient(&r, m.Segment(i), prior(m, i)); err != nil {
 			return err
 		}

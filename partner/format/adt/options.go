@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"waybill/internal/setting"
+	"waybill/partner/format/hl7"
 	"waybill/partner/format/record"
 )
 
@@ -23,7 +24,8 @@ type Options struct {
 	// Order is message (default): a patient's messages apply by EVN-2, EVN-6 or MSH-7, and an older
 	// one than was seen before changes nothing; or file: they apply as they lie.
 	Order string `yaml:"order"`
-	// Totals is warn (default) or strict: wrong counts in BTS and FTS refuse the whole file.
+	// Totals says which odd headers and trailers refuse the whole file: by default those that show that something is
+	// missing; strict: all; warn: none.
 	Totals string `yaml:"totals"`
 	// Sex maps further codes of PID-8 to male, female, other or unknown.
 	Sex map[string]string `yaml:"sex"`
@@ -44,7 +46,7 @@ func (o *Options) Check() error {
 	return cmp.Or(
 		setting.OneOf("hl7.deaths", o.Deaths, "", record.Informal, record.Formal),
 		setting.OneOf("hl7.order", o.Order, "", "message", "file"),
-		setting.OneOf("hl7.totals", o.Totals, "", "warn", "strict"),
+		setting.OneOf("hl7.totals", o.Totals, "", hl7.Warn, hl7.Strict),
 	)
 }
 

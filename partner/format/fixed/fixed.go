@@ -18,9 +18,11 @@ import (
 func Read(r io.Reader, l *Layout, site record.Site) iter.Seq2[record.Record, error] {
 	f := &reader{layout: l, site: site, fields: make([][]byte, len(l.Fields)), header: l.Header == nil}
 	if l.Ends == "none" {
-		f.cut = &blocks{r: r, size: l.Length}
+		f.cut = &blocks{r: r, size: l.Length, pad: l.Short == "pad"}
 	} else {
-		f.cut = &textLines{lines.New(r, max(maxLength, 2*l.Length))}
+		text := &textLines{}
+		text.Reader = lines.New(io.TeeReader(r, &text.again), max(maxLength, 2*l.Length))
+		f.cut = text
 	}
 	return func(yield func(record.Record, error) bool) {
 		var err error
@@ -37,10 +39,12 @@ func Read(r io.Reader, l *Layout, site record.Site) iter.Seq2[record.Record, err
 type piece struct {
 	number   int // of the line or record, from 1
 	from, to int64
+	open     bool   // it has no line end, and should: the file ends in it
 	text     []byte // valid until the next
 }
 
-// cutter cuts a file into records: [io.EOF] at the end, a [*lines.TooLong] for one that is skipped.
+// cutter cuts a file into records. At the end next returns [io.EOF], or why what it cut is not the whole file; for a
+// record that is skipped, a [*lines.TooLong].
 type cutter interface{ next() (piece, error) }
 
 // reader makes pieces into records.
@@ -51,9 +55,10 @@ type reader struct {
 	mapper *mapping.Mapper
 	fields [][]byte
 
-	header, trailer  bool // was met, or is not declared
-	count            int  // of the records so far
-	declared, wanted int  // 1 when the header counts, and what
+	header, trailer  bool   // was met, or is not declared
+	first            []byte // the header
+	count            int    // of the records so far
+	declared, wanted int    // 1 when the header counts, and what
 }
 
 // read yields the records, and returns an error that ends the file.
@@ -69,7 +74,7 @@ func (f *reader) read(yield func(record.Record, error) bool) error {
 		}
 		if tooLong {
 			p = piece{number: long.Line, from: long.From, to: long.To}
-		} else if isNothing(p.text) {
+		} else if lines.IsBlank(p.text) {
 			continue
 		} else if met, err := f.mark(p.text); met || err != nil {
 			if err != nil {
@@ -88,14 +93,11 @@ func (f *reader) read(yield func(record.Record, error) bool) error {
 	}
 }
 
-// isNothing reports whether a line is blank, or the DOS end of file.
-func isNothing(text []byte) bool { return len(bytes.Trim(text, " \t\r\n\x00\x1a")) == 0 }
-
 // record makes a piece into a record, or returns why it is refused.
 func (f *reader) record(p piece, err error) (record.Record, error) {
 	out := record.Record{Where: record.Where{Line: p.number, From: p.from, To: p.to}}
 	if err == nil {
-		err = f.check(p.text)
+		err = f.check(p)
 	}
 	if err != nil {
 		return out, err
@@ -106,9 +108,13 @@ func (f *reader) record(p piece, err error) (record.Record, error) {
 	return f.mapper.Record(out.Where, f.fields)
 }
 
-func (f *reader) check(text []byte) error {
-	l := f.layout
+func (f *reader) check(p piece) error {
+	l, text := f.layout, p.text
 	switch {
+	case p.open && len(text) < l.Length && !f.site.Unended && l.Trailer == nil:
+		return errors.New("the end of the file, without a line end: the record may be cut off")
+	case len(text) >= 2*l.Length && !lines.IsBlank(text[l.Length:]):
+		return errors.New("as long as two records")
 	case len(text) < l.Length && l.Short != "pad":
 		return fmt.Errorf("%d bytes of %d", len(text), l.Length)
 	case len(text) > l.Length && l.Long != "cut":
@@ -136,8 +142,13 @@ func (f *reader) mark(text []byte) (met bool, err error) {
 		if !bytes.HasPrefix(text, []byte(l.Header.Starts)) {
 			return false, record.Malformedf("the file does not begin with its header")
 		}
+		f.first = bytes.Clone(text)
 		f.wanted, f.declared, err = l.Header.count(text)
 		return true, err
+	}
+	if l.Header != nil && bytes.Equal(text, f.first) {
+		f.site.Note("the header again")
+		return true, nil
 	}
 	if l.Trailer == nil || f.trailer || !bytes.HasPrefix(text, []byte(l.Trailer.Starts)) {
 		return false, nil
@@ -188,35 +199,51 @@ func (f *reader) end() error {
 }
 
 // textLines are records that are lines.
-type textLines struct{ *lines.Reader }
+type textLines struct {
+	*lines.Reader
+	again lines.Count // of the lines, by themselves
+	seen  int
+}
 
 func (t *textLines) next() (piece, error) {
 	text, err := t.Next()
-	return piece{t.Line, t.From, t.To, text}, err
+	if errors.Is(err, io.EOF) && t.seen != t.again.N {
+		return piece{}, record.Malformedf("%d lines were read, and the file has %d", t.seen, t.again.N)
+	}
+	if _, long := errors.AsType[*lines.TooLong](err); long || !lines.IsBlank(text) {
+		t.seen++
+	}
+	return piece{t.Line, t.From, t.To, t.Open, text}, err
 }
 
 // blocks are records that follow each other directly.
 type blocks struct {
 	r      io.Reader
 	size   int
+	pad    bool // the last may be short
 	number int
 	at     int64
 	buf    []byte
 }
 
+// next returns the next block. A last short one that is not blank is a record that is cut off, or a sign that bytes were
+// lost or added before: then the blocks behind them are no records.
 func (b *blocks) next() (piece, error) {
 	if b.buf == nil {
 		b.buf = make([]byte, b.size)
 	}
 	n, err := io.ReadFull(b.r, b.buf)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = nil // a last short one
+		err = nil
+		if !b.pad && !lines.IsBlank(b.buf[:n]) {
+			err = record.Malformedf("%d bytes are left over behind %d records of %d bytes", n, b.number, b.size)
+		}
 	}
 	if err != nil {
 		return piece{}, err
 	}
 	b.number++
-	p := piece{b.number, b.at, b.at + int64(n), b.buf[:n]}
+	p := piece{number: b.number, from: b.at, to: b.at + int64(n), text: b.buf[:n]}
 	b.at += int64(n)
 	return p, nil
 }

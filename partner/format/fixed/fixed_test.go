@@ -92,9 +92,12 @@ func TestFiles(t *testing.T) {
 		"cut before decoded":  {"0007M\xfcll\xe9r\n", "iso-8859-1", nil, []string{"0007 Müllér"}},
 		"bytes in UTF-8":      {"0007Mülle\n", "", nil, []string{"0007 Mülle"}}, // ten bytes, nine letters
 		"bad bytes":           {"0007M\xfcller\n", "", nil, []string{"line 1: 1 characters that are not utf-8"}},
+		"two in a line":       {"0007Quill 0008Reed  \n", "", func(l *Layout) { l.Long = "cut" }, []string{"line 1: as long as two records"}},
+		"cut off":             {"0007Quill \n0008R", "", func(l *Layout) { l.Short = "pad" }, []string{"0007 Quill", "line 2: the end of the file, without a line end: the record may be cut off"}},
+		"the header again":    {"HDR 002\n0007Quill \nHDR 002\n\ufeff0008Reed  \nTRL 004\n", "", counted, []string{"0007 Quill", "0008 Reed", "the header again"}},
 		"no line ends":        {"0007Quill 0008Reed  ", "", func(l *Layout) { l.Ends = "none" }, []string{"0007 Quill", "0008 Reed"}},
 		"a last line end":     {"0007Quill 0008Reed  \r\n\x1a", "", func(l *Layout) { l.Ends = "none" }, []string{"0007 Quill", "0008 Reed"}},
-		"half a record":       {"0007Quill 0008R", "", func(l *Layout) { l.Ends = "none" }, []string{"0007 Quill", "line 2: 5 bytes of 10"}},
+		"half a record":       {"0007Quill 0008R", "", func(l *Layout) { l.Ends = "none" }, []string{"0007 Quill", "end: 5 bytes are left over behind 1 records of 10 bytes"}},
 		"half a record, pad":  {"0007Quill 0008R", "", func(l *Layout) { l.Ends, l.Short = "none", "pad" }, []string{"0007 Quill", "0008 R"}},
 		"header and trailer":  {"HDR 002\n0007Quill \n0008Reed  \nTRL 004\n", "", counted, []string{"0007 Quill", "0008 Reed"}},
 		"refused ones count":  {"HDR 002\n0007Quill \n0008\nTRL 004\n", "", counted, []string{"0007 Quill", "line 3: 4 bytes of 10"}},

@@ -11,7 +11,7 @@ import (
 // envelope compares the headers and trailers of a file (HL7 v2, chapter 2.10.3) with what is between
 // them. All of them are optional, a batch may have no messages, and wrong counts are common.
 type envelope struct {
-	strict   bool
+	totals   string // as in [Options]
 	warnings []string
 
 	messages int // of the current batch
@@ -26,7 +26,16 @@ const maxWarnings = 100
 
 // odd returns what is wrong as an error where that is strict, and notes it elsewhere.
 func (e *envelope) odd(format string, args ...any) error {
-	if e.strict {
+	return e.judge(e.totals == Strict, format, args)
+}
+
+// missing returns a sign that a part of the file did not come as an error, unless that is to be a warning.
+func (e *envelope) missing(format string, args ...any) error {
+	return e.judge(e.totals != Warn, format, args)
+}
+
+func (e *envelope) judge(refused bool, format string, args []any) error {
+	if refused {
 		return record.Malformedf(format, args...)
 	}
 	if len(e.warnings) < maxWarnings {
@@ -37,12 +46,12 @@ func (e *envelope) odd(format string, args ...any) error {
 
 // take reads a header or trailer.
 func (e *envelope) take(line []byte) error {
-	switch string(line[:3]) {
-	case "FHS":
+	switch {
+	case begins(line, "FHS"):
 		return e.fileHeader()
-	case "BHS":
+	case begins(line, "BHS"):
 		return e.batchHeader()
-	case "BTS":
+	case begins(line, "BTS"):
 		return e.batchTrailer(declared(line))
 	default:
 		return e.fileTrailer(declared(line))
@@ -61,7 +70,7 @@ func (e *envelope) fileHeader() error {
 func (e *envelope) batchHeader() error {
 	var err error
 	if e.inBatch {
-		err = e.odd("batch %d has no trailer (BTS)", e.batches)
+		err = e.missing("batch %d has no trailer (BTS)", e.batches)
 	} else if e.messages > 0 {
 		err = e.odd("%d messages before a batch header (BHS)", e.messages)
 	}
@@ -81,7 +90,9 @@ func (e *envelope) batchTrailer(count int, stated bool) error {
 	switch {
 	case !e.inBatch:
 		err = e.odd("a batch trailer (BTS) without a header")
-	case stated && count != e.messages:
+	case stated && count > e.messages:
+		err = e.missing("batch %d declares %d messages, and has %d", e.batches, count, e.messages)
+	case stated && count < e.messages:
 		err = e.odd("batch %d declares %d messages, and has %d", e.batches, count, e.messages)
 	}
 	e.close()
@@ -94,10 +105,12 @@ func (e *envelope) fileTrailer(count int, stated bool) error {
 	case e.ended:
 		err = e.odd("two file trailers (FTS)")
 	case e.inBatch:
-		err = e.odd("batch %d has no trailer (BTS)", e.batches)
+		err = e.missing("batch %d has no trailer (BTS)", e.batches)
 	case !e.inFile:
 		err = e.odd("a file trailer (FTS) without a header")
-	case stated && count != e.batches && !e.isOneUnmarked(count):
+	case stated && count > e.batches && !e.isOneUnmarked(count):
+		err = e.missing("the file declares %d batches, and has %d", count, e.batches)
+	case stated && count < e.batches:
 		err = e.odd("the file declares %d batches, and has %d", count, e.batches)
 	}
 	e.close()
@@ -116,10 +129,10 @@ func (e *envelope) end() error {
 	switch {
 	case e.inBatch:
 		e.inBatch = false
-		return e.odd("batch %d has no trailer (BTS): the file may be cut off", e.batches)
+		return e.missing("batch %d has no trailer (BTS): the file may be cut off", e.batches)
 	case e.inFile && !e.ended:
 		e.ended = true
-		return e.odd("the file has no trailer (FTS): it may be cut off")
+		return e.missing("the file has no trailer (FTS): it may be cut off")
 	case e.ended && e.messages > 0:
 		e.messages = 0
 		return e.odd("messages behind the file's trailer (FTS)")

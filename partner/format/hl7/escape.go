@@ -62,7 +62,7 @@ func extended(sequence []byte) (meant []byte, known bool) {
 	case sequence[0] == 'X':
 		meant = make([]byte, hex.DecodedLen(len(sequence)-1))
 		_, err := hex.Decode(meant, sequence[1:])
-		return meant, err == nil
+		return bytes.ReplaceAll(meant, []byte{0}, nil), err == nil // \X000d\ is how some write a CR, in two bytes
 	default:
 		return nil, false
 	}

@@ -13,12 +13,13 @@ type Message struct {
 	Line     int   // of the file, where its MSH is
 	From, To int64 // its bytes in the file
 
-	// Broken says that a line is no segment, and was appended to the segment before it.
-	Broken bool
-
 	Separators
 	raw  []byte // the segments, each with a CR behind it
 	ends []int  // of the segments in raw, before their CR
+
+	broken bool // a line is no segment
+	open   bool // the last line has no end
+	small  bool // the head's name has small letters
 }
 
 // Separators are the five characters that MSH-1 and MSH-2 define; 0 where there is none.

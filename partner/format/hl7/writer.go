@@ -18,7 +18,7 @@ func ParseSeparators(text string) (Separators, error) {
 	}
 	for i := range len(text) {
 		c := text[i]
-		if c < '!' || c > '~' || isName(c) || 'a' <= c && c <= 'z' || c == '"' || strings.IndexByte(text, c) < i {
+		if c < '!' || c > '~' || isName(c) || c == '"' || strings.IndexByte(text, c) < i {
 			return s, errors.New("MSH-1 and MSH-2 must be different punctuation marks")
 		}
 	}

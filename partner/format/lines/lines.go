@@ -24,6 +24,7 @@ func (t *TooLong) Error() string { return fmt.Sprintf("a line longer than %d byt
 type Reader struct {
 	Line     int
 	From, To int64
+	Open     bool // the line has no end: the file ends in it
 
 	r      io.Reader
 	max    int
@@ -43,14 +44,12 @@ func New(r io.Reader, limit int) *Reader {
 	return &Reader{r: r, max: limit, buf: make([]byte, 0, min(2*chunk, limit+chunk))}
 }
 
-// Next returns the next line without its end, and without a byte order mark, valid until the
-// call after: [io.EOF] at the end, a [*TooLong] for a skipped line, or the error of the underlying reader.
+// Next returns the next line without its end, and without the byte order mark with which a file begins, also one that
+// was appended to another. The line is valid until the call after. At the end Next returns [io.EOF], for a skipped line
+// a [*TooLong], and otherwise the error of the underlying reader.
 func (l *Reader) Next() ([]byte, error) {
 	line, err := l.next()
-	if l.Line == 1 && l.From == 0 {
-		line = bytes.TrimPrefix(line, byteOrderMark)
-	}
-	return line, err
+	return bytes.TrimPrefix(line, byteOrderMark), err
 }
 
 func (l *Reader) next() ([]byte, error) {
@@ -58,6 +57,7 @@ func (l *Reader) next() ([]byte, error) {
 	for {
 		if line, size := l.cut(); size > 0 {
 			l.take(size)
+			l.Open = size == len(line)
 			if len(line) > l.max {
 				return nil, &TooLong{l.Line, l.From, l.To, l.max}
 			}

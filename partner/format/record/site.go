@@ -13,6 +13,8 @@ type Site struct {
 	Source  string
 	Charset charset.Charset
 	Zone    *time.Location // in which times without an offset are meant
+	// Unended takes records whose last line has no end, although they may be cut off.
+	Unended bool
 	// Note is called with a warning about the file as a whole.
 	Note func(warning string)
 }

@@ -18,6 +18,7 @@ const (
 type row struct {
 	line     int
 	from, to int64
+	open     bool // it has no line end: the file ends in it
 	fields   [][]byte
 	raw      []byte
 }
@@ -30,6 +31,7 @@ type rows struct {
 	quote     byte // 0: none
 	multiline int
 	width     int // fields that every row has; 0: not known yet
+	seen      int // lines that are not blank
 
 	again []kept // lines that were read ahead for a row that could not be read
 	text  []byte // the fields of the row that have quotes, without them
@@ -42,6 +44,7 @@ type rows struct {
 type kept struct {
 	number   int
 	from, to int64
+	open     bool
 	text     []byte
 }
 
@@ -62,7 +65,7 @@ func (r *rows) next() (row, error) {
 		if err != nil {
 			return row{}, err
 		}
-		if len(bytes.Trim(first.text, " \t\x1a")) > 0 {
+		if !lines.IsBlank(first.text) {
 			return r.parse(first)
 		}
 	}
@@ -76,7 +79,10 @@ func (r *rows) line() (kept, error) {
 		return one, nil
 	}
 	text, err := r.lines.Next()
-	return kept{r.lines.Line, r.lines.From, r.lines.To, text}, err
+	if _, long := errors.AsType[*lines.TooLong](err); long || !lines.IsBlank(text) {
+		r.seen++
+	}
+	return kept{r.lines.Line, r.lines.From, r.lines.To, r.lines.Open, text}, err
 }
 
 // errOpen says that a quote is not closed on the lines there are.
@@ -90,7 +96,7 @@ func (r *rows) parse(first kept) (row, error) {
 	if err != nil {
 		return first.row(), err
 	}
-	return row{first.number, first.from, first.to, r.fields(first.text), first.text}, nil
+	return row{first.number, first.from, first.to, first.open, r.fields(first.text), first.text}, nil
 }
 
 // row returns the line as a row that can't be read.
@@ -114,7 +120,10 @@ func (r *rows) parseLines(first kept) (row, error) {
 		one.text = bytes.Clone(one.text)
 		more = append(more, one)
 		r.raw = append(append(r.raw, '\n'), one.text...)
-		err = r.split(r.raw)
+		if err = r.split(r.raw); r.width > 1 && bytes.Count(one.text, []byte{r.delimiter}) >= r.width-1 {
+			err = errOpen // the line is a row by itself
+			break
+		}
 	}
 	if err == nil && r.width > 0 && len(r.ends) != r.width {
 		err = errOpen // fields of two rows, joined by a stray quote
@@ -123,7 +132,8 @@ func (r *rows) parseLines(first kept) (row, error) {
 		r.again = append(more, r.again...)
 		return first.row(), err
 	}
-	return row{first.number, first.from, more[len(more)-1].to, r.fields(r.raw), r.raw}, nil
+	last := more[len(more)-1]
+	return row{first.number, first.from, last.to, last.open, r.fields(r.raw), r.raw}, nil
 }
 
 // split finds the fields of a row.

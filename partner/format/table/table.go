@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,7 +45,11 @@ type reader struct {
 	layout  *Layout
 	site    record.Site
 	rows    rows
+	again   lines.Count // of the lines, by themselves
 	columns []string
+	head    []string // the header as the file has it, or the columns' names where it has none
+	key     int      // the place of the key's column
+	last    int      // the place of the last column that the map reads
 
 	count int  // rows so far
 	ended bool // the trailer was met
@@ -53,7 +58,7 @@ type reader struct {
 // open reads up to the header and compares its columns with the layout.
 func open(r io.Reader, l *Layout, site record.Site) (*reader, error) {
 	t := &reader{layout: l, site: site}
-	t.rows = rows{lines: lines.New(r, maxLine), multiline: max(l.Multiline, 1)}
+	t.rows = rows{lines: lines.New(io.TeeReader(r, &t.again), maxLine), multiline: max(l.Multiline, 1)}
 	var err error
 	if t.rows.delimiter, err = delimiter(l.Delimiter); err != nil {
 		return nil, err
@@ -71,6 +76,15 @@ func open(r io.Reader, l *Layout, site record.Site) (*reader, error) {
 	}
 	if l.Ragged != "pad" {
 		t.rows.width = len(t.columns)
+	}
+	read := l.Map.Names()
+	for i, name := range t.columns {
+		if name = mapping.Name(name); slices.Contains(read, name) {
+			t.last = i
+		}
+		if name == mapping.Name(l.Map.Key.Column) {
+			t.key = i
+		}
 	}
 	return t, nil
 }
@@ -90,6 +104,7 @@ func headerError(err error) error {
 
 func (t *reader) header() ([]string, error) {
 	if t.layout.Header == "none" {
+		t.head = t.layout.Columns
 		return t.layout.columns(nil)
 	}
 	first, err := t.rows.next()
@@ -102,11 +117,31 @@ func (t *reader) header() ([]string, error) {
 	if err != nil {
 		return nil, record.Malformedf("the header can't be read: %v", err)
 	}
-	names := make([]string, len(first.fields))
+	t.head = make([]string, len(first.fields))
 	for i, field := range first.fields {
-		names[i] = t.site.Charset.Text(field)
+		t.head[i] = t.site.Charset.Text(field)
 	}
-	return t.layout.columns(names)
+	return t.layout.columns(t.head)
+}
+
+// isHeader reports whether a row is the header again, as where files were appended to each other. Another header ends
+// the file: its columns may lie elsewhere.
+func (t *reader) isHeader(row row) (bool, error) {
+	if t.key >= len(row.fields) || t.key >= len(t.head) || !isName(row.fields[t.key], t.head[t.key]) {
+		return false, nil
+	}
+	for i, field := range row.fields {
+		if i >= len(t.head) || !isName(field, t.head[i]) {
+			return false, record.Malformedf("line %d: another header, which is not that of the file", row.line)
+		}
+	}
+	t.site.Note(fmt.Sprintf("line %d: the header again", row.line))
+	return true, nil
+}
+
+// isName reports whether a field holds a column's name.
+func isName(field []byte, name string) bool {
+	return len(field) >= len(name) && strings.EqualFold(strings.TrimSpace(string(field)), strings.TrimSpace(name))
 }
 
 // record returns the next row's record, its refusal, [io.EOF] at the end, or what ends the file.
@@ -119,6 +154,12 @@ func (t *reader) record(mapper *mapping.Mapper) (record.Record, error) {
 		if err == nil && !t.ended && t.isTrailer(row) {
 			if err := t.trailer(row); err != nil {
 				return record.Record{}, err
+			}
+			continue
+		}
+		if again, odd := t.isHeader(row); odd != nil || again && err == nil {
+			if odd != nil {
+				return record.Record{}, odd
 			}
 			continue
 		}
@@ -145,6 +186,8 @@ func (t *reader) check(row row) error {
 		return errors.New("holds a NUL byte")
 	case t.ended:
 		return errors.New("behind the trailer")
+	case row.open && !t.site.Unended && t.layout.Trailer == nil && n <= t.last+1:
+		return errors.New("the end of the file, without a line end: the row may be cut off")
 	}
 	if bad := t.site.Charset.Bad(row.raw); bad > 0 {
 		return fmt.Errorf("%d characters that are not %s", bad, t.site.Charset)
@@ -191,6 +234,9 @@ func (t *reader) odd(format string, args ...any) error {
 func (t *reader) end(err error) error {
 	if errors.Is(err, io.EOF) && t.layout.Trailer != nil && !t.ended {
 		return record.Malformedf("the file has no trailer: it is cut off")
+	}
+	if errors.Is(err, io.EOF) && t.rows.seen != t.again.N {
+		return record.Malformedf("%d lines were read, and the file has %d", t.rows.seen, t.again.N)
 	}
 	return err
 }

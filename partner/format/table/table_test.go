@@ -1,7 +1,6 @@
 package table
 
 import (
-	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -83,6 +82,12 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// A quote that is opened in one row and closed in the next makes no row of the two, even if it has the right width.
+func TestAStrayQuoteJoinsNoRows(t *testing.T) {
+	expect(t, readRows(t, "1,\"Adler,,\n2,Bussard\",Max,dead\n3,\"a\nb\",c,d\n", rows{delimiter: ',', quote: '"', multiline: 4, width: 4}),
+		[][]string{{"line 1: a quote that is not closed"}, {"line 2: a quote inside the unquoted field 2"}, {"3", "a\nb", "c", "d"}})
+}
+
 func TestOneLineARowByDefault(t *testing.T) {
 	expect(t, readRows(t, "a,\"b\nc\",d\ne,f", rows{delimiter: ',', quote: '"', multiline: 1}),
 		[][]string{{"line 1: a quote that is not closed"}, {"line 2: a quote inside the unquoted field 1"}, {"e", "f"}})
@@ -104,7 +109,7 @@ func FuzzRows(f *testing.F) {
 			return
 		}
 		for line := range strings.SplitSeq(text, "\n") {
-			if line = strings.TrimSuffix(line, "\r"); line != "" && strings.Trim(line, " \t\x1a") == "" {
+			if line = strings.TrimSuffix(line, "\r"); line != "" && lines.IsBlank([]byte(line)) {
 				return
 			}
 		}
@@ -186,6 +191,13 @@ func TestDialects(t *testing.T) {
 		"exact":            {"ID,NAME\n1,Ada\n", with(func(l *Layout) { l.Header, l.Columns = "exact", []string{"Id", "Name"} }), []string{"1 Ada"}},
 		"not exact":        {"NAME,ID\n", with(func(l *Layout) { l.Header, l.Columns = "exact", []string{"Id", "Name"} }), []string{"end: the header is not the declared one"}},
 		"no header":        {"Ada,1\n", with(func(l *Layout) { l.Header, l.Columns = "none", []string{"Name", "Id"} }), []string{"1 Ada"}},
+		"the header again": {"ID,NAME\n1,Ada\n\ufeffid, Name\n2,Tom\n", layout(), []string{"1 Ada", "2 Tom", "line 3: the header again"}},
+		"another header":   {"ID,NAME\n1,Ada\nID,Surname\n2,Tom\n", layout(), []string{"1 Ada", "end: line 3: another header, which is not that of the file"}},
+		"an unknown one":   {"Id,Name\n1,Ada\n", with(func(l *Layout) { l.Header, l.Columns = "none", []string{"ID", "NAME"} }), []string{"1 Ada", "line 1: the header again"}},
+		"no last end":      {"ID,NAME\n1,Ada\n2,To", layout(), []string{"1 Ada", "line 3: the end of the file, without a line end: the row may be cut off"}},
+		"no last end, but": {"ID,NAME,x\n1,Ada,\n2,Tom,", layout(), []string{"1 Ada", "2 Tom"}},
+		"ended by trailer": {"ID,NAME\n1,Ada\nEOF,1", with(func(l *Layout) { l.Trailer = &Trailer{Starts: "EOF", Count: 2} }), []string{"1 Ada"}},
+		"padded":           {"ID,NAME\n1,Ada\n\x00\x00\n\x1a\x00", layout(), []string{"1 Ada"}},
 		"skipped lines":    {"report of 6 May\n\nID,NAME\n1,Ada\n", with(func(l *Layout) { l.Skip = 2 }), []string{"1 Ada"}},
 		"tab":              {"ID\tNAME\n1\tAda, May\n", with(func(l *Layout) { l.Delimiter = "tab" }), []string{"1 Ada, May"}},
 		"other quote":      {"ID;NAME\n1;'Ada; \"May\"'\n", with(func(l *Layout) { l.Delimiter, l.Quote = ";", "'" }), []string{`1 Ada; "May"`}},
@@ -269,7 +281,7 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		for i, line := range slices.Collect(strings.SplitSeq(text, "\n")) {
-			if i > 0 && !seen[i+1] && len(bytes.Trim([]byte(line), " \t\x1a")) > 0 && strings.Trim(strings.Split(text, "\n")[0], " \t\x1a\ufeff") != "" {
+			if i > 0 && !seen[i+1] && !lines.IsBlank([]byte(line)) && strings.Trim(strings.Split(text, "\n")[0], " \t\x1a\ufeff") != "" {
 				t.Fatalf("line %d is lost", i+1)
 			}
 		}

@@ -1,0 +1,49 @@
+package hl7
+
+import (
+	"bufio"
+	"bytes"
+)
+
+// heads counts the heads of messages, batches and files (MSH, BHS, FHS) in the bytes of a file, by the separators that
+// each of them declares. It knows nothing of lines, so a head that hides inside a line is counted, too.
+type heads struct {
+	mark  []byte // MSH-1 and MSH-2 of the first head
+	count int
+	tail  []byte // the last bytes so far, in which a mark may begin
+}
+
+// usual is what nearly all files declare.
+const usual = `|^~\&`
+
+// newHeads takes the mark from the first line of a file. Two separators alone are no mark: they occur everywhere.
+func newHeads(in *bufio.Reader) *heads {
+	h := &heads{mark: []byte(usual)}
+	first, _ := in.Peek(256) // an error comes again when the file is read
+	first = trim(first)
+	if end := bytes.IndexAny(first, "\r\n"); end >= 0 {
+		first = first[:end]
+	}
+	if !isHead(first) && !isHeader(first) {
+		return h
+	}
+	if defined, _, _ := bytes.Cut(first[4:], first[3:4]); len(defined) >= 3 {
+		h.mark = bytes.Clone(first[3 : 4+len(defined)])
+	}
+	return h
+}
+
+// Write counts the marks in the next bytes of the file.
+func (h *heads) Write(p []byte) (int, error) {
+	short := min(len(p), len(h.mark)-1)
+	seam := append(h.tail, p[:short]...)
+	h.count += bytes.Count(seam, h.mark) + bytes.Count(p, h.mark)
+	if short < len(p) {
+		seam = p
+	}
+	h.tail = append(h.tail[:0], seam[max(0, len(seam)-len(h.mark)+1):]...)
+	return len(p), nil
+}
+
+// declares reports whether a head that was read is one that is counted.
+func (h *heads) declares(line []byte) bool { return bytes.HasPrefix(line[3:], h.mark) }
