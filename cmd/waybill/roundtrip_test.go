@@ -161,7 +161,7 @@ func (o *other) catchUp() {
 			continue
 		}
 		o.taken[name] = true
-		reading, err := format.Open(name, "waybill", bytes.NewReader([]byte(files[name])))
+		reading, err := format.Open(name, "waybill", time.Now(), bytes.NewReader([]byte(files[name])))
 		if err != nil {
 			o.Fatal(err)
 		}

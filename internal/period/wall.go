@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// instants returns when the clock on the wall shows that time, which is given in UTC: once as a
+// Instants returns when the clock on the wall shows that time, which is given in UTC: once as a
 // rule, twice when it is set back, never when it is set forward.
-func instants(wall time.Time, zone *time.Location) (at []time.Time) {
+func Instants(wall time.Time, zone *time.Location) (at []time.Time) {
 	const far = 26 * time.Hour // beyond any offset
 	seen := map[int]bool{}
 	for _, near := range []time.Time{wall.Add(-far), wall.Add(far)} {
@@ -26,7 +26,7 @@ func instants(wall time.Time, zone *time.Location) (at []time.Time) {
 
 // only returns when the clock on the wall shows that time, if it does so once.
 func only(wall time.Time, zone *time.Location) (time.Time, error) {
-	at := instants(wall, zone)
+	at := Instants(wall, zone)
 	const layout = "2006-01-02T15:04:05"
 	switch len(at) {
 	case 1:
@@ -43,7 +43,7 @@ func only(wall time.Time, zone *time.Location) (time.Time, error) {
 // beginning returns the first instant of a day, given as midnight in UTC. Clocks may be set forward
 // at midnight: the day then begins later.
 func beginning(midnight time.Time, zone *time.Location) time.Time {
-	if at := instants(midnight, zone); len(at) > 0 {
+	if at := Instants(midnight, zone); len(at) > 0 {
 		return at[0]
 	}
 	return skipped(midnight, zone)

@@ -79,7 +79,7 @@ func (w *world) intake(ctx context.Context, path string) (intake.Counts, error) 
 	if err != nil {
 		return intake.Counts{}, fault.New(fault.Transient, "read", "INPUT", err, "")
 	}
-	patients, err := format.Open(source, source, whole)
+	patients, err := format.Open(source, source, time.Now(), whole)
 	if err != nil {
 		return intake.Counts{}, err
 	}

@@ -47,7 +47,7 @@ func texts(name string) *rapid.Generator[string] {
 }
 
 func periods(t *rapid.T) record.Period {
-	year := rapid.IntRange(1900, 2026).Draw(t, "year")
+	year := rapid.IntRange(1932, 2026).Draw(t, "year")
 	month, day := rapid.IntRange(1, 12).Draw(t, "month"), rapid.IntRange(1, 28).Draw(t, "day")
 	var p record.Period
 	var err error
@@ -85,7 +85,7 @@ func events(name string) *rapid.Generator[*record.Event] {
 		e.BirthDate = rapid.SampledFrom([]string{"", "1931", "1931-02", "1931-02-28"}).Draw(t, "birth")
 		for _, value := range rapid.SliceOfN(text, 0, 2).Draw(t, "identifiers") {
 			if value != "" {
-				e.Identifiers = append(e.Identifiers, record.Identifier{Authority: "NHS", Type: "NH", Value: value})
+				e.Identifiers = append(e.Identifiers, record.Identifier{Authority: "LAB", Type: "LN", Value: "n" + value})
 			}
 		}
 		return e
@@ -232,7 +232,7 @@ func columns() []mapping.Column {
 		{Field: "address_city"},
 		{Field: "address_postcode"},
 		{Field: "address_country"},
-		{Identifier: &record.Kind{Authority: "NHS", Type: "NH"}},
+		{Identifier: &record.Kind{Authority: "LAB", Type: "LN"}},
 	}
 }
 
@@ -249,7 +249,7 @@ func mapped() mapping.Map {
 		BirthDate: mapping.Date{Column: "birth_date"}, Sex: mapping.Code{Column: "sex"},
 		Address:     mapping.Address{Line: mapping.Columns{"address_line"}, City: "address_city", Postcode: "address_postcode", Country: "address_country"},
 		Death:       mapping.Death{Status: mapping.Code{Column: "death_status"}, Date: mapping.Date{Column: "death_date"}},
-		Identifiers: []mapping.Identifier{{Column: "nhs", Authority: "NHS", Type: "NH"}}, Empty: "deleted",
+		Identifiers: []mapping.Identifier{{Column: "nhs", Authority: "LAB", Type: "LN"}}, Empty: "deleted",
 	}
 }
 

@@ -172,7 +172,7 @@ func processorTime(b *testing.B) time.Duration {
 
 func count(t testing.TB, format *Format, file Source) (n int) {
 	t.Helper()
-	opened, err := format.Open("bench", "bench", file)
+	opened, err := format.Open("bench", "bench", time.Now(), file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestMemoryDoesNotGrowWithTheFile(t *testing.T) {
 	for _, s := range shapes() {
 		t.Run(s.name, func(t *testing.T) {
 			file := repeated{[]byte(s.head), s.block, size << 20 / int64(len(s.block))}
-			opened, err := s.format.Open("f", "ward", file)
+			opened, err := s.format.Open("f", "ward", time.Now(), file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -245,7 +245,7 @@ func BenchmarkLoad(b *testing.B) {
 		for i := range 20 * blockRecords {
 			fmt.Fprintf(&file, "MSH|^~\\&|A|B|||20240506||ADT^A28|%d\rPID|||%d-%d^^^NGH^MR||Quill\r", i, loads, i)
 		}
-		opened, err := (&Format{Kind: "hl7"}).Open("bench", "bench", strings.NewReader(file.String()))
+		opened, err := (&Format{Kind: "hl7"}).Open("bench", "bench", time.Now(), strings.NewReader(file.String()))
 		if err != nil {
 			b.Fatal(err)
 		}

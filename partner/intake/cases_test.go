@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"waybill/partner/format/adt"
 	"waybill/partner/format/mapping"
@@ -42,7 +43,7 @@ func lab() *Format {
 // each warning.
 func statements(t testing.TB, f *Format, data []byte) (all []string) {
 	t.Helper()
-	opened, err := f.Open("the file", "source", bytes.NewReader(data))
+	opened, err := f.Open("the file", "source", time.Now(), bytes.NewReader(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +64,34 @@ func statements(t testing.TB, f *Format, data []byte) (all []string) {
 		all = append(all, fatal.Error())
 	}
 	return append(all, opened.Warnings()...)
+}
+
+// A statement about a person that can't be true is set aside.
+func TestDatesAreJudged(t *testing.T) {
+	declared := lab()
+	declared.Placeholders = []string{"9999-12-31", "1900-01-01", "0001-01-01"}
+	const iso = "not a date or time of FHIR (YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDThh:mm:ss+zz:zz)"
+	for name, c := range map[string]struct {
+		format *Format
+		want   []string
+	}{
+		"09-future-death/future.hl7":    {kis(), []string{"line 1: the death lies in the future"}},
+		"09-future-death/future.csv":    {lab(), []string{"line 2: the death lies in the future", "line 3: the death lies before the birth", "line 4: the death lies in the future", "line 5: the death lies before the birth"}},
+		"09-future-death/future.ndjson": {&Format{Kind: "fhir"}, []string{"line 1: the death lies in the future"}},
+		"09-birth-date-impossible.hl7": {
+			&Format{Kind: "hl7", Zone: "Europe/Berlin"},
+			[]string{"G1 died 2024-01-03", "line 1: PID-7" + noDTM[len("PID-29"):] + "; it was left out"},
+		},
+		"22-dates/a.csv": {declared, []string{
+			"3", "10 died 2026-11-17",
+			"line 2: birth date: not YYYY, YYYY-MM or YYYY-MM-DD", "line 3: birth date: not YYYY, YYYY-MM or YYYY-MM-DD", "line 5: birth date: not YYYY, YYYY-MM or YYYY-MM-DD",
+			"line 6: birth date: not YYYY, YYYY-MM or YYYY-MM-DD", "line 7: birth date: not within 1800 and today", "line 8: birth date: not within 1800 and today",
+			"line 9: DIED: " + iso, "line 10: DIED: " + iso, "line 12: birth date: not within 1800 and today",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) { expect(t, statements(t, c.format, specimen(t, name)), c.want) })
+	}
+	expect(t, statements(t, declared, specimen(t, "09-future-death/future.csv")), []string{"903", "904", "line 2: the death lies in the future", "line 3: the death lies before the birth"})
 }
 
 const noDTM = "PID-29: not a date or time of HL7 (YYYY[MM[DD[HHMM[SS[.SSSS]]]]][+/-ZZZZ])"

@@ -1,9 +1,12 @@
 package intake
 
 import (
+	"errors"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"waybill/internal/setting"
 	"waybill/partner/format/adt"
@@ -11,6 +14,7 @@ import (
 	"waybill/partner/format/container"
 	"waybill/partner/format/fhir"
 	"waybill/partner/format/fixed"
+	"waybill/partner/format/record"
 	"waybill/partner/format/table"
 )
 
@@ -34,12 +38,38 @@ type Format struct {
 	// record may be missing.
 	Unended string `yaml:"unended"`
 
+	// Fillers are texts in the place of an identifier that are none, in addition to those that nobody's can be.
+	Fillers []string `yaml:"fillers"`
+	// Placeholders are dates (YYYY-MM-DD), or texts as they stand in the file, that say that no date is known.
+	Placeholders []string `yaml:"placeholders"`
+	// Forms are what identifiers of a kind look like. Others are no keys, and are left out otherwise.
+	Forms []Form `yaml:"forms"`
+
 	// Container is none (default), zip, gzip or zstd.
 	Container string `yaml:"container"`
 	// Members is a pattern for the names of a zip's files that are read; default all.
 	Members string `yaml:"members"`
 	// Limits bound what comes out of a container.
 	Limits container.Limits `yaml:"limits"`
+}
+
+// Form is what identifiers of a kind look like.
+type Form struct {
+	record.Kind `yaml:",inline"`
+	Pattern     string `yaml:"pattern"` // a regular expression of the whole value
+}
+
+// rules returns the rules by which records are judged.
+func (f *Format) rules(now time.Time) (record.Rules, error) {
+	r := record.Rules{Now: now, Fillers: f.Fillers, Placeholders: f.Placeholders}
+	for i, form := range f.Forms {
+		pattern, err := regexp.Compile("^(?:" + form.Pattern + ")$")
+		if err != nil || form.Pattern == "" || form.Authority == "" {
+			return r, setting.At("forms", i, errors.New("give authority, type and pattern, such as [0-9]{8}"))
+		}
+		r.Forms = append(r.Forms, record.Form{Kind: form.Kind, Pattern: pattern})
+	}
+	return r, nil
 }
 
 // Check says which setting can't be used. Errors are of package setting.
@@ -63,6 +93,9 @@ func (f *Format) Check() error {
 	}
 	if f.Container != "" && !slices.Contains(container.Kinds, f.Container) {
 		return setting.Errorf("container", "must be one of %s", strings.Join(container.Kinds, ", "))
+	}
+	if _, err := f.rules(time.Time{}); err != nil {
+		return err
 	}
 	if err := setting.OneOf("unended", f.Unended, "", "refuse", "take"); err != nil {
 		return err

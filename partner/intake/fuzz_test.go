@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"waybill/internal/fault"
@@ -30,7 +31,7 @@ func FuzzFiles(f *testing.F) {
 		formats := []*Format{{Kind: "hl7"}, synthea(t), {Kind: "fixed", Fixed: oneField()}, {Kind: "fhir"}}
 		format := formats[int(kind)%len(formats)]
 		format.Charset = set
-		opened, err := format.Open("fuzz", "ward", bytes.NewReader(data))
+		opened, err := format.Open("fuzz", "ward", time.Now(), bytes.NewReader(data))
 		if err != nil {
 			return
 		}

@@ -55,7 +55,7 @@ func TestProofAHostileFileCostsLittleMemory(t *testing.T) {
 		"gzip, of one byte":              {&Format{Kind: "hl7", Container: "gzip"}, gzipped(t, 512<<20)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			opened, err := file.format.Open("hostile", "ward", bytes.NewReader(file.data))
+			opened, err := file.format.Open("hostile", "ward", time.Now(), bytes.NewReader(file.data))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,8 +10,11 @@ package intake
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"iter"
+	"slices"
+	"time"
 
 	"waybill/internal/fault"
 	"waybill/internal/setting"
@@ -30,7 +33,7 @@ type Source = container.Source
 // Reading is one pass over a file's records.
 type Reading struct {
 	all      iter.Seq2[record.Record, error]
-	warnings []string
+	warnings []warning
 }
 
 // All returns the records in the file's order, over all members of a container. It can be ranged
@@ -38,14 +41,25 @@ type Reading struct {
 // continues, and a [fault.Error] that ends the file: then nothing of it counts.
 func (r *Reading) All() iter.Seq2[record.Record, error] { return r.all }
 
-// Warnings returns what was odd about the file as a whole and let pass, as trailers with wrong
-// counts; complete once All has ended.
-func (r *Reading) Warnings() []string { return r.warnings }
+// Warnings returns what was odd about the file and its records and let pass, as trailers with wrong counts and dates that
+// were left out; complete once All has ended.
+func (r *Reading) Warnings() (all []string) {
+	for _, w := range r.warnings {
+		switch {
+		case w.line > 0 && w.times > 1:
+			w.text = fmt.Sprintf("%s (%d records, the first in line %d)", w.text, w.times, w.line)
+		case w.line > 0:
+			w.text = fmt.Sprintf("line %d: %s", w.line, w.text)
+		}
+		all = append(all, w.text)
+	}
+	return all
+}
 
 // Open begins to read a file as f declares it; name is for errors and is no path. source names the
 // system whose ids the file holds, where it gives them no authority of their own: the same source
-// must be given every time.
-func (f *Format) Open(name, source string, file Source) (*Reading, error) {
+// must be given every time. now is when the file is judged: nobody has died later.
+func (f *Format) Open(name, source string, now time.Time, file Source) (*Reading, error) {
 	if err := f.Check(); err != nil {
 		return nil, fault.New(fault.Usage, "read", name, err, "correct the format that is declared for it")
 	}
@@ -55,10 +69,11 @@ func (f *Format) Open(name, source string, file Source) (*Reading, error) {
 	}
 	set, _ := charset.Of(f.Charset) // Check has tried both
 	zone, _ := setting.Zone(f.Zone)
+	rules, _ := f.rules(now)
 	r := &Reading{}
 	site := record.Site{
-		Source: source, Charset: set, Zone: zone, Unended: f.Unended == "take",
-		Note: func(warning string) { r.warnings = append(r.warnings, warning) },
+		Source: source, Charset: set, Zone: zone, Unended: f.Unended == "take", Rules: rules,
+		Note: func(warning string) { r.note(warning, 0) },
 	}
 	r.all = func(yield func(record.Record, error) bool) {
 		for m, err := range container.Members(f.Container, file, f.Limits, f.Members) {
@@ -72,7 +87,7 @@ func (f *Format) Open(name, source string, file Source) (*Reading, error) {
 				yield(record.Record{}, unread(name, err))
 				return
 			}
-			if !f.member(name, m, site, yield) {
+			if !r.member(f, name, m, site, yield) {
 				return
 			}
 		}
@@ -81,8 +96,8 @@ func (f *Format) Open(name, source string, file Source) (*Reading, error) {
 }
 
 // member hands out the records of one file, and reports whether more may follow.
-func (f *Format) member(name string, m container.Member, site record.Site, yield func(record.Record, error) bool) bool {
-	for r, err := range f.records(site.Charset.Reader(m), site) {
+func (r *Reading) member(f *Format, name string, m container.Member, site record.Site, yield func(record.Record, error) bool) bool {
+	for one, err := range f.records(site.Charset.Reader(m), site) {
 		refused, ok := errors.AsType[*record.Refused](err)
 		switch {
 		case ok:
@@ -91,16 +106,37 @@ func (f *Format) member(name string, m container.Member, site record.Site, yield
 			if bad, is := errors.AsType[*record.Malformed](err); is && m.Name != "" {
 				err = record.Malformedf("%q: %s", m.Name, bad.Reason)
 			}
-			yield(r, unread(name, err))
+			yield(one, unread(name, err))
 			return false
 		}
-		r.Member = m.Name
-		if !yield(r, err) {
+		for _, warning := range one.Warnings {
+			r.note(warning, one.Line)
+		}
+		one.Member = m.Name
+		if !yield(one, err) {
 			return false
 		}
 	}
 	return true
 }
+
+// warning is what was odd, once or in many records.
+type warning struct {
+	text  string
+	line  int // of the first record; 0: it is the file's
+	times int
+}
+
+func (r *Reading) note(text string, line int) {
+	if i := slices.IndexFunc(r.warnings, func(w warning) bool { return w.text == text }); i >= 0 {
+		r.warnings[i].times++
+	} else if len(r.warnings) < maxWarnings {
+		r.warnings = append(r.warnings, warning{text, line, 1})
+	}
+}
+
+// maxWarnings bounds the different warnings about a file.
+const maxWarnings = 200
 
 func (f *Format) records(r io.Reader, site record.Site) iter.Seq2[record.Record, error] {
 	switch f.Kind {

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -131,7 +132,7 @@ func TestWhatALaterFileSaysOfADeath(t *testing.T) {
 func TestTheSameIDOfTwoSourcesIsTwoPatients(t *testing.T) {
 	conn := service(t)
 	for _, source := range []string{"ward", "clinic"} {
-		opened, err := (&Format{Kind: "fhir"}).Open("test", source, strings.NewReader(patientLine("")))
+		opened, err := (&Format{Kind: "fhir"}).Open("test", source, time.Now(), strings.NewReader(patientLine("")))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +189,7 @@ func TestTwoLoadsOfOneFileAtOnceCountOnce(t *testing.T) {
 				return err
 			}
 			defer conn.Close(context.Background())
-			opened, err := (&Format{Kind: "fhir"}).Open("test", "ward", strings.NewReader(file.String()))
+			opened, err := (&Format{Kind: "fhir"}).Open("test", "ward", time.Now(), strings.NewReader(file.String()))
 			if err != nil {
 				return err
 			}

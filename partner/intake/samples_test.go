@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"go.yaml.in/yaml/v4"
@@ -115,7 +116,7 @@ func TestEverySample(t *testing.T) {
 // takeSample takes a file into a service that knows nothing yet, and returns its columns.
 func takeSample(t *testing.T, conn *pgx.Conn, format *Format, name string) string {
 	t.Helper()
-	opened, err := format.Open(path.Base(name), "sample", bytes.NewReader(sample(t, name)))
+	opened, err := format.Open(path.Base(name), "sample", time.Now(), bytes.NewReader(sample(t, name)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,7 +68,7 @@ func also(all ...record.Identifier) func(*record.Record) {
 func file(records []record.Record) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
 		for _, r := range records {
-			if err := r.Finish(); err != nil {
+			if err := r.Finish(&record.Site{Zone: time.UTC}); err != nil {
 				panic(err)
 			}
 			if !yield(r, nil) {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"iter"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"waybill/partner/format/hl7"
@@ -54,6 +55,7 @@ func (a *reader) end(err error, warnings []string, yield func(record.Record, err
 type reader struct {
 	*Options
 	site    record.Site
+	zone    *time.Location  // of times without an offset, in the message
 	records []record.Record // of the message last taken
 }
 
@@ -77,7 +79,7 @@ func (a *reader) take(m *hl7.Message) error {
 	var head *record.Message
 	reason := a.unreadable(m)
 	if reason == nil {
-		head = a.head(m)
+		head, a.zone = a.head(m), a.zoneOf(m)
 		where.Control = head.Control
 		reason = a.patients(m, record.Record{Where: where, Message: head, Order: a.order(m)})
 	}
@@ -217,10 +219,6 @@ func (a *reader) patient(r *record.Record, pid hl7.Segment, mrg *hl7.Segment) er
 	if err := a.identifiers(r, pid, mrg); err != nil {
 		return err
 	}
-	var err error
-	if r.BirthDate, err = a.birthDate(pid.Field(7)); err != nil {
-		return record.Field("PID-7", err)
-	}
 	a.names(r, pid.Field(5))
 	a.sex(r, pid.Field(8))
 	a.address(r, pid.Field(11))
@@ -228,10 +226,13 @@ func (a *reader) patient(r *record.Record, pid hl7.Segment, mrg *hl7.Segment) er
 		if !pid.Field(29).Empty() || !pid.Field(30).Empty() {
 			r.Warnings = append(r.Warnings, "the vital status in an "+event+" is not taken")
 		}
-	} else if r.Death, err = a.death(pid.Field(29), pid.Field(30)); err != nil {
+	} else if err := a.death(r, pid.Field(29), pid.Field(30)); err != nil {
 		return err
 	}
-	return r.Finish()
+	if err := a.birthDate(r, pid.Field(7)); err != nil {
+		return err
+	}
+	return r.Finish(&a.site)
 }
 
 // identifiers reads the key, the other identifiers, and the key that is merged or replaced.

@@ -199,7 +199,7 @@ func TestRefused(t *testing.T) {
 		"bad bytes":             {pid("7", "", "Secret\xfc\xfd"), "2 characters that are not utf-8"},
 		"a NUL":                 {pid("7", "", "Sec\x00ret"), "holds a NUL character"},
 		"a line break":          {pid("7", "", "Secret\nname"), "a line that is no segment"},
-		"a placeholder as key":  {pid("1111111111^^^NHS^NH"), "the id is an NHS number of one repeated digit"},
+		"a placeholder as key":  {pid("1111111111^^^NHS^NH"), "the id is a filler, a spreadsheet's error, or a number that a spreadsheet rounded"},
 		"the second of two":     {pid("7") + "\r" + vital("", "Secret"), "PID-30 is neither yes nor no"},
 		"an escape of no UTF-8": {pid("7", "", `Secret\XFF\`), "family name: not UTF-8"},
 	} {
@@ -279,7 +279,7 @@ func TestKeys(t *testing.T) {
 
 func TestNHSNumbers(t *testing.T) {
 	got := one(t, "A08", pid("7~9434765918^^^NHS^NH~0000000000^^^NHS^NH"))
-	expect(t, got.Warnings, []string{"an NHS number with a wrong check digit", "an NHS number of one repeated digit was left out"})
+	expect(t, got.Warnings, []string{"an identifier that is a filler or a spreadsheet's error was left out", "an NHS number with a wrong check digit"})
 	expect(t, len(got.Identifiers), 2)
 }
 
@@ -316,6 +316,49 @@ func TestOrder(t *testing.T) {
 	}
 	rows, _ := read(t, hl7Text("A08", pid("7")), Options{Order: "file"})
 	expect(t, rows[0].Order.IsZero(), true)
+}
+
+// MSH-7's offset is that of a message's times, and a time that clocks skip or show twice is said to be one.
+func TestZones(t *testing.T) {
+	for name, c := range map[string]struct{ sent, at, want string }{
+		"the partner's":                  {"20240506", "202405061000", "2024-05-06T08:00:00Z"},
+		"the message's":                  {"20240506070809-0500", "202405061000", "2024-05-06T15:00:00Z"},
+		"its own":                        {"20240506070809-0500", "202405061000+0100", "2024-05-06T09:00:00Z"},
+		"the same on another day":        {"20240506070809+0200", "202401061000", "2024-01-06T09:00:00Z"},
+		"the day of the message's":       {"20240506070809-0500", "20240506", "2024-05-06T05:00:00Z"},
+		"skipped":                        {"20240506", "202403310230", "PID-29: a time that the clocks of the zone skip; it needs an offset"},
+		"twice":                          {"20240506", "202310290230", "PID-29: a time that the clocks of the zone show twice; it needs an offset"},
+		"twice, but the offset is known": {"20240506070809-0500", "202310290230", "2023-10-29T07:30:00Z"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rows, refused := read(t, strings.Replace(hl7Text("A08", vital(c.at, "Y")), "20240506070809+0200", c.sent, 1), Options{})
+			for _, r := range rows {
+				refused = append(refused, r.Death.Earliest.Format(time.RFC3339))
+			}
+			expect(t, refused, []string{c.want})
+		})
+	}
+}
+
+// A placeholder is no date, whatever the indicator says.
+func TestPlaceholders(t *testing.T) {
+	where := site(t, "")
+	where.Placeholders = []string{"9999-12-31", "00000000"}
+	for of, want := range map[string]record.Death{"": {}, "Y": {Status: record.Informal}, "N": {Status: record.Alive}} {
+		for _, date := range []string{"99991231", "999912310000", "00000000"} {
+			for r, err := range Read(strings.NewReader(hl7Text("A08", vital(date, of))), &Options{}, where) {
+				expect(t, err, nil)
+				expect(t, r.Death, want)
+			}
+		}
+	}
+}
+
+func TestADeathDoesNotWaitForABirthDate(t *testing.T) {
+	got := one(t, "A08", strings.Replace(vital("", "Y"), "|||||||||", "||||19510231|||||", 1))
+	expect(t, got.Death.Status, record.Informal)
+	expect(t, got.BirthDate, record.Text{})
+	expect(t, got.Warnings, []string{"PID-7: " + errDTM.Error() + "; it was left out"})
 }
 
 func TestOtherCharsets(t *testing.T) {
@@ -357,8 +400,9 @@ func FuzzRead(f *testing.F) {
 		if _, err := charset.Of(set); err != nil {
 			return
 		}
-		for r, err := range Read(strings.NewReader(text), &Options{}, site(t, set)) {
-			if err == nil && r.Act != record.Pass && (r.Key.Value == "" || r.Finish() != nil) {
+		where := site(t, set)
+		for r, err := range Read(strings.NewReader(text), &Options{}, where) {
+			if err == nil && r.Act != record.Pass && (r.Key.Value == "" || r.Finish(&where) != nil) {
 				t.Errorf("%+v", r)
 			}
 			if r.Death.Precision != "" && (!r.Death.Dead() || !r.Death.Earliest.Before(r.Death.Latest)) {

@@ -115,7 +115,15 @@ func (a *reader) whole(part hl7.Value) string {
 }
 
 // birthDate reads a date of birth as exactly as it is given; the time of day is not taken.
-func (a *reader) birthDate(field hl7.Value) (record.Text, error) {
+func (a *reader) birthDate(r *record.Record, field hl7.Value) error {
+	date, err := a.birth(field)
+	if r.BirthDate = date; err != nil {
+		return r.NoBirth(record.Field("PID-7", err))
+	}
+	return nil
+}
+
+func (a *reader) birth(field hl7.Value) (record.Text, error) {
 	if field.Empty() || field.Deleted() {
 		return a.said(field), nil
 	}
@@ -146,26 +154,35 @@ var errContradiction = errors.New("PID-30 says that the patient is alive, and PI
 
 // death reads PID-29, the time of death, and PID-30, whether there was one. Where they contradict
 // each other the message is refused: nothing may follow from it.
-func (a *reader) death(at, indicator hl7.Value) (record.Death, error) {
+func (a *reader) death(r *record.Record, at, indicator hl7.Value) error {
 	status, err := a.vital(indicator)
 	if err != nil {
-		return record.Death{}, err
+		return err
 	}
+	var period record.Period
 	text := a.text(at.First().Part(1))
+	if text != "" && !at.Deleted() {
+		period, err = periodOf(text, a.zone)
+		if a.site.IsPlaceholder(text, period) {
+			period, err, text = record.Period{}, nil, ""
+		}
+	}
 	dated := text != "" && !at.Deleted()
 	switch {
 	case dated && status == record.Alive:
-		return record.Death{}, errContradiction
+		return errContradiction
+	case err != nil:
+		return record.Field("PID-29", err)
 	case dated:
-		period, err := periodOf(text, a.site.Zone)
-		return record.Death{Status: a.authority(), Period: period}, record.Field("PID-29", err)
+		r.Death = record.Death{Status: a.authority(), Period: period}
 	case status == record.Informal:
-		return record.Death{Status: a.authority(), NoDate: at.Deleted()}, nil
+		r.Death = record.Death{Status: a.authority(), NoDate: at.Deleted()}
 	case at.Deleted() && status == record.Unstated:
-		return record.Death{}, errors.New("PID-29 deletes the time of death, and PID-30 does not say whether there was one")
+		return errors.New("PID-29 deletes the time of death, and PID-30 does not say whether there was one")
 	default:
-		return record.Death{Status: status}, nil
+		r.Death = record.Death{Status: status}
 	}
+	return nil
 }
 
 func (a *reader) authority() string {

@@ -95,7 +95,11 @@ func (d dtm) period() (record.Period, error) {
 	if err != nil || d.minute < 0 {
 		return p, err
 	}
-	return record.Instant(time.Date(d.year, time.Month(d.month), d.day, d.hour, d.minute, 0, 0, d.zone)), nil
+	at, err := record.Clock(time.Date(d.year, time.Month(d.month), d.day, d.hour, d.minute, 0, 0, time.UTC), d.zone)
+	if err != nil {
+		return record.Period{}, err
+	}
+	return record.Instant(at), nil
 }
 
 func periodOf(text string, zone *time.Location) (record.Period, error) {
@@ -112,7 +116,7 @@ func (a *reader) instant(field hl7.Value) time.Time {
 	if text == "" || field.Deleted() {
 		return time.Time{}
 	}
-	d, err := parseDTM(text, a.site.Zone)
+	d, err := parseDTM(text, a.zone)
 	if err != nil {
 		return time.Time{}
 	}
@@ -124,6 +128,25 @@ func (a *reader) instant(field hl7.Value) time.Time {
 		return p.Earliest
 	}
 	return time.Date(d.year, time.Month(d.month), d.day, d.hour, max(d.minute, 0), max(d.second, 0), d.nano, d.zone).UTC()
+}
+
+// zoneOf returns the zone of times without an offset: that of MSH-7, if it has one, else the partner's. The partner's zone
+// stays where it had the same offset then, for it knows the offset of other days, too.
+func (a *reader) zoneOf(m *hl7.Message) *time.Location {
+	text := a.text(m.Segment(0).Field(7).First().Part(1))
+	if strings.IndexAny(text, "+-") < 0 {
+		return a.site.Zone
+	}
+	d, err := parseDTM(text, a.site.Zone)
+	if err != nil {
+		return a.site.Zone
+	}
+	sent := time.Date(d.year, time.Month(max(d.month, 1)), max(d.day, 1), max(d.hour, 0), max(d.minute, 0), max(d.second, 0), 0, d.zone)
+	_, theirs := sent.Zone()
+	if _, ours := sent.In(a.site.Zone).Zone(); ours == theirs {
+		return a.site.Zone
+	}
+	return d.zone
 }
 
 // order returns when the message's event was recorded (EVN-2, or else when it occurred, EVN-6), and

@@ -66,6 +66,15 @@ func (d *Date) SetTime(text string) error {
 // IsZero reports whether nothing is known.
 func (d Date) IsZero() bool { return d.Year == 0 }
 
+// Wall returns what the clock on the wall shows, given in UTC, and its zone: the date's own, if it has one.
+func (d Date) Wall(zone *time.Location) (time.Time, *time.Location) {
+	if d.Zone != nil {
+		zone = d.Zone
+	}
+	d.Zone = time.UTC
+	return d.Time(nil), zone
+}
+
 // Time returns the first instant of the date, in zone unless it has one of its own.
 func (d Date) Time(zone *time.Location) time.Time {
 	if d.Zone != nil {

@@ -130,7 +130,7 @@ func TestRefusedPatients(t *testing.T) {
 		"long name":                 {`"name":[{"family":"Secret` + strings.Repeat("é", 195) + `"}]`, "family name: longer than 200 characters"},
 		"NUL":                       {`"name":[{"given":["Secret\u0000"]}]`, "given name: holds a NUL character"},
 		"long identifier":           {`"identifier":[{"value":"Secret` + strings.Repeat("1", 200) + `"}]`, "identifier: longer than 200 characters"},
-		"many identifiers":          {`"identifier":[{"value":"0"}` + numbered(1000, `,{"value":"Secret%d"}`) + `]`, "more than 1000 identifiers, or more than 128 KiB of them"},
+		"many identifiers":          {`"identifier":[{"value":"0"}` + numbered(1001, `,{"value":"Secret%d"}`) + `]`, "more than 1000 identifiers, or more than 128 KiB of them"},
 		"much of identifiers":       {`"identifier":[{"value":"0"}` + numbered(800, `,{"value":"Secret%0190d"}`) + `]`, "more than 1000 identifiers, or more than 128 KiB of them"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -300,7 +300,7 @@ func FuzzRead(f *testing.F) {
 			t.Error(err)
 		}
 		for _, r := range rows {
-			if r.Finish() != nil || r.From < 0 || r.To > int64(len(text)) || r.Line < 1 {
+			if r.Finish(&record.Site{Zone: time.UTC}) != nil || r.From < 0 || r.To > int64(len(text)) || r.Line < 1 {
 				t.Errorf("%+v", r)
 			}
 		}

@@ -162,7 +162,7 @@ func (p *patient) records(where record.Where, o *Options, site record.Site, furt
 		if l.Type == "replaced-by" {
 			merge.Key, merge.Retired = merge.Retired, merge.Key
 		}
-		if err := merge.Finish(); err != nil {
+		if err := merge.Finish(&site); err != nil {
 			return nil, err
 		}
 		all = append(all, merge)
@@ -218,7 +218,7 @@ func (p *patient) state(where record.Where, o *Options, site record.Site, furthe
 	if r.Death, err = p.death(site.Zone); err != nil {
 		return r, err
 	}
-	return r, r.Finish()
+	return r, r.Finish(&site)
 }
 
 // identify finds the key: the resource's id, or the first further number, unless a kind of identifier is declared.

@@ -34,7 +34,12 @@ func period(d date.Date, zone *time.Location) (record.Period, error) {
 		return record.Period{}, date.ErrFormat
 	}
 	if p.Precision == record.Day && d.Timed {
-		return record.Instant(d.Time(zone)), nil
+		wall, zone := d.Wall(zone)
+		at, err := record.Clock(wall, zone)
+		if err != nil {
+			return record.Period{}, err
+		}
+		return record.Instant(at), nil
 	}
 	return p, nil
 }

@@ -119,7 +119,7 @@ func (r *Mapper) Record(where record.Where, fields [][]byte) (record.Record, err
 	out.Family, out.Given = r.joined(r.family, " "), r.joined(r.given, " ")
 	out.Address = record.Address{Line: r.joined(r.line, ", "), City: r.said(r.city), Postcode: r.said(r.postcode), Country: r.said(r.country)}
 	r.identify(&out)
-	for _, read := range [...]func(*record.Record) error{r.readBirth, r.readSex, r.readDeath, r.readOrder} {
+	for _, read := range [...]func(*record.Record) error{r.readDeath, r.readBirth, r.readSex, r.readOrder} {
 		if err := read(&out); err != nil {
 			return out, err
 		}
@@ -128,7 +128,7 @@ func (r *Mapper) Record(where record.Where, fields [][]byte) (record.Record, err
 		out.Act = record.Merge
 		out.Retired = record.Identifier{Authority: out.Key.Authority, Type: out.Key.Type, Value: merged}
 	}
-	return out, out.Finish()
+	return out, out.Finish(&r.site)
 }
 
 // read decodes the fields that are used, with one allocation for all of them.

@@ -46,7 +46,10 @@ func (r *Mapper) readBirth(out *record.Record) error {
 	if err == nil && !known.IsZero() {
 		out.BirthDate.Value, err = birth(known)
 	}
-	return record.Field(r.m.BirthDate.name(), err)
+	if err != nil {
+		return out.NoBirth(record.Field(r.m.BirthDate.name(), err))
+	}
+	return nil
 }
 
 // readDeath reads status and date. A row in which they contradict each other is refused.
@@ -98,7 +101,7 @@ func (r *Mapper) dateOfDeath() (p record.Period, noDate bool, err error) {
 		}
 		if d.layout.iso && !slices.Contains(d.unknown, text.Value) {
 			p, err = record.PeriodOf(text.Value, r.site.Zone)
-			return p, false, err
+			return r.unless(text.Value, p, err)
 		}
 	}
 	known, err := r.known(d)
@@ -106,5 +109,13 @@ func (r *Mapper) dateOfDeath() (p record.Period, noDate bool, err error) {
 		return record.Period{}, false, err
 	}
 	p, err = period(known, r.site.Zone)
+	return r.unless(r.at(d.column), p, err)
+}
+
+// unless returns a date of death unless it is a placeholder.
+func (r *Mapper) unless(text string, p record.Period, err error) (record.Period, bool, error) {
+	if r.site.IsPlaceholder(text, p) {
+		return record.Period{}, false, nil
+	}
 	return p, false, err
 }

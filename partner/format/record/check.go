@@ -24,21 +24,23 @@ var (
 	earliestDeath = time.Date(1800, 1, 1, 0, 0, 0, 0, time.UTC)
 	endOfTime     = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-	errNoKey       = errors.New("no id")
-	errPlaceholder = errors.New("the id is an NHS number of one repeated digit")
-	errItself      = errors.New("a record that is merged into itself")
-	errBirthDate   = errors.New("birth date: not YYYY, YYYY-MM or YYYY-MM-DD")
-	errDeathDate   = errors.New("date of death: not within the years 1800 to 9999")
+	errNoKey     = errors.New("no id")
+	errItself    = errors.New("a record that is merged into itself")
+	errBirthDate = errors.New("birth date: not YYYY, YYYY-MM or YYYY-MM-DD")
+	errDeathDate = errors.New("date of death: not within the years 1800 to 9999")
 )
 
-// Finish sorts a record's identifiers, and returns why the record must be refused, if it must.
-func (r *Record) Finish() error {
+// Finish sorts a record's identifiers, leaves out what says nothing, and returns why the record must be set aside, if it
+// must: it is not within the contract, or can't be believed.
+func (r *Record) Finish(s *Site) error {
 	if r.Act == Pass {
 		return nil
 	}
-	r.takeNHS()
+	for n, i := range r.Identifiers {
+		r.Identifiers[n] = i.plain()
+	}
 	r.Identifiers = inOrder(r.Identifiers)
-	return r.check()
+	return cmp.Or(r.judgeIdentifiers(s), r.check(), r.judgeDates(s))
 }
 
 func inOrder(all []Identifier) []Identifier {
@@ -56,28 +58,27 @@ func (r *Record) check() error {
 	switch {
 	case r.Key.Value == "":
 		return errNoKey
-	case r.Key.isNHS() && isRepeated(r.Key.Value):
-		return errPlaceholder
 	case r.Key == r.Retired:
 		return errItself
 	}
-	for _, text := range [...]struct{ name, value string }{
-		{"family name", r.Family.Value},
-		{"given name", r.Given.Value},
-		{"address line", r.Address.Line.Value},
-		{"city", r.Address.City.Value},
-		{"postcode", r.Address.Postcode.Value},
-		{"country", r.Address.Country.Value},
+	for _, part := range [...]struct {
+		name string
+		text *Text
+	}{
+		{"address line", &r.Address.Line},
+		{"city", &r.Address.City},
+		{"postcode", &r.Address.Postcode},
+		{"country", &r.Address.Country},
 	} {
-		if err := checkText(text.value); err != nil {
-			return Field(text.name, err)
+		if err := checkText(part.text.Value); err != nil && r.Death.Dead() { // no death waits for an address
+			r.Warnings = append(r.Warnings, Field(part.name, err).Error()+"; it was left out")
+			*part.text = Text{}
+		} else if err != nil {
+			return Field(part.name, err)
 		}
 	}
-	if r.BirthDate.Value != "" && !IsPartialDate(r.BirthDate.Value) {
-		return errBirthDate
-	}
-	if d := r.Death; d.Precision != "" && (d.Earliest.Before(earliestDeath) || !d.Latest.Before(endOfTime)) {
-		return errDeathDate
+	if err := cmp.Or(Field("family name", checkText(r.Family.Value)), Field("given name", checkText(r.Given.Value))); err != nil {
+		return err
 	}
 	return r.checkIdentifiers()
 }

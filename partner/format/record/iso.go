@@ -49,9 +49,15 @@ func readISO(text string, zone *time.Location) (t time.Time, precision string, e
 	case 10:
 		return parseISO(time.DateOnly, text, Day, time.UTC)
 	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04"} {
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00"} {
 		if t, precision, err = parseISO(layout, text, Minute, zone); err == nil {
 			return t, precision, nil
+		}
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04"} {
+		if t, precision, err = parseISO(layout, text, Minute, time.UTC); err == nil {
+			t, err = Clock(t, zone)
+			return t, precision, err
 		}
 	}
 	return time.Time{}, "", ErrISO

@@ -1,30 +1,9 @@
 package record
 
-import "slices"
+import "strings"
 
-// Warnings about an NHS number.
-const (
-	warnCheckDigit = "an NHS number with a wrong check digit"
-	warnRepeated   = "an NHS number of one repeated digit was left out"
-)
-
-// takeNHS leaves out NHS numbers that are placeholders, and warns of wrong check digits: a mistyped
-// number is no reason to lose a record.
-func (r *Record) takeNHS() {
-	r.Identifiers = slices.DeleteFunc(r.Identifiers, func(i Identifier) bool {
-		if !i.isNHS() {
-			return false
-		}
-		if isRepeated(i.Value) {
-			r.Warnings = append(r.Warnings, warnRepeated)
-			return true
-		}
-		if !validNHS(i.Value) {
-			r.Warnings = append(r.Warnings, warnCheckDigit)
-		}
-		return false
-	})
-}
+// warnCheckDigit is the warning about a mistyped number, which is no reason to lose a record.
+const warnCheckDigit = "an NHS number with a wrong check digit"
 
 func (i Identifier) isNHS() bool {
 	switch i.Authority {
@@ -34,27 +13,32 @@ func (i Identifier) isNHS() bool {
 	return i.Type == "NH" || i.Type == "NHSNMBR"
 }
 
-// isRepeated reports whether a number repeats one digit. The check digit of some of these is right.
-func isRepeated(number string) bool {
-	for i := range len(number) {
-		if number[i] != number[0] || number[i] < '0' || number[i] > '9' {
+// plain returns an NHS number without the blanks that divide it on paper, and other identifiers as they are.
+func (i Identifier) plain() Identifier {
+	if len(i.Value) > 10 && i.isNHS() {
+		i.Value = strings.NewReplacer(" ", "", "-", "").Replace(i.Value)
+	}
+	return i
+}
+
+// isNumber reports whether a text is a number of so many digits.
+func isNumber(text string, digits int) bool {
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
 			return false
 		}
 	}
-	return len(number) == 10
+	return len(text) == digits
 }
 
 // validNHS checks ten digits by modulus 11 (NHS Data Dictionary, NHS NUMBER): weighted by 10 down to 1
 // they add up to a multiple.
 func validNHS(number string) bool {
-	if len(number) != 10 {
+	if !isNumber(number, 10) {
 		return false
 	}
 	sum := 0
-	for i := range 10 {
-		if number[i] < '0' || number[i] > '9' {
-			return false
-		}
+	for i := range len(number) {
 		sum += (10 - i) * int(number[i]-'0')
 	}
 	return sum%11 == 0

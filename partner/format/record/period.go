@@ -3,6 +3,8 @@ package record
 import (
 	"errors"
 	"time"
+
+	"waybill/internal/period"
 )
 
 // Period is the stretch of time that a date of limited precision names: [Earliest, Latest) in
@@ -56,6 +58,23 @@ func Date(year, month, day int, zone *time.Location) (Period, error) {
 
 func midnight(year, month, day int) time.Time {
 	return time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
+}
+
+// Times that a clock on the wall does not show once.
+var (
+	errSkipped = errors.New("a time that the clocks of the zone skip; it needs an offset")
+	errTwice   = errors.New("a time that the clocks of the zone show twice; it needs an offset")
+)
+
+// Clock returns when the clocks of a zone show a time, given in UTC.
+func Clock(wall time.Time, zone *time.Location) (time.Time, error) {
+	switch at := period.Instants(wall, zone); len(at) {
+	case 0:
+		return time.Time{}, errSkipped
+	case 1:
+		return at[0], nil
+	}
+	return time.Time{}, errTwice
 }
 
 // Instant returns the minute that contains t, the finest precision of a death.

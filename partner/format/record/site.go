@@ -15,6 +15,7 @@ type Site struct {
 	Zone    *time.Location // in which times without an offset are meant
 	// Unended takes records whose last line has no end, although they may be cut off.
 	Unended bool
+	Rules
 	// Note is called with a warning about the file as a whole.
 	Note func(warning string)
 }

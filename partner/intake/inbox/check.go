@@ -109,7 +109,7 @@ func (r *run) tryFormat(ctx context.Context, file *drop.File) (*FormatFinding, e
 		return f, r.wait(file, err)
 	}
 	defer got.close()
-	l := loading{Config: r.Config, file: got, result: &FileResult{}}
+	l := loading{Config: r.Config, now: r.now, file: got, result: &FileResult{}}
 	for it, err := range l.pass(ctx) {
 		if err != nil {
 			f.Problem = causeOf(err)

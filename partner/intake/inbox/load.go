@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,6 +16,7 @@ import (
 // loading takes in the records of one file, in one transaction.
 type loading struct {
 	Config
+	now    time.Time
 	tx     pgx.Tx
 	file   *fetched
 	result *FileResult

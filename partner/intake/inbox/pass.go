@@ -20,7 +20,7 @@ type item struct {
 // pass reads the file once and yields all records, refused ones too. An error ends the file.
 func (l *loading) pass(ctx context.Context) iter.Seq2[item, error] {
 	return func(yield func(item, error) bool) {
-		reading, err := l.Settings.Format.Open("the file", l.Settings.Source, l.file)
+		reading, err := l.Settings.Format.Open("the file", l.Settings.Source, l.now, l.file)
 		if err != nil {
 			yield(item{}, err)
 			return

@@ -180,7 +180,11 @@ func (s *session) release(ctx context.Context, tx pgx.Tx, item register.Item, d 
 		}
 		return r, register.Settle(ctx, tx, item.ID, "released", d.Person, d.Reason)
 	}
-	pass, err := s.Settings.Format.OfOneRecord().Open("the record", s.Settings.Source, bytes.NewReader(append(bytes.Clone(item.Head), item.Raw...)))
+	state, err := register.Read(ctx, tx, s.Partner)
+	if err != nil {
+		return r, err
+	}
+	pass, err := s.Settings.Format.OfOneRecord().Open("the record", s.Settings.Source, state.Now, bytes.NewReader(append(bytes.Clone(item.Head), item.Raw...)))
 	if err != nil {
 		return r, err
 	}

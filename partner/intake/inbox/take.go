@@ -97,7 +97,7 @@ func (r *run) takeIn(ctx context.Context, tx pgx.Tx, entry register.File, got *f
 	if got.Size() == 0 && r.Settings.Empty == refuse {
 		return &refusal{reason: "the file is empty"}
 	}
-	l := &loading{Config: r.Config, tx: tx, file: got, result: result, tally: r.tally, firsts: map[string]int64{}}
+	l := &loading{Config: r.Config, now: r.now, tx: tx, file: got, result: result, tally: r.tally, firsts: map[string]int64{}}
 	if got.Size() > 0 {
 		if r.dry {
 			if l.trial, err = beginTrial(ctx, tx, result); err != nil {

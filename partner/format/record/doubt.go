@@ -1,0 +1,170 @@
+package record
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Rules are what a partner declares of values that say nothing, and when statements are judged.
+type Rules struct {
+	Now          time.Time
+	Fillers      []string // texts in the place of an identifier
+	Placeholders []string // texts or dates (YYYY-MM-DD) in the place of a date
+	Forms        []Form
+}
+
+// Form is what identifiers of a kind look like.
+type Form struct {
+	Kind
+	Pattern *regexp.Regexp // of the whole value
+}
+
+// tolerance is how far a partner's clock may be ahead.
+const tolerance = time.Hour
+
+var (
+	errFuture = errors.New("the death lies in the future")
+	errBefore = errors.New("the death lies before the birth")
+	errRange  = errors.New("birth date: not within 1800 and today")
+	errNoID   = errors.New("the id is a filler, a spreadsheet's error, or a number that a spreadsheet rounded")
+	errForm   = errors.New("the id does not have the form that is declared for its kind")
+	errNHS    = errors.New("the id is no NHS number: ten digits")
+)
+
+// Warnings about what was left out.
+const (
+	warnNoID = "an identifier that is a filler or a spreadsheet's error was left out"
+	warnForm = "an identifier without the form of its kind was left out"
+)
+
+// doubt returns why an identifier is none, if it is none.
+func (s *Rules) doubt(i Identifier) error {
+	switch {
+	case slices.Contains(s.Fillers, i.Value) || isFiller(i.Value):
+		return errNoID
+	case i.isNHS() && !isNumber(i.Value, 10):
+		return errNHS
+	}
+	for _, f := range s.Forms {
+		if f.holds(i) && !f.Pattern.MatchString(i.Value) {
+			return errForm
+		}
+	}
+	return nil
+}
+
+// nothing are texts that programs write where there is no value.
+var nothing = []string{
+	"NULL", "(NULL)", "<NULL>", "NIL", "NONE", "NAN", "N/A", "NA", "TRUE", "FALSE", "UNDEFINED", "UNKNOWN",
+	"#N/A", "#NA", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!",
+}
+
+// rounded is how a spreadsheet shows a number that is too long for its cell.
+var rounded = regexp.MustCompile(`^[+-]?[0-9]+([.,][0-9]+)?[eE][+-][0-9]+$`)
+
+const minRepeated = 5 // digits: shorter ones are numbers of real patients
+
+// isFiller reports whether a text is no identifier of anybody: zeros, one digit repeated, no letter and no digit at all, or
+// what a spreadsheet or a program writes.
+func isFiller(text string) bool {
+	if text == "" {
+		return false // there is no identifier
+	}
+	if text[0] >= '0' && text[0] <= '9' && strings.Trim(text, text[:1]) == "" {
+		return text[0] == '0' || len(text) >= minRepeated
+	}
+	if strings.ContainsAny(text, "eE") && rounded.MatchString(text) {
+		return true
+	}
+	return len(text) <= 12 && slices.Contains(nothing, strings.ToUpper(text)) || strings.IndexFunc(text, isAlphanumeric) < 0
+}
+
+func isAlphanumeric(c rune) bool { return unicode.IsLetter(c) || unicode.IsDigit(c) }
+
+// judgeIdentifiers returns why the record's keys are none, and leaves out other identifiers that are none.
+func (r *Record) judgeIdentifiers(s *Site) error {
+	r.Key, r.Retired = r.Key.plain(), r.Retired.plain()
+	for _, key := range []Identifier{r.Key, r.Retired} {
+		if err := s.doubt(key); err != nil && key.Value != "" {
+			return err
+		}
+	}
+	r.Identifiers = slices.DeleteFunc(r.Identifiers, func(i Identifier) bool {
+		err := s.doubt(i)
+		switch {
+		case i.Value == "":
+		case errors.Is(err, errNoID):
+			r.Warnings = append(r.Warnings, warnNoID)
+		case err != nil:
+			r.Warnings = append(r.Warnings, warnForm)
+		case i.isNHS() && !validNHS(i.Value):
+			r.Warnings = append(r.Warnings, warnCheckDigit)
+		}
+		return err != nil
+	})
+	return nil
+}
+
+// judgeDates compares the dates of birth and death with each other and with now. A birth date that can't be is left out
+// where the record states a death: no death waits for it.
+func (r *Record) judgeDates(s *Site) error {
+	if slices.Contains(s.Placeholders, r.BirthDate.Value) {
+		r.BirthDate = Text{}
+	}
+	if err := s.birth(r.BirthDate.Value); err != nil {
+		if err := r.NoBirth(err); err != nil {
+			return err
+		}
+	}
+	d := r.Death
+	switch {
+	case d.Precision == "":
+		return nil
+	case d.Earliest.Before(earliestDeath) || !d.Latest.Before(endOfTime):
+		return errDeathDate
+	case !s.Now.IsZero() && d.Earliest.After(s.Now.Add(tolerance)):
+		return errFuture
+	case r.BirthDate.Value != "" && d.lastDay(s.Zone) < r.BirthDate.Value:
+		return errBefore
+	}
+	return nil
+}
+
+// lastDay returns the last day of a period as YYYY-MM-DD.
+func (p Period) lastDay(zone *time.Location) string {
+	return p.Latest.Add(-1).In(zone).Format(time.DateOnly)
+}
+
+// birth returns why a date of birth can't be.
+func (s *Site) birth(date string) error {
+	switch {
+	case date == "":
+		return nil
+	case !IsPartialDate(date):
+		return errBirthDate
+	case date < "1800" || !s.Now.IsZero() && date > s.Now.Add(24*time.Hour).Format(time.DateOnly):
+		return errRange
+	}
+	return nil
+}
+
+// NoBirth leaves out a date of birth that can't be, if the record states a death. Otherwise it returns the reason.
+func (r *Record) NoBirth(reason error) error {
+	if r.BirthDate = (Text{}); !r.Death.Dead() {
+		return reason
+	}
+	r.Warnings = append(r.Warnings, reason.Error()+"; it was left out")
+	return nil
+}
+
+// IsPlaceholder reports whether a date of death, as it is written and as it is meant, stands for no date.
+func (s *Site) IsPlaceholder(text string, meant Period) bool {
+	if len(s.Placeholders) == 0 {
+		return false
+	}
+	return slices.Contains(s.Placeholders, text) || meant.Precision != "" && slices.Contains(s.Placeholders, meant.At(s.Zone).Format(time.DateOnly))
+}
