@@ -167,7 +167,7 @@ func (o *other) catchUp() {
 		}
 		var counts intake.Counts
 		err = pgx.BeginFunc(o.Context(), o.conn, func(tx pgx.Tx) error {
-			counts, err = intake.Take(o.Context(), tx, "waybill", reading.All(), nil)
+			counts, err = intake.Take(o.Context(), tx, "waybill", intake.Dispute, reading.All(), nil)
 			return err
 		})
 		if err != nil || counts.Refused+counts.Disputed+counts.Stale > 0 || len(reading.Warnings()) > 0 {

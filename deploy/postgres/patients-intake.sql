@@ -8,7 +8,7 @@ GRANT USAGE ON SCHEMA patients, intake TO patients_intake;
 -- It parses files that anyone may have made, so it has no right to the patients: it stages what partners
 -- say of them, and the functions write that as their owner.
 GRANT SELECT, INSERT ON patients.intake_row TO patients_intake;
-GRANT EXECUTE ON FUNCTION patients.intake(text), patients.intake_apply(text), patients.intake_events(), patients.intake_end(text) TO patients_intake;
+GRANT EXECUTE ON FUNCTION patients.intake(text), patients.intake_apply(text, text), patients.intake_events(), patients.intake_end(text) TO patients_intake;
 
 -- The register.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA intake TO patients_intake;

@@ -85,7 +85,7 @@ func (w *world) intake(ctx context.Context, path string) (intake.Counts, error) 
 	}
 	var counts intake.Counts
 	err = pgx.BeginFunc(ctx, w.conn["patients"], func(tx pgx.Tx) error {
-		counts, err = intake.Take(ctx, tx, source, patients.All(), nil)
+		counts, err = intake.Take(ctx, tx, source, intake.Dispute, patients.All(), nil)
 		return err
 	})
 	return counts, err

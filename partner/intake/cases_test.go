@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"waybill/partner/format/adt"
 	"waybill/partner/format/mapping"
 	"waybill/partner/format/record"
@@ -116,5 +118,103 @@ func TestRecordsAreKeptApart(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) { expect(t, statements(t, c.format, specimen(t, name)), c.want) })
+	}
+}
+
+// Another person under a known key, an unlink and a merge that leaves out a type are judged by what is known.
+func TestWhoIsMeant(t *testing.T) {
+	const other = "a death or merge under the key of a patient with another birth date, sex or name"
+	medrec := &Format{Kind: "hl7", Zone: "Europe/Berlin", HL7: &adt.Options{Key: record.Kind{Authority: "MRNAUTH", Type: "MEDREC"}}}
+	died := lab()
+	died.CSV.Map.Death.Always = true
+	for name, c := range map[string]struct {
+		format   *Format
+		files    []string
+		identity IdentityChange
+		disputed []string
+		dead     string // the keys of those who are dead or merged into the dead
+	}{
+		"hl7":              {kis(), []string{"23-hl7-other-person/a.hl7"}, Dispute, []string{other}, ""},
+		"allowed":          {kis(), []string{"23-hl7-other-person/a.hl7"}, Allow, nil, "2301"},
+		"csv":              {lab(), []string{"20-csv-same-key-twice/a.csv"}, Dispute, nil, "1 2"},
+		"csv, each dead":   {died, []string{"20-csv-same-key-twice/a.csv"}, Dispute, []string{other}, "1 2 3"},
+		"without the type": {medrec, []string{"i-01-merge-mrg-without-type/1.hl7", "i-01-merge-mrg-without-type/2.hl7", "i-01-merge-mrg-without-type/3.hl7"}, Dispute, nil, "A1 A2"},
+		"unlink": {
+			medrec, []string{"i-03-unlink/1.hl7", "i-03-unlink/2.hl7", "i-03-unlink/3.hl7", "i-03-unlink/4.hl7"}, Dispute,
+			[]string{"unlinks two records of which one was merged into the other", waits, waits}, "",
+		},
+		"no merge before": {medrec, []string{"i-03-unlink/1.hl7", "i-03-unlink/3.hl7", "i-03-unlink/4.hl7"}, Dispute, nil, "C2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := service(t)
+			var disputed []string
+			for _, file := range c.files {
+				opened, err := c.format.Open("the file", "source", time.Now(), bytes.NewReader(specimen(t, file)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+					_, err := Take(t.Context(), tx, "source", c.identity, opened.All(), func(o Outcome) error {
+						if o.Kind == "disputed" {
+							disputed = append(disputed, o.Reason)
+						}
+						return nil
+					})
+					return err
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			expect(t, disputed, c.disputed)
+			expect(t, column(t, conn, `SELECT coalesce(string_agg(DISTINCT i.value, ' ' ORDER BY i.value), '') FROM patients.identifier i
+				JOIN patients.patient p ON p.id = patients.survivor(i.patient_id) WHERE p.death_status <> 'none'`), []string{c.dead})
+		})
+	}
+}
+
+const waits = "is about a record that was merged and then unlinked; it waits for a person (patients.settle_unlink)"
+
+func TestAnUnlinkIsSettledByAPerson(t *testing.T) {
+	conn := service(t)
+	unlinks := func(r *record.Record) { r.Act, r.Retired = record.Unlink, mr("8") }
+	take(t, conn, "partner", says("7"), says("8"))
+	take(t, conn, "partner", says("7", merges("8")))
+	expect(t, take(t, conn, "partner", says("7", unlinks)), []string{"disputed unlinks two records of which one was merged into the other"})
+	expect(t, take(t, conn, "other", says("8", status("formal"))), []string{"disputed " + waits})
+	expect(t, column(t, conn, "SELECT patients.settle_unlink(retired_id)::text FROM patients.intake_unlinked"), []string{"true"})
+	expect(t, take(t, conn, "other", says("8", status("formal"))), []string{"changed"})
+}
+
+// A merge that is disputed for the person's sake merges nothing, and nothing else of the record is taken.
+func TestAnotherPerson(t *testing.T) {
+	is := func(born, sex, family, given string) func(*record.Record) {
+		return func(r *record.Record) {
+			r.BirthDate, r.Sex, r.Family, r.Given = record.Of(born), record.Of(sex), record.Of(family), record.Of(given)
+		}
+	}
+	const other = "disputed a death or merge under the key of a patient with another birth date, sex or name"
+	for name, c := range map[string]struct {
+		says func(*record.Record)
+		want string
+	}{
+		"the same":           {is("1950-02-03", "female", "Quill", "Ada"), "merged"},
+		"less exact":         {is("1950", "unknown", "QUILL", "Ada"), "merged"},
+		"a name by marriage": {is("1950-02-03", "female", "Reed", "Ada"), "merged"},
+		"another birth date": {is("1950-03-02", "female", "Quill", "Ada"), other},
+		"another sex":        {is("1950-02-03", "male", "Quill", "Ada"), other},
+		"all names":          {is("", "", "Reed", "Tom"), other},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := service(t)
+			take(t, conn, "partner", says("7", is("1950-02-03", "female", "Quill", "Ada")), says("8"))
+			expect(t, take(t, conn, "partner", says("7", c.says, merges("8"))), []string{c.want})
+			expect(t, column(t, conn, "SELECT count(*)::text FROM patients.alias"), []string{map[bool]string{true: "1", false: "0"}[c.want == "merged"]})
+			if c.want == other {
+				expect(t, column(t, conn, "SELECT family_name FROM patients.patient WHERE family_name IS NOT NULL"), []string{"Quill"})
+				expect(t, take(t, conn, "partner", says("7", is("1949-01-01", "", "", ""), status("formal"))), []string{other})
+				expect(t, take(t, conn, "partner", says("7", died("formal", "1949-01-01"))), []string{"disputed reports a death before the birth date that is known"})
+			}
+		})
 	}
 }

@@ -40,6 +40,15 @@ type Outcome struct {
 	Patient uuid.UUID // who was meant
 }
 
+// IdentityChange is what is done with a death or merge under the key of a patient with another birth date, sex or name.
+type IdentityChange string
+
+// The choices: a person decides, or the record is taken.
+const (
+	Dispute IdentityChange = "dispute"
+	Allow   IdentityChange = "allow"
+)
+
 // Take hands records to the patients service within a transaction: they are copied into its staging
 // table patients.intake_row, and its function patients.intake_apply makes of them what is new. The
 // source is the one given to [Format.Open]. Taking a file again changes nothing. each, unless it is
@@ -47,11 +56,11 @@ type Outcome struct {
 //
 // When the file can't be read to its end the error is the file's own, and the transaction must be
 // rolled back as after any error; those of the database are classed by [fault.Database].
-func Take(ctx context.Context, tx pgx.Tx, source string, records iter.Seq2[record.Record, error], each func(Outcome) error) (Counts, error) {
+func Take(ctx context.Context, tx pgx.Tx, source string, identity IdentityChange, records iter.Seq2[record.Record, error], each func(Outcome) error) (Counts, error) {
 	var counts Counts
 	staged, err := stage(ctx, tx, source, records, &counts)
 	if err == nil {
-		err = tx.QueryRow(ctx, "SELECT patients.intake_apply($1)", source).Scan(&counts.Conflicts)
+		err = tx.QueryRow(ctx, "SELECT patients.intake_apply($1, $2)", source, identity).Scan(&counts.Conflicts)
 	}
 	if err == nil && each != nil {
 		err = outcomes(ctx, tx, source, each)
@@ -184,6 +193,8 @@ func act(a record.Act) string {
 		return "merge"
 	case record.Rekey:
 		return "rekey"
+	case record.Unlink:
+		return "unlink"
 	default:
 		return "change"
 	}

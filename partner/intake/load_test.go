@@ -36,7 +36,7 @@ func service(t testing.TB) *pgx.Conn {
 // takeIn takes records in, in a transaction of their own.
 func takeIn(ctx context.Context, conn *pgx.Conn, source string, records iter.Seq2[record.Record, error]) (counts Counts, err error) {
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		counts, err = Take(ctx, tx, source, records, nil)
+		counts, err = Take(ctx, tx, source, Dispute, records, nil)
 		return err
 	})
 	return counts, err

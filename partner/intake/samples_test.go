@@ -126,7 +126,7 @@ func takeSample(t *testing.T, conn *pgx.Conn, format *Format, name string) strin
 		t.Fatal(err)
 	}
 	defer tx.Rollback(t.Context())
-	counts, err := Take(t.Context(), tx, "sample", s.through(opened), nil)
+	counts, err := Take(t.Context(), tx, "sample", Dispute, s.through(opened), nil)
 	if err != nil {
 		expect(t, fault.ClassOf(err), fault.Poison)
 		return fmt.Sprintf("| | | | | | refused whole: %v", errors.Unwrap(err))

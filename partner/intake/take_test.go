@@ -82,7 +82,7 @@ func file(records []record.Record) iter.Seq2[record.Record, error] {
 func take(t testing.TB, conn *pgx.Conn, source string, records ...record.Record) (became []string) {
 	t.Helper()
 	err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
-		_, err := Take(t.Context(), tx, source, file(records), func(o Outcome) error {
+		_, err := Take(t.Context(), tx, source, Dispute, file(records), func(o Outcome) error {
 			if o.Seq != int64(len(became)+1) {
 				t.Errorf("outcome %d of record %d", o.Seq, len(became)+1)
 			}
@@ -334,7 +334,7 @@ func TestADryRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	counts, err := Take(t.Context(), tx, "partner", file([]record.Record{says("7"), says("7", merges("8"))}), nil)
+	counts, err := Take(t.Context(), tx, "partner", Dispute, file([]record.Record{says("7"), says("7", merges("8"))}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

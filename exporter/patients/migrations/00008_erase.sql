@@ -10,6 +10,7 @@ DECLARE
 BEGIN
     DELETE FROM patients.identifier i WHERE i.patient_id = ANY (erased);
     DELETE FROM patients.intake_told t WHERE t.patient_id = ANY (erased);
+    DELETE FROM patients.intake_unlinked u WHERE u.retired_id = ANY (erased);
     PERFORM patients.forget('patients.patient', 'id', '{}', erased);
     UPDATE patients.outbox o SET event = 'erased', baseline = false WHERE o.patient_id = ANY (erased) AND o.event <> 'erased';
     PERFORM patients.forget('patients.outbox', 'patient_id', '{tx,event,baseline,version,recorded_at,patient_id}', erased);

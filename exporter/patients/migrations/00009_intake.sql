@@ -5,13 +5,13 @@ CREATE UNLOGGED TABLE patients.intake_row (
     source           text,    -- whose records these are; one load of a source at a time
     seq              bigint,  -- the file's own order
     id               uuid NOT NULL, -- the patient; with a key, as long as no identifier says otherwise
-    act              text NOT NULL DEFAULT 'change' CHECK (act IN ('change', 'merge', 'rekey')),
+    act              text NOT NULL DEFAULT 'change' CHECK (act IN ('change', 'merge', 'rekey', 'unlink')),
     -- The identifier by which the source knows the patient, and whether id is that very text.
     key_authority    text,
     key_type         text,
     key_value        text,
     key_is_id        boolean NOT NULL DEFAULT false,
-    -- Of a merge, the record that ends; of a rekey, the key that was wrong. As above.
+    -- Of a merge, the record that ends; of a rekey, the key that was wrong; of an unlink, the other record. As above.
     retired_id        uuid,
     retired_authority text,
     retired_type      text,
@@ -71,6 +71,59 @@ CREATE TABLE patients.intake_known (
     id         uuid PRIMARY KEY,
     patient_id uuid NOT NULL
 );
+
+-- A record that was merged into another, although a source says by now that they are two people. What is reported of the
+-- record waits until a person has decided: patients.settle_unlink.
+CREATE TABLE patients.intake_unlinked (
+    retired_id uuid PRIMARY KEY,
+    source     text NOT NULL,
+    told_at    timestamptz NOT NULL DEFAULT now()
+);
+
+-- settle_unlink lets records of a retired record in again, and reports whether any waited.
+CREATE FUNCTION patients.settle_unlink(retired uuid) RETURNS boolean LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    WITH settled AS (DELETE FROM patients.intake_unlinked u WHERE u.retired_id = retired RETURNING 1)
+    SELECT EXISTS (SELECT FROM settled)
+$$;
+
+-- is_other_person reports whether two statements can't be about one person: another birth date or sex, or other names.
+CREATE FUNCTION patients.is_other_person(
+    a_family text, a_given text, a_birth text, a_sex text, b_family text, b_given text, b_birth text, b_sex text
+) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(a_birth <> '' AND b_birth <> '' AND NOT starts_with(a_birth, b_birth) AND NOT starts_with(b_birth, a_birth), false)
+        OR coalesce(a_sex <> b_sex AND a_sex NOT IN ('', 'unknown') AND b_sex NOT IN ('', 'unknown'), false)
+        OR coalesce(a_family <> '' AND b_family <> '' AND a_given <> '' AND b_given <> ''
+            AND lower(a_family) <> lower(b_family) AND lower(a_given) <> lower(b_given), false)
+$$;
+
+-- intake_doubts disputes a turn's rows that may be about another person, or contradict what is known of the dates. They change nothing.
+-- +goose StatementBegin
+CREATE FUNCTION patients.intake_doubts(source text, turn integer, identity_change text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    UPDATE patients.intake_row r
+    SET outcome = 'disputed', reason = d.reason,
+        family_name = NULL, given_name = NULL, birth_date = NULL, sex = NULL, identifiers = NULL,
+        address_line = NULL, address_city = NULL, address_postcode = NULL, address_country = NULL,
+        death_status = NULL, death_earliest = NULL, death_latest = NULL, death_precision = NULL,
+        order_sequence = NULL, order_event = NULL, order_sent = NULL
+    FROM (SELECT o.id, o.seq, CASE
+              WHEN EXISTS (SELECT FROM patients.intake_unlinked u WHERE u.retired_id = o.id)
+                  THEN 'is about a record that was merged and then unlinked; it waits for a person (patients.settle_unlink)'
+              WHEN intake_doubts.identity_change = 'dispute' AND (o.act = 'merge' OR o.death_status IN ('informal', 'formal'))
+                  AND patients.is_other_person(o.family_name, o.given_name, o.birth_date, o.sex,
+                                               p.family_name, p.given_name, p.birth_date, p.sex)
+                  THEN 'a death or merge under the key of a patient with another birth date, sex or name'
+              WHEN to_char(o.death_latest - interval '1 day', 'YYYY-MM-DD') < p.birth_date AND o.death_status IN ('informal', 'formal')
+                  AND coalesce(o.birth_date, '') = ''
+                  THEN 'reports a death before the birth date that is known'
+              END AS reason
+          FROM patients.intake_row o JOIN patients.patient p ON p.id = o.id
+          WHERE o.source = intake_doubts.source AND o.turn = intake_doubts.turn) d
+    WHERE r.source = intake_doubts.source AND r.turn = intake_doubts.turn AND r.id = d.id AND r.seq = d.seq AND d.reason IS NOT NULL;
+END $$;
+-- +goose StatementEnd
 
 -- intake_older compares two places in a source's order by the fields that both have.
 CREATE FUNCTION patients.intake_older(
@@ -283,9 +336,10 @@ END $$;
 
 -- intake_turn takes in the rows of one turn, and returns how many identifiers stayed with another patient.
 -- +goose StatementBegin
-CREATE FUNCTION patients.intake_turn(source text, turn integer) RETURNS bigint
+CREATE FUNCTION patients.intake_turn(source text, turn integer, identity_change text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    PERFORM patients.intake_doubts(source, turn, identity_change);
     PERFORM patients.intake_news(source, turn);
     PERFORM patients.intake_patients(source, turn);
     PERFORM patients.intake_deaths(source, turn);

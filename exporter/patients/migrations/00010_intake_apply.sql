@@ -101,10 +101,26 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- intake_unlink disputes that two records are two people where one of them was merged into the other, or both into a
+-- third: there is no way back from a merge but a person's. What is reported of the merged ones waits, too.
+-- +goose StatementBegin
+CREATE FUNCTION patients.intake_unlink(r patients.intake_row) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF r.id = r.retired_id OR patients.survivor(r.id) <> patients.survivor(r.retired_id) THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO patients.intake_unlinked (retired_id, source)
+    SELECT a.retired_id, r.source FROM patients.alias a WHERE a.retired_id IN (r.id, r.retired_id)
+    ON CONFLICT (retired_id) DO NOTHING;
+    RETURN 'unlinks two records of which one was merged into the other';
+END $$;
+-- +goose StatementEnd
+
 -- intake_one takes in one row about a record that the file merges or whose key it changes: what its keys mean depends on the
 -- rows before it.
 -- +goose StatementBegin
-CREATE FUNCTION patients.intake_one(source text, turn integer) RETURNS bigint
+CREATE FUNCTION patients.intake_one(source text, turn integer, identity_change text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -125,10 +141,14 @@ BEGIN
         END IF;
     ELSIF staged.act = 'merge' AND staged.id = staged.retired_id THEN
         dispute := 'a record that would be merged into itself';
+    ELSIF staged.act = 'unlink' THEN
+        dispute := patients.intake_unlink(staged);
     END IF;
     IF dispute IS NULL THEN
-        conflicts := patients.intake_turn(source, turn);
-        IF staged.act = 'merge' THEN
+        conflicts := patients.intake_turn(source, turn, identity_change);
+        SELECT r.reason INTO dispute FROM patients.intake_row r
+        WHERE r.source = intake_one.source AND r.turn = intake_one.turn AND r.outcome = 'disputed';
+        IF staged.act = 'merge' AND dispute IS NULL THEN
             dispute := patients.intake_merge(staged);
         END IF;
     END IF;
@@ -143,10 +163,11 @@ END $$;
 -- intake_apply takes the staged rows of a source into the service's tables and leaves them, each
 -- with its outcome; it returns how many identifiers stayed with another patient. A patient's rows
 -- apply in the source's own order, or in that of seq if it has none; deaths follow the rules of
--- record_death. Several sources may be taken in at once. It runs as its owner, so that the program
+-- record_death. Another person's birth date, sex or names together with a death or merge are disputed, unless
+-- identity_change is allow. Several sources may be taken in at once. It runs as its owner, so that the program
 -- that reads partners' files needs no right to the patients.
 -- +goose StatementBegin
-CREATE FUNCTION patients.intake_apply(source text) RETURNS bigint
+CREATE FUNCTION patients.intake_apply(source text, identity_change text DEFAULT 'dispute') RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -195,10 +216,10 @@ BEGIN
         ANALYZE patients.intake_row; -- else each of many small turns reads all rows
     END IF;
     FOR turn IN 1 .. turns LOOP
-        conflicts := conflicts + patients.intake_turn(intake_apply.source, turn);
+        conflicts := conflicts + patients.intake_turn(intake_apply.source, turn, intake_apply.identity_change);
     END LOOP;
     FOR turn IN turns + 1 .. turns + alone LOOP
-        conflicts := conflicts + patients.intake_one(intake_apply.source, turn);
+        conflicts := conflicts + patients.intake_one(intake_apply.source, turn, intake_apply.identity_change);
     END LOOP;
     RETURN conflicts;
 END $$;
@@ -246,4 +267,4 @@ BEGIN
     INTO inserted, changed, unchanged, stale, merged, disputed FROM patients.intake_end(intake.source) e;
 END $$;
 -- +goose StatementEnd
-REVOKE EXECUTE ON FUNCTION patients.intake_apply(text), patients.intake_events(), patients.intake_end(text) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION patients.intake_apply(text, text), patients.intake_events(), patients.intake_end(text) FROM PUBLIC;

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -24,6 +25,9 @@ import (
 func Read(r io.Reader, o *Options, site record.Site) iter.Seq2[record.Record, error] {
 	messages := hl7.NewReader(r, hl7.Options{Totals: o.Totals, Unended: site.Unended, MaxMessage: o.MaxMessage})
 	a := &reader{Options: o, site: site}
+	for _, name := range o.Identifiers {
+		a.declared = append(a.declared, identifierFields[name])
+	}
 	return func(yield func(record.Record, error) bool) {
 		for {
 			m, err := messages.Next()
@@ -54,9 +58,10 @@ func (a *reader) end(err error, warnings []string, yield func(record.Record, err
 // reader makes messages into records.
 type reader struct {
 	*Options
-	site    record.Site
-	zone    *time.Location  // of times without an offset, in the message
-	records []record.Record // of the message last taken
+	site     record.Site
+	declared []int           // the fields of PID that have identifiers
+	zone     *time.Location  // of times without an offset, in the message
+	records  []record.Record // of the message last taken
 }
 
 // hand hands out the records of the message last taken, or why it was refused.
@@ -150,27 +155,39 @@ const maxControl = 199
 
 // patients makes a record of each PID, with the MRG that follows it.
 func (a *reader) patients(m *hl7.Message, base record.Record) error {
-	event := base.Message.Event
+	kind, event := base.Message.Type, events[base.Message.Event]
 	if utf8.RuneCountInString(base.Control) > maxControl {
 		return fmt.Errorf("MSH-10: longer than %d characters", maxControl)
 	}
-	if !a.takes(base.Message.Type) || passes(event) {
+	if kind == "" {
+		return errors.New("MSH-9: no message type")
+	}
+	if err := swallowed(m, kind, event); err != nil {
+		return err
+	}
+	if !a.takes(kind) || event.act == record.Pass {
 		return a.pass(base)
+	}
+	if event.refused != "" {
+		return fmt.Errorf("%s %s", base.Message.Event, event.refused)
 	}
 	for i := range m.Len() {
 		if !m.Segment(i).Is("PID") {
 			continue
 		}
 		r := base
-		if err := a.patient(&r, m.Segment(i), prior(m, i)); err != nil {
+		if err := a.patient(&r, event, m.Segment(i), prior(m, i)); err != nil {
 			return err
 		}
 		a.records = append(a.records, r)
 	}
+	if event.act == record.Unlink {
+		return a.unlink()
+	}
 	if len(a.records) > 0 {
 		return nil
 	}
-	if base.Message.Type == "ADT" {
+	if kind == "ADT" {
 		return errors.New("no PID")
 	}
 	return a.pass(base)
@@ -192,39 +209,26 @@ func prior(m *hl7.Message, i int) *hl7.Segment {
 	return nil
 }
 
-// passes reports whether an event says nothing about a patient's state, even if its PID does: a
-// deletion (A23, A29) is neither a death nor a retraction, and A20 is about a bed.
-func passes(event string) bool { return event == "A20" || event == "A23" || event == "A29" }
-
-// retracts reports whether an event takes back another. Its PID may repeat the state of the event
-// that is taken back: it is neither a death nor a retraction.
-func retracts(event string) bool { return event == "A11" || event == "A13" }
-
-// act returns what an event asks for. All of the merges say the same of patients; they differ in
-// what else goes with them. Merges of accounts and visits are none.
-func act(event string) record.Act {
-	switch event {
-	case "A18", "A30", "A34", "A36", "A39", "A40":
-		return record.Merge
-	case "A47":
-		return record.Rekey
-	default:
-		return record.Change
+// unlink says of the first of two patients that the other is another person.
+func (a *reader) unlink() error {
+	if len(a.records) != 2 {
+		return fmt.Errorf("%d PIDs, of which an unlink has two", len(a.records))
 	}
+	a.records[0].Retired, a.records[1].Act = a.records[1].Key, record.Change
+	return nil
 }
 
-func (a *reader) patient(r *record.Record, pid hl7.Segment, mrg *hl7.Segment) error {
-	event := r.Message.Event
-	r.Act = act(event)
+func (a *reader) patient(r *record.Record, event meaning, pid hl7.Segment, mrg *hl7.Segment) error {
+	r.Act = event.act
 	if err := a.identifiers(r, pid, mrg); err != nil {
 		return err
 	}
 	a.names(r, pid.Field(5))
 	a.sex(r, pid.Field(8))
 	a.address(r, pid.Field(11))
-	if retracts(event) {
+	if event.cancels {
 		if !pid.Field(29).Empty() || !pid.Field(30).Empty() {
-			r.Warnings = append(r.Warnings, "the vital status in an "+event+" is not taken")
+			r.Warnings = append(r.Warnings, "the vital status in an "+r.Message.Event+" is not taken")
 		}
 	} else if err := a.death(r, pid.Field(29), pid.Field(30)); err != nil {
 		return err
@@ -237,23 +241,25 @@ func (a *reader) patient(r *record.Record, pid hl7.Segment, mrg *hl7.Segment) er
 
 // identifiers reads the key, the other identifiers, and the key that is merged or replaced.
 func (a *reader) identifiers(r *record.Record, pid hl7.Segment, mrg *hl7.Segment) error {
-	list := pid.Field(3)
-	if list.Empty() {
-		list = pid.Field(2) // where old versions have it
-	}
-	for rep := range list.Repetitions {
-		i := a.identifier(rep)
-		if r.Key.Value == "" && a.Key.Matches(i) {
-			r.Key = i
+	for _, n := range a.fields(pid) {
+		for rep := range pid.Field(n).Repetitions {
+			i := a.identifier(rep)
+			if n == ssn {
+				i.Type = cmp.Or(i.Type, "SS")
+			}
+			if r.Key.Value == "" && a.Key.Matches(i) {
+				r.Key = i
+			}
+			if r.Identifiers = append(r.Identifiers, i); len(r.Identifiers) > record.MaxIdentifiers {
+				return fmt.Errorf("PID-%d: more than %d identifiers", n, record.MaxIdentifiers)
+			}
 		}
-		if r.Identifiers = append(r.Identifiers, i); len(r.Identifiers) > record.MaxIdentifiers {
-			return fmt.Errorf("PID-3: more than %d identifiers", record.MaxIdentifiers)
-		}
 	}
+	a.dropped(r, pid)
 	if r.Key.Value == "" {
 		return errors.New("PID-3: no identifier of the key's authority and type")
 	}
-	if r.Act == record.Change {
+	if r.Act != record.Merge && r.Act != record.Rekey {
 		return nil
 	}
 	if mrg == nil {
@@ -284,12 +290,46 @@ func (a *reader) identifier(cx hl7.Value) record.Identifier {
 	return record.Identifier{Authority: cmp.Or(name, a.site.Source), Type: a.text(cx.Part(5)), Value: a.text(cx.Part(1))}
 }
 
-// prior reads an identifier of MRG-1. One that says neither authority nor type has those of the
-// key it is merged into.
+// prior reads an identifier of MRG-1. Of authority and type, each that it leaves out is that of the key it is merged into; a
+// type is no other authority's.
 func (a *reader) prior(cx hl7.Value, key record.Identifier) record.Identifier {
 	i := a.identifier(cx)
-	if cx.Part(4).Empty() && i.Type == "" {
-		i.Authority, i.Type = key.Authority, key.Type
+	if cx.Part(4).Empty() {
+		i.Authority = key.Authority
+	}
+	if i.Type == "" && i.Authority == key.Authority {
+		i.Type = key.Type
 	}
 	return i
+}
+
+// ssn is the field of a number without authority and type.
+const ssn = 19
+
+// fields are where the partner has identifiers, by default PID-3, or else PID-2, where old versions have it.
+func (a *reader) fields(pid hl7.Segment) []int {
+	switch {
+	case len(a.Identifiers) > 0:
+		return a.declared
+	case pid.Field(3).Empty():
+		return []int{2}
+	}
+	return []int{3}
+}
+
+// dropped warns of identifiers in fields that are not declared, unless PID-3 repeats them.
+func (a *reader) dropped(r *record.Record, pid hl7.Segment) {
+	for _, n := range []int{2, 3, 4, ssn} {
+		field := pid.Field(n)
+		if field.Empty() || slices.Contains(a.fields(pid), n) {
+			continue
+		}
+		for rep := range field.Repetitions {
+			value := a.identifier(rep).Value
+			if value != "" && !slices.ContainsFunc(r.Identifiers, func(i record.Identifier) bool { return i.Value == value }) {
+				r.Warnings = append(r.Warnings, fmt.Sprintf("an identifier in PID-%d was dropped; to take it, declare hl7.identifiers", n))
+				break
+			}
+		}
+	}
 }

@@ -3,6 +3,7 @@ package adt
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -200,7 +201,8 @@ func TestRefused(t *testing.T) {
 		"a NUL":                 {pid("7", "", "Sec\x00ret"), "holds a NUL character"},
 		"a line break":          {pid("7", "", "Secret\nname"), "a line that is no segment"},
 		"a placeholder as key":  {pid("1111111111^^^NHS^NH"), "the id is a filler, a spreadsheet's error, or a number that a spreadsheet rounded"},
-		"the second of two":     {pid("7") + "\r" + vital("", "Secret"), "PID-30 is neither yes nor no"},
+		"the second of two":     {pid("7") + "\r" + vital("", "Secret"), "a second PID, which this event does not have: two messages may have become one"},
+		"a second EVN":          {"EVN|A08\rEVN|A08\r" + pid("7"), "a second EVN: two messages may have become one"},
 		"an escape of no UTF-8": {pid("7", "", `Secret\XFF\`), "family name: not UTF-8"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -318,6 +320,79 @@ func TestOrder(t *testing.T) {
 	expect(t, rows[0].Order.IsZero(), true)
 }
 
+// docs/adt.md says what every ADT event asks for.
+func TestEveryEvent(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/adt.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{}
+	for line := range strings.Lines(string(page)) {
+		if cells := strings.Split(line, " | "); len(cells) == 3 && strings.HasPrefix(line, "| A") {
+			want[cells[0][2:]] = strings.TrimSuffix(strings.TrimSpace(cells[2]), " |")
+		}
+	}
+	dead := vital("20240505", "Y")
+	for n := 1; n <= 62; n++ {
+		event := fmt.Sprintf("A%02d", n)
+		segments := []string{dead, "MRG|8^^^NGH^MR"}
+		if strings.Contains("A17 A24 A37", event) {
+			segments = []string{dead, strings.Replace(dead, "|7^", "|9^", 1)}
+		}
+		rows, refused := read(t, hl7Text(event, segments...), Options{})
+		got := "refused"
+		if len(rows) > 0 {
+			got = map[record.Act]string{record.Change: "read", record.Merge: "merge", record.Rekey: "change of key", record.Unlink: "unlink", record.Pass: "passed"}[rows[0].Act]
+			switch {
+			case len(rows) == 2 && rows[0].Act == record.Change:
+				got = "read, both patients"
+			case rows[0].Act != record.Pass && !rows[0].Death.Dead():
+				got = "read, but for the vital status"
+			}
+			expect(t, rows[0].Retired.Value != "", rows[0].Act != record.Change && rows[0].Act != record.Pass)
+		} else if len(refused) != 1 || !strings.HasPrefix(refused[0], event+" ") {
+			t.Errorf("%s: %q does not name the event", event, refused)
+		}
+		if want[event] != got {
+			t.Errorf("%s: %s, and docs/adt.md says %q", event, got, want[event])
+		}
+	}
+	expect(t, len(want), 62)
+}
+
+// What MRG-1 leaves out is taken from the key, each part by itself.
+func TestPartsOfMRG(t *testing.T) {
+	for mrg, want := range map[string]string{
+		"8": "NGH MR 8", "8^^^NGH": "NGH MR 8", "8^^^^MR": "NGH MR 8", "8^^^NGH^MR": "NGH MR 8", "8^^^NGH^PI": "NGH PI 8", "8^^^OTHER": "OTHER  8",
+	} {
+		got := one(t, "A40", pid("7^^^NGH^MR"), "MRG|"+mrg)
+		expect(t, fmt.Sprintf("%s %s %s", got.Retired.Authority, got.Retired.Type, got.Retired.Value), want)
+	}
+	rows, refused := read(t, hl7Text("A40", pid("7^^^NGH^MR"), "MRG|4^^^OTHER~8^^^NGH"), Options{Key: record.Kind{Authority: "NGH", Type: "MR"}})
+	if len(rows) != 1 || rows[0].Retired != (record.Identifier{Authority: "NGH", Type: "MR", Value: "8"}) {
+		t.Error(rows, refused)
+	}
+}
+
+// Identifiers outside of PID-3 are taken where the partner has them, and their loss is said elsewhere.
+func TestFieldsOfIdentifiers(t *testing.T) {
+	text := hl7Text("A28", "PID||9434765919^^^NHS~7|7^^^NGH^MR|5^^^ALT^AN"+strings.Repeat("|", 15)+"123-45-6789")
+	rows, _ := read(t, text, Options{})
+	expect(t, len(rows[0].Identifiers), 1)
+	expect(t, rows[0].Warnings, []string{
+		"an identifier in PID-2 was dropped; to take it, declare hl7.identifiers", "an identifier in PID-4 was dropped; to take it, declare hl7.identifiers",
+		"an identifier in PID-19 was dropped; to take it, declare hl7.identifiers",
+	})
+	rows, _ = read(t, text, Options{Identifiers: []string{"pid-2", "pid-3", "pid-19"}, Key: record.Kind{Authority: "NGH"}})
+	expect(t, rows[0].Identifiers, []record.Identifier{
+		{Authority: "NGH", Type: "MR", Value: "7"}, {Authority: "NHS", Value: "9434765919"}, {Authority: "ward", Value: "7"}, {Authority: "ward", Type: "SS", Value: "123-45-6789"},
+	})
+	expect(t, len(rows[0].Warnings), 1)
+	expect(t, rows[0].Key.Value, "7")
+	rows, _ = read(t, hl7Text("A28", "PID||7^^^NGH^MR|7^^^NGH^MR"), Options{})
+	expect(t, len(rows[0].Warnings), 0)
+}
+
 // MSH-7's offset is that of a message's times, and a time that clocks skip or show twice is said to be one.
 func TestZones(t *testing.T) {
 	for name, c := range map[string]struct{ sent, at, want string }{
@@ -380,12 +455,13 @@ func TestALineBreakInAnAddress(t *testing.T) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	for want, o := range map[string]Options{
-		`hl7.deaths: must be one of informal, formal`:            {Deaths: "sure"},
-		`hl7.order: must be one of message, file`:                {Order: "random"},
-		`hl7.totals: must be one of warn, strict`:                {Totals: "lax"},
-		"hl7.sex.1: must be one of male, female, other, unknown": {Sex: map[string]string{"1": "m"}},
-		"hl7.max_message: must be 0 or more":                     {MaxMessage: -1},
-		"<nil>":                                                  {Deaths: "formal", Sex: map[string]string{"1": "male"}},
+		`hl7.deaths: must be one of informal, formal`:                   {Deaths: "sure"},
+		`hl7.order: must be one of message, file`:                       {Order: "random"},
+		`hl7.totals: must be one of warn, strict`:                       {Totals: "lax"},
+		"hl7.sex.1: must be one of male, female, other, unknown":        {Sex: map[string]string{"1": "m"}},
+		"hl7.max_message: must be 0 or more":                            {MaxMessage: -1},
+		"hl7.identifiers.0: must be one of pid-2, pid-3, pid-4, pid-19": {Identifiers: []string{"pid-5"}},
+		"<nil>": {Deaths: "formal", Sex: map[string]string{"1": "male"}},
 	} {
 		expect(t, fmt.Sprint(o.Check()), want)
 	}

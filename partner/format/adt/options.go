@@ -2,6 +2,7 @@ package adt
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"waybill/internal/setting"
@@ -14,6 +15,9 @@ type Options struct {
 	// Key says which of PID-3's identifiers the partner knows its patients by: the first of this
 	// authority and type; what is empty matches any.
 	Key record.Kind `yaml:"key"`
+	// Identifiers are the fields of PID that have the patient's identifiers: pid-2, pid-3, pid-4, pid-19; default pid-3, or
+	// pid-2 where that is empty.
+	Identifiers []string `yaml:"identifiers"`
 	// Authorities maps what the partner calls an authority (CX-4, its namespace or else its
 	// universal id) to the name that it has here. Others keep theirs.
 	Authorities map[string]string `yaml:"authorities"`
@@ -33,11 +37,19 @@ type Options struct {
 	MaxMessage int `yaml:"max_message"`
 }
 
+// identifierFields are the fields of PID that can have identifiers.
+var identifierFields = map[string]int{"pid-2": 2, "pid-3": 3, "pid-4": 4, "pid-19": ssn}
+
 // Check returns the first option that can't be used, as a [setting.Error].
 func (o *Options) Check() error {
 	for code, sex := range o.Sex {
 		if err := setting.OneOf("hl7.sex."+code, sex, "male", "female", "other", "unknown"); err != nil {
 			return err
+		}
+	}
+	for i, field := range o.Identifiers {
+		if identifierFields[field] == 0 {
+			return setting.At("hl7.identifiers", i, errors.New("must be one of pid-2, pid-3, pid-4, pid-19"))
 		}
 	}
 	if o.MaxMessage < 0 {

@@ -13,7 +13,7 @@ type Record struct {
 	Order   Order
 
 	Key     Identifier // by which the partner knows the patient
-	Retired Identifier // of a [Merge]: the record that ends; of a [Rekey]: the key that Key replaces
+	Retired Identifier // of a [Merge]: the record that ends; of a [Rekey]: the key that Key replaces; of an [Unlink]: the other
 
 	Family    Text
 	Given     Text
@@ -41,6 +41,9 @@ const (
 	// Rekey says that Retired was the wrong key of the patient whose key is Key, and states what
 	// is known of the patient.
 	Rekey
+	// Unlink says that Retired is another person, although the two may have been merged, and states what is known of the
+	// patient.
+	Unlink
 	// Pass asks for nothing: a message that is not about a patient's state. It is counted, and
 	// acknowledged where the partner wants that.
 	Pass

@@ -126,7 +126,7 @@ func (l *loading) bounded() error {
 // disputes, by their places in the file.
 func (l *loading) apply(ctx context.Context) (disputed map[int64]string, err error) {
 	disputed = map[int64]string{}
-	counts, err := intake.Take(ctx, l.tx, l.Settings.Source, l.wanted(ctx), func(o intake.Outcome) error {
+	counts, err := intake.Take(ctx, l.tx, l.Settings.Source, l.Settings.IdentityChange, l.wanted(ctx), func(o intake.Outcome) error {
 		if o.Kind == "disputed" {
 			disputed[o.Seq] = o.Reason
 		}

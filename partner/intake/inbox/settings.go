@@ -28,9 +28,12 @@ type Settings struct {
 	Order    string   `yaml:"order"` // sequence, name or none; default: sequence where names have one
 	Sequence Sequence `yaml:"sequence"`
 
-	Resend     string           `yaml:"resend"`      // refuse (default) or take: other bytes under a name that was taken
-	ControlIDs string           `yaml:"control_ids"` // quarantine (default) or take: other messages under a number that was taken
-	Empty      string           `yaml:"empty"`       // refuse (default) or take: files without a byte
+	Resend     string `yaml:"resend"`      // refuse (default) or take: other bytes under a name that was taken
+	ControlIDs string `yaml:"control_ids"` // quarantine (default) or take: other messages under a number that was taken
+	// IdentityChange is dispute (default) or allow: another person's birth date, sex or names together with a death or merge.
+	IdentityChange intake.IdentityChange `yaml:"identity_change"`
+
+	Empty      string           `yaml:"empty"` // refuse (default) or take: files without a byte
 	Quarantine int64            `yaml:"quarantine_records"`
 	Brake      *int64           `yaml:"brake"`   // deaths, retractions, merges or changes of key of one file; default 50, 0: no brake
 	MaxMiB     int64            `yaml:"max_mib"` // of a file; default 4096
@@ -114,6 +117,7 @@ func (s *Settings) Check(partner, zone string) error {
 		{"sequence.gap", s.Sequence.Gap, []string{hold, alarm}},
 		{"resend", s.Resend, []string{refuse, take}},
 		{"control_ids", s.ControlIDs, []string{quarantine, take}},
+		{"identity_change", string(s.IdentityChange), []string{string(intake.Dispute), string(intake.Allow)}},
 		{"empty", s.Empty, []string{refuse, take}},
 		{"done", s.Done, []string{leave, remove, archive}},
 	} {
@@ -145,6 +149,7 @@ func (s *Settings) complete(partner, zone string) {
 		s.Temporary = drop.TemporarySuffixes
 	}
 	s.Resend, s.Empty, s.ControlIDs = cmp.Or(s.Resend, refuse), cmp.Or(s.Empty, refuse), cmp.Or(s.ControlIDs, quarantine)
+	s.IdentityChange = cmp.Or(s.IdentityChange, intake.Dispute)
 	s.Done, s.Archive = cmp.Or(s.Done, leave), cmp.Or(s.Archive, "archive")
 	s.Sequence.Gap, s.Sequence.First = cmp.Or(s.Sequence.Gap, hold), cmp.Or(s.Sequence.First, 1)
 	s.Brake = cmp.Or(s.Brake, new(int64(50)))
