@@ -57,7 +57,7 @@ const columns = `
     - {field: address_city, %[1]s}
     - {field: address_postcode, %[1]s}
     - {field: address_country, %[1]s}
-    - {identifier: {authority: NHS, type: NH}, %[1]s}
+    - {identifier: {authority: HUB, type: PN}, %[1]s}
     - {identifier: {authority: "https://fhir.nhs.uk/Id/nhs-number", type: NH}, %[1]s}
     - {identifier: {authority: "https://hospital.example/mrn", type: MR}, %[1]s}
     - {identifier: {authority: "https://st-elsewhere.example/mrn", type: MR}, %[1]s}
@@ -76,7 +76,7 @@ const columnMap = `
     address: {line: address_line, city: address_city, postcode: address_postcode, country: address_country}
     death: {status: {column: death_status}, date: {column: death_date}}
     identifiers:
-      - {column: own, authority: NHS, type: NH}
+      - {column: own, authority: HUB, type: PN}
       - {column: nhs, authority: "https://fhir.nhs.uk/Id/nhs-number", type: NH}
       - {column: mrn, authority: "https://hospital.example/mrn", type: MR}
       - {column: elsewhere, authority: "https://st-elsewhere.example/mrn", type: MR}
@@ -262,7 +262,7 @@ func (s *site) oddities() {
 		s.exec("patients", `INSERT INTO patients.patient (id, family_name, given_name, birth_date, sex, address_line) VALUES ($1, $2, $3, $4, $5, $6)`,
 			patient(n), []string{`O'Brien & "Söhne"; |^~\&`, `""`, `Łukasz`, `中村`, `a,b`, `-`}[n], "Test", []string{"1931", "1931-02", "1931-02-28", "2001-01-01", "1999", "1950"}[n], "other",
 			`7; High "St"`)
-		s.exec("patients", `INSERT INTO patients.identifier (patient_id, authority, type, value) VALUES ($1, 'NHS', 'NH', $2)`, patient(n), fmt.Sprintf("94347659|%d", n))
+		s.exec("patients", `INSERT INTO patients.identifier (patient_id, authority, type, value) VALUES ($1, 'HUB', 'PN', $2)`, patient(n), fmt.Sprintf("94347659|%d", n))
 		from := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 		to := map[string]time.Time{"year": from.AddDate(1, -2, 0), "month": from.AddDate(0, 1, 0), "day": from.AddDate(0, 0, 1), "minute": from.Add(time.Minute)}
 		switch {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -85,11 +86,19 @@ func events(name string) *rapid.Generator[*record.Event] {
 		e.BirthDate = rapid.SampledFrom([]string{"", "1931", "1931-02", "1931-02-28"}).Draw(t, "birth")
 		for _, value := range rapid.SliceOfN(text, 0, 2).Draw(t, "identifiers") {
 			if value != "" {
-				e.Identifiers = append(e.Identifiers, record.Identifier{Authority: "LAB", Type: "LN", Value: "n" + value})
+				e.Identifiers = append(e.Identifiers, record.Identifier{Authority: "LAB", Type: "LN", Value: "id-" + strings.Map(seen, value)})
 			}
 		}
 		return e
 	})
+}
+
+// seen drops what a key can't have.
+func seen(c rune) rune {
+	if unicode.IsControl(c) {
+		return -1
+	}
+	return c
 }
 
 // render writes events as a file would have them.

@@ -39,7 +39,7 @@ func block(layout string, repeats int) []byte {
 	for n := range blockRecords {
 		args := make([]any, repeats)
 		for i := range args {
-			args[i] = n
+			args[i] = n + 1
 		}
 		fmt.Fprintf(&out, layout, args...)
 	}

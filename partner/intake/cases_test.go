@@ -108,7 +108,7 @@ func TestRecordsAreKeptApart(t *testing.T) {
 		"21-hl7-boundary/mllp.hl7": {kis(), two},
 		"21-hl7-boundary/nul.hl7":  {kis(), two},
 		"21-hl7-boundary/nosep.hl7": {kis(), []string{
-			"passed", `read the file: the file holds 2 heads of messages and batches (|^~\&), and 1 of them begin a line: look for a missing line end`,
+			"line 1: a part of another message's head", `read the file: the file holds 2 heads of messages and batches (|^~\&), and 1 of them begin a line: look for a missing line end`,
 		}},
 		"18-concat-bom/two.hl7":     {kis(), []string{"1801", "1802 died 2026-11-19"}},
 		"18-concat-bom/two.csv":     {lab(), []string{"1", "2 died 2026-11-18", "line 3: the header again"}},
@@ -140,8 +140,11 @@ func TestWhoIsMeant(t *testing.T) {
 		"csv, each dead":   {died, []string{"20-csv-same-key-twice/a.csv"}, Dispute, []string{other}, "1 2 3"},
 		"without the type": {medrec, []string{"i-01-merge-mrg-without-type/1.hl7", "i-01-merge-mrg-without-type/2.hl7", "i-01-merge-mrg-without-type/3.hl7"}, Dispute, nil, "A1 A2"},
 		"unlink": {
-			medrec, []string{"i-03-unlink/1.hl7", "i-03-unlink/2.hl7", "i-03-unlink/3.hl7", "i-03-unlink/4.hl7"}, Dispute,
-			[]string{"unlinks two records of which one was merged into the other", waits, waits}, "",
+			medrec,
+			[]string{"i-03-unlink/1.hl7", "i-03-unlink/2.hl7", "i-03-unlink/3.hl7", "i-03-unlink/4.hl7"},
+			Dispute,
+			[]string{"unlinks two records of which one was merged into the other", waits, waits},
+			"",
 		},
 		"no merge before": {medrec, []string{"i-03-unlink/1.hl7", "i-03-unlink/3.hl7", "i-03-unlink/4.hl7"}, Dispute, nil, "C2"},
 	} {

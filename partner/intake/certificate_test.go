@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -30,12 +31,12 @@ func TestAVoidTakesADeathCertificateBack(t *testing.T) {
 	conn := service(t)
 	give := func(text string) (kinds []string) {
 		t.Helper()
-		opened, err := (&Format{Kind: "fhir", Zone: "UTC"}).Open("f", "registrar", strings.NewReader(strings.ReplaceAll(text, "\n", "")))
+		opened, err := (&Format{Kind: "fhir", Zone: "UTC"}).Open("f", "registrar", time.Now(), strings.NewReader(strings.ReplaceAll(text, "\n", "")))
 		if err != nil {
 			t.Fatal(err)
 		}
 		err = pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
-			counts, err := Take(t.Context(), tx, "registrar", opened.All(), func(o Outcome) error { kinds = append(kinds, o.Kind); return nil })
+			counts, err := Take(t.Context(), tx, "registrar", Dispute, opened.All(), func(o Outcome) error { kinds = append(kinds, o.Kind); return nil })
 			expect(t, counts.Refused, int64(0))
 			return err
 		})

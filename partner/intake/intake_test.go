@@ -125,7 +125,7 @@ func TestFHIRFile(t *testing.T) {
 	expect(t, refused, []string{
 		"line 5: Observation, not Patient",
 		"line 7: deceasedBoolean is false, but there is a deceasedDateTime",
-		"line 9: not a whole JSON object: wrong at byte 64",
+		"line 9: not a whole JSON object: it is cut off",
 	})
 	ada := named(1, "0a1b2c3d-0000-4000-8000-000000000001", "Quill", "Ada May")
 	ada.BirthDate, ada.Sex = record.Of("1950-02-03"), record.Of("female")
@@ -174,7 +174,7 @@ func TestUnreadableFilesAreRefusedByWhatTheyAre(t *testing.T) {
 		"columns missing": {"Id,BIRTHDATE,DEATHDATE,LAST\n", "read f: the header lacks FIRST, GENDER"},
 		"column twice":    {"Id,BIRTHDATE,DEATHDATE,LAST,FIRST,GENDER,last\n", "read f: the header has two columns for field 7's name"},
 		"another value":   {"{\n  \"resourceType\": \"Device\"\n}", "read f: Device, neither Patient nor Bundle"},
-		"half a value":    {"{\n  \"resourceType\": \"Bundle\", \"entry\": [", "read f: not a whole JSON value: it is cut off"},
+		"half a value":    {"{\n  \"resourceType\": \"Bundle\", \"entry\": [", "read f: not a whole JSON object: it is cut off"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := strings.NewReader(c.text)

@@ -178,7 +178,7 @@ func TestTwoLoadsOfOneFileAtOnceCountOnce(t *testing.T) {
 	url := pgtest.Database(t, patients.Migrate, "patients")
 	var file strings.Builder
 	for i := range 300 {
-		fmt.Fprintf(&file, `{"resourceType":"Patient","id":"%d","deceasedBoolean":true}`+"\n", i)
+		fmt.Fprintf(&file, `{"resourceType":"Patient","id":"%d","deceasedBoolean":true}`+"\n", i+1)
 	}
 	var both [2]Counts
 	var group errgroup.Group

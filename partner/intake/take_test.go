@@ -136,7 +136,7 @@ func TestTake(t *testing.T) {
 	)
 	deleted := func(r *record.Record) { r.Family = record.Deleted }
 	undated := func(r *record.Record) { r.Death = record.Death{Status: formal, NoDate: true} }
-	other := record.Identifier{Authority: "NGH's health service", Type: "NH", Value: "N"}
+	other := record.Identifier{Authority: "NGH's health service", Type: "LN", Value: "N"}
 	conn := service(t)
 	for name, c := range map[string]struct {
 		files  loads // of a partner; behind nil, of the other one

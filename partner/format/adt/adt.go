@@ -319,6 +319,7 @@ func (a *reader) fields(pid hl7.Segment) []int {
 
 // dropped warns of identifiers in fields that are not declared, unless PID-3 repeats them.
 func (a *reader) dropped(r *record.Record, pid hl7.Segment) {
+	var lost []string
 	for _, n := range []int{2, 3, 4, ssn} {
 		field := pid.Field(n)
 		if field.Empty() || slices.Contains(a.fields(pid), n) {
@@ -327,9 +328,12 @@ func (a *reader) dropped(r *record.Record, pid hl7.Segment) {
 		for rep := range field.Repetitions {
 			value := a.identifier(rep).Value
 			if value != "" && !slices.ContainsFunc(r.Identifiers, func(i record.Identifier) bool { return i.Value == value }) {
-				r.Warnings = append(r.Warnings, fmt.Sprintf("an identifier in PID-%d was dropped; to take it, declare hl7.identifiers", n))
+				lost = append(lost, fmt.Sprint("pid-", n))
 				break
 			}
 		}
+	}
+	if len(lost) > 0 {
+		r.Warnings = append(r.Warnings, "hl7.identifiers does not name "+strings.Join(lost, ", ")+", whose identifiers were dropped")
 	}
 }

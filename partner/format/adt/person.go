@@ -118,7 +118,7 @@ func (a *reader) whole(part hl7.Value) string {
 func (a *reader) birthDate(r *record.Record, field hl7.Value) error {
 	date, err := a.birth(field)
 	if r.BirthDate = date; err != nil {
-		return r.NoBirth(record.Field("PID-7", err))
+		return r.NoBirth(a.text(field.Part(1)), record.Field("PID-7", err))
 	}
 	return nil
 }

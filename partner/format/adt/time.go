@@ -134,7 +134,7 @@ func (a *reader) instant(field hl7.Value) time.Time {
 // stays where it had the same offset then, for it knows the offset of other days, too.
 func (a *reader) zoneOf(m *hl7.Message) *time.Location {
 	text := a.text(m.Segment(0).Field(7).First().Part(1))
-	if strings.IndexAny(text, "+-") < 0 {
+	if !strings.ContainsAny(text, "+-") {
 		return a.site.Zone
 	}
 	d, err := parseDTM(text, a.site.Zone)

@@ -242,7 +242,7 @@ func (b *bundle) records(h *held) ([]record.Record, error) {
 		stated.NoDate = stated.Precision == ""
 		*own, all[0].All = stated, false
 		b.timed(&all[0])
-		err = all[0].Finish()
+		err = all[0].Finish(&b.site)
 	}
 	if own.Dead() && len(b.dead) < maxDead {
 		b.remember(h)

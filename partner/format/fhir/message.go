@@ -103,7 +103,7 @@ func (b *bundle) void() error {
 		own := record.Identifier{Authority: certificates, Value: b.parameters.certificate(i)}
 		r := record.Record{Where: b.span, Key: own, Identifiers: []record.Identifier{own}, Death: record.Death{Status: record.Void}}
 		b.timed(&r)
-		if err := r.Finish(); err != nil {
+		if err := r.Finish(&b.site); err != nil {
 			return err
 		}
 		if err := b.hand(r, nil); err != nil {

@@ -147,6 +147,9 @@ func (f *reader) mark(text []byte) (met bool, err error) {
 		return true, err
 	}
 	if l.Header != nil && bytes.Equal(text, f.first) {
+		if l.Trailer != nil {
+			return true, record.Malformedf("the header again, and no trailer before it")
+		}
 		f.site.Note("the header again")
 		return true, nil
 	}

@@ -1,6 +1,7 @@
 package hl7
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -46,24 +47,30 @@ func (e *envelope) judge(refused bool, format string, args []any) error {
 
 // take reads a header or trailer.
 func (e *envelope) take(line []byte) error {
+	count, stated, odd := declared(line)
 	switch {
 	case begins(line, "FHS"):
 		return e.fileHeader()
 	case begins(line, "BHS"):
 		return e.batchHeader()
 	case begins(line, "BTS"):
-		return e.batchTrailer(declared(line))
+		return cmp.Or(e.unread(odd), e.batchTrailer(count, stated))
 	default:
-		return e.fileTrailer(declared(line))
+		return cmp.Or(e.unread(odd), e.fileTrailer(count, stated))
 	}
 }
 
 func (e *envelope) fileHeader() error {
 	var err error
-	if e.inFile || e.inBatch || e.messages+e.total > 0 {
+	switch {
+	case e.inBatch:
+		err = e.missing("batch %d has no trailer (BTS)", e.batches)
+	case e.inFile && !e.ended:
+		err = e.missing("a file header (FHS) in a file that has no trailer (FTS) yet")
+	case e.ended || e.messages+e.total > 0:
 		err = e.odd("a file header (FHS) that is not at the beginning")
 	}
-	e.inFile = true
+	*e = envelope{totals: e.totals, warnings: e.warnings, inFile: true}
 	return err
 }
 
@@ -140,12 +147,21 @@ func (e *envelope) end() error {
 	return nil
 }
 
-// declared returns the count of a trailer's first field, if there is one.
-func declared(line []byte) (count int, stated bool) {
+// unread returns that the count of a trailer can't be read, if so: another head may be glued to it.
+func (e *envelope) unread(odd bool) error {
+	if !odd {
+		return nil
+	}
+	return e.missing("a trailer (BTS or FTS) whose count can't be read")
+}
+
+// declared returns the count of a trailer's first field, if there is one; odd: it is no count.
+func declared(line []byte) (count int, stated, odd bool) {
 	if len(line) < 4 {
-		return 0, false
+		return 0, false, false
 	}
 	field, _, _ := strings.Cut(string(line[4:]), string(line[3:4]))
-	count, err := strconv.Atoi(strings.TrimSpace(field))
-	return count, err == nil && count >= 0
+	field = strings.TrimSpace(field)
+	count, err := strconv.Atoi(field)
+	return count, err == nil && count >= 0, err != nil && field != ""
 }

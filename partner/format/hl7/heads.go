@@ -10,7 +10,7 @@ import (
 type heads struct {
 	mark  []byte // MSH-1 and MSH-2 of the first head
 	count int
-	tail  []byte // the last bytes so far, in which a mark may begin
+	seam  []byte // the last bytes so far, in which a mark may begin
 }
 
 // usual is what nearly all files declare.
@@ -27,7 +27,8 @@ func newHeads(in *bufio.Reader) *heads {
 	if !isHead(first) && !isHeader(first) {
 		return h
 	}
-	if defined, _, _ := bytes.Cut(first[4:], first[3:4]); len(defined) >= 3 {
+	defined, _, _ := bytes.Cut(first[4:], first[3:4])
+	if _, err := ParseSeparators(string(first[3 : 4+len(defined)])); err == nil && len(defined) >= 3 {
 		h.mark = bytes.Clone(first[3 : 4+len(defined)])
 	}
 	return h
@@ -36,12 +37,13 @@ func newHeads(in *bufio.Reader) *heads {
 // Write counts the marks in the next bytes of the file.
 func (h *heads) Write(p []byte) (int, error) {
 	short := min(len(p), len(h.mark)-1)
-	seam := append(h.tail, p[:short]...)
-	h.count += bytes.Count(seam, h.mark) + bytes.Count(p, h.mark)
-	if short < len(p) {
-		seam = p
+	h.seam = append(h.seam, p[:short]...)
+	h.count += bytes.Count(h.seam, h.mark) + bytes.Count(p, h.mark)
+	last := p
+	if short == len(p) {
+		last = h.seam
 	}
-	h.tail = append(h.tail[:0], seam[max(0, len(seam)-len(h.mark)+1):]...)
+	h.seam = append(h.seam[:0], last[max(0, len(last)-len(h.mark)+1):]...)
 	return len(p), nil
 }
 

@@ -117,7 +117,7 @@ func (r *Reader) peek() ([]byte, error) {
 			r.over = err
 			break
 		}
-		r.open = r.lines.Open && line[len(line)-1] != endOfMessage
+		r.open = r.lines.Open && !bytes.HasSuffix(line, []byte{endOfMessage})
 		if line = trim(line); len(line) > 0 {
 			r.line = line
 		}
@@ -126,7 +126,7 @@ func (r *Reader) peek() ([]byte, error) {
 }
 
 // endOfMessage is the byte that MLLP puts behind a message.
-const endOfMessage = '\x1c'
+const endOfMessage = 0x1c
 
 // padding is what may surround a line: blanks, the bytes of MLLP, NULs, the end of a file in DOS.
 const padding = " \t\f\x00\x0b\x1c\x1a"
@@ -217,6 +217,8 @@ func (m *Message) doubt(unended bool) string {
 	switch {
 	case m.broken:
 		return "a line that is no segment"
+	case m.Repetition != 0 && bytes.Contains(m.raw[4:], m.raw[3:6]):
+		return "a part of another message's head"
 	case m.open && !unended && (last.Is("MSH") || last.Is("EVN") || last.Is("PID") || last.Is("MRG")):
 		return last.Name() + " is the end of the file and has no line end: the message may be cut off"
 	}

@@ -4,7 +4,7 @@ import "bytes"
 
 // IsBlank reports whether a line holds nothing: blanks, NULs, a byte order mark, or the end of a file in DOS.
 func IsBlank(line []byte) bool {
-	return len(line) == 0 || !(line[0] > ' ' && line[0] < 0x80) && len(bytes.Trim(line, " \t\v\f\x00\x1a\r\n\ufeff")) == 0
+	return len(line) == 0 || (line[0] <= ' ' || line[0] >= 0x80) && len(bytes.Trim(line, " \t\v\f\x00\x1a\r\n\ufeff")) == 0
 }
 
 // Count counts the lines that are not blank in what is written to it. It confirms what a [Reader] found, and shares

@@ -47,7 +47,7 @@ func (r *Mapper) readBirth(out *record.Record) error {
 		out.BirthDate.Value, err = birth(known)
 	}
 	if err != nil {
-		return out.NoBirth(record.Field(r.m.BirthDate.name(), err))
+		return out.NoBirth(r.at(r.birth.column)+r.at(r.birth.year)+r.at(r.birth.month)+r.at(r.birth.day), record.Field(r.m.BirthDate.name(), err))
 	}
 	return nil
 }

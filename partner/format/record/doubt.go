@@ -31,6 +31,7 @@ var (
 	errBefore = errors.New("the death lies before the birth")
 	errRange  = errors.New("birth date: not within 1800 and today")
 	errNoID   = errors.New("the id is a filler, a spreadsheet's error, or a number that a spreadsheet rounded")
+	errHidden = errors.New("the id holds characters that can't be seen")
 	errForm   = errors.New("the id does not have the form that is declared for its kind")
 	errNHS    = errors.New("the id is no NHS number: ten digits")
 )
@@ -46,6 +47,8 @@ func (s *Rules) doubt(i Identifier) error {
 	switch {
 	case slices.Contains(s.Fillers, i.Value) || isFiller(i.Value):
 		return errNoID
+	case strings.IndexFunc(i.Value, isHidden) >= 0:
+		return errHidden
 	case i.isNHS() && !isNumber(i.Value, 10):
 		return errNHS
 	}
@@ -83,6 +86,11 @@ func isFiller(text string) bool {
 	return len(text) <= 12 && slices.Contains(nothing, strings.ToUpper(text)) || strings.IndexFunc(text, isAlphanumeric) < 0
 }
 
+// isHidden reports whether a character is not seen: padding that was read as a part of a number would make it another's.
+func isHidden(c rune) bool {
+	return c != ' ' && (unicode.IsControl(c) || unicode.IsSpace(c) || unicode.Is(unicode.Cf, c))
+}
+
 func isAlphanumeric(c rune) bool { return unicode.IsLetter(c) || unicode.IsDigit(c) }
 
 // judgeIdentifiers returns why the record's keys are none, and leaves out other identifiers that are none.
@@ -116,7 +124,7 @@ func (r *Record) judgeDates(s *Site) error {
 		r.BirthDate = Text{}
 	}
 	if err := s.birth(r.BirthDate.Value); err != nil {
-		if err := r.NoBirth(err); err != nil {
+		if err := r.NoBirth(r.BirthDate.Value, err); err != nil {
 			return err
 		}
 	}
@@ -152,9 +160,10 @@ func (s *Site) birth(date string) error {
 	return nil
 }
 
-// NoBirth leaves out a date of birth that can't be, if the record states a death. Otherwise it returns the reason.
-func (r *Record) NoBirth(reason error) error {
-	if r.BirthDate = (Text{}); !r.Death.Dead() {
+// NoBirth leaves out a date of birth that can't be, if the record states a death and the text looks like a date: a text of
+// another kind is a sign that the record's fields lie elsewhere. Otherwise it returns the reason.
+func (r *Record) NoBirth(text string, reason error) error {
+	if r.BirthDate = (Text{}); !r.Death.Dead() || strings.Trim(text, "0123456789-./:+TZ") != "" {
 		return reason
 	}
 	r.Warnings = append(r.Warnings, reason.Error()+"; it was left out")

@@ -70,6 +70,7 @@ func TestWhatIsNoIdentifier(t *testing.T) {
 	for value, want := range map[string]error{
 		"7": nil, "1111": nil, "0007": nil, "12E34": nil, "E+09": nil, "NA12": nil, "ä": nil, "#12": nil,
 		"9.43E+09": errNoID, "9,43e+09": errNoID, "1E-05": errNoID, "#N/A": errNoID, "null": errNoID, "0": errNoID, "00000": errNoID,
+		"\v390": errHidden, "\u200b7": errHidden, "\u00a07": errHidden, "7\x00": errHidden,
 		"11111": errNoID, "9999999999": errNoID, "-": errNoID, "???": errNoID, "XXX": errNoID,
 	} {
 		r := Record{Key: Identifier{"a", "MR", value}}
@@ -95,6 +96,12 @@ func TestForms(t *testing.T) {
 		expect(t, len(r.Identifiers) == 1, want == nil)
 		expect(t, len(r.Warnings) == 0, want == nil && i.Value != "9434765918")
 	}
+}
+
+// A text that is no date in the place of one says that the fields lie elsewhere.
+func TestABirthDateThatIsNone(t *testing.T) {
+	r := Record{Key: Identifier{"a", "MR", "7"}, BirthDate: Of("ler  Ada"), Death: Death{Status: Formal}}
+	expect(t, errors.Is(r.Finish(judged()), errBirthDate), true)
 }
 
 // No death waits for a date of birth or an address, and a placeholder is no value.

@@ -124,16 +124,14 @@ func (t *reader) header() ([]string, error) {
 	return t.layout.columns(t.head)
 }
 
-// isHeader reports whether a row is the header again, as where files were appended to each other. Another header ends
-// the file: its columns may lie elsewhere.
+// isHeader reports whether a row is the header again, as where files were appended to each other. Another header ends the
+// file, for its columns may lie elsewhere, and so does one where each file has a trailer.
 func (t *reader) isHeader(row row) (bool, error) {
 	if t.key >= len(row.fields) || t.key >= len(t.head) || !isName(row.fields[t.key], t.head[t.key]) {
 		return false, nil
 	}
-	for i, field := range row.fields {
-		if i >= len(t.head) || !isName(field, t.head[i]) {
-			return false, record.Malformedf("line %d: another header, which is not that of the file", row.line)
-		}
+	if t.layout.Trailer != nil || !slices.EqualFunc(row.fields, t.head, isName) {
+		return false, record.Malformedf("line %d: another header, which is not that of the file", row.line)
 	}
 	t.site.Note(fmt.Sprintf("line %d: the header again", row.line))
 	return true, nil

@@ -29,7 +29,7 @@ func TestTheBrakeHoldsAFileWithItsBytes(t *testing.T) {
 	d := newDesk(t, hl7+"brake: 2\n")
 	dead := func(n int) (messages []string) {
 		for i := range n {
-			messages = append(messages, adt(fmt.Sprint(n, "-", i), fmt.Sprint(i), fmt.Sprintf("Family%d", i), "20260228"))
+			messages = append(messages, adt(fmt.Sprint(n, "-", i), fmt.Sprint(i+1), fmt.Sprintf("Family%d", i), "20260228"))
 		}
 		return messages
 	}

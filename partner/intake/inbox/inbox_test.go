@@ -440,10 +440,10 @@ func TestNumbersBeginAgain(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, strings.Replace(csv, "{sequence:4}", "{sequence:1}", 1)+"sequence: {first: 1, last: 5}\ndone: archive\n")
 	for n := range 7 {
-		d.leave(fmt.Sprintf("p%d.csv", n%5+1), table(fmt.Sprintf("%d;Patient %d;", n, n)))
+		d.leave(fmt.Sprintf("p%d.csv", n%5+1), table(fmt.Sprintf("%d;Patient %d;", n+1, n)))
 		d.does(fmt.Sprintf("p%d.csv taken", n%5+1))
 	}
-	d.leave("p3.csv", table("2;Patient 2;")) // the same bytes, one round later, are new
+	d.leave("p3.csv", table("3;Patient 2;")) // the same bytes, one round later, are new
 	d.does("p3.csv taken")
 	d.leave("p3.csv", table("1;Other;"))
 	d.fails("p3.csv refused", fault.Poison, "taken before")
