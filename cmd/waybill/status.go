@@ -80,7 +80,7 @@ func (c *statusCommand) watch(ctx context.Context, env *environment) error {
 			return err
 		}
 		if isTerminal(env.out) {
-			fmt.Fprint(env.out, "\x1b[H\x1b[2J") // to the top, and clear
+			fmt.Fprintf(env.out, "\x1b[H\x1b[2J") // to the top, and clear
 		}
 		if !env.json {
 			fmt.Fprintln(env.out, humanize.When(time.Now(), time.UTC))
