@@ -155,6 +155,10 @@ func TestWhatIsMissingAtOrAboveTheFloorIsNoRetention(t *testing.T) {
 	log.remove(schemas.ManifestName(6, 0))
 	_, err = exchange.NewReader(log.store).Next(t.Context(), log.at(4))
 	wantPending(t, err, exchange.Pending{Batch: 4, Reason: exchange.Purged})
+	_, err = exchange.NewReader(log.store).Next(t.Context(), log.at(3)) // whose next batch is the floor's own
+	if _, pruned := errors.AsType[*exchange.Pruned](err); pruned || err == nil {
+		t.Errorf("the floor's own batch is missing: %v", err)
+	}
 }
 
 func TestAMissingPartBelowTheFloorIsRetention(t *testing.T) {
@@ -178,7 +182,7 @@ func TestBelowListsWhatMayGo(t *testing.T) {
 	log.place(schemas.PartName(schemas.Mixed, epoch.AddDate(0, 0, 40), 1, hash, 0), content) // later than the batch can be: not looked at
 	log.place(schemas.ManifestName(1, 1), nil)
 	log.place("log/000000000/notes.txt", nil)
-	for _, batch := range []int64{0, 1, 3} {
+	for _, batch := range []int64{0, 1, 2, 3} { // 2 is no older than what stays
 		told := receipt("morgue@east", batch)
 		must(t, exchange.PublishReceipt(t.Context(), log.store, told))
 	}
