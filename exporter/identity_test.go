@@ -150,7 +150,7 @@ func TestStatusComparesReceiptsWithTheLog(t *testing.T) {
 	}
 }
 
-// Windows tile time, whatever the clock does: one that was set back has them stand still until it catches up.
+// Windows tile time. While the clock is behind after it was set back, they stand still.
 func TestWindowsDoNotFollowAClockThatIsSetBack(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

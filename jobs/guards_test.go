@@ -94,7 +94,7 @@ func TestWhatMayBeClaimed(t *testing.T) {
 	}
 }
 
-// A machine renews its own lease, and is told of its own cancellation.
+// A machine renews its own lease, and learns of its own cancellation.
 func TestALeaseIsOfOneRun(t *testing.T) {
 	t.Parallel()
 	p, r := still(t, "a", "b")

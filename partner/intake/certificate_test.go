@@ -25,7 +25,7 @@ func vitalRecords(event, at string, certificate int) string {
 {"resource":{"resourceType":"Parameters","parameter":[{"name":"jurisdiction_id","valueString":"MA"},{"name":"death_year","valueUnsignedInt":2024},{"name":"cert_no","valueUnsignedInt":%d}]}}%s]}`, at, event, certificate, document)
 }
 
-// A void takes back the death of the certificate that it names, whichever of the two comes first; a later
+// A void takes back the death of the certificate that it names, no matter which of the two comes first; a later
 // submission states it again.
 func TestAVoidTakesADeathCertificateBack(t *testing.T) {
 	conn := service(t)

@@ -413,7 +413,7 @@ func TestZones(t *testing.T) {
 	}
 }
 
-// A placeholder is no date, whatever the indicator says.
+// A placeholder is no date, no matter what the indicator says.
 func TestPlaceholders(t *testing.T) {
 	where := site(t, "")
 	where.Placeholders = []string{"9999-12-31", "00000000"}
