@@ -31,9 +31,10 @@ demo: postgres $(if $(filter-out directory,$(STORE)),servers) ## Run a verified 
 		$(if $(KEEP),-keep) $(if $(INPUT),-input '$(INPUT)') $(if $(APPOINTMENTS),-appointments '$(APPOINTMENTS)') \
 		$(if $(ACT_WITHIN),-act-within $(ACT_WITHIN))
 
+# Tests wait more than they compute: four packages at a time keep two cores busy.
 test: postgres servers duckdb ## Run the tests, with the race detector where code runs concurrently
-	go test -vet=off -count=1 -timeout 20m -skip '^TestProof' $(OTHERS)
-	go test -race -vet=off -count=1 -timeout 20m -skip '^TestProof' $(CONCURRENT)
+	go test -p 4 -vet=off -count=1 -timeout 20m -skip '^TestProof' $(OTHERS)
+	go test -p 4 -race -vet=off -count=1 -timeout 20m -skip '^TestProof' $(CONCURRENT)
 
 test-unit: ## Run the tests of the core packages that need no server
 	go test -vet=off -count=1 -skip PostgreSQL $(UNIT)
