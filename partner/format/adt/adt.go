@@ -241,7 +241,8 @@ func (a *reader) patient(r *record.Record, event meaning, pid hl7.Segment, mrg *
 
 // identifiers reads the key, the other identifiers, and the key that is merged or replaced.
 func (a *reader) identifiers(r *record.Record, pid hl7.Segment, mrg *hl7.Segment) error {
-	for _, n := range a.fields(pid) {
+	fields := a.fields(pid)
+	for _, n := range fields {
 		for rep := range pid.Field(n).Repetitions {
 			i := a.identifier(rep)
 			if n == ssn {
@@ -255,7 +256,7 @@ func (a *reader) identifiers(r *record.Record, pid hl7.Segment, mrg *hl7.Segment
 			}
 		}
 	}
-	a.dropped(r, pid)
+	a.dropped(r, pid, fields)
 	if r.Key.Value == "" {
 		return errors.New("PID-3: no identifier of the key's authority and type")
 	}
@@ -306,23 +307,29 @@ func (a *reader) prior(cx hl7.Value, key record.Identifier) record.Identifier {
 // ssn is the field of a number without authority and type.
 const ssn = 19
 
+// Where identifiers are if nothing is declared.
+var (
+	usualFields = []int{3}
+	oldFields   = []int{2}
+)
+
 // fields are where the partner has identifiers, by default PID-3, or else PID-2, where old versions have it.
 func (a *reader) fields(pid hl7.Segment) []int {
 	switch {
 	case len(a.Identifiers) > 0:
 		return a.declared
 	case pid.Field(3).Empty():
-		return []int{2}
+		return oldFields
 	}
-	return []int{3}
+	return usualFields
 }
 
 // dropped warns of identifiers in fields that are not declared, unless PID-3 repeats them.
-func (a *reader) dropped(r *record.Record, pid hl7.Segment) {
+func (a *reader) dropped(r *record.Record, pid hl7.Segment, fields []int) {
 	var lost []string
-	for _, n := range []int{2, 3, 4, ssn} {
+	for _, n := range [...]int{2, 3, 4, ssn} {
 		field := pid.Field(n)
-		if field.Empty() || slices.Contains(a.fields(pid), n) {
+		if field.Empty() || slices.Contains(fields, n) {
 			continue
 		}
 		for rep := range field.Repetitions {

@@ -1,6 +1,7 @@
 package adt
 
 import (
+	"bytes"
 	"errors"
 	"strconv"
 	"strings"
@@ -133,17 +134,18 @@ func (a *reader) instant(field hl7.Value) time.Time {
 // zoneOf returns the zone of times without an offset: that of MSH-7, if it has one, else the partner's. The partner's zone
 // stays where it had the same offset then, for it knows the offset of other days, too.
 func (a *reader) zoneOf(m *hl7.Message) *time.Location {
-	text := a.text(m.Segment(0).Field(7).First().Part(1))
-	if !strings.ContainsAny(text, "+-") {
+	sent := m.Segment(0).Field(7).First().Part(1)
+	if !bytes.ContainsAny(sent.Bytes(), "+-") {
 		return a.site.Zone
 	}
+	text := a.text(sent)
 	d, err := parseDTM(text, a.site.Zone)
 	if err != nil {
 		return a.site.Zone
 	}
-	sent := time.Date(d.year, time.Month(max(d.month, 1)), max(d.day, 1), max(d.hour, 0), max(d.minute, 0), max(d.second, 0), 0, d.zone)
-	_, theirs := sent.Zone()
-	if _, ours := sent.In(a.site.Zone).Zone(); ours == theirs {
+	at := time.Date(d.year, time.Month(max(d.month, 1)), max(d.day, 1), max(d.hour, 0), max(d.minute, 0), max(d.second, 0), 0, d.zone)
+	_, theirs := at.Zone()
+	if _, ours := at.In(a.site.Zone).Zone(); ours == theirs {
 		return a.site.Zone
 	}
 	return d.zone

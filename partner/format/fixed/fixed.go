@@ -213,7 +213,9 @@ func (t *textLines) next() (piece, error) {
 	if errors.Is(err, io.EOF) && t.seen != t.again.N {
 		return piece{}, record.Malformedf("%d lines were read, and the file has %d", t.seen, t.again.N)
 	}
-	if _, long := errors.AsType[*lines.TooLong](err); long || !lines.IsBlank(text) {
+	if err == nil && !lines.IsBlank(text) {
+		t.seen++
+	} else if _, long := errors.AsType[*lines.TooLong](err); long {
 		t.seen++
 	}
 	return piece{t.Line, t.From, t.To, t.Open, text}, err

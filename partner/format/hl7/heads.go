@@ -38,13 +38,27 @@ func newHeads(in *bufio.Reader) *heads {
 func (h *heads) Write(p []byte) (int, error) {
 	short := min(len(p), len(h.mark)-1)
 	h.seam = append(h.seam, p[:short]...)
-	h.count += bytes.Count(h.seam, h.mark) + bytes.Count(p, h.mark)
+	h.count += count(h.seam, h.mark) + count(p, h.mark)
 	last := p
 	if short == len(p) {
 		last = h.seam
 	}
 	h.seam = append(h.seam[:0], last[max(0, len(last)-len(h.mark)+1):]...)
 	return len(p), nil
+}
+
+// count counts a mark of three separators or more in a text. It looks for the third, which divides repetitions and is rare.
+func count(text, mark []byte) (n int) {
+	for at := 2; at < len(text); at++ {
+		next := bytes.IndexByte(text[at:], mark[2])
+		if next < 0 {
+			break
+		}
+		if at += next; bytes.HasPrefix(text[at-2:], mark) {
+			n++
+		}
+	}
+	return n
 }
 
 // declares reports whether a head that was read is one that is counted.

@@ -217,7 +217,7 @@ func (m *Message) doubt(unended bool) string {
 	switch {
 	case m.broken:
 		return "a line that is no segment"
-	case m.Repetition != 0 && bytes.Contains(m.raw[4:], m.raw[3:6]):
+	case m.Repetition != 0 && count(m.raw[4:], m.raw[3:6]) > 0:
 		return "a part of another message's head"
 	case m.open && !unended && (last.Is("MSH") || last.Is("EVN") || last.Is("PID") || last.Is("MRG")):
 		return last.Name() + " is the end of the file and has no line end: the message may be cut off"

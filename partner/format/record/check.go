@@ -61,26 +61,25 @@ func (r *Record) check() error {
 	case r.Key == r.Retired:
 		return errItself
 	}
-	for _, part := range [...]struct {
-		name string
-		text *Text
-	}{
-		{"address line", &r.Address.Line},
-		{"city", &r.Address.City},
-		{"postcode", &r.Address.Postcode},
-		{"country", &r.Address.Country},
-	} {
-		if err := checkText(part.text.Value); err != nil && r.Death.Dead() { // no death waits for an address
-			r.Warnings = append(r.Warnings, Field(part.name, err).Error()+"; it was left out")
-			*part.text = Text{}
-		} else if err != nil {
-			return Field(part.name, err)
-		}
-	}
-	if err := cmp.Or(Field("family name", checkText(r.Family.Value)), Field("given name", checkText(r.Given.Value))); err != nil {
+	if err := cmp.Or(
+		r.checkAddress("address line", &r.Address.Line), r.checkAddress("city", &r.Address.City),
+		r.checkAddress("postcode", &r.Address.Postcode), r.checkAddress("country", &r.Address.Country),
+		Field("family name", checkText(r.Family.Value)), Field("given name", checkText(r.Given.Value)),
+	); err != nil {
 		return err
 	}
 	return r.checkIdentifiers()
+}
+
+// checkAddress leaves out a part of the address that can't be stored, if the record states a death: no death waits for it.
+func (r *Record) checkAddress(name string, text *Text) error {
+	err := Field(name, checkText(text.Value))
+	if err == nil || !r.Death.Dead() {
+		return err
+	}
+	r.Warnings = append(r.Warnings, err.Error()+"; it was left out")
+	*text = Text{}
+	return nil
 }
 
 func (r *Record) checkIdentifiers() error {

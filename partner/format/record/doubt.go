@@ -4,6 +4,7 @@ import (
 	"errors"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -80,15 +81,21 @@ func isFiller(text string) bool {
 	if text[0] >= '0' && text[0] <= '9' && strings.Trim(text, text[:1]) == "" {
 		return text[0] == '0' || len(text) >= minRepeated
 	}
-	if strings.ContainsAny(text, "eE") && rounded.MatchString(text) {
+	if strings.IndexByte(text, 'E')+strings.IndexByte(text, 'e') > -2 && rounded.MatchString(text) {
 		return true
+	}
+	if text[0] >= '0' && text[0] <= '9' {
+		return false
 	}
 	return len(text) <= 12 && slices.Contains(nothing, strings.ToUpper(text)) || strings.IndexFunc(text, isAlphanumeric) < 0
 }
 
 // isHidden reports whether a character is not seen: padding that was read as a part of a number would make it another's.
 func isHidden(c rune) bool {
-	return c != ' ' && (unicode.IsControl(c) || unicode.IsSpace(c) || unicode.Is(unicode.Cf, c))
+	if c < unicode.MaxASCII {
+		return c < ' '
+	}
+	return unicode.IsControl(c) || unicode.IsSpace(c) || unicode.Is(unicode.Cf, c)
 }
 
 func isAlphanumeric(c rune) bool { return unicode.IsLetter(c) || unicode.IsDigit(c) }
@@ -96,13 +103,19 @@ func isAlphanumeric(c rune) bool { return unicode.IsLetter(c) || unicode.IsDigit
 // judgeIdentifiers returns why the record's keys are none, and leaves out other identifiers that are none.
 func (r *Record) judgeIdentifiers(s *Site) error {
 	r.Key, r.Retired = r.Key.plain(), r.Retired.plain()
-	for _, key := range []Identifier{r.Key, r.Retired} {
-		if err := s.doubt(key); err != nil && key.Value != "" {
+	for _, key := range [...]Identifier{r.Key, r.Retired} {
+		if key.Value == "" {
+			continue
+		}
+		if err := s.doubt(key); err != nil {
 			return err
 		}
 	}
 	r.Identifiers = slices.DeleteFunc(r.Identifiers, func(i Identifier) bool {
-		err := s.doubt(i)
+		var err error
+		if i != r.Key {
+			err = s.doubt(i)
+		}
 		switch {
 		case i.Value == "":
 		case errors.Is(err, errNoID):
@@ -154,10 +167,16 @@ func (s *Site) birth(date string) error {
 		return nil
 	case !IsPartialDate(date):
 		return errBirthDate
-	case date < "1800" || !s.Now.IsZero() && date > s.Now.Add(24*time.Hour).Format(time.DateOnly):
+	case date < "1800" || s.isLater(date):
 		return errRange
 	}
 	return nil
+}
+
+// isLater reports whether a date lies after today, in any zone. The year decides for nearly all.
+func (s *Site) isLater(date string) bool {
+	year := s.Now.Year()
+	return year > 1 && date[:2] >= "20" && date[:4] >= strconv.Itoa(year) && date > s.Now.Add(24*time.Hour).Format(time.DateOnly)
 }
 
 // NoBirth leaves out a date of birth that can't be, if the record states a death and the text looks like a date: a text of

@@ -79,7 +79,9 @@ func (r *rows) line() (kept, error) {
 		return one, nil
 	}
 	text, err := r.lines.Next()
-	if _, long := errors.AsType[*lines.TooLong](err); long || !lines.IsBlank(text) {
+	if err == nil && !lines.IsBlank(text) {
+		r.seen++
+	} else if _, long := errors.AsType[*lines.TooLong](err); long {
 		r.seen++
 	}
 	return kept{r.lines.Line, r.lines.From, r.lines.To, r.lines.Open, text}, err

@@ -119,7 +119,7 @@ func (t *reader) header() ([]string, error) {
 	}
 	t.head = make([]string, len(first.fields))
 	for i, field := range first.fields {
-		t.head[i] = t.site.Charset.Text(field)
+		t.head[i] = strings.TrimSpace(t.site.Charset.Text(field))
 	}
 	return t.layout.columns(t.head)
 }
@@ -139,7 +139,10 @@ func (t *reader) isHeader(row row) (bool, error) {
 
 // isName reports whether a field holds a column's name.
 func isName(field []byte, name string) bool {
-	return len(field) >= len(name) && strings.EqualFold(strings.TrimSpace(string(field)), strings.TrimSpace(name))
+	if field = bytes.TrimSpace(field); len(field) != len(name) {
+		return false
+	}
+	return strings.EqualFold(string(field), name)
 }
 
 // record returns the next row's record, its refusal, [io.EOF] at the end, or what ends the file.
