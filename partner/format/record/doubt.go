@@ -81,7 +81,7 @@ func isFiller(text string) bool {
 	if text[0] >= '0' && text[0] <= '9' && strings.Trim(text, text[:1]) == "" {
 		return text[0] == '0' || len(text) >= minRepeated
 	}
-	if strings.IndexByte(text, 'E')+strings.IndexByte(text, 'e') > -2 && rounded.MatchString(text) {
+	if strings.ContainsAny(text, "eE") && rounded.MatchString(text) {
 		return true
 	}
 	if text[0] >= '0' && text[0] <= '9' {
