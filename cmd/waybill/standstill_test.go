@@ -469,7 +469,7 @@ func (s *watched) spoolGone() standstill {
 func (s *watched) brokenConfiguration() standstill {
 	var own []byte
 	return standstill{
-		party: "appointments", says: "field stor not found",
+		party: "appointments", says: `no setting`,
 		plant: func() {
 			own = []byte(s.read(s.file("appointments")))
 			s.write(s.file("appointments"), bytes.Replace(own, []byte("store:"), []byte("stor:"), 1))
