@@ -15,9 +15,10 @@ import (
 
 // Adoption is a log's change from one identity of its database to another.
 type Adoption struct {
-	From  string `json:"from"`
-	To    string `json:"to"`
-	Batch int64  `json:"batch"` // the log's newest
+	Stream string `json:"stream"`
+	From   string `json:"from"`
+	To     string `json:"to"`
+	Batch  int64  `json:"batch"` // the log's newest
 }
 
 // Adopt lets a log continue without a new generation after pg_upgrade, or another move that keeps
@@ -56,10 +57,11 @@ func (s *session) adopt(ctx context.Context, reason, person string) (Adoption, e
 	if err != nil {
 		return Adoption{}, err
 	}
-	a := Adoption{From: last.Identity.String(), To: current.String(), Batch: end.Manifest.Batch}
+	a := Adoption{Stream: s.contract.Name, From: last.Identity.String(), To: current.String(), Batch: end.Manifest.Batch}
 	err = pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `UPDATE exporter.plan SET system_identifier = $1, database_oid = $2
-			WHERE system_identifier = $3 AND database_oid = $4`, current.System, current.Database, last.Identity.System, last.Identity.Database); err != nil {
+			WHERE stream = $5 AND system_identifier = $3 AND database_oid = $4`,
+			current.System, current.Database, last.Identity.System, last.Identity.Database, s.contract.Name); err != nil {
 			return err
 		}
 		return decision.Note(ctx, tx, "exporter", decision.Decision{

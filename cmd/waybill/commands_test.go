@@ -90,7 +90,7 @@ func TestExitCodesTellWhatIsAsked(t *testing.T) {
 	s.exec("patients", `UPDATE exporter.plan SET system_identifier = 1`)
 	s.fails(3, []string{"cluster 1", "waybill adopt", "--new-generation"}, "export")
 	s.fails(2, []string{"missing flags: --reason"}, "adopt")
-	s.says(s.do("adopt", "--reason", "pg_upgrade"), "the log continues after batch 1: cluster 1, database ")
+	s.says(s.do("adopt", "--reason", "pg_upgrade"), "patient-events continues after batch 1: cluster 1, database ")
 	s.says(s.do("export"), "nothing new")
 	s.says(s.run(nil, "doctor", "patients").stdout, "1, chain whole")
 	s.exec("patients", `UPDATE exporter.plan SET system_identifier = 1`)

@@ -14,7 +14,7 @@ type consumerCommand struct {
 
 type consumerCheckCommand struct {
 	Consumer string `arg:"" help:"morgue, appointments, or the folder of a custom consumer, such as ./statistics." predictor:"file"`
-	Database string `placeholder:"URL" env:"WAYBILL_CHECK_DATABASE_URL" help:"A database where this may make a schema (default: the consumer's, if it has a configuration)."`
+	Database string `placeholder:"URL" help:"A database where this may make a schema (default: the consumer's, if it has a configuration)."`
 }
 
 func (c *consumerCheckCommand) Run(ctx context.Context, env *environment) error {

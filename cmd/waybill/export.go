@@ -177,17 +177,27 @@ type adoptCommand struct {
 }
 
 func (c *adoptCommand) Run(ctx context.Context, env *environment) error {
-	e, err := env.exporter(c.Service, streamFlag{})
+	party, err := env.exporting(c.Service)
 	if err != nil {
 		return err
 	}
-	a, err := e.Adopt(ctx, c.Reason, person())
-	if err != nil {
-		return err
+	adopted := []exporter.Adoption{}
+	for _, of := range party.each() { // each log by its own end
+		e, failed := of.exporter(env, nil)
+		if failed != nil {
+			return failed
+		}
+		a, failed := e.Adopt(ctx, c.Reason, person())
+		if failed == nil {
+			adopted = append(adopted, a)
+		}
+		err = party.join(err, of, failed)
 	}
 	if env.json {
-		return env.printJSON(a)
+		return errors.Join(env.printJSON(adopted), err)
 	}
-	_, err = fmt.Fprintf(env.out, "the log continues after batch %d: %s is now %s\n", a.Batch, a.From, a.To)
+	for _, a := range adopted {
+		fmt.Fprintf(env.out, "%s continues after batch %d: %s is now %s\n", a.Stream, a.Batch, a.From, a.To)
+	}
 	return err
 }

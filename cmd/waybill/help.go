@@ -61,11 +61,9 @@ func (c *explainCommand) Run(env *environment) error {
 		_, err := fmt.Fprintln(env.out, strings.Join(words, "\n"))
 		return err
 	}
-	for word := range strings.SplitSeq(c.Word, ",") {
-		if entry, ok := entries[strings.ToLower(word)]; ok {
-			_, err := fmt.Fprintln(env.out, entry)
-			return err
-		}
+	if entry, ok := entries[strings.ToLower(c.Word)]; ok {
+		_, err := fmt.Fprintln(env.out, entry)
+		return err
 	}
 	return fault.New(fault.Usage, "explain", c.Word, errors.New("there is no such state or error"+setting.DidYouMean(c.Word, words)),
 		"`waybill explain` lists them")

@@ -98,6 +98,13 @@ func (db DB) Insert(ctx context.Context, p *Plan) (*Plan, error) {
 	return inserted, nil
 }
 
+// RevisionElsewhere is the highest revision of other streams' corrections. A correction must be above it: a consumer
+// that moved here may have the events in that revision, in a table that they are appended to or a partner's queue.
+func (db DB) RevisionElsewhere(ctx context.Context) (revision int32, err error) {
+	err = db.QueryRow(ctx, `SELECT coalesce(max(revision), 0) FROM exporter.plan WHERE stream <> $1`, db.Stream).Scan(&revision)
+	return revision, fault.Database("read", "exporter.plan", err)
+}
+
 func nullTime(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil

@@ -24,15 +24,19 @@ type group struct {
 
 // group gathers the batches to correct. Adjacent batches of changes share a correction of at most
 // BatchEvents. A snapshot gets its own, and so does what an earlier correction covers.
-func (r *rerun) group() {
+func (r *rerun) group(ctx context.Context) error {
+	elsewhere, err := r.DB.RevisionElsewhere(ctx)
+	if err != nil {
+		return err
+	}
 	var open *group
 	for _, c := range r.summary.Batches {
 		if !c.Corrected {
 			continue
 		}
-		next := &group{covers: schemas.BatchRange{From: c.Batch, To: c.Batch}, revision: 1, changes: c.Kind == schemas.Changes}
+		next := &group{covers: schemas.BatchRange{From: c.Batch, To: c.Batch}, revision: elsewhere + 1, changes: c.Kind == schemas.Changes}
 		if c.plan.Covers != nil {
-			next.covers, next.revision = *c.plan.Covers, c.plan.Revision+1
+			next.covers, next.revision = *c.plan.Covers, max(elsewhere, c.plan.Revision)+1
 		}
 		for _, p := range c.made {
 			next.events += p.Rows
@@ -49,6 +53,7 @@ func (r *rerun) group() {
 			r.summary.Corrections = append(r.summary.Corrections, g.summary(0, g.events))
 		}
 	}
+	return nil
 }
 
 func (g *group) summary(batch, events int64) Correction {

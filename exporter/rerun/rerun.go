@@ -116,7 +116,9 @@ func (r *rerun) run(ctx context.Context) (err error) {
 	for _, c := range r.summary.Batches {
 		r.decide(c)
 	}
-	r.group()
+	if err := r.group(ctx); err != nil {
+		return err
+	}
 	if !r.options.DryRun {
 		if err := r.act(ctx); err != nil {
 			return err

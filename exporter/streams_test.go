@@ -1,0 +1,68 @@
+package exporter_test
+
+import (
+	"strings"
+	"testing"
+
+	"waybill/exporter"
+	"waybill/exporter/rerun"
+	"waybill/internal/fault"
+)
+
+// another puts plans of a second stream of the same outbox into the database: an earlier one whose events were corrected
+// three times, and that was retired.
+const another = `
+	INSERT INTO exporter.plan (stream, batch, plan_id, log_id, kind, generation, cursor_before, cursor_after, window_from, window_to,
+		previous, system_identifier, database_oid, manifest, manifest_sha256, published_at, covers_from, covers_to, revision)
+	SELECT 'another', b.batch, gen_random_uuid(), log_id, b.kind, 1, cursor_after, cursor_after, window_to, window_to,
+		'p', system_identifier, database_oid, 'm', 'h', now(), b.covers, b.covers, b.revision
+	FROM exporter.plan, (VALUES (2, 'correction', 1, 3), (3, 'retired', NULL, 0)) b (batch, kind, covers, revision)
+	WHERE plan.batch = 0`
+
+// A consumer that has moved from another stream may have an event in a revision of that one's corrections.
+func TestACorrectionIsAboveThoseOfOtherStreams(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	patients := s.batches(2)
+	s.exec(another)
+	for i, want := range []string{
+		"1 differs; batch 3 corrects 1..1 in revision 4 with 2",
+		"1 corrected by 3; 3 differs; batch 4 corrects 1..1 in revision 5 with 2",
+	} {
+		s.fix(`family_name = family_name || 'x'`, patients[0])
+		if got := s.found(rerun.Options{Batches: span(1, 1), Correct: true}); got != want {
+			t.Errorf("correction %d: %s, want %s", i+1, got, want)
+		}
+	}
+}
+
+// Each stream's log is adopted by its own end.
+func TestAnotherStreamsPlansAreNotAdopted(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.batches(1)
+	s.exec(another + `; UPDATE exporter.plan SET system_identifier = 1`)
+	a, err := s.exporter().Adopt(t.Context(), "a test", "ann")
+	if err != nil || a.Stream != "patient-events" {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	var left string
+	if err := s.conn.QueryRow(t.Context(), `SELECT string_agg(DISTINCT stream, ', ') FROM exporter.plan WHERE system_identifier = 1`).Scan(&left); err != nil || left != "another" {
+		t.Errorf("plans of the earlier identity are left of %s, %v, want another", left, err)
+	}
+}
+
+// A release that lacks the contract of a stream that is published does not migrate: it may drop what the stream carries.
+func TestAStreamThatIsUnknownHereKeepsTheTables(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.export()
+	s.exec(another)
+	if err := exporter.Migrate(t.Context(), s.url); err != nil {
+		t.Errorf("a stream that was retired: %v", err)
+	}
+	s.exec(`DELETE FROM exporter.plan WHERE kind = 'retired'`)
+	if err := exporter.Migrate(t.Context(), s.url); fault.ClassOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), "waybill retire") {
+		t.Errorf("%v, next: %s", err, fault.HintOf(err))
+	}
+}
