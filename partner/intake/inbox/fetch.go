@@ -88,8 +88,14 @@ func (r *run) fetch(ctx context.Context, f *drop.File) (*fetched, error) {
 		return nil, spoolFault(err)
 	}
 	hash := sha256.New()
-	n, err := io.Copy(&spooled{file}, io.TeeReader(io.LimitReader(source, f.Size+1), hash))
-	if err == nil && n != f.Size {
+	spool := &spooled{File: file}
+	n, err := io.Copy(spool, io.TeeReader(io.LimitReader(source, f.Size+1), hash))
+	switch {
+	case spool.full != nil:
+		err = spool.full
+	case err != nil:
+		err = refusedToRead(err)
+	case n != f.Size:
 		err = &unready{"its size changed while it was read"}
 	}
 	if err != nil {
@@ -131,7 +137,7 @@ func (r *run) checkControl(ctx context.Context, f *drop.File) error {
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, mesh.MaxBytes+1))
 	if err != nil {
-		return err
+		return refusedToRead(err)
 	}
 	if err := pair.Check(data, r.Settings.Format.Container != "" && r.Settings.Format.Container != "none"); err != nil {
 		return &unready{"not to be taken in: " + err.Error()}
@@ -139,13 +145,17 @@ func (r *run) checkControl(ctx context.Context, f *drop.File) error {
 	return nil
 }
 
-// spooled returns a full disk here as another error than trouble with the store.
-type spooled struct{ *os.File }
+// spooled tells trouble with the disk here from trouble with the store.
+type spooled struct {
+	*os.File
+	full error
+}
 
 func (s *spooled) Write(p []byte) (int, error) {
 	n, err := s.File.Write(p)
 	if err != nil {
 		err = spoolFault(err)
+		s.full = err
 	}
 	return n, err
 }

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
+	"testing/iotest"
 
 	"waybill/exchange"
 	"waybill/internal/fault"
@@ -42,6 +45,51 @@ func TestOneOddItemStopsNoOther(t *testing.T) {
 	d.fails("b.hl7 taken, a.hl7 unusable, b%FCro.hl7 unusable, link.hl7 unusable", fault.Usage, "get a.hl7: permission denied")
 	if got := d.people(); got != "Busch" {
 		t.Error(got)
+	}
+}
+
+// brokenOff is a store whose files end in the middle with a failure that may pass.
+type brokenOff struct {
+	inbox.Folder
+	names string
+}
+
+func (b brokenOff) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	file, err := b.Folder.Get(ctx, name)
+	if err != nil || !strings.Contains(b.names, name) {
+		return file, err
+	}
+	lost := iotest.ErrReader(fault.New(fault.Transient, "get", name, errors.New("connection reset"), ""))
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(file, 20), lost), file}, nil
+}
+
+// A file that breaks off stops no other; three in a row are the store's failure, which ends the run.
+func TestAFileThatBreaksOffStopsNoOther(t *testing.T) {
+	t.Parallel()
+	for names, want := range map[string]string{
+		"a.hl7":             "b.hl7 taken, c.hl7 taken, d.hl7 taken, a.hl7 unusable",
+		"a.hl7 c.hl7":       "b.hl7 taken, d.hl7 taken, a.hl7 unusable, c.hl7 unusable",
+		"a.hl7 b.hl7 c.hl7": "",
+	} {
+		d := newDesk(t, hl7)
+		for i, name := range []string{"a", "b", "c", "d"} {
+			n := strconv.Itoa(i + 1)
+			d.leave(name+".hl7", batch(adt(n, n, "Adler", "")))
+		}
+		d.folder = brokenOff{d.folder, names}
+		if want != "" {
+			d.fails(want, fault.Transient, "connection reset")
+			continue
+		}
+		if _, err := d.inbox().Run(t.Context()); fault.ClassOf(err) != fault.Transient {
+			t.Errorf("%s: %v", names, err)
+		}
+		if got := d.people(); got != "" {
+			t.Errorf("%s: took in %s", names, got)
+		}
 	}
 }
 

@@ -70,7 +70,7 @@ func (r replies) write(ctx context.Context, reply register.Reply) error {
 		return spoolFault(err)
 	}
 	defer file.Close()
-	w := bufio.NewWriter(&spooled{file})
+	w := bufio.NewWriter(&spooled{File: file})
 	if reply.Kind == acks {
 		err = r.writeAcks(ctx, w, reply.File)
 	} else {
