@@ -16,10 +16,10 @@ import (
 	"waybill/internal/fault"
 )
 
-// Config parses a URL and adds the session's settings: time zone UTC, an error where row-level security
-// would filter, and the given ones. A connection is refused unless it leads straight to PostgreSQL and
-// has these settings. The error is of class [fault.Usage] and does not repeat the
-// URL, which holds a password.
+// Config parses a URL and adds the session's settings: time zone UTC, an error if row-level security
+// would filter rows, and the given ones. A connection is refused unless it leads directly to PostgreSQL
+// and has these settings. The error is of class [fault.Usage] and does not repeat the URL, which holds
+// a password.
 func Config(databaseURL string, settings map[string]string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(databaseURL)
 	if err != nil {
@@ -41,9 +41,9 @@ func Config(databaseURL string, settings map[string]string) (*pgx.ConnConfig, er
 	return config, nil
 }
 
-// asAsked refuses a session behind a pooler, or without a setting that was asked for: without its
-// search_path a run would create or fill tables in another schema. A pooler is recognised by the process
-// id that it makes up for its clients.
+// asAsked refuses a session behind a pooler, or without a requested setting: without its search_path a
+// run would create or fill tables in another schema. A pooler is recognised by the process id that it
+// makes up for its clients.
 func asAsked(ctx context.Context, conn *pgconn.PgConn, asked map[string]string) error {
 	var values []string
 	for name, value := range asked {
@@ -79,9 +79,8 @@ func keepAlive(params map[string]string) {
 	}
 }
 
-// To opens a connection with those settings. The subject names the database in errors. Where ctx
-// carries a trace, the connection's statements become spans; where it carries a mark, the connection
-// does.
+// To opens a connection with those settings. The subject names the database in errors. If ctx has a
+// trace, the connection's statements become spans. If ctx has a mark, the connection carries it.
 func To(ctx context.Context, databaseURL, subject string, settings map[string]string) (*pgx.Conn, error) {
 	config, err := Config(databaseURL, marked(ctx, settings))
 	if err != nil {

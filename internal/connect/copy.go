@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// CopyFrom copies all of r to the server by a COPY … FROM STDIN. After it returns, r is
-// read no more: pgx's own CopyFrom leaves a goroutine reading when the connection breaks.
+// CopyFrom copies all of r to the server by a COPY … FROM STDIN. After it returns, nobody reads r:
+// pgx's own CopyFrom leaves a goroutine reading if the connection breaks.
 func CopyFrom(ctx context.Context, conn *pgx.Conn, r io.Reader, sql string) error {
 	source := &source{r: r}
 	defer source.end()

@@ -9,8 +9,8 @@ import (
 
 type markKey struct{}
 
-// WithMark returns a context whose connections carry a number in their application_name:
-// "waybill#7 import morgue". [Marked] finds them, to end everything that runs under the number.
+// WithMark returns a context whose connections carry a number in their application_name: "waybill#7 import morgue".
+// [Marked] finds these connections, so that everything that runs under the number can be ended.
 func WithMark(ctx context.Context, number int64) context.Context {
 	return context.WithValue(ctx, markKey{}, number)
 }

@@ -11,8 +11,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// tracer records connections and statements: the text, which is the program's own, but no arguments, and
-// of an error only its code. It does not see COPY and apply.sql.
+// tracer records connections and statements: their text, which is part of the program, but no arguments,
+// and of an error only its code. It does not see COPY and apply.sql.
 type tracer struct{ spans *otelpgx.Tracer }
 
 // tracerIn returns a tracer for the trace that ctx carries, or nil.

@@ -14,9 +14,9 @@ import (
 	"waybill/internal/fault"
 )
 
-// Waits bounds how long a session waits for locks, and so how long others wait for the session's own.
-// PostgreSQL itself bounds each wait, even if this program is frozen. A second connection adds up the
-// waits of one transaction, cancels it when the sum is too long, and sees who holds the locks.
+// Waits bounds how long a session waits for locks, and so how long others wait for this session's locks. PostgreSQL
+// itself bounds each wait, even if this program is frozen. A second connection adds up the waits of one transaction,
+// cancels it if the sum is too long, and finds out who holds the locks.
 type Waits struct {
 	limit  time.Duration
 	pid    uint32
@@ -40,7 +40,7 @@ func LimitWaits(ctx context.Context, databaseURL string, conn *pgx.Conn, limit t
 	return w, nil
 }
 
-// End stops the watching. The session keeps its bound on each wait.
+// End stops the second connection. The session keeps its bound on each wait.
 func (w *Waits) End() {
 	close(w.done)
 	<-w.ended
@@ -72,7 +72,7 @@ func (w *Waits) watch(ctx context.Context, databaseURL string) {
 			watcher, err = connectWatcher(ctx, databaseURL)
 		}
 		if err == nil {
-			err = w.look(ctx, watcher, &waited)
+			err = w.findHolder(ctx, watcher, &waited)
 		}
 		if err != nil {
 			return
@@ -115,7 +115,7 @@ const held = `
 	WHERE own.pid = $1
 	ORDER BY cardinality(pg_blocking_pids(chain.pid)), a.xact_start LIMIT 1`
 
-func (w *Waits) look(ctx context.Context, watcher *pgx.Conn, waited *waiting) error {
+func (w *Waits) findHolder(ctx context.Context, watcher *pgx.Conn, waited *waiting) error {
 	var since, now time.Time
 	var h holder
 	err := watcher.QueryRow(ctx, held, int32(w.pid)).Scan(&since, &now, &h.PID, &h.Role, &h.Application, &h.Age)

@@ -34,8 +34,8 @@ func Here(name string) {
 	}
 }
 
-// stop returns when somebody has continued the process. A signal to the process would be taken by any of
-// its threads, and this one would pass the place meanwhile.
+// stop returns when somebody has continued the process. It signals its own thread: any thread could take
+// a signal to the process, and this one would meanwhile continue past the place.
 func stop() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -3,16 +3,17 @@ package fact
 
 import "waybill/internal/fault"
 
-// Fact is something found out about a server or a file, for an operator to read: what, the finding,
-// and what to do about it if something should be done.
+// Fact is a finding about a server or a file, for an operator to read: its name, its value and, if
+// needed, what to do.
 type Fact struct {
 	Name   string `json:"name"`
 	Value  string `json:"value"`
 	Advice string `json:"advice,omitempty"`
+	Next   string `json:"next,omitempty"`  // the command to type first
 	Fails  bool   `json:"fails,omitempty"` // the party can't do its work like this
 }
 
-// Failed is the fact that something could not be done.
+// Failed returns the fact that an operation failed.
 func Failed(name string, err error) Fact {
 	return Fact{Name: name, Value: err.Error(), Advice: fault.HintOf(err), Fails: true}
 }

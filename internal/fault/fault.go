@@ -16,9 +16,9 @@ type Class int
 const (
 	// Transient failures go away by themselves: run again.
 	Transient Class = iota + 1
-	// NotYet means that the other side has not delivered yet: wait, then look.
+	// NotYet means that the other side has not delivered yet: wait, then check.
 	NotYet
-	// Poison stops a party until a person has acted; running again gives the same.
+	// Poison stops a party until a person has acted; running again gives the same result.
 	Poison
 	// Held means that a bound on effects was reached: a person has to approve.
 	Held
@@ -26,7 +26,7 @@ const (
 	Usage
 )
 
-// String returns the class as it appears in logs and JSON output.
+// String returns the class as it appears everywhere: in logs, metrics, JSON output and on terminals.
 func (c Class) String() string {
 	switch c {
 	case NotYet:
@@ -40,6 +40,22 @@ func (c Class) String() string {
 	default:
 		return "transient"
 	}
+}
+
+// MarshalText makes JSON hold the class as its name; "" if nothing is wrong.
+func (c Class) MarshalText() ([]byte, error) {
+	if c == 0 {
+		return nil, nil
+	}
+	return []byte(c.String()), nil
+}
+
+// UnmarshalText reads what [Class.MarshalText] made.
+func (c *Class) UnmarshalText(text []byte) error {
+	if *c = 0; len(text) > 0 {
+		*c = ParseClass(string(text))
+	}
+	return nil
 }
 
 // Error is a failure of one operation on one subject.

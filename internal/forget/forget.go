@@ -1,5 +1,5 @@
-// Package forget blanks rows of people who were erased, by the columns that their table has and not by those that a
-// release knows.
+// Package forget blanks rows of erased patients. It asks the database for the table's columns, so it also blanks
+// columns that this release does not know.
 package forget
 
 import (

@@ -1,5 +1,5 @@
--- What an erasure does to a table. The catalog says which columns it has, so that those of a later release and a site's
--- own are blanked, too: all but the primary key's and those that the caller keeps.
+-- What an erasure does to a table. The catalog lists its columns, so columns of a later release and custom ones are
+-- blanked, too: all except the primary key's and those that the caller keeps.
 
 -- blanks returns the assignments that blank a row, and the condition under which it is not blank. A column that must not
 -- be NULL gets its default; one whose default is computed, as a time or a number, does not count as personal data.
@@ -11,7 +11,7 @@ LANGUAGE sql STABLE AS $$
     LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum) AND pg_get_expr(d.adbin, d.adrelid) !~ '\('
     CROSS JOIN LATERAL (SELECT CASE
         WHEN a.attgenerated <> '' THEN 'DEFAULT'
-        WHEN a.attname = 'death_status' THEN '''none''' -- what the contract requires of nobody, too
+        WHEN a.attname = 'death_status' THEN '''none''' -- the contract requires this value for erased patients, too
         WHEN a.attname = 'death_no' THEN '0'
         WHEN a.attname = 'identifiers' THEN '''[]'''
         WHEN NOT a.attnotnull THEN 'NULL'
@@ -35,7 +35,7 @@ BEGIN
     RETURN found;
 END $$;
 
--- remembered returns those of the patients of whom a row is not blank.
+-- remembered returns the patients who have a row that is not blank.
 CREATE OR REPLACE FUNCTION remembered(tab regclass, key name, kept name[], patients uuid[]) RETURNS SETOF uuid
 LANGUAGE plpgsql STABLE SET search_path FROM CURRENT AS $$
 BEGIN

@@ -14,21 +14,21 @@ import (
 	"waybill/internal/lastrun"
 )
 
-// State is how a service is doing, in a word.
+// State is a service's state, in a word.
 type State string
 
 // The states. All of them are in [States].
 const (
 	OK      State = "ok"
 	New     State = "new"     // it has done nothing yet
-	Behind  State = "behind"  // it has work left, and time for it
+	Behind  State = "behind"  // it has work left, and is still in time
 	Waiting State = "waiting" // for the other side
 	Late    State = "late"
-	Silent  State = "silent" // it is fine, and a consumer of it was not heard of
+	Silent  State = "silent" // it is fine, but a consumer of it has not reported
 	Failing State = "failing"
-	Held    State = "HELD"
+	Held    State = "held"
 	NoStore State = "no store"
-	Forked  State = "forked" // two logs are where one should be
+	Forked  State = "forked" // there are two logs instead of one
 	Broken  State = "broken"
 )
 
@@ -38,24 +38,25 @@ var States = []State{OK, New, Behind, Waiting, Late, Silent, Failing, Held, NoSt
 // Report is a judgement on a service.
 type Report struct {
 	State  State       `json:"state"`
-	Class  fault.Class `json:"-"` // of what is wrong; 0: nothing
+	Class  fault.Class `json:"class,omitempty"` // of the problem; 0: none
 	Detail string      `json:"detail,omitempty"`
-	Error  string      `json:"error,omitempty"` // of the judgement itself, or of the last run
-	Next   string      `json:"next,omitempty"`  // what a person should do
+	Error  string      `json:"error,omitempty"` // why judging failed, or of the last run
+	Hint   string      `json:"hint,omitempty"`  // what a person should do
+	Next   string      `json:"next,omitempty"`  // the command to type first; see [Report.Advise]
 	Since  *time.Time  `json:"since,omitempty"` // since when it has been so
 }
 
-// Fine is the report on a service that nothing is wrong with.
+// Fine returns the report on a service without problems.
 func Fine() Report { return Report{State: OK} }
 
 // Set replaces the judgement.
-func (r *Report) Set(state State, class fault.Class, detail, next string) {
-	r.State, r.Class, r.Detail, r.Next = state, class, detail, next
+func (r *Report) Set(state State, class fault.Class, detail, hint string) {
+	r.State, r.Class, r.Detail, r.Hint = state, class, detail, hint
 }
 
 // SetLate replaces the judgement: something should have happened by then.
-func (r *Report) SetLate(since time.Time, detail, next string) {
-	r.Set(Late, fault.NotYet, detail, next)
+func (r *Report) SetLate(since time.Time, detail, hint string) {
+	r.Set(Late, fault.NotYet, detail, hint)
 	r.Since = &since
 }
 
@@ -83,7 +84,7 @@ func (r *Report) AddRuns(runs []lastrun.Run, zone *time.Location) {
 			r.Set(stateOf(class), class, fmt.Sprintf("the last %s on %s failed at %s", run.Work, run.Machine, humanize.When(run.EndedAt, zone)), run.Hint)
 			r.Error, r.Since = run.Error, new(run.Since)
 		case class == r.Class:
-			r.Error, r.Next = cmp.Or(r.Error, run.Error), cmp.Or(r.Next, run.Hint)
+			r.Error, r.Hint = cmp.Or(r.Error, run.Error), cmp.Or(r.Hint, run.Hint)
 			r.Since = cmp.Or(r.Since, new(run.Since))
 		}
 		if run.StoreFailures > 0 {
@@ -93,7 +94,16 @@ func (r *Report) AddRuns(runs []lastrun.Run, zone *time.Location) {
 	}
 }
 
-// stateOf is the state of a service whose run failed.
+// Advise adds the command to type first: the one that the hint names. If something is wrong and the hint
+// names none, it is the service's doctor.
+func (r *Report) Advise(service string) {
+	r.Next = fault.CommandIn(r.Hint)
+	if r.Next == "" && r.Class != 0 {
+		r.Next = "waybill doctor " + service
+	}
+}
+
+// stateOf returns the state of a service whose run failed.
 func stateOf(class fault.Class) State {
 	switch class {
 	case fault.Transient:
@@ -107,8 +117,9 @@ func stateOf(class fault.Class) State {
 	}
 }
 
-// bySeverity are the classes, the worst first. A report without one is fine.
-var bySeverity = []fault.Class{fault.Poison, fault.Usage, fault.Transient, fault.Held, fault.NotYet, 0}
+// bySeverity are the classes, the worst first: what a person must act on hides nothing else of that kind, and is not hidden
+// by what may pass. A report without a class is fine.
+var bySeverity = []fault.Class{fault.Poison, fault.Usage, fault.Held, fault.Transient, fault.NotYet, 0}
 
 // Severity orders classes, the worst first.
 func Severity(class fault.Class) int { return slices.Index(bySeverity, class) }

@@ -2,6 +2,7 @@
 package humanize
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -68,4 +69,24 @@ func Ago(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%dd", int(d.Hours()/24))
 	}
+}
+
+// Seconds is a duration that JSON has in seconds.
+type Seconds time.Duration
+
+// Seconds returns the number of them.
+func (s Seconds) Seconds() float64 { return time.Duration(s).Seconds() }
+
+// String writes the duration as Go does.
+func (s Seconds) String() string { return time.Duration(s).String() }
+
+// MarshalJSON writes 1.5 for 1500 ms.
+func (s Seconds) MarshalJSON() ([]byte, error) { return json.Marshal(s.Seconds()) }
+
+// UnmarshalJSON reads what [Seconds.MarshalJSON] wrote.
+func (s *Seconds) UnmarshalJSON(data []byte) error {
+	var seconds float64
+	err := json.Unmarshal(data, &seconds)
+	*s = Seconds(math.Round(seconds * float64(time.Second)))
+	return err
 }

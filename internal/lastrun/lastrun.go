@@ -34,11 +34,12 @@ type Run struct {
 	Work    string    `json:"work"`    // "export", "import", "prune"
 	Machine string    `json:"machine"` // where it ran
 	EndedAt time.Time `json:"ended_at"`
-	// Since is when the first of the runs ended that have all failed, or all been well, up to this one.
+	// Since is the end of the first run of the present series: all its runs, up to this one, have
+	// failed, or all have succeeded.
 	Since time.Time `json:"since"`
-	Class string    `json:"class,omitempty"` // of its error; "": it was well
+	Class string    `json:"class,omitempty"` // of its error; "": it succeeded
 	Error string    `json:"error,omitempty"` // its text, with no data of patients
-	Hint  string    `json:"next,omitempty"`
+	Hint  string    `json:"hint,omitempty"`
 	// StoreFailures counts the attempts on the store that have failed in a row, and Breaker is the state
 	// of the store's circuit breaker.
 	StoreFailures int    `json:"store_failures,omitempty"`
@@ -91,8 +92,8 @@ func Note(ctx context.Context, conn *pgx.Conn, table string, r Run) error {
 	return fault.Database("note", "last run", err)
 }
 
-// Read returns the last run of each work, and before it those of other machines that keep failing: that
-// one failed once and another was well afterwards is what happens when a pod is replaced.
+// Read returns the last run of each kind of work, and before it the runs of other machines that keep failing. If a
+// machine failed only once and another succeeded afterwards, it is left out: this happens when a pod is replaced.
 func Read(ctx context.Context, conn *pgx.Conn, table string) ([]Run, error) {
 	rows, _ := conn.Query(ctx, `
 		SELECT work, machine, ended_at, since, class, error, hint, store_failures, breaker FROM `+table+`

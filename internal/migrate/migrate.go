@@ -24,15 +24,15 @@ type Step struct {
 	mark *mark // nil for a step whose result has no revision
 }
 
-// Func returns a step of the caller's own.
+// Func returns a custom step.
 func Func(take func(ctx context.Context, db *sql.DB) error) Step { return Step{take: take} }
 
 const lockWait = "5s"
 
 // Up makes the schema if it is missing, and takes the steps in it: the schema is the search_path. pg_temp
 // comes last, for functions made with SET search_path FROM CURRENT. If it came first, callers' temporary
-// tables would hide the schema's own. Tables that a later release has migrated are refused. It may be
-// called several times at once. Errors are of package fault.
+// tables would hide the schema's own. It refuses tables that a later release has migrated. Several
+// processes may call it at once. Errors are of package fault.
 func Up(ctx context.Context, databaseURL, schema string, steps ...Step) error {
 	config, err := connect.Config(databaseURL, map[string]string{
 		"application_name": "waybill migrate",
@@ -55,7 +55,7 @@ func Up(ctx context.Context, databaseURL, schema string, steps ...Step) error {
 	return nil
 }
 
-// makeSchema looks first: IF NOT EXISTS needs the right to create a schema even if it exists.
+// makeSchema checks first, because IF NOT EXISTS needs the right to create a schema even if the schema exists.
 func makeSchema(name string) Step {
 	return Statement(fmt.Sprintf(`DO $$ BEGIN
 		IF to_regnamespace('%[1]s') IS NULL THEN CREATE SCHEMA %[1]s; END IF;
@@ -71,8 +71,8 @@ func Statement(text string) Step {
 	})
 }
 
-// Files runs what is pending of the goose migrations in the folder migrations/, and notes them in
-// a table of the schema.
+// Files runs the pending goose migrations of the folder migrations/, and notes them in a table of
+// the schema.
 func Files(files fs.FS, table string) Step {
 	take := func(ctx context.Context, db *sql.DB) error {
 		provider, err := newProvider(db, files, table)
@@ -89,7 +89,7 @@ func Files(files fs.FS, table string) Step {
 }
 
 // Contract notes in the schema's table contract which revision of the contract its tables follow:
-// major.minor.patch, of which the last says nothing about tables.
+// major.minor.patch. The patch number does not affect tables.
 func Contract(version string) Step {
 	step := Statement(fmt.Sprintf(`CREATE TABLE IF NOT EXISTS contract (one boolean PRIMARY KEY DEFAULT true CHECK (one), version text NOT NULL);
 		INSERT INTO contract (version) VALUES ('%s') ON CONFLICT (one) DO UPDATE SET version = excluded.version`, version))

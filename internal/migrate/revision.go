@@ -44,9 +44,9 @@ func Connect(ctx context.Context, databaseURL, subject string, settings map[stri
 	return conn, nil
 }
 
-// Check compares the schema's tables with those of this release. Tables that are ahead or behind are
-// refused, with class [fault.Usage]: an older release would leave out the columns that it does not know,
-// and keep their values when it erases a person; a newer one would fail half-way.
+// Check compares the schema's tables with those of this release. It refuses tables that are ahead or
+// behind, with class [fault.Usage]. An older release would leave out columns that it does not know, and
+// keep their values when it erases a person. A newer one would fail half-way.
 func Check(ctx context.Context, conn Querier, schema string, steps ...Step) error {
 	var found string
 	if err := conn.QueryRow(ctx, query(schema, steps)).Scan(&found); err != nil {
@@ -89,7 +89,7 @@ func query(schema string, steps []Step) string {
 	return "SELECT concat_ws(' ', " + strings.Join(reads, ", ") + ")"
 }
 
-// compare returns an error where the tables are ahead of this release or, which is errBehind, behind it.
+// compare returns an error if the tables are ahead of this release; if they are behind it, errBehind.
 func compare(schema string, steps []Step, found string) (behind error) {
 	for i, at := range strings.Fields(found) {
 		m := marks(steps)[i]
@@ -118,7 +118,7 @@ func marks(steps []Step) (list []*mark) {
 	return list
 }
 
-// numbers returns the first two numbers of 12 or 1.0.0: the third is of words.
+// numbers returns the first two numbers of 12 or 1.0.0. The third changes only with the wording.
 func numbers(version string) []int {
 	var list []int
 	for _, text := range strings.SplitN(version, ".", 3)[:min(2, strings.Count(version, ".")+1)] {

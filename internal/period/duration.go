@@ -31,7 +31,7 @@ func readDuration(text string) (d duration, err error) {
 	return d, nil
 }
 
-// from returns the end that is so far after t (sign 1) or before it (-1), in the calendar of t's zone.
+// from returns the time that is the duration after t (sign 1) or before it (-1), in the calendar of t's zone.
 func (d duration) from(t time.Time, sign int) (time.Time, error) {
 	if d.months != 0 || d.days != 0 {
 		wall := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
@@ -48,7 +48,7 @@ func (d duration) from(t time.Time, sign int) (time.Time, error) {
 	return t.Add(time.Duration(sign) * d.time), nil
 }
 
-// addMonths stays within the month that it arrives in: a month after January 31 is the end of February.
+// addMonths stays within the resulting month: a month after January 31 is the end of February.
 func addMonths(wall time.Time, months int) time.Time {
 	first := time.Date(wall.Year(), wall.Month()+time.Month(months), 1, wall.Hour(), wall.Minute(), wall.Second(), wall.Nanosecond(), time.UTC)
 	last := first.AddDate(0, 1, -1).Day()

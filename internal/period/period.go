@@ -21,8 +21,8 @@ const Examples = "yesterday, today, 2026-11-21, 2026-11-21T10, 2026-11-21T10/PT1
 //   - "FROM/TO", "FROM/DURATION" and "DURATION/TO" have such beginnings, or RFC 3339 times, as their
 //     ends, and ISO 8601 durations: "P1D", "PT1H30M". A TO is where the period ends: it is not in it.
 //
-// A day has the 23 or 25 hours that its zone gives it. A time that the zone skips or has twice
-// is refused where its offset is not given.
+// A day may have 23 or 25 hours, depending on its zone. A time that the zone skips or has twice is
+// refused unless it has an offset.
 func Parse(text string, now time.Time) (Period, error) {
 	p, err := parse(text, now)
 	if err == nil && !p.From.Before(p.To) {
@@ -64,7 +64,7 @@ func parse(text string, now time.Time) (Period, error) {
 	return at.whole()
 }
 
-// day returns the whole day that is so many days after now's.
+// day returns the whole day that is this many days after now's.
 func day(now time.Time, days int) Period {
 	begin := func(n int) time.Time {
 		return beginning(time.Date(now.Year(), now.Month(), now.Day()+n, 0, 0, 0, 0, time.UTC), now.Location())
@@ -101,10 +101,10 @@ func interval(first, last string, zone *time.Location) (p Period, err error) {
 
 // moment is a time as it was written: to the day, hour, minute or second.
 type moment struct {
-	wall   time.Time // as the clock on the wall shows it, in UTC
+	wall   time.Time // the local time, written as a time in UTC
 	unit   string    // P1D, PT1H, PT1M; "": an instant
 	zone   *time.Location
-	offset bool // was given: wall is in UTC indeed
+	offset bool // an offset was given, so wall really is UTC
 }
 
 var momentForm = regexp.MustCompile(`^\d{4}-\d\d-\d\d(T\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?)?(Z|[+-]\d\d:\d\d)?$`)
@@ -140,7 +140,7 @@ func readMoment(text string, zone *time.Location) (m moment, err error) {
 	return m, nil
 }
 
-// readInstant reads where a period begins or ends.
+// readInstant reads a period's beginning or end.
 func readInstant(text string, zone *time.Location) (time.Time, error) {
 	m, err := readMoment(text, zone)
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Instants returns when the clock on the wall shows that time, which is given in UTC: once as a
-// rule, twice when it is set back, never when it is set forward.
+// Instants returns the instants at which local clocks show that time, which is given in UTC:
+// normally one, two when clocks are set back, none when they are set forward.
 func Instants(wall time.Time, zone *time.Location) (at []time.Time) {
 	const far = 26 * time.Hour // beyond any offset
 	seen := map[int]bool{}
@@ -24,7 +24,7 @@ func Instants(wall time.Time, zone *time.Location) (at []time.Time) {
 	return at
 }
 
-// only returns when the clock on the wall shows that time, if it does so once.
+// only returns the instant at which local clocks show that time, if there is exactly one.
 func only(wall time.Time, zone *time.Location) (time.Time, error) {
 	at := Instants(wall, zone)
 	const layout = "2006-01-02T15:04:05"

@@ -1,6 +1,7 @@
 package setting
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,8 +13,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Load reads a file into settings, a pointer to a struct, which must have all its keys. An error names each
-// line that is wrong.
+// Load reads a file into settings, a pointer to a struct. The struct must have all the file's keys. An
+// error names each wrong line.
 func Load(data []byte, settings any) error {
 	err := yaml.Load(data, settings, yaml.WithKnownFields())
 	var found []*yaml.LoadError
@@ -37,12 +38,20 @@ func Load(data []byte, settings any) error {
 var (
 	unknownKey = regexp.MustCompile(`^field (.+) not found in type `)
 	wrongType  = regexp.MustCompile("^cannot construct !!(\\w+) (?:`.*` )?into (.+)$")
+	twice      = regexp.MustCompile(`^mapping key "(.+)" already defined at (line \d+)$`)
 )
 
-// kinds are YAML's words for what stands in a file, in an operator's words.
+// faults translates what the library says of a line that is no YAML.
+var faults = map[string]string{
+	"mapping values are not allowed in this context": `it begins further in than its neighbours, or has ": " in a text without quotes`,
+	"did not find expected key":                      "it begins further in or out than its neighbours",
+	"found character that cannot start any token":    "a text that begins like this needs quotes",
+}
+
+// kinds translates YAML's words for kinds of values into an operator's words.
 var kinds = map[string]string{"seq": "a list", "map": "a group of settings", "str": "text", "int": "a number", "float": "a number with decimals", "bool": "true or false"}
 
-// inWords says what the library's message about a line means, without the names of Go's types.
+// inWords translates the library's message about a line, without the names of Go's types.
 func inWords(message, line string, known map[string]bool) string {
 	if m := unknownKey.FindStringSubmatch(message); m != nil {
 		return fmt.Sprintf(": no setting %q%s", m[1], DidYouMean(m[1], slices.Sorted(maps.Keys(known))))
@@ -50,13 +59,17 @@ func inWords(message, line string, known map[string]bool) string {
 	if m := wrongType.FindStringSubmatch(message); m != nil {
 		message = fmt.Sprintf("%s, where %s belongs", kinds[m[1]], belongs(m[2]))
 	}
+	if m := twice.FindStringSubmatch(message); m != nil {
+		message = m[1] + " is set in " + m[2] + " already"
+	}
+	message = cmp.Or(faults[message], message)
 	if strings.HasPrefix(strings.TrimLeft(line, " "), "\t") {
 		message = "a tab; YAML is indented with spaces"
 	}
 	return fmt.Sprintf(", %q: %s", shown(line), message)
 }
 
-// belongs says what a setting of this Go type takes.
+// belongs says which values a setting of this Go type accepts.
 func belongs(goType string) string {
 	switch {
 	case strings.HasPrefix(goType, "int"), strings.HasPrefix(goType, "uint"):
@@ -75,7 +88,7 @@ func belongs(goType string) string {
 // secret is a line that may hold a password.
 var secret = regexp.MustCompile(`(?i)pass|secret|token|key|database|://`)
 
-// shown is a line of the file as an error may show it, which logs keep.
+// shown returns a line of the file for an error. Logs keep errors, so it hides secrets.
 func shown(line string) string {
 	line = strings.TrimSpace(line)
 	if key, _, found := strings.Cut(line, ":"); found && secret.MatchString(line) {
@@ -84,7 +97,7 @@ func shown(line string) string {
 	return line
 }
 
-// addKeys adds the keys that a type has in a file, those of its parts as well.
+// addKeys adds the keys of a type and of its parts.
 func addKeys(known map[string]bool, of reflect.Type) {
 	switch of.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map:

@@ -1,5 +1,5 @@
-// Package setting reads what settings of several files have in common, and says which one is wrong by
-// its path in the file, from which the file's reader finds the line.
+// Package setting has what the settings of several files share. It names a wrong setting by its path
+// in the file, from which the file's reader finds the line.
 package setting
 
 import (
@@ -36,7 +36,7 @@ func In(prefix string, err error) error {
 	return &Error{Path: prefix, Problem: err.Error()}
 }
 
-// WithLine returns err with the line of data on which its setting stands, or ought to.
+// WithLine adds to err the line of data on which its setting is, or should be.
 func WithLine(err error, data []byte) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
@@ -45,7 +45,7 @@ func WithLine(err error, data []byte) error {
 	return fmt.Errorf("line %d: %w", line(data, e.Path), err)
 }
 
-// line returns the line of the deepest part of the path that is there.
+// line returns the line of the deepest part of the path that exists.
 func line(data []byte, path string) int {
 	var document yaml.Node
 	if err := yaml.Load(data, &document); err != nil || len(document.Content) == 0 {
@@ -81,7 +81,7 @@ func child(node *yaml.Node, key string) (*yaml.Node, int) {
 // At is [In] for the i-th of a list.
 func At(list string, i int, err error) error { return In(list+"."+strconv.Itoa(i), err) }
 
-// OneOf returns an [Error] unless the value is one of the choices, of which "" is not named.
+// OneOf returns an [Error] unless the value is one of the choices. The error does not name the choice "".
 func OneOf(path, value string, choices ...string) error {
 	if slices.Contains(choices, value) {
 		return nil

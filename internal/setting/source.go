@@ -8,17 +8,17 @@ import (
 	"waybill/internal/fault"
 )
 
-// Source is a setting whose text may name variables of the environment, or that has a file of its own.
-// It is read anew each time, so that secrets can be rotated.
+// Source is a setting whose text may name environment variables, or whose value is in a separate file.
+// It is read again each time, so that secrets can be rotated.
 type Source struct {
 	Of   string // the configuration file
 	Key  string
 	Text string
 	File string // "": Text counts
-	Hint string // what to do where a variable is not set
+	Hint string // what to do if a variable is not set
 }
 
-// Read returns the text. A variable that is not set is an error: without it the text might mean another
+// Read returns the text. An unset variable is an error, because without it the text might mean another
 // place.
 func (s Source) Read() (string, error) {
 	if s.File != "" {
@@ -42,7 +42,7 @@ func (s Source) Read() (string, error) {
 	return text, nil
 }
 
-// Optional returns Read, or nil where neither a text nor a file is given.
+// Optional returns Read, or nil if neither a text nor a file is given.
 func (s Source) Optional() func() (string, error) {
 	if s.Text == "" && s.File == "" {
 		return nil

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"waybill/internal/fault"
 )
@@ -21,9 +20,9 @@ type Folder struct {
 
 const lockName = "lock"
 
-// Open makes a folder under root for a run of what is named, which has no hyphen at its end, and
-// sweeps what crashed runs of the same name left there. The root is not made: a mistyped one, or a disk
-// that is not mounted, would fill another disk. Errors are of class [fault.Usage].
+// Open makes a folder under root for a run with that name, which must not end in a hyphen. It removes
+// the folders that crashed runs of the same name left. It does not make root: with a mistyped path, or
+// a disk that is not mounted, files would fill another disk. Errors are of class [fault.Usage].
 func Open(root, name string) (*Folder, error) {
 	f, err := open(root, "waybill-"+name+"-")
 	if err != nil {
@@ -54,7 +53,7 @@ func open(root, prefix string) (*Folder, error) {
 }
 
 // sweep removes a folder unless its run is alive. A folder without a lock file is being made, or
-// being swept by another: it is left for the next run.
+// being swept by another: the next run removes it.
 func sweep(dir string) {
 	lock, err := lockFolder(dir, 0)
 	if err != nil {
@@ -69,13 +68,13 @@ func lockFolder(dir string, flag int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := tryLock(file); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
 }
 
-// Close removes the folder and what is in it.
+// Close removes the folder and its files.
 func (f *Folder) Close() {
 	_ = os.RemoveAll(f.Dir)
 	_ = f.lock.Close()

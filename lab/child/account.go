@@ -18,8 +18,8 @@ type Account struct {
 	credential *syscall.Credential // nil: that of this process
 }
 
-// ServerAccount returns the current account or, for root, postgres or nobody: most servers
-// refuse to run as root, or do more than one wants.
+// ServerAccount returns the current account or, for root, postgres or nobody: most servers refuse
+// to run as root, or get too many rights.
 func ServerAccount() (Account, error) {
 	if os.Geteuid() != 0 {
 		current, err := user.Current()
@@ -44,7 +44,7 @@ func ServerAccount() (Account, error) {
 		"servers do not run as root: add a user postgres or nobody, or run this as another user")
 }
 
-// Confine has cmd run as the account.
+// Confine makes cmd run as the account.
 func (a Account) Confine(cmd *exec.Cmd) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}

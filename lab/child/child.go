@@ -20,14 +20,14 @@ type Process struct {
 	state *os.ProcessState // once it is gone
 }
 
-// Start runs cmd, whose output must go to writers and not to files: the end of the output pipe
-// is what tells that the children too have ended. The signal end asks for an orderly end; the
-// kernel sends it when this process ends (on Linux). The server gets a process group that the
-// terminal's Ctrl-C does not reach.
+// Start runs cmd, whose output must go to writers, not to files: the end of the output pipe shows
+// that the children have ended, too. The signal end asks for an orderly end; the kernel sends it
+// when this process ends (on Linux). The server gets a process group that the terminal's Ctrl-C
+// does not reach.
 //
-// The kernel sends the parent-death signal when the *thread* that forked ends, and Go ends
-// threads at will. So one goroutine forks and waits, locked to its thread: that thread ends
-// with the server or with this process, and not before.
+// The kernel sends the parent-death signal when the *thread* that forked ends, and Go ends threads
+// at will. So one goroutine forks and waits, locked to its thread: that thread ends only with the
+// server or with this process.
 func Start(cmd *exec.Cmd, end syscall.Signal) (*Process, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -62,7 +62,7 @@ func (p *Process) State() *os.ProcessState {
 	return p.state
 }
 
-// Stop asks for an orderly end and kills when ctx ends first.
+// Stop asks for an orderly end, and kills the server if ctx ends first.
 func (p *Process) Stop(ctx context.Context) error {
 	p.Signal(p.end)
 	select {
@@ -120,7 +120,7 @@ func FreePorts(ctx context.Context, n int) (int, error) {
 	return 0, err
 }
 
-// listen binds n ports from first on, or from any, and lets go of them.
+// listen binds n ports from first on, or any ports, and releases them.
 func listen(ctx context.Context, first, n int) (int, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp4", fmt.Sprintf("127.0.0.1:%d", first))

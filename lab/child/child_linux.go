@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// endWithParent has the kernel send a signal when the forking thread ends.
+// endWithParent makes the kernel send a signal when the forking thread ends.
 func endWithParent(attributes *syscall.SysProcAttr, end syscall.Signal) { attributes.Pdeathsig = end }
 
 // children returns the processes whose parent is pid.
