@@ -39,7 +39,7 @@ type server struct {
 	Hidden     *string // tables whose rows a policy hides from this role
 }
 
-// Server returns what is true of any service's database. The clock is this machine's.
+// Server returns the facts that every service's database has. clock is this machine's clock.
 func Server(ctx context.Context, conn *pgx.Conn, clock func() time.Time) ([]fact.Fact, error) {
 	var s server
 	err := conn.QueryRow(ctx, `
@@ -65,7 +65,7 @@ func Server(ctx context.Context, conn *pgx.Conn, clock func() time.Time) ([]fact
 	}, nil
 }
 
-// readHorizon finds what keeps old row versions alive: transactions, also prepared ones, and
+// readHorizon finds what keeps old row versions alive: transactions, prepared transactions, and
 // replication slots. Other roles' transactions show their age only to members of pg_read_all_stats.
 func (s *server) readHorizon(ctx context.Context, conn *pgx.Conn) error {
 	var seconds float64
@@ -130,7 +130,7 @@ func (s *server) timeouts() fact.Fact {
 	return f
 }
 
-// encryption reports whether somebody between here and the server could read or alter what passes.
+// encryption reports whether somebody between here and the server could read or alter the data.
 func encryption(conn *pgx.Conn) fact.Fact {
 	f := fact.Fact{Name: "encryption"}
 	address := conn.PgConn().Conn().RemoteAddr()
@@ -180,8 +180,8 @@ func (s *server) horizon() fact.Fact {
 	return f
 }
 
-// Rights returns whether the role has a right to do each thing: a query per thing, of one boolean.
-// What fails names the grant that is missing.
+// Rights checks each right of the role with one query that returns a boolean. If a right is
+// missing, the fact names the grant.
 func Rights(ctx context.Context, conn *pgx.Conn, rights []Right) fact.Fact {
 	for _, r := range rights {
 		var granted bool

@@ -13,6 +13,7 @@ import (
 
 	"waybill/doctor"
 	"waybill/internal/fact"
+	"waybill/lab/await"
 	"waybill/lab/child"
 	"waybill/lab/pg"
 	"waybill/lab/servers"
@@ -148,8 +149,6 @@ func TestTheOldestTransactionIsNamed(t *testing.T) {
 	must(t, err)
 	_, err = first.Exec(t.Context(), `DELETE FROM vacuumed`)
 	must(t, err)
-	for vacuuming := false; !vacuuming; {
-		must(t, doctors.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_progress_vacuum), pg_sleep(0.02)::text`).Scan(&vacuuming, nil))
-	}
+	await.SQL(t, doctors, `EXISTS (SELECT FROM pg_stat_progress_vacuum)`)
 	oldest("autovacuum worker")
 }

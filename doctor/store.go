@@ -1,4 +1,4 @@
-// Package doctor tries what the parties will ask of a store and of a database, and says what it found.
+// Package doctor tries the operations that the parties need on a store and a database, and reports what it found.
 package doctor
 
 import (
@@ -14,6 +14,7 @@ import (
 	"waybill/exchange"
 	"waybill/internal/fact"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 )
 
 // Store is what can be probed.
@@ -43,11 +44,13 @@ type probe struct {
 	role   Role
 	folder string
 	facts  []fact.Fact
-	put    []string // what is to be deleted again
+	put    []string // files to delete again
+
+	declared string // how the store says that it creates a file if there is none
 }
 
-// Probe tries everything that a party will ask of a store, in a new folder, which no other run may use. Deleting is tried last; what can't
-// be deleted is named.
+// Probe tries every operation that a party needs on a store, in a new folder, which no other run may use. It tries deleting
+// last, and names files that it can't delete.
 func Probe(ctx context.Context, store Store, role Role, folder string) []fact.Fact {
 	p := &probe{store: store, role: role, folder: folder}
 	steps := []func(context.Context) bool{p.reach, p.inspect, p.list, p.write, p.overwrite, p.publish, p.race}
@@ -62,6 +65,11 @@ func Probe(ctx context.Context, store Store, role Role, folder string) []fact.Fa
 	p.within(context.WithoutCancel(ctx), p.cleanUp)
 	return p.facts
 }
+
+const (
+	again  = "run doctor again; if it stays so, show the error to the people who run the store"
+	unsafe = "the log is not safe on this store as it is: on S3 add ?emulate_publish to the store's URL, elsewhere let one exporter alone write here"
+)
 
 func (p *probe) within(ctx context.Context, step func(context.Context) bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -84,7 +92,7 @@ func (p *probe) fails(name string, err error, advice string) {
 	p.facts = append(p.facts, fact.Fact{Name: name, Value: err.Error(), Advice: advice, Fails: true})
 }
 
-// reach asks for a file that is not there: the cheapest full round trip, and what every poll does.
+// reach asks for a missing file. This is the cheapest full round trip, and every poll does it.
 func (p *probe) reach(ctx context.Context) bool {
 	start := time.Now()
 	file, err := p.store.Get(ctx, p.folder+"/nothing")
@@ -102,7 +110,12 @@ func (p *probe) reach(ctx context.Context) bool {
 func (p *probe) inspect(ctx context.Context) bool {
 	facts, err := p.store.Inspect(ctx)
 	if err != nil {
-		p.advise("server", err.Error(), fault.HintOf(err))
+		p.fails("server", err, again)
+	}
+	for _, f := range facts {
+		if f.Name == "create-if-absent" {
+			p.declared = f.Value
+		}
 	}
 	p.facts = append(p.facts, facts...)
 	return true
@@ -117,7 +130,7 @@ func (p *probe) list(ctx context.Context) bool {
 		}
 		n++
 	}
-	p.found("list", fmt.Sprintf("yes; log/ has %d folders", n))
+	p.found("list", "yes; log/ has "+humanize.Plural(int64(n), "folder", "folders"))
 	return true
 }
 
@@ -155,7 +168,7 @@ func (p *probe) clock(ctx context.Context, name string) {
 	}
 	written, err := dater.Written(ctx, name)
 	if err != nil {
-		return // a server that doesn't tell
+		return // the server does not report the time
 	}
 	const tolerated = 5 * time.Second
 	skew := time.Since(written).Round(time.Second)
@@ -186,11 +199,11 @@ func (p *probe) publish(ctx context.Context) bool {
 		return false
 	}
 	if err := p.store.Publish(ctx, name, []byte("other")); !errors.Is(err, exchange.ErrExists) {
-		p.fails("publish", fmt.Errorf("a second manifest in the place of the first was answered with: %w", orNone(err)), "the log is not safe on this store")
+		p.fails("publish", fmt.Errorf("a second manifest in the place of the first was answered with: %w", orNone(err)), unsafe)
 		return true
 	}
 	if data, err := p.read(ctx, name); err != nil || string(data) != "first" {
-		p.fails("publish", fmt.Errorf("the first manifest is no longer there: %w", orNone(err)), "the log is not safe on this store")
+		p.fails("publish", fmt.Errorf("the first manifest is no longer there: %w", orNone(err)), unsafe)
 		return true
 	}
 	p.found("publish", "yes; a name that is taken stays as it is")
@@ -204,24 +217,30 @@ func orNone(err error) error {
 	return err
 }
 
-// race has several publishers create one file at the same moment. That one wins proves nothing;
-// that two do proves that the store's create-if-absent is emulated.
+// race lets several publishers create one file at the same moment. If two win, create-if-absent is emulated,
+// even if the store says that it is native. If one wins, this proves nothing.
 func (p *probe) race(ctx context.Context) bool {
-	const rounds = 5
+	const rounds, name = 5, "create if absent"
 	most := 0
 	for round := range rounds {
-		name := p.mine(fmt.Sprintf("race-%d", round))
-		winners, err := p.raced(ctx, name)
+		winners, err := p.raced(ctx, p.mine(fmt.Sprintf("race-%d", round)))
 		if err != nil {
-			p.advise("create if absent", err.Error(), fault.HintOf(err))
+			p.fails(name, err, again)
 			return true
 		}
 		most = max(most, winners)
 	}
-	if most == 1 {
-		p.found("create if absent", fmt.Sprintf("one of %d at once wins, in each of %d rounds", publishers, rounds))
-	} else {
-		p.found("create if absent", fmt.Sprintf("emulated: of %d at once, %d got the answer that they won; they find out by reading back, and the database's lock keeps exporters apart", publishers, most))
+	one := fmt.Sprintf("one of %d at once wins, in each of %d rounds", publishers, rounds)
+	several := fmt.Sprintf("of %d at once, %d got the answer that they won", publishers, most)
+	switch {
+	case most > 1 && strings.HasPrefix(p.declared, "native"):
+		p.fails(name, fmt.Errorf("not %s, as the server says: %s", p.declared, several), unsafe)
+	case most > 1:
+		p.found(name, "emulated: "+several+"; they find out by reading back, and the database's lock keeps exporters apart")
+	case strings.HasPrefix(p.declared, "emulated"):
+		p.found(name, "emulated, though "+one)
+	default:
+		p.found(name, one)
 	}
 	return true
 }

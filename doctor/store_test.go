@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"waybill/doctor"
 	"waybill/exchange"
@@ -154,6 +155,90 @@ func (s once) Publish(ctx context.Context, name string, data []byte) error {
 	return err
 }
 
+// says is a store that says how it creates a file if there is none, or fails to say anything.
+type says struct {
+	altered
+	how string
+	err error
+}
+
+func (s says) Inspect(context.Context) ([]fact.Fact, error) {
+	return []fact.Fact{{Name: "create-if-absent", Value: s.how}}, s.err
+}
+
+func TestWhatAStoreSaysOfItselfIsCompared(t *testing.T) {
+	for _, test := range []struct {
+		says   string
+		raced  func(exchange.Store) exchange.Store
+		fails  bool
+		phrase string
+	}{
+		{"native, by hardlink", func(s exchange.Store) exchange.Store { return s }, false, "one of 8"},
+		{"native, by hardlink", func(s exchange.Store) exchange.Store { return once{s} }, true, "not native, by hardlink, as the server says: of 8 at once, 8 got"},
+		{"emulated: looks, then renames", func(s exchange.Store) exchange.Store { return once{s} }, false, "emulated: of 8"},
+		{"emulated: looks, then renames", func(s exchange.Store) exchange.Store { return s }, false, "emulated, though one of 8"},
+	} {
+		s, err := dir.Open(filepath.Join(t.TempDir(), "stream"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		store := says{altered{test.raced(s), &directory{s}}, test.says, nil}
+		f := find(t, doctor.Probe(t.Context(), store, doctor.Exporter, "doctor/1"), "create if absent")
+		if f.Fails != test.fails || test.fails == (f.Advice == "") || !strings.HasPrefix(f.Value, test.phrase) {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+// A failure is never marked as ok, also where its error says little.
+func TestNoFailureIsMarkedOK(t *testing.T) {
+	broken := errors.New("context deadline exceeded")
+	for what, alter := range map[string]func(exchange.Store) exchange.Store{
+		"get": failing(exchangetest.Get, ""), "put": failing(exchangetest.Put, ""), "publish": failing(exchangetest.Publish, "published"),
+		"race": failing(exchangetest.Publish, "race-3"), "list": failing(exchangetest.List, ""), "inspect": func(s exchange.Store) exchange.Store { return s },
+	} {
+		s, err := dir.Open(filepath.Join(t.TempDir(), "stream"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		store := says{altered: altered{alter(s), &directory{s}}}
+		if what == "inspect" {
+			store.err = broken
+		}
+		told := false
+		for _, f := range doctor.Probe(t.Context(), store, doctor.Exporter, "doctor/1") {
+			if !strings.Contains(f.Value, broken.Error()) {
+				continue
+			}
+			if told = true; !f.Fails || f.Advice == "" {
+				t.Errorf("%s: %+v", what, f)
+			}
+		}
+		if !told {
+			t.Errorf("%s: the failure is not told", what)
+		}
+	}
+}
+
+// failing returns a store of which an operation on the names that hold a word fails.
+func failing(op exchangetest.Op, word string) func(exchange.Store) exchange.Store {
+	return func(s exchange.Store) exchange.Store {
+		return &exchangetest.Faulty{Store: s, Fail: func(o exchangetest.Op, name string) error {
+			if o == op && strings.Contains(name, word) {
+				return errors.New("context deadline exceeded")
+			}
+			return nil
+		}}
+	}
+}
+
+func TestWhereIfNoneMatchIsIgnoredTheOptionIsNamed(t *testing.T) {
+	facts, _ := run(t, doctor.Exporter, func(s exchange.Store) exchange.Store { return overwriting{s} })
+	if f := find(t, facts, "publish"); !strings.Contains(f.Advice, "emulate_publish") {
+		t.Errorf("%+v", f)
+	}
+}
+
 func TestHowAStorePublishesIsSaid(t *testing.T) {
 	facts, _ := run(t, doctor.Exporter, exchangetest.WithoutOverwrite)
 	if f := find(t, facts, "overwrite"); !strings.Contains(f.Value, "retry names") {
@@ -169,5 +254,28 @@ func TestHowAStorePublishesIsSaid(t *testing.T) {
 	facts, _ = run(t, doctor.Exporter, func(s exchange.Store) exchange.Store { return once{s} })
 	if f := find(t, facts, "create if absent"); !strings.HasPrefix(f.Value, "emulated") {
 		t.Errorf("%+v", f)
+	}
+}
+
+// dated is a server whose clock is behind.
+type dated struct {
+	altered
+	behind time.Duration
+}
+
+func (d dated) Written(context.Context, string) (time.Time, error) {
+	return time.Now().Add(-d.behind), nil
+}
+
+func TestAServersClockMayBeBehindOrAhead(t *testing.T) {
+	for behind, off := range map[time.Duration]bool{0: false, 3 * time.Second: false, -3 * time.Second: false, time.Minute: true, -time.Minute: true} {
+		s, err := dir.Open(filepath.Join(t.TempDir(), "stream"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := find(t, doctor.Probe(t.Context(), dated{altered{s, &directory{s}}, behind}, doctor.Exporter, "doctor/1"), "clock")
+		if (f.Advice != "") != off || f.Fails || off && !strings.HasSuffix(f.Value, "differs from this machine's by 1m0s") {
+			t.Errorf("%s behind: %+v", behind, f)
+		}
 	}
 }

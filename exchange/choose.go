@@ -8,11 +8,11 @@ import (
 	"waybill/schemas"
 )
 
-// Planned returns the first and the last of the log's batches up to last whose windows overlap the
-// time from since until until; the first is behind the last if none does. Windows tile time, so it
-// opens a few manifests only. A missing one counts as late as the next one that exists.
+// Planned returns the first and the last batch, up to last, whose windows overlap the time from since until until. If
+// none does, the first is greater than the last. Windows follow each other without gaps, so it opens only a few
+// manifests. A missing manifest counts as being as late as the next one that exists.
 func (r *Reader) Planned(ctx context.Context, last int64, since, until time.Time) (from, to int64, err error) {
-	// An empty window, as a clock that was set back leaves them, belongs to where it lies.
+	// A clock that was set back leaves empty windows. An empty window counts by its position.
 	from, err = r.search(ctx, last, func(w schemas.Window) bool { return w.To.After(since) || !w.From.Before(since) })
 	if err != nil {
 		return 0, 0, err
@@ -21,13 +21,13 @@ func (r *Reader) Planned(ctx context.Context, last int64, since, until time.Time
 	return from, to - 1, err
 }
 
-// clockSlack is by how much a producer's clock may have been wrong for [Reader.Recorded] to find
-// an event.
+// clockSlack is the largest error of a producer's clock with which [Reader.Recorded] still finds an
+// event.
 const clockSlack = 24 * time.Hour
 
-// Recorded returns those of the log's batches up to last that may have events recorded from since
-// until until, by what their parts span. A transaction may be long and a snapshot may contain any patient,
-// so it opens every manifest from that time on.
+// Recorded returns the log's batches, up to last, that may have events recorded from since until until,
+// judged by what their parts span. A transaction may be long and a snapshot may contain any patient, so it
+// opens every manifest from that time on.
 func (r *Reader) Recorded(ctx context.Context, last int64, since, until time.Time) (batches []int64, err error) {
 	from, err := r.search(ctx, last, func(w schemas.Window) bool { return w.To.After(since.Add(-clockSlack)) })
 	if err != nil {
@@ -45,9 +45,9 @@ func (r *Reader) Recorded(ctx context.Context, last int64, since, until time.Tim
 	return batches, nil
 }
 
-// search returns the first batch whose window is past something, or the one behind the last.
+// search returns the first batch for whose window past is true, or the number after the last.
 func (r *Reader) search(ctx context.Context, last int64, past func(schemas.Window) bool) (int64, error) {
-	low, err := r.Begins(ctx) // below it there may be nothing for long
+	low, err := r.Begins(ctx) // below it, many batches in a row may be missing
 	if err != nil {
 		return 0, err
 	}
@@ -67,7 +67,7 @@ func (r *Reader) search(ctx context.Context, last int64, past func(schemas.Windo
 	return low, nil
 }
 
-// present returns the first of the batches that is there, or nil.
+// present returns the first of the batches that exists, or nil.
 func (r *Reader) present(ctx context.Context, batch, last int64) (*Entry, error) {
 	for ; batch <= last; batch++ {
 		entry, err := r.Open(ctx, batch)

@@ -71,7 +71,7 @@ func TestEmptyWindowsAreFoundWhereTheyLie(t *testing.T) {
 	}
 }
 
-// What was recorded in an hour may be in a batch of that hour, of a later one, or in a snapshot.
+// Events recorded in an hour may be in a batch of that hour, of a later one, or in a snapshot.
 func TestBatchesAreFoundByWhenEventsWereRecorded(t *testing.T) {
 	place, err := dir.Open(t.TempDir())
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	"io"
 )
 
-// Exactly returns a reader of body for a Put of size bytes. It withholds the end of body until
-// it has seen that body ends there: what breaks off, is too short or too long can then never
-// leave a file of size bytes behind, on stores that show a file while it grows. Reads end with
-// ctx's error once ctx is done.
+// Exactly returns a reader of body for a Put of size bytes. It withholds the last bytes until it
+// has seen that body ends there. So a body that breaks off, or is too short or too long, never
+// leaves a file of size bytes on stores that show a file while it grows. Reads end with ctx's error
+// once ctx is done.
 func Exactly(ctx context.Context, body io.Reader, size int64) io.Reader {
 	return &exactReader{ctx: ctx, body: body, size: size, left: size}
 }
@@ -32,7 +32,7 @@ func (r *exactReader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if r.left == 0 { // of no bytes at all
+	if r.left == 0 { // size is 0
 		if err := r.end(); err != nil {
 			return 0, err
 		}
@@ -55,7 +55,7 @@ func (r *exactReader) Read(p []byte) (int, error) {
 	}
 }
 
-// end demands that nothing follows.
+// end fails if body has more bytes.
 func (r *exactReader) end() error {
 	n, err := io.ReadFull(r.body, make([]byte, 1))
 	switch {

@@ -9,7 +9,7 @@ import (
 	"waybill/schemas"
 )
 
-// 500 bytes that anybody who may write can write must not have readers begin where nothing is.
+// Anybody who may write to the store can write a floor. A false one must not make readers begin where nothing is.
 func TestAFloorCountsOnlyIfWhatItNamesIsThere(t *testing.T) {
 	for name, change := range map[string]func(*schemas.Floor){
 		"a batch that is not there": func(f *schemas.Floor) { f.Batch, f.Snapshot = 900_000_000_000, 900_000_000_001 },
@@ -35,7 +35,7 @@ func TestAFloorCountsOnlyIfWhatItNamesIsThere(t *testing.T) {
 	}
 }
 
-// What is behind damage is looked at too.
+// Files after a damaged one are checked, too.
 func TestEntriesGoOnBehindDamage(t *testing.T) {
 	log := newLog(t, 6)
 	log.skip(2500)

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,14 +10,16 @@ import (
 	"io"
 	"strings"
 
+	"waybill/exchange/seal"
 	"waybill/internal/fault"
 	"waybill/schemas"
+	"waybill/schemas/part"
 )
 
-// Fetch copies a part into dst and checks its size and hash as the bytes come; it never reads
-// more than one byte beyond the announced size. What dst has after an error is worthless. A
-// part that is missing or short is [fault.NotYet] with a [Pending] cause, or [Pruned]; one that is too long,
-// or has the size and not the hash, is [ErrDamaged].
+// Fetch copies a part into dst and checks its size and hash as the bytes come; it never reads more than one
+// byte beyond the announced size. After an error, the content of dst must not be used. A part that is
+// missing or short is [fault.NotYet] with a [Pending] cause, or [Pruned]. A part that is too long, or has
+// the right size but another hash, is [ErrDamaged].
 func (r *Reader) Fetch(ctx context.Context, p schemas.Part, dst io.Writer) error {
 	ref, ok := schemas.ParsePartName(p.Name)
 	if !ok || !strings.HasPrefix(p.SHA256, ref.Hash) {
@@ -45,6 +48,45 @@ func (r *Reader) Fetch(ctx context.Context, p schemas.Part, dst io.Writer) error
 	}
 	return nil
 }
+
+// Opening returns the reader, which opens sealed parts with the keys.
+func (r *Reader) Opening(keys seal.Keys) *Reader {
+	r.keys = keys
+	return r
+}
+
+// Opened returns a fetched part to be read. The file holds what [Reader.Fetch] has copied; a sealed part stays sealed there
+// and is decrypted as it is read. One that none of the reader's keys opens is a [fault.Usage] with [seal.ErrNotForUs];
+// one that is broken inside, though its hash is right, [fault.Poison].
+func (r *Reader) Opened(p schemas.Part, file io.ReaderAt) (opened part.File, err error) {
+	opened = part.File{ReaderAt: file, Size: p.Bytes, Meta: p}
+	if p.Seal == nil {
+		return opened, nil
+	}
+	opened.ReaderAt, opened.Size, err = r.keys.Open(file, p.Bytes)
+	if errors.Is(err, seal.ErrNotForUs) {
+		return opened, notForUs(p)
+	}
+	if _, spool := errors.AsType[*fault.Error](err); err != nil && !spool {
+		err = fault.New(fault.Poison, "open", p.Name, err, producerHint)
+	}
+	return opened, err
+}
+
+// Openable returns why a part can't be opened, before it is fetched, if that can be known.
+func (r *Reader) Openable(p schemas.Part) error {
+	if p.Seal != nil && len(r.keys) == 0 {
+		return notForUs(p)
+	}
+	return nil
+}
+
+func notForUs(p schemas.Part) error {
+	return fault.New(fault.Usage, "open", p.Name, fmt.Errorf("%w: of %s", seal.ErrNotForUs, cmp.Or(strings.Join(p.Seal.Readers, ", "), "the producer alone")), sealedHint)
+}
+
+const sealedHint = "name the file of this reader's key under open: in the settings. If it is there, have the producer name its public key, " +
+	"which `waybill keys show FILE` prints, and these event types under seal: and run `waybill export --snapshot`; start from that snapshot here"
 
 func damaged(batch int64, name, how string) error {
 	return poison("fetch", batch, fmt.Errorf("%s is %w: %s", name, ErrDamaged, how), fmt.Sprintf(damagedHint, batch))

@@ -11,7 +11,7 @@ import (
 )
 
 // Pruned is the cause of a [fault.Poison] error: a batch lies below the floor, so it is gone for
-// good. It was the producer's to say, and is no loss: a snapshot makes up for it.
+// good. The producer decided this, and nothing is lost: a snapshot makes up for it.
 type Pruned struct {
 	Batch int64
 	Floor *schemas.Floor
@@ -23,8 +23,8 @@ func (p *Pruned) Error() string {
 
 const prunedHint = "begin again at snapshot %[1]d, which has every patient's state: `waybill import SERVICE --from-snapshot %[1]d@%.8[2]s --reason TEXT`"
 
-// ErrFalseFloor is a floor that does not count: what it names is not on the store as it says. It is
-// [fault.Poison].
+// ErrFalseFloor is a floor that does not count, because the files it names are missing or differ.
+// It is [fault.Poison].
 var ErrFalseFloor = errors.New("the floor is false")
 
 // Floor returns the newest floor that counts, by opening known names: nothing is listed. A log that was
@@ -34,7 +34,7 @@ func (r *Reader) Floor(ctx context.Context) (*schemas.Floor, error) {
 	return floor, err
 }
 
-// FalseFloors returns why floors newer than the one that counts don't. Each is an [ErrFalseFloor].
+// FalseFloors returns, for each floor that is newer than the valid one, why it does not count: an [ErrFalseFloor].
 func (r *Reader) FalseFloors(ctx context.Context) ([]error, error) {
 	_, wrong, err := r.floor(ctx)
 	if errors.Is(err, ErrNotFound) {
@@ -57,7 +57,7 @@ func (r *Reader) floor(ctx context.Context) (counts *schemas.Floor, wrong []erro
 			return nil, wrong, err
 		}
 		floor, err := schemas.ParseFloor(data)
-		if errors.Is(err, schemas.ErrTorn) { // the one before still holds
+		if errors.Is(err, schemas.ErrTorn) { // the floor before is still valid
 			continue
 		}
 		if err == nil && floor.Floor != n {
@@ -65,6 +65,10 @@ func (r *Reader) floor(ctx context.Context) (counts *schemas.Floor, wrong []erro
 		}
 		if err != nil {
 			return nil, wrong, fault.New(fault.Poison, "read", fmt.Sprintf("floor %d", n), err, producerHint)
+		}
+		if err := r.untrustedFloor(floor, data); err != nil {
+			wrong = append(wrong, fault.New(fault.Poison, "read", fmt.Sprintf("floor %d", n), fmt.Errorf("%w: %w", ErrFalseFloor, err), falseFloorHint))
+			continue
 		}
 		why, err := r.falsehood(ctx, floor)
 		if err != nil {
@@ -80,8 +84,8 @@ func (r *Reader) floor(ctx context.Context) (counts *schemas.Floor, wrong []erro
 
 const falseFloorHint = "find out who wrote it: the producer prunes nothing below what it names; `waybill status` at the producer compares it with its own"
 
-// falsehood returns why a floor doesn't count, or "". Anyone who can write a file can write one that says
-// that the log begins where nobody looks; what it names must be there, as it says.
+// falsehood returns why a floor doesn't count, or "". Anyone who can write to the store can write a false
+// floor. So the files that a floor names must exist and match.
 func (r *Reader) falsehood(ctx context.Context, floor *schemas.Floor) (string, error) {
 	snapshot, err := r.Open(ctx, floor.Snapshot)
 	switch {
@@ -96,7 +100,7 @@ func (r *Reader) falsehood(ctx context.Context, floor *schemas.Floor) (string, e
 	}
 	oldest, err := r.Open(ctx, floor.Batch)
 	switch {
-	case errors.Is(err, ErrNotFound), IsTorn(err): // lost since: the snapshot makes up for it all the same
+	case errors.Is(err, ErrNotFound), IsTorn(err): // lost since then: the snapshot still makes up for it
 		return "", nil
 	case err != nil:
 		return "", err
@@ -107,7 +111,7 @@ func (r *Reader) falsehood(ctx context.Context, floor *schemas.Floor) (string, e
 }
 
 // newestFloor returns the number of the newest floor, whole or not; 0: there is none. Floors have
-// no gaps, so a few dozen looks find one among any number.
+// no gaps, so a few dozen requests find the newest among any number.
 func (r *Reader) newestFloor(ctx context.Context) (int64, error) {
 	there, beyond := int64(0), int64(1)
 	for {
@@ -135,7 +139,7 @@ func (r *Reader) newestFloor(ctx context.Context) (int64, error) {
 	return there, nil
 }
 
-// Begins returns the oldest batch that the log still promises: 0, or its floor's.
+// Begins returns the oldest batch that the log must still have: 0, or its floor's.
 func (r *Reader) Begins(ctx context.Context) (int64, error) {
 	floor, err := r.Floor(ctx)
 	if errors.Is(err, ErrNotFound) {
@@ -147,8 +151,8 @@ func (r *Reader) Begins(ctx context.Context) (int64, error) {
 	return floor.Batch, nil
 }
 
-// orPruned returns why a batch, or what belongs to it, is missing: that it lies below the floor,
-// or else what err says. Looking for the floor only now costs those nothing who miss nothing.
+// orPruned returns why a batch, or a file of it, is missing: because it lies below the floor, or else err. It looks
+// for the floor only now, so that a reader who misses nothing saves the requests.
 func (r *Reader) orPruned(ctx context.Context, batch int64, err error) error {
 	floor, failed := r.Floor(ctx)
 	switch {

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// Found is a file in a folder that others fill. Its name need not be one that [CheckName] allows:
-// what can't be read must at least be seen.
+// Found is a file in a folder that others fill. [CheckName] may refuse its name: a file that can't
+// be read must at least be listed.
 type Found struct {
 	Name     string
-	Size     int64     // in bytes; a file that is being written has any
-	Modified time.Time // by the server's clock, as exactly as it tells; zero: it does not
+	Size     int64     // in bytes; of a file that is being written, any number
+	Modified time.Time // by the server's clock, as exactly as the server reports it; zero: it does not
 	Link     bool      // it is a symbolic link, which no store follows
 }
 
-// Listed returns how [Lister] yields a file or folder of a filesystem, if at all.
+// Listed returns the name under which [Lister] yields a file or folder of a filesystem, and whether it does.
 func Listed(name string, mode fs.FileMode) (string, bool) {
 	if mode.IsDir() {
 		return name + "/", CheckName(name) == nil
@@ -30,11 +30,11 @@ type Surveyor interface {
 	Survey(ctx context.Context, folder string) ([]Found, error)
 }
 
-// Mover gives a file another name, in a folder that it makes. A name that is taken is [ErrExists], and a file that
-// does not exist [ErrNotFound].
+// Mover gives a file another name, in a folder that it makes. A taken name is [ErrExists], a missing file
+// [ErrNotFound].
 type Mover interface {
 	Move(ctx context.Context, from, to string) error
 }
 
-// IsHidden reports a name that is nobody's to look at: stores keep their own temporary files there.
+// IsHidden reports a hidden name. Stores use such names for their temporary files.
 func IsHidden(name string) bool { return strings.HasPrefix(name, ".") }

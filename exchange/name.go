@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	maxName    = 512 // well below S3's 1,024 bytes, so that a site's own prefix fits too
+	maxName    = 512 // well below S3's 1,024 bytes, so that a site's prefix fits too
 	maxElement = 200 // below the 255 of most filesystems, so that temporary names fit too
 )
 

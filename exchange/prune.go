@@ -13,17 +13,18 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"waybill/internal/fault"
+	"waybill/internal/progress"
 	"waybill/schemas"
 )
 
-// Below is what lies on the store of batches below one, in the order in which it may go.
+// Below has the files on the store of batches below a given one, in the order in which they may be deleted.
 type Below struct {
-	Parts     []string // also those that no manifest names, as a crash leaves them
+	Parts     []string // also parts that a crash left and no manifest names
 	Manifests []string // by batch, with their retries
-	Receipts  []string // but each instance's newest
+	Receipts  []string // without each instance's newest
 }
 
-// Files returns all of it, first what goes first.
+// Files returns all the names, in the order of deletion.
 func (b Below) Files() []string { return slices.Concat(b.Parts, b.Manifests, b.Receipts) }
 
 // Batches returns how many batches have a manifest.
@@ -36,8 +37,8 @@ func (b Below) Batches() int64 {
 	return int64(len(slices.Compact(batches)))
 }
 
-// Below lists what lies on the store of batches below the entry's. Names tell the batch, so no file
-// is opened.
+// Below lists the files of batches below the entry's. Names contain the batch, so no file is
+// opened.
 func (r *Reader) Below(ctx context.Context, e *Entry) (b Below, err error) {
 	if b.Parts, err = r.partsBelow(ctx, e.Manifest.Batch, e.Manifest.Window.From.Time); err != nil {
 		return b, err
@@ -49,8 +50,8 @@ func (r *Reader) Below(ctx context.Context, e *Entry) (b Below, err error) {
 	return b, err
 }
 
-// partsBelow looks into the folders of days up to the one that the batch's window began on: windows
-// tile time.
+// partsBelow lists the folders of days up to the one on which the batch's window began: earlier
+// windows ended by then.
 func (r *Reader) partsBelow(ctx context.Context, batch int64, until time.Time) (parts []string, err error) {
 	lastDay := "date=" + until.UTC().Format(time.DateOnly)
 	types, err := r.names(ctx, "parts")
@@ -133,15 +134,16 @@ func (r *Reader) receiptsBelow(ctx context.Context, batch int64) (receipts []str
 const deletesAtOnce = 4
 
 // Delete deletes files, several at a time, in about the order given, and the folders that this empties.
-// A file that is gone is no error.
-// A failure is of class [fault.Usage] where the store's account may not delete.
+// A file that is gone is no error. If the store's account may not delete, the error is of class
+// [fault.Usage].
 func Delete(ctx context.Context, store Deleter, names []string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(deletesAtOnce)
-	for _, name := range names {
+	for i, name := range names {
 		if ctx.Err() != nil {
 			break
 		}
+		progress.Say(ctx, "files", int64(i), int64(len(names)))
 		group.Go(func() error { return store.Delete(ctx, name) })
 	}
 	if err := group.Wait(); err != nil {
@@ -157,15 +159,18 @@ func Delete(ctx context.Context, store Deleter, names []string) error {
 	return nil
 }
 
-// NextFloor returns the number that the log's next floor has. One that was torn keeps its own.
+// NextFloor returns the number for the log's next floor. A torn floor keeps its number.
 func (r *Reader) NextFloor(ctx context.Context) (int64, error) {
 	newest, err := r.newestFloor(ctx)
 	return newest + 1, err
 }
 
-// Floor publishes a floor and reads it back. Nothing below it may go before this returns.
+// Floor publishes a floor and reads it back. Nothing below it may be deleted before Floor returns.
 func (w *Writer) Floor(ctx context.Context, floor *schemas.Floor) error {
 	data, err := floor.Encode()
+	if err == nil {
+		data, err = w.sign.Sign(ctx, schemas.OfFloor, data)
+	}
 	if err != nil {
 		return err
 	}

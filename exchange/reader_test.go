@@ -3,6 +3,7 @@ package exchange_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -59,7 +60,18 @@ func TestAPollOpensKnownNamesAndListsNothing(t *testing.T) {
 	}
 	want := []string{"get log/000000000/000000000003.json", "get log/000000000/000000000004.json"}
 	if diff := cmp.Diff(want, opened); diff != "" {
+		t.Errorf("operations of a close look (-want +got):\n%s", diff)
+	}
+	opened = nil
+	if _, err = reader.Anew().Poll(t.Context(), log.at(2)); !errors.Is(err, exchange.ErrNothingNew) {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want[:1], opened); diff != "" {
 		t.Errorf("operations of a poll (-want +got):\n%s", diff)
+	}
+	_, err = reader.Anew().Poll(t.Context(), exchange.Position{Batch: 1, Hash: log.at(2).Hash})
+	if !errors.Is(err, exchange.ErrFork) {
+		t.Errorf("a poll that finds a batch behind another manifest: %v, want %v", err, exchange.ErrFork)
 	}
 }
 
@@ -153,14 +165,22 @@ func TestNextRefuses(t *testing.T) {
 			l.publish(l.next(func(m *schemas.Manifest) { m.Log = "00000000-0000-4000-8000-000000000000" }))
 		}, exchange.ErrForeign},
 		{"a generation that falls", func(l *testLog) {
-			l.publish(l.next(func(m *schemas.Manifest) { m.Generation = 2 }))
+			l.publish(l.next(snapshotOf(2)))
 			l.publish(l.next())
+		}, schemas.ErrInvalid},
+		{"a generation that does not begin with a snapshot", func(l *testLog) {
+			l.publish(l.next(func(m *schemas.Manifest) { m.Generation = 2 }))
+		}, schemas.ErrInvalid},
+		{"a snapshot that takes events and begins no generation", func(l *testLog) {
+			l.publish(l.next(snapshotOf(2)))
+			l.publish(l.next(snapshotOf(2)))
 		}, schemas.ErrInvalid},
 		{"a window that runs backwards", func(l *testLog) {
 			l.publish(l.next(func(m *schemas.Manifest) { m.Window = windowOf(1) }))
 		}, schemas.ErrInvalid},
 		{"an unknown format", func(l *testLog) {
-			l.publish(reseal(l.t, l.next(), "\"format\": 1,\n  \"min_reader\": 1", "\"format\": 2,\n  \"min_reader\": 2"))
+			const next = schemas.FormatSealed + 1
+			l.publish(reseal(l.t, l.next(), "\"format\": 1,\n  \"min_reader\": 1", fmt.Sprintf("\"format\": %d,\n  \"min_reader\": %[1]d", next)))
 		}, schemas.ErrUnsupported},
 		{"an unknown contract", func(l *testLog) {
 			l.publish(reseal(l.t, l.next(), `"version": "1.0.0"`, `"version": "2.0.0"`))
@@ -207,6 +227,11 @@ func TestTheLastRetryIsRead(t *testing.T) {
 	log.place(schemas.ManifestName(3, 9), next)
 	_, err := exchange.NewReader(log.store).Next(t.Context(), log.at(2))
 	must(t, err)
+}
+
+// snapshotOf makes a manifest that of a snapshot of a generation, with events between its cursors.
+func snapshotOf(generation int64) func(*schemas.Manifest) {
+	return func(m *schemas.Manifest) { m.Kind, m.Generation, m.Snapshot = schemas.Snapshot, generation, &m.Batch }
 }
 
 func readToEnd(ctx context.Context, reader *exchange.Reader, at exchange.Position) error {

@@ -9,14 +9,18 @@ import (
 	"slices"
 	"strings"
 
+	"waybill/exchange/trust"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
 
-// PublishReceipt publishes how far a consumer's instance is. One that exists already
-// stays as it is, and that is no error: it was derived from the same ledger.
-func PublishReceipt(ctx context.Context, store Publisher, r *schemas.Receipt) error {
+// PublishReceipt publishes the position of a consumer's instance. If the receipt exists, it stays,
+// and that is no error: it was made from the same ledger.
+func PublishReceipt(ctx context.Context, store Publisher, r *schemas.Receipt, sign ...trust.Signer) error {
 	data, err := r.Encode()
+	if err == nil {
+		data, err = trust.Signers(sign).Sign(ctx, schemas.OfReceipt, data)
+	}
 	if err != nil {
 		return err
 	}
@@ -30,8 +34,7 @@ func PublishReceipt(ctx context.Context, store Publisher, r *schemas.Receipt) er
 // maxReceipts bounds the consumers of a log.
 const maxReceipts = 1000
 
-// Receipts returns the newest receipt of every instance that has left one that can be read, in
-// order of instance.
+// Receipts returns the newest readable receipt of every instance, in order of instance.
 func (r *Reader) Receipts(ctx context.Context) ([]*schemas.Receipt, error) {
 	folders, err := r.names(ctx, "receipts")
 	if err != nil {
@@ -54,8 +57,8 @@ func (r *Reader) Receipts(ctx context.Context) ([]*schemas.Receipt, error) {
 	return receipts, nil
 }
 
-// receipt returns the newest of one instance, or nil. A consumer deletes its previous receipt once it
-// has written the next: one that was deleted since it was listed has a successor.
+// receipt returns the newest of one instance, or nil. A consumer deletes its previous receipt after
+// writing the next. So a receipt that was deleted after it was listed has a successor.
 func (r *Reader) receipt(ctx context.Context, folder string) (receipt *schemas.Receipt, err error) {
 	const looks = 3
 	for deleted, n := true, 0; deleted && n < looks; n++ {
@@ -66,8 +69,8 @@ func (r *Reader) receipt(ctx context.Context, folder string) (receipt *schemas.R
 	return receipt, nil
 }
 
-// newestReceipt reports, in place of a receipt, that one was deleted under it. Receipts are
-// information, so one that is torn, misplaced or of a later format is passed over and not reported.
+// newestReceipt also reports whether a receipt was deleted while it was reading. Receipts are only
+// information, so it silently skips one that is torn, misplaced or of a later format.
 func (r *Reader) newestReceipt(ctx context.Context, folder string) (newest *schemas.Receipt, deleted bool, err error) {
 	for name, err := range r.receipts(ctx, folder) {
 		if err != nil {
@@ -82,6 +85,9 @@ func (r *Reader) newestReceipt(ctx context.Context, folder string) (newest *sche
 		}
 		instance, batch, _ := schemas.ParseReceiptName(name)
 		receipt, err := schemas.ParseReceipt(data)
+		if r.trust != nil && !r.trust.Receipt(instance, data) {
+			continue
+		}
 		if err == nil && receipt.Instance == instance && receipt.Batch == batch {
 			return receipt, false, nil
 		}

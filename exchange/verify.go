@@ -8,14 +8,15 @@ import (
 	"os"
 	"path/filepath"
 
+	"waybill/exchange/seal"
 	"waybill/internal/fault"
 	"waybill/schemas"
 	"waybill/schemas/part"
 )
 
-// VerifyParts reads a batch's parts again and compares them with its manifest: size and hash,
-// then every row with the contract and the counts. Each part lies in the folder spool while
-// it is read. The error is of the first part that fails.
+// VerifyParts reads a batch's parts again and compares them with its manifest: size and hash, then
+// every row with the contract and the counts, unless the part is sealed to others. Each part lies in the folder spool while it is read.
+// It returns the error of the first part that fails.
 func (r *Reader) VerifyParts(ctx context.Context, e *Entry, spool string) error {
 	for err := range r.FailingParts(ctx, e, spool) {
 		return err
@@ -23,7 +24,7 @@ func (r *Reader) VerifyParts(ctx context.Context, e *Entry, spool string) error 
 	return nil
 }
 
-// FailingParts yields what is wrong with each of a batch's parts that VerifyParts would fail for.
+// FailingParts yields an error for each of a batch's parts for which VerifyParts would fail.
 func (r *Reader) FailingParts(ctx context.Context, e *Entry, spool string) iter.Seq[error] {
 	return func(yield func(error) bool) {
 		for _, p := range e.Manifest.Parts {
@@ -45,7 +46,14 @@ func (r *Reader) verifyPart(ctx context.Context, contract *schemas.Contract, p s
 	if err := r.Fetch(ctx, p, file); err != nil {
 		return err
 	}
-	stream := part.NewStream(contract, part.Options{}, part.File{ReaderAt: file, Size: p.Bytes, Meta: p})
+	opened, err := r.Opened(p, file)
+	if errors.Is(err, seal.ErrNotForUs) { // size and hash must do
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	stream := part.NewStream(contract, part.Options{}, opened)
 	_, err = io.Copy(io.Discard, stream)
 	if err := errors.Join(err, stream.Close()); err != nil {
 		return fault.New(fault.Poison, "read", p.Name, err, producerHint)

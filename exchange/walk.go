@@ -29,8 +29,8 @@ func (r *Reader) Last(ctx context.Context) (*Entry, error) {
 	return nil, fault.New(fault.NotYet, "read", "log", fmt.Errorf("%w: it is empty", ErrNotFound), emptyHint)
 }
 
-// Snapshot returns the newest snapshot, by listing the log. A log without one is [ErrNotFound]; one that
-// is to be there and is not, as on a mirror that lags, is [fault.NotYet].
+// Snapshot returns the newest snapshot, by listing the log. A log without one is [ErrNotFound]. A snapshot that the
+// log mentions but the store does not have, as on a mirror that lags, is [fault.NotYet].
 func (r *Reader) Snapshot(ctx context.Context) (*Entry, error) {
 	last, err := r.Last(ctx)
 	if err != nil {
@@ -47,10 +47,10 @@ func (r *Reader) Snapshot(ctx context.Context) (*Entry, error) {
 	return entry, err
 }
 
-// Overdue lists the log, which a follower does when [ErrNothingNew] has lasted too long. It
-// returns nil when the log does end at after, and otherwise an error of class [fault.NotYet]
-// with a [Pending] cause: later batches without the next one are a [Gap] however wide, and a
-// log that ends before after was rolled back.
+// Overdue lists the log, which a follower does when [ErrNothingNew] has lasted too long. It returns
+// nil if the log does end at after, and otherwise an error of class [fault.NotYet] with a [Pending]
+// cause. If the next batch is missing and later ones exist, it is a [Gap], however wide. A log that
+// ends before after was rolled back.
 func (r *Reader) Overdue(ctx context.Context, after Position) error {
 	newest, err := r.Newest(ctx)
 	if err != nil {
@@ -69,11 +69,11 @@ func (r *Reader) Overdue(ctx context.Context, after Position) error {
 	}
 }
 
-// Entries yields the entries of batches from to to, both included, in order, and checks that
-// each follows the one before. A negative to means the end of the log, which is found by listing,
-// so that a hole is not mistaken for the end. A batch that is absent before the end is [Pruned] or a [Gap], one
-// behind it a [fault.Usage] error with [ErrNotFound]. A caller that continues after an error gets what is behind
-// it: a hole is one error, however wide, and an entry that doesn't follow comes with its error.
+// Entries yields the entries of batches from to to, both included, in order, and checks that each follows the
+// one before. A negative to means the end of the log, which is found by listing, so that a hole is not mistaken
+// for the end. A missing batch before the end is [Pruned] or a [Gap]; a batch after the end is a [fault.Usage]
+// error with [ErrNotFound]. A caller may continue after an error: a hole is one error, however wide, and an
+// entry that doesn't follow is yielded with its error.
 func (r *Reader) Entries(ctx context.Context, from, to int64) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
 		newest, err := r.Newest(ctx)
@@ -102,7 +102,7 @@ func (r *Reader) Entries(ctx context.Context, from, to int64) iter.Seq2[*Entry, 
 	}
 }
 
-// hole returns why a batch is absent, and the first behind it that is not absent for that reason.
+// hole returns why a batch is missing, and the next batch that is not missing for the same reason.
 func (r *Reader) hole(ctx context.Context, batch, newest int64) (next int64, err error) {
 	err = r.orPruned(ctx, batch, absent(batch, newest))
 	if pruned, ok := errors.AsType[*Pruned](err); ok {
@@ -118,7 +118,7 @@ func (r *Reader) hole(ctx context.Context, batch, newest int64) (next int64, err
 	return batch + 1, err
 }
 
-// listedAfter returns the number of the first batch behind one that has a manifest.
+// listedAfter returns the number of the first batch after the given one that has a manifest.
 func (r *Reader) listedAfter(ctx context.Context, batch int64) (int64, error) {
 	folders, err := r.names(ctx, "log")
 	if err != nil {
@@ -146,6 +146,22 @@ func (r *Reader) Newest(ctx context.Context) (int64, error) {
 		return batch, err
 	}
 	return -1, nil
+}
+
+// Present returns the numbers, in order, of the batches from from on that have a manifest, whole or not. It lists a
+// folder for each thousand of them.
+func (r *Reader) Present(ctx context.Context, from int64) (present []int64, err error) {
+	for batch, err := range r.backwards(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if batch < from {
+			break
+		}
+		present = append(present, batch)
+	}
+	slices.Reverse(present)
+	return present, nil
 }
 
 func absent(batch, newest int64) error {

@@ -45,7 +45,7 @@ func TestSnapshotIsTheOneTheLastEntryNames(t *testing.T) {
 		t.Errorf("%v, want %v", err, exchange.ErrNotFound)
 	}
 	at := int64(3)
-	log.publish(log.next(func(m *schemas.Manifest) { m.Kind, m.Snapshot = schemas.Snapshot, &at }))
+	log.publish(log.next(func(m *schemas.Manifest) { m.Kind, m.Snapshot, m.Cursor.After = schemas.Snapshot, &at, m.Cursor.Before }))
 	log.publish(log.next(func(m *schemas.Manifest) { m.Snapshot = &at }))
 	entry, err := exchange.NewReader(log.store).Snapshot(t.Context())
 	if err != nil || entry.Position() != log.at(3) {

@@ -11,11 +11,12 @@ import (
 	"io"
 	"time"
 
+	"waybill/exchange/trust"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
 
-// WriteStore is what writing a log takes.
+// WriteStore is what a writer needs of a store.
 type WriteStore interface {
 	Getter
 	Putter
@@ -25,17 +26,27 @@ type WriteStore interface {
 // Writer appends batches to a log: parts first, the manifest last. It may be used concurrently.
 type Writer struct {
 	store WriteStore
+	sign  trust.Signers // of floors; a batch's plan has its signatures already
 }
 
 // NewWriter returns a writer of the log in store.
 func NewWriter(store WriteStore) *Writer { return &Writer{store: store} }
 
+// Signing returns the writer, which signs floors.
+func (w *Writer) Signing(sign trust.Signers) *Writer {
+	w.sign = sign
+	return w
+}
+
 // Part stores one part, size bytes of file with the given SHA-256, and returns the name for the
-// manifest. A part that is there already is not written again on stores that refuse to; one
-// that an aborted upload left torn there is passed over by a retry suffix.
-func (w *Writer) Part(ctx context.Context, event string, date time.Time, batch int64, file io.ReaderAt, size int64, sha256hex string) (string, error) {
+// manifest, which is another if the part is sealed. If the part exists, stores that can't overwrite keep it. If an aborted upload left it
+// torn, the part gets a retry suffix.
+func (w *Writer) Part(ctx context.Context, event string, date time.Time, batch int64, sealed bool, file io.ReaderAt, size int64, sha256hex string) (string, error) {
 	for retry := range maxRetry + 1 {
 		name := schemas.PartName(event, date, batch, sha256hex, retry)
+		if sealed {
+			name += schemas.SealedSuffix
+		}
 		err := w.store.Put(ctx, name, size, io.NewSectionReader(file, 0, size))
 		if err == nil {
 			return name, nil
@@ -55,9 +66,9 @@ func (w *Writer) Part(ctx context.Context, event string, date time.Time, batch i
 		fmt.Errorf("%d torn uploads are in its place", maxRetry+1), "delete them from the store, and see why uploads break off")
 }
 
-// Restore puts a published part back under its own name. One that is whole there is left alone. Where
-// the store can't overwrite, what is damaged is deleted first, if the account may; until the part is
-// there again, readers treat it as one that has not come yet.
+// Restore puts a published part back under its own name. A whole part is left alone. If the store
+// can't overwrite, the damaged part is deleted first, if the account may. Until it is restored,
+// readers treat the part as not yet arrived.
 func (w *Writer) Restore(ctx context.Context, p schemas.Part, file io.ReaderAt, store Deleter) error {
 	put := func() error { return w.store.Put(ctx, p.Name, p.Bytes, io.NewSectionReader(file, 0, p.Bytes)) }
 	err := put()
@@ -96,12 +107,12 @@ func (w *Writer) holds(ctx context.Context, name string, size int64, sha256hex s
 	return hex.EncodeToString(hash.Sum(nil)) == sha256hex, nil
 }
 
-// Append publishes a batch: exactly these bytes, the file of its manifest. Having published
-// them before is fine. Torn files in its place are passed over by a retry suffix; any other
-// manifest there is [ErrFork].
+// Append publishes a batch: exactly these bytes, the file of its manifest. Publishing the same
+// bytes again is fine. If torn files are in its place, it gets a retry suffix; any other manifest
+// there is [ErrFork].
 //
-// What was published is read back, also where the store reported success: on stores that can't
-// create a file only if it is absent, this is how the loser of a race finds out.
+// The manifest is read back even if the store reported success. On stores without create-if-absent
+// this is how the loser of a race finds out.
 func (w *Writer) Append(ctx context.Context, batch int64, data []byte) error {
 	if _, err := parseEntry(batch, data); err != nil {
 		return err
@@ -129,8 +140,8 @@ func (w *Writer) Append(ctx context.Context, batch int64, data []byte) error {
 //go:embed README.txt
 var readme []byte
 
-// Readme leaves a note for the administrators of the store: what this is and what not to purge.
-// A note that is there already stays as it is.
+// Readme leaves a note for the administrators of the store: what this is and what not to purge. An
+// existing note stays.
 func (w *Writer) Readme(ctx context.Context) error {
 	err := w.store.Publish(ctx, "README.txt", readme)
 	if errors.Is(err, ErrExists) {

@@ -16,7 +16,7 @@ import (
 
 func putPart(t *testing.T, store exchange.WriteStore, data []byte) (string, error) {
 	t.Helper()
-	return exchange.NewWriter(store).Part(t.Context(), schemas.Died, epoch, 42, bytes.NewReader(data), int64(len(data)), schemas.Hash(data))
+	return exchange.NewWriter(store).Part(t.Context(), schemas.Died, epoch, 42, false, bytes.NewReader(data), int64(len(data)), schemas.Hash(data))
 }
 
 func TestPartIsStoredUnderItsHash(t *testing.T) {
@@ -74,7 +74,7 @@ func TestPartPassesOverALongerFile(t *testing.T) {
 	}
 }
 
-// What is whole and can't be read is somebody's manifest all the same.
+// A whole file that can't be read still counts as somebody's manifest.
 func TestAppendRefusesAManifestOfALaterRelease(t *testing.T) {
 	log := newLog(t, 2)
 	log.place(schemas.ManifestName(3, 0), reseal(t, log.next(), `"version": "1.0.0"`, `"version": "2.0.0"`))

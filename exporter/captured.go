@@ -10,12 +10,12 @@ import (
 	"waybill/internal/fault"
 )
 
-// sampled is how many patients each run compares with their last events. Runs take turns with all
-// patients: of ten million, once a week with a run a minute.
+// sampled is how many patients each run compares with their last events. Each run continues where
+// the last one ended: with a run a minute, ten million patients take a week.
 const sampled = 1000
 
-// checkCaptured compares the patients of the next window with their last events, which the log can't
-// do. It stays at a window with differences until they are repaired.
+// checkCaptured compares the patients of the next window with their last events. The log alone would not show a
+// change that was never captured. A window with differences is checked again by each run until they are repaired.
 func (s *session) checkCaptured(ctx context.Context) error {
 	var from uuid.UUID
 	if err := s.db.QueryRow(ctx, `SELECT next FROM exporter.sample`).Scan(&from); err != nil {

@@ -11,9 +11,9 @@ import (
 	"waybill/internal/fault"
 )
 
-// Choose returns those of the batches that this database has published whose windows overlap the time
-// from since until until; with recorded, those that may have events recorded in it, by what their
-// parts span. None is an error of class [fault.Usage] that says what time there is.
+// Choose returns the batches that this database has published and whose windows overlap the time from since until
+// until. With recorded, it returns the batches that may have events recorded in that time, judged by what their parts
+// span. If there is none, the error is of class [fault.Usage] and says what time the batches cover.
 func (e *Exporter) Choose(ctx context.Context, since, until time.Time, recorded bool) ([]int64, error) {
 	conn, err := connectTo(ctx, e.config.DatabaseURL, "rerun")
 	if err != nil {

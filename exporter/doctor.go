@@ -18,8 +18,8 @@ import (
 	"waybill/internal/fault"
 )
 
-// Examine looks at the patients service's database: server, rights, triggers, and where the log
-// stands by it. Nothing is changed.
+// Examine checks the patients service's database: server, rights, triggers, and how far the log is
+// according to it. It changes nothing.
 func Examine(ctx context.Context, databaseURL string) ([]fact.Fact, error) {
 	conn, err := connect.To(ctx, databaseURL, "patients database", map[string]string{"application_name": "waybill doctor"})
 	if err != nil {
@@ -32,7 +32,7 @@ func Examine(ctx context.Context, databaseURL string) ([]fact.Fact, error) {
 	}
 	facts = append(facts, doctor.Rights(ctx, conn, []doctor.Right{
 		doctor.Table("patients.outbox", "SELECT"),
-		// Each by itself: of several in one text, any one would do.
+		// One entry per right: PostgreSQL is content with any one of several rights in one text.
 		doctor.Table("patients.divergence", "SELECT"),
 		doctor.Table("patients.disarmed", "SELECT"),
 		doctor.Table("exporter.plan", "SELECT"),
@@ -82,7 +82,7 @@ func captured(ctx context.Context, conn *pgx.Conn) (fact.Fact, error) {
 	return fact.Fact{Name: "events", Value: value}, err
 }
 
-// prepared names the transactions that nobody holds any more, and that hold what they wrote.
+// prepared finds transactions that were prepared and never ended: no session owns them, and their locks stay.
 func prepared(ctx context.Context, conn *pgx.Conn) (fact.Fact, error) {
 	var n int
 	var gid, owner string
@@ -103,8 +103,8 @@ func prepared(ctx context.Context, conn *pgx.Conn) (fact.Fact, error) {
 	}, nil
 }
 
-// planned finds a clock that has been ahead: windows never go back, so until it is caught up with
-// the log's windows are empty.
+// planned finds a clock that has been ahead. Windows never go back, so the log's windows are empty
+// until the clock has caught up.
 func planned(ctx context.Context, conn *pgx.Conn) (fact.Fact, error) {
 	var batch int64
 	var ahead time.Duration

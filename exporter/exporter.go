@@ -14,12 +14,15 @@ import (
 	"time"
 
 	"waybill/exchange"
+	"waybill/exchange/seal"
+	"waybill/exchange/trust"
 	"waybill/exporter/plan"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 	"waybill/schemas"
 )
 
-// Config says whose outbox is exported, where to, and in what portions.
+// Config says which database's outbox is exported, to which store, and in what portions.
 type Config struct {
 	DatabaseURL string            // the patients service's database
 	Contract    *schemas.Contract // of the stream that is published; nil: the newest
@@ -30,24 +33,28 @@ type Config struct {
 	// Heartbeat is how long the log may be silent: an empty batch is published after it.
 	// Consumers read the figure and report the log as late. At least a second.
 	Heartbeat time.Duration
-	// BatchEvents bounds a batch where a back-log allows: more waiting events than this are
-	// cut into several batches, never inside a transaction.
+	// BatchEvents bounds a batch: if more events than this wait, they are cut into several batches,
+	// but never inside a transaction.
 	BatchEvents int
 	// PartRows bounds the rows of one part.
 	PartRows int
+
+	Sign  trust.Signers // who signs manifests and floors
+	Trust *trust.Policy // whose receipts count
+
+	Secret  *seal.Secret // that parts are sealed with; nil: they are not
+	Readers seal.Readers // who can open them
 
 	// Delete, if set, is how [Exporter.Prune] deletes files.
 	Delete exchange.Deleter
 
 	Release string // the version of this software, for manifests
 	Log     *slog.Logger
-	// Progress, if set, is called with how many of the waiting events have been written.
-	Progress func(done, total int64)
 	// Published, if set, is called with each batch that was published.
 	Published func(BatchSummary)
 }
 
-// DefaultHeartbeat is that of a configuration that names none.
+// DefaultHeartbeat is used if the configuration names none.
 const DefaultHeartbeat = 15 * time.Minute
 
 // MaxHeartbeat is the longest that manifests may announce.
@@ -64,9 +71,6 @@ func (c Config) WithDefaults() Config {
 	c.PartRows = cmp.Or(c.PartRows, 250_000)
 	c.Release = cmp.Or(c.Release, "devel")
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	if c.Progress == nil {
-		c.Progress = func(int64, int64) {}
-	}
 	if c.Published == nil {
 		c.Published = func(BatchSummary) {}
 	}
@@ -105,8 +109,8 @@ func New(config Config) (*Exporter, error) {
 	return &Exporter{
 		config:   config,
 		contract: config.Contract,
-		reader:   exchange.NewReader(config.Store),
-		writer:   exchange.NewWriter(config.Store),
+		reader:   exchange.NewReader(config.Store).Trusting(config.Trust).Opening(config.Secret.Keys()),
+		writer:   exchange.NewWriter(config.Store).Signing(config.Sign),
 	}, nil
 }
 
@@ -114,7 +118,7 @@ func New(config Config) (*Exporter, error) {
 type Summary struct {
 	Batches []BatchSummary `json:"batches"`
 	Running bool           `json:"running"` // another exporter is running; this run did nothing
-	// Standing is the snapshot that still holds, so that none was published.
+	// Standing is the newest snapshot if it is still current, so that the run published none.
 	Standing *int64 `json:"standing,omitempty"`
 }
 
@@ -127,15 +131,15 @@ type BatchSummary struct {
 	ByType   map[string]int64 `json:"by_type"` // the events, by event type
 	Parts    int              `json:"parts"`
 	Bytes    int64            `json:"bytes"`
-	WindowTo time.Time        `json:"window_to"` // what was committed before then is out
+	WindowTo time.Time        `json:"window_to"` // all that was committed before this time is published
 	Resumed  bool             `json:"resumed"`   // planned by an earlier run that did not finish
-	Duration time.Duration    `json:"duration_ns"`
+	Duration humanize.Seconds `json:"duration_seconds"`
 }
 
 // Run publishes everything from the last batch to now and returns. If another exporter of this
 // database is running it does nothing.
 func (e *Exporter) Run(ctx context.Context) (Summary, error) {
-	summary, err := e.locked(ctx, (*session).catchUp)
+	summary, err := e.locked(ctx, (*session).poll)
 	if errors.Is(err, plan.ErrRunning) {
 		summary.Running, err = true, nil
 	}
@@ -148,35 +152,44 @@ func (e *Exporter) Snapshot(ctx context.Context) (Summary, error) {
 	return e.locked(ctx, (*session).snapshot)
 }
 
-// SnapshotIfChanged is Snapshot, but where nothing has happened since the newest one, and that is
-// whole, it is Run alone: so a schedule may ask for snapshots as often as it likes.
+// SnapshotIfChanged is Snapshot, or only Run if no event has followed the newest snapshot and that
+// is whole. So a schedule may ask for snapshots as often as it likes.
 func (e *Exporter) SnapshotIfChanged(ctx context.Context) (Summary, error) {
 	return e.locked(ctx, (*session).snapshotIfChanged)
 }
 
-// NewGeneration continues a log after the producer's database was rolled back, restored
-// elsewhere or replaced: the log's next batch is a snapshot of this database under the next
-// generation, and consumers take it as the truth. Of the batches that this database doesn't know it
-// reads the erasures and the numbers of deaths first, save those that the caller has to do without.
+// NewGeneration continues a log after the producer's database was rolled back, restored elsewhere
+// or replaced: the log's next batch is a snapshot of this database under the next generation, and
+// consumers take it as the truth. It first reads the erasures and the numbers of deaths from the
+// batches that this database doesn't know, except from those in without.
 func (e *Exporter) NewGeneration(ctx context.Context, without ...int64) (Summary, error) {
 	return e.locked(ctx, func(s *session, ctx context.Context) error {
 		return (&generation{session: s, without: without}).begin(ctx)
 	})
 }
 
-// locked does the work under the exporter's lock, or returns an error that wraps [plan.ErrRunning].
+// locked does the work under the exporter's lock. If another exporter has the lock, the error wraps
+// [plan.ErrRunning].
 func (e *Exporter) locked(ctx context.Context, work func(*session, context.Context) error) (Summary, error) {
 	s, err := e.connect(ctx, "export")
 	if err != nil {
 		return Summary{}, err
 	}
 	defer s.close()
+	return s.do(ctx, func(s *session, ctx context.Context) error {
+		if err := work(s, ctx); err != nil {
+			return err
+		}
+		return s.checkCaptured(ctx)
+	})
+}
+
+// do does the work under the exporter's lock, which the connection keeps.
+func (s *session) do(ctx context.Context, work func(*session, context.Context) error) (Summary, error) {
 	if err := s.lock(ctx); err != nil {
 		return Summary{}, err
 	}
-	if err = work(s, ctx); err == nil {
-		err = s.checkCaptured(ctx)
-	}
+	err := work(s, ctx)
 	if fault.ClassOf(err) == fault.Poison {
 		err = cmp.Or(s.db.ConfirmLocks(ctx), err)
 	}

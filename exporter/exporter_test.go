@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +28,7 @@ func TestMain(m *testing.M) { pgtest.Main(m, hosttest.Stop) }
 type site struct {
 	testing.TB
 	url    string
-	root   string // of the exchange, on disk
+	root   string // of the exchange, on disk, for DuckDB
 	store  exchange.Store
 	config exporter.Config
 	conn   *pgx.Conn
@@ -126,7 +125,7 @@ type version struct {
 	Version int64
 }
 
-// outbox returns what has been committed.
+// outbox returns the committed events.
 func (s *site) outbox() map[version]bool {
 	s.Helper()
 	rows, err := s.conn.Query(s.Context(), `SELECT patient_id, version FROM patients.outbox`)
@@ -141,7 +140,7 @@ func (s *site) outbox() map[version]bool {
 	return committed
 }
 
-// exactlyOnce compares what was delivered, in order, with what was committed.
+// exactlyOnce compares the delivered events, in order, with the committed ones.
 func exactlyOnce(committed map[version]bool, delivered []logtest.Event) error {
 	seen := map[version]bool{}
 	newest := map[uuid.UUID]logtest.Event{}
@@ -277,7 +276,7 @@ func TestTwoExportersAtOnce(t *testing.T) {
 	if summary := s.export(); !summary.Running || len(summary.Batches) != 0 {
 		t.Errorf("while another exporter runs: %+v", summary)
 	}
-	// Who asks for something by hand must not believe that it was done.
+	// A person's command must fail if it was not done.
 	e := s.exporter()
 	for name, run := range map[string]func() (exporter.Summary, error){
 		"snapshot":   func() (exporter.Summary, error) { return e.Snapshot(t.Context()) },
@@ -315,15 +314,30 @@ func TestFewLargeEventsAreWrittenAsTheyCome(t *testing.T) {
 	}
 }
 
+// A refusal may come while rows are still read, or after the last.
+func TestARowThatBreaksTheContractIsPoison(t *testing.T) {
+	t.Parallel()
+	for _, others := range []int{0, 3000} {
+		s := newSite(t)
+		id := s.register(1)
+		s.exec(`INSERT INTO patients.patient (family_name) SELECT 'Other' FROM generate_series(1, $1)`, others)
+		s.exec(`ALTER TABLE patients.outbox DISABLE TRIGGER USER, DROP CONSTRAINT death_period`)
+		s.exec(`UPDATE patients.outbox SET death_precision = 'day' WHERE patient_id = $1`, id)
+		s.exec(`ALTER TABLE patients.outbox ENABLE ALWAYS TRIGGER keep_rows`)
+		_, err := s.exporter().Run(t.Context())
+		if fault.ClassOf(err) != fault.Poison || !strings.Contains(fault.HintOf(err), id.String()) {
+			t.Errorf("with %d others: got %v (%s, next: %s), want poison that names the patient", others, err, fault.ClassOf(err), fault.HintOf(err))
+		}
+	}
+}
+
 // A log whose beginning was purged is still a log.
 func TestALogOfAnotherDatabaseIsNotBegunAnew(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.register(1)
 	s.export()
-	if err := os.Remove(filepath.Join(s.root, schemas.Stream, schemas.ManifestName(0, 0))); err != nil {
-		t.Fatal(err)
-	}
+	s.remove(schemas.ManifestName(0, 0))
 	s.exec(`DELETE FROM exporter.plan`)
 	s.refused("a log that this database did not write")
 }

@@ -14,7 +14,7 @@ import (
 	"waybill/schemas"
 )
 
-// generation continues a log that this database did not write, or not all of.
+// generation continues a log of which this database wrote nothing, or only a part.
 type generation struct {
 	*session
 	without []int64         // batches of the past that can't be read
@@ -24,7 +24,8 @@ type generation struct {
 // begin plans and publishes a snapshot of this database after the end of the log, once this database
 // has learned what it must from the log's past.
 func (g *generation) begin(ctx context.Context) (err error) {
-	// It moves events to other transactions, by which pruning decides what has been exported.
+	// A generation moves events to other transactions. Pruning decides by these what has been
+	// exported, so it must not run.
 	if err := g.db.LockPrune(ctx, "begin", "generation"); err != nil {
 		return err
 	}
@@ -53,7 +54,7 @@ func (g *generation) begin(ctx context.Context) (err error) {
 	return g.Publish(ctx, p)
 }
 
-// takeFloor stores the floor of the log that is continued, which another database announced.
+// takeFloor stores the log's floor, which another database announced.
 func (g *generation) takeFloor(ctx context.Context) error {
 	floor, err := g.reader.Floor(ctx)
 	if errors.Is(err, exchange.ErrNotFound) {
@@ -65,15 +66,15 @@ func (g *generation) takeFloor(ctx context.Context) error {
 	return g.db.NoteFloor(ctx, floor.Batch, floor.Snapshot)
 }
 
-// left reports whether the plan is a generation's first, left by a call that was interrupted.
+// left reports whether the plan is the first of a generation, and an interrupted call left it unpublished.
 func (g *generation) left(p *plan.Plan) bool {
 	return !p.Published && int64(p.Generation) > g.end.Manifest.Generation && *p.Previous == g.end.Hash
 }
 
-// exportWaiting exports what waits, if this database still is the one that the log follows.
+// exportWaiting exports the waiting events, if the log still is this database's.
 func (g *generation) exportWaiting(ctx context.Context) error {
 	err := g.catchUp(ctx)
-	if fault.ClassOf(err) == fault.Poison { // it is not, which is what a generation is for
+	if fault.ClassOf(err) == fault.Poison { // it is another database's, which is why there is to be a new generation
 		return nil
 	}
 	if err == nil {
@@ -124,8 +125,8 @@ func (g *generation) plan(ctx context.Context) (*plan.Plan, error) {
 	return p, fault.Database("plan", plan.Name(batch), err)
 }
 
-// begunElsewhere returns the generation's number, the same for all streams; and, if another stream has begun it in
-// this database, that one's cursors: events are moved once.
+// begunElsewhere returns the generation's number, the same for all streams. If another stream of this database has
+// begun it, its cursors are returned too: events are moved once only.
 func (g *generation) begunElsewhere(ctx context.Context) (number int32, before, after plan.Cursor, err error) {
 	current, err := g.db.Identity(ctx)
 	if err != nil {
@@ -141,10 +142,10 @@ func (g *generation) begunElsewhere(ctx context.Context) (number int32, before, 
 	return number, before, after, fault.Database("read", "exporter.plan", err)
 }
 
-// rebase moves events that the log doesn't report to the present transaction; and those that it
-// reports under transaction ids that this cluster has not reached, as after a restore, to one before.
-// It returns the cursors before and after the present transaction. Nothing is captured meanwhile.
-// Events of a death whose number the lost past used get another number.
+// rebase moves events that the log doesn't report to the present transaction. Events that the log
+// reports, but under transaction ids that this cluster has not reached (as after a restore), move to
+// an earlier transaction. It returns the cursors before and after the present transaction. Nothing is
+// captured meanwhile. Events of a death whose number the lost past used get another number.
 func (g *generation) rebase(ctx context.Context, tx pgx.Tx, t told) (before, after plan.Cursor, err error) {
 	var own, bound string
 	var gap []string

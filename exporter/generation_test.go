@@ -30,7 +30,7 @@ type cluster struct {
 	dir    string
 }
 
-// startCluster starts a server on what dir holds, or on a new cluster if it is not there.
+// startCluster starts a server on the cluster in dir, or on a new one if there is none.
 func startCluster(t testing.TB, dir string) *cluster {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -122,7 +122,7 @@ func (s *site) live(patient uuid.UUID) {
 // refused runs an export that must name the reason and the way out, and leave the log alone.
 func (s *site) refused(reason string) {
 	s.Helper()
-	before := files(s, s.root)
+	before := s.files()
 	_, err := s.exporter().Run(s.Context())
 	if fault.ClassOf(err) != fault.Poison || !strings.Contains(fault.HintOf(err), "--new-generation") {
 		s.Fatalf("got %v (%s, next: %s), want poison and --new-generation", err, fault.ClassOf(err), fault.HintOf(err))
@@ -130,27 +130,9 @@ func (s *site) refused(reason string) {
 	if !strings.Contains(err.Error(), reason) {
 		s.Errorf("%q does not say %q", err, reason)
 	}
-	if diff := cmp.Diff(before, files(s, s.root)); diff != "" {
+	if diff := cmp.Diff(before, s.files()); diff != "" {
 		s.Errorf("refused, but the store has changed:\n%s", diff)
 	}
-}
-
-// files returns the hash of every file under root.
-func files(t testing.TB, root string) map[string]string {
-	t.Helper()
-	found := map[string]string{}
-	err := fs.WalkDir(os.DirFS(root), ".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(filepath.Join(root, path))
-		found[path] = schemas.Hash(data)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return found
 }
 
 func (s *site) newGeneration() {
@@ -203,7 +185,7 @@ func (f *follower) exec(sql string, args ...any) {
 	}
 }
 
-// equalsSource loads what is new and compares the morgue with the source's tables.
+// equalsSource loads new batches and compares the morgue with the source's tables.
 func (f *follower) equalsSource() {
 	f.Helper()
 	f.load()

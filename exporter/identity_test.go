@@ -92,7 +92,7 @@ func TestAGenerationFollowsTheLogsEnd(t *testing.T) {
 	}
 }
 
-// What was last seen of a consumer is its newest receipt, also if that is of an earlier batch than the one before.
+// A consumer's newest receipt counts as last seen, even if it is of an earlier batch than the one before.
 func TestWhatIsLastSeenOfAConsumer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -102,8 +102,12 @@ func TestWhatIsLastSeenOfAConsumer(t *testing.T) {
 			t.Errorf("seen %+v, %v; want batch %d", known, err, batch)
 		}
 	}
-	if known, err := exporter.Consumers(t.Context(), s.url, "patient-events", nil); err != nil || len(known) != 1 || known[0].Batch != 6 {
-		t.Errorf("once its receipts are gone: %+v, %v", known, err)
+	s.exec(`UPDATE exporter.consumer SET seen_at = seen_at - interval '1 hour'`)
+	for _, now := range []map[string]int64{{"morgue@east": 6}, nil} { // the same receipt, and then none
+		known, err := exporter.Consumers(t.Context(), s.url, "patient-events", now)
+		if err != nil || len(known) != 1 || known[0].Batch != 6 || time.Since(known[0].SeenAt) < time.Hour {
+			t.Errorf("with receipts %v: %+v, %v; its last news is an hour old", now, known, err)
+		}
 	}
 }
 
@@ -147,6 +151,20 @@ func TestStatusComparesReceiptsWithTheLog(t *testing.T) {
 			t.Errorf("%s: %s, %q, %v; want %s, %q", test.name, report.State, report.Detail, err, test.state, test.says)
 		}
 		s.remove(schemas.ReceiptName("morgue@east", test.batch))
+	}
+}
+
+// Two look at the same time, and one has seen a newer receipt meanwhile: each compares the receipt that it read with that batch.
+func TestALookIsNotMisledByAnother(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.batches(3)
+	s.exec(`
+		CREATE FUNCTION exporter.newer() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.batch := NEW.batch + 1; RETURN NEW; END';
+		CREATE TRIGGER newer BEFORE INSERT OR UPDATE ON exporter.consumer FOR EACH ROW EXECUTE FUNCTION exporter.newer()`)
+	known, err := exporter.Consumers(t.Context(), s.url, schemas.Stream, map[string]int64{"morgue@east": 2})
+	if err != nil || len(known) != 1 || known[0].Batch != 2 || known[0].Hash != s.entry(2).Hash {
+		t.Errorf("%+v, %v; want batch 2 and its hash", known, err)
 	}
 }
 

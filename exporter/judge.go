@@ -12,9 +12,9 @@ import (
 	"waybill/internal/humanize"
 )
 
-// Judge says what the database and the store together mean for the producer and its consumers. The
-// log's end is last, nil if there is none. After patience, silence is late. The status is read again if
-// the log has grown since.
+// Judge derives the state of the producer and its consumers from the database and the store. last is
+// the log's end; nil if the log is empty. After patience, silence is late. If the log has grown since
+// the status was read, Judge reads the status again.
 func (s *Status) Judge(ctx context.Context, databaseURL string, reader *exchange.Reader, last *exchange.Entry, patience time.Duration) (r health.Report, receipts []Receipt, err error) {
 	r = health.Fine()
 	end := int64(-1)
@@ -26,7 +26,7 @@ func (s *Status) Judge(ctx context.Context, databaseURL string, reader *exchange
 			return r, nil, err
 		}
 	}
-	gone, err := lost(ctx, reader, s.Batch)
+	gone, err := isLost(ctx, reader, s.Batch)
 	if err != nil {
 		return r, nil, err
 	}
@@ -38,7 +38,7 @@ func (s *Status) Judge(ctx context.Context, databaseURL string, reader *exchange
 		return r, nil, err
 	}
 	const exportSays = "`waybill export` says how to continue"
-	begun := s.Planned != nil && *s.Planned == end // published, and not marked so yet
+	begun := s.Planned != nil && *s.Planned == end // published, but not yet marked as published
 	switch {
 	case s.Batch < end && !begun:
 		r.Set(health.Broken, fault.Poison, fmt.Sprintf("the store holds batch %d, of which this database knows nothing", end), exportSays)
@@ -62,13 +62,13 @@ func (s *Status) Judge(ctx context.Context, databaseURL string, reader *exchange
 	return r, receipts, nil
 }
 
-// judgeLag judges a producer whose log is as it should be: an export that runs would have published
-// something within patience.
+// judgeLag judges a producer whose log is in order. If exports ran, one of them would have
+// published a batch within patience.
 func (s *Status) judgeLag(r *health.Report, patience time.Duration) {
 	const schedule = "see whether the schedule of `waybill export` runs, and how it ends"
 	var waiting string
 	if s.Oldest != nil {
-		waiting = fmt.Sprintf("%s events wait, the oldest for %s", humanize.Count(s.Waiting), humanize.Ago(s.Now.Sub(*s.Oldest)))
+		waiting = fmt.Sprintf("%s, the oldest for %s", humanize.Plural(s.Waiting, "event waits", "events wait"), humanize.Ago(s.Now.Sub(*s.Oldest)))
 	}
 	switch {
 	case s.Batch >= 0 && s.Now.Sub(s.WindowTo) > patience:
@@ -98,9 +98,9 @@ func (s *Status) foreignFloor(ctx context.Context, reader *exchange.Reader) (str
 	return fmt.Sprintf("the store has a floor at batch %d, of which this database knows nothing", begins), nil
 }
 
-// lost reports whether a batch that was published is not on the store. The log's end does not say so: it
-// was read before the database was.
-func lost(ctx context.Context, reader *exchange.Reader, batch int64) (bool, error) {
+// isLost reports whether a published batch is missing from the store. It asks the store, because the log's
+// end was read before the database was.
+func isLost(ctx context.Context, reader *exchange.Reader, batch int64) (bool, error) {
 	if batch < 0 {
 		return false, nil
 	}

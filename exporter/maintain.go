@@ -8,8 +8,8 @@ import (
 	"waybill/exporter/rerun"
 )
 
-// Rerun compares published batches with the outbox: see [rerun.Log.Rerun]. Unlike the other methods it
-// takes the exporter's lock only when something is to be done.
+// Rerun compares published batches with the outbox: see [rerun.Log.Rerun]. Unlike the other methods,
+// it takes the exporter's lock only if there is something to repair or correct.
 func (e *Exporter) Rerun(ctx context.Context, options rerun.Options) (rerun.Summary, error) {
 	none := rerun.Summary{Batches: []*rerun.Checked{}, Corrections: []rerun.Correction{}, DryRun: options.DryRun}
 	if err := options.Check(); err != nil {
@@ -32,9 +32,8 @@ func (s *session) rerun() *rerun.Log {
 	}
 }
 
-// Repair puts the files of published batches, both ends included, on the store again, from the
-// outbox and the plans: parts that are lost or damaged, and manifests that are. Files that are
-// whole stay as they are.
+// Repair puts lost or damaged parts and manifests of published batches (from and to included) on
+// the store again, from the outbox and the plans. It leaves whole files alone.
 func (e *Exporter) Repair(ctx context.Context, from, to int64) (Summary, error) {
 	return e.locked(ctx, func(s *session, ctx context.Context) error {
 		for batch := from; batch <= to; batch++ {

@@ -31,8 +31,8 @@ func CheckTables(ctx context.Context, conn migrate.Querier) error {
 	return migrate.Check(ctx, conn, "exporter", tables()...)
 }
 
-// known refuses to migrate for a release that lacks the contract of a stream that is published: later migrations
-// may drop what that stream carries.
+// known refuses to migrate if this release lacks the contract of a published stream: later migrations may drop a
+// column of that stream.
 var known = fmt.Sprintf(`DO $$ BEGIN
 	IF to_regclass('exporter.stream') IS NOT NULL THEN
 		IF EXISTS (SELECT FROM exporter.stream WHERE stream <> ALL ('{%s}')) THEN

@@ -15,8 +15,9 @@ import (
 	"waybill/schemas"
 )
 
-// told selects which of this database's events the log reports: those visible in a cursor and recorded
-// by then, because transaction ids of another cluster mean nothing; and those in the table of the past.
+// told selects those of this database's events that the log reports. These are the events that are
+// visible in a cursor and were recorded by then (transaction ids alone mean nothing if they are another
+// cluster's), and the events in the table of the past.
 type told struct {
 	cursor plan.Cursor
 	until  time.Time
@@ -27,8 +28,8 @@ func (t told) of(o string) string {
 		OR EXISTS (SELECT FROM published p WHERE (p.patient_id, p.version, p.recorded_at) = (` + o + `.patient_id, ` + o + `.version, ` + o + `.recorded_at)))`
 }
 
-// learnPast reads what the log reports after this database's own last batch of it into the table
-// published, and erases again the patients erased there. It returns which events need no report.
+// learnPast reads what the log reports after this database's own last batch of it into the table published, and
+// erases again the patients erased there. It returns the events that the log has reported already.
 func (g *generation) learnPast(ctx context.Context) (told, error) {
 	known, from := told{plan.Cursor(g.end.Manifest.Cursor.After), g.end.Manifest.Window.To.Time}, int64(0)
 	common, err := g.common(ctx)
@@ -68,8 +69,8 @@ func (g *generation) learnPast(ctx context.Context) (told, error) {
 	return known, fault.Database("erase again", "patients", err)
 }
 
-// common returns the newest batch that this database published and the log has as it was; nil if there
-// is none.
+// common returns the newest batch that this database published and that is unchanged in the log; nil
+// if there is none.
 func (g *generation) common(ctx context.Context) (*plan.Plan, error) {
 	for batch := g.end.Manifest.Batch; ; batch-- {
 		p, err := g.db.LastPublished(ctx, batch)
@@ -87,7 +88,8 @@ func (g *generation) common(ctx context.Context) (*plan.Plan, error) {
 	}
 }
 
-// telling are the events that this database must know: deaths have numbers, erasures are permanent.
+// telling lists the event types of the past that this database must know: deaths have numbers,
+// erasures are permanent.
 var telling = []string{schemas.Died, schemas.DeathRetracted, schemas.DeathCorrected, schemas.Merged, schemas.Erased}
 
 // loadPast copies a batch's parts with such events into the table published.
@@ -107,8 +109,8 @@ func (g *generation) loadPast(ctx context.Context, tx pgx.Tx, batch int64) error
 	return nil
 }
 
-// unread refuses to begin a generation that might publish an erased person, or a death under the number
-// of another.
+// unread refuses to begin a generation that might publish an erased person, or a death under another
+// death's number.
 func unread(batch int64, err error) error {
 	if class := fault.ClassOf(err); class != fault.NotYet && class != fault.Poison && !errors.Is(err, exchange.ErrNotFound) {
 		return err

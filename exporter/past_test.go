@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"waybill/importer/appointments"
@@ -21,7 +22,7 @@ func (s *site) restored(place hosttest.Exchange) *site {
 	return r
 }
 
-// dieUndated has the patients die at a time that nobody states.
+// dieUndated reports the patients dead without a date.
 func (s *site) dieUndated(patients ...uuid.UUID) {
 	s.Helper()
 	s.exec(`UPDATE patients.patient SET death_status = 'informal' WHERE id = ANY ($1)`, patients)
@@ -36,7 +37,7 @@ func (s *site) numbers(patient uuid.UUID) string {
 	return numbers
 }
 
-// A death that nobody dated acts, though the log learns of it from a generation's snapshot.
+// A death without a date has effects, although the log gets it from a generation's snapshot.
 func TestWhatWaitedActsInAGeneration(t *testing.T) {
 	t.Parallel()
 	for name, kinds := range map[string]string{
@@ -80,6 +81,63 @@ func TestWhatWaitedActsInAGeneration(t *testing.T) {
 				t.Errorf("nothing is new, and it published %+v", summary.Batches)
 			}
 		})
+	}
+}
+
+// A generation's snapshot finds a death that nobody saw, though an earlier one of that patient waits which was seen; and one that
+// was reported, though a correction of it waits.
+func TestWhatNobodySawIsFoundInAGeneration(t *testing.T) {
+	t.Parallel()
+	place := hosttest.New(t)
+	old := siteAt(t, pgtest.Database(t, migrate, "patients"), place)
+	told, unseen := old.register(1), old.register(1)
+	old.dieUndated(told)
+	old.export()
+	old.exec(`UPDATE patients.patient SET family_name = 'Corrected' WHERE id = $1`, told)
+	old.dieUndated(unseen)
+	old.live(unseen)
+	s := old.restored(place)
+	s.exec(`ALTER TABLE patients.patient DISABLE TRIGGER USER`)
+	s.dieUndated(unseen)
+	s.exec(`ALTER TABLE patients.patient ENABLE TRIGGER USER; SELECT patients.arm()`)
+	s.exec(`SELECT patients.capture($1, false, as_found => true)`, unseen)
+	if got, want := s.numbers(unseen), "registered 0, died 1, death_retracted 1, died 2"; got != want {
+		t.Fatalf("%s, want %s", got, want)
+	}
+	seen := s.register(1)
+	s.dieUndated(seen)
+	s.newGeneration()
+	newcomer := s.follower()
+	newcomer.load()
+	want := ids(t, s.conn, `SELECT '`+seen.String()+`'`)
+	if diff := cmp.Diff(want, ids(t, newcomer.conn, `SELECT patient_id FROM morgue.case_file`)); diff != "" {
+		t.Errorf("one that begins with the snapshot opens cases (-want +got):\n%s", diff)
+	}
+}
+
+// What one past used is used, though a later past that was lost too used less.
+func TestASecondLostPastGivesNoNumberBack(t *testing.T) {
+	t.Parallel()
+	place := hosttest.New(t)
+	old := siteAt(t, pgtest.Database(t, migrate, "patients"), place)
+	patient := old.register(1)
+	old.die(patient)
+	old.export()
+	s := old.restored(place)
+	old.live(patient)
+	old.die(patient)
+	old.export()
+	s.newGeneration()
+	again := s.restored(place)
+	s.exec(`UPDATE patients.patient SET family_name = 'Corrected' WHERE id = $1`, patient)
+	s.export()
+	again.newGeneration()
+	for range 2 {
+		again.live(patient)
+		again.die(patient)
+	}
+	if got, want := again.numbers(patient), "registered 0, died 1, death_retracted 1, died 3, death_retracted 3, died 4"; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 
@@ -130,7 +188,7 @@ func TestDeathsOfALostPastKeepTheirNumbers(t *testing.T) {
 	}
 }
 
-// What a person decided about a death of the lost past, at the clinic, is no decision about this one.
+// At the clinic, a person's decision about a death of the lost past does not apply to this death.
 func TestALostDeathsWorklistSaysNothingOfTheNext(t *testing.T) {
 	t.Parallel()
 	place := hosttest.New(t)
@@ -156,7 +214,7 @@ func TestALostDeathsWorklistSaysNothingOfTheNext(t *testing.T) {
 	}
 }
 
-// Who was erased in the lost past is erased again, before anything is published, also who is unknown here.
+// Patients erased in the lost past are erased again before anything is published, even if they are unknown here.
 func TestErasuresOfALostPastAreMadeAgain(t *testing.T) {
 	t.Parallel()
 	place := hosttest.New(t)
@@ -211,12 +269,12 @@ func TestAPastThatCantBeReadIsNotGuessed(t *testing.T) {
 	old.export()
 	lost := old.last().Manifest
 	s.remove(lost.Parts[0].Name)
-	before := files(t, s.root)
+	before := s.files()
 	_, err := s.exporter().NewGeneration(t.Context())
 	if fault.ClassOf(err) != fault.Poison || !strings.Contains(fault.HintOf(err), "waybill repair 2") || !strings.Contains(fault.HintOf(err), "--without 2") {
 		t.Fatalf("got %v (%s, next: %s)", err, fault.ClassOf(err), fault.HintOf(err))
 	}
-	if after := files(t, s.root); len(after) != len(before) {
+	if after := s.files(); len(after) != len(before) {
 		t.Errorf("refused, and there are %d files where there were %d", len(after), len(before))
 	}
 	if _, err := s.exporter().NewGeneration(t.Context(), lost.Batch); err != nil {

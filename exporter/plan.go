@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -13,9 +14,9 @@ import (
 	"waybill/schemas"
 )
 
-// planGenesis plans batch 0, which holds no events: it names the log, the contract and the
-// heartbeat. A stream that succeeds another begins where that one stands, in the same generation: versions
-// of patients are the same in both.
+// planGenesis plans batch 0, which holds no events: it names the log, the contract and the heartbeat. A
+// stream that succeeds another begins at that stream's position and in its generation: patients have the
+// same versions in both.
 func (s *session) planGenesis(ctx context.Context) (*plan.Plan, error) {
 	if _, err := s.reader.Last(ctx); err == nil {
 		return nil, fault.New(fault.Poison, "begin", "log", errors.New("the store holds a log that this database did not write"),
@@ -52,11 +53,14 @@ func (s *session) planChanges(ctx context.Context, last *plan.Plan) (_ *plan.Pla
 			return nil, err
 		}
 	}
+	if err := s.lookAhead(ctx, last); err != nil {
+		return nil, err
+	}
 	return s.db.Insert(ctx, next)
 }
 
-// due reports whether a batch has events, or its predecessor is a heartbeat old. A clock that was set back since then is
-// believed: windows wait for it, and heartbeats must not.
+// due reports whether a batch has events, or its predecessor is a heartbeat old. If the clock was set back since then, a
+// heartbeat is due by the new time: windows wait for the clock, but heartbeats must not.
 func (s *session) due(ctx context.Context, p *plan.Plan) (bool, error) {
 	var due bool
 	err := s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM patients.outbox WHERE `+plan.Between(p.Before, p.After)+`)
@@ -67,15 +71,53 @@ func (s *session) due(ctx context.Context, p *plan.Plan) (bool, error) {
 // planSnapshot plans a batch of every patient's state at the last batch's cursor. The cursor
 // does not move, so the batch neither takes events from the next one nor repeats any as changes.
 func (s *session) planSnapshot(ctx context.Context, last *plan.Plan) (*plan.Plan, error) {
+	if err := s.lookAhead(ctx, last); err != nil {
+		return nil, err
+	}
 	next := last.Following(schemas.Snapshot)
 	next.Snapshot = &next.Batch
 	return s.db.Insert(ctx, next)
 }
 
-// checkLog compares the plan table with the store: the last published batch must be there as
-// published, and nothing after it. A database that was rolled back has forgotten batches
-// that the log still holds.
-func (s *session) checkLog(ctx context.Context, last *plan.Plan) error {
+// lookEvery bounds how long a batch of another database may go unnoticed by runs that publish nothing.
+const lookEvery = 5 * time.Minute
+
+// look compares the plan table with the store: the last published batch must be unchanged, with nothing after it. If the
+// database was rolled back, the log still has batches that the database does not know. A run that glances leaves the
+// second to [session.lookAhead] and [session.lookAtRest].
+func (s *session) look(ctx context.Context, last *plan.Plan) error {
+	if err := s.checkLast(ctx, last); err != nil || s.glances {
+		return err
+	}
+	return s.checkAhead(ctx, last)
+}
+
+// lookAhead looks behind the last batch, if this run has not, before another is planned for that place.
+func (s *session) lookAhead(ctx context.Context, last *plan.Plan) error {
+	if !s.glances {
+		return nil
+	}
+	s.glances = false
+	return s.checkAhead(ctx, last)
+}
+
+// lookAtRest looks behind the last batch, if this run has published none, and no run has looked since it was published
+// and not long ago.
+func (s *session) lookAtRest(ctx context.Context, last *plan.Plan) error {
+	if !s.glances {
+		return nil
+	}
+	looked, err := s.db.Looked(ctx, last, lookEvery)
+	if err != nil || looked {
+		return err
+	}
+	if err := s.checkAhead(ctx, last); err != nil {
+		return err
+	}
+	return s.db.NoteLook(ctx, last)
+}
+
+func (s *session) checkLast(ctx context.Context, last *plan.Plan) error {
 	entry, err := s.reader.Open(ctx, last.Batch)
 	switch {
 	case errors.Is(err, exchange.ErrNotFound):
@@ -87,10 +129,10 @@ func (s *session) checkLog(ctx context.Context, last *plan.Plan) error {
 		return fault.New(fault.Poison, "check", "log", fmt.Errorf("%s on the store is not the one this database published", last.Name()),
 			"see whether a second database writes this log; "+plan.NewGenerationHint)
 	}
-	return s.checkAhead(ctx, last)
+	return nil
 }
 
-// firstPlan returns the oldest batch that this database can write again: 0 if nothing was pruned.
+// firstPlan returns the oldest batch that this database can write again. It is 0 if nothing was pruned.
 func (s *session) firstPlan(ctx context.Context) (batch int64) {
 	_ = s.db.QueryRow(ctx, `SELECT min(batch) FROM exporter.plan WHERE stream = $1`, s.db.Stream).Scan(&batch)
 	return batch

@@ -7,11 +7,14 @@ import (
 
 	"waybill/exporter/plan"
 	"waybill/internal/crashpoint"
+	"waybill/internal/fault"
+	"waybill/internal/humanize"
+	"waybill/internal/progress"
 	"waybill/internal/span"
 	"waybill/schemas"
 )
 
-// Publish completes a plan from wherever an earlier run left it.
+// Publish completes a plan, from the step at which an earlier run stopped.
 func (s *session) Publish(ctx context.Context, p *plan.Plan) (err error) {
 	started := time.Now()
 	if p.Resumed {
@@ -53,7 +56,7 @@ func traceparent(p *plan.Plan) string {
 // describe writes the batch's parts and stores the manifest.
 func (s *session) describe(ctx context.Context, p *plan.Plan) error {
 	parts, err := s.parts.Write(ctx, p, func(ctx context.Context, event string, file *os.File, size int64, sum string) (string, error) {
-		return s.writer.Part(ctx, event, p.Date(), p.Batch, file, size, sum)
+		return s.writer.Part(ctx, event, p.Date(), p.Batch, p.Seal != nil, file, size, sum)
 	})
 	if err != nil {
 		return err
@@ -69,7 +72,14 @@ func (s *session) describe(ctx context.Context, p *plan.Plan) error {
 			return err
 		}
 	}
-	if err := s.db.StoreManifest(ctx, p, manifest); err != nil {
+	data, err := manifest.Encode()
+	if err != nil {
+		return fault.New(fault.Poison, "encode", p.Name(), err, "")
+	}
+	if data, err = s.config.Sign.Sign(ctx, schemas.OfManifest, data); err != nil {
+		return err
+	}
+	if err := s.db.StoreManifest(ctx, p, data, manifest.Totals.Rows); err != nil {
 		return err
 	}
 	crashpoint.Here("export.4")
@@ -92,12 +102,15 @@ func (s *session) manifest(p *plan.Plan, parts []schemas.Part) *schemas.Manifest
 	if p.Previous != nil {
 		m.Previous = *p.Previous
 	}
+	if p.Seal != nil {
+		m.Format, m.MinReader = schemas.FormatSealed, schemas.FormatSealed
+	}
 	m.Totalled()
 	return m
 }
 
-// countWaiting describes the events that this batch leaves for later ones. It counts them once a
-// run, and subtracts from then on.
+// countWaiting describes the events that this batch leaves for later ones. It counts them once per
+// run; after that it subtracts.
 func (s *session) countWaiting(ctx context.Context, p *plan.Plan, rows int64) (schemas.Waiting, error) {
 	if p.After == s.target || p.Kind != schemas.Changes {
 		return schemas.Waiting{}, nil
@@ -124,7 +137,7 @@ func (s *session) report(p *plan.Plan, took time.Duration) error {
 	}
 	b := BatchSummary{
 		Stream: m.Stream, Batch: p.Batch, Kind: p.Kind, Events: m.Totals.Rows, ByType: m.Totals.Events, Parts: len(m.Parts), Bytes: m.Totals.Bytes,
-		WindowTo: m.Window.To.Time, Resumed: p.Resumed, Duration: took,
+		WindowTo: m.Window.To.Time, Resumed: p.Resumed, Duration: humanize.Seconds(took),
 	}
 	s.summary.Batches = append(s.summary.Batches, b)
 	s.config.Published(b)
@@ -133,7 +146,8 @@ func (s *session) report(p *plan.Plan, took time.Duration) error {
 	return nil
 }
 
-func (s *session) progress(rows int64) {
+// progress reports how many of the waiting events have been written.
+func (s *session) progress(ctx context.Context, rows int64) {
 	s.written += rows
-	s.config.Progress(s.written, s.total)
+	progress.Say(ctx, "events", s.written, s.total)
 }

@@ -11,26 +11,46 @@ import (
 	"waybill/exchange"
 	"waybill/internal/fault"
 	"waybill/internal/health"
+	"waybill/internal/humanize"
 	"waybill/schemas"
 )
 
-// Receipt is how far a consumer says it is, and since when it should have said more.
+// Receipt is the position that a consumer reports, and since when a newer report is overdue.
 type Receipt struct {
 	*schemas.Receipt
 	Behind      int64      `json:"behind"`           // batches
-	Pruned      bool       `json:"pruned,omitempty"` // what it needs next is below the floor
+	Pruned      bool       `json:"pruned,omitempty"` // the batch that it needs next is below the floor
 	SilentSince *time.Time `json:"silent_since,omitempty"`
-	// Forked is why the consumer has applied another log than this one.
+	// Forked says how we know that the consumer has applied another log than this one.
 	Forked string `json:"forked,omitempty"`
-	// Gone is set when the consumer once had receipts and has none: the receipt is what was last seen.
+	// Gone is set if the consumer has no receipts any more. Then this is the last receipt seen.
 	Gone bool `json:"gone,omitempty"`
 	// Moved is the later stream that the consumer follows now.
 	Moved string `json:"moved,omitempty"`
 }
 
-// readReceipts returns every instance's newest receipt, and what was last seen of those who have none any
-// more. One is silent when the batch after it has been on the store for longer than patience: an
-// importer that runs has applied it by then, or has reported why not.
+// Text describes the consumer's state in a few words.
+func (r Receipt) Text(zone *time.Location) string {
+	switch {
+	case r.Moved != "":
+		return "has moved to " + r.Moved
+	case r.Forked != "":
+		return "forked: " + r.Forked
+	case r.Gone:
+		return "has no receipts any more"
+	case r.Pruned:
+		return "below the floor: it must begin again at a snapshot"
+	case r.SilentSince != nil:
+		return "silent since " + humanize.When(*r.SilentSince, zone)
+	case r.Behind > 0:
+		return humanize.Plural(r.Behind, "batch", "batches") + " behind"
+	}
+	return "current"
+}
+
+// readReceipts returns every instance's newest receipt; for an instance without receipts, the last one
+// seen. A consumer is silent if the batch after its receipt has been on the store for longer than
+// patience: a running importer has applied it by then, or has reported why not.
 func readReceipts(ctx context.Context, databaseURL, stream string, reader *exchange.Reader, logEnd int64, now time.Time, patience time.Duration) ([]Receipt, error) {
 	found, known, err := noteReceipts(ctx, databaseURL, stream, reader)
 	if err != nil {
@@ -61,7 +81,7 @@ func readReceipts(ctx context.Context, databaseURL, stream string, reader *excha
 	return list, nil
 }
 
-// noteReceipts returns the receipts on the store, and what is known of their consumers and of earlier ones.
+// noteReceipts returns the receipts on the store, and what the database knows of all present and earlier consumers.
 func noteReceipts(ctx context.Context, databaseURL, stream string, reader *exchange.Reader) ([]*schemas.Receipt, []Known, error) {
 	found, err := reader.Receipts(ctx)
 	if err != nil {
@@ -75,8 +95,9 @@ func noteReceipts(ctx context.Context, databaseURL, stream string, reader *excha
 	return found, known, err
 }
 
-// forkedFrom returns why the receipt is of another log than this one, or "". The hash is that of the
-// manifest which this database published; if it does not know, the store's counts.
+// forkedFrom says how the receipt shows that it belongs to another log; "" if it belongs to this
+// one. It compares the receipt's hash with the manifest that this database published, or with the
+// store's if the database does not know the batch.
 func forkedFrom(ctx context.Context, reader *exchange.Reader, r *schemas.Receipt, hash string) (string, error) {
 	if hash == "" {
 		entry, err := reader.Open(ctx, r.Batch)
@@ -107,7 +128,7 @@ func beyond(ctx context.Context, reader *exchange.Reader, batch int64) (string, 
 	return fmt.Sprintf("it has applied batch %d, which this log does not have", batch), nil
 }
 
-// silentSince returns when a consumer should have applied the batch, if that is over.
+// silentSince returns when a consumer should have applied the batch, if that time has passed.
 func silentSince(ctx context.Context, reader *exchange.Reader, batch int64, now time.Time, patience time.Duration) *time.Time {
 	next, err := reader.Open(ctx, batch)
 	if err != nil {
@@ -124,14 +145,14 @@ func judgeForks(report *health.Report, receipts []Receipt) bool {
 	for _, r := range receipts {
 		if r.Forked != "" {
 			report.Set(health.Forked, fault.Poison, r.Instance+": "+r.Forked,
-				"find out who else writes this store, and have that consumer's side run `waybill status`")
+				"find out who else writes this store, and see `waybill status` at that consumer")
 			return true
 		}
 	}
 	return false
 }
 
-// judgeSilence adds consumers that should have been heard of.
+// judgeSilence adds consumers whose report is overdue.
 func judgeSilence(report *health.Report, receipts []Receipt) {
 	var names []string
 	var since *time.Time
@@ -153,7 +174,7 @@ func judgeSilence(report *health.Report, receipts []Receipt) {
 		return
 	}
 	if report.Class == 0 {
-		report.Set(health.Silent, fault.NotYet, report.Detail, "ask that side for `waybill status`; if it is out of service, `waybill status --forget INSTANCE`")
+		report.Set(health.Silent, fault.NotYet, report.Detail, "see `waybill status` at that consumer; if it is out of service, type `waybill status` with --forget INSTANCE")
 		report.Since = since
 	}
 	report.Add(strings.Join(names, ", "))

@@ -25,7 +25,7 @@ type Source struct {
 	contract *schemas.Contract
 }
 
-// OpenSource connects to the source of a contract's stream; Close ends it.
+// OpenSource connects to the source of a contract's stream; [Source.Close] ends the connection.
 func OpenSource(ctx context.Context, databaseURL string, contract *schemas.Contract) (*Source, error) {
 	conn, err := open(ctx, databaseURL, map[string]string{
 		"application_name":              "waybill reconcile",
@@ -93,7 +93,7 @@ func (s *Source) Batch(ctx context.Context, batch int64, add func(tuple []byte) 
 	return published, parts.CopyTuples(ctx, s.db, p, s.contract, add)
 }
 
-// elsewhere says why a batch is not compared with the outbox, if it is not.
+// elsewhere returns the reason why a batch can't be compared with the outbox, if there is one.
 func (s *Source) elsewhere(ctx context.Context, p *plan.Plan) (string, error) {
 	if p.Forgotten() {
 		return "the plans of the batches that it corrects were pruned", nil
@@ -105,7 +105,7 @@ func (s *Source) elsewhere(ctx context.Context, p *plan.Plan) (string, error) {
 	return fmt.Sprintf("batch %d corrects it, and is compared instead", correction.Batch), nil
 }
 
-// unplanned distinguishes a batch that another database published from one that nobody did.
+// unplanned distinguishes a batch that another database published from one that was never published.
 func (s *Source) unplanned(ctx context.Context, batch int64) (reconcile.Published, error) {
 	var first int64
 	err := s.db.QueryRow(ctx, `SELECT batch FROM exporter.plan WHERE stream = $1 ORDER BY batch LIMIT 1`, s.db.Stream).Scan(&first)

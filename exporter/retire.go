@@ -39,7 +39,7 @@ func (e *Exporter) Retire(ctx context.Context, leaveBehind []string, reason, per
 	})
 }
 
-// checkMoved looks for consumers that the stream's end would stop.
+// checkMoved looks for consumers that have not moved: the stream's end would stop them.
 func (s *session) checkMoved(ctx context.Context, leaveBehind []string) error {
 	var succeeded bool
 	err := s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM exporter.stream WHERE array_position($2::text[], stream) > array_position($2, $1))`,
@@ -73,7 +73,7 @@ func (e *Exporter) Consumers(ctx context.Context) ([]Known, error) {
 	return known, err
 }
 
-// retired refuses to continue a stream that has ended.
+// retired fails if the stream has ended, because no batch may follow.
 func (s *session) retired(last *plan.Plan) error {
 	if last.Kind != schemas.Retired || !last.Published {
 		return nil

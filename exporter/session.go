@@ -3,11 +3,14 @@ package exporter
 import (
 	"cmp"
 	"context"
+	"errors"
 
+	"waybill/exchange/seal"
 	"waybill/exporter/batch"
 	"waybill/exporter/patients"
 	"waybill/exporter/plan"
 	"waybill/internal/crashpoint"
+	"waybill/internal/fault"
 	"waybill/internal/spool"
 	"waybill/schemas"
 )
@@ -23,6 +26,7 @@ type session struct {
 	waiting int64       // events between the last published batch and the target; -1: not counted yet
 	total   int64       // what waiting was when it was counted
 	written int64       // events written into parts by this run
+	glances bool        // asks for nothing behind the last manifest until something is to be published
 }
 
 // connect begins a run of the named work, without a lock.
@@ -38,16 +42,30 @@ func (e *Exporter) connect(ctx context.Context, work string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &session{Exporter: e, db: plan.DB{Conn: conn, Stream: e.contract.Name}, summary: Summary{Batches: []BatchSummary{}}, waiting: -1}, nil
+	s := &session{Exporter: e, db: plan.DB{Conn: conn, Stream: e.contract.Name}}
+	if e.config.Secret != nil {
+		s.db.Seal = &seal.Plan{Secret: e.config.Secret.ID(), Readers: e.config.Readers}
+	}
+	s.begin()
+	return s, nil
 }
 
-// openSpool makes the run's folder for parts.
+// begin forgets what an earlier run on this connection did.
+func (s *session) begin() {
+	s.summary, s.target, s.waiting, s.total, s.written, s.glances = Summary{Batches: []BatchSummary{}}, "", -1, 0, 0, false
+}
+
+// openSpool makes the run's folder for parts, unless an earlier run on this connection has.
 func (s *session) openSpool(work string) (err error) {
+	if s.spool != nil {
+		return nil
+	}
 	if s.spool, err = spool.Open(s.config.Spool, work); err != nil {
 		return err
 	}
 	s.parts = &batch.Converter{
 		DB: s.db, Contract: s.contract, Reader: s.reader, Dir: s.spool.Dir, PartRows: s.config.PartRows, Progress: s.progress,
+		Secret: s.config.Secret,
 	}
 	return nil
 }
@@ -74,7 +92,13 @@ func (s *session) close() {
 	s.db.Close()
 }
 
-// catchUp publishes batches until the cursor has reached where the database stood at the beginning.
+// poll is catchUp for a run that may find nothing new.
+func (s *session) poll(ctx context.Context) error {
+	s.glances = true
+	return s.catchUp(ctx)
+}
+
+// catchUp publishes batches until they reach the database's state at the beginning of the run.
 func (s *session) catchUp(ctx context.Context) error {
 	last, err := s.Resume(ctx)
 	if err != nil {
@@ -102,18 +126,26 @@ func (s *session) catchUp(ctx context.Context) error {
 			return err
 		}
 		if next == nil {
-			return nil
+			break
 		}
 		if err := s.Publish(ctx, next); err != nil {
 			return err
 		}
 		last = next
 	}
-	return nil
+	return s.lookAtRest(ctx, last)
 }
 
-// Resume brings the log to where the plan table says it is, beginning it if need be, and
-// returns the last batch, published.
+// unsealed refuses to continue in the open after a sealed batch: a lost setting must not show patients to those who read the store.
+func (s *session) unsealed(last *plan.Plan) error {
+	if last.Seal == nil || s.config.Secret != nil {
+		return nil
+	}
+	return fault.New(fault.Usage, "export", last.Name(), errors.New("the log's parts are sealed, and the settings do not say seal"), "give the settings back their seal: section; without it anybody who reads the store reads the patients")
+}
+
+// Resume publishes a batch that was planned earlier, or begins the log, and returns the last
+// published batch.
 func (s *session) Resume(ctx context.Context) (*plan.Plan, error) {
 	last, err := s.db.Last(ctx)
 	if err != nil {
@@ -123,7 +155,7 @@ func (s *session) Resume(ctx context.Context) (*plan.Plan, error) {
 		last, err = s.planGenesis(ctx)
 	} else {
 		last.Resumed = !last.Published
-		err = cmp.Or(s.retired(last), s.db.CheckIdentity(ctx, last))
+		err = cmp.Or(s.retired(last), s.unsealed(last), s.db.CheckIdentity(ctx, last))
 	}
 	if err != nil {
 		return nil, err
@@ -133,5 +165,5 @@ func (s *session) Resume(ctx context.Context) (*plan.Plan, error) {
 			return nil, err
 		}
 	}
-	return last, s.checkLog(ctx, last)
+	return last, s.look(ctx, last)
 }

@@ -46,8 +46,8 @@ func (s *session) publishSnapshot(ctx context.Context) error {
 	return s.readBack(ctx, m)
 }
 
-// stillHolds reports whether the newest snapshot still holds: no event has gone out since, and it is
-// whole, and so is the log behind it.
+// stillHolds reports whether the newest snapshot is still current: no event was published since, and
+// the snapshot and the log after it are whole.
 func (s *session) stillHolds(ctx context.Context) (bool, error) {
 	last, err := s.db.Last(ctx)
 	if err != nil || last.Snapshot == nil {
@@ -73,7 +73,7 @@ func (s *session) stillHolds(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// unlessDamaged drops the errors that say that what was read is damaged.
+// unlessDamaged returns nil for an error that reports damaged files, and any other error as it is.
 func unlessDamaged(err error) error {
 	switch fault.ClassOf(err) {
 	case fault.Poison, fault.NotYet:

@@ -8,17 +8,18 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exporter/plan"
+	"waybill/internal/decision"
 	"waybill/internal/fault"
 	"waybill/internal/lastrun"
 	"waybill/internal/migrate"
 	"waybill/schemas"
 )
 
-// Status is what the patients service's database says of the log.
+// Status is what the patients service's database says about the log.
 type Status struct {
 	Stream     string     `json:"stream"`
 	Retired    bool       `json:"retired,omitempty"` // the last published batch ends the stream
-	Batch      int64      `json:"batch"`             // the last published; -1 before the genesis
+	Batch      int64      `json:"batch"`             // the last published one; -1 before the genesis
 	Hash       string     `json:"hash"`              // of its manifest
 	Generation int32      `json:"generation"`
 	WindowTo   time.Time  `json:"window_to"`
@@ -61,6 +62,26 @@ func ReadStatus(ctx context.Context, databaseURL, stream string) (Status, error)
 	return s, fault.Database("count", "outbox", err)
 }
 
+// Published is a batch that this database has planned, and when it was published; nil: not yet.
+type Published struct {
+	Batch       int64
+	WindowFrom  time.Time
+	Events      *int64 // nil until it is written
+	PublishedAt *time.Time
+}
+
+// ReadPublished returns the plans of a stream from a batch on.
+func ReadPublished(ctx context.Context, databaseURL, stream string, from int64) ([]Published, error) {
+	conn, err := connectTo(ctx, databaseURL, "status")
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	rows, _ := conn.Query(ctx, `SELECT batch, window_from, events, published_at FROM exporter.plan WHERE stream = $1 AND batch >= $2 ORDER BY batch`, stream, from)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Published])
+	return list, fault.Database("read", "exporter.plan", err)
+}
+
 // NoteRun keeps how a run ended, for [ReadStatus].
 func NoteRun(ctx context.Context, databaseURL string, run lastrun.Run) error {
 	conn, err := connectTo(ctx, databaseURL, run.Work)
@@ -71,16 +92,27 @@ func NoteRun(ctx context.Context, databaseURL string, run lastrun.Run) error {
 	return lastrun.Note(ctx, conn, lastRuns, run)
 }
 
+// Decide keeps a person's decision.
+func Decide(ctx context.Context, databaseURL string, d decision.Decision) error {
+	conn, err := connectTo(ctx, databaseURL, d.Kind)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return decision.Note(ctx, conn, "exporter", d)
+}
+
 // Known is what this database knows of a consumer's receipt.
 type Known struct {
 	Instance string
-	Batch    int64     // of the newest receipt that was ever seen
+	Batch    int64     // of the receipt that is on the store now, or of the last that was seen
 	Hash     string    // of that batch's manifest, as this database published it; "": it can't tell
 	SeenAt   time.Time // when that receipt was first seen
 	Moved    string    // the later stream that it has receipts on; "": none
 }
 
-// Consumers stores the newest batch of each instance on a stream, and returns all that were ever seen.
+// Consumers stores the newest batch of each instance on a stream, and returns all that were ever seen. Others look at the same
+// time and may have stored another batch meanwhile: a receipt is compared with the batch that it names.
 func Consumers(ctx context.Context, databaseURL, stream string, batches map[string]int64) ([]Known, error) {
 	conn, err := connectTo(ctx, databaseURL, "status")
 	if err != nil {
@@ -94,15 +126,16 @@ func Consumers(ctx context.Context, databaseURL, stream string, batches map[stri
 		return nil, fault.Database("note", "consumers", err)
 	}
 	rows, _ := conn.Query(ctx, `
-		SELECT c.instance, c.batch, coalesce(p.manifest_sha256, ''), c.seen_at,
+		SELECT c.instance, coalesce(n.value::bigint, c.batch), coalesce(p.manifest_sha256, ''), c.seen_at,
 		    coalesce((SELECT max(later.stream) FROM exporter.consumer later WHERE later.instance = c.instance AND array_position($2::text[], later.stream) > array_position($2, c.stream)), '')
-		FROM exporter.consumer c LEFT JOIN exporter.plan p ON (p.stream, p.batch) = (c.stream, c.batch) AND p.published_at IS NOT NULL
-		WHERE c.stream = $1 ORDER BY 1`, stream, schemas.Streams())
+		FROM exporter.consumer c LEFT JOIN jsonb_each_text($3) n ON n.key = c.instance
+		LEFT JOIN exporter.plan p ON (p.stream, p.batch) = (c.stream, coalesce(n.value::bigint, c.batch)) AND p.published_at IS NOT NULL
+		WHERE c.stream = $1 ORDER BY 1`, stream, schemas.Streams(), batches)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Known])
 	return list, fault.Database("read", "consumers", err)
 }
 
-// Forget has a consumer that is out of service not missed any more.
+// Forget removes a consumer that is out of service, so that `status` no longer reports it as missing.
 func Forget(ctx context.Context, databaseURL, instance string) error {
 	conn, err := connectTo(ctx, databaseURL, "status")
 	if err != nil {

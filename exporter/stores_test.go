@@ -27,7 +27,7 @@ func failing(place exchange.Store, prefix string) exchange.Store {
 	}}
 }
 
-// meeting lets nobody pass until two have come; then everybody.
+// meeting blocks until two have come; then it lets everybody pass.
 type meeting struct {
 	mu    sync.Mutex
 	seen  int
@@ -90,7 +90,7 @@ func TestTwoExportersOfTwoCopiesOfOneDatabase(t *testing.T) {
 	}
 }
 
-// race has both publish their next batch at the same moment and returns who prevails.
+// race makes both publish their next batch at the same moment, and returns the winner.
 func race(t *testing.T, both []*site, restricted func(exchange.Store) exchange.Store) int {
 	t.Helper()
 	door := &meeting{begun: make(chan struct{})}

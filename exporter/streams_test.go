@@ -3,10 +3,14 @@ package exporter_test
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"waybill/exchange"
 	"waybill/exporter"
 	"waybill/exporter/rerun"
 	"waybill/internal/fault"
+	"waybill/internal/health"
+	"waybill/schemas"
 )
 
 // another puts plans of a second stream of the same outbox into the database: an earlier one whose events were corrected
@@ -52,7 +56,7 @@ func TestAnotherStreamsPlansAreNotAdopted(t *testing.T) {
 	}
 }
 
-// A release that lacks the contract of a stream that is published does not migrate: it may drop what the stream carries.
+// A release that lacks a published stream's contract does not migrate: its migrations may drop columns of that stream.
 func TestAStreamThatIsUnknownHereKeepsTheTables(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -64,5 +68,61 @@ func TestAStreamThatIsUnknownHereKeepsTheTables(t *testing.T) {
 	s.exec(`DELETE FROM exporter.plan WHERE kind = 'retired'`)
 	if err := exporter.Migrate(t.Context(), s.url); fault.ClassOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), "waybill retire") {
 		t.Errorf("%v, next: %s", err, fault.HintOf(err))
+	}
+}
+
+// What was pruned of one stream is still in the batches of another.
+func TestATraceIsOfOneStream(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	patient := s.batches(2)[0]
+	s.exec(another)
+	s.exec(`UPDATE exporter.plan SET cursor_before = (SELECT cursor_after FROM exporter.plan WHERE stream = $1 ORDER BY batch DESC LIMIT 1) WHERE stream = 'another'`, schemas.Stream)
+	s.exec(`INSERT INTO exporter.floor (stream, batch, snapshot) VALUES ('another', 3, 3)`)
+	for stream, pruned := range map[string]bool{schemas.Stream: false, "another": true} {
+		events, err := exporter.ReadTrace(t.Context(), s.url, stream, patient.String())
+		if err != nil || len(events) != 1 || (events[0].Pruned != nil) != pruned {
+			t.Errorf("%s: %+v, %v; want pruned %v", stream, events, err, pruned)
+		}
+	}
+}
+
+// A batch that is planned for another stream is none of this one's.
+func TestAStatusIsOfOneStream(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.batches(1)
+	s.exec(another)
+	s.exec(`UPDATE exporter.plan SET published_at = NULL, manifest = NULL, manifest_sha256 = NULL WHERE stream = 'another' AND batch = 3`)
+	for stream, planned := range map[string]bool{schemas.Stream: false, "another": true} {
+		if got, err := exporter.ReadStatus(t.Context(), s.url, stream); err != nil || (got.Planned != nil) != planned {
+			t.Errorf("%s: %+v, %v; want planned %v", stream, got, err, planned)
+		}
+	}
+}
+
+// A stream that was retired is never late.
+func TestARetiredStreamIsWell(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.batches(1)
+	status := func() health.Report {
+		found, err := exporter.ReadStatus(t.Context(), s.url, schemas.Stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found.Now = found.Now.Add(24 * time.Hour)
+		report, _, err := found.Judge(t.Context(), s.url, exchange.NewReader(s.store), s.last(), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return report
+	}
+	if got := status(); got.State != health.Late {
+		t.Errorf("a day after the last batch: %+v", got)
+	}
+	s.exec(`UPDATE exporter.plan SET kind = 'retired' WHERE batch = (SELECT max(batch) FROM exporter.plan)`)
+	if got := status(); got.Class != 0 || got.Detail != "retired" {
+		t.Errorf("a day after it was retired: %+v", got)
 	}
 }

@@ -15,8 +15,8 @@ import (
 // scratch is the schema in which a consumer's folder is tried out.
 const scratch = "waybill_check"
 
-// Check makes a consumer's tables in a schema of their own, runs its SQL there on a batch without events, and
-// drops the schema: mistakes show before the folder is used. Errors name file and line.
+// Check creates a consumer's tables in a separate schema, runs its SQL there on a batch without events, and
+// drops the schema. So mistakes show before the folder is used. Errors name file and line.
 func Check(ctx context.Context, databaseURL string, consumer *Consumer) (err error) {
 	trial := *consumer
 	trial.Name = scratch
@@ -29,7 +29,7 @@ func Check(ctx context.Context, databaseURL string, consumer *Consumer) (err err
 		_, err := conn.Exec(context.WithoutCancel(ctx), `DROP SCHEMA IF EXISTS `+scratch+` CASCADE`)
 		return fault.Database("drop", "schema "+scratch, err)
 	}
-	if err := drop(); err != nil { // that of a check which was killed
+	if err := drop(); err != nil { // left by a check that was killed
 		return err
 	}
 	defer func() { err = errors.Join(err, drop()) }()
@@ -51,7 +51,7 @@ func (c *Consumer) rehearse(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := tx.Exec(ctx, temporary); err != nil {
 		return fault.Database("rehearse", c.Name, err)
 	}
-	for _, file := range []string{"apply.sql", "reconcile.sql", "doctor.sql"} {
+	for _, file := range []string{"apply.sql", "reconcile.sql", "doctor.sql", "open.sql"} {
 		if _, err := conn.PgConn().Exec(ctx, c.text(file)).ReadAll(); err != nil {
 			return c.failed(file, err, "correct "+file+"; `waybill help new-consumer` says what it finds and returns")
 		}
@@ -61,11 +61,11 @@ func (c *Consumer) rehearse(ctx context.Context, conn *pgx.Conn) error {
 
 // text returns a file of the consumer's folder; "" if it has none.
 func (c *Consumer) text(file string) string {
-	return map[string]string{"apply.sql": c.apply, "reconcile.sql": c.reconcile, "doctor.sql": c.doctor}[file]
+	return map[string]string{"apply.sql": c.apply, "reconcile.sql": c.reconcile, "doctor.sql": c.doctor, "open.sql": c.open}[file]
 }
 
-// failed classes an error of the consumer's own SQL, and says where it is: what looks like a missing table or
-// right is, here, its fault.
+// failed says where in the consumer's SQL an error is, and classes it: here a missing table or right is a
+// mistake in that SQL.
 func (c *Consumer) failed(file string, err error, hint string) error {
 	subject := file + " of " + c.Name
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Position > 0 {

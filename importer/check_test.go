@@ -24,6 +24,7 @@ func TestAConsumersSQLIsTriedOnNothing(t *testing.T) {
 		"apply.sql":              "INSERT INTO death\nSELECT patient_id FROM changed;\nINSERT INTO effect (kind, patient_id) SELECT 'counted', patient_id FROM changed;\n",
 		"reconcile.sql":          "SELECT 'odd', patient_id\nFROM death\n",
 		"doctor.sql":             "SELECT 'deaths', count(*)::text, ''\nFROM death\n",
+		"open.sql":               "SELECT 'deaths', false, count(*), now()\nFROM death\n",
 	}
 	for name, c := range map[string]struct{ file, from, to, says string }{
 		"nothing wrong":         {},
@@ -31,6 +32,7 @@ func TestAConsumersSQLIsTriedOnNothing(t *testing.T) {
 		"table of apply.sql":    {"apply.sql", "INTO death", "INTO deaths", `apply.sql of waybill_check, line 1, column 13: `},
 		"column of apply.sql":   {"apply.sql", "SELECT patient_id FROM changed;", "SELECT patient FROM changed;", "apply.sql of waybill_check, line 2, column 8: "},
 		"table of reconcile":    {"reconcile.sql", "death", "deaths", "reconcile.sql of waybill_check, line 2, column 6: "},
+		"table of open":         {"open.sql", "FROM death", "FROM  deaths", "open.sql of waybill_check, line 2, column 7: "},
 		"table of doctor":       {"doctor.sql", "FROM death", "FROM  deaths", "doctor.sql of waybill_check, line 2, column 7: "},
 		"syntax of a migration": {"migrations/00001_c.sql", "PRIMARY KEY", "PRIMARY KY", "migrations/00001_c.sql"},
 	} {

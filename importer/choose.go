@@ -12,16 +12,16 @@ import (
 	"waybill/internal/fault"
 )
 
-// Choose returns those of the batches in this consumer's ledger whose windows overlap the time from
-// since until until; with recorded, those that may have events recorded in it. None is an error of
-// class [fault.Usage] that says what time the ledger spans.
+// Choose returns the batches of this consumer's ledger whose windows overlap the time from since
+// until until. With recorded, it returns the batches that may have events recorded in that time. If
+// there is none, the error is of class [fault.Usage] and says what time the ledger spans.
 func (i *Importer) Choose(ctx context.Context, since, until time.Time, recorded bool) ([]int64, error) {
 	conn, err := i.connect(ctx, "waybill choose ")
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	// A batch that was passed has no window there: it lies between its neighbours'.
+	// The ledger has no window for a batch that was passed: its window lies between its neighbours'.
 	rows, _ := conn.Query(ctx, `
 		SELECT batch, coalesce(window_from, lag(window_to) OVER by_batch, '0001-01-01 00:00+00'::timestamptz), coalesce(window_to, lead(window_from) OVER by_batch, '9999-12-31 00:00+00'::timestamptz)
 		FROM ledger WHERE rerun = 0 WINDOW by_batch AS (ORDER BY batch)`)

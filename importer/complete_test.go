@@ -54,7 +54,7 @@ func TestAColumnThatCameLaterIsFilled(t *testing.T) {
 	}
 }
 
-// A dry run foresees what is filled, and a second re-run fills nothing.
+// A dry run counts what would be filled, and a second re-run fills nothing.
 func TestADryRunForeseesWhatIsFilled(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,24 +13,30 @@ import (
 	"waybill/schemas"
 )
 
-// Consumer is what one service makes of the stream: a folder with consumer.yaml, migrations/
-// and either apply.sql or, in consumer.yaml, the table that events are appended to; and, if it has
-// checks of its own, reconcile.sql and doctor.sql.
+// Consumer is how one service uses the stream. It is a folder with consumer.yaml, migrations/ and
+// either apply.sql or, in consumer.yaml, the table that events are appended to. The folder may also
+// have reconcile.sql and doctor.sql for checks, and open.sql if it leaves work to people.
 // docs/new-consumer.md explains how to write one.
 type Consumer struct {
 	Name        string            `yaml:"name"` // also the PostgreSQL schema that holds its tables
 	Description string            `yaml:"description"`
-	Stream      string            `yaml:"stream"`  // the one that it was written for; default the newest
-	Events      []string          `yaml:"events"`  // the event types it subscribes to; and erased, always
+	Stream      string            `yaml:"stream"`  // the stream that it was written for; default the newest
+	Events      []string          `yaml:"events"`  // the event types it subscribes to; erased is always added
 	Effects     map[string]Effect `yaml:"effects"` // every kind that apply.sql may record
 	Append      string            `yaml:"append"`  // the table that takes the events as they are
-	Checks      map[string]string `yaml:"checks"`  // every kind that reconcile.sql may find, and what it is
+	Checks      map[string]string `yaml:"checks"`  // every kind that reconcile.sql may find, with its description
+
+	Command string `yaml:"-"` // that loads for it; "": waybill import NAME
 
 	files     fs.FS
 	apply     string
 	reconcile string
 	doctor    string
+	open      string
 }
+
+// command is what a person types to load for the consumer.
+func (c *Consumer) command() string { return cmp.Or(c.Command, "waybill import "+c.Name) }
 
 // Effect describes one kind of effect.
 type Effect struct {
@@ -42,7 +49,7 @@ const (
 	effectHistoric = "historic" // a death too old to act on
 	effectVanished = "vanished" // a patient that a new generation of the source no longer has
 	effectAppended = "appended" // an event stored by an appending consumer
-	effectErased   = "erased"   // a patient of whom nothing but the id is left
+	effectErased   = "erased"   // a patient of whom only the id is left
 )
 
 var identifierPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,40}$`)
@@ -57,7 +64,7 @@ func LoadConsumer(files fs.FS) (*Consumer, error) {
 	if err := setting.Load(data, c); err != nil {
 		return nil, fault.New(fault.Usage, "read", "consumer.yaml", err, "`waybill help new-consumer` lists what it may hold")
 	}
-	for name, text := range map[string]*string{"apply.sql": &c.apply, "reconcile.sql": &c.reconcile, "doctor.sql": &c.doctor} {
+	for name, text := range map[string]*string{"apply.sql": &c.apply, "reconcile.sql": &c.reconcile, "doctor.sql": &c.doctor, "open.sql": &c.open} {
 		data, err := fs.ReadFile(files, name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fault.New(fault.Usage, "read", name, err, "")
@@ -111,8 +118,8 @@ func (c *Consumer) validate() error {
 // Contract returns the contract that the consumer was written for.
 func (c *Consumer) Contract() *schemas.Contract { return schemas.ContractOf(c.Stream) }
 
-// braked reports whether a kind of effect counts against the brake. That people are forgotten or known
-// no more always does: their next real death may be passed over.
+// braked reports whether a kind of effect counts against the brake. Effects that erase or remove
+// patients always count, because the patients' next real death may be missed.
 func (c *Consumer) braked(kind string) bool {
 	return kind == effectErased || kind == effectVanished || c.Effects[kind].Brake
 }

@@ -14,22 +14,46 @@ import (
 	"waybill/schemas"
 )
 
-// bind refuses a decision about another manifest than its person looked at: the one whose digits they
-// give, or else the one that the last run named.
-func (s *session) bind(what string, d Decision, now string) error {
-	seen := d.Seen
-	if seen == "" && s.checkpoint.seen.Batch == d.Batch {
-		seen = s.checkpoint.seen.Hash
+// ruling is a decision that the run carries out.
+type ruling struct {
+	*session
+	Decision
+	verb    string // "approve"
+	subject string // "batch 7"
+}
+
+func (s *session) ruling(verb, noun string, d *Decision) ruling {
+	return ruling{s, *d, verb, fmt.Sprintf("%s %d", noun, d.Batch)}
+}
+
+func (r ruling) refused(class fault.Class, cause error, hint string) error {
+	return fault.New(class, r.verb, r.subject, cause, hint)
+}
+
+// checkReason refuses a decision without a reason that others can understand later.
+func (r ruling) checkReason() error {
+	if r.Reason == "" {
+		return r.refused(fault.Usage, errors.New("no reason given"), "add --reason TEXT")
+	}
+	return nil
+}
+
+// checkSeen refuses a decision about another manifest than the person looked at. That is the manifest
+// whose digits they give, or else the one that the last run named.
+func (r ruling) checkSeen(now string) error {
+	seen := r.Seen
+	if seen == "" && r.checkpoint.seen.Batch == r.Batch {
+		seen = r.checkpoint.seen.Hash
 	}
 	if strings.HasPrefix(now, seen) {
 		return nil
 	}
-	return fault.New(fault.Poison, what, fmt.Sprintf("batch %d", d.Batch),
+	return r.refused(fault.Poison,
 		fmt.Errorf("%w: its manifest is %s, and what was looked at is %s", exchange.ErrFork, Digits(now), Digits(seen)),
-		fmt.Sprintf("ask the producer to run `waybill verify`; look again with --dry-run, then name what you saw: %d@%s", d.Batch, Digits(now)))
+		fmt.Sprintf("run `waybill verify` at the producer; look again with --dry-run, then name what you saw: %d@%s", r.Batch, Digits(now)))
 }
 
-// Digits returns how a hash begins: what people compare.
+// Digits returns the beginning of a hash, which people compare.
 func Digits(hash string) string { return hash[:min(8, len(hash))] }
 
 // note keeps a decision in the database.
@@ -37,94 +61,106 @@ func (d Decision) note(ctx context.Context, db decision.DB, s *session, kind, su
 	return decision.Note(ctx, db, s.consumer.Name, decision.Decision{Kind: kind, Subject: subject, Seen: seen, Reason: d.Reason, Person: d.Person})
 }
 
-// approve notes that the held batch, as its person saw it, may be applied.
-func (s *session) approve(ctx context.Context, d Decision) error {
-	name := fmt.Sprintf("batch %d", d.Batch)
-	if d.Reason == "" {
-		return fault.New(fault.Usage, "approve", name, errors.New("no reason given"), "add --reason TEXT")
+// approve notes that the held batch may be applied as the person saw it.
+func (r ruling) approve(ctx context.Context) error {
+	if err := r.checkReason(); err != nil {
+		return err
 	}
-	if s.checkpoint.held != d.Batch {
-		return fault.New(fault.Usage, "approve", name, errors.New("it is not held"), "`waybill status` shows the batch that is")
+	if r.checkpoint.held != r.Batch {
+		return r.refused(fault.Usage, errors.New("it is not held"), "`waybill status` shows the batch that is")
 	}
-	entry, err := s.reader.Open(ctx, d.Batch)
+	entry, err := r.reader.Open(ctx, r.Batch)
+	if err == nil {
+		err = r.checkSeen(entry.Hash)
+	}
 	if err != nil {
 		return err
 	}
-	if err := s.bind("approve", d, entry.Hash); err != nil {
-		return err
-	}
-	err = pgx.BeginFunc(ctx, s.database(), func(tx pgx.Tx) error {
-		if err := d.note(ctx, tx, s, "approve", name, entry.Hash); err != nil {
+	err = pgx.BeginFunc(ctx, r.database(), func(tx pgx.Tx) error {
+		if err := r.note(ctx, tx, r.session, "approve", r.subject, entry.Hash); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `UPDATE checkpoint SET seen_batch = $1, seen_hash = $2`, d.Batch, entry.Hash)
+		_, err := tx.Exec(ctx, `UPDATE checkpoint SET seen_batch = $1, seen_hash = $2`, r.Batch, entry.Hash)
 		return err
 	})
 	if err == nil {
-		s.checkpoint.seen = entry.Position()
-		s.config.Log.Warn("a person approved a held batch", "batch", d.Batch)
+		r.checkpoint.seen = entry.Position()
+		r.config.Log.Warn("a person approved a held batch", "batch", r.Batch)
 	}
-	return fault.Database("approve", name, err)
+	return fault.Database(r.verb, r.subject, err)
 }
 
-// pass moves the checkpoint past a batch that cannot be loaded, if a later one makes up for it:
-// a snapshot, or a correction that covers it. The chain from the passed batch to that one is
-// verified first, so that nothing else is left behind with it.
-func (s *session) pass(ctx context.Context, d Decision) error {
-	name := fmt.Sprintf("batch %d", d.Batch)
-	if d.Reason == "" {
-		return fault.New(fault.Usage, "pass", name, errors.New("no reason given"), "add --reason TEXT")
+// pass moves the checkpoint past a batch that cannot be loaded, if a later one makes up for it: a
+// snapshot, or a correction that covers it. First it verifies the chain from the passed batch to
+// that one, so that no other batch is skipped with it.
+func (r ruling) pass(ctx context.Context) error {
+	if err := r.checkReason(); err != nil {
+		return err
 	}
-	if d.Batch != s.checkpoint.batch+1 {
-		return fault.New(fault.Usage, "pass", name, fmt.Errorf("the next batch is %d", s.checkpoint.batch+1), "only the batch that stops the consumer can be passed")
+	if r.Batch != r.checkpoint.batch+1 {
+		return r.refused(fault.Usage, fmt.Errorf("the next batch is %d", r.checkpoint.batch+1), "only the batch that stops the consumer can be passed")
 	}
-	hash, err := s.covered(ctx, d.Batch)
+	hash, err := r.hashBehind(ctx, r.Batch)
 	if err == nil {
-		err = s.bind("pass", d, hash)
+		err = r.checkSeen(hash)
 	}
 	if err != nil {
 		return err
 	}
-	return pgx.BeginFunc(ctx, s.database(), func(tx pgx.Tx) error {
-		if err := d.note(ctx, tx, s, "pass", name, hash); err != nil {
+	if err := r.skipTo(ctx, exchange.Position{Batch: r.Batch, Hash: hash}, hash, "pass", r.subject, hash); err != nil {
+		return err
+	}
+	r.config.Log.Warn("a person passed a batch", "batch", r.Batch)
+	return nil
+}
+
+// skipTo moves the checkpoint, and notes the first missed batch as passed; its hash may be unknown. The other missed
+// batches get no row in the ledger, like the batches before a consumer's first snapshot.
+func (r ruling) skipTo(ctx context.Context, to exchange.Position, missed, kind, subject, seen string) error {
+	next := r.checkpoint.batch + 1
+	err := pgx.BeginFunc(ctx, r.database(), func(tx pgx.Tx) error {
+		if err := r.note(ctx, tx, r.session, kind, subject, seen); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `INSERT INTO ledger (batch, hash, kind, generation, rows, changed, passed, reason, person, started_at, applied_at)
-			VALUES ($1, $2, 'passed', $3, 0, 0, true, $4, $5, clock_timestamp(), clock_timestamp())`,
-			d.Batch, hash, s.checkpoint.generation, d.Reason, d.Person); err != nil {
-			return fault.Database("pass", name, err)
+		if next <= to.Batch {
+			if _, err := tx.Exec(ctx, `INSERT INTO ledger (batch, hash, kind, generation, rows, changed, passed, reason, person, started_at, applied_at)
+				VALUES ($1, $2, 'passed', $3, 0, 0, true, $4, $5, clock_timestamp(), clock_timestamp())`,
+				next, missed, r.checkpoint.generation, r.Reason, r.Person); err != nil {
+				return err
+			}
 		}
 		tag, err := tx.Exec(ctx, `UPDATE checkpoint SET batch = $1, hash = $2, pending_batch = NULL, pending_why = NULL, pending_since = NULL,
-			held_batch = NULL, held_effects = NULL WHERE batch = $1 - 1`, d.Batch, hash)
+			held_batch = NULL, held_effects = NULL WHERE batch = $3`, to.Batch, to.Hash, r.checkpoint.batch)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = errors.New("another importer has moved the checkpoint")
 		}
-		if err != nil {
-			return fault.Database("pass", name, err)
-		}
-		s.checkpoint.batch, s.checkpoint.hash = d.Batch, hash
-		s.config.Log.Warn("a person passed a batch", "batch", d.Batch)
-		return nil
+		return err
 	})
+	if err != nil {
+		return fault.Database(r.verb, r.subject, err)
+	}
+	r.checkpoint.batch, r.checkpoint.hash, r.checkpoint.held = to.Batch, to.Hash, -1
+	return nil
 }
 
-// covered returns the hash that the log's chain gives the batch, having followed the chain from
-// the batch after it to one that makes up for it.
-func (s *session) covered(ctx context.Context, batch int64) (string, error) {
-	first, err := s.reader.Open(ctx, batch+1)
+// hashBehind returns the batch's hash according to the next batch. It has followed the chain from
+// there to a batch that makes up for this one.
+func (r ruling) hashBehind(ctx context.Context, batch int64) (string, error) {
+	first, err := r.reader.Open(ctx, batch+1)
 	if err != nil {
 		return "", notCovered(batch, err)
 	}
 	at := first.Before()
 	for position := at; ; {
-		entry, err := s.reader.Open(ctx, position.Batch+1)
+		entry, err := r.reader.Open(ctx, position.Batch+1)
 		switch {
 		case err != nil:
 			return "", notCovered(batch, err)
 		case entry.Manifest.Previous != position.Hash:
 			return "", notCovered(batch, fmt.Errorf("batch %d does not follow the one before it", entry.Manifest.Batch))
-		case entry.Manifest.Kind != schemas.Snapshot && first.Manifest.Generation > s.checkpoint.generation:
-			// The snapshot that opens a generation also says who is not in it. Only another snapshot can replace it.
+		case entry.Manifest.Kind != schemas.Snapshot && first.Manifest.Generation > r.checkpoint.generation:
+			// The snapshot that opens a generation also makes patients vanish who are not in it. Only another
+			// snapshot can replace it.
 		case coversFor(entry.Manifest, batch):
 			return at.Hash, nil
 		}
@@ -140,5 +176,5 @@ func notCovered(batch int64, err error) error {
 	if errors.Is(err, exchange.ErrNotFound) {
 		err = errors.New("no later snapshot or correction makes up for it")
 	}
-	return fault.New(fault.Poison, "pass", fmt.Sprintf("batch %d", batch), err, "have the producer run `waybill export --snapshot`, then pass")
+	return fault.New(fault.Poison, "pass", fmt.Sprintf("batch %d", batch), err, "run `waybill export --snapshot` at the producer, then pass")
 }

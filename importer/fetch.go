@@ -21,7 +21,7 @@ import (
 // partsAtOnce bounds the parts of one batch that are fetched at a time.
 const partsAtOnce = 4
 
-// fetched is a batch whose subscribed parts lie verified in the spool; or the error that ends
+// fetched is a batch whose subscribed parts are verified and in the spool; or the error that ends
 // the run.
 type fetched struct {
 	entry *exchange.Entry
@@ -31,15 +31,16 @@ type fetched struct {
 }
 
 type spooled struct {
-	meta schemas.Part
-	file *os.File
+	meta   schemas.Part
+	file   *os.File
+	opened part.File
 }
 
 func (f *fetched) manifest() *schemas.Manifest { return f.entry.Manifest }
 
 func (f *fetched) name() string { return fmt.Sprintf("batch %d", f.entry.Manifest.Batch) }
 
-// heartbeat reports whether the batch holds no events: all it says is that the producer is well.
+// heartbeat reports whether the batch holds no events. Such a batch only shows that the producer is running.
 func (f *fetched) heartbeat() bool {
 	return f.err == nil && f.manifest().Kind == schemas.Changes && f.manifest().Totals.Rows == 0
 }
@@ -47,7 +48,7 @@ func (f *fetched) heartbeat() bool {
 func (f *fetched) parts() []part.File {
 	files := make([]part.File, len(f.files))
 	for i, s := range f.files {
-		files[i] = part.File{ReaderAt: s.file, Size: s.meta.Bytes, Meta: s.meta}
+		files[i] = s.opened
 	}
 	return files
 }
@@ -59,36 +60,47 @@ func (f *fetched) bytes() (sum int64) {
 	return sum
 }
 
-// within puts what ctx governs under the batch's span.
+// within returns ctx with the batch's span, so that later spans belong to it.
 func (f *fetched) within(ctx context.Context) context.Context {
 	return trace.ContextWithSpan(ctx, f.span)
 }
 
-// discard removes the batch's spool files. There are none of a batch that could not be fetched.
+// discard removes the batch's spool files. A batch that could not be fetched has none.
 func (f *fetched) discard() {
 	if f.span != nil {
 		span.End(f.span, f.err)
 	}
 	for _, s := range f.files {
-		if s.file != nil { // else it was never fetched
+		if s.file != nil { // nil: it was never fetched
 			_ = s.file.Close()
 			_ = os.Remove(s.file.Name())
 		}
 	}
 }
 
-// fetchAhead yields the batches after a position, one fetched while another is being loaded,
-// and at last an error: [exchange.ErrNothingNew] at the log's end. The channel is closed when
-// ctx ends, at the latest.
-func (s *session) fetchAhead(ctx context.Context, from exchange.Position) <-chan *fetched {
+// fetcher brings batches from the log into a folder for parts.
+type fetcher struct {
+	*Importer
+	reader *exchange.Reader // the run's own, which reads again what an earlier run has read
+	spool  string
+}
+
+// ahead yields the batches after a position. It fetches one while another is being loaded. The last
+// value is an error: [exchange.ErrNothingNew] at the log's end. The channel is closed at the latest
+// when ctx ends.
+func (from *fetcher) ahead(ctx context.Context, at exchange.Position, closely bool) <-chan *fetched {
+	look := from.reader.Poll
+	if closely {
+		look = from.reader.Next
+	}
 	batches := make(chan *fetched)
 	go func() {
 		defer close(batches)
 		for {
-			f := s.fetchNext(ctx, from)
+			f := from.next(ctx, at, look)
 			last := f.err != nil
 			if !last {
-				from = f.entry.Position()
+				at = f.entry.Position()
 			}
 			select {
 			case batches <- f: // the loader's from here on
@@ -104,36 +116,36 @@ func (s *session) fetchAhead(ctx context.Context, from exchange.Position) <-chan
 	return batches
 }
 
-func (s *session) fetchNext(ctx context.Context, after exchange.Position) *fetched {
-	entry, err := s.reader.Next(ctx, after)
+func (from *fetcher) next(ctx context.Context, after exchange.Position, look func(context.Context, exchange.Position) (*exchange.Entry, error)) *fetched {
+	entry, err := look(ctx, after)
 	if err != nil {
 		return &fetched{err: err}
 	}
 	crashpoint.Here("import.2")
-	f := s.fetchParts(ctx, entry)
+	f := from.batch(ctx, entry)
 	crashpoint.Here("import.3")
 	return f
 }
 
-// fetchParts brings the parts that hold subscribed events into the spool. A part is there only
-// once its size and hash are the manifest's.
-func (s *session) fetchParts(ctx context.Context, entry *exchange.Entry) *fetched {
+// batch fetches the parts that hold subscribed events into the spool. It adds a part only after
+// comparing its size and hash with the manifest's.
+func (from *fetcher) batch(ctx context.Context, entry *exchange.Entry) *fetched {
 	f := &fetched{entry: entry}
 	ctx, f.span = span.Continue(ctx, entry.Manifest.Traceparent, "import batch",
 		span.Batch.Int64(entry.Manifest.Batch), span.Kind.String(entry.Manifest.Kind))
 	for _, p := range entry.Manifest.Parts {
-		if p.Holds(s.consumer.Events) {
+		if p.Holds(from.consumer.Events) {
 			f.files = append(f.files, spooled{meta: p})
 		}
 	}
-	if entry.Manifest.Stream != s.contract.Name {
+	if entry.Manifest.Stream != from.contract.Name {
 		f.err = fault.New(fault.Poison, "fetch", f.name(), fmt.Errorf("%w: it is of stream %s", exchange.ErrForeign, entry.Manifest.Stream), "check the store's URL")
 	}
 	if f.err == nil {
-		f.err = s.plausible(f.files)
+		f.err = from.plausible(entry.Manifest.Batch, f.files)
 	}
 	if f.err == nil {
-		f.err = s.fetchAll(ctx, f)
+		f.err = from.parts(ctx, f)
 	}
 	if f.err != nil {
 		f.discard()
@@ -142,38 +154,44 @@ func (s *session) fetchParts(ctx context.Context, entry *exchange.Entry) *fetche
 	return f
 }
 
-func (s *session) fetchAll(ctx context.Context, f *fetched) error {
+func (from *fetcher) parts(ctx context.Context, f *fetched) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(partsAtOnce)
 	for i := range f.files {
 		group.Go(func() (err error) {
-			f.files[i].file, err = s.fetchPart(ctx, f.manifest().Batch, i, f.files[i].meta)
+			s := &f.files[i]
+			if s.file, err = from.part(ctx, f.manifest().Batch, i, s.meta); err == nil {
+				s.opened, err = from.reader.Opened(s.meta, s.file)
+			}
 			return err
 		})
 	}
 	return group.Wait()
 }
 
-func (s *session) fetchPart(ctx context.Context, batch int64, index int, p schemas.Part) (_ *os.File, err error) {
+func (from *fetcher) part(ctx context.Context, batch int64, index int, p schemas.Part) (_ *os.File, err error) {
 	ctx, fetch := span.Start(ctx, "fetch part", span.Events.Int64(p.Rows), span.Bytes.Int64(p.Bytes))
 	defer func() { span.End(fetch, err) }()
-	file, err := os.Create(filepath.Join(s.spool.Dir, fmt.Sprintf("%012d-%d", batch, index)))
+	file, err := os.Create(filepath.Join(from.spool, fmt.Sprintf("%012d-%d", batch, index)))
 	if err != nil {
 		return nil, fault.New(fault.Transient, "spool", p.Name, err, "")
 	}
-	if err := s.reader.Fetch(ctx, p, file); err != nil {
+	if err := from.reader.Fetch(ctx, p, file); err != nil {
 		return nil, errors.Join(err, file.Close(), os.Remove(file.Name()))
 	}
 	return file, nil
 }
 
-// plausible refuses what would cost far more than its bytes, before one of them is fetched. No two
-// rows of a stream are equal, so each takes a byte at least, however well they are packed.
-func (s *session) plausible(files []spooled) error {
+// plausible refuses, before anything is fetched, parts that would cost far more than their size. No
+// two rows of a stream are equal, so each takes at least one byte, however well they are packed.
+func (from *fetcher) plausible(batch int64, files []spooled) error {
 	for _, f := range files {
 		p := f.meta
-		if p.Bytes > s.config.MaxPartBytes {
-			return fault.New(fault.Poison, "fetch", p.Name, fmt.Errorf("it claims %d bytes; the limit is %d", p.Bytes, s.config.MaxPartBytes),
+		if err := from.mayOpen(p, batch); err != nil {
+			return err
+		}
+		if p.Bytes > from.config.MaxPartBytes {
+			return fault.New(fault.Poison, "fetch", p.Name, fmt.Errorf("it claims %d bytes; the limit is %d", p.Bytes, from.config.MaxPartBytes),
 				"raise max_part_mib if the producer really writes such parts")
 		}
 		if p.Rows > p.Bytes {
@@ -183,3 +201,14 @@ func (s *session) plausible(files []spooled) error {
 	}
 	return nil
 }
+
+// mayOpen refuses a part for which no key is there, and one that lies open in a log that is sealed.
+func (from *fetcher) mayOpen(p schemas.Part, batch int64) error {
+	if open := from.config.Open; p.Seal == nil && len(open.Keys) > 0 && batch >= open.From {
+		return fault.New(fault.Poison, "fetch", p.Name, errNotSealed, "ask the producer whether it has stopped sealing: anybody who reads the store can read this part. "+
+			"If the log was sealed from a later batch on, set open.from to that")
+	}
+	return from.reader.Openable(p)
+}
+
+var errNotSealed = errors.New("it is not sealed, and this log's parts are")

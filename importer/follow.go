@@ -12,7 +12,7 @@ import (
 	"waybill/internal/fault"
 )
 
-// follow loads batches until the log ends, or one cannot or may not be loaded.
+// follow loads batches until the log ends, or until one can't or may not be loaded.
 func (s *session) follow(ctx context.Context) error {
 	if !s.checkpoint.exists {
 		if err := s.begin(ctx); err != nil {
@@ -24,7 +24,7 @@ func (s *session) follow(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.stillHeld(ctx); err != nil {
+	if err := s.checkHeld(ctx); err != nil {
 		return err
 	}
 	if err := s.makeUp(ctx); err != nil {
@@ -32,21 +32,22 @@ func (s *session) follow(ctx context.Context) error {
 	}
 	crashpoint.Here("import.1")
 	ctx, stop := context.WithCancel(ctx)
-	batches := s.fetchAhead(ctx, s.checkpoint.position())
+	batches := s.fetcher.ahead(ctx, s.checkpoint.position(), s.closely())
 	defer drain(batches)
 	defer stop()
 	for group := range grouped(batches) {
 		first := group[0]
 		if first.err != nil {
-			return s.stopped(ctx, first.entry, s.ended(ctx, first.err))
+			return s.noteStop(ctx, first.entry, s.judgeEnd(ctx, first.err))
 		}
 		err := s.load(ctx, loadMode{}, group...)
 		for _, f := range group {
 			f.discard()
 		}
 		if err != nil {
-			return s.stopped(ctx, first.entry, err)
+			return s.noteStop(ctx, first.entry, err)
 		}
+		s.progress(ctx)
 	}
 	return context.Cause(ctx)
 }
@@ -90,21 +91,21 @@ func drain(batches <-chan *fetched) {
 	}
 }
 
-// stopped notes which manifest it is that can't be loaded, if it can be read: a person may pass it.
-func (s *session) stopped(ctx context.Context, entry *exchange.Entry, err error) error {
+// noteStop notes which manifest can't be loaded, if it can be read, so that a person may pass it.
+func (s *session) noteStop(ctx context.Context, entry *exchange.Entry, err error) error {
 	if class := fault.ClassOf(err); err == nil || entry == nil || class != fault.Poison && class != fault.NotYet {
 		return err
 	}
-	return errors.Join(err, s.name(ctx, entry.Position()))
+	return errors.Join(err, s.noteSeen(ctx, entry.Position()))
 }
 
-// stillHeld stops at a batch that an earlier run held, until it is approved: by itself it might
-// pass under the brake that it broke together with others.
-func (s *session) stillHeld(ctx context.Context) error {
+// checkHeld stops at a batch that an earlier run held, until it is approved. Alone it might stay
+// below the brake that it exceeded together with other batches.
+func (s *session) checkHeld(ctx context.Context) error {
 	if s.checkpoint.held != s.checkpoint.batch+1 || s.dryRun != nil {
 		return nil
 	}
-	held := &heldError{at: s.checkpoint.seen, consumer: s.consumer.Name, brake: s.config.Brake}
+	held := &heldError{at: s.checkpoint.seen, command: s.consumer.command(), brake: s.config.Brake}
 	var approved bool
 	if err := s.conn.QueryRow(ctx, `SELECT held_effects, EXISTS (SELECT FROM decision WHERE kind = 'approve' AND seen = $1) FROM checkpoint`, held.at.Hash).
 		Scan(&held.effects, &approved); err != nil {
@@ -116,26 +117,26 @@ func (s *session) stillHeld(ctx context.Context) error {
 	return held.fault()
 }
 
-// ended judges why there is no next batch: the log's end, in time or late; something that is
-// still on its way; or a failure.
-func (s *session) ended(ctx context.Context, err error) error {
+// judgeEnd returns the reason why there is no next batch: the log has ended, in time or late; a
+// file is still being written; or reading failed.
+func (s *session) judgeEnd(ctx context.Context, err error) error {
 	if errors.Is(err, exchange.ErrNothingNew) {
-		if err := s.late(ctx); err != nil {
+		if err := s.checkSilence(ctx); err != nil {
 			return err
 		}
-		return s.clearPending(ctx)
+		return s.noteEnd(ctx)
 	}
-	return s.onItsWay(ctx, err)
+	return s.allowGrace(ctx, err)
 }
 
-// onItsWay gives what is incomplete on the store its grace time, and returns other errors as
-// they are.
-func (s *session) onItsWay(ctx context.Context, err error) error {
+// allowGrace accepts files that are incomplete on the store until their grace time ends. It returns other
+// errors as they are.
+func (s *session) allowGrace(ctx context.Context, err error) error {
 	if p, ok := errors.AsType[*exchange.Pruned](err); ok {
-		hint := fmt.Sprintf("begin again at snapshot %[1]d, which has every patient's state: `waybill import %[2]s --from-snapshot %[1]d@%[3]s --reason TEXT`",
-			p.Floor.Snapshot, s.consumer.Name, Digits(p.Floor.Manifest))
+		hint := fmt.Sprintf("begin again at snapshot %[1]d, which has every patient's state: `%[2]s --from-snapshot %[1]d@%[3]s --reason TEXT`",
+			p.Floor.Snapshot, s.consumer.command(), Digits(p.Floor.Manifest))
 		return errors.Join(fault.New(fault.Poison, "read", fmt.Sprintf("batch %d", p.Batch), p, hint),
-			s.name(ctx, exchange.Position{Batch: p.Floor.Snapshot, Hash: p.Floor.Manifest}))
+			s.noteSeen(ctx, exchange.Position{Batch: p.Floor.Snapshot, Hash: p.Floor.Manifest}))
 	}
 	if p, ok := errors.AsType[*exchange.Pending](err); ok && fault.ClassOf(err) == fault.NotYet {
 		return s.waitFor(ctx, p.Batch, p.Reason, err)
@@ -143,13 +144,12 @@ func (s *session) onItsWay(ctx context.Context, err error) error {
 	return err
 }
 
-// late reports a log that is not there, or has been silent for longer than its producer promised.
-// Only now is
-// the log listed: batches behind a hole distinguish a gap from silence.
-func (s *session) late(ctx context.Context) error {
+// checkSilence reports a log that is missing, or has been silent for longer than its producer promised. Only
+// then is the log listed: batches behind a hole distinguish a gap from silence.
+func (s *session) checkSilence(ctx context.Context) error {
 	if s.checkpoint.log == "" {
 		return fault.New(fault.NotYet, "follow the log", "batch 0", errors.New("the store holds no log"),
-			"check the store's URL; the producer begins the log with `waybill export`")
+			"check the store's URL; `waybill export` at the producer begins the log")
 	}
 	if err := s.checkRetired(ctx); err != nil {
 		return err
@@ -163,15 +163,15 @@ func (s *session) late(ctx context.Context) error {
 		return nil
 	}
 	if err := s.reader.Overdue(ctx, s.checkpoint.position()); err != nil {
-		return s.onItsWay(ctx, err)
+		return s.allowGrace(ctx, err)
 	}
 	return fault.New(fault.NotYet, "follow the log", fmt.Sprintf("batch %d", s.checkpoint.batch+1),
 		fmt.Errorf("late: nothing since %s, and the heartbeat is %s", s.checkpoint.windowTo.UTC().Format(time.RFC3339), s.checkpoint.heartbeat),
-		"see whether the producer's `waybill export` runs and reaches the store")
+		"see whether `waybill export` at the producer runs and reaches the store")
 }
 
-// waitFor notes what the run waits for. Within the grace time that is no failure of anybody's;
-// beyond it, it is poison.
+// waitFor notes what the run waits for. Within the grace time nobody has failed; after it, the
+// batch is poison.
 func (s *session) waitFor(ctx context.Context, batch int64, why string, cause error) error {
 	now, err := s.now(ctx)
 	if err != nil {
@@ -192,7 +192,15 @@ func (s *session) waitFor(ctx context.Context, batch int64, why string, cause er
 	return cause
 }
 
-func (s *session) clearPending(ctx context.Context) error {
-	_, err := s.database().Exec(ctx, `UPDATE checkpoint SET pending_batch = NULL, pending_why = NULL, pending_since = NULL WHERE pending_batch IS NOT NULL`)
+// closely reports whether this run looks for more than the next manifest: see [checkpoint].
+func (s *session) closely() bool { return !s.checkpoint.looked || s.dryRun != nil }
+
+// noteEnd notes that the log ends here. A run that loaded something has not read again the manifest that it applied
+// last, so the next run looks closely, too.
+func (s *session) noteEnd(ctx context.Context) error {
+	if !s.closely() || len(s.summary.Batches) > 0 {
+		return nil
+	}
+	_, err := s.database().Exec(ctx, `UPDATE checkpoint SET pending_batch = NULL, pending_why = NULL, pending_since = NULL, looked_at = clock_timestamp()`)
 	return fault.Database("note", "checkpoint", err)
 }

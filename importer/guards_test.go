@@ -3,8 +3,6 @@ package importer_test
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -92,8 +90,8 @@ func TestAPartMayBeAsLargeAsTheLimit(t *testing.T) {
 // The grace is for one batch and one reason, and ends when either does.
 func TestEachWaitHasAGraceOfItsOwn(t *testing.T) {
 	t.Parallel()
-	gap := func(s *site) { s.move(filepath.Join(s.root, schemas.ManifestName(2, 0)), schemas.ManifestName(2, 5)) }
-	whole := func(s *site) { s.move(filepath.Join(s.root, schemas.ManifestName(2, 5)), schemas.ManifestName(2, 0)) }
+	gap := func(s *site) { s.move(schemas.ManifestName(2, 0), schemas.ManifestName(2, 5)) }
+	whole := func(s *site) { s.move(schemas.ManifestName(2, 5), schemas.ManifestName(2, 0)) }
 	for name, between := range map[string]func(s *site){
 		"another reason": func(s *site) {
 			whole(s)
@@ -132,7 +130,7 @@ func TestEachWaitHasAGraceOfItsOwn(t *testing.T) {
 	}
 }
 
-// What was waited for and was no loss is forgotten when the log is seen to end where the consumer is.
+// If the log ends at the consumer's position, the consumer stops waiting for a batch: nothing was lost.
 func TestAWaitEndsWithTheLog(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -140,18 +138,55 @@ func TestAWaitEndsWithTheLog(t *testing.T) {
 	s.load()
 	own, aside := schemas.ManifestName(1, 0), schemas.ManifestName(1, 5)
 	for range 2 {
-		s.move(filepath.Join(s.root, own), aside)
+		s.lookAgain()
+		s.move(own, aside)
 		if err := s.refused(fault.NotYet, nil); err == nil || !strings.Contains(err.Error(), "its manifest is gone") {
 			t.Errorf("the log was rolled back, and the run says %v", err)
 		}
-		s.move(filepath.Join(s.root, aside), own)
+		s.move(aside, own)
 		s.load()
 		s.now = s.now.Add(11 * time.Minute)
 	}
-	s.move(filepath.Join(s.root, own), aside)
+	s.lookAgain()
+	s.move(own, aside)
 	s.refused(fault.NotYet, nil)
 	s.now = s.now.Add(11 * time.Minute)
 	s.refused(fault.Poison, nil)
+}
+
+// A run that finds nothing new asks for one file, and after five minutes it looks closely.
+func TestAGlanceHidesNothingForLong(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		happens func(s *site)
+		class   fault.Class
+		is      error
+	}{
+		"a gap":             {func(s *site) { s.Changes(died(2)); s.Changes(died(3)); s.remove(schemas.ManifestName(2, 0)) }, fault.NotYet, nil},
+		"an own batch lost": {func(s *site) { s.remove(schemas.ManifestName(1, 0)) }, fault.NotYet, nil},
+		"a fork":            {func(s *site) { s.replaceOwn() }, fault.Poison, exchange.ErrFork},
+		"a pruned log": {func(s *site) {
+			s.Changes(died(2))
+			s.Snapshot(1, died(1), died(2))
+			s.Changes(died(3))
+			s.pruneBelow(3, 3)
+		}, fault.Poison, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			s.Changes(died(1))
+			s.load()
+			s.load() // looks closely
+			test.happens(s)
+			s.load()
+			if _, err := s.run(importer.Options{DryRun: true}); fault.ClassOf(err) != test.class {
+				t.Errorf("a dry run: %v (%s), want %s", err, fault.ClassOf(err), test.class)
+			}
+			s.lookAgain()
+			s.refused(test.class, test.is)
+		})
+	}
 }
 
 // A log that ends before the checkpoint, or behind a hole, is not silent.
@@ -199,16 +234,10 @@ func TestAReceiptCountsSinceTheLast(t *testing.T) {
 	s.load()
 	s.rerun(importer.RerunOptions{Reason: "a test", Batches: span(2, 3)})
 	s.exec(`UPDATE morgue.checkpoint SET receipt = 1`) // as if the receipt had been lost
-	if err := os.Remove(filepath.Join(s.root, schemas.ReceiptName("morgue@east", 3))); err != nil {
-		t.Fatal(err)
-	}
+	s.remove(schemas.ReceiptName("morgue@east", 3))
 	s.load()
-	data, err := os.ReadFile(filepath.Join(s.root, schemas.ReceiptName("morgue@east", 3)))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var r schemas.Receipt
-	if err := json.Unmarshal(data, &r); err != nil {
+	if err := json.Unmarshal(s.read(s.Store, schemas.ReceiptName("morgue@east", 3)), &r); err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(r.Batches, " batches ", r.Rows, " rows ", r.Effects); got != "2 batches 3 rows map[opened:3]" {

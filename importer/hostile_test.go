@@ -1,8 +1,6 @@
 package importer_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -25,9 +23,7 @@ func TestMoreRowsThanBytesAreRefusedUnfetched(t *testing.T) {
 	if m.Parts[0].Bytes > m.Parts[0].Rows {
 		t.Fatalf("%d rows take %d bytes: this tests nothing", m.Parts[0].Rows, m.Parts[0].Bytes)
 	}
-	if err := os.RemoveAll(filepath.Join(s.root, "parts")); err != nil {
-		t.Fatal(err)
-	}
+	s.remove(m.Parts[0].Name)
 	err := s.refused(fault.Poison, nil)
 	if !strings.Contains(err.Error(), "100000 rows in") {
 		t.Error(err)

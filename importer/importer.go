@@ -16,22 +16,25 @@ import (
 	"time"
 
 	"waybill/exchange"
+	"waybill/exchange/seal"
+	"waybill/exchange/trust"
 	"waybill/internal/connect"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 	"waybill/schemas"
 )
 
-// Store is what an importer needs of the place: it reads, and it publishes receipts.
+// Store is what an importer needs of a store: to read, and to publish receipts.
 type Store interface {
 	exchange.Getter
 	exchange.Lister
 	exchange.Publisher
 }
 
-// Unlimited is the ActWithin by which every death is acted on, however old.
+// Unlimited is the ActWithin with which every death has effects, however old.
 const Unlimited time.Duration = -1
 
-// DefaultGrace is the grace time of a configuration that names none.
+// DefaultGrace is the grace time if the configuration names none.
 const DefaultGrace = 30 * time.Minute
 
 // Config says which consumer follows which log into which database, and within what bounds.
@@ -44,19 +47,23 @@ type Config struct {
 	Instance string // distinguishes this installation from others of the same consumer: "east"
 	Spool    string // where to make a private folder for parts
 
+	Trust *trust.Policy // whose manifests and floors count
+	Sign  trust.Signers // who signs receipts
+	Open  seal.Opening  // what opens parts
+
 	// Grace is how long a batch may be incomplete on the store before it is poison, and how
 	// long beyond the producer's heartbeat the log may be silent before it is late.
 	Grace time.Duration
-	// LateAfter bounds the heartbeat that a manifest may announce: a forged one would keep silence
-	// from being late.
+	// LateAfter bounds the heartbeat that a manifest may announce: a forged long one would hide that
+	// the log is late.
 	LateAfter time.Duration
 	// Lease is how long an importer may be silent before another takes its place.
 	Lease time.Duration
-	// LockWait is how long a transaction may wait for locks that others hold, and others for one
-	// that is waiting. Then it is rolled back, and the run is transient.
+	// LockWait is how long a transaction may wait for locks that others hold, and how long others may
+	// wait for such a transaction. Then it is rolled back, and the run fails as transient.
 	LockWait time.Duration
-	// ActWithin bounds the age of a death that was found rather than seen to happen: older
-	// ones are historic and have no effects. Zero is the default; see [Unlimited].
+	// ActWithin bounds the age of a death, unless a batch reports that a known patient has died: older
+	// deaths are historic and have no effects. Zero is the default; see [Unlimited].
 	ActWithin time.Duration
 	// Brake is the number of effects of one kind that a run may have; beyond it the batch is
 	// held. Zero: no brake.
@@ -68,7 +75,7 @@ type Config struct {
 	// MaxPartBytes refuses parts that claim to be larger.
 	MaxPartBytes int64
 
-	// Zone is the site's, for apply.sql.
+	// Zone is the site's time zone, for apply.sql.
 	Zone *time.Location
 	// Now is the clock; nil means the database's.
 	Now     func() time.Time
@@ -132,34 +139,35 @@ func New(config Config) (*Importer, error) {
 	}
 	return &Importer{
 		config: config, consumer: config.Consumer, contract: config.Consumer.Contract(),
-		reader: exchange.NewReader(config.Store),
+		reader: exchange.NewReader(config.Store).Trusting(config.Trust).Opening(config.Open.Keys),
 		sql:    statementsFor(config.Consumer),
 	}, nil
 }
 
-// Options are what a person asks of one run.
+// Options are a person's wishes for one run.
 type Options struct {
-	// DryRun does everything and rolls it back. It holds its locks until it is through.
+	// DryRun does everything and rolls it back. It holds its locks until the end.
 	DryRun bool
 	// Approve lets the held batch of that number be applied.
 	Approve *Decision
 	// Pass leaves a poison batch behind, if a later batch of the verified chain covers it.
 	Pass *Decision
-	// FromSnapshot resumes at that snapshot, if the batch that is next is gone for good.
+	// FromSnapshot resumes at that snapshot, if the next batch is gone for good.
 	FromSnapshot *Decision
-	// Resync makes the states equal to that snapshot, wherever the consumer is, and loads nothing else. The
-	// brake bounds it; as with a re-run there is nothing to approve.
+	// Resync makes the states equal to that snapshot, at any position of the consumer, and loads nothing
+	// else. The brake bounds it. As with a re-run, nothing can be approved.
 	Resync *Decision
 }
 
-func (o Options) decides() bool {
+// Decides reports whether they have a person's decision.
+func (o Options) Decides() bool {
 	return o.Approve != nil || o.Pass != nil || o.FromSnapshot != nil || o.Resync != nil
 }
 
-// Decision is a person's word on one batch.
+// Decision is a person's decision on one batch.
 type Decision struct {
 	Batch  int64
-	Seen   string // how the hash of the manifest begins that they looked at; "": the one that the last run named
+	Seen   string // the beginning of the hash of the manifest that they looked at; "": the manifest that the last run named
 	Reason string
 	Person string
 }
@@ -173,8 +181,8 @@ type Summary struct {
 	Running  bool           `json:"running"` // another importer of this consumer is running; this run did nothing
 	DryRun   bool           `json:"dry_run"`
 	Observed bool           `json:"observed"`
-	// ReceiptOwed is why the receipt could not be written. What was loaded is loaded; the next
-	// run tries again.
+	// ReceiptOwed is the reason why the receipt could not be written. The load stays committed; the
+	// next run tries again.
 	ReceiptOwed error `json:"-"`
 }
 
@@ -185,43 +193,45 @@ type BatchSummary struct {
 	Kind     string `json:"kind"`
 	Rows     int64  `json:"rows"`    // events of the subscribed types
 	Changed  int64  `json:"changed"` // patients whose projected state changed, new ones among them
-	// Of a re-run or dry run: those of the changed who were not known, and those whom the batch
-	// changed nothing of. A consumer that appends counts events.
+	// Only for a re-run or dry run: how many of the changed patients were new, and how many patients
+	// the batch left as they were. A consumer that appends counts events.
 	Inserted    int64            `json:"inserted,omitempty"`
 	Unchanged   int64            `json:"unchanged,omitempty"`
 	Quarantined int64            `json:"quarantined"`
 	Bytes       int64            `json:"bytes"` // of the parts that were fetched
 	Effects     map[string]int64 `json:"effects"`
 	WindowFrom  time.Time        `json:"window_from"`
-	WindowTo    time.Time        `json:"window_to"` // the source's state up to here is in
-	Duration    time.Duration    `json:"duration_ns"`
+	WindowTo    time.Time        `json:"window_to"` // the source's state up to this time is loaded
+	Duration    humanize.Seconds `json:"duration_seconds"`
 }
 
-// Run loads everything from the checkpoint to now and returns. If another importer of this
-// consumer is running it does nothing, which fails a run that was to note a decision.
+// Run loads everything from the checkpoint to now and returns. If another importer of this consumer
+// is running, it does nothing; if it was to note a decision, it fails.
 func (i *Importer) Run(ctx context.Context, options Options) (Summary, error) {
 	a := access{dryRun: options.DryRun, tally: map[string]int64{}}
-	summary, err := i.leased(ctx, a, func(s *session, ctx context.Context) error {
-		if err := s.decide(ctx, options); err != nil {
-			return err
-		}
-		follow := s.follow
-		if options.Resync != nil {
-			follow = func(ctx context.Context) error { return s.resync(ctx, *options.Resync) }
-		}
-		err := follow(ctx)
-		if !options.DryRun {
-			s.summary.ReceiptOwed = s.writeReceipt(ctx)
-		}
-		return err
-	})
-	if errors.Is(err, errRunning) && !options.decides() {
+	summary, err := i.leased(ctx, a, func(s *session, ctx context.Context) error { return s.run(ctx, options) })
+	if errors.Is(err, errRunning) && !options.Decides() {
 		summary.Running, err = true, nil
 	}
 	return summary, err
 }
 
-// leased does the work under the consumer's lease, or returns errRunning.
+func (s *session) run(ctx context.Context, options Options) error {
+	if err := s.ruleOn(ctx, options); err != nil {
+		return err
+	}
+	follow := s.follow
+	if options.Resync != nil {
+		follow = s.ruling("resync", "snapshot", options.Resync).resync
+	}
+	err := follow(ctx)
+	if !options.DryRun {
+		s.summary.ReceiptOwed = s.writeReceipt(ctx)
+	}
+	return err
+}
+
+// leased does the work under the consumer's lease. If another process has the lease, it returns errRunning.
 func (i *Importer) leased(ctx context.Context, a access, work func(*session, context.Context) error) (Summary, error) {
 	s, err := i.open(ctx, a)
 	if errors.Is(err, errRunning) {
@@ -231,9 +241,14 @@ func (i *Importer) leased(ctx context.Context, a access, work func(*session, con
 		return Summary{Consumer: i.consumer.Name}, err
 	}
 	defer s.close()
-	held, cancel := s.keepLease(ctx)
+	return s.do(ctx, work)
+}
+
+// do does the work, and renews the lease meanwhile.
+func (s *session) do(ctx context.Context, work func(*session, context.Context) error) (Summary, error) {
+	held, cancel := s.lease.keep(ctx)
 	defer cancel()
-	err = s.waits.Explain(work(s, held))
+	err := s.waits.Explain(work(s, held))
 	if cause := context.Cause(held); err != nil && cause != nil && ctx.Err() == nil {
 		err = cause
 	}

@@ -7,6 +7,7 @@ import (
 
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/lab/await"
 )
 
 // during holds a load up at the checkpoint, does something meanwhile, and returns how the load ends.
@@ -21,22 +22,6 @@ func (s *site) during(do func()) error {
 		s.Error(err)
 	}
 	return <-done
-}
-
-// await polls a condition in SQL.
-func (s *site) await(condition string, arguments ...any) {
-	s.Helper()
-	const often = 3000
-	var holds bool
-	for range often {
-		if err := s.conn.QueryRow(s.Context(), `SELECT (`+condition+`), pg_sleep(0.01)`, arguments...).Scan(&holds, nil); err != nil {
-			s.Fatal(err)
-		}
-		if holds {
-			return
-		}
-	}
-	s.Fatalf("waited in vain for %s", condition)
 }
 
 // A load may take longer than the lease lasts: it is renewed while the load's own connection is busy.
@@ -56,7 +41,7 @@ func TestALoadOutlivesTheTermOfItsLease(t *testing.T) {
 		if got := s.value(`SELECT role FROM morgue.lease`); got != "service" {
 			t.Errorf("the lease is of role %s", got)
 		}
-		s.await(`clock_timestamp() > $1::timestamptz + interval '0.1 s'`, taken)
+		await.SQL(s, s.conn, `clock_timestamp() > $1::timestamptz + interval '0.1 s'`, taken)
 		if other := s.load(); !other.Running {
 			t.Errorf("another importer took the place of one that is loading: %+v", other)
 		}
@@ -95,7 +80,7 @@ func TestALostLeaseIsTheOthers(t *testing.T) {
 		s.Changes(died(1))
 		err := s.during(func() {
 			s.exec(`UPDATE morgue.lease SET until = 'infinity', ` + taken)
-			s.await(`NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'waybill import morgue')`)
+			await.SQL(s, s.conn, `NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'waybill import morgue')`)
 		})
 		if fault.ClassOf(err) != fault.Transient || err == nil {
 			t.Errorf("%s: got %v (%s), want a lost lease", taken, err, fault.ClassOf(err))

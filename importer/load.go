@@ -13,7 +13,6 @@ import (
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
 	"waybill/internal/span"
-	"waybill/schemas"
 	"waybill/schemas/part"
 )
 
@@ -24,9 +23,10 @@ type load struct {
 	tx      pgx.Tx
 	mode    loadMode
 	started time.Time
+	copied  bool // the batch was copied straight into its table: staging is empty
 	summary BatchSummary
 	counted map[string]int64 // the run's braked effects with this batch's
-	done    int64            // in mode observe, the number of the last effect that was had and not only observed
+	done    int64            // in mode observe, the number of the last effect that was applied, not only observed
 }
 
 // loadMode distinguishes the first load of a batch from a re-run.
@@ -40,11 +40,11 @@ type loadMode struct {
 	person   string
 }
 
-// own reports whether the load is a person's own command, which takes a brake of its own and no approval.
+// own reports whether a person commanded the load: it has a separate brake and can't be approved.
 func (m loadMode) own() bool { return m.rerun || m.resync != nil }
 
 // load applies fetched batches whole, in one transaction, or leaves no trace of them. It refuses tables that
-// were migrated during the run. If they are from here on, a new column stays empty until this run ends.
+// were migrated during the run. If they are migrated later, a new column stays empty until this run ends.
 func (s *session) load(ctx context.Context, mode loadMode, batches ...*fetched) (err error) {
 	tx, err := s.database().Begin(ctx)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *session) load(ctx context.Context, mode loadMode, batches ...*fetched) 
 			span.End(loading, err)
 		}()
 		loads[i] = s.newLoad(tx, batch, mode)
-		if err := loads[i].take(ctx); err != nil {
+		if err := loads[i].run(ctx); err != nil {
 			return loads[i].failed(ctx, err)
 		}
 		loading.SetAttributes(span.Events.Int64(loads[i].summary.Rows), span.Changed.Int64(loads[i].summary.Changed))
@@ -85,16 +85,16 @@ func (s *session) newLoad(tx pgx.Tx, batch *fetched, mode loadMode) *load {
 	return l
 }
 
-func (l *load) take(ctx context.Context) error {
+func (l *load) run(ctx context.Context) error {
 	for _, step := range l.steps() {
-		if err := step.take(ctx); err != nil {
+		if err := step.run(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// step is one of the load's, and a span of its trace.
+// step is one step of the load, and a span of its trace.
 type step struct {
 	name string
 	do   func(context.Context) error
@@ -107,10 +107,10 @@ func (l *load) steps() []step {
 	if l.batch.heartbeat() {
 		return []step{{"begin", l.begin}, {"lock checkpoint", l.lock}, {"settle", l.settle}}
 	}
-	return []step{{"begin", l.begin}, {"copy", l.stage}, {"lock checkpoint", l.lock}, {"apply", l.apply}, {"settle", l.settle}}
+	return []step{{"begin", l.begin}, {"lock checkpoint", l.lock}, {"copy", l.stage}, {"apply", l.apply}, {"settle", l.settle}, {"grown", l.grown}}
 }
 
-func (s step) take(ctx context.Context) (err error) {
+func (s step) run(ctx context.Context) (err error) {
 	ctx, taking := span.Start(ctx, s.name)
 	defer func() { span.End(taking, err) }()
 	return s.do(ctx)
@@ -127,10 +127,10 @@ func (l *load) failed(ctx context.Context, err error) error {
 	return fault.Database("load", l.batch.name(), err)
 }
 
-// begin describes the run to the statements that follow.
+// begin makes the batch's tables and stores the run's settings for the later statements.
 func (l *load) begin(ctx context.Context) error {
-	// The transaction may hold the rows of an earlier batch.
-	if _, err := l.tx.Exec(ctx, `DELETE FROM staging; DELETE FROM run; DELETE FROM changed; DELETE FROM effect`); err != nil {
+	// The transaction may hold the rows of an earlier batch. A run that finds nothing new makes no tables.
+	if _, err := l.tx.Exec(ctx, l.sql.temporary); err != nil {
 		return err
 	}
 	now, err := l.now(ctx)
@@ -142,36 +142,39 @@ func (l *load) begin(ctx context.Context) error {
 		actWithin = &l.config.ActWithin
 	}
 	m := l.batch.manifest()
-	_, err = l.tx.Exec(ctx, `INSERT INTO run (batch, generation, kind, now, act_within, zone) VALUES ($1, $2, $3, $4, $5, $6)`,
-		m.Batch, m.Generation, m.Kind, now, actWithin, l.config.Zone.String())
-	return err
+	if _, err = l.tx.Exec(ctx, `INSERT INTO run (batch, generation, kind, now, act_within, zone) VALUES ($1, $2, $3, $4, $5, $6)`,
+		m.Batch, m.Generation, m.Kind, now, actWithin, l.config.Zone.String()); err != nil {
+		return err
+	}
+	return l.analyze(ctx, "run")
 }
 
-// stage copies the subscribed rows into the staging table.
-func (l *load) stage(ctx context.Context) error {
+// stage copies the subscribed rows into the staging table, or straight into their own.
+func (l *load) stage(ctx context.Context) (err error) {
+	if l.copied, err = l.copyStraight(ctx); err != nil || l.copied {
+		return err
+	}
+	if err := l.copy(ctx, l.sql.copy); err != nil {
+		return err
+	}
+	return l.analyze(ctx, "staging (patient_id, event)") // analyzing wide columns would take longest, and no plan uses them
+}
+
+func (l *load) copy(ctx context.Context, sql string) error {
 	stream := part.NewStream(l.contract, part.Options{Events: l.consumer.Events, Quarantine: l.config.QuarantineRows}, l.batch.parts()...)
 	defer stream.Close()
 	source := &source{stream: stream, left: mostUnpacked(l.batch.bytes())}
-	err := connect.CopyFrom(ctx, l.tx.Conn(), source, l.sql.copy)
+	err := connect.CopyFrom(ctx, l.tx.Conn(), source, sql)
 	if source.err != nil {
 		return fault.New(fault.Poison, "read", l.batch.name(), source.err,
-			"ask the producer; if the batch cannot be repaired, `waybill export --snapshot` there and `waybill import "+l.consumer.Name+" --pass` here leave it behind")
+			"ask the producer; if the batch cannot be repaired, `waybill export --snapshot` at the producer and `"+l.consumer.command()+" --pass N` here leave it behind")
 	}
 	if err != nil {
 		return err
 	}
 	l.summary.Rows = stream.Rows()
-	if l.summary.Rows > analyzeRows {
-		if _, err := l.tx.Exec(ctx, `ANALYZE staging`); err != nil {
-			return err
-		}
-	}
 	return l.quarantine(ctx, stream.Bad())
 }
-
-// analyzeRows is the size from which the planner's ignorance of the staging table costs more
-// than telling it.
-const analyzeRows = 20_000
 
 func (l *load) quarantine(ctx context.Context, bad []part.BadRow) error {
 	// A re-run finds the same rows again.
@@ -205,28 +208,13 @@ func (l *load) lock(ctx context.Context) error {
 	return nil
 }
 
-// apply takes the new states into the projection and lets the consumer act on what changed.
+// apply writes the new states into the projection and runs the consumer's SQL on the changes.
 func (l *load) apply(ctx context.Context) error {
 	if err := l.blank(ctx); err != nil {
 		return err
 	}
 	if l.consumer.Append != "" {
-		rows, err := l.write(ctx, l.sql.append)
-		if err != nil {
-			return err
-		}
-		completed, err := l.complete(ctx)
-		if err != nil {
-			return err
-		}
-		l.summary.Changed, l.summary.Effects[effectAppended] = rows+completed, rows
-		if l.asked() {
-			l.summary.Inserted, l.summary.Unchanged = rows, l.summary.Rows-rows-completed
-		}
-		if err := l.forget(ctx); err != nil {
-			return err
-		}
-		return l.brake(ctx)
+		return l.append(ctx)
 	}
 	if err := l.project(ctx); err != nil {
 		return err
@@ -241,101 +229,15 @@ func (l *load) applyObserved(ctx context.Context) error {
 	return l.reconcile(ctx)
 }
 
-func (l *load) project(ctx context.Context) error {
-	if l.mode.resync != nil {
-		if _, err := l.tx.Exec(ctx, l.sql.doubt); err != nil {
-			return err
-		}
-	}
-	if l.asked() {
-		if err := l.tx.QueryRow(ctx, foreseen).Scan(&l.summary.Inserted, &l.summary.Unchanged); err != nil {
-			return err
-		}
-	}
-	projected, err := l.write(ctx, l.sql.project)
-	if err != nil {
-		return err
-	}
-	completed, err := l.complete(ctx)
-	if err != nil {
-		return err
-	}
-	if l.asked() {
-		l.summary.Unchanged -= projected + completed
-	}
-	if l.batch.manifest().Kind == schemas.Snapshot {
-		if _, err := l.tx.Exec(ctx, vanish); err != nil {
-			return err
-		}
-	}
-	if err := l.tx.QueryRow(ctx, `SELECT count(*) FROM changed`).Scan(&l.summary.Changed); err != nil {
-		return err
-	}
-	if l.erases() {
-		if _, err := l.tx.Exec(ctx, l.sql.erasures.loaded); err != nil {
-			return err
-		}
-		if _, err := l.tx.Exec(ctx, erasedEffects); err != nil {
-			return err
-		}
-	}
-	if m := l.batch.manifest(); l.mode.resync != nil || m.Kind == schemas.Snapshot && m.Generation > l.checkpoint.generation {
-		if _, err := l.tx.Exec(ctx, unheard); err != nil {
-			return err
-		}
-	}
-	if l.mode.reapply {
-		if _, err := l.tx.Exec(ctx, reapply); err != nil {
-			return err
-		}
-	}
-	if l.summary.Rows > analyzeRows {
-		if _, err := l.tx.Exec(ctx, `ANALYZE changed`); err != nil {
-			return err
-		}
-	}
-	_, err = l.tx.Exec(ctx, notice)
-	return err
-}
-
-// asked reports whether a person asked for the load, and wants to know what it did not change too.
-func (l *load) asked() bool { return l.mode.own() || l.dryRun != nil }
-
-// write runs a statement in the form that suits its table and returns the rows written. Nobody
-// else fills the table meanwhile: the checkpoint is locked.
-func (l *load) write(ctx context.Context, w write) (int64, error) {
-	var empty bool
-	if err := l.tx.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM "+w.table+")").Scan(&empty); err != nil {
-		return 0, err
-	}
-	sql := w.merge
-	if empty {
-		sql = w.fill
-	}
-	tag, err := l.tx.Exec(ctx, sql)
-	return tag.RowsAffected(), err
-}
-
-// complete fills columns that an older release left out, where a state comes again: in a re-run, and in
-// a snapshot.
-func (l *load) complete(ctx context.Context) (int64, error) {
-	if !l.mode.rerun && l.batch.manifest().Kind != schemas.Snapshot {
-		return 0, nil
-	}
-	tag, err := l.tx.Exec(ctx, l.sql.complete)
-	return tag.RowsAffected(), err
-}
-
-// source keeps the error that ends a stream: COPY reports it only as a text that has been to the
-// server and back.
+// source keeps the error that ends a stream, because COPY returns it only as text from the server.
 type source struct {
 	stream io.Reader
 	left   int64 // bytes that may still come
 	err    error
 }
 
-// mostUnpacked is how many bytes of COPY parts may become. Rows that people wrote become ten times what
-// they are packed; those of one patient, changed again and again, a hundred times.
+// mostUnpacked is how many bytes of COPY a packed part may yield. Rows that people wrote grow tenfold;
+// rows of one patient who was changed many times grow a hundredfold.
 func mostUnpacked(packed int64) int64 { return 16<<20 + 250*packed }
 
 func (s *source) Read(p []byte) (int, error) {

@@ -13,8 +13,8 @@ import (
 // madeUp is the kind of a ledger row that belongs to no batch of its own.
 const madeUp = "made up"
 
-// makeUp has the effects, in the first run that acts, that mode observe left undone: of the patients'
-// states as they are now, under the brake, as one more row of the last batch's in the ledger.
+// makeUp applies, in the first run that acts, the effects that mode observe only recorded. It computes them
+// from the patients' present states, under the brake, and adds a ledger row to the last batch.
 func (s *session) makeUp(ctx context.Context) error {
 	var pending bool
 	if err := s.database().QueryRow(ctx, `SELECT EXISTS (SELECT FROM observed)`).Scan(&pending); err != nil {

@@ -45,7 +45,7 @@ func (c *Consumer) tables() []migrate.Step {
 	return append(steps, migrate.Statement(sql.erasures.all), migrate.Contract(c.Contract().Version))
 }
 
-// keyed finds out whether a table can take each event once, before its second load fails.
+// keyed checks that a table has a key that keeps each event once. Otherwise a second load would fail.
 func keyed(table string) migrate.Step {
 	key := "(patient_id, " + orderKey + ")"
 	return migrate.Func(func(ctx context.Context, db *sql.DB) error {
@@ -54,7 +54,7 @@ func keyed(table string) migrate.Step {
 		switch {
 		case ok && refused.Code == "42P01":
 			return fault.New(fault.Usage, "migrate", "table "+table, errors.New("none of the consumer's migrations makes it"), "add one, or correct `append` in consumer.yaml")
-		case ok && refused.Code == "42P10": // nothing to conflict with
+		case ok && refused.Code == "42P10": // no unique key on these columns
 			return fault.New(fault.Usage, "migrate", "table "+table, errors.New("it has no unique key over "+key), "add one in a migration: that is how an event counts once")
 		}
 		return err

@@ -12,11 +12,11 @@ import (
 	"waybill/schemas"
 )
 
-// moving reports whether the consumer has followed another stream than the one that it is written for now.
+// moving reports whether the consumer has followed another stream than the one it is now written for.
 func (s *session) moving() bool { return s.checkpoint.exists && s.checkpoint.stream != s.contract.Name }
 
 // move begins the stream that succeeds the one followed so far, at its genesis. Both carry the same versions of
-// patients, so an event that both have counts once, and what follows from deaths that are known stays.
+// patients. So an event that both have counts once, and effects of known deaths stay.
 func (s *session) move(ctx context.Context) error {
 	genesis, err := s.reader.Open(ctx, 0)
 	if errors.Is(err, exchange.ErrNotFound) {
@@ -39,11 +39,11 @@ func (s *session) move(ctx context.Context) error {
 
 func (s *session) notMoved(class fault.Class, cause error, hint string) error {
 	return fault.New(class, "move to", s.contract.Name, cause,
-		hint+fmt.Sprintf("begin at a snapshot, which states every patient: `waybill import %s --from-snapshot N --reason TEXT`", s.consumer.Name))
+		hint+fmt.Sprintf("begin at a snapshot, which states every patient: `%s --from-snapshot N --reason TEXT`", s.consumer.command()))
 }
 
-// leave sets the checkpoint to a position in the new stream. The ledger's numbers are those of the old one, and so are
-// revisions: a state of the new stream replaces the same version from the old.
+// leave sets the checkpoint to a position in the new stream. The ledger's numbers and the states' revisions belong to
+// the old stream: a state of the new stream replaces the same version from the old.
 func (s *session) leave(ctx context.Context, to exchange.Position, note func(pgx.Tx) error) error {
 	err := pgx.BeginFunc(ctx, s.database(), func(tx pgx.Tx) error {
 		if err := note(tx); err != nil {
@@ -68,13 +68,13 @@ func (s *session) leave(ctx context.Context, to exchange.Position, note func(pgx
 	return nil
 }
 
-// checkStream refuses what a person asks about batches of the stream that was followed before.
+// checkStream refuses commands about batches of the stream that was followed before.
 func (s *session) checkStream() error {
 	if !s.moving() {
 		return nil
 	}
 	return fault.New(fault.Usage, "follow", s.contract.Name, fmt.Errorf("%s was followed here so far", s.checkpoint.stream),
-		fmt.Sprintf("run `waybill import %s`, which moves", s.consumer.Name))
+		fmt.Sprintf("run `%s`, which moves", s.consumer.command()))
 }
 
 // checkRetired reports a stream that its producer has ended.

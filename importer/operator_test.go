@@ -63,15 +63,15 @@ func TestAGenerationWhoseOpeningWasPassed(t *testing.T) {
 func TestQuarantineMakesNobodyVanish(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.Changes(died(1), died(2))
+	s.Changes(died(1), died(2), died(4))
 	s.load()
 	s.config.QuarantineRows = 1
 	bad := found(2, start)
 	bad.BirthDate = "1950-13-99"
 	s.Contract = lenient()
 	s.Snapshot(2, found(1, start), bad)
-	if got := s.load().Batches[0]; got.Quarantined != 1 || got.Effects["vanished"] != 0 {
-		t.Errorf("%+v, want 1 quarantined and nobody vanished", got)
+	if got := s.load().Batches[0]; got.Quarantined != 1 || got.Effects["vanished"] != 1 {
+		t.Errorf("%+v, want 1 quarantined, and patient 4 vanished, who is nowhere", got)
 	}
 	s.rerun(importer.RerunOptions{Reason: "a test", Batches: span(2, 2)})
 	if got := s.value(`SELECT count(*) FROM morgue.quarantine`); got != "1" {
@@ -81,12 +81,12 @@ func TestQuarantineMakesNobodyVanish(t *testing.T) {
 	s.Changes(died(3))
 	s.Correction(3, 3, died(3))
 	s.load()
-	if got := s.cases(); got != "expected 3" {
+	if got := s.cases(); got != "expected 3, void 1" {
 		t.Errorf("after batches that are no snapshots: %s", got)
 	}
 	// Only the snapshot's own quarantine says that a patient is in it.
 	s.Snapshot(2, found(1, start), found(3, start))
-	if got := s.load().Batches[0].Effects["vanished"]; got != 1 || s.cases() != "expected 2, void 1" {
+	if got := s.load().Batches[0].Effects["vanished"]; got != 1 || s.cases() != "expected 2, void 2" {
 		t.Errorf("%d vanished, cases: %s; the second snapshot knows nothing of patient 2", got, s.cases())
 	}
 }
@@ -108,7 +108,7 @@ func TestAManifestThatNobodyCanReadIsPassed(t *testing.T) {
 	s.load()
 }
 
-// A re-run takes what was applied, not what lies in its place since.
+// A re-run only takes the manifest that was applied, not one that has replaced it.
 func TestARerunOfAnotherManifestIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -124,7 +124,7 @@ func TestARerunOfAnotherManifestIsRefused(t *testing.T) {
 	}
 }
 
-// What observe mode saw is applied by a re-run, which the brake bounds like any other run.
+// A re-run applies effects that were only observed, and the brake bounds it like any other run.
 func TestTheBrakeBoundsARerun(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -175,7 +175,7 @@ func (s *site) refusedAs(class fault.Class, options importer.Options) {
 	}
 }
 
-// What PostgreSQL says of a value that it refuses quotes the value.
+// PostgreSQL's error about a refused value quotes the value.
 func TestAnErrorInApplyQuotesNoPatient(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -190,13 +190,13 @@ func TestAnErrorInApplyQuotesNoPatient(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	careless["apply.sql"].Data = []byte(`SELECT birth_date::date FROM changed JOIN patient USING (patient_id)`)
+	careless["apply.sql"].Data = []byte(`SELECT (birth_date || '-30')::date FROM changed JOIN patient USING (patient_id)`)
 	var err error
 	if s.config.Consumer, err = importer.LoadConsumer(careless); err != nil {
 		t.Fatal(err)
 	}
 	state := died(1)
-	state.BirthDate = "1950-02-30" // well-formed, and no date
+	state.BirthDate = "1950-02"
 	s.Changes(state)
 	_, err = s.run(importer.Options{})
 	if fault.ClassOf(err) != fault.Poison || !strings.Contains(err.Error(), "22008") || strings.Contains(err.Error(), "1950") {
@@ -245,7 +245,7 @@ func TestManyImportersAtOnce(t *testing.T) {
 	}
 }
 
-// Each right that an import needs is looked for, by itself.
+// doctor checks each right that an import needs separately.
 func TestDoctorMissesEachRight(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -9,7 +9,7 @@ import (
 	"waybill/internal/fault"
 )
 
-// PruneOptions say how much goes.
+// PruneOptions say how much is deleted.
 type PruneOptions struct {
 	Keep   time.Duration // records younger than this stay
 	DryRun bool          // count, and change nothing
@@ -25,8 +25,8 @@ type PruneSummary struct {
 	Running    bool   `json:"running"` // an importer is running; this did nothing
 }
 
-// Prune deletes old records of what was done: rows of ledger, effect log and quarantine. What the
-// consumer goes by stays: checkpoint, projection, notices, decisions and its own tables.
+// Prune deletes old history: rows of ledger, effect log and quarantine. The data that the consumer
+// works with stays: checkpoint, projection, notices, decisions and its own tables.
 func (i *Importer) Prune(ctx context.Context, options PruneOptions) (PruneSummary, error) {
 	summary := PruneSummary{Consumer: i.consumer.Name, DryRun: options.DryRun}
 	_, err := i.leased(ctx, access{dryRun: options.DryRun}, func(s *session, ctx context.Context) error {
@@ -34,7 +34,7 @@ func (i *Importer) Prune(ctx context.Context, options PruneOptions) (PruneSummar
 			table, key, old string
 			rows            *int64
 		}{
-			{"quarantine", "(id)", oldQuarantine, &summary.Quarantine}, // before the ledger, which names the snapshots
+			{"quarantine", "(id)", oldQuarantine, &summary.Quarantine}, // before the ledger, whose rows name the snapshots
 			{"effect_log", "(id)", oldEffects, &summary.Effects},
 			{"ledger", "(batch, rerun)", oldLedger, &summary.Ledger},
 		} {
@@ -52,20 +52,20 @@ func (i *Importer) Prune(ctx context.Context, options PruneOptions) (PruneSummar
 	return summary, err
 }
 
-// What is old, by the key of its table, with $1 as the time to keep.
+// The old rows, by the key of their table, with $1 as the time to keep.
 const (
-	// The last row says what the checkpoint applied, those behind the last receipt are summed up in
-	// the next. No hole is left, which would look like a batch that was left out.
+	// The last row says what the checkpoint applied, and the next receipt sums up the rows after the
+	// last receipt. No hole is left, because it would look like a batch that was left out.
 	oldLedger = `SELECT l.batch, l.rerun FROM ledger l, checkpoint c
 		WHERE l.applied_at < clock_timestamp() - $1::interval AND l.batch < c.batch AND l.batch <= c.receipt
 		  AND NOT EXISTS (SELECT FROM ledger young WHERE young.batch < l.batch AND young.rerun = 0
 		                  AND young.applied_at >= clock_timestamp() - $1::interval)`
-	// What was done about one death goes as a whole, or what is left would tell a half.
+	// All rows about one death are deleted together, because the rest would tell only half of what was done.
 	oldEffects = `SELECT e.id FROM effect_log e JOIN (
 		    SELECT patient_id, death_no FROM effect_log GROUP BY patient_id, death_no
 		    HAVING max(at) < clock_timestamp() - $1::interval) done
 		ON e.patient_id IS NOT DISTINCT FROM done.patient_id AND e.death_no IS NOT DISTINCT FROM done.death_no`
-	// A row set aside may be all that is known of a patient, until a snapshot has stated everyone.
+	// Until a later snapshot has stated every patient, a row set aside may be all that is known of a patient.
 	oldQuarantine = `SELECT q.id FROM quarantine q
 		WHERE q.at < clock_timestamp() - $1::interval
 		  AND EXISTS (SELECT FROM ledger l WHERE l.batch > q.batch AND l.kind = 'snapshot')`
@@ -74,7 +74,7 @@ const (
 // pruneRows is how many rows one transaction deletes.
 const pruneRows = 10_000
 
-// prune deletes what the query old finds, a portion to a transaction, and returns how many rows.
+// prune deletes the rows that the query old finds, one portion per transaction, and returns how many.
 func (s *session) prune(ctx context.Context, table, key, old string, keep time.Duration) (rows int64, err error) {
 	for {
 		tag, err := s.database().Exec(ctx, fmt.Sprintf(`DELETE FROM %s WHERE %s IN (%s LIMIT %d)`, table, key, old, pruneRows), keep)

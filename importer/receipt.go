@@ -8,8 +8,8 @@ import (
 	"waybill/schemas"
 )
 
-// writeReceipt publishes how far the consumer is, unless the last receipt says so already. It is
-// written from the ledger, so the next run writes one that a crash left pending.
+// writeReceipt publishes the consumer's position, unless the last receipt has it already. It reads
+// the ledger, so the next run writes a receipt that a crash left pending.
 func (s *session) writeReceipt(ctx context.Context) error {
 	if s.checkpoint.log == "" || s.checkpoint.receipt >= s.checkpoint.batch {
 		return nil
@@ -18,7 +18,7 @@ func (s *session) writeReceipt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := exchange.PublishReceipt(ctx, s.config.Store, receipt); err != nil {
+	if err := exchange.PublishReceipt(ctx, s.config.Store, receipt, s.config.Sign...); err != nil {
 		return err
 	}
 	_, err = s.conn.Exec(ctx, `UPDATE checkpoint SET receipt = $1 WHERE receipt < $1`, receipt.Batch)
@@ -30,8 +30,8 @@ func (s *session) writeReceipt(ctx context.Context) error {
 	return nil
 }
 
-// deleteReceipt deletes a receipt that is no longer true, or was the previous one. Where the account may
-// not delete, the producer's `waybill prune` does it.
+// deleteReceipt deletes a receipt that is no longer true, or the previous one. If the account may not
+// delete, the producer's `waybill prune` does it.
 func (s *session) deleteReceipt(ctx context.Context, batch int64) {
 	if s.config.Delete == nil || batch < 0 {
 		return

@@ -57,8 +57,8 @@ type sideReader struct {
 	side     *reconcile.Consumer
 }
 
-// ledger also finds where the consumer began: with batch 0 or a snapshot it began with nothing, so
-// everything that it has must be in the log since then.
+// ledger reads the ledger, and finds where the consumer began. If it began with batch 0 or a
+// snapshot, it had no data before, so all its data must be in the log since then.
 func (r *sideReader) ledger(ctx context.Context, tx pgx.Tx) error {
 	err := tx.QueryRow(ctx, `SELECT batch, hash FROM checkpoint`).Scan(&r.side.Checkpoint, &r.side.Manifest)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -102,7 +102,7 @@ func (r *sideReader) states(ctx context.Context, tx pgx.Tx) error {
 	return splitter.Close()
 }
 
-// erased finds what an earlier release, or somebody's own column, has left of the erased.
+// erased finds data of erased patients that an earlier release left, or that lies in a custom column.
 func (r *sideReader) erased(ctx context.Context, tx pgx.Tx) error {
 	rows, _ := tx.Query(ctx, statementsFor(r.consumer).erasures.left)
 	left, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
@@ -117,8 +117,8 @@ func (r *sideReader) erased(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// checks runs the consumer's reconcile.sql, past the connection's tracer: what its text holds is not
-// ours to send.
+// checks runs the consumer's reconcile.sql without the connection's tracer, because the consumer's
+// SQL text must not be sent to a tracing service.
 func (r *sideReader) checks(ctx context.Context, tx pgx.Tx) error {
 	if r.consumer.reconcile == "" {
 		return nil
@@ -147,8 +147,8 @@ func (r *sideReader) checks(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// collect takes a row of reconcile.sql, as text. Errors don't quote it: where the columns were mixed
-// up, it may hold anything.
+// collect takes a row of reconcile.sql, as text. Errors don't quote the row: if its columns are
+// mixed up, it may contain personal data.
 func collect(row [][]byte, byKind map[string]*reconcile.Check) error {
 	if len(row) != 2 {
 		return fmt.Errorf("it returns %d columns, and not a kind and a patient's id", len(row))

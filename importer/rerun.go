@@ -10,25 +10,26 @@ import (
 
 	"waybill/exchange"
 	"waybill/internal/fault"
+	"waybill/internal/progress"
 )
 
 // RerunOptions bound a re-run.
 type RerunOptions struct {
 	Batches []int64 // in order; each must have been applied, or passed, by this consumer
 	DryRun  bool
-	// Reapply reconciles the effects of all these batches' patients, not only of those whose
-	// state the re-run changes: for after apply.sql was fixed.
+	// Reapply reconciles the effects of all these batches' patients, not only of those whose state the
+	// re-run changes. Use it after apply.sql was fixed.
 	Reapply bool
 	// Reason and Person are kept in the ledger. A dry run needs neither.
 	Reason string
 	Person string
-	// Wait is how long to wait for another importer of this consumer to be through; zero means a minute.
+	// Wait is how long to wait for another importer of this consumer to finish; zero means a minute.
 	Wait time.Duration
 }
 
-// Rerun loads batches again. What is newer than the projection applies, which normally is
-// nothing; the checkpoint stays where it is. Between two batches it gives way to an import.
-// A dry run is one transaction over all batches, and gives way to nobody.
+// Rerun loads batches again. Only events newer than the projection change it, and normally there
+// are none. The checkpoint stays where it is. Between two batches Rerun lets a waiting import go
+// first. A dry run does not: it is one transaction over all batches.
 func (i *Importer) Rerun(ctx context.Context, options RerunOptions) (Summary, error) {
 	if err := options.check(); err != nil {
 		return Summary{Consumer: i.consumer.Name}, err
@@ -41,16 +42,17 @@ func (i *Importer) Rerun(ctx context.Context, options RerunOptions) (Summary, er
 	var total Summary
 	for n, batches := range turns {
 		turn, err := i.leased(ctx, a, func(s *session, ctx context.Context) error {
+			r := rerun{s, options}
 			if n == 0 {
-				if err := s.appliedAll(ctx, options.Batches); err != nil {
+				if err := r.checkApplied(ctx); err != nil {
 					return err
 				}
-				if err := s.noteRerun(ctx, options); err != nil {
+				if err := r.note(ctx); err != nil {
 					return err
 				}
 			}
 			for _, batch := range batches {
-				if err := s.again(ctx, batch, options); err != nil {
+				if err := r.load(ctx, batch); err != nil {
 					return err
 				}
 			}
@@ -63,6 +65,7 @@ func (i *Importer) Rerun(ctx context.Context, options RerunOptions) (Summary, er
 		if total = turn; err != nil {
 			return total, err
 		}
+		progress.Say(ctx, "batches", int64(n+1), int64(len(turns)))
 	}
 	return total, nil
 }
@@ -80,30 +83,36 @@ func (o RerunOptions) check() error {
 	return fault.New(fault.Usage, "re-run", "import", errors.New(problem), hint)
 }
 
-// noteRerun keeps what is re-run, as a person asked; a rehearsal is nothing to keep.
-func (s *session) noteRerun(ctx context.Context, o RerunOptions) error {
-	if o.DryRun {
-		return nil
-	}
-	first, last := o.Batches[0], o.Batches[len(o.Batches)-1]
-	subject := fmt.Sprintf("%d of the batches %d..%d", len(o.Batches), first, last)
-	if o.Reapply {
-		subject += ", reapplied"
-	}
-	return Decision{Reason: o.Reason, Person: o.Person}.note(ctx, s.conn, s, "rerun", subject, "")
+// rerun is one session's part of a re-run.
+type rerun struct {
+	*session
+	RerunOptions
 }
 
-// appliedAll refuses batches that this consumer has never got to. Those before the snapshot it began
-// with are among them: the snapshot has all that still held, and they would bring back the rest.
-func (s *session) appliedAll(ctx context.Context, batches []int64) error {
-	last := batches[len(batches)-1]
-	if last > s.checkpoint.batch {
+// note records the re-run as a person's decision; a dry run is not recorded.
+func (r rerun) note(ctx context.Context) error {
+	if r.DryRun {
+		return nil
+	}
+	first, last := r.Batches[0], r.Batches[len(r.Batches)-1]
+	subject := fmt.Sprintf("%d of the batches %d..%d", len(r.Batches), first, last)
+	if r.Reapply {
+		subject += ", reapplied"
+	}
+	return Decision{Reason: r.Reason, Person: r.Person}.note(ctx, r.conn, r.session, "rerun", subject, "")
+}
+
+// checkApplied refuses batches that this consumer has never reached, and those before the snapshot it began with.
+// That snapshot had everything still valid; earlier batches would bring back outdated states.
+func (r rerun) checkApplied(ctx context.Context) error {
+	last := r.Batches[len(r.Batches)-1]
+	if last > r.checkpoint.batch {
 		return fault.New(fault.Usage, "re-run", fmt.Sprintf("batch %d", last),
-			fmt.Errorf("the checkpoint is at batch %d", s.checkpoint.batch), "`waybill import` loads what is new")
+			fmt.Errorf("the checkpoint is at batch %d", r.checkpoint.batch), "`waybill import` loads what is new")
 	}
 	var unknown *int64
-	err := s.database().QueryRow(ctx, `SELECT min(batch) FROM unnest($1::bigint[]) AS asked (batch)
-		WHERE NOT EXISTS (SELECT FROM ledger WHERE ledger.batch = asked.batch AND rerun = 0)`, batches).Scan(&unknown)
+	err := r.database().QueryRow(ctx, `SELECT min(batch) FROM unnest($1::bigint[]) AS asked (batch)
+		WHERE NOT EXISTS (SELECT FROM ledger WHERE ledger.batch = asked.batch AND rerun = 0)`, r.Batches).Scan(&unknown)
 	if err != nil {
 		return fault.Database("read", "ledger", err)
 	}
@@ -114,28 +123,29 @@ func (s *session) appliedAll(ctx context.Context, batches []int64) error {
 	return nil
 }
 
-func (s *session) again(ctx context.Context, batch int64, options RerunOptions) error {
-	entry, err := s.reader.Open(ctx, batch)
+// load loads one batch again.
+func (r rerun) load(ctx context.Context, batch int64) error {
+	entry, err := r.reader.Open(ctx, batch)
 	if errors.Is(err, exchange.ErrNotFound) {
-		err = s.gone(ctx, batch)
+		err = r.missing(ctx, batch)
 	}
 	if err != nil {
 		return err
 	}
-	if err := s.asApplied(ctx, entry); err != nil {
+	if err := r.checkManifest(ctx, entry); err != nil {
 		return err
 	}
-	f := s.fetchParts(ctx, entry)
+	f := r.fetcher.batch(ctx, entry)
 	if f.err != nil {
 		return f.err
 	}
 	defer f.discard()
-	return s.load(ctx, loadMode{rerun: true, reapply: options.Reapply, reason: options.Reason, person: options.Person}, f)
+	return r.session.load(ctx, loadMode{rerun: true, reapply: r.Reapply, reason: r.Reason, person: r.Person}, f)
 }
 
-// gone says why a batch that was there is not any more.
-func (s *session) gone(ctx context.Context, batch int64) error {
-	begins, err := s.reader.Begins(ctx)
+// missing returns the reason why a batch is no longer on the store.
+func (r rerun) missing(ctx context.Context, batch int64) error {
+	begins, err := r.reader.Begins(ctx)
 	switch {
 	case err != nil:
 		return err
@@ -144,13 +154,13 @@ func (s *session) gone(ctx context.Context, batch int64) error {
 			"choose batches from there on")
 	}
 	return fault.New(fault.Poison, "re-run", fmt.Sprintf("batch %d", batch), errors.New("it is not on the store any more"),
-		fmt.Sprintf("ask the producer to run `waybill repair %d`", batch))
+		fmt.Sprintf("run `waybill repair %d` at the producer", batch))
 }
 
-// asApplied refuses a manifest that has taken the place of the one in the ledger.
-func (s *session) asApplied(ctx context.Context, entry *exchange.Entry) error {
+// checkManifest refuses a manifest that differs from the one in the ledger.
+func (r rerun) checkManifest(ctx context.Context, entry *exchange.Entry) error {
 	var same bool
-	err := s.database().QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM ledger WHERE batch = $1 AND rerun = 0 AND hash <> $2)`,
+	err := r.database().QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM ledger WHERE batch = $1 AND rerun = 0 AND hash <> $2)`,
 		entry.Manifest.Batch, entry.Hash).Scan(&same)
 	if err != nil {
 		return fault.Database("read", "ledger", err)
@@ -158,7 +168,7 @@ func (s *session) asApplied(ctx context.Context, entry *exchange.Entry) error {
 	if !same {
 		return fault.New(fault.Poison, "re-run", fmt.Sprintf("batch %d", entry.Manifest.Batch),
 			fmt.Errorf("%w: its manifest is not the one that was applied", exchange.ErrFork),
-			"ask the producer to run `waybill verify`: the store was overwritten or restored")
+			"run `waybill verify` at the producer: the store was overwritten or restored")
 	}
 	return nil
 }

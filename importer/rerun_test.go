@@ -13,6 +13,7 @@ import (
 
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/lab/await"
 	"waybill/lab/logtest"
 	"waybill/schemas"
 )
@@ -41,7 +42,7 @@ func (s *site) contents() []string {
 	return all
 }
 
-// told is what a re-run says of its batches.
+// told returns a re-run's results by batch.
 func told(summary importer.Summary) string {
 	var lines []string
 	for _, b := range summary.Batches {
@@ -150,7 +151,7 @@ func TestARerunBringsBackNothingOfAnEarlierGeneration(t *testing.T) {
 	}
 }
 
-// What an apply step missed is made up for; what people decided stays.
+// A re-run makes up for effects that apply.sql missed; people's decisions stay.
 func TestReapplyLeavesWhatPeopleTouched(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -176,7 +177,7 @@ func TestReapplyLeavesWhatPeopleTouched(t *testing.T) {
 	}
 }
 
-// An approval is of what the batch did when it was new.
+// An approval only covers the effects that the batch had when it was new.
 func TestAnApprovalIsNotForReruns(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -198,7 +199,7 @@ func TestAnApprovalIsNotForReruns(t *testing.T) {
 	}
 }
 
-// A correction has what it states again win over what was stated, and over nothing newer.
+// A correction replaces the states that it repeats, but no newer ones.
 func TestACorrectionWins(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -300,14 +301,6 @@ func TestAnImportGoesBetweenTheBatchesOfARerun(t *testing.T) {
 	s.load()
 	s.Changes(died(4))
 	watcher := s.connection(s.config.DatabaseURL)
-	await := func(condition string) {
-		t.Helper()
-		for met := false; !met; {
-			if err := watcher.QueryRow(t.Context(), `SELECT EXISTS (`+condition+`), pg_sleep(0.01)`).Scan(&met, nil); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
 	hold, err := s.conn.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -323,7 +316,7 @@ func TestAnImportGoesBetweenTheBatchesOfARerun(t *testing.T) {
 		}
 		failures <- err
 	}()
-	await(`SELECT FROM pg_stat_activity WHERE application_name = 'waybill rerun morgue' AND datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`)
+	await.SQL(t, watcher, `EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'waybill rerun morgue' AND datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0)`)
 	go func() {
 		summary, err := s.run(importer.Options{})
 		if summary.Running {
@@ -331,7 +324,7 @@ func TestAnImportGoesBetweenTheBatchesOfARerun(t *testing.T) {
 		}
 		failures <- err
 	}()
-	await(`SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+	await.SQL(t, watcher, `EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
 	if err := hold.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -363,12 +356,8 @@ func TestARerunWaitsForAnImportAsLongAsItIsTold(t *testing.T) {
 		done <- err
 	}()
 	other := s.connection(s.config.DatabaseURL)
-	for waiting := false; !waiting; {
-		if err := other.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'waybill rerun morgue'
-			AND datname = current_database() AND state = 'idle' AND query ILIKE 'rollback'), pg_sleep(0.01)`).Scan(&waiting, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
+	await.SQL(t, other, `EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'waybill rerun morgue'
+		AND datname = current_database() AND state = 'idle' AND query ILIKE 'rollback')`)
 	s.exec(`DELETE FROM morgue.lease`)
 	if err := <-done; err != nil {
 		t.Error(err)

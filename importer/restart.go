@@ -12,62 +12,66 @@ import (
 	"waybill/schemas"
 )
 
-// restart moves the checkpoint to just before a snapshot, over batches that are gone for good. What
-// was missed is made up for: a snapshot has every patient's state, and effects follow from states.
-// It is loaded like any batch, so the brake bounds what comes of it.
-func (s *session) restart(ctx context.Context, d Decision) error {
-	name := fmt.Sprintf("snapshot %d", d.Batch)
-	if d.Reason == "" {
-		return fault.New(fault.Usage, "begin at", name, errors.New("no reason given"), "add --reason TEXT")
+// restart moves the checkpoint to just before a snapshot, over batches that are gone for good. The
+// snapshot makes up for the missed batches: it has every patient's state, and effects follow from
+// states. It is loaded like any batch, so the brake bounds its effects.
+func (r ruling) restart(ctx context.Context) error {
+	if err := r.checkReason(); err != nil {
+		return err
 	}
-	if !s.checkpoint.exists {
-		return fault.New(fault.Usage, "begin at", name, errors.New("nothing was loaded yet"), "`waybill import` begins at the newest snapshot by itself")
+	if !r.checkpoint.exists {
+		return r.refused(fault.Usage, errors.New("nothing was loaded yet"), "`"+r.consumer.command()+"` begins at the newest snapshot by itself")
 	}
-	if !s.moving() && d.Batch <= s.checkpoint.batch {
-		return fault.New(fault.Usage, "begin at", name, fmt.Errorf("the checkpoint is at batch %d already", s.checkpoint.batch), "")
+	if !r.moving() && r.Batch <= r.checkpoint.batch {
+		return r.refused(fault.Usage, fmt.Errorf("the checkpoint is at batch %d already", r.checkpoint.batch), "")
 	}
-	if !s.moving() {
-		if err := s.cannotFollow(ctx, name); err != nil {
+	if !r.moving() {
+		if err := r.checkStuck(ctx); err != nil {
 			return err
 		}
 	}
-	snapshot, err := s.reader.Open(ctx, d.Batch)
+	snapshot, err := r.reader.Open(ctx, r.Batch)
 	if errors.Is(err, exchange.ErrNotFound) {
-		return fault.New(fault.Poison, "begin at", name, errors.New("it is not on the store"), "`waybill batches` lists the log; the producer makes another with `waybill export --snapshot`")
+		return r.refused(fault.Poison, errors.New("it is not on the store"), "`waybill batches` lists the log; `waybill export --snapshot` at the producer makes another")
 	}
 	if err != nil {
 		return err
 	}
 	switch m := snapshot.Manifest; {
 	case m.Kind != schemas.Snapshot:
-		return fault.New(fault.Usage, "begin at", name, fmt.Errorf("batch %d is one of %s", d.Batch, m.Kind), "`waybill batches` lists the log")
-	case !s.moving() && s.checkpoint.log != "" && m.Log != s.checkpoint.log:
-		return fault.New(fault.Poison, "begin at", name, exchange.ErrForeign, "check that the store's URL is the one that the producer writes to")
-	case m.Generation < s.checkpoint.generation:
-		return fault.New(fault.Poison, "begin at", name, fmt.Errorf("it is of generation %d, and the checkpoint of %d", m.Generation, s.checkpoint.generation),
-			"ask the producer to run `waybill verify`: the store was overwritten or restored")
+		return r.refused(fault.Usage, fmt.Errorf("batch %d is one of %s", r.Batch, m.Kind), "`waybill batches` lists the log")
+	case !r.moving() && r.checkpoint.log != "" && m.Log != r.checkpoint.log:
+		return r.refused(fault.Poison, exchange.ErrForeign, "check that the store's URL is the one that the producer writes to")
+	case m.Generation < r.checkpoint.generation:
+		return r.refused(fault.Poison, fmt.Errorf("it is of generation %d, and the checkpoint of %d", m.Generation, r.checkpoint.generation),
+			"run `waybill verify` at the producer: the store was overwritten or restored")
 	}
-	if err := s.bind("begin at", d, snapshot.Hash); err != nil {
+	if err := r.checkSeen(snapshot.Hash); err != nil {
 		return err
 	}
-	if s.moving() {
-		return s.leave(ctx, snapshot.Before(), func(tx pgx.Tx) error {
-			return d.note(ctx, tx, s, "from-snapshot", fmt.Sprintf("snapshot %d of %s, from batch %d of %s", d.Batch, s.contract.Name, s.checkpoint.batch, s.checkpoint.stream), snapshot.Hash)
+	if r.moving() {
+		return r.leave(ctx, snapshot.Before(), func(tx pgx.Tx) error {
+			return r.note(ctx, tx, r.session, "from-snapshot", fmt.Sprintf("snapshot %d of %s, from batch %d of %s", r.Batch, r.contract.Name, r.checkpoint.batch, r.checkpoint.stream), snapshot.Hash)
 		})
 	}
-	return s.jump(ctx, snapshot, d)
+	from := r.checkpoint.batch
+	if err := r.skipTo(ctx, snapshot.Before(), "", "from-snapshot", fmt.Sprintf("snapshot %d, from batch %d", r.Batch, from), snapshot.Hash); err != nil {
+		return err
+	}
+	r.config.Log.Warn("a person had the consumer begin again at a snapshot", "batch", r.Batch, "missed_from", from+1)
+	return nil
 }
 
-// cannotFollow refuses to leave out what can still be loaded.
-func (s *session) cannotFollow(ctx context.Context, name string) error {
-	next := s.checkpoint.batch + 1
-	_, err := s.reader.Next(ctx, s.checkpoint.position())
+// checkStuck refuses to leave out batches that can still be loaded.
+func (r ruling) checkStuck(ctx context.Context) error {
+	next := r.checkpoint.batch + 1
+	_, err := r.reader.Next(ctx, r.checkpoint.position())
 	if err == nil {
 		var begins int64
-		if begins, err = s.reader.Begins(ctx); err != nil || next < begins {
+		if begins, err = r.reader.Begins(ctx); err != nil || next < begins {
 			return err
 		}
-		return fault.New(fault.Usage, "begin at", name, fmt.Errorf("batch %d is on the store, and nothing need be left out", next), "run `waybill import`, which continues with it")
+		return r.refused(fault.Usage, fmt.Errorf("batch %d is on the store, and nothing need be left out", next), "run `"+r.consumer.command()+"`, which continues with it")
 	}
 	if _, pruned := errors.AsType[*exchange.Pruned](err); pruned {
 		return nil
@@ -76,37 +80,7 @@ func (s *session) cannotFollow(ctx context.Context, name string) error {
 		return nil
 	}
 	if errors.Is(err, exchange.ErrNothingNew) {
-		return fault.New(fault.Usage, "begin at", name, errors.New("nothing is missing"), "`waybill status` shows how far this consumer is")
+		return r.refused(fault.Usage, errors.New("nothing is missing"), "`waybill status` shows how far this consumer is")
 	}
 	return err
-}
-
-// jump notes the first batch that is missed as passed. Those behind it up to the snapshot have no
-// ledger's row, as those before a consumer's first snapshot have none.
-func (s *session) jump(ctx context.Context, snapshot *exchange.Entry, d Decision) error {
-	to, next := snapshot.Before(), s.checkpoint.batch+1
-	err := pgx.BeginFunc(ctx, s.database(), func(tx pgx.Tx) error {
-		if err := d.note(ctx, tx, s, "from-snapshot", fmt.Sprintf("snapshot %d, from batch %d", d.Batch, s.checkpoint.batch), snapshot.Hash); err != nil {
-			return err
-		}
-		if next < d.Batch {
-			if _, err := tx.Exec(ctx, `INSERT INTO ledger (batch, hash, kind, generation, rows, changed, passed, reason, person, started_at, applied_at)
-				VALUES ($1, '', 'passed', $2, 0, 0, true, $3, $4, clock_timestamp(), clock_timestamp())`,
-				next, s.checkpoint.generation, d.Reason, d.Person); err != nil {
-				return err
-			}
-		}
-		tag, err := tx.Exec(ctx, `UPDATE checkpoint SET batch = $1, hash = $2, pending_batch = NULL, pending_why = NULL, pending_since = NULL,
-			held_batch = NULL, held_effects = NULL WHERE batch = $3`, to.Batch, to.Hash, s.checkpoint.batch)
-		if err == nil && tag.RowsAffected() == 0 {
-			err = errors.New("another importer has moved the checkpoint")
-		}
-		return err
-	})
-	if err != nil {
-		return fault.Database("begin at", fmt.Sprintf("snapshot %d", d.Batch), err)
-	}
-	s.config.Log.Warn("a person had the consumer begin again at a snapshot", "batch", d.Batch, "missed_from", next)
-	s.checkpoint.batch, s.checkpoint.hash, s.checkpoint.held = to.Batch, to.Hash, -1
-	return nil
 }

@@ -10,53 +10,54 @@ import (
 	"waybill/schemas"
 )
 
-// resync makes this consumer equal to one that began at the snapshot, and overwrites what it loaded before: the way
-// back after somebody else wrote the log, or after its end was lost. Newer states lose, the erased who are
-// not erased in the snapshot come back, and who is not in it vanishes. Effects follow from the states, and the
+// resync makes this consumer equal to one that began at the snapshot, and overwrites what it loaded before. It is
+// for a log that somebody else has written to, or whose end was lost. Newer states lose, patients who are not
+// erased in the snapshot come back, and patients who are not in it vanish. Effects follow from the states, and the
 // brake bounds them. One transaction does it all.
-func (s *session) resync(ctx context.Context, d Decision) error {
-	snapshot, err := s.verified(ctx, d)
+func (r ruling) resync(ctx context.Context) error {
+	snapshot, err := r.verifiedSnapshot(ctx)
 	if err != nil {
 		return err
 	}
-	f := s.fetchParts(ctx, snapshot)
+	f := r.fetcher.batch(ctx, snapshot)
 	if f.err != nil {
 		return f.err
 	}
 	defer f.discard()
-	was, receipt := s.checkpoint.batch, s.checkpoint.receipt
-	err = s.load(ctx, loadMode{resync: &d, reason: d.Reason, person: d.Person}, f)
+	was, receipt := r.checkpoint.batch, r.checkpoint.receipt
+	err = r.load(ctx, loadMode{resync: &r.Decision, reason: r.Reason, person: r.Person}, f)
 	if err == nil {
-		s.config.Log.Warn("a person made the states equal to a snapshot", "batch", d.Batch, "checkpoint", was)
-		if s.dryRun == nil && receipt >= d.Batch { // it names a manifest of the log that was left
-			s.deleteReceipt(ctx, receipt)
+		r.config.Log.Warn("a person made the states equal to a snapshot", "batch", r.Batch, "checkpoint", was)
+		if r.dryRun == nil && receipt >= r.Batch { // it may name a manifest that this log does not have
+			r.deleteReceipt(ctx, receipt)
 		}
 	}
 	return err
 }
 
-// verified returns the snapshot, once the log's chain leads to it from where the log begins.
-func (s *session) verified(ctx context.Context, d Decision) (*exchange.Entry, error) {
-	const what = "resync"
-	name := fmt.Sprintf("snapshot %d", d.Batch)
+// verifiedSnapshot returns the snapshot after verifying the log's chain from its beginning to there.
+func (r ruling) verifiedSnapshot(ctx context.Context) (*exchange.Entry, error) {
+	if r.dryRun == nil {
+		if err := r.checkReason(); err != nil {
+			return nil, err
+		}
+	}
 	switch {
-	case d.Reason == "" && s.dryRun == nil:
-		return nil, fault.New(fault.Usage, what, name, errors.New("no reason given"), "add --reason TEXT, or --dry-run")
-	case !s.checkpoint.exists:
-		return nil, fault.New(fault.Usage, what, name, errors.New("nothing was loaded yet"), "`waybill import` begins at the newest snapshot by itself")
-	case s.consumer.Append != "":
-		return nil, fault.New(fault.Usage, what, s.consumer.Name, errors.New("it appends events, and a snapshot doesn't say which of them were true"),
+	case !r.checkpoint.exists:
+		return nil, r.refused(fault.Usage, errors.New("nothing was loaded yet"), "`waybill import` begins at the newest snapshot by itself")
+	case r.consumer.Append != "":
+		return nil, fault.New(fault.Usage, r.verb, r.consumer.Name, errors.New("it appends events, and a snapshot doesn't say which of them were true"),
 			"make its schema anew: `waybill help runbook`, \"Somebody else wrote our log\"")
 	}
-	if err := s.checkStream(); err != nil {
+	if err := r.checkStream(); err != nil {
 		return nil, err
 	}
-	begins, err := s.reader.Begins(ctx)
+	begins, err := r.reader.Begins(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var snapshot *exchange.Entry
-	for entry, err := range s.reader.Entries(ctx, begins, d.Batch) {
+	for entry, err := range r.reader.Entries(ctx, begins, r.Batch) {
 		if err != nil {
 			return nil, err
 		}
@@ -64,17 +65,17 @@ func (s *session) verified(ctx context.Context, d Decision) (*exchange.Entry, er
 	}
 	switch {
 	case snapshot == nil:
-		return nil, fault.New(fault.Usage, what, name, fmt.Errorf("the log begins at batch %d", begins), "`waybill batches` lists the log")
+		return nil, r.refused(fault.Usage, fmt.Errorf("the log begins at batch %d", begins), "`waybill batches` lists the log")
 	case snapshot.Manifest.Kind != schemas.Snapshot:
-		return nil, fault.New(fault.Usage, what, name, fmt.Errorf("batch %d is one of %s", d.Batch, snapshot.Manifest.Kind), "`waybill batches` lists the log")
-	case s.checkpoint.log != "" && snapshot.Manifest.Log != s.checkpoint.log:
-		return nil, fault.New(fault.Poison, what, name, exchange.ErrForeign, "check that the store's URL is the one that the producer writes to")
+		return nil, r.refused(fault.Usage, fmt.Errorf("batch %d is one of %s", r.Batch, snapshot.Manifest.Kind), "`waybill batches` lists the log")
+	case r.checkpoint.log != "" && snapshot.Manifest.Log != r.checkpoint.log:
+		return nil, r.refused(fault.Poison, exchange.ErrForeign, "check that the store's URL is the one that the producer writes to")
 	}
-	return snapshot, s.bind(what, d, snapshot.Hash)
+	return snapshot, r.checkSeen(snapshot.Hash)
 }
 
-// rewind takes the checkpoint to just before the snapshot, and forgets what was loaded: the snapshot makes up
-// for all of it.
+// rewind sets the checkpoint to just before the snapshot, and forgets what was loaded, because the snapshot
+// replaces all of it.
 func (l *load) rewind(ctx context.Context) error {
 	subject := fmt.Sprintf("snapshot %d, in place of batch %d %s", l.summary.Batch, l.checkpoint.batch, Digits(l.checkpoint.hash))
 	if l.dryRun == nil {
@@ -90,8 +91,8 @@ func (l *load) rewind(ctx context.Context) error {
 	return err
 }
 
-// doubt puts each state that is not the snapshot's below every event, so that the snapshot's wins, or the
-// patient vanishes.
+// doubt gives each state that differs from the snapshot's a version below every event. So the snapshot's
+// state wins, or the patient vanishes.
 func doubt(same string) string {
 	return fmt.Sprintf(`
 		UPDATE patient p SET generation = 0, event = CASE event WHEN 'erased' THEN 'death_retracted' ELSE event END FROM run
@@ -99,9 +100,9 @@ func doubt(same string) string {
 		  AND NOT EXISTS (SELECT FROM staging s WHERE s.patient_id = p.patient_id AND %s AND (s.event = 'erased') = (p.event = 'erased'))`, same)
 }
 
-// unheard forgets when deaths became known that the snapshot knows nothing of, as after a forgery and where
-// a generation begins: the real one may have the same number, and nothing decided about such a death counts. A
-// death that the snapshot reports as retracted is not one of these: when it stands again, it was seen.
+// unheard deletes the notices of deaths that the snapshot does not have, as after a forgery or at the beginning of a
+// generation. A real death may get the same number, and no decision about the deleted one may apply to it. A death
+// that the snapshot reports as retracted keeps its notice: it was seen, if it is declared again.
 const unheard = `
 	DELETE FROM notice n USING changed JOIN patient p USING (patient_id)
 	WHERE n.patient_id = p.patient_id AND (p.version = 0 OR n.death_no > p.death_no)`

@@ -7,6 +7,7 @@ import (
 	"waybill/exchange"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/lab/logtest"
 )
 
 func resync(snapshot int64) importer.Options {
@@ -73,7 +74,7 @@ func TestAResyncUndoesAForgery(t *testing.T) {
 	}
 	s.config.Brake = 0
 	s.resync(snapshot)
-	fresh := follow(t, honest, s.root)
+	fresh := follow(t, honest)
 	fresh.config.Instance = "fresh"
 	fresh.load()
 	if got, want := s.states(), fresh.states(); got != want {
@@ -107,6 +108,37 @@ func TestAResyncUndoesAForgery(t *testing.T) {
 	}
 	if got := s.resync(snapshot).Batches[0]; got.Changed != 0 || len(got.Effects) != 0 {
 		t.Errorf("and once more: %+v", got)
+	}
+}
+
+// What was set aside of the batches that a snapshot replaces is forgotten with them; what the snapshot itself has stays.
+func TestAResyncForgetsWhatWasSetAside(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.config.QuarantineRows = 1
+	s.Contract = lenient()
+	bad, worse := died(8), died(9)
+	bad.BirthDate, worse.BirthDate = "1950-13-99", "1950-13-99"
+	s.Changes(died(1), bad) // 1
+	s.load()
+	snapshot := s.Snapshot(1, found(1, start), worse).Batch
+	s.resync(snapshot)
+	if got := s.value(`SELECT string_agg(batch || ' ' || patient_id, ', ') FROM morgue.quarantine`); got != "2 "+logtest.Patient(9).String() {
+		t.Errorf("set aside: %s", got)
+	}
+}
+
+// A death that the snapshot of a generation has as retracted was seen. If it is declared again, it is not found anew.
+func TestARetractedDeathStaysNoticed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1))
+	s.load()
+	noticed := s.value(`SELECT noticed_at FROM morgue.notice`)
+	s.Snapshot(2, retracted(1))
+	s.load()
+	if got := s.value(`SELECT coalesce(max(noticed_at)::text, '-') FROM morgue.notice`); got != noticed {
+		t.Errorf("noticed at %s; want %s", got, noticed)
 	}
 }
 

@@ -18,7 +18,7 @@ func deaths(from, to int) (states []logtest.State) {
 	return states
 }
 
-// What was held and what lies there now must be the same, or the person must have seen what lies there now.
+// The held manifest and the present one must be the same, or the person must have seen the present one.
 func TestAnApprovalBindsWhatWasSeen(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -55,7 +55,7 @@ func TestAnApprovalBindsWhatWasSeen(t *testing.T) {
 	}
 }
 
-// What takes the place of a batch between its approval and its load is held, however small it is.
+// A batch that replaces another between its approval and its load is held, however small it is.
 func TestWhatTakesAnApprovedBatchsPlaceIsHeld(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -18,67 +18,87 @@ var (
 	errLeaseLost = errors.New("another importer has taken this one's place")
 )
 
-// session is one run: a connection with the consumer's schema as its search_path and the batch's
-// temporary tables, under the consumer's lease.
+// session is one run: a connection with the consumer's schema as its search_path, under the consumer's lease.
 type session struct {
 	*Importer
 	conn       *pgx.Conn
-	renewer    *pgx.Conn // renews the lease while conn is busy
 	waits      *connect.Waits
-	backend    backend
+	lease      lease
+	fetcher    fetcher
 	spool      *spool.Folder
 	checkpoint checkpoint
 	summary    Summary
-	tally      map[string]int64 // braked effects of the run, by kind
+	tally      map[string]int64 // the run's braked effects, by kind
 	dryRun     pgx.Tx           // the transaction around a dry run's loads
+
+	loads  int   // transactions that a follow has loaded
+	toLoad int64 // batches that it will load; 0: not known
 }
 
-func (i *Importer) open(ctx context.Context, a access) (_ *session, err error) {
-	s := &session{Importer: i, tally: a.tally}
-	s.summary = Summary{Consumer: i.consumer.Name, Batches: []BatchSummary{}, DryRun: a.dryRun, Observed: i.config.Observe}
-	defer func() {
-		if err != nil {
-			err = s.waits.Explain(err)
-			s.close()
-		}
-	}()
+func (i *Importer) open(ctx context.Context, a access) (*session, error) {
 	name := importName
 	if a.rerun && !a.dryRun {
 		name = rerunName
 	}
-	if s.conn, err = i.connect(ctx, name); err != nil {
-		return nil, err
-	}
-	if s.renewer, err = i.connect(ctx, name); err != nil {
-		return nil, err
-	}
-	if s.waits, err = connect.LimitWaits(ctx, i.config.DatabaseURL, s.conn, i.config.LockWait); err != nil {
+	s, err := i.dial(ctx, name)
+	if err != nil {
 		return nil, err
 	}
 	if err := s.enter(ctx, a); err != nil {
+		s.close()
 		return nil, err
 	}
-	if _, err := s.conn.Exec(ctx, s.sql.temporary); err != nil {
-		return nil, fault.Database("prepare", s.subject(), err)
-	}
-	if s.spool, err = spool.Open(i.config.Spool, "import-"+i.consumer.Name); err != nil {
+	return s, nil
+}
+
+// dial opens a run's connections.
+func (i *Importer) dial(ctx context.Context, name string) (_ *session, err error) {
+	s := &session{Importer: i}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.conn, err = i.connect(ctx, name); err != nil {
 		return nil, err
 	}
+	s.lease = lease{Importer: i, conn: s.conn}
+	if s.lease.renewer, err = i.connect(ctx, name); err != nil {
+		return nil, err
+	}
+	s.waits, err = connect.LimitWaits(ctx, i.config.DatabaseURL, s.conn, i.config.LockWait)
+	return s, err
+}
+
+// enter begins a run under the lease. It forgets what an earlier run on these connections did.
+func (s *session) enter(ctx context.Context, a access) (err error) {
+	defer func() { err = s.waits.Explain(err) }()
+	s.tally, s.loads, s.toLoad = a.tally, 0, 0
+	s.summary = Summary{Consumer: s.consumer.Name, Batches: []BatchSummary{}, DryRun: a.dryRun, Observed: s.config.Observe}
+	if err := s.lease.enter(ctx, a); err != nil {
+		return err
+	}
+	if s.spool == nil {
+		if s.spool, err = spool.Open(s.config.Spool, "import-"+s.consumer.Name); err != nil {
+			return err
+		}
+	}
+	s.fetcher = fetcher{s.Importer, s.reader.Anew(), s.spool.Dir}
 	if s.checkpoint, err = s.readCheckpoint(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if a.rerun {
 		if err := s.checkStream(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	s.summary.From = s.checkpoint.batch
 	if a.dryRun {
 		if s.dryRun, err = s.conn.Begin(ctx); err != nil {
-			return nil, fault.Database("begin", "dry run", err)
+			return fault.Database("begin", "dry run", err)
 		}
 	}
-	return s, nil
+	return s.keepTrust(ctx)
 }
 
 // The names of connections in pg_stat_activity, which distinguish re-runs from imports.
@@ -95,7 +115,9 @@ func (i *Importer) connect(ctx context.Context, name string) (*pgx.Conn, error) 
 		"idle_session_timeout":                "0",
 		"idle_in_transaction_session_timeout": "0",
 		"work_mem":                            "64MB", // a batch is sorted once, by patient
-		"jit":                                 "off",  // it takes the temporary tables for huge, and compiles for half a second
+		"jit":                                 "off",  // the planner assumes huge temporary tables, and compiling would take half a second
+		"random_page_cost":                    "1.1",  // a batch's patients are looked up by index, however many are known
+		"default_statistics_target":           "10",   // a sample of 3,000 rows tells few from many; autovacuum takes its usual one soon
 		"client_min_messages":                 "warning",
 	})
 }
@@ -117,7 +139,7 @@ func (s *session) database() querier {
 	return s.conn
 }
 
-// now is the time of notice: the configured clock's, or the database's.
+// now returns the time of notice, by the configured clock or the database's.
 func (s *session) now(ctx context.Context) (time.Time, error) {
 	if s.config.Now != nil {
 		return s.config.Now(), nil
@@ -127,7 +149,7 @@ func (s *session) now(ctx context.Context) (time.Time, error) {
 	return now, fault.Database("read", "clock", err)
 }
 
-// close rolls back what is open, gives the lease back and leaves nothing behind.
+// close rolls back an open transaction, gives the lease back and removes the spool.
 func (s *session) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -140,10 +162,7 @@ func (s *session) close() {
 	if s.spool != nil {
 		s.spool.Close()
 	}
-	if s.renewer != nil {
-		s.dropLease(ctx)
-		_ = s.renewer.Close(ctx)
-	}
+	s.lease.drop(ctx)
 	if s.conn != nil {
 		_ = s.conn.Close(ctx)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"waybill/internal/humanize"
 )
 
 // settle writes down what the load did: the effects, the ledger's row and the checkpoint.
@@ -36,12 +38,12 @@ func (l *load) settle(ctx context.Context) error {
 	return err
 }
 
-// promised is within what time the next batch is to come.
+// promised returns the time within which the next batch must come.
 func (l *load) promised() time.Duration {
 	return min(time.Duration(l.batch.manifest().HeartbeatSeconds)*time.Second, l.config.LateAfter)
 }
 
-// committed takes over, in memory, what the transaction made true.
+// committed updates the session in memory after the commit.
 func (l *load) committed() {
 	for kind, count := range l.counted {
 		l.tally[kind] = count
@@ -53,7 +55,7 @@ func (l *load) committed() {
 		l.checkpoint.receipt = min(l.checkpoint.receipt, m.Batch-1) // a resync may have gone back
 		l.checkpoint.heartbeat = l.promised()
 	}
-	l.summary.Duration = time.Since(l.started)
+	l.summary.Duration = humanize.Seconds(time.Since(l.started))
 	l.session.summary.Batches = append(l.session.summary.Batches, l.summary)
 	l.announce()
 }
@@ -70,18 +72,18 @@ func (l *load) announce() {
 	}
 }
 
-// decide records a person's decisions before the run acts on them.
-func (s *session) decide(ctx context.Context, options Options) error {
+// ruleOn records a person's decisions before the run acts on them.
+func (s *session) ruleOn(ctx context.Context, options Options) error {
 	if options.Approve != nil {
-		if err := s.approve(ctx, *options.Approve); err != nil {
+		if err := s.ruling("approve", "batch", options.Approve).approve(ctx); err != nil {
 			return err
 		}
 	}
 	if options.Pass != nil {
-		return s.pass(ctx, *options.Pass)
+		return s.ruling("pass", "batch", options.Pass).pass(ctx)
 	}
 	if options.FromSnapshot != nil {
-		return s.restart(ctx, *options.FromSnapshot)
+		return s.ruling("begin at", "snapshot", options.FromSnapshot).restart(ctx)
 	}
 	return nil
 }

@@ -9,12 +9,13 @@ import (
 
 // statements are the SQL texts that follow from the contract.
 type statements struct {
-	temporary  string // the batch's tables, once per connection
+	temporary  string // the batch's tables, once per connection, and empty
 	projection string // the table patient; safe to run again, adds columns of later revisions
 	copy       string
+	straight   straight
 	project    write  // staging → patient, changed
 	append     write  // staging → the consumer's table
-	complete   string // what the target lacks of the same states: columns of a later revision of the contract
+	complete   string // fills columns of a later revision of the contract that the target lacks
 	erasures   erasures
 	doubt      string // makes a resync's snapshot win
 }
@@ -33,7 +34,7 @@ func statementsFor(consumer *Consumer) statements {
 		names = append(names, c.Name)
 		definitions = append(definitions, definition)
 		incoming = append(incoming, "excluded."+c.Name)
-		if c.Name != "event" && c.Name != "baseline" { // which say how a state came, and not what it is
+		if c.Name != "event" && c.Name != "baseline" { // these say how a state arose, not what it is
 			same = append(same, fmt.Sprintf("s.%[1]s IS NOT DISTINCT FROM p.%[1]s", c.Name))
 		}
 		if !c.Required {
@@ -44,17 +45,23 @@ func statementsFor(consumer *Consumer) statements {
 		}
 	}
 	columns := strings.Join(names, ", ")
+	straight := straightInto("patient", columns, "patient_id")
 	appended := pgx.Identifier{consumer.Append}.Sanitize()
+	if consumer.Append != "" {
+		straight = straightInto(appended, columns, "generation,patient_id,revision,version")
+	}
 	return statements{
+		straight: straight,
 		temporary: fmt.Sprintf(`
-			CREATE TEMP TABLE staging (%s) ON COMMIT DELETE ROWS;
-			CREATE TEMP TABLE run (batch bigint, generation integer, kind text, now timestamptz, act_within interval, zone text) ON COMMIT DELETE ROWS;
-			CREATE TEMP TABLE changed (patient_id uuid PRIMARY KEY) ON COMMIT DELETE ROWS;
-			CREATE TEMP TABLE effect (n bigint GENERATED ALWAYS AS IDENTITY, kind text NOT NULL, patient_id uuid, death_no integer, subject text) ON COMMIT DELETE ROWS`,
-			strings.Join(definitions, ", ")),
+			CREATE TEMP TABLE IF NOT EXISTS staging (%s) ON COMMIT DELETE ROWS;
+			CREATE TEMP TABLE IF NOT EXISTS run (batch bigint, generation integer, kind text, now timestamptz, act_within interval, zone text) ON COMMIT DELETE ROWS;
+			CREATE TEMP TABLE IF NOT EXISTS changed (patient_id uuid PRIMARY KEY) ON COMMIT DELETE ROWS;
+			CREATE TEMP TABLE IF NOT EXISTS effect (n bigint GENERATED ALWAYS AS IDENTITY, kind text NOT NULL, patient_id uuid, death_no integer, subject text) ON COMMIT DELETE ROWS;
+			DELETE FROM staging; DELETE FROM run; DELETE FROM changed; DELETE FROM effect`, strings.Join(definitions, ", ")),
 		projection: "CREATE TABLE IF NOT EXISTS patient (patient_id uuid PRIMARY KEY);\n" +
 			strings.Join(additions, ";\n") +
-			";\nCREATE INDEX IF NOT EXISTS patient_merged_into ON patient (merged_into) WHERE merged_into IS NOT NULL",
+			";\nCREATE INDEX IF NOT EXISTS patient_merged_into ON patient (merged_into) WHERE merged_into IS NOT NULL;\n" +
+			"CREATE INDEX IF NOT EXISTS patient_erased ON patient (patient_id) WHERE event = 'erased'", // apply.sql asks for them in each batch
 		copy: "COPY staging (" + columns + ") FROM STDIN (FORMAT binary)",
 		project: write{
 			table: "patient",
@@ -76,10 +83,10 @@ func statementsFor(consumer *Consumer) statements {
 	}
 }
 
-// project takes the newest state of each patient in the batch; with onConflict, only where it is strictly newer than the one
-// in the table, and never for the erased. Rows are sorted, so that neighbours in the index are written together.
-// A re-run of an earlier generation's batch adds no patient: the snapshot that opened the present generation was complete,
-// and a patient who is not known since then was not in it.
+// project takes the newest state of each patient in the batch; with onConflict, only where it is strictly newer than the
+// one in the table, and never for the erased. Rows are sorted, so that neighbours in the index are written together. A
+// re-run of an earlier generation's batch adds no patient: the snapshot that opened the present generation was complete, so
+// a patient who is unknown since then was not in it.
 func project(columns, onConflict string) string {
 	return fmt.Sprintf(`
 		WITH newest AS (
@@ -116,7 +123,7 @@ func complete(consumer *Consumer, appended string, columns []string) string {
 		    RETURNING t.patient_id) %s`, target, strings.Join(set, ", "), known, strings.Join(lacking, " OR "), after)
 }
 
-// foreseen counts, before the projection, the batch's patients who are not known yet, and all of them.
+// foreseen counts, before the projection, the batch's unknown patients and all of its patients.
 const foreseen = `
 	SELECT count(*) FILTER (WHERE p.patient_id IS NULL AND of_now), count(*)
 	FROM (SELECT patient_id, bool_or(generation >= (SELECT generation FROM checkpoint)) AS of_now FROM staging GROUP BY patient_id) s
@@ -125,9 +132,9 @@ const foreseen = `
 // reapply reconciles the effects of all the batch's patients.
 const reapply = `INSERT INTO changed SELECT DISTINCT patient_id FROM staging JOIN patient USING (patient_id) ON CONFLICT DO NOTHING`
 
-// vanish is for snapshots, which are complete for every event type. So a patient who is known from an earlier generation and
-// is not in the snapshot, not even as a bad row, is at the source in no state that was subscribed to. The
-// version becomes 0, so that any later event is newer.
+// vanish is for snapshots, which are complete for every event type. So if a patient is known from an earlier generation but
+// is not in the snapshot, not even as a bad row, the source has no subscribed state of that patient. The version becomes 0,
+// so that any later event is newer.
 const vanish = `
 	WITH gone AS (
 	    UPDATE patient p SET (generation, version, revision, baseline, event, death_status, death_earliest, death_latest, death_precision, merged_into)
@@ -141,12 +148,14 @@ const vanish = `
 	INSERT INTO changed SELECT patient_id FROM gone`
 
 // notice stores when each death became known here, and whether it is historic: longer ago than act_within, unless the batch
-// saw a known patient die; or found without a date. A historic death that a later batch shows not to be
-// historic becomes known now.
-const notice = `
+// saw a known patient die; or found without a date. If a later batch shows that a historic death is not historic, it
+// becomes known now. A death that was seen but does not stand any more, because the batch retracts it too, is noted last: a restored
+// patients database may say that it stands after all.
+func notice(events string) string {
+	return fmt.Sprintf(`
 	WITH seen AS (
-	    SELECT patient_id, death_no, bool_or(version > 1) AS dying FROM staging, run
-	    WHERE NOT baseline AND (event = 'died' OR kind = 'snapshot') GROUP BY 1, 2),
+	    SELECT s.patient_id, s.death_no, bool_or(s.version > 1) AS dying FROM %[1]s s, run
+	    WHERE NOT s.baseline AND (s.event = 'died' OR run.kind = 'snapshot') GROUP BY 1, 2),
 	judged AS (
 	    SELECT p.patient_id, p.death_no, run.now, run.act_within IS NOT NULL
 	           AND CASE WHEN p.death_latest IS NULL THEN s.dying IS NULL
@@ -161,4 +170,13 @@ const notice = `
 	    WHERE n.historic AND NOT excluded.historic
 	    RETURNING patient_id, death_no, historic),
 	acted AS (INSERT INTO changed SELECT patient_id FROM noticed WHERE NOT historic ON CONFLICT DO NOTHING)
-	INSERT INTO effect (kind, patient_id, death_no) SELECT 'historic', patient_id, death_no FROM noticed WHERE historic`
+	INSERT INTO effect (kind, patient_id, death_no) SELECT 'historic', patient_id, death_no FROM noticed WHERE historic;
+	INSERT INTO notice (patient_id, death_no, noticed_at, historic)
+	SELECT s.patient_id, s.death_no, run.now, coalesce(max(s.death_latest) < run.now - run.act_within AND NOT bool_or(s.version > 1), false)
+	FROM run, %[1]s s JOIN patient p USING (patient_id)
+	WHERE NOT s.baseline AND s.event = 'died' AND s.generation >= (SELECT generation FROM checkpoint) AND p.event <> 'erased'
+	  AND NOT (p.death_no = s.death_no AND p.death_status IN ('informal', 'formal')) -- those are noted above
+	GROUP BY 1, 2, run.now, run.act_within
+	ORDER BY 1, 2
+	ON CONFLICT DO NOTHING`, events)
+}

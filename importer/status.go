@@ -7,22 +7,24 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/internal/decision"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 	"waybill/internal/lastrun"
 	"waybill/internal/migrate"
 )
 
-// Status is what a consumer's database says of how far it is.
+// Status is a consumer's position and state according to its database.
 type Status struct {
-	Consumer   string        `json:"consumer"`
-	Stream     string        `json:"stream"`
-	Moving     bool          `json:"moving,omitempty"` // the release follows a later stream, which the next import begins
-	Batch      int64         `json:"batch"`            // the last applied; -1 before the genesis
-	Hash       string        `json:"hash"`
-	Generation int64         `json:"generation"`
-	WindowTo   time.Time     `json:"window_to"` // the source's state up to here is in
-	AppliedAt  time.Time     `json:"applied_at"`
-	Heartbeat  time.Duration `json:"heartbeat_ns"`
+	Consumer   string           `json:"consumer"`
+	Stream     string           `json:"stream"`
+	Moving     bool             `json:"moving,omitempty"` // this release follows a later stream; the next import begins it
+	Batch      int64            `json:"batch"`            // the last applied one; -1 before the genesis
+	Hash       string           `json:"hash"`
+	Generation int64            `json:"generation"`
+	WindowTo   time.Time        `json:"window_to"` // the source's state up to here is in
+	AppliedAt  time.Time        `json:"applied_at"`
+	Heartbeat  humanize.Seconds `json:"heartbeat_seconds"`
 
 	Running      bool             `json:"running"` // an importer is running
 	Held         *int64           `json:"held,omitempty"`
@@ -32,16 +34,18 @@ type Status struct {
 	PendingWhy   string           `json:"pending_why,omitempty"`
 	PendingSince *time.Time       `json:"pending_since,omitempty"`
 	Quarantined  int64            `json:"quarantined"`
-	Observed     int64            `json:"observed,omitempty"` // patients for whom mode observe left something undone
+	Observed     int64            `json:"observed,omitempty"` // patients whose effects mode observe only recorded
 	Now          time.Time        `json:"now"`                // the database's clock
 	// Runs are how the last import and the last prune ended.
 	Runs []lastrun.Run `json:"last_runs,omitempty"`
+
+	command string // what a person types to load for the consumer
 }
 
 // ReadStatus returns the status of the consumer in this database. A consumer that has never
 // run is at batch -1.
 func ReadStatus(ctx context.Context, databaseURL string, consumer *Consumer) (Status, error) {
-	s := Status{Consumer: consumer.Name, Stream: consumer.Stream, Batch: -1}
+	s := Status{Consumer: consumer.Name, command: consumer.command(), Stream: consumer.Stream, Batch: -1}
 	conn, err := connectTo(ctx, databaseURL, consumer, "status")
 	if err != nil {
 		return s, err
@@ -70,7 +74,7 @@ func ReadStatus(ctx context.Context, databaseURL string, consumer *Consumer) (St
 		s.PendingWhy = *why
 	}
 	if windowTo != nil {
-		s.WindowTo, s.Heartbeat = *windowTo, *heartbeat
+		s.WindowTo, s.Heartbeat = *windowTo, humanize.Seconds(*heartbeat)
 	}
 	return s, nil
 }
@@ -87,8 +91,17 @@ func NoteRun(ctx context.Context, databaseURL string, consumer *Consumer, run la
 	return lastrun.Note(ctx, conn, lastRuns, run)
 }
 
-// Trace is what a consumer knows of one patient and has done about them: ids and states, no
-// personal data.
+// Decide keeps a person's decision.
+func Decide(ctx context.Context, databaseURL string, consumer *Consumer, d decision.Decision) error {
+	conn, err := connectTo(ctx, databaseURL, consumer, d.Kind)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return decision.Note(ctx, conn, consumer.Name, d)
+}
+
+// Trace is what a consumer knows of one patient, and its effects: ids and states, no personal data.
 type Trace struct {
 	Consumer    string         `json:"consumer"`
 	Known       bool           `json:"known"`

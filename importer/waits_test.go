@@ -13,6 +13,7 @@ import (
 
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/lab/await"
 	"waybill/lab/logtest"
 	"waybill/lab/pg/pgtest"
 )
@@ -63,13 +64,19 @@ func (s *site) isHeldUp(by pgx.Tx, others string, arguments ...any) {
 // awaitBlocked waits until a run waits for that backend, or has ended.
 func (s *site) awaitBlocked(pid uint32, done <-chan error) {
 	s.Helper()
+	s.awaitOrEnd(done, `EXISTS (SELECT FROM pg_stat_activity WHERE $1::integer = ANY (pg_blocking_pids(pid)))`, int32(pid))
+}
+
+// awaitOrEnd waits until a condition holds, or a run has ended.
+func (s *site) awaitOrEnd(done <-chan error, condition string, arguments ...any) {
+	s.Helper()
 	watcher := s.connection(s.config.DatabaseURL)
-	for blocked := false; !blocked && len(done) == 0; {
-		if err := watcher.QueryRow(s.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1::integer = ANY (pg_blocking_pids(pid))), pg_sleep(0.01)`, int32(pid)).
-			Scan(&blocked, nil); err != nil {
+	await.True(s, condition, func() (holds bool) {
+		if err := watcher.QueryRow(s.Context(), `SELECT `+condition, arguments...).Scan(&holds); err != nil {
 			s.Fatal(err)
 		}
-	}
+		return holds || len(done) > 0
+	})
 }
 
 func TestAnOpenTransactionHoldsUpNobodyElseAtTheMorgue(t *testing.T) {
@@ -130,11 +137,8 @@ func TestSeveralWaitsCountAsOne(t *testing.T) {
 	go func() { _, err := s.run(importer.Options{}); done <- err }()
 	for _, tx := range open {
 		s.awaitBlocked(tx.Conn().PgConn().PID(), done)
-		for long := false; !long && len(done) == 0; {
-			if err := s.conn.QueryRow(t.Context(), `SELECT coalesce(max(clock_timestamp() - waitstart), '0') > '0.5 s', pg_sleep(0.01) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()`).Scan(&long, nil); err != nil {
-				t.Fatal(err)
-			}
-		}
+		s.awaitOrEnd(done, `EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()
+			AND clock_timestamp() - waitstart > '0.5 s')`)
 		if err := tx.Rollback(t.Context()); err != nil {
 			t.Fatal(err)
 		}

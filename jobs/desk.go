@@ -41,7 +41,7 @@ func (d *Desk) Close() {
 	_ = d.conn.Close(ctx)
 }
 
-// Order is who decides something about a job, and why. Both are kept.
+// Order says who decides something about a job, and why. Both are stored.
 type Order struct {
 	Person string
 	Reason string
@@ -67,7 +67,7 @@ func (d *Desk) Pause(ctx context.Context, job string, order Order) error {
 	})
 }
 
-// endWaiting ends a job's runs that no machine has claimed. It locks them first, as a machine that claims does.
+// endWaiting ends a job's runs that no machine has claimed. It locks them first, like a machine that claims a run.
 func endWaiting(ctx context.Context, tx pgx.Tx, job, why string) (ended int64, err error) {
 	if _, err := tx.Exec(ctx, `SELECT FROM jobs.river_job WHERE args->>'job' = $1 AND finalized_at IS NULL FOR UPDATE`, job); err != nil {
 		return 0, err
@@ -92,7 +92,7 @@ func (d *Desk) Resume(ctx context.Context, job string, order Order) error {
 	})
 }
 
-// Cancel ends a job's waiting and running runs; what they did stays. The schedule continues.
+// Cancel ends a job's waiting and running runs. What they have done stays. The schedule continues.
 func (d *Desk) Cancel(ctx context.Context, job string, order Order) error {
 	return d.decide(ctx, "cancel", job, order, func(tx pgx.Tx) error {
 		waiting, err := endWaiting(ctx, tx, job, (&orderError{order.Person}).Error())
@@ -107,8 +107,8 @@ func (d *Desk) Cancel(ctx context.Context, job string, order Order) error {
 	})
 }
 
-// Enqueue asks for a run, which some machine will do soon, and returns its number. Arguments are for jobs
-// that have no schedule; they are kept as JSON. A run that is open with the same arguments is not doubled.
+// Enqueue asks for a run, which some machine will do soon, and returns its number. Arguments are for jobs without a
+// schedule; they are stored as JSON. If a run with the same arguments is open, no second one is added.
 func (d *Desk) Enqueue(ctx context.Context, job string, arguments any, order Order) (run int64, err error) {
 	r := request{Job: job, Cause: ByPerson, Person: order.Person, Reason: order.Reason}
 	if arguments != nil {

@@ -14,9 +14,9 @@ import (
 	"waybill/internal/migrate"
 )
 
-// fence is a run that this machine has claimed. Its connection stands for the machine's life: when
-// it ends, or the lease is not renewed, another machine may take the run over, and first ends
-// every connection that was made for it.
+// fence is a run that this machine has claimed. Its connection shows that the machine is alive. If
+// the connection ends or the lease is not renewed, another machine may take the run over. That
+// machine first ends every connection that was made for the run.
 type fence struct {
 	request
 	run   int64
@@ -27,8 +27,8 @@ type fence struct {
 	total atomic.Int64
 }
 
-// claim takes a run. It returns nil if the run has ended, another one of its job is running, or the job is
-// paused or not known to this machine.
+// claim takes a run. It returns nil if the run has ended, another run of its job is running, or the job is
+// paused or unknown to this machine.
 func (r *runner) claim(ctx context.Context, run int64, asked request) (*fence, error) {
 	job, known := r.jobs[asked.Job]
 	if !known {
@@ -58,7 +58,7 @@ func (r *runner) claim(ctx context.Context, run int64, asked request) (*fence, e
 	return f, nil
 }
 
-// task is the run as its job sees it.
+// task returns the run as its job sees it.
 func (f *fence) task() Task {
 	return Task{Arguments: f.Arguments, Person: f.Person, Reason: f.Reason, Report: func(done, total int64) {
 		f.done.Store(done)
@@ -66,9 +66,9 @@ func (f *fence) task() Task {
 	}}
 }
 
-// keep renews the lease until the returned function is called. The returned context ends as soon
-// as another machine has the run or may have it, or a person cancels it. Connections that are opened
-// under it carry the run's number.
+// keep renews the lease until the returned function is called. The returned context ends as soon as
+// another machine has or may have the run, or a person cancels it. Connections opened with this
+// context carry the run's number.
 func (f *fence) keep(ctx context.Context) (context.Context, func()) {
 	held, lose := context.WithCancelCause(connect.WithMark(ctx, f.run))
 	done := make(chan struct{})
@@ -83,8 +83,8 @@ func (f *fence) keep(ctx context.Context) (context.Context, func()) {
 	return held, func() { lose(nil); <-done }
 }
 
-// renew prolongs the lease, records the progress, and sees whether a person has cancelled the run. It gives up
-// while the lease still lasts.
+// renew prolongs the lease, records the progress, and checks whether a person has cancelled the run. It gives
+// up while the lease still lasts.
 func (f *fence) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, f.lease/2)
 	defer cancel()

@@ -22,7 +22,7 @@ type RunOf struct {
 	Person     string          `json:"person,omitempty"`
 	Reason     string          `json:"reason,omitempty"`
 	QueuedAt   time.Time       `json:"queued_at"`
-	DueAt      time.Time       `json:"due_at"` // later than that for a retry
+	DueAt      time.Time       `json:"due_at"` // later than queued_at for a retry
 	Machine    string          `json:"machine,omitempty"`
 	StartedAt  *time.Time      `json:"started_at,omitempty"`
 	FinishedAt *time.Time      `json:"finished_at,omitempty"`
@@ -32,10 +32,11 @@ type RunOf struct {
 	Class      string          `json:"class,omitempty"`
 	Message    string          `json:"message,omitempty"`
 	Hint       string          `json:"hint,omitempty"`
-	Output     json.RawMessage `json:"output,omitempty"` // what the job itself says, in a form of its own
+	Next       string          `json:"next,omitempty" db:"-"` // the command to type first
+	Output     json.RawMessage `json:"output,omitempty"`      // the job's own result, whose form depends on the job
 }
 
-// Took is how long a run took that has ended.
+// Took returns how long a run took that has ended.
 func (r RunOf) Took() time.Duration {
 	if r.StartedAt == nil || r.FinishedAt == nil {
 		return 0
@@ -46,7 +47,7 @@ func (r RunOf) Took() time.Duration {
 const runColumns = `id, job, arguments, cause, coalesce(person, ''), coalesce(reason, ''), queued_at, due_at, coalesce(machine, ''), started_at, finished_at,
 	done, total, coalesce(outcome, ''), coalesce(class, ''), coalesce(message, ''), coalesce(hint, ''), output`
 
-// State is one job's.
+// State is one job's state.
 type State struct {
 	Job       string     `json:"job"`
 	TickedAt  *time.Time `json:"ticked_at,omitempty"` // the next tick counts from here
@@ -55,14 +56,14 @@ type State struct {
 	PausedWhy string     `json:"paused_why,omitempty"`
 	Open      []RunOf    `json:"open"`           // running, then waiting
 	Last      *RunOf     `json:"last,omitempty"` // the last that ended
-	// Covered is when the last run began that ended well: everything that was there by then is done.
+	// Covered is the start of the last successful run: all work that existed by then is done.
 	Covered *time.Time `json:"covered,omitempty"`
 }
 
 // Overview shows a party's jobs at one time.
 type Overview struct {
 	Now    time.Time `json:"now"`
-	Leader string    `json:"leader,omitempty"` // the machine that ticks; "" when none does
+	Leader string    `json:"leader,omitempty"` // the machine that ticks; "" if none does
 	Jobs   []State   `json:"jobs"`
 }
 
@@ -121,7 +122,7 @@ func collectRuns(ctx context.Context, tx interface {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[RunOf])
 }
 
-// DecisionOf is what a person decided.
+// DecisionOf is a person's decision.
 type DecisionOf struct {
 	At       time.Time `json:"at"`
 	Job      string    `json:"job"`
@@ -130,8 +131,8 @@ type DecisionOf struct {
 	Reason   string    `json:"reason"`
 }
 
-// History returns the newest runs that ended, of one job or of all (""), the newest last, and what
-// people decided since the oldest of them.
+// History returns the newest ended runs of one job or of all (""), the newest last, and people's
+// decisions since the oldest of them.
 func (d *Desk) History(ctx context.Context, job string, most int) ([]RunOf, []DecisionOf, error) {
 	of, arguments := "", []any{most}
 	if job != "" {

@@ -1,10 +1,10 @@
 // Package jobs runs a party's jobs on schedules, on any number of machines, through a queue in
 // the party's own PostgreSQL (River's, in the schema `jobs`).
 //
-// A tick never stands for a time slot: a job does everything from its checkpoint to now, so
-// ticks may be missed, doubled or late. A run is one row of River's table: what was asked for, in
-// its arguments, and how it ended, in its metadata. The table `lease` says which machine is running
-// which job, one run of a job at a time; the view `run` shows both. docs/jobs.md explains it to operators.
+// A tick does not belong to a time slot: a job does everything from its checkpoint to now, so ticks may be
+// missed, doubled or late. A run is one row of River's table: what was asked for, in its arguments, and
+// how it ended, in its metadata. The table `lease` says which machine is running which job, one run of a
+// job at a time; the view `run` shows both. docs/jobs.md explains it to operators.
 package jobs
 
 import (
@@ -24,10 +24,10 @@ import (
 // Job is work that is done on a schedule, or when a person asks for it.
 type Job struct {
 	Name     string
-	Schedule Schedule      // the zero value: only when asked for
+	Schedule Schedule      // the zero value: only when a person asks for it
 	Timeout  time.Duration // a run that takes longer is stopped
-	// Run does all the work that is there and returns when ctx ends. It resolves secrets and opens
-	// connections itself, so that each run uses the current ones.
+	// Run does all waiting work. It returns when that is done or ctx ends. It resolves secrets and
+	// opens connections itself, so that each run uses the current ones.
 	Run func(ctx context.Context, task Task) (Result, error)
 }
 
@@ -35,7 +35,7 @@ func (j Job) scheduled() bool { return j.Schedule.spec != "" }
 
 // Task is one run as its job sees it.
 type Task struct {
-	Arguments json.RawMessage // of a job that only runs when asked for; nil for the others
+	Arguments json.RawMessage // of a job without a schedule; nil for others
 	Person    string          // who asked; "" for the schedule
 	Reason    string
 	Report    func(done, total int64) // cheap; may be called for every row
@@ -46,7 +46,7 @@ type Result struct {
 	Text   string // for the history: "2 batches, 44 events"; nothing about patients
 	Output any    // the whole result, kept as JSON if it is under 1 MiB
 	Idle   bool   // there was nothing to do
-	Busy   bool   // another process was doing it, and this run left it to that
+	Busy   bool   // another process was doing the work, so this run did nothing
 }
 
 // Config says which jobs run, and how.
@@ -61,7 +61,7 @@ type Config struct {
 	StopWithin time.Duration
 	// Now is the clock for schedules; nil means the database's.
 	Now func() time.Time
-	// Fit, if set, checks the database that runs work on, and refuses a run on this machine.
+	// Fit, if set, checks the database before a run. An error refuses the run on this machine.
 	Fit func(ctx context.Context, conn migrate.Querier) error
 	Log *slog.Logger
 }

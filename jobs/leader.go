@@ -9,7 +9,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 )
 
-// leaderHooks make the machine that the queue elects tick, as long as it leads and runs.
+// leaderHooks make the elected machine tick, as long as it leads and runs.
 func leaderHooks(running context.Context, r *runner) []rivertype.Hook {
 	lead := func(ctx context.Context, _ *rivertype.HookPeriodicJobsStartParams) error {
 		r.config.Log.Info("leading", "machine", r.machine)
@@ -50,8 +50,8 @@ func (r *runner) tick(ctx context.Context) error {
 	return nil
 }
 
-// tickOne records a job's tick and asks for a run, if one is due. Another machine that leads, or believes that
-// it does, finds the tick recorded.
+// tickOne records a job's tick and asks for a run, if one is due. Another machine that leads, or believes it
+// does, then finds the tick recorded.
 func (r *runner) tickOne(ctx context.Context, job Job, state clockwork, now time.Time) error {
 	due, from := job.Schedule.decide(state.TickedAt, now)
 	if !due && from.Equal(state.TickedAt) {
@@ -70,13 +70,13 @@ func (r *runner) tickOne(ctx context.Context, job Job, state clockwork, now time
 
 const longestBackoff = 5 * time.Minute
 
-// backoff is how long to wait after that many failures in a row. A tick of the schedule may come first.
+// backoff returns how long to wait after so many failures in a row. A tick of the schedule may come first.
 func backoff(failures int) time.Duration {
 	return min(time.Second<<min(failures-1, 16), longestBackoff)
 }
 
-// trim deletes runs: a day after those that did nothing, three months after the others, and all
-// but the last ten thousand of each job. The last one stays. Decisions are kept.
+// trim deletes old runs: those that did nothing after a day, others after three months, and all but
+// the last ten thousand of each job. It keeps each job's last run, and all decisions.
 func (r *runner) trim(ctx context.Context) error {
 	_, err := r.pool.Exec(ctx, `
 		DELETE FROM jobs.river_job WHERE id IN (

@@ -30,7 +30,7 @@ func Migrate(ctx context.Context, databaseURL string) error {
 
 var tables = migrate.Files(migrations, "migration")
 
-// queueTables makes River's own tables, on connections like those of all other parts.
+// queueTables makes River's tables, on connections with the same settings as everywhere else.
 func queueTables(databaseURL string) migrate.Step {
 	return migrate.Func(func(ctx context.Context, _ *sql.DB) error {
 		pool, err := newPool(ctx, func() (string, error) { return databaseURL, nil }, "waybill migrate")

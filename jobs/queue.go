@@ -15,12 +15,12 @@ import (
 	"waybill/internal/connect"
 )
 
-// request is a run that was asked for, as the queue carries it.
+// request is a requested run, as stored in the queue.
 type request struct {
 	Job       string          `json:"job" river:"unique"`
 	Arguments json.RawMessage `json:"arguments,omitempty" river:"unique"`
 	Cause     string          `json:"cause"`
-	Attempt   int             `json:"attempt,omitempty"`  // how many machines in a row were lost under it
+	Attempt   int             `json:"attempt,omitempty"`  // how many machines in a row died during it
 	Failures  int             `json:"failures,omitempty"` // how many runs in a row failed for a passing reason
 	Person    string          `json:"person,omitempty"`
 	Reason    string          `json:"reason,omitempty"`
@@ -29,7 +29,7 @@ type request struct {
 // Kind is the same for all jobs: the leader discards kinds that it does not know.
 func (request) Kind() string { return "run" }
 
-// queue asks for runs.
+// queue adds runs to River's queue.
 type queue struct{ client *river.Client[pgx.Tx] }
 
 // newSender returns a queue that can only be written to.
@@ -39,7 +39,7 @@ func newSender() (queue, error) {
 }
 
 // ask adds a run to the queue, to begin after a delay, and returns its number. It returns 0 if a run of the
-// same job and arguments is open; a retry that waits for its time is replaced.
+// same job and arguments is open. It replaces a retry that is still waiting for its time.
 func (q queue) ask(ctx context.Context, tx pgx.Tx, r request, delay time.Duration) (run int64, err error) {
 	var failures int
 	options := river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: open}}
@@ -65,7 +65,7 @@ var open = []rivertype.JobState{
 	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled,
 }
 
-// newPool returns connections to the database, whose URL is asked for anew for each.
+// newPool returns connections to the database. It calls databaseURL for each one.
 func newPool(ctx context.Context, databaseURL func() (string, error), name string) (*pgxpool.Pool, error) {
 	fresh := func() (*pgx.ConnConfig, error) {
 		url, err := databaseURL()

@@ -27,7 +27,7 @@ type runner struct {
 	machine    string
 	suffix     string // unique among all runners
 	background sync.WaitGroup
-	leave      context.CancelCauseFunc // stops this machine, as SIGTERM does
+	leave      context.CancelCauseFunc // stops this machine's runner, as SIGTERM does
 }
 
 // Run runs jobs until ctx ends, on this machine among others. It returns nil after an orderly
@@ -62,8 +62,8 @@ func Run(ctx context.Context, config Config) error {
 	return err
 }
 
-// poolName and a runner's suffix are the application_name of its connections. Other machines see by it
-// whether the runner is alive.
+// poolName and a runner's suffix are the application_name of its connections. From it other machines
+// see whether the runner is alive.
 const poolName = "waybill run "
 
 var errHangs = errors.New("a run does not end")
@@ -126,11 +126,11 @@ func (r *runner) newClient(ctx context.Context) (*river.Client[pgx.Tx], error) {
 		CompletedJobRetentionPeriod: keep,
 		CancelledJobRetentionPeriod: keep,
 		DiscardedJobRetentionPeriod: keep,
-		ReindexerSchedule:           river.NeverSchedule(), // it takes an owner's rights, and the tables are small
+		ReindexerSchedule:           river.NeverSchedule(), // it needs the owner's rights, and the tables are small
 	})
 }
 
-// longest is more than any run may take. Runs observe their timeouts by themselves.
+// longest returns more than any run may take. Each run enforces its own timeout.
 func (r *runner) longest() time.Duration {
 	longest := time.Duration(0)
 	for _, job := range r.config.Jobs {
@@ -139,7 +139,7 @@ func (r *runner) longest() time.Duration {
 	return longest + time.Minute
 }
 
-// fit refuses tables of another release. A machine that finds them stops and leaves the jobs to the others.
+// fit refuses tables of another release. If a machine finds such tables, it stops and leaves the jobs to others.
 func (r *runner) fit(ctx context.Context, conn migrate.Querier) error {
 	err := migrate.Check(ctx, conn, schema, tables)
 	if err == nil {
@@ -173,7 +173,7 @@ func (r *runner) now(ctx context.Context) (now time.Time, err error) {
 	return now, err
 }
 
-// every calls do at an interval until ctx ends. It logs the first of several failures in a row.
+// every calls do at an interval until ctx ends. Of several failures in a row it logs only the first.
 func (r *runner) every(ctx context.Context, interval time.Duration, do func(context.Context) error) {
 	failing := false
 	for {

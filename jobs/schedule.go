@@ -9,17 +9,17 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// Schedule says when a job ticks: at an interval, or when the clocks on the walls of a zone show
-// certain times.
+// Schedule says when a job ticks: at an interval, or when the local clocks of a zone show certain
+// times.
 type Schedule struct {
 	spec  string
-	every cron.Schedule // nil where there are times
+	every cron.Schedule // nil if there are times
 	times *cron.SpecSchedule
 	zone  *time.Location
 }
 
-// ParseSchedule reads a cron spec of five fields, @hourly and its kin, or "@every 10s", in a zone
-// that the prefix "CRON_TZ=Europe/Vienna " overrides. It refuses a schedule that can never fire.
+// ParseSchedule reads a cron spec of five fields, @hourly and the like, or "@every 10s", in a zone.
+// The prefix "CRON_TZ=Europe/Vienna " overrides the zone. It refuses a schedule that never ticks.
 func ParseSchedule(spec string, zone *time.Location) (Schedule, error) {
 	bare, zone, err := cutZone(strings.TrimSpace(spec), zone)
 	if err != nil {
@@ -39,7 +39,7 @@ func ParseSchedule(spec string, zone *time.Location) (Schedule, error) {
 	return s, nil
 }
 
-// cutZone removes the prefix with which a spec names its own zone. The parser panics on some of them.
+// cutZone removes a spec's prefix with a zone, because the parser panics on some of them.
 func cutZone(spec string, zone *time.Location) (string, *time.Location, error) {
 	for _, prefix := range []string{"CRON_TZ=", "TZ="} {
 		rest, ok := strings.CutPrefix(spec, prefix)
@@ -98,9 +98,9 @@ func parseTimes(bare string) (times *cron.SpecSchedule, err error) {
 // String returns the schedule as it was written.
 func (s Schedule) String() string { return s.spec }
 
-// Next returns the first tick after a time. A time of day that a change of clocks leaves out ticks
-// at the change; one that comes twice ticks twice. Next goes from change to change: the cron library
-// by itself loses whole days where clocks change by half an hour.
+// Next returns the first tick after a time. If a change of clocks skips a time of day, the job ticks
+// at the change; if the time comes twice, the job ticks twice. Next goes from change to change,
+// because the cron library loses whole days if clocks change by half an hour.
 func (s Schedule) Next(after time.Time) time.Time {
 	if s.every != nil {
 		return s.every.Next(after)
@@ -109,39 +109,43 @@ func (s Schedule) Next(after time.Time) time.Time {
 	tick := s.nextOnWall(onWall(at))
 	for {
 		_, change := at.ZoneBounds()
+		if !change.IsZero() && !change.After(at) { // Go ends a leap year that only a zone's rule covers a day early, in UTC
+			change = at.Truncate(24 * time.Hour).Add(24 * time.Hour)
+		}
 		if change.IsZero() || tick.Sub(onWall(at)) < change.Sub(at) {
 			return at.Add(tick.Sub(onWall(at)))
 		}
 		at = change
 		if !tick.After(onWall(at)) {
-			return at // left out, or just then
+			return at // the time is skipped, or is exactly then
 		}
 		tick = s.nextOnWall(onWall(at).Add(-time.Nanosecond)) // clocks may have been put back
 	}
 }
 
-// nextOnWall returns what the clocks will show at the next tick.
+// nextOnWall returns the local time of the next tick.
 func (s Schedule) nextOnWall(shown time.Time) time.Time {
 	for {
 		tick := s.times.Next(shown)
 		if !tick.IsZero() {
 			return tick
 		}
-		shown = shown.AddDate(4, 0, 0) // it looks five years ahead, and leap days can be eight years apart
+		shown = shown.AddDate(4, 0, 0) // the library looks only five years ahead, but leap days can be eight years apart
 	}
 }
 
-// onWall returns what clocks on the wall show at t, as a time in UTC.
+// onWall returns the local time at t, as a time in UTC.
 func onWall(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
 }
 
-// setBack is how far a clock must be behind the last tick to have been set back, and not adjusted.
+// setBack is how far the clock must be behind the last tick to count as set back. A smaller
+// difference is a small adjustment.
 const setBack = time.Minute
 
 // decide returns whether a job ticks now, and from when its next tick counts. One tick makes up for all that
-// were missed. A clock that was set back is believed: waiting for the last tick's time to come again could
-// take years.
+// were missed. If the clock was set back, decide trusts it: waiting until the last tick's time comes again
+// could take years.
 func (s Schedule) decide(last, now time.Time) (tick bool, from time.Time) {
 	switch {
 	case now.Before(last.Add(-setBack)):

@@ -134,6 +134,28 @@ func TestNoChangeOfClocksLeavesATickOut(t *testing.T) {
 	}
 }
 
+// After 2037, and earlier with a small time zone database, a zone has only a rule. Of that, Go says that a leap year's last
+// day is no more covered.
+func TestTheLastDayOfALeapYear(t *testing.T) {
+	t.Parallel()
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for spec, want := range map[string]time.Time{
+		"30 2 * * *": time.Date(2041, 1, 1, 2, 30, 0, 0, berlin),
+		"0 3 1 7 *":  time.Date(2041, 7, 1, 3, 0, 0, 0, berlin),
+	} {
+		s, err := ParseSchedule(spec, berlin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Next(time.Date(2040, 12, 31, 12, 0, 0, 0, berlin)); !got.Equal(want) {
+			t.Errorf("%s: %s, want %s", spec, got, want)
+		}
+	}
+}
+
 // A clock may stand, crawl, or jump by years, forward or back: a job never waits for longer than its
 // interval, by the clock as it is then, and never ticks twice where the clock did not move on.
 func TestClocksThatJumpNeitherStopNorStormAJob(t *testing.T) {

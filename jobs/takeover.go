@@ -14,14 +14,14 @@ import (
 	"waybill/internal/fault"
 )
 
-// tend takes over what machines that are gone left behind. Every machine does this, not only the leader.
+// tend takes over the runs of machines that are gone. Every machine does this, not only the leader.
 func (r *runner) tend(ctx context.Context) error {
 	if err := r.depose(ctx); err != nil {
 		return err
 	}
 	for {
 		found, err := r.takeOver(ctx)
-		if !found || err != nil { // a run that can't be taken over must not hold up the others
+		if !found || err != nil { // a run that can't be taken over must not block the others
 			return errors.Join(err, r.release(ctx))
 		}
 	}
@@ -50,17 +50,17 @@ type orphan struct {
 	Request   request
 	Machine   string
 	Canceller *string
-	Alive     bool // its connection stands, and its lease has run out
-	Hidden    bool // by PostgreSQL, because its role is another one
+	Alive     bool // its connection is open, but its lease has expired
+	Hidden    bool // PostgreSQL hides its state, because its role is another one
 	Role      string
 }
 
-// standsFor joins a lease to the connection that stands for its machine. PostgreSQL shows when a connection
-// began only to its own role, and to roles that may see all.
+// standsFor joins a lease to its machine's connection. PostgreSQL shows a connection's start only to its
+// own role, and to roles that may see all sessions.
 const standsFor = `a.pid = l.pid AND (a.backend_start = l.backend_start OR a.backend_start IS NULL AND a.usename = l.role)`
 
-// takeOver ends one run whose machine was killed, cut off or frozen, and asks for another in its
-// place, unless a person has cancelled it. It returns whether it found one.
+// takeOver ends one run whose machine was killed, cut off or frozen, and asks for another instead,
+// unless a person has cancelled it. It returns whether it found such a run.
 func (r *runner) takeOver(ctx context.Context) (found bool, err error) {
 	err = pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
@@ -85,7 +85,7 @@ func (r *runner) takeOver(ctx context.Context) (found bool, err error) {
 	return found, err
 }
 
-// mostAttempts bounds how many machines in a row may be lost under one run.
+// mostAttempts bounds how many machines in a row may die during one run.
 const mostAttempts = 3
 
 func (r *runner) bury(ctx context.Context, tx pgx.Tx, lost orphan) error {
@@ -116,7 +116,7 @@ func (r *runner) bury(ctx context.Context, tx pgx.Tx, lost orphan) error {
 }
 
 // endConnections ends all connections that a run has in this database, so that a frozen machine that
-// wakes up holds nothing and can commit nothing.
+// wakes up has no locks and can't commit.
 func endConnections(ctx context.Context, tx pgx.Tx, lost orphan) error {
 	const waitMilliseconds = 10_000
 	var all bool
@@ -130,8 +130,8 @@ func endConnections(ctx context.Context, tx pgx.Tx, lost orphan) error {
 	return err
 }
 
-// release puts those runs back into the queue that a machine took and did not claim: it died in between, or
-// could not reach the database. A run that is due in the future is one from before the clock was set back.
+// release puts runs back into the queue that a machine took but did not claim, because it died in between or could
+// not reach the database. A run that is due in the future dates from before the clock was set back.
 func (r *runner) release(ctx context.Context) error {
 	_, err := r.pool.Exec(ctx, `
 		UPDATE jobs.river_job SET state = 'available', scheduled_at = clock_timestamp()

@@ -22,9 +22,9 @@ type worker struct {
 	runner *runner
 }
 
-// Work does the run, or leaves it in the queue for another second. The queue learns how it ended by
-// [end], while the lease still lasts: what River writes after Work returns may come late from a
-// machine that was frozen, and changes nothing that has ended.
+// Work does the run, or leaves it in the queue for another second. [end] records how the run ended,
+// while the lease is valid. River's own write after Work returns may come late from a frozen
+// machine, so it must not change a run that has ended.
 func (w *worker) Work(ctx context.Context, job *river.Job[request]) error {
 	r := w.runner
 	f, err := r.claim(ctx, job.ID, job.Args)
@@ -44,7 +44,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[request]) error {
 	return nil
 }
 
-// perform runs the job. A job that has no schedule is tried again here, within its timeout.
+// perform runs the job. It retries a job without a schedule here, within its timeout.
 func (r *runner) perform(ctx context.Context, f *fence) (Result, error) {
 	const longest = 30 * time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, f.job.Timeout, errTimeout)
@@ -60,8 +60,8 @@ func (r *runner) perform(ctx context.Context, f *fence) (Result, error) {
 	}
 }
 
-// once turns a panic into an error. Only the runtime's own errors are quoted: another value might be
-// about a patient.
+// once turns a panic into an error. It quotes only the runtime's errors, because another value might
+// have a patient's data.
 func (r *runner) once(ctx context.Context, f *fence) (_ Result, err error) {
 	defer func() {
 		thrown := recover()
@@ -83,7 +83,7 @@ var (
 	errTakenOver = errors.New("taken over by another machine")
 )
 
-// ending is how a run ended, as its row keeps it.
+// ending is how a run ended, as stored in its row.
 type ending struct {
 	Outcome string          `json:"outcome"`
 	Class   string          `json:"class,omitempty"` // of a failure
@@ -95,7 +95,7 @@ type ending struct {
 // transient reports whether the run failed for a reason that may pass.
 func (e ending) transient() bool { return e.Outcome == Failed && e.Class == fault.Transient.String() }
 
-// ended judges a run by what it returned and by why its context ended, if it did.
+// ended judges a run by what it returned, and by why its context ended if it has.
 func ended(held context.Context, job Job, result Result, err error) ending {
 	cause := context.Cause(held)
 	order, cancelled := errors.AsType[*orderError](cause)
@@ -119,7 +119,7 @@ func ended(held context.Context, job Job, result Result, err error) ending {
 	return e
 }
 
-// output is the result as JSON, unless it is too large to keep.
+// output returns the result as JSON, unless it is too large to store.
 func output(result Result) json.RawMessage {
 	const most = 1 << 20
 	data, err := json.Marshal(result.Output)
@@ -136,14 +136,14 @@ func isFault(err error) bool {
 
 func shorten(text string) string {
 	const most = 16_000
-	text = strings.ReplaceAll(text, "\x00", "") // which PostgreSQL refuses
+	text = strings.ReplaceAll(text, "\x00", "") // PostgreSQL refuses NUL
 	if len(text) <= most {
 		return text
 	}
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-// finish records the end and asks for the run that follows from it, if any.
+// finish records the end and asks for a following run, if there is one.
 func (r *runner) finish(ctx context.Context, f *fence, e ending, took time.Duration) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -161,7 +161,7 @@ func (r *runner) finish(ctx context.Context, f *fence, e ending, took time.Durat
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		log.Warn("another machine has taken this run over; nothing more is written for it here")
-	case err != nil: // it stays open, and is taken over as soon as this connection ends
+	case err != nil: // the run stays open, and another machine takes it over as soon as this connection ends
 		log.Warn(fault.Database("record the end of", fmt.Sprintf("run %d", f.run), err).Error())
 	case e.Outcome == Failed:
 		log.Error(e.Message, "class", e.Class, "hint", e.Hint)
@@ -172,7 +172,7 @@ func (r *runner) finish(ctx context.Context, f *fence, e ending, took time.Durat
 	}
 }
 
-// end ends a run and its lease. It returns [pgx.ErrNoRows] if another machine has done so.
+// end ends a run and its lease. If another machine has done so, it returns [pgx.ErrNoRows].
 func end(ctx context.Context, tx pgx.Tx, run int64, e ending) (cancelled bool, err error) {
 	err = tx.QueryRow(ctx, `
 		WITH ended AS (DELETE FROM jobs.lease WHERE run = $1 RETURNING *)
@@ -182,8 +182,8 @@ func end(ctx context.Context, tx pgx.Tx, run int64, e ending) (cancelled bool, e
 	return cancelled, err
 }
 
-// follow asks for the run that continues what was handed back, or tries again what failed for a passing
-// reason. Other failures wait for the schedule: running again at once gives the same result.
+// follow asks for a run that continues one that was handed back, or retries one that failed for a passing reason.
+// After other failures the job waits for its schedule, because running again at once gives the same result.
 func (r *runner) follow(ctx context.Context, tx pgx.Tx, f *fence, e ending) (err error) {
 	next := f.request
 	switch {

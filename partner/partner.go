@@ -1,6 +1,6 @@
-// Package partner is about systems that know only files: a partner's file, in which one says what is
-// taken in from a partner or delivered to one, and how. Package intake reads a partner's files for the
-// patients service; package delivery follows the log and writes files for a partner.
+// Package partner is for systems that exchange only files. A partner's file says what is taken in from the partner
+// or delivered to it, and how. Package intake reads a partner's files for the patients service; package delivery
+// follows the log and writes files for a partner.
 package partner
 
 import (
@@ -18,7 +18,9 @@ import (
 	"time"
 
 	"waybill/exchange/guard"
+	"waybill/exchange/seal"
 	"waybill/exchange/store"
+	"waybill/exchange/trust"
 	"waybill/internal/fault"
 	"waybill/internal/setting"
 	"waybill/partner/delivery"
@@ -29,7 +31,7 @@ import (
 // Partner is one partner's file.
 type Partner struct {
 	Name    string `yaml:"partner"` // the file's, without .yaml
-	Service string `yaml:"service"` // whose database and log are used, instead of the next five
+	Service string `yaml:"service"` // whose database and log are used, instead of the next six
 	Zone    string `yaml:"zone"`    // default: the service's
 
 	Database        string `yaml:"database"`
@@ -37,6 +39,9 @@ type Partner struct {
 	Log             string `yaml:"log"`
 	LogPassword     string `yaml:"log_password"`
 	LogPasswordFile string `yaml:"log_password_file"`
+
+	Trust *trust.Policy `yaml:"trust"` // whose batches in that log are delivered
+	Opens *seal.Opener  `yaml:"open"`  // what opens them
 
 	Store             string `yaml:"store"` // the partner's folder
 	StorePassword     string `yaml:"store_password"`
@@ -82,6 +87,10 @@ func (p *Partner) check() (err error) {
 		return setting.Errorf("database", "give either database or database_file, and log")
 	case p.LogPassword != "" && p.LogPasswordFile != "":
 		return setting.Errorf("log_password", "give either log_password or log_password_file")
+	case p.Trust != nil && p.Log == "":
+		return setting.Errorf("trust", "is for a log of its own; a service's file says whom the service trusts")
+	case p.Opens != nil && p.Log == "":
+		return setting.Errorf("open", "is for a log of its own; a service's file says what the service opens")
 	case p.Store == "":
 		return setting.Errorf("store", "name the partner's folder")
 	case p.StorePassword != "" && p.StorePasswordFile != "":
@@ -93,6 +102,12 @@ func (p *Partner) check() (err error) {
 		if p.zone, err = setting.Zone(p.Zone); err != nil {
 			return setting.In("zone", err)
 		}
+	}
+	if err := p.Trust.Validate(); err != nil {
+		return setting.In("trust", err)
+	}
+	if err := p.Opens.Validate(); err != nil {
+		return setting.In("open", err)
 	}
 	if p.Intake != nil {
 		return setting.In("intake", p.Intake.Check(p.Name, p.Zone))
@@ -119,9 +134,20 @@ func List(folders []string) (list []*Partner, failed error) {
 	return list, failed
 }
 
+// names are the partners who have a file, good or not.
+func names(folders []string) (list []string) {
+	for _, folder := range folders {
+		files, _ := filepath.Glob(filepath.Join(folder, "*.yaml")) // a pattern that is wrong matches nothing
+		for _, file := range files {
+			list = append(list, strings.TrimSuffix(filepath.Base(file), ".yaml"))
+		}
+	}
+	return list
+}
+
 // Find reads the file of the partner of that name, and no other.
 func Find(folders []string, name string) (*Partner, error) {
-	if !namePattern.MatchString(name) { // it is not repeated: it may be anything
+	if !namePattern.MatchString(name) { // the error does not repeat the name: it may be anything
 		return nil, fault.New(fault.Usage, "find", "partner", errors.New("a partner's name has small letters, digits and _, 31 at most"), examples)
 	}
 	for _, folder := range folders {
@@ -130,7 +156,8 @@ func Find(folders []string, name string) (*Partner, error) {
 			return Read(file)
 		}
 	}
-	return nil, fault.New(fault.Usage, "find", "partner "+name, fmt.Errorf("there is no %s/%s.yaml", strings.Join(folders, " or "), name), examples)
+	return nil, fault.New(fault.Usage, "find", "partner "+name,
+		fmt.Errorf("there is no %s/%s.yaml%s", strings.Join(folders, " or "), name, setting.DidYouMean(name, names(folders))), examples)
 }
 
 // Location returns the zone that the file names, or else the service's.
@@ -166,8 +193,8 @@ func (p *Partner) Inbox(folder *store.Place, zone *time.Location, c inbox.Config
 	return inbox.New(c)
 }
 
-// wholeReads reads each file in one piece: what breaks off is not resumed, because partners' files may
-// change under their names.
+// wholeReads reads each file in one piece. An interrupted read is not resumed, because another file may have taken
+// the name by then.
 type wholeReads struct{ *store.Place }
 
 // Get implements [exchange.Getter].
@@ -175,11 +202,11 @@ func (r wholeReads) Get(ctx context.Context, name string) (io.ReadCloser, error)
 	return r.Unguarded().Get(ctx, name)
 }
 
-// Consumer returns the folder of the consumer that queues events for the partner, and the name and the
-// events that it has in place of those of the folder's consumer.yaml.
+// Consumer returns the folder of the consumer that queues events for the partner. name and events replace those in
+// the folder's consumer.yaml.
 func (p *Partner) Consumer() (files fs.FS, name string, events []string) {
 	events = p.Deliver.Events
-	if !slices.Contains(events, schemas.Erased) { // which is taken from the queue, and told to no partner
+	if !slices.Contains(events, schemas.Erased) { // it deletes rows of the queue, even if the partner does not get it
 		events = append(slices.Clone(events), schemas.Erased)
 	}
 	return delivery.Files(), delivery.Schema(p.Name), events

@@ -50,7 +50,7 @@ func TestAPartnersFileIsCheckedWholeAndByLine(t *testing.T) {
 	}
 }
 
-// A mistake in one partner's file stops that partner alone.
+// A mistake in one partner's file stops only that partner.
 func TestAMistakeStopsItsPartnerAlone(t *testing.T) {
 	folder := []string{t.TempDir()}
 	write(t, folder[0], "gp.yaml", good)

@@ -8,18 +8,18 @@ import (
 	"github.com/google/uuid"
 )
 
-// side is a batch as one side has it.
+// side is a batch as stored on one side.
 type side struct {
 	name string
 	*Batch
-	// again reads its rows once more; nil where only a file is at hand.
+	// again reads its rows once more; nil if this side is only a file.
 	again func(ctx context.Context, add func(row) error) error
 }
 
 func (s side) counted(event string) bool { return s.types == nil || slices.Contains(s.types, event) }
 
-// compare compares the other side's batch with the one here, by type. A second reading names the
-// rows, only where the batches differ.
+// compare compares the other side's batch with the one here, by type. Only if they differ, it reads
+// again to name the rows.
 func (r *run) compare(ctx context.Context, here, other side) error {
 	if other.Manifest != "" && here.Manifest != other.Manifest {
 		r.find(Finding{
@@ -97,8 +97,8 @@ func (s side) rows(ctx context.Context, differing map[string]suspects) (rows []s
 	return rows, true, nil
 }
 
-// altered returns a finding about rows that are not the same. What lies on the store as it was
-// published is not what was altered.
+// altered returns a finding about rows that differ. If the store has a batch as it was published,
+// the other side was altered.
 func altered(here, other side, text string) Finding {
 	f := Finding{Batch: &here.Batch.Batch, Side: other.name, Kind: Altered, Text: text}
 	if here.Manifest != other.Manifest {
@@ -107,7 +107,7 @@ func altered(here, other side, text string) Finding {
 	return f
 }
 
-// suspect names the patients among whom the difference is.
+// suspect names patients who may be affected: those in the buckets that differ.
 func (r *run) suspect(here, other side, mine, theirs []state) {
 	f := altered(here, other, "the hashes differ among these patients, or others that are on one side only")
 	f.Suspects = true
@@ -119,7 +119,7 @@ func (r *run) suspect(here, other side, mine, theirs []state) {
 	r.find(f)
 }
 
-// differences names the rows that are on one side only, or not the same on both.
+// differences names the rows that are on one side only, or that differ.
 func (r *run) differences(ctx context.Context, here, other side, mine, theirs []state) error {
 	batch := &here.Batch.Batch
 	onlyHere := Finding{Batch: batch, Side: other.name, Kind: Missing, Text: fmt.Sprintf("in the %s and not in the %s", here.name, other.name)}
@@ -132,7 +132,7 @@ func (r *run) differences(ctx context.Context, here, other side, mine, theirs []
 			lacking = append(lacking, *a)
 		case a == nil:
 			onlyThere.add(b.patient)
-		case a.sum != b.sum && a.order.version < r.erased[a.patient]: // it went out before it was erased
+		case a.sum != b.sum && a.order.version < r.erased[a.patient]: // it was published before the patient was erased
 		case a.sum != b.sum:
 			unequal.add(a.patient)
 		}
@@ -157,8 +157,8 @@ func (f *Finding) add(patient uuid.UUID) {
 	f.name(patient.String())
 }
 
-// notPruned leaves out events of which the source has newer ones of the same patient: pruning
-// an outbox leaves each patient's last.
+// notPruned leaves out events if the source has newer ones of the same patient: pruning an outbox
+// keeps only each patient's last.
 func (r *run) notPruned(ctx context.Context, b *Batch, other side, lacking []state) ([]state, error) {
 	if other.name != "source" || other.again == nil || len(lacking) == 0 {
 		return lacking, nil
@@ -178,7 +178,7 @@ func (r *run) notPruned(ctx context.Context, b *Batch, other side, lacking []sta
 	return lost, nil
 }
 
-// merge walks two sorted lists and calls f with what has the same key, or with one and nil.
+// merge walks two sorted lists. It calls f with two states of the same key, or with one and nil.
 func merge(a, b []state, compare func(a, b state) int, f func(a, b *state)) {
 	for len(a) > 0 || len(b) > 0 {
 		order := 0

@@ -11,15 +11,15 @@ import (
 	"waybill/schemas/part"
 )
 
-// snapshot is one that the consumer has loaded.
+// snapshot is a snapshot that the consumer has loaded.
 type snapshot struct {
 	batch      int64
 	generation int64
 	bad        map[string]bool // patients of rows in it that break the contract
 }
 
-// note remembers snapshots: a patient of an earlier generation that does not occur in one is taken
-// back by the importer (docs/import.md).
+// note remembers a snapshot. The importer takes back patients of an earlier generation who are not
+// in it (docs/import.md).
 func (c *Consumer) note(m *schemas.Manifest, bad []part.BadRow) {
 	if m.Kind != schemas.Snapshot || c.Append {
 		return
@@ -67,8 +67,8 @@ func (b *Batch) rowsOf(events []string) (n int64) {
 	return n
 }
 
-// consumer compares a consumer's state with what follows from the batches that it has loaded, and
-// reports what its own checks found.
+// consumer compares a consumer's state with the result of the batches that it has loaded, and
+// reports the findings of its own checks.
 func (r *run) consumer(c *Consumer) error {
 	s := &stateRun{
 		run: r, c: c, wanted: newTally(), found: newTally(), findings: map[string]map[int64]*Finding{}, at: map[string]int64{},
@@ -99,8 +99,8 @@ func (r *run) consumer(c *Consumer) error {
 type stateRun struct {
 	*run
 	c        *Consumer
-	wanted   *Tally // what follows from the log
-	found    *Tally // what the consumer has of it
+	wanted   *Tally // the states according to the log
+	found    *Tally // the states that the consumer has
 	findings map[string]map[int64]*Finding
 	at       map[string]int64 // the batch of the newest state of each patient that a check names; -1: not known
 	erased   map[uuid.UUID]bool
@@ -131,7 +131,7 @@ func (s *stateRun) states() error {
 		s.c.State, s.c.Dead = s.found, s.report.Dead
 	}
 	s.report.Patients, s.report.Dead = s.c.State.orNone().Rows, s.c.Dead
-	if s.c.unsure { // which is a finding already
+	if s.c.unsure { // already reported as a finding
 		return nil
 	}
 	if !named {
@@ -165,7 +165,7 @@ func (s *stateRun) have() (load func(i int) ([]state, error), named bool) {
 	}, true
 }
 
-// pair takes what the log says of a patient and what the consumer has; either may be nil. An
+// pair compares a patient's state according to the log with the consumer's; either may be nil. An
 // importer that took a patient back has left version 0.
 func (s *stateRun) pair(want, is *state) {
 	if s.pairErased(want, is) {
@@ -205,7 +205,7 @@ func (s *stateRun) pair(want, is *state) {
 	}
 }
 
-// pairErased takes what there is of erased patients: an event or state more, and nothing in it.
+// pairErased compares an erased patient's states: there may be one more event or state, without data.
 func (s *stateRun) pairErased(want, is *state) bool {
 	switch {
 	case want != nil && !s.erased[want.patient], want == nil && !s.erased[is.patient]:
@@ -241,7 +241,7 @@ func (s *stateRun) differs(kind, text string, batch int64, patient uuid.UUID) {
 	s.finding(kind, text, batch).add(patient)
 }
 
-// finding returns the one of a kind and batch.
+// finding returns the finding of a kind and batch.
 func (s *stateRun) finding(kind, text string, batch int64) *Finding {
 	byBatch := s.findings[kind]
 	if byBatch == nil {
@@ -265,7 +265,7 @@ func (s *stateRun) findAll(byBatch map[int64]*Finding) {
 	}
 }
 
-// suspect names the patients among whom the difference is, where the consumer gave hashes alone.
+// suspect names patients who may be affected, if the consumer gave only hashes.
 func (s *stateRun) suspect(suspected suspects) error {
 	if suspected == nil {
 		return nil
@@ -289,7 +289,7 @@ func (s *stateRun) suspect(suspected suspects) error {
 	return nil
 }
 
-// checks makes findings of whom the consumer's own checks named.
+// checks makes a finding of each patient that the consumer's own checks name.
 func (s *stateRun) checks() {
 	s.findings = map[string]map[int64]*Finding{}
 	for _, check := range s.c.Checks {

@@ -16,8 +16,8 @@ import (
 	"waybill/schemas"
 )
 
-// File is what one side hands to the other: counts and hashes of what it has, and ids only where
-// they were asked for or a check has found them.
+// File is one side's data for the other: counts and hashes, and ids only if they were asked for or
+// a check has found them.
 type File struct {
 	Format    int         `json:"format"`
 	Contract  string      `json:"contract"` // the hash of the contract whose columns were compared
@@ -29,17 +29,16 @@ type File struct {
 
 const fileFormat = 1
 
-// Batch is a batch as the source or the log has it.
+// Batch is a batch in the source or the log.
 type Batch struct {
 	Batch    int64             `json:"batch"`
 	Manifest string            `json:"manifest"` // its hash
 	Events   map[string]*Tally `json:"events"`   // by type
 	// Uncountable says why the source can't tell what it published in this batch; then there are no Events.
 	Uncountable string `json:"uncountable,omitempty"`
-	// Lacking is how many of the events that it published the source no longer has.
+	// Lacking is how many of the published events the source no longer has.
 	Lacking int64 `json:"lacking,omitempty"`
-	// Erased is how many of the events are of patients erased since: the source has no more of them
-	// than their ids.
+	// Erased is how many of the events are of patients erased since: the source only has their ids.
 	Erased int64 `json:"erased,omitempty"`
 
 	types []string // those that were counted; nil: all
@@ -70,27 +69,27 @@ func (b *Batch) fold() {
 	}
 }
 
-// Consumer is what one consumer has, as of its checkpoint.
+// Consumer is one consumer's data, as of its checkpoint.
 type Consumer struct {
 	Name       string    `json:"consumer"`
 	Events     []string  `json:"events"`           // the types it subscribes to
-	Append     bool      `json:"append,omitempty"` // it keeps every event, and not states
+	Append     bool      `json:"append,omitempty"` // it keeps every event, not states
 	Checkpoint int64     `json:"checkpoint"`       // the last batch applied; -1: none
-	Manifest   string    `json:"manifest"`         // its hash, as the checkpoint has it
+	Manifest   string    `json:"manifest"`         // its hash, according to the checkpoint
 	From       int64     `json:"from"`             // states are compared from this batch on
-	Whole      bool      `json:"whole"`            // and of all patients, since nothing was loaded before
+	Whole      bool      `json:"whole"`            // of all patients, since nothing was loaded before
 	Ledger     []Applied `json:"ledger"`           // from that batch on
 	Checks     []*Check  `json:"checks"`
-	Observed   int64     `json:"observed,omitempty"` // patients for whom mode observe left something undone: no check is about them
+	Observed   int64     `json:"observed,omitempty"` // patients whose effects mode observe only recorded: they are not checked
 	State      *Tally    `json:"state"`              // of the patients compared
 	Dead       int64     `json:"dead"`               // of them
 
-	// Have is what the consumer's database holds; nil in a file. Want is what the log says.
+	// Have has the states in the consumer's database; nil in a file. Want has the states according to the log.
 	Have *States `json:"-"`
 
 	want      *States
 	snapshots []snapshot // that were loaded, in order
-	unsure    bool       // a batch that was loaded can't be read any more: the log doesn't tell what should be there
+	unsure    bool       // a loaded batch can't be read any more, so the log doesn't show which states are right
 }
 
 // Applied is a row of a consumer's ledger.
@@ -103,7 +102,7 @@ type Applied struct {
 	Passed      bool   `json:"passed,omitempty"`
 }
 
-// Check is a rule of the consumer's own, and whom it found to break it.
+// Check is one of the consumer's own rules, and the patients who break it.
 type Check struct {
 	Kind        string   `json:"kind"`
 	Description string   `json:"description"`
@@ -130,20 +129,20 @@ func (c *Consumer) entry(batch int64) *Applied {
 	return &c.Ledger[i]
 }
 
-// loaded reports whether the consumer has loaded the batch, and not passed or skipped it.
+// loaded reports whether the consumer has loaded the batch, instead of passing or skipping it.
 func (c *Consumer) loaded(batch int64) bool {
 	entry := c.entry(batch)
 	return entry != nil && !entry.Passed && batch <= c.Checkpoint
 }
 
-// skipped reports whether a batch is not in the ledger for a good reason: the consumer began again
-// at a later snapshot, which states everything.
+// skipped reports whether a batch is rightly not in the ledger, because the consumer began again at
+// a later snapshot, which has every state.
 func (c *Consumer) skipped(batch int64) bool {
 	i, _ := slices.BinarySearchFunc(c.Ledger, batch, func(a Applied, batch int64) int { return cmp.Compare(a.Batch, batch) })
 	return i < len(c.Ledger) && c.Ledger[i].Kind == schemas.Snapshot
 }
 
-// CheckPath refuses a path that [File.Write] could not write to, before all the work is done.
+// CheckPath refuses a path to which [File.Write] could not write, before the work begins.
 func CheckPath(path string) error {
 	info, err := os.Stat(filepath.Dir(path))
 	if err == nil && !info.IsDir() {
@@ -152,7 +151,7 @@ func CheckPath(path string) error {
 	return notWritten(path, err)
 }
 
-// Write puts the file at path, whole or not at all, for its owner's eyes only.
+// Write writes the file to path, whole or not at all. Only its owner may read it.
 func (f *File) Write(path string) error {
 	f.Format = fileFormat
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")

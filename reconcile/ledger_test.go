@@ -50,6 +50,16 @@ func TestLedgers(t *testing.T) {
 	}
 }
 
+// A consumer has what it has loaded: not what it passed, nor what is behind its checkpoint.
+func TestWhatAConsumerHasLoaded(t *testing.T) {
+	c := &Consumer{Checkpoint: 5, Ledger: []Applied{{Batch: 2}, {Batch: 3, Passed: true}, {Batch: 5}, {Batch: 6}}}
+	for batch, want := range map[int64]bool{1: false, 2: true, 3: false, 4: false, 5: true, 6: false, 7: false} {
+		if got := c.loaded(batch); got != want {
+			t.Errorf("batch %d: loaded %t", batch, got)
+		}
+	}
+}
+
 func TestTheFirstErasureStays(t *testing.T) {
 	erasure := state{batch: 3, order: order{1, 4, 0}, erased: true}
 	again := state{batch: 7, order: order{2, 9, 0}, erased: true}

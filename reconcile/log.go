@@ -24,8 +24,8 @@ type log struct {
 	scanner  *scanner
 }
 
-// read hands on the rows of the events, nil meaning all, as they lie on the store, one part in the
-// spool at a time. It returns the rows that break the contract, which are left out.
+// read passes on the rows of the given events (nil: all) as stored, with one part in the spool at a
+// time. It leaves out rows that break the contract, and returns them.
 func (l *log) read(ctx context.Context, m *schemas.Manifest, events []string, add func(row) error) (bad []part.BadRow, err error) {
 	for _, p := range m.Parts {
 		if events != nil && !p.Holds(events) {
@@ -50,8 +50,11 @@ func (l *log) readPart(ctx context.Context, p schemas.Part, events []string, add
 	if err := l.reader.Fetch(ctx, p, file); err != nil {
 		return nil, err
 	}
-	stream := part.NewStream(l.contract, part.Options{Events: events, Quarantine: maxBad},
-		part.File{ReaderAt: file, Size: p.Bytes, Meta: p})
+	opened, err := l.reader.Opened(p, file)
+	if err != nil {
+		return nil, err
+	}
+	stream := part.NewStream(l.contract, part.Options{Events: events, Quarantine: maxBad}, opened)
 	defer stream.Close()
 	splitter := part.NewTupleSplitter(func(tuple []byte) error {
 		r, err := l.scanner.scan(tuple)

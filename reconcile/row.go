@@ -22,7 +22,7 @@ func (o order) compare(p order) int {
 	return cmp.Or(cmp.Compare(o.generation, p.generation), cmp.Compare(o.version, p.version), cmp.Compare(o.revision, p.revision))
 }
 
-// row is what is compared of an event, and of a patient's state after it.
+// row has what is compared of an event, and of a patient's state after it.
 type row struct {
 	event   string
 	patient uuid.UUID
@@ -30,7 +30,7 @@ type row struct {
 	dead    bool
 	erased  bool
 	whole   uint64 // the hash of all columns
-	state   uint64 // of all but event and baseline, which tell how a state came and not what it is
+	state   uint64 // of all columns but event and baseline, which say how a state arose, not what it is
 	nulls   uint64 // a bit per column, in the contract's order
 }
 
@@ -38,9 +38,9 @@ type row struct {
 // columns. Every side is read in this form: the same bytes are hashed by the same code.
 type scanner struct {
 	index  map[string]int    // of columns
-	events map[string]string // so that a row's text is not allocated
+	events map[string]string // so that no text is allocated per row
 	fields [][]byte          // of the current tuple, each with its length before it
-	state  []byte            // those that tell a state
+	state  []byte            // the fields that make up a state
 }
 
 func newScanner(contract *schemas.Contract) *scanner {
@@ -104,7 +104,7 @@ func (s *scanner) split(tuple []byte) bool {
 
 func (s *scanner) value(column string) []byte { return s.fields[s.index[column]][4:] }
 
-// without returns the fields but two, until the next call.
+// without returns all fields but two; the result is valid until the next call.
 func (s *scanner) without(column, other string) []byte {
 	first, second := s.index[column], s.index[other]
 	s.state = s.state[:0]

@@ -1,9 +1,9 @@
-// Package reconcile compares what the source recorded, what the log holds and what the consumers
-// made of it, without holding anybody up: it reads, in short transactions, and takes no locks.
+// Package reconcile compares the source's events, the log and the consumers' states, without
+// blocking anybody: it only reads, in short transactions, and takes no locks.
 //
 // Rows are compared as they are in PostgreSQL's binary COPY format, by counts per event type and
-// sums of hashes that don't depend on order. Where those differ the rows are named. A side that
-// can't be reached from here is compared by a small [File]. docs/reconcile.md explains it.
+// sums of hashes that don't depend on order. If those differ, it names the rows. A side that can't
+// be reached from here is compared through a small [File]. docs/reconcile.md explains it.
 package reconcile
 
 import (
@@ -22,22 +22,22 @@ import (
 
 // Source is the producer's database.
 type Source interface {
-	// Batch hands on every event that the database still has of a batch, as tuples of a binary
-	// COPY, and returns what it knows of the batch itself.
+	// Batch passes on every event of a batch that the database still has, as tuples of a binary COPY,
+	// and returns what it knows of the batch itself.
 	Batch(ctx context.Context, batch int64, add func(tuple []byte) error) (Published, error)
 	// Erased returns every patient that was erased, with the version of the event that says so:
 	// earlier events of theirs are blank.
 	Erased(ctx context.Context) (map[uuid.UUID]int64, error)
-	// Divergent hands on the patients whose rows in the service's own tables do not say what their
-	// last events do, and how: the outbox is only as good as what wrote it.
+	// Divergent passes on the patients whose rows in the service's own tables differ from their last
+	// events, and how. So it finds changes that never reached the outbox.
 	Divergent(ctx context.Context, add func(patient uuid.UUID, kind string)) error
 	// Newest returns the newest version it has of each of these patients.
 	Newest(ctx context.Context, patients []uuid.UUID) (map[uuid.UUID]int64, error)
 }
 
-// Published is what the producer knows of a batch.
+// Published is the producer's knowledge of a batch.
 type Published struct {
-	Manifest    string // its hash; "": it knows nothing of such a batch
+	Manifest    string // its hash; "": the producer does not know the batch
 	Events      int64
 	Uncountable string // why the events can't be counted
 }
@@ -46,12 +46,12 @@ type Published struct {
 type Options struct {
 	Contract  *schemas.Contract // of the stream
 	From, To  int64             // batches, both included
-	Reader    *exchange.Reader  // of the log; nil: it is not compared
-	Source    Source            // nil: it is not compared, but by the file
+	Reader    *exchange.Reader  // of the log; nil: the log is not compared
+	Source    Source            // nil: it is compared only through the file
 	Consumers []*Consumer
 	Against   *File  // what the other side gave; may be nil
-	Half      *File  // is filled in with this side's own half; nil: it is not wanted
-	List      bool   // let it list every row
+	Half      *File  // Run fills it in with this side's half; may be nil
+	List      bool   // list every row in Half
 	Spool     string // an existing folder
 }
 
@@ -61,14 +61,13 @@ type run struct {
 	log      *log
 	previous *exchange.Entry // the last that could be read
 
-	subscribed []string // the types that any of the consumers wants
-	types      []string // that are read of the batches asked for; nil: all
+	subscribed []string // the types that any consumer subscribes to
+	types      []string // the types to read of the requested batches; nil: all
 	report     *Report
 	erased     map[uuid.UUID]int64 // at the source
 }
 
-// Run compares and returns what it found. An error means that it could not be done; differences are
-// in the report.
+// Run compares and returns a report with the differences. An error means that it could not compare.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	r := &run{Options: o, report: &Report{From: o.From, To: o.To, Findings: []Finding{}}}
 	if err := r.prepare(ctx); err != nil {
@@ -138,14 +137,14 @@ func (r *run) prepare(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if r.Source == nil && len(r.Consumers) > 0 { // who may read deaths alone can compare deaths
+	if r.Source == nil && len(r.Consumers) > 0 { // an account that may only read deaths can compare deaths
 		r.types = r.subscribed
 	}
 	return nil
 }
 
-// span is the batches that are read: states of consumers are those at their checkpoints, which may
-// lie behind the batches that were asked for.
+// span returns the range of batches to read. It may reach beyond the requested batches, because
+// consumers' states are those at their checkpoints.
 func (r *run) span() (first, last int64) {
 	first, last = r.From, r.To
 	for _, c := range r.Consumers {
@@ -204,8 +203,8 @@ func (r *run) batch(ctx context.Context, number int64) error {
 	return nil
 }
 
-// readLog opens a batch, reads it and hands the rows to the consumers that have loaded it. It
-// returns nil if it can't be read, which is then a finding.
+// readLog opens a batch, reads it and hands the rows to the consumers that have loaded it. If it
+// can't read the batch, it adds a finding and returns nil.
 func (r *run) readLog(ctx context.Context, number int64) (*Batch, error) {
 	entry, err := r.Reader.Open(ctx, number)
 	if errors.Is(err, exchange.ErrNotFound) {
@@ -268,8 +267,8 @@ func (r *run) readRows(ctx context.Context, entry *exchange.Entry) (*Batch, erro
 	return b, nil
 }
 
-// unreadable makes a finding of what is wrong with a batch. What would only be out of reach for the
-// moment, or a full disk, ends the run.
+// unreadable adds a finding for a batch that can't be read. If the store is only unreachable for
+// now, or a disk is full, the run ends.
 func (r *run) unreadable(ctx context.Context, number int64, err error) error {
 	class := fault.ClassOf(err)
 	if ctx.Err() != nil || class != fault.NotYet && class != fault.Poison {
@@ -284,8 +283,8 @@ func (r *run) unreadable(ctx context.Context, number int64, err error) error {
 	return nil
 }
 
-// readSource counts a batch at the source. It returns nil for one that the source never published,
-// which is a finding.
+// readSource counts a batch at the source. If the source never published the batch, it adds a
+// finding and returns nil.
 func (r *run) readSource(ctx context.Context, number int64) (*Batch, error) {
 	b := &Batch{Batch: number, Events: map[string]*Tally{}}
 	scanner := newScanner(r.Contract)
@@ -315,7 +314,7 @@ func (r *run) readSource(ctx context.Context, number int64) (*Batch, error) {
 	return b, nil
 }
 
-// divergent finds the patients who are not as their last events say.
+// divergent finds patients whose rows and last events differ.
 func (r *run) divergent(ctx context.Context) error {
 	if r.Source == nil {
 		return nil
@@ -380,7 +379,7 @@ func (s *Side) count(b *Batch, types []string) {
 	}
 }
 
-// countFile counts what the file says of the source, unless the source itself is at hand.
+// countFile counts a batch of the source from the file, unless the source itself can be read.
 func (r *run) countFile(b *Batch) {
 	if r.report.Source == nil {
 		r.report.Source = &Side{Events: map[string]int64{}, File: true}

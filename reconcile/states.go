@@ -21,9 +21,9 @@ import (
 type state struct {
 	patient uuid.UUID
 	order   order
-	batch   int64 // that brought it; -1 where that is not known
+	batch   int64 // that brought it; -1 if unknown
 	sum     uint64
-	nulls   uint64 // 0 where they are not known
+	nulls   uint64 // 0 if unknown
 	dead    bool
 	erased  bool
 }
@@ -34,8 +34,8 @@ const (
 	isErased
 )
 
-// lacks reports whether the state has a column that is NULL and not in the other, and none the other way round: that
-// is what a load leaves that did not know the column yet.
+// lacks reports whether some columns are NULL only in this state, and none only in the other. A load by a release
+// that did not know a column leaves such a state.
 func (s state) lacks(t state) bool { return s.nulls&^t.nulls != 0 && t.nulls&^s.nulls == 0 }
 
 func (s state) compare(t state) int {
@@ -43,7 +43,7 @@ func (s state) compare(t state) int {
 }
 
 const (
-	shares    = 16 // of the patients, of which one is in memory at a time
+	shares    = 16 // shares of the patients; one is in memory at a time
 	stateSize = 16 + 4 + 8 + 4 + 8 + 8 + 8 + 1
 )
 
@@ -86,7 +86,7 @@ func (s *States) Close() {
 	_ = os.RemoveAll(s.dir)
 }
 
-// Copy returns what takes a COPY of rows with the contract's columns in PostgreSQL's binary format.
+// Copy returns a writer for a COPY of rows with the contract's columns, in PostgreSQL's binary format.
 func (s *States) Copy() *part.TupleSplitter {
 	return part.NewTupleSplitter(func(tuple []byte) error {
 		r, err := s.scanner.scan(tuple)
@@ -153,8 +153,8 @@ func decode(b []byte) state {
 	}
 }
 
-// newest leaves each patient's newest state; of equal ones, the first. Nothing is newer than an
-// erasure but another one in the same batch.
+// newest keeps each patient's newest state; of equal ones, the first. Only another erasure in the
+// same batch is newer than an erasure.
 func newest(states []state) []state {
 	kept := states[:0]
 	for _, s := range states {
@@ -170,7 +170,7 @@ func newest(states []state) []state {
 	return kept
 }
 
-// erasedIn returns the patients of whom a state says that they were erased.
+// erasedIn returns the patients with a state that says they were erased.
 func erasedIn(states ...[]state) map[uuid.UUID]bool {
 	erased := map[uuid.UUID]bool{}
 	for _, s := range slices.Concat(states...) {
@@ -181,7 +181,7 @@ func erasedIn(states ...[]state) map[uuid.UUID]bool {
 	return erased
 }
 
-// distinct leaves one state per patient and order, the first.
+// distinct keeps one state per patient and order, the first.
 func distinct(states []state) []state {
 	return slices.CompactFunc(states, func(a, b state) bool { return a.compare(b) == 0 })
 }

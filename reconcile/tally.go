@@ -11,12 +11,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxBuckets bounds the sums of a tally. A difference is narrowed down to the rows of a bucket.
+// maxBuckets bounds the number of a tally's sums. A difference can be narrowed down to the rows of one bucket.
 const maxBuckets = 4096
 
 // Tally is a set of rows in any order: how many, and the sum, modulo 2^64, of their hashes in each
-// of some buckets of patients. Their number is a power of 2. Folding a tally in halves gives that
-// of the same rows in fewer buckets, so any two can be compared.
+// of some buckets of patients. The number of buckets is a power of 2. Folding a tally in halves
+// gives the tally of the same rows in fewer buckets, so any two tallies can be compared.
 type Tally struct {
 	Rows int64 `json:"rows"`
 	Sums sums  `json:"sums"`
@@ -26,7 +26,7 @@ type Tally struct {
 
 func newTally() *Tally { return &Tally{Sums: make(sums, maxBuckets)} }
 
-// bucket returns a patient's bucket of maxBuckets; of fewer, n, it is the remainder by n.
+// bucket returns a patient's bucket of maxBuckets. With only n buckets it is the remainder by n.
 func bucket(patient uuid.UUID) int {
 	hash := sha256.Sum256(patient[:])
 	return int(binary.BigEndian.Uint16(hash[:])) % maxBuckets
@@ -37,12 +37,12 @@ func (t *Tally) add(patient uuid.UUID, sum uint64) {
 	t.Sums[bucket(patient)%len(t.Sums)] += sum
 }
 
-// fold leaves about a bucket for each row.
+// fold reduces the buckets to about one per row.
 func (t *Tally) fold() {
 	t.Sums = t.Sums.folded(1 << bits.Len64(uint64(max(t.Rows-1, 0))))
 }
 
-// sums is written as one text of 16 hex digits each.
+// sums is written as one text, with 16 hex digits per sum.
 type sums []uint64
 
 func (s sums) folded(n int) sums {
@@ -83,7 +83,7 @@ func (s *sums) UnmarshalText(text []byte) error {
 // suspects are the buckets in which two tallies differ.
 type suspects []bool
 
-// compare returns nil for tallies of the same rows; nil is a tally of none.
+// compare returns the buckets that differ; nil if the rows are the same. A nil tally has no rows.
 func (t *Tally) compare(u *Tally) suspects {
 	a, b := t.orNone(), u.orNone()
 	n := min(len(a.Sums), len(b.Sums))

@@ -15,7 +15,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-//go:generate go test -run TestContractMarkdown|TestVectors -update . ./part
+//go:generate go test -run TestContractMarkdown|TestVectors . ./part -args -update
 
 //go:embed *.odcs.yaml
 var contractFiles embed.FS
@@ -45,7 +45,7 @@ type Column struct {
 	Members        []string       // of JSON: the strings that each object of the array must have
 	Min, Max       int64          // of integers, inclusive; of Timestamp, in µs since 1970-01-01 UTC
 	Classification string         // Restricted, or "internal"
-	Outbox         string         // the outbox's column that it is read from, normally of the same name
+	Outbox         string         // the outbox's column from which it is read, normally of the same name
 	Description    string
 }
 
@@ -57,7 +57,7 @@ const MaxValueBytes = 1 << 20
 
 // Contract is one revision of a stream's data contract.
 type Contract struct {
-	Name        string // also the stream's, and its folder's on the store
+	Name        string // also the name of the stream, and of its folder on the store
 	Version     string // major.minor.patch
 	SHA256      string // of the contract's file, lower-case hex
 	Description string
@@ -120,8 +120,8 @@ func (c *Contract) Major() string {
 	return major
 }
 
-// before reports whether the contract is of an earlier revision than version, which is major.minor.patch
-// or, in a manifest that is not valid, anything.
+// before reports whether the contract is of an earlier revision than version. version is
+// major.minor.patch; in an invalid manifest it may be any text.
 func (c *Contract) before(version string) bool {
 	if !versionForm.MatchString(version) {
 		return false

@@ -2,10 +2,12 @@ package schemas_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -57,6 +59,27 @@ func TestContractColumns(t *testing.T) {
 	}
 	if diff := cmp.Diff(events, c.Events()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// The contract's dates of birth are exactly the calendar's: years, months and days from year 1 on.
+func TestDatesOfBirthAreOfTheCalendar(t *testing.T) {
+	columns := schemas.PatientEvents().Columns
+	pattern := columns[slices.IndexFunc(columns, func(c schemas.Column) bool { return c.Name == "birth_date" })].Pattern
+	for year := range 10_000 {
+		for month := range 14 {
+			for _, day := range []int{0, 1, 9, 10, 19, 20, 28, 29, 30, 31, 32} {
+				text := fmt.Sprintf("%04d-%02d-%02d", year, month, day)
+				if _, err := time.Parse(time.DateOnly, text); pattern.MatchString(text) != (err == nil && year > 0) {
+					t.Fatalf("%s is allowed: %t", text, pattern.MatchString(text))
+				}
+			}
+		}
+	}
+	for text, want := range map[string]bool{"1950": true, "1950-12": true, "1950-00": false, "1950-13": false, "0000": false, "0000-01": false, "1950-": false, "1950-1-1": false} {
+		if pattern.MatchString(text) != want {
+			t.Errorf("%s is allowed: %t", text, !want)
+		}
 	}
 }
 
@@ -117,7 +140,7 @@ func TestContractsThatCannotBeRead(t *testing.T) {
 		{"apiVersion: v3.1.0", "apiVersion: v2.0.0", "want one schema"},
 		{"physicalType: bigint", "physicalType: numeric", `property "version": no type is integer as numeric`},
 		{"minimum: '1900-01-01T00:00:00Z'", "minimum: yesterday", `property "recorded_at"`},
-		{"pattern: '^[0-9]{4}", "pattern: '^[0-9]{4}(", `property "birth_date"`},
+		{"pattern: '^((", "pattern: '^(((", `property "birth_date"`},
 		{"kind: DataContract", "kind: [", "parse contract"},
 	} {
 		bad := strings.Replace(string(good), c.old, c.new, 1)

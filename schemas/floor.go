@@ -3,7 +3,7 @@ package schemas
 import "fmt"
 
 // Floor says below which batch a log has been pruned. It is on the store before the first file
-// below it goes, so that a reader that misses one can tell retention from loss.
+// below it is deleted, so that a reader of a missing file can distinguish retention from loss.
 type Floor struct {
 	Format      int      `json:"format"`
 	MinReader   int      `json:"min_reader"`
@@ -12,13 +12,13 @@ type Floor struct {
 	Floor       int64    `json:"floor"`    // its number: 1 and up, without gaps
 	Batch       int64    `json:"batch"`    // the oldest batch that stays
 	Previous    string   `json:"previous"` // Hash of the manifest file before that batch
-	Snapshot    int64    `json:"snapshot"` // a snapshot at or behind that batch, which makes up for what goes
+	Snapshot    int64    `json:"snapshot"` // a snapshot at or after that batch, which makes up for the deleted batches
 	Manifest    string   `json:"manifest"` // Hash of the snapshot's manifest file
 	PublishedAt Time     `json:"published_at"`
 	Producer    Software `json:"producer"`
 }
 
-// Encode returns the bytes to publish. It refuses a floor that [ParseFloor] would.
+// Encode returns the bytes to publish. It refuses a floor that [ParseFloor] would refuse.
 func (l *Floor) Encode() ([]byte, error) {
 	data, err := seal(l)
 	if err == nil {
@@ -33,7 +33,7 @@ func (l *Floor) Encode() ([]byte, error) {
 // ParseFloor reads a floor file, as strictly as [ParseManifest] and with the same errors.
 func ParseFloor(data []byte) (*Floor, error) {
 	l := new(Floor)
-	if err := open(data, l); err != nil {
+	if err := open(data, l, Format); err != nil {
 		return nil, err
 	}
 	if err := l.validate(); err != nil {

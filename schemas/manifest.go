@@ -1,6 +1,8 @@
 package schemas
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,7 +10,7 @@ import (
 	"time"
 )
 
-// Manifest describes one batch. Its appearance on the store is the batch's publication.
+// Manifest describes one batch. The batch is published when its manifest is on the store.
 type Manifest struct {
 	Format    int         `json:"format"`
 	MinReader int         `json:"min_reader"` // the lowest Format whose readers may read this
@@ -44,14 +46,14 @@ type ContractRef struct {
 	SHA256  string `json:"sha256"`
 }
 
-// Window is a half-open interval of planning time; the windows of a log tile time.
+// Window is a half-open interval of planning time. The windows of a log follow each other without gaps.
 type Window struct {
 	From Time `json:"from"`
 	To   Time `json:"to"`
 }
 
-// Cursor is a pair of PostgreSQL snapshots ("xmin:xmax:xip,…"): the batch holds what is
-// visible in After and not in Before. Readers keep it for people and compare nothing.
+// Cursor is a pair of PostgreSQL snapshots ("xmin:xmax:xip,…"): the batch holds what is visible in
+// After but not in Before. Readers keep it only as information for people.
 type Cursor struct {
 	Before string `json:"before"`
 	After  string `json:"after"`
@@ -63,16 +65,16 @@ type BatchRange struct {
 	To   int64 `json:"to"`
 }
 
-// Continued is where the stream before this one stood: its events up to that batch are in this stream's
-// first snapshot, and those after it come in both.
+// Continued is the position of the previous stream. Its events up to that batch are in this stream's
+// first snapshot; later events come in both streams.
 type Continued struct {
 	Stream string `json:"stream"`
 	Log    string `json:"log"`
 	Batch  int64  `json:"batch"`
 }
 
-// Waiting counts committed events that were in no batch yet when this one was planned,
-// its own not counted.
+// Waiting counts committed events that were in no batch yet when this one was planned, without this
+// batch's events.
 type Waiting struct {
 	Events           int64 `json:"events"`
 	OldestRecordedAt *Time `json:"oldest_recorded_at,omitempty"`
@@ -93,7 +95,17 @@ type Part struct {
 	SHA256       string           `json:"sha256"`
 	RecordedFrom Time             `json:"recorded_from"` // smallest recorded_at
 	RecordedTo   Time             `json:"recorded_to"`   // largest recorded_at
+	Seal         *Sealed          `json:"seal,omitempty"`
 }
+
+// Sealed says how a part is encrypted. Name, bytes and hash are then those of the encrypted file.
+type Sealed struct {
+	Form    string   `json:"form"`    // SealForm
+	Readers []string `json:"readers"` // who can open it, for people: the file says which keys do
+}
+
+// SealForm is an age v1 file.
+const SealForm = "age1"
 
 // Holds reports whether the part has events of any of these types.
 func (p *Part) Holds(events []string) bool {
@@ -128,10 +140,17 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return At(t.Time).AppendFormat(nil, `"`+timeLayout+`"`), nil
 }
 
-// UnmarshalJSON implements [json.Unmarshaler]. It takes the one form that MarshalJSON writes.
+// UnmarshalJSON implements [json.Unmarshaler]. It accepts only what MarshalJSON writes, of the years from 1:
+// [time.Parse] alone also accepts a comma and an hour of one digit.
 func (t *Time) UnmarshalJSON(data []byte) error {
-	parsed, err := time.Parse(`"`+timeLayout+`"`, string(data))
-	t.Time = parsed
+	var text string
+	err := json.Unmarshal(data, &text)
+	if err == nil {
+		t.Time, err = time.Parse(timeLayout, text)
+	}
+	if err == nil && (t.Year() == 0 || t.Format(timeLayout) != text) {
+		err = errors.New("is no time in the form 2026-11-22T20:05:00.000000Z")
+	}
 	return err
 }
 
@@ -157,8 +176,8 @@ func sum(parts []Part) Totals {
 	return t
 }
 
-// Encode returns the bytes to publish: the same for the same manifest. It refuses one that
-// [ParseManifest] would.
+// Encode returns the bytes to publish: the same for the same manifest. It refuses a manifest that
+// [ParseManifest] would refuse.
 func (m *Manifest) Encode() ([]byte, error) {
 	if m.Parts == nil {
 		m.Parts = []Part{}
@@ -177,7 +196,7 @@ func (m *Manifest) Encode() ([]byte, error) {
 // and names the field, or wraps [ErrUnsupported].
 func ParseManifest(data []byte) (*Manifest, error) {
 	m := new(Manifest)
-	if err := open(data, m); err != nil {
+	if err := open(data, m, FormatSealed); err != nil {
 		return nil, err
 	}
 	ours := ContractOf(m.Stream)
@@ -197,8 +216,8 @@ func ParseManifest(data []byte) (*Manifest, error) {
 	return m, nil
 }
 
-// laterEvent returns an event type that a later minor revision of the contract must have added.
-// What such an event means for a patient is unknown here, so the batch waits for a release that knows.
+// laterEvent returns an event type that a later minor revision of the contract must have added. This
+// release does not know what it means for a patient, so the batch waits for a newer release.
 func (m *Manifest) laterEvent(ours *Contract) (string, bool) {
 	if !ours.before(m.Contract.Version) {
 		return "", false

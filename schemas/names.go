@@ -21,7 +21,7 @@ func Hash(data []byte) string {
 // MaxRetry is the highest retry suffix that the names have room for.
 const MaxRetry = 9
 
-// ManifestName returns the name of a batch's manifest, or of its n-th retry behind torn ones:
+// ManifestName returns the name of a batch's manifest, or of its n-th retry after torn ones:
 // "log/000000000/000000000042.json", "log/000000000/000000000042.1.json".
 func ManifestName(batch int64, retry int) string {
 	return fmt.Sprintf("%s/%012d%s.json", LogFolder(batch), batch, retrySuffix(retry))
@@ -37,6 +37,9 @@ func PartName(event string, date time.Time, batch int64, sha256hex string, retry
 	return fmt.Sprintf("parts/type=%s/date=%s/%012d-%s%s.parquet",
 		event, date.UTC().Format(time.DateOnly), batch, sha256hex[:16], retrySuffix(retry))
 }
+
+// SealedSuffix follows the name of a part that is sealed.
+const SealedSuffix = ".age"
 
 // ReceiptName returns the name of the receipt by which a consumer's instance ("morgue@east")
 // says that it has applied every batch up to this one: "receipts/morgue@east/000000000/000000000042.json".
@@ -56,7 +59,7 @@ func retrySuffix(retry int) string {
 
 var (
 	manifestName = regexp.MustCompile(`^log/([0-9]{9})/([0-9]{12})(?:\.([1-9]))?\.json$`)
-	partName     = regexp.MustCompile(`^parts/type=([a-z_]{1,32})/date=([0-9]{4}-[0-9]{2}-[0-9]{2})/([0-9]{12})-([0-9a-f]{16})(?:\.([1-9]))?\.parquet$`)
+	partName     = regexp.MustCompile(`^parts/type=([a-z_]{1,32})/date=([0-9]{4}-[0-9]{2}-[0-9]{2})/([0-9]{12})-([0-9a-f]{16})(?:\.([1-9]))?\.parquet(\.age)?$`)
 	thousand     = regexp.MustCompile(`^[0-9]{9}$`)
 	receiptName  = regexp.MustCompile(`^receipts/([a-z0-9][a-z0-9_-]{0,62}(?:@[a-z0-9][a-z0-9_-]{0,62})?)/([0-9]{9})/([0-9]{12})\.json$`)
 )
@@ -71,13 +74,15 @@ func ParseManifestName(name string) (batch int64, retry int, ok bool) {
 	return batch, retry, number(m[1]) == batch/1000
 }
 
-// PartRef is what a part's name says.
+// PartRef has the fields of a part's name.
 type PartRef struct {
 	Event string // an event type or Mixed
 	Date  time.Time
 	Batch int64
 	Hash  string // the first 16 digits of the SHA-256
 	Retry int
+	// Sealed: the name ends in SealedSuffix.
+	Sealed bool
 }
 
 // ParsePartName is the inverse of [PartName].
@@ -87,7 +92,7 @@ func ParsePartName(name string) (PartRef, bool) {
 		return PartRef{}, false
 	}
 	date, err := time.Parse(time.DateOnly, m[2])
-	return PartRef{Event: m[1], Date: date, Batch: number(m[3]), Hash: m[4], Retry: int(number(m[5]))}, err == nil
+	return PartRef{Event: m[1], Date: date, Batch: number(m[3]), Hash: m[4], Retry: int(number(m[5])), Sealed: m[6] != ""}, err == nil
 }
 
 // ParseReceiptName is the inverse of [ReceiptName].

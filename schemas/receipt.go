@@ -2,8 +2,8 @@ package schemas
 
 import "fmt"
 
-// Receipt reports how far a consumer's instance is. It is information, never a
-// permission: the truth is the checkpoint in the consumer's own database.
+// Receipt reports the position of a consumer's instance. It is only information: the checkpoint in
+// the consumer's own database decides.
 type Receipt struct {
 	Format     int              `json:"format"`
 	Stream     string           `json:"stream"`
@@ -20,8 +20,8 @@ type Receipt struct {
 	Consumer   Software         `json:"consumer"`
 }
 
-// Encode returns the bytes to store: the same for the same receipt. It refuses one that
-// [ParseReceipt] would.
+// Encode returns the bytes to store: the same for the same receipt. It refuses a receipt that
+// [ParseReceipt] would refuse.
 func (r *Receipt) Encode() ([]byte, error) {
 	if r.Effects == nil {
 		r.Effects = map[string]int64{}
@@ -39,7 +39,7 @@ func (r *Receipt) Encode() ([]byte, error) {
 // ParseReceipt reads a receipt file, as strictly as [ParseManifest] and with the same errors.
 func ParseReceipt(data []byte) (*Receipt, error) {
 	r := new(Receipt)
-	if err := open(data, r); err != nil {
+	if err := open(data, r, Format); err != nil {
 		return nil, err
 	}
 	if err := r.validate(); err != nil {

@@ -1,7 +1,7 @@
-// Package schemas is what two parties agree on, with no I/O: the data contract of a stream,
-// the manifest that describes a batch, the names under which files lie, and the receipt by
-// which a consumer reports how far it is. SPEC.md says the same in prose; testdata/vectors holds
-// good and bad files with verdicts.
+// Package schemas defines what two parties agree on, with no I/O: the data contract of a stream,
+// the manifest that describes a batch, the names of files, and the receipt with which a consumer
+// reports its position. SPEC.md says the same in prose; testdata/vectors holds good and bad files
+// with verdicts.
 package schemas
 
 // Stream is the first stream's name. Later ones, with contracts of a later major version, have others.
@@ -30,6 +30,9 @@ const (
 	Retired    = "retired"    // the last batch of a stream, no events
 )
 
-// Format is the revision of the exchange's layout that this release writes and the highest
-// minimum reader it satisfies.
-const Format = 1
+// Format is the revision of the exchange's layout that this release writes, and the highest minimum reader that it
+// satisfies; of manifests with sealed parts, it is FormatSealed.
+const (
+	Format       = 1
+	FormatSealed = 2
+)

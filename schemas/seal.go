@@ -9,10 +9,10 @@ import (
 )
 
 var (
-	// ErrTorn means that the last line is missing or its hash is of other bytes. A reader can't
-	// tell a file still being written from a damaged one; only time tells.
+	// ErrTorn means that the last line is missing or its hash does not match. A reader can't
+	// distinguish a file that is still being written from a damaged one, except by waiting.
 	ErrTorn = errors.New("torn or damaged")
-	// ErrInvalid means that the file is whole and its content breaks the format.
+	// ErrInvalid means that the file is whole but its content breaks the format.
 	ErrInvalid = errors.New("invalid")
 	// ErrUnsupported means a format or contract that this release can't read.
 	ErrUnsupported = errors.New("unsupported")
@@ -38,9 +38,11 @@ func seal(v any) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("nothing to seal in %T", v)
 	}
-	body = append(body, ",\n"...)
-	return append(body, sealPrefix+Hash(body)+sealSuffix...), nil
+	return sealed(append(body, ",\n"...)), nil
 }
+
+// sealed appends the last line.
+func sealed(body []byte) []byte { return append(body, sealPrefix+Hash(body)+sealSuffix...) }
 
 // checkSeal returns [ErrTorn] unless the last line holds the hash of the bytes before it.
 func checkSeal(data []byte) error {
@@ -54,9 +56,9 @@ func checkSeal(data []byte) error {
 	return nil
 }
 
-// open checks the seal of data and decodes it into v. Between the two it asks whether this
-// release may read the file at all: a later format may have fields of another shape.
-func open(data []byte, v any) error {
+// open checks the seal of data and decodes it into v. In between it checks whether this release may
+// read the file at all, because a later format may have fields of another shape.
+func open(data []byte, v any, highest int) error {
 	if len(data) > MaxManifestBytes {
 		return fmt.Errorf("%w: %d bytes are more than %d", ErrInvalid, len(data), MaxManifestBytes)
 	}
@@ -65,7 +67,7 @@ func open(data []byte, v any) error {
 	}
 	var head struct {
 		Format    int `json:"format"`
-		MinReader int `json:"min_reader,omitempty"` // receipts have none: then the format itself
+		MinReader int `json:"min_reader,omitempty"` // receipts lack this field: then the format itself counts
 	}
 	if err := decode(data, &head); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -74,8 +76,8 @@ func open(data []byte, v any) error {
 	if least < 1 || least > head.Format {
 		return fmt.Errorf("%w: min_reader: is out of range", ErrInvalid)
 	}
-	if least > Format {
-		return unsupported("format %d needs a reader of format %d; this one reads %d", head.Format, least, Format)
+	if least > highest {
+		return unsupported("format %d needs a reader of format %d; this one reads %d", head.Format, least, highest)
 	}
 	if err := decode(data, v); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)

@@ -8,7 +8,9 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -20,12 +22,15 @@ const (
 
 var fieldName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-// decode fills v from JSON, more strictly than encoding/json: known fields are there unless
-// optional, none is null, no key occurs twice or differs from a known one in case, text is
-// UTF-8. Unknown fields are ignored. Errors name the field by its path.
+// decode fills v from JSON, more strictly than encoding/json: known fields must exist unless they
+// are optional, no field may be null, no key may occur twice or differ from a known one only in
+// case, and text must be UTF-8. Unknown fields are ignored. Errors name the field by its path.
 func decode(data []byte, v any) error {
 	if !utf8.Valid(data) {
 		return errors.New("not valid UTF-8")
+	}
+	if lone := loneSurrogate(data); lone != "" {
+		return fmt.Errorf("%s: half a pair of surrogates", lone)
 	}
 	w := walker{dec: json.NewDecoder(bytes.NewReader(data))}
 	w.dec.UseNumber()
@@ -41,13 +46,13 @@ func decode(data []byte, v any) error {
 	return nil
 }
 
-// walker compares JSON with the Go type that it is to fill.
+// walker compares JSON with the Go type that it will fill.
 type walker struct {
 	dec    *json.Decoder
 	values int // so far
 }
 
-// value reads one value at path; t is nil where nothing is known of it.
+// value reads one value at path; t is nil if the type is unknown.
 func (w *walker) value(t reflect.Type, path string, depth int) error {
 	token, err := w.dec.Token()
 	if err != nil {
@@ -114,8 +119,8 @@ func (w *walker) object(t reflect.Type, path string, depth int) error {
 	return err
 }
 
-// fields returns the type of an object's member by key (nil when unknown) and the keys that
-// must be there: a struct's fields without omitempty.
+// fields returns the type of an object's member by key (nil if unknown) and the required keys: a
+// struct's fields without omitempty.
 func fields(t reflect.Type) (known func(key string) reflect.Type, required []string) {
 	if t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -138,4 +143,37 @@ func fields(t reflect.Type) (known func(key string) reflect.Type, required []str
 		}
 	}
 	return func(key string) reflect.Type { return types[key] }, required
+}
+
+// loneSurrogate returns an escape that is half a pair of surrogates without the other half, for which encoding/json
+// puts U+FFFD, or "". In JSON a backslash is only in strings.
+func loneSurrogate(data []byte) string {
+	for {
+		at := bytes.IndexByte(data, '\\')
+		if at < 0 {
+			return ""
+		}
+		data = data[at:]
+		r := escaped(data)
+		if !utf16.IsSurrogate(r) {
+			data = data[min(2, len(data)):]
+			continue
+		}
+		if utf16.DecodeRune(r, escaped(data[6:])) == utf8.RuneError {
+			return string(data[:6])
+		}
+		data = data[12:]
+	}
+}
+
+// escaped returns the code unit whose escape data begins with, or 0.
+func escaped(data []byte) rune {
+	if len(data) < 6 || data[0] != '\\' || data[1] != 'u' {
+		return 0
+	}
+	unit, err := strconv.ParseUint(string(data[2:6]), 16, 16)
+	if err != nil {
+		return 0
+	}
+	return rune(unit)
 }

@@ -7,9 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// Limits of a manifest, far above what occurs and low enough for a reader to believe.
+// Limits of a manifest: far above what occurs, and low enough to protect a reader.
 const (
 	MaxManifestBytes = 16 << 20
 	MaxParts         = 10_000
@@ -18,18 +19,19 @@ const (
 	maxHeartbeat     = 366 * 24 * 60 * 60
 	maxCursor        = 1 << 20
 	maxName          = 100
+	maxReaders       = 100
 )
 
 var (
 	uuidForm     = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 	hashForm     = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	versionForm  = regexp.MustCompile(`^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}$`)
+	versionForm  = regexp.MustCompile(`^(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}$`)
 	snapshotForm = regexp.MustCompile(`^([0-9]{1,20}):([0-9]{1,20}):([0-9,]*)$`)
 	eventForm    = regexp.MustCompile(`^[a-z_]{1,32}$`)
 	instanceForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}(@[a-z0-9][a-z0-9_-]{0,62})?$`)
 )
 
-// findings keeps the first thing found wrong.
+// findings keeps the first mistake found.
 type findings struct{ err error }
 
 func (f *findings) want(ok bool, field, reason string, args ...any) {
@@ -80,11 +82,12 @@ func (f *findings) software(s Software, field string) {
 	f.want(s.Version != "" && len(s.Version) <= maxName, field+".version", "is empty or too long")
 }
 
-// chain checks what says where in the log the batch stands.
+// chain checks the fields that say where in the log the batch is.
 func (f *findings) chain(m *Manifest) {
 	f.want((m.Kind == Genesis) == (m.Batch == 0), "kind", "batch %d is a %s batch", m.Batch, m.Kind)
 	f.want(hashForm.MatchString(m.Previous) || m.Batch == 0 && m.Previous == "", "previous", "is no SHA-256")
 	f.want(m.Batch > 0 || m.Previous == "", "previous", "nothing is before the genesis")
+	f.want(m.Cursor.Before == m.Cursor.After || m.Kind == Changes || m.Kind == Snapshot && m.Generation > 1, "cursor", "a %s batch takes no events", m.Kind)
 	f.want((m.Covers != nil) == (m.Kind == Correction), "covers", "belongs to corrections and no others")
 	if c := m.Covers; c != nil {
 		f.want(c.From >= 1 && c.From <= c.To && c.To < m.Batch, "covers", "%d to %d is no range of earlier batches", c.From, c.To)
@@ -107,7 +110,7 @@ func (f *findings) parts(m *Manifest, events []string) {
 	names := make(map[string]bool, len(m.Parts))
 	for i := range m.Parts {
 		p, field := &m.Parts[i], "parts["+strconv.Itoa(i)+"]"
-		f.part(p, m.Batch, events, field)
+		f.part(p, m, events, field)
 		f.want(!names[p.Name], field+".name", "occurs twice")
 		names[p.Name] = true
 		if f.err != nil {
@@ -120,15 +123,17 @@ func (f *findings) parts(m *Manifest, events []string) {
 	f.want(maps.Equal(t.Events, m.Totals.Events), "totals.events", "are not the parts' sums")
 }
 
-func (f *findings) part(p *Part, batch int64, known []string, field string) {
+func (f *findings) part(p *Part, m *Manifest, known []string, field string) {
 	ref, ok := ParsePartName(p.Name)
 	f.want(ok, field+".name", "is not the name of a part")
-	f.want(ref.Batch == batch, field+".name", "is a part of batch %d", ref.Batch)
+	f.want(ref.Batch == m.Batch, field+".name", "is a part of batch %d", ref.Batch)
+	f.want(ref.Date.Equal(m.Window.To.Truncate(24*time.Hour)), field+".name", "is not of the day on which the window ends")
 	f.want(hashForm.MatchString(p.SHA256), field+".sha256", "is no SHA-256")
 	f.want(strings.HasPrefix(p.SHA256, ref.Hash), field+".name", "doesn't carry the part's hash")
 	f.want(p.Rows >= 1 && p.Rows <= MaxPartRows, field+".rows", "is out of range")
 	f.want(p.Bytes >= 1 && p.Bytes <= MaxPartBytes, field+".bytes", "is out of range")
 	f.want(!p.RecordedTo.Before(p.RecordedFrom.Time), field+".recorded_to", "is before recorded_from")
+	f.sealed(p, m, ref, field)
 	rows := int64(0)
 	for event, n := range p.Events {
 		f.want(slices.Contains(known, event), field+".events", "%q is no event type", event)
@@ -137,6 +142,19 @@ func (f *findings) part(p *Part, batch int64, known []string, field string) {
 		rows += n
 	}
 	f.want(rows == p.Rows, field+".rows", "is %d; the events' sum is %d", p.Rows, rows)
+}
+
+func (f *findings) sealed(p *Part, m *Manifest, ref PartRef, field string) {
+	f.want(ref.Sealed == (p.Seal != nil), field+".name", "ends in %s exactly if the part is sealed", SealedSuffix)
+	if p.Seal == nil {
+		return
+	}
+	f.want(m.MinReader >= FormatSealed, "min_reader", "must be %d or more: a part is sealed", FormatSealed)
+	f.want(p.Seal.Form == SealForm, field+".seal.form", "is not %s", SealForm)
+	f.want(len(p.Seal.Readers) <= maxReaders, field+".seal.readers", "are more than %d", maxReaders)
+	for _, name := range p.Seal.Readers {
+		f.want(instanceForm.MatchString(name), field+".seal.readers", "is no name of a reader")
+	}
 }
 
 // snapshotText checks PostgreSQL's text form of a snapshot: xmin:xmax:xip,xip,…, with the xip
@@ -175,7 +193,7 @@ func (r *Receipt) validate() error {
 	for kind, n := range r.Effects {
 		f.want(fieldName.MatchString(kind) && n >= 0, "effects", "%q is out of range", kind)
 	}
-	for _, event := range r.Events { // a consumer of a later release may name types that are unknown here
+	for _, event := range r.Events { // a consumer of a later release may name types that this one does not know
 		f.want(eventForm.MatchString(event), "events", "%q is no event type", event)
 	}
 	f.software(r.Consumer, "consumer")

@@ -27,7 +27,8 @@ type batchRow struct {
 	Hash    string `json:"hash"`              // of the manifest's file, which the next batch's `previous` and decisions name
 	Unusual string `json:"unusual,omitempty"` // event types far above the batches before
 	Error   string `json:"error,omitempty"`   // why the manifest is missing, or doesn't follow the one before
-	Next    string `json:"next,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+	Next    string `json:"next,omitempty"` // the command to type
 }
 
 func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
@@ -39,7 +40,7 @@ func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	newest, err := reader.Newest(ctx)
-	if err == nil && newest < 0 { // which says that the log is empty
+	if err == nil && newest < 0 { // the error says that the log is empty
 		_, err = reader.Last(ctx)
 	}
 	if err != nil {
@@ -49,16 +50,17 @@ func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	var before []map[string]int64 // events of the batches of changes that were listed last
+	var before []map[string]int64 // events of the batches of changes listed last
 	var failed error
-	list := env.newBatchLines(newest, zone)
+	list := env.out.newBatchLines(newest, zone)
 	for entry, err := range reader.Entries(ctx, max(begins, newest-int64(c.Last)+1), newest) {
 		var row batchRow
 		if entry != nil {
 			row.Manifest, row.Hash = entry.Manifest, entry.Hash
 		}
 		if err != nil {
-			row.Error, row.Next = err.Error(), fault.HintOf(err)
+			row.Error, row.Hint = err.Error(), env.typed(fault.HintOf(err))
+			row.Next = fault.CommandIn(row.Hint)
 			if failed == nil || health.Severity(fault.ClassOf(err)) < health.Severity(fault.ClassOf(failed)) {
 				failed = err
 			}
@@ -77,7 +79,7 @@ func (c *batchesCommand) Run(ctx context.Context, env *environment) error {
 	return errors.Join(list.end(), failed)
 }
 
-// compared is how many batches one is compared with.
+// compared is with how many earlier batches a batch is compared.
 const compared = 100
 
 // unusual names the types of which a batch has ten times as many events as the median of those before it, and
@@ -103,18 +105,18 @@ func median(batches []map[string]int64, event string) int64 {
 	return counts[len(counts)/2]
 }
 
-// batchLines prints each row as it comes: the log may be long, and the store slow.
+// batchLines prints each row as soon as it is read, because the log may be long and the store slow.
 type batchLines struct {
-	env    *environment
+	out    *printer
 	zone   *time.Location
 	widths []int
 	rows   int
 }
 
-func (env *environment) newBatchLines(newest int64, zone *time.Location) *batchLines {
+func (out *printer) newBatchLines(newest int64, zone *time.Location) *batchLines {
 	now := schemas.At(time.Now())
 	window := utf8.RuneCountInString(windowOf(schemas.Window{From: now, To: now}, zone))
-	return &batchLines{env: env, zone: zone, widths: []int{max(5, len(fmt.Sprint(newest))), 10, 10, window, 7, 9, 24}}
+	return &batchLines{out: out, zone: zone, widths: []int{max(5, len(fmt.Sprint(newest))), 10, 10, window, 7, 9, 24}}
 }
 
 func windowOf(w schemas.Window, zone *time.Location) string {
@@ -123,16 +125,16 @@ func windowOf(w schemas.Window, zone *time.Location) string {
 
 func (l *batchLines) print(row batchRow) error {
 	l.rows++
-	if l.env.json {
-		data, err := json.MarshalIndent(row, "  ", "  ")
+	if l.out.json {
+		data, err := json.MarshalIndent(row, "    ", "  ")
 		if err != nil {
 			return err
 		}
-		separator := ",\n  "
+		separator := ",\n    "
 		if l.rows == 1 {
-			separator = "[\n  "
+			separator = fmt.Sprintf("{\n  \"version\": %d,\n  \"command\": %q,\n  \"result\": [\n    ", answerVersion, l.out.command)
 		}
-		_, err = fmt.Fprintf(l.env.out, "%s%s", separator, data)
+		_, err = fmt.Fprintf(l.out, "%s%s", separator, data)
 		return err
 	}
 	if l.rows == 1 {
@@ -160,14 +162,14 @@ func (l *batchLines) line(cells ...string) error {
 		}
 		text += fmt.Sprintf("%-*s  ", width, cell)
 	}
-	_, err := fmt.Fprintln(l.env.out, strings.TrimRight(text, " "))
+	_, err := fmt.Fprintln(l.out, strings.TrimRight(text, " "))
 	return err
 }
 
 func (l *batchLines) end() error {
-	if !l.env.json || l.rows == 0 {
+	if !l.out.json || l.rows == 0 {
 		return nil
 	}
-	_, err := fmt.Fprintln(l.env.out, "\n]")
+	_, err := fmt.Fprintln(l.out, "\n  ]\n}")
 	return err
 }

@@ -29,7 +29,7 @@ func (c *captureCommand) Run(ctx context.Context, env *environment) error {
 	}
 	s, err := patients.Capture(ctx, url, c.Repair)
 	if s != nil {
-		err = errors.Join(env.printCapture(s, c.Repair), err)
+		err = errors.Join(env.out.printCapture(s, c.Repair), err)
 	}
 	if err != nil {
 		return err
@@ -59,22 +59,22 @@ func (c *captureCommand) verdict(s *patients.CaptureSummary) error {
 	return fault.New(fault.Poison, "compare", "patients with their events", errors.New(strings.Join(problems, ", ")), hint)
 }
 
-func (env *environment) printCapture(s *patients.CaptureSummary, repair bool) error {
-	if env.json {
-		return env.printJSON(s)
+func (out *printer) printCapture(s *patients.CaptureSummary, repair bool) error {
+	if out.json {
+		return out.printJSON(s)
 	}
 	for _, name := range s.Disarmed {
 		state := "is off"
 		if repair {
 			state = "was off, and is on"
 		}
-		fmt.Fprintln(env.out, "trigger", name, state)
+		fmt.Fprintln(out, "trigger", name, state)
 	}
 	if len(s.Found) == 0 {
-		_, err := fmt.Fprintln(env.out, "each patient is as their last event says")
+		_, err := fmt.Fprintln(out, "each patient is as their last event says")
 		return err
 	}
-	t := env.table("PATIENTS", "FOUND", "LEFT", "")
+	t := out.table("PATIENTS", "FOUND", "LEFT", "")
 	for _, kind := range slices.Sorted(maps.Keys(s.Found)) {
 		const most = 3
 		var named []string

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"waybill/exchange"
 	"waybill/schemas"
 )
 
@@ -45,19 +46,6 @@ func TestADayAtTheCommandLine(t *testing.T) {
 	s.says(s.do("repair", "1"), "changes")
 }
 
-func TestEveryTableIsAvailableAsJSON(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	s.firstDay()
-	for _, command := range [][]string{
-		{"export"}, {"import", "morgue"}, {"status"}, {"batches"}, {"verify"}, {"trace", patient(0).String()}, {"rerun", "import", "morgue", "--batch", "1", "--reason", "a test"},
-	} {
-		if out := s.do(append([]string{"--json"}, command...)...); !json.Valid([]byte(out)) {
-			t.Errorf("waybill --json %v printed\n%s", command, out)
-		}
-	}
-}
-
 func TestExitCodesTellWhatIsAsked(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -72,7 +60,7 @@ func TestExitCodesTellWhatIsAsked(t *testing.T) {
 
 	s.configure("morgue", "import: {instance: east, brake: 2}")
 	s.fails(6, []string{"3 opened", "brake is at 2", "--approve 1@"}, "import", "morgue")
-	s.fails(6, []string{"HELD"}, "status")
+	s.fails(6, []string{"held"}, "status")
 	s.says(s.run(nil, "status").stdout, "--approve 1@")
 	s.says(s.do("import", "morgue", "--dry-run"), "1@")
 	s.fails(2, []string{"write 13, or 13@1be3ccdd"}, "import", "morgue", "--approve", "1@x", "--reason", "x")
@@ -118,7 +106,7 @@ func TestExitCodesTellWhatIsAsked(t *testing.T) {
 func (s *site) damagePart(batch int64) {
 	s.Helper()
 	var list []schemas.Manifest
-	if err := json.Unmarshal([]byte(s.do("--json", "batches")), &list); err != nil {
+	if err := json.Unmarshal(resultIn(s.do("--json", "batches")), &list); err != nil {
 		s.Fatal(err)
 	}
 	for _, m := range list {
@@ -137,9 +125,19 @@ func (s *site) damagePart(batch int64) {
 	}
 }
 
+// last returns the newest batch on the store.
+func (s *site) last() *exchange.Entry {
+	s.Helper()
+	last, err := exchange.NewReader(s.place.Open(s)).Last(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	return last
+}
+
 func (s *site) removeManifest(batch int64) {
 	s.Helper()
-	if err := os.Remove(filepath.Join(s.exchange(), schemas.Stream, schemas.ManifestName(batch, 0))); err != nil {
+	if err := s.place.Open(s).Delete(s.Context(), schemas.ManifestName(batch, 0)); err != nil {
 		s.Fatal(err)
 	}
 }
@@ -203,4 +201,12 @@ func TestInitWritesAConfigurationThatWorks(t *testing.T) {
 		}
 	}
 	s.fails(2, []string{"exists already"}, "init", "morgue")
+}
+
+// Where nothing is configured, a service's file is offered by a name that init takes.
+func TestAMisspeltServiceWhereNothingIsConfigured(t *testing.T) {
+	t.Parallel()
+	s := &site{TB: t, dir: t.TempDir()}
+	s.fails(2, []string{"did you mean morgue", "`waybill init SERVICE`"}, "import", "morgu")
+	s.fails(2, []string{"`waybill init morgue`"}, "import", "morgue")
 }

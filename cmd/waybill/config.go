@@ -14,15 +14,18 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"waybill/exchange/seal"
+	"waybill/exchange/trust"
 	"waybill/importer"
 	"waybill/importer/appointments"
 	"waybill/importer/morgue"
 	"waybill/internal/fault"
 	"waybill/internal/setting"
+	"waybill/notify"
 	"waybill/schemas"
 )
 
-// place is the database and the log that a service works with, or a partner who has its own.
+// place is the database and the log of a service, or of a partner with a separate database.
 type place struct {
 	Database          string `yaml:"database"`
 	DatabaseFile      string `yaml:"database_file"`
@@ -32,9 +35,14 @@ type place struct {
 	AllowPlaintext    string `yaml:"allow_plaintext"`
 	Spool             string `yaml:"spool"`
 
+	Sign  *signConfig   `yaml:"sign"`
+	Trust *trust.Policy `yaml:"trust"`
+	Seal  *sealConfig   `yaml:"seal"`
+	Open  *seal.Opener  `yaml:"open"`
+
 	path   string
 	zone   *time.Location
-	stream string // the one that is read or written there
+	stream string // the stream that is read or written there
 }
 
 // config is one party's file. It has either export or import.
@@ -46,6 +54,8 @@ type config struct {
 	Export    *exportConfig `yaml:"export"`
 	Import    *importConfig `yaml:"import"`
 	Jobs      jobsConfig    `yaml:"jobs"`
+
+	Notify *notify.Settings `yaml:"notify"`
 
 	consumer *importer.Consumer // of an importing party
 	plans    []plan             // what `run` runs
@@ -107,15 +117,15 @@ func parseBrake(text string) (*brake, error) {
 	return new(brake(n)), nil
 }
 
-// defaultBrake is in force unless a file sets another or turns it off.
+// defaultBrake applies unless a file sets another or turns it off.
 const defaultBrake brake = 50
 
-// defaults are in force for what a file leaves out.
+// defaults returns the values of settings that a file leaves out.
 func defaults() config {
 	return config{Zone: "UTC", place: place{Spool: os.TempDir()}}
 }
 
-// readConfig reads and checks one file; nothing is connected to.
+// readConfig reads and checks one file, without connecting to anything.
 func readConfig(path string) (*config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -124,7 +134,7 @@ func readConfig(path string) (*config, error) {
 	return parseConfig(path, data)
 }
 
-// parseConfig reads and checks what is in the file path.
+// parseConfig parses and checks data, the content of the file path.
 func parseConfig(path string, data []byte) (*config, error) {
 	c := defaults()
 	if err := setting.Load(data, &c); err != nil {
@@ -138,8 +148,8 @@ func parseConfig(path string, data []byte) (*config, error) {
 	return &c, nil
 }
 
-// takeEmptySections makes a section that is there with every setting commented out, which is null
-// to YAML, one of defaults.
+// takeEmptySections gives a section the defaults if all its settings are commented out: in YAML
+// such a section is null.
 func (c *config) takeEmptySections(data []byte) {
 	var keys map[string]yaml.Node
 	if err := yaml.Load(data, &keys); err != nil {
@@ -173,8 +183,22 @@ func (c *config) check() (err error) {
 	if c.zone, err = setting.Zone(c.Zone); err != nil {
 		return setting.In("zone", err)
 	}
+	if err = c.Sign.check(); err != nil {
+		return setting.In("sign", err)
+	}
+	if err = c.Trust.Validate(); err != nil {
+		return setting.In("trust", err)
+	}
+	if err = c.checkSeals(); err != nil {
+		return err
+	}
 	if c.plans, err = c.checkJobs(); err != nil {
 		return setting.In("jobs", err)
+	}
+	if c.Notify != nil {
+		if err := c.Notify.Check(); err != nil {
+			return setting.In("notify", err)
+		}
 	}
 	if c.Export != nil {
 		err := setting.In("export", c.Export.check())
@@ -215,7 +239,7 @@ func (e *exportConfig) check() error {
 	return nil
 }
 
-// check completes the settings, and says what is wrong.
+// check completes the settings and returns the first mistake.
 func (i *importConfig) check() error {
 	i.Mode = cmp.Or(i.Mode, "act")
 	i.Brake = cmp.Or(i.Brake, new(defaultBrake))
@@ -236,8 +260,11 @@ func (i *importConfig) check() error {
 	return nil
 }
 
-// consumerFiles returns the folder of a built-in consumer, or of a site's own, which is named by
-// a path (one that has a slash in it), relative to the configuration file.
+// builtIn are the services that `waybill init` writes a file for without being shown a consumer.
+var builtIn = []string{"patients", "morgue", "appointments"}
+
+// consumerFiles returns the folder of a built-in or a custom consumer. A custom one is named by a
+// path with a slash in it, relative to the configuration file.
 func consumerFiles(name, base string) (fs.FS, error) {
 	switch {
 	case name == "morgue":
@@ -253,6 +280,7 @@ func consumerFiles(name, base string) (fs.FS, error) {
 		}
 		return os.DirFS(name), nil
 	default:
-		return nil, fmt.Errorf("%q is not built in (morgue, appointments are); a consumer of your own is named by its folder, like ./%s", name, name)
+		return nil, fmt.Errorf("%q is not built in (morgue, appointments are)%s; a consumer of your own is named by its folder, like ./%s",
+			name, setting.DidYouMean(name, builtIn), name)
 	}
 }

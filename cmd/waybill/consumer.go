@@ -12,6 +12,12 @@ type consumerCommand struct {
 	Check consumerCheckCommand `cmd:"" help:"Try a consumer's migrations and SQL, in a schema of their own that is dropped again."`
 }
 
+// checkedConsumer is a consumer whose SQL runs.
+type checkedConsumer struct {
+	Consumer string `json:"consumer"`
+	Runs     bool   `json:"runs"`
+}
+
 type consumerCheckCommand struct {
 	Consumer string `arg:"" help:"morgue, appointments, or the folder of a custom consumer, such as ./statistics." predictor:"file"`
 	Database string `placeholder:"URL" help:"A database where this may make a schema (default: the consumer's, if it has a configuration)."`
@@ -39,5 +45,5 @@ func (c *consumerCheckCommand) Run(ctx context.Context, env *environment) error 
 	if err := importer.Check(ctx, url, consumer); err != nil {
 		return err
 	}
-	return env.answer(map[string]any{"consumer": consumer.Name, "runs": true}, "%s: migrations and SQL run, on a batch without events", consumer.Name)
+	return env.out.answer(checkedConsumer{consumer.Name, true}, "%s: migrations and SQL run, on a batch without events", consumer.Name)
 }

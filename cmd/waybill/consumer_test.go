@@ -19,7 +19,10 @@ import (
 	"waybill/schemas"
 )
 
-const newConsumer = "../../docs/new-consumer.md"
+const (
+	newConsumer = "../../docs/new-consumer.md"
+	examples    = "../../examples"
+)
 
 // The test does what docs/new-consumer.md says, in its order: it writes the files, runs the commands
 // and compares their output with the page.
@@ -34,18 +37,28 @@ func TestAddingAConsumerAsTheDocumentationSays(t *testing.T) {
 	for _, name := range []string{"statistics", "journal"} {
 		s.urls[name] = pgtest.Database(t, nil, "empty")
 	}
-	files, commands := 0, 0
+	files, commands, quoted := 0, 0, 0
 	for _, b := range blocks(string(page)) {
 		switch {
 		case b.file != "":
 			s.write(b)
 			files++
+			if strings.Contains(b.file, "/") { // the page quotes the examples
+				example, err := os.ReadFile(filepath.Join(examples, b.file))
+				if diff := cmp.Diff(string(example), b.text); err != nil || diff != "" {
+					t.Errorf("%s:%d (+) is not examples/%s (-): %v\n%s", newConsumer, b.line, b.file, err, diff)
+				}
+				quoted++
+			}
 		case b.language == "console":
 			for _, c := range b.commands() {
 				s.demonstrate(newConsumer, c)
 				commands++
 			}
 		}
+	}
+	if there, err := filepath.Glob(examples + "/*/*.*"); err != nil || quoted < 5 || len(there)+2 != quoted {
+		t.Errorf("the page quotes %d files; examples has %q, and migrations: %v", quoted, there, err)
 	}
 	if want := strings.Count(string(page), "\n$ "); commands != want || commands < 10 || files < 6 {
 		t.Errorf("did %d commands of %d, and wrote %d files", commands, want, files)

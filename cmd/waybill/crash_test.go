@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+
+	"waybill/lab/await"
 )
 
 func patient(n int) uuid.UUID { return uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "patient %d", n)) }
@@ -46,7 +48,7 @@ func (s *site) firstDay() { s.admit(6); s.die(0); s.die(1); s.die(2) }
 
 func (s *site) secondDay() { s.live(1); s.die(3) }
 
-// exchangeAll is what cron does.
+// exchangeAll does what cron does.
 func (s *site) exchangeAll() {
 	s.Helper()
 	s.do("export")
@@ -115,16 +117,11 @@ func (s *site) kill(point, command string) {
 func (s *site) awaitBackends() {
 	s.Helper()
 	for _, conn := range s.conn {
-		for left := 1; left > 0; {
-			if err := conn.QueryRow(s.Context(), `SELECT count(*), pg_sleep(0.02) FROM pg_stat_activity
-				WHERE datname = current_database() AND application_name LIKE 'waybill%'`).Scan(&left, nil); err != nil {
-				s.Fatal(err)
-			}
-		}
+		await.SQL(s, conn, `NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'waybill%')`)
 	}
 }
 
-// noDebris looks for spool files that nobody would sweep.
+// noDebris looks for spool files that no later run would remove.
 func (s *site) noDebris() {
 	s.Helper()
 	left, err := os.ReadDir(s.dir + "/spool")

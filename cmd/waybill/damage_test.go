@@ -10,12 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"waybill/exchange"
 	"waybill/lab/logtest"
 	"waybill/schemas"
 )
 
-// Damage is looked at whole: what is behind the first defect is what takes the evening.
+// verify reports all damage, not only the first defect: the rest would cost the operator the evening.
 func TestBatchesAndVerifyGoThroughDamage(t *testing.T) {
 	t.Parallel()
 	s := newSiteAt(t, onFolder(t))
@@ -43,7 +42,7 @@ func TestBatchesAndVerifyGoThroughDamage(t *testing.T) {
 	var answer struct {
 		Defects []struct{ Error, Next string }
 	}
-	if err := json.Unmarshal([]byte(s.run(nil, "--json", "verify").stdout), &answer); err != nil || len(answer.Defects) != 3 || !strings.Contains(answer.Defects[0].Next, "repair 1") {
+	if err := json.Unmarshal(resultIn(s.run(nil, "--json", "verify").stdout), &answer); err != nil || len(answer.Defects) != 3 || !strings.Contains(answer.Defects[0].Next, "repair 1") {
 		t.Errorf("%v: %+v", err, answer)
 	}
 	s.do("repair", "0..5")
@@ -91,7 +90,7 @@ func TestBatchesAreListedAsTheyAreRead(t *testing.T) {
 	}
 }
 
-// Green is only what was read.
+// Only a file that was read counts as good.
 func TestNothingVerifiedIsNotWell(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -113,10 +112,7 @@ func TestAPlantedFloor(t *testing.T) {
 	s.exchangeAll()
 	s.do("export", "--snapshot")
 	s.exchangeAll()
-	last, err := exchange.NewReader(s.place.Open(t)).Last(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	last := s.last()
 	plant := func(change func(*schemas.Floor)) {
 		t.Helper()
 		f := &schemas.Floor{

@@ -7,10 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"waybill/exchange"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/internal/health"
 	"waybill/internal/humanize"
 	"waybill/internal/migrate"
 	"waybill/partner"
@@ -19,11 +21,12 @@ import (
 
 type deliverCommand struct {
 	Partner string `arg:"" help:"The partner, who has a file of that name in the folder partners."`
-	DryRun  bool   `xor:"what" help:"Take what is new into the queue and show the next file; write nothing to the partner."`
+	DryRun  bool   `xor:"decision" help:"Take what is new into the queue and show the next file; write nothing to the partner."`
 	Out     string `placeholder:"FOLDER" help:"With --dry-run: leave that file, and its trigger, in this folder."`
-	Resend  *int64 `xor:"what" placeholder:"N" help:"Write file N once more, the same bytes under the same name."`
-	Approve *seen  `xor:"what" placeholder:"N" help:"Let held batch N be queued."`
-	Reason  string `placeholder:"TEXT" help:"Why; kept in the ledger. Needed with --approve."`
+	Resend  *int64 `xor:"decision" placeholder:"N" help:"Write file N once more, the same bytes under the same name."`
+	wayOn
+	Skip   []int64 `xor:"decision" placeholder:"N,…" help:"Leave out events that can't be written, by the numbers that the error names."`
+	Reason string  `placeholder:"TEXT" help:"Why; kept for ever. Needed with --skip and decisions about a batch."`
 }
 
 func (c *deliverCommand) Run(ctx context.Context, env *environment) error {
@@ -40,18 +43,35 @@ func (c *deliverCommand) Run(ctx context.Context, env *environment) error {
 			return err
 		}
 		summary, err := d.Resend(ctx, *c.Resend)
-		return errors.Join(env.printDelivery(summary, err != nil), err)
+		return errors.Join(env.out.printDelivery(summary, err != nil), err)
+	}
+	if len(c.Skip) > 0 {
+		if err := c.skip(ctx, env, p); err != nil {
+			return err
+		}
 	}
 	var preview func(name string, data []byte) error
 	if c.DryRun {
 		preview = c.leave
 	}
-	queued, summary, err := env.queueAndDeliver(ctx, p, importer.Options{Approve: c.Approve.decision(c.Reason)}, preview)
+	queued, summary, err := env.queueAndDeliver(ctx, p, c.options(c.Reason), preview)
 	env.idle = summary.Running
-	return errors.Join(env.printDelivered(queued, summary, err != nil), err)
+	return errors.Join(env.printDelivered(ctx, p, queued, summary, err != nil), err)
 }
 
-// leave puts a previewed file into the folder that was asked for.
+// skip notes the decision; then the run continues as usual.
+func (c *deliverCommand) skip(ctx context.Context, env *environment, p *partner.Partner) error {
+	if c.Reason == "" {
+		return fault.New(fault.Usage, "skip", "events for "+p.Name, errors.New("no reason given"), "add --reason TEXT")
+	}
+	d, err := env.delivery(p)
+	if err != nil {
+		return err
+	}
+	return d.Skip(ctx, c.Skip, c.Reason, person())
+}
+
+// leave writes a previewed file into the requested folder.
 func (c *deliverCommand) leave(name string, data []byte) error {
 	if c.Out == "" {
 		return nil
@@ -64,8 +84,8 @@ func (c *deliverCommand) leave(name string, data []byte) error {
 	return err
 }
 
-// queueAndDeliver queues what is new in the log for the partner, and delivers what is queued, even if the
-// log can't be read. With preview it delivers nothing, and calls that with the next file.
+// queueAndDeliver queues the log's new events for the partner and delivers the queue, even if the log
+// can't be read. With preview it delivers nothing and calls preview with the next file.
 func (env *environment) queueAndDeliver(
 	ctx context.Context, p *partner.Partner, options importer.Options, preview func(name string, data []byte) error,
 ) (queued importer.Summary, s delivery.Summary, err error) {
@@ -78,9 +98,9 @@ func (env *environment) queueAndDeliver(
 		return queued, s, err
 	}
 	if preview == nil {
-		env.noting = noting{party: queue, work: "deliver", wellOnly: options.Approve != nil}
+		env.noting = noting{party: queue, work: "deliver", wellOnly: options.Decides()}
 	}
-	i, queueErr := queue.importer(env)
+	i, queueErr := queue.importer(&env.installation)
 	if queueErr == nil {
 		queued, queueErr = i.Run(ctx, options)
 	}
@@ -88,68 +108,64 @@ func (env *environment) queueAndDeliver(
 		return queued, s, queueErr
 	}
 	env.warnPendingReceipt(queued)
-	if queueErr != nil && fault.ClassOf(queueErr) == fault.Held {
-		queueErr = fault.New(fault.Held, "queue for", p.Name, queueErr,
-			fmt.Sprintf("see `waybill batches`; if it is right, `waybill deliver %s --approve N --reason TEXT` with that batch's number", p.Name))
-	}
 	if preview != nil {
 		s, err = d.Preview(ctx, preview)
 	} else {
 		s, err = d.Run(ctx)
 	}
+	if err != nil && queueErr != nil && health.Severity(fault.ClassOf(queueErr)) < health.Severity(fault.ClassOf(err)) {
+		err, queueErr = queueErr, err // the first is the outcome
+	}
 	return queued, s, errors.Join(err, queueErr)
 }
 
-// consumer is the partner's, in a schema of its own.
+// consumer returns the partner's consumer, which has a separate schema.
 func consumer(p *partner.Partner) (*importer.Consumer, error) {
 	files, name, events := p.Consumer()
 	c, err := importer.LoadConsumer(files)
 	if err != nil {
 		return nil, err
 	}
-	c.Name, c.Events = name, events
+	c.Name, c.Events, c.Command = name, events, "waybill deliver "+p.Name
 	return c, nil
 }
 
-// queue is the party that takes the log into the partner's queue. It has the instance, the waits and the
-// limits of the service's import, but not its effects' bounds.
-func (env *environment) queue(p *partner.Partner) (*config, error) {
-	of, service, err := env.placeOf(p)
+// queue returns the party that loads the log into the partner's queue. It has the instance, waiting
+// times and limits of the service's import, but no bounds on effects.
+func (on *installation) queue(p *partner.Partner) (*config, error) {
+	of, settings, err := on.placeOf(p)
 	if err != nil {
 		return nil, err
 	}
-	c := &config{Service: p.Name, place: of, Import: &importConfig{Mode: "act", Brake: new(brake(*p.Deliver.Brake))}}
-	if service != nil {
-		c.Import.Instance, c.Import.Grace, c.Import.LateAfter, c.Import.Lease, c.Import.LockWait, c.Import.MaxPartMiB =
-			service.Instance, service.Grace, service.LateAfter, service.Lease, service.LockWait, service.MaxPartMiB
-	}
+	settings.Mode, settings.Brake, settings.ActWithin, settings.QuarantineRows = "act", new(brake(*p.Deliver.Brake)), 0, 0
+	c := &config{Service: p.Name, place: of, Import: &settings}
 	if c.consumer, err = consumer(p); err == nil {
 		c.stream = c.consumer.Stream
 	}
 	return c, err
 }
 
-func (env *environment) delivery(p *partner.Partner) (*delivery.Delivery, error) {
+func (on *installation) delivery(p *partner.Partner) (*delivery.Delivery, error) {
 	if p.Deliver == nil {
 		return nil, fault.New(fault.Usage, "deliver", p.Name, errors.New("its file has no deliver settings"), "did you mean `waybill intake "+p.Name+"`?")
 	}
-	of, url, folder, err := env.reach(p)
+	of, url, folder, err := on.reach(p)
 	if err != nil {
 		return nil, err
 	}
 	measured := struct {
 		exchange.Store
 		exchange.Deleter
-	}{env.metrics.Store(p.Name, folder, env.log), folder}
+	}{on.metrics.Store(p.Name, folder, on.log), folder}
 	return delivery.New(delivery.Config{
-		Partner: p.Name, DatabaseURL: url, Store: measured, Settings: p.Deliver, Zone: of.zone, Log: env.log,
-		Delivered: func(f delivery.FileSummary) { env.metrics.Delivered(p.Name, f) },
+		Partner: p.Name, DatabaseURL: url, Store: measured, Settings: p.Deliver, Zone: of.zone, Log: on.log,
+		Delivered: func(f delivery.FileSummary) { on.metrics.Delivered(p.Name, f) },
 	})
 }
 
 // migrateQueue makes the tables of the partner's queue.
-func (env *environment) migrateQueue(ctx context.Context, p *partner.Partner) error {
-	queue, err := env.queue(p)
+func (on *installation) migrateQueue(ctx context.Context, p *partner.Partner) error {
+	queue, err := on.queue(p)
 	if err != nil {
 		return err
 	}
@@ -163,53 +179,64 @@ func (env *environment) migrateQueue(ctx context.Context, p *partner.Partner) er
 // deliverySummary is what one run did, for machines.
 type deliverySummary struct {
 	Queued importer.Summary `json:"queued"`
+	Events int64            `json:"queued_events"` // events of those batches for the partner
 	delivery.Summary
 }
 
-func (env *environment) printDelivered(queued importer.Summary, s delivery.Summary, failed bool) error {
-	if env.json {
-		return env.printJSON(deliverySummary{queued, s})
+// printDelivered counts the events that the partner gets: the queue also holds events that are only there for reference.
+func (env *environment) printDelivered(ctx context.Context, p *partner.Partner, queued importer.Summary, s delivery.Summary, failed bool) error {
+	var batches []int64
+	for _, b := range queued.Batches {
+		batches = append(batches, b.Batch)
 	}
 	var events int64
-	for _, b := range queued.Batches {
-		for _, n := range b.Effects {
-			events += n
+	if len(batches) > 0 {
+		d, err := env.delivery(p)
+		if err == nil {
+			events, err = d.Queued(ctx, batches)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	if n := len(queued.Batches); n > 0 {
+	if env.out.json {
+		return env.out.printJSON(deliverySummary{queued, events, s})
+	}
+	if n := len(batches); n > 0 {
 		fmt.Fprintf(env.out, "queued %s of %s\n", humanize.Plural(events, "event", "events"), humanize.Plural(int64(n), "batch", "batches"))
 	}
-	return env.printDelivery(s, failed)
+	return env.out.printDelivery(s, failed)
 }
 
-func (env *environment) printDelivery(s delivery.Summary, failed bool) error {
-	if env.json {
-		return env.printJSON(s)
+func (out *printer) printDelivery(s delivery.Summary, failed bool) error {
+	if out.json {
+		return out.printJSON(s)
 	}
 	switch {
 	case s.Running:
-		fmt.Fprintf(env.out, "another delivery to %s is running; nothing written\n", s.Partner)
-	case len(s.Files) == 0 && failed: // the error says all
+		fmt.Fprintf(out, "another delivery to %s is running; nothing written\n", s.Partner)
+	case len(s.Files) == 0 && failed: // the error says enough
 	case len(s.Files) == 0:
-		fmt.Fprintln(env.out, "nothing to deliver")
+		fmt.Fprintln(out, "nothing to deliver")
 	case s.DryRun:
-		fmt.Fprintln(env.out, "dry run: this file would be next, and was not written")
+		fmt.Fprintf(out, "dry run: this file would be next, and was not written; %s in the queue\n", humanize.Plural(s.Waiting, "event is", "events are"))
 	}
-	t := env.table("FILE", "NAME", "RECORDS", "SIZE", "TOOK", "")
+	t := out.table("FILE", "NAME", "RECORDS", "SIZE", "TOOK", "")
 	for _, f := range s.Files {
-		t.row(f.Number, f.Name, humanize.Count(f.Rows), size(f.Bytes), took(f.Duration), deliveryNotes(f))
+		t.row(f.Number, f.Name, humanize.Count(f.Rows), size(f.Bytes), took(time.Duration(f.Duration)), deliveryNotes(f))
 	}
 	return t.print()
 }
 
-// deliveryNotes says what is not in the file as it was queued.
+// deliveryNotes lists the differences between the file and the queue.
 func deliveryNotes(f delivery.FileSummary) string {
 	return humanize.Counts(map[string]int64{
-		"characters replaced": f.Replaced, "characters transliterated": f.Transliterated, "values cut": f.Cut, "events that the format can't say": f.Unsaid,
+		"characters replaced": f.Replaced, "characters transliterated": f.Transliterated, "values cut": f.Cut, "values left blank": f.Blank,
+		"formulas escaped": f.Escaped, "events restated": f.Restated, "events skipped": f.Skipped, "events that the format can't say": f.Unsaid,
 	})
 }
 
-// deliveryStatus is the partner's row: how far the queue follows the log, and the files the queue.
+// deliveryStatus returns the partner's row: how far the queue is behind the log, and the files behind the queue.
 func (env *environment) deliveryStatus(ctx context.Context, p *partner.Partner) *serviceStatus {
 	queue, err := env.queue(p)
 	if err != nil {
@@ -221,7 +248,7 @@ func (env *environment) deliveryStatus(ctx context.Context, p *partner.Partner) 
 		var status delivery.Status
 		if status, err = d.ReadStatus(ctx); err == nil {
 			row.Delivery = &status
-			status.Judge(&row.Report, row.zone)
+			status.Judge(&row.Report, p.Name, row.zone)
 		}
 	}
 	if err != nil {

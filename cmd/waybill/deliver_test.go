@@ -59,7 +59,7 @@ func (p *partner) configureAs(party, deliver string) {
 	p.write(block{file: "partners/" + p.name + ".yaml", text: text})
 }
 
-// files are what lies in the partner's folder: text by name.
+// files returns the partner's folder: text by name.
 func (p *partner) files() map[string]string {
 	p.Helper()
 	found := map[string]string{}
@@ -139,6 +139,65 @@ func TestADeliveryIsHeld(t *testing.T) {
 	s.says(s.do("deliver", "gp", "--approve", "1", "--reason", "an accident"), "queued 9 events")
 	if len(gp.files()) != 6 {
 		t.Errorf("files: %v", gp.files())
+	}
+}
+
+// An event that can't be written is named by a number, by which a person leaves it out with a reason.
+func TestAnEventIsLeftOut(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	gp := s.partner("gp", strings.Replace(gpCSV, "{field: dead}", "{field: dead, map: {\"no\": \"0\"}}", 1))
+	s.firstDay()
+	s.do("export")
+	s.fails(6, []string{"dead: a value is not in the column's map", "waybill deliver gp --skip "}, "deliver", "gp")
+	s.fails(2, []string{"no reason given", "--reason TEXT"}, "deliver", "gp", "--skip", "1")
+	s.fails(2, []string{"skip event 999", "does not keep the next file from being written"}, "deliver", "gp", "--skip", "999", "--reason", "x")
+	skipped := 0
+	for range 9 { // events
+		_, number, held := strings.Cut(s.run(nil, "deliver", "gp").stderr, "--skip ")
+		if !held {
+			break
+		}
+		number, _, _ = strings.Cut(number, " ")
+		s.run(nil, "deliver", "gp", "--skip", number, "--reason", "they report deaths by telephone")
+		skipped++
+	}
+	if skipped != 3 || !strings.Contains(fmt.Sprint(gp.files()), "registered,") || strings.Contains(fmt.Sprint(gp.files()), "died,") {
+		t.Errorf("%d events were left out of %v", skipped, gp.files())
+	}
+}
+
+// A delivery continues behind a batch that is damaged or gone by the command that its error names, as an import does.
+func TestADeliveryContinuesBehindABatchThatIsGone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	gp := s.partner("gp", gpCSV)
+	s.firstDay()
+	s.do("export")
+	s.do("deliver", "gp")
+	before := len(gp.files())
+	s.secondDay()
+	s.do("export", "--snapshot")
+	s.damagePart(2)
+	s.fails(3, []string{"damaged"}, "deliver", "gp")
+	s.do("deliver", "gp", "--pass", "2", "--reason", "snapshot 3 has it")
+	s.says(s.do("status"), "gp            3/3")
+	after := len(gp.files())
+	if after <= before {
+		t.Errorf("%d files, and %d after the snapshot: nothing of the second day", before, after)
+	}
+
+	s.admitOne(7)
+	s.do("export")
+	s.do("export", "--snapshot")
+	s.do("prune", "--keep", "0", "--leave-behind", "delivery_gp@east")
+	next := "waybill deliver gp --from-snapshot 5@"
+	s.fails(3, []string{"it was pruned", next}, "deliver", "gp")
+	s.says(s.run(nil, "status").stdout, next)
+	s.fails(2, []string{"no reason given"}, "deliver", "gp", "--from-snapshot", "5")
+	s.do("deliver", "gp", "--from-snapshot", "5", "--reason", "was switched off")
+	if got := gp.files(); len(got) <= after || !strings.Contains(fmt.Sprint(got), patient(7).String()) {
+		t.Errorf("the patient of the pruned batch is in none of %v", got)
 	}
 }
 

@@ -19,7 +19,7 @@ func TestDeployedConfigurations(t *testing.T) {
 	for _, file := range files {
 		found["compose "+filepath.Base(file)] = read(t, file)
 	}
-	for _, document := range strings.Split(read(t, "../../deploy/kubernetes/base.yaml"), "\n---\n")[1:] {
+	for _, document := range strings.Split(read(t, "../../deploy/kubernetes/base/parties.yaml"), "\n---\n")[1:] {
 		var object struct {
 			Kind string            `yaml:"kind"`
 			Data map[string]string `yaml:"data"`

@@ -22,7 +22,7 @@ type doctorCommand struct {
 	Service string `arg:"" optional:"" help:"One service (default: all that are configured)."`
 }
 
-// diagnosis is what was found of one service.
+// diagnosis has the findings on one service.
 type diagnosis struct {
 	Service  string      `json:"service"`
 	Place    string      `json:"place"`
@@ -31,7 +31,7 @@ type diagnosis struct {
 	Database []fact.Fact `json:"database"`
 }
 
-// Run tries everything that the configured parties will do, and fails if one can't do its work.
+// Run tries everything that the configured parties will do, and fails if a party can't do its work.
 func (c *doctorCommand) Run(ctx context.Context, env *environment) error {
 	parties, err := env.configs(c.Service)
 	if err != nil {
@@ -45,8 +45,8 @@ func (c *doctorCommand) Run(ctx context.Context, env *environment) error {
 	}
 	for _, party := range streams {
 		d := &diagnosis{
-			Service: party.label(), Place: printable(party.Store), Files: party.examineFiles(),
-			Store: party.examineStore(ctx, env), Database: party.examineDatabase(ctx),
+			Service: party.label(), Place: printable(party.Store), Files: env.advisedFacts(party.examineFiles()),
+			Store: env.advisedFacts(party.examineStore(ctx, env)), Database: env.advisedFacts(party.examineDatabase(ctx)),
 		}
 		list = append(list, d)
 		for _, f := range slices.Concat(d.Files, d.Store, d.Database) {
@@ -55,7 +55,7 @@ func (c *doctorCommand) Run(ctx context.Context, env *environment) error {
 			}
 		}
 	}
-	if err := env.printDiagnoses(list); err != nil {
+	if err := env.out.printDiagnoses(list); err != nil {
 		return err
 	}
 	if failed > 0 {
@@ -92,11 +92,14 @@ func (c *config) examineFiles() []fact.Fact {
 		}
 		facts = append(facts, f)
 	}
+	if _, err := c.Sign.signers(); err != nil {
+		facts = append(facts, fact.Failed("sign", err))
+	}
 	return facts
 }
 
-// secretFiles returns the files that hold a secret: those that are named for one, and the configuration
-// itself if it holds a URL or a password.
+// secretFiles returns the files with secrets: those that the settings for secrets name, and the
+// configuration itself if it has a URL or a password.
 func (c *config) secretFiles() []string {
 	files := []string{c.DatabaseFile, c.StorePasswordFile}
 	written := func(text string) string { return os.Expand(text, func(string) string { return "" }) }
@@ -106,17 +109,17 @@ func (c *config) secretFiles() []string {
 	return slices.DeleteFunc(files, func(file string) bool { return file == "" })
 }
 
-// passwordInURL finds one in both forms of a database's URL.
+// passwordInURL finds a password in both forms of a database's URL.
 var passwordInURL = regexp.MustCompile(`://[^/@]*:[^@]+@|password\s*=\s*[^\s&]`)
 
 func (c *config) examineStore(ctx context.Context, env *environment) []fact.Fact {
-	place, err := c.openStore(env)
+	place, err := c.openStore(&env.installation)
 	if err != nil {
 		return []fact.Fact{fact.Failed("open", err)}
 	}
 	id := strings.ToLower(rand.Text()[:8])
 	if c.Import != nil {
-		// An importer needs no more rights than to leave receipts.
+		// An importer only needs the right to write receipts.
 		return doctor.Probe(ctx, place.Unguarded(), doctor.Importer, "receipts/"+c.instance()+"/doctor-"+id)
 	}
 	defer place.Tidy(ctx, "doctor")
@@ -144,29 +147,29 @@ func (c *config) examineDatabase(ctx context.Context) []fact.Fact {
 	return facts
 }
 
-func (env *environment) printDiagnoses(list []*diagnosis) error {
-	if env.json {
-		return env.printJSON(list)
+func (out *printer) printDiagnoses(list []*diagnosis) error {
+	if out.json {
+		return out.printJSON(list)
 	}
 	var err error
 	for i, d := range list {
 		if i > 0 {
-			fmt.Fprintln(env.out)
+			fmt.Fprintln(out)
 		}
 		if len(d.Files) > 0 {
-			fmt.Fprintf(env.out, "%s: configuration\n", d.Service)
-			err = errors.Join(err, env.facts(d.Files).print())
+			fmt.Fprintf(out, "%s: configuration\n", d.Service)
+			err = errors.Join(err, out.facts(d.Files).print())
 		}
-		fmt.Fprintf(env.out, "%s: store %s\n", d.Service, d.Place)
-		err = errors.Join(err, env.facts(d.Store).print())
-		fmt.Fprintf(env.out, "%s: database\n", d.Service)
-		err = errors.Join(err, env.facts(d.Database).print())
+		fmt.Fprintf(out, "%s: store %s\n", d.Service, d.Place)
+		err = errors.Join(err, out.facts(d.Store).print())
+		fmt.Fprintf(out, "%s: database\n", d.Service)
+		err = errors.Join(err, out.facts(d.Database).print())
 	}
 	return err
 }
 
-func (env *environment) facts(list []fact.Fact) *table {
-	t := env.table()
+func (out *printer) facts(list []fact.Fact) *table {
+	t := out.table()
 	for _, f := range list {
 		mark := "ok"
 		switch {

@@ -13,7 +13,7 @@ import (
 	"waybill/lab/pg/pgtest"
 )
 
-// diagnosis is what doctor finds, per service and fact.
+// diagnosis has doctor's findings, per service and fact.
 func (s *site) diagnosis() map[string]fact.Fact {
 	s.Helper()
 	var list []struct {
@@ -21,7 +21,7 @@ func (s *site) diagnosis() map[string]fact.Fact {
 		Store, Database []fact.Fact
 	}
 	out := s.run(nil, "--json", "doctor").stdout
-	if err := json.Unmarshal([]byte(out), &list); err != nil {
+	if err := json.Unmarshal(resultIn(out), &list); err != nil {
 		s.Fatalf("%v in %s", err, out)
 	}
 	found := map[string]fact.Fact{}
@@ -48,7 +48,7 @@ func (s *site) failures() []string {
 	return failed
 }
 
-// The test's server runs without fsync, which is what doctor must object to, and nothing else.
+// The test's server runs without fsync. doctor must report this and nothing else.
 var withoutFsync = []string{"appointments database durability", "morgue database durability", "patients database durability"}
 
 func TestDoctorOnASoundSite(t *testing.T) {

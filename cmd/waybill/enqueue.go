@@ -12,20 +12,20 @@ import (
 	"waybill/jobs"
 )
 
-// rerunner is either re-run.
+// rerunner is a re-run of an export or an import.
 type rerunner interface {
 	flags() *rerunFlags
 	party(env *environment) (*config, error)
 	run(ctx context.Context, env *environment, party *config, person string) (outcome, error)
 }
 
-// rerunRequest is the arguments of the job "rerun": a re-run for a machine to do.
+// rerunRequest has the arguments of the job "rerun": a re-run that a scheduler does.
 type rerunRequest struct {
 	Import *rerunImportCommand `json:"import,omitempty"`
 	Export *rerunExportCommand `json:"export,omitempty"`
 }
 
-// readRerun refuses fields that this release does not know: one of them might say to change nothing.
+// readRerun refuses unknown fields, because a later release's field might mean to change nothing.
 func readRerun(arguments []byte) (r rerunRequest, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(arguments))
 	decoder.DisallowUnknownFields()
@@ -45,7 +45,7 @@ func (r rerunRequest) command() rerunner {
 	return r.Export
 }
 
-// String is the re-run as the history lists it: "import morgue 3..5, dry run".
+// String returns the re-run as the history lists it: "import morgue 3..5, dry run".
 func (r rerunRequest) String() string {
 	f := r.command().flags()
 	which := cmp.Or(f.Batch, f.Window)
@@ -58,7 +58,7 @@ func (r rerunRequest) String() string {
 	return "export " + r.Export.Service + " " + which
 }
 
-// rerun does a re-run here and now, or has a machine do it.
+// rerun does a re-run now, or enqueues it for a scheduler.
 func (env *environment) rerun(ctx context.Context, c rerunner, request rerunRequest) error {
 	party, err := c.party(env)
 	if err != nil {
@@ -68,10 +68,10 @@ func (env *environment) rerun(ctx context.Context, c rerunner, request rerunRequ
 		return env.enqueue(ctx, party, c.flags(), request)
 	}
 	o, err := c.run(ctx, env, party, person())
-	return errors.Join(env.printOutcome(o, party.zone, err != nil), err)
+	return errors.Join(env.out.printOutcome(o, party.zone, err != nil), err)
 }
 
-// enqueue asks for the re-run. Mistakes in it are reported now, and not by the machine.
+// enqueue adds the re-run to the queue. It checks the request first, so that mistakes are reported at once.
 func (env *environment) enqueue(ctx context.Context, party *config, f *rerunFlags, request rerunRequest) (err error) {
 	if f.Reason == "" && !f.DryRun {
 		return fault.New(fault.Usage, "enqueue", "re-run", errors.New("there is no reason"), "add --reason TEXT; it is kept")
@@ -88,11 +88,11 @@ func (env *environment) enqueue(ctx context.Context, party *config, f *rerunFlag
 	if err != nil {
 		return err
 	}
-	return env.answer(map[string]any{"job": "rerun", "run": run},
+	return env.out.answer(requestedRun{"rerun", run},
 		"run %d waits for a machine; `waybill jobs history %s --run %d` will show what it did", run, party.Service, run)
 }
 
-// runRerun does a re-run that was enqueued, in the name of the person who asked for it.
+// runRerun does an enqueued re-run, in the name of the person who asked for it.
 func runRerun(ctx context.Context, env *environment, _ *config, task jobs.Task) (jobs.Result, error) {
 	request, err := readRerun(task.Arguments)
 	if err != nil {

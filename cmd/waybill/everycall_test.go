@@ -92,10 +92,17 @@ func always(arguments ...string) func(*twins) []string {
 
 func nothing(*twins) {}
 
+func (w *twins) seal() {
+	w.both(func(s *site) { sealingAt(s, 1) })
+}
+
 var scenarios = map[string]scenario{
 	"export":              {nothing, (*twins).day, always("export"), nil},
 	"import morgue":       {nothing, (*twins).exportedDay, always("import", "morgue"), nil},
 	"import appointments": {nothing, (*twins).exportedDay, always("import", "appointments"), nil},
+	"sealed export":       {(*twins).seal, (*twins).day, always("export"), nil},
+	"sealed import":       {(*twins).seal, (*twins).exportedDay, always("import", "morgue"), nil},
+	"sealed snapshot":     {(*twins).seal, (*twins).exportedDay, always("export", "--snapshot"), []string{"export"}},
 	"snapshot":            {nothing, (*twins).exportedDay, always("export", "--snapshot"), []string{"export"}},
 	"new generation":      {nothing, (*twins).exportedDay, always("export", "--new-generation"), []string{"export"}},
 	"new consumer": {func(w *twins) {

@@ -5,10 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-
-	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
+	"time"
 
 	"waybill/exporter"
 	"waybill/internal/fault"
@@ -21,6 +18,7 @@ type exportCommand struct {
 	Always        bool   `help:"With --snapshot: also if nothing has changed since the last one."`
 	NewGeneration bool   `xor:"kind" help:"Continue after this database was rolled back, restored or replaced: begin a generation with a snapshot."`
 	Without       string `placeholder:"A..B" help:"With --new-generation: continue without these batches of the lost past, which can no longer be read."`
+	followFlags
 }
 
 func (c *exportCommand) Run(ctx context.Context, env *environment) error {
@@ -29,6 +27,12 @@ func (c *exportCommand) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	env.noting = noting{party: party, work: "export"}
+	if err := c.check(env, "export", c.Service, !c.Snapshot && !c.NewGeneration); err != nil {
+		return err
+	}
+	if c.Follow {
+		return c.exports(ctx, env, party)
+	}
 	if c.Snapshot {
 		env.noting.work = "snapshot"
 	}
@@ -52,18 +56,18 @@ func (c *exportCommand) Run(ctx context.Context, env *environment) error {
 			return e.NewGeneration(ctx, without...)
 		}
 	}
-	summary, err := env.exportEach(ctx, party, exportProgress(), run)
+	summary, err := env.exportEach(ctx, party, run)
 	env.idle = summary.Running
-	return errors.Join(env.printExport(summary, err != nil), err)
+	return errors.Join(env.out.printExport(summary, err != nil), err)
 }
 
-// exportEach does the same for each of the party's streams: the failure of one does not stop the others.
+// exportEach exports each of the party's streams. A stream's failure does not stop the others.
 func (env *environment) exportEach(
-	ctx context.Context, party *config, progress func(done, total int64), run func(*exporter.Exporter, context.Context) (exporter.Summary, error),
+	ctx context.Context, party *config, run func(*exporter.Exporter, context.Context) (exporter.Summary, error),
 ) (total exporter.Summary, err error) {
 	total.Batches = []exporter.BatchSummary{}
 	for _, of := range party.each() {
-		e, failed := of.exporter(env, progress)
+		e, failed := of.exporter(&env.installation)
 		if failed != nil {
 			return total, failed
 		}
@@ -74,7 +78,7 @@ func (env *environment) exportEach(
 	return total, err
 }
 
-// join adds the failure of one of the party's streams, by its name if there are several.
+// join adds the failure of one of the party's streams, with the stream's name if there are several.
 func (c *config) join(err error, of *config, failed error) error {
 	if failed == nil || len(c.each()) == 1 {
 		return cmp.Or(failed, err)
@@ -83,8 +87,8 @@ func (c *config) join(err error, of *config, failed error) error {
 }
 
 // exporting returns the configuration of a service that exports.
-func (env *environment) exporting(service string) (*config, error) {
-	party, err := env.config(service)
+func (on *installation) exporting(service string) (*config, error) {
+	party, err := on.config(service)
 	if err != nil {
 		return nil, err
 	}
@@ -95,50 +99,32 @@ func (env *environment) exporting(service string) (*config, error) {
 }
 
 // exporter returns the exporter of one stream of a service that exports.
-func (env *environment) exporter(service string, stream streamFlag) (*exporter.Exporter, error) {
-	party, err := env.exporting(service)
+func (on *installation) exporter(service string, stream streamFlag) (*exporter.Exporter, error) {
+	party, err := on.exporting(service)
 	if err == nil {
 		party, err = stream.of(party)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return party.exporter(env, nil)
+	return party.exporter(on)
 }
 
-// exportProgress draws on a terminal once a back-log is being worked off.
-func exportProgress() func(done, total int64) {
-	if !term.IsTerminal(int(os.Stderr.Fd())) {
-		return nil
-	}
-	var bar *progressbar.ProgressBar
-	return func(done, total int64) {
-		if total == 0 {
-			return
-		}
-		if bar == nil {
-			bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("events"),
-				progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
-		}
-		_ = bar.Set64(min(done, total))
-	}
-}
-
-func (env *environment) printExport(s exporter.Summary, failed bool) error {
-	if env.json {
-		return env.printJSON(s)
+func (out *printer) printExport(s exporter.Summary, failed bool) error {
+	if out.json {
+		return out.printJSON(s)
 	}
 	switch {
 	case failed && len(s.Batches) == 0:
 		return nil // the error says all
 	case s.Running:
-		fmt.Fprintln(env.out, "another exporter is running; nothing done")
+		fmt.Fprintln(out, "another exporter is running; nothing done")
 	case s.Standing != nil:
-		fmt.Fprintf(env.out, "nothing has changed since snapshot %d, and it is whole\n", *s.Standing)
+		fmt.Fprintf(out, "nothing has changed since snapshot %d, and it is whole\n", *s.Standing)
 	case len(s.Batches) == 0:
-		fmt.Fprintln(env.out, "nothing new")
+		fmt.Fprintln(out, "nothing new")
 	}
-	t := env.table("BATCH", "KIND", "EVENTS", "PARTS", "SIZE", "TOOK", "")
+	t := out.table("BATCH", "KIND", "EVENTS", "PARTS", "SIZE", "TOOK", "")
 	for _, b := range s.Batches {
 		note, batch := "", fmt.Sprint(b.Batch)
 		if b.Resumed {
@@ -147,7 +133,7 @@ func (env *environment) printExport(s exporter.Summary, failed bool) error {
 		if s.Batches[0].Stream != s.Batches[len(s.Batches)-1].Stream {
 			batch = b.Stream + " " + batch
 		}
-		t.row(batch, b.Kind, humanize.Count(b.Events), b.Parts, size(b.Bytes), took(b.Duration), note)
+		t.row(batch, b.Kind, humanize.Count(b.Events), b.Parts, size(b.Bytes), took(time.Duration(b.Duration)), note)
 	}
 	return t.print()
 }
@@ -168,7 +154,7 @@ func (c *repairCommand) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	summary, err := e.Repair(ctx, from, to)
-	return errors.Join(env.printExport(summary, err != nil), err)
+	return errors.Join(env.out.printExport(summary, err != nil), err)
 }
 
 type adoptCommand struct {
@@ -182,8 +168,8 @@ func (c *adoptCommand) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	adopted := []exporter.Adoption{}
-	for _, of := range party.each() { // each log by its own end
-		e, failed := of.exporter(env, nil)
+	for _, of := range party.each() { // each log has its own end
+		e, failed := of.exporter(&env.installation)
 		if failed != nil {
 			return failed
 		}
@@ -193,8 +179,8 @@ func (c *adoptCommand) Run(ctx context.Context, env *environment) error {
 		}
 		err = party.join(err, of, failed)
 	}
-	if env.json {
-		return errors.Join(env.printJSON(adopted), err)
+	if env.out.json {
+		return errors.Join(env.out.printJSON(adopted), err)
 	}
 	for _, a := range adopted {
 		fmt.Fprintf(env.out, "%s continues after batch %d: %s is now %s\n", a.Stream, a.Batch, a.From, a.To)

@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"waybill/exchange"
-	"waybill/exchange/dir"
 	"waybill/schemas"
 	"waybill/schemas/part"
 )
@@ -16,15 +14,7 @@ import (
 // the log's last batch.
 func (s *site) forgeLast(change func(rows [][]byte) [][]byte) {
 	s.Helper()
-	place, err := dir.Open(filepath.Join(s.exchange(), schemas.Stream))
-	if err != nil {
-		s.Fatal(err)
-	}
-	last, err := exchange.NewReader(place).Last(s.Context())
-	if err != nil {
-		s.Fatal(err)
-	}
-	m := last.Manifest
+	m := s.last().Manifest
 	data, described := s.part(m, change(s.tuples(m.Parts[0])))
 	m.Parts = []schemas.Part{described}
 	m.Totalled()

@@ -44,7 +44,7 @@ func (c *helpCommand) Run(env *environment, parser *kong.Kong) error {
 
 // pages are the names of the documentation's pages.
 func pages() []string {
-	found, _ := fs.Glob(docs.Pages, "*.md") // a pattern that is right does not fail
+	found, _ := fs.Glob(docs.Pages, "*.md") // fails only for an invalid pattern
 	for i, name := range found {
 		found[i] = strings.TrimSuffix(name, ".md")
 	}
@@ -52,7 +52,7 @@ func pages() []string {
 }
 
 type explainCommand struct {
-	Word string `arg:"" optional:"" help:"A state or an error's word, as status and errors print it: gap, forked, HELD."`
+	Word string `arg:"" optional:"" help:"A state or an error's word, as status and errors print it: gap, forked, held."`
 }
 
 func (c *explainCommand) Run(env *environment) error {
@@ -91,7 +91,7 @@ type completionCommand struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"${enum}."`
 }
 
-// completions make a shell ask the program itself, which knows its commands.
+// completions make a shell ask this program for completions.
 var completions = map[string]string{
 	"bash": "complete -o default -C waybill waybill\n",
 	"zsh":  "autoload -U +X bashcompinit && bashcompinit\ncomplete -o default -C waybill waybill\n",

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -53,7 +56,32 @@ func TestASlipIsAnsweredWithWhatWasMeant(t *testing.T) {
 	}
 }
 
-// What status and errors print can be explained, word by word.
+func TestAMistypedNameIsAnsweredWithTheOneThatIsMeant(t *testing.T) {
+	dir := t.TempDir()
+	files := map[string]string{
+		"morgue.yaml":          "service: morgue\ndatabase: postgres:///morgue\nstore: file:///srv/exchange\nimport:\n",
+		"partners/gp_csv.yaml": "partner: gp_csv\n",
+	}
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for line, want := range map[string]string{
+		"import mourge":              "did you mean morgue?",
+		"deliver gp_cvs":             "did you mean gp_csv?",
+		"intake gpcsv":               "did you mean gp_csv?",
+		"jobs run imprt":             "did you mean import?",
+		"jobs pause prun --reason x": "did you mean prune?",
+	} {
+		if code, out, problems := typed("--config " + dir + " " + line); code != exitUsage || out != "" || !strings.Contains(problems, want) {
+			t.Errorf("%q: exit %d, %s%s, want %s", line, code, out, problems, want)
+		}
+	}
+}
+
+// The page of states explains every word that status and errors print.
 func TestEachStateIsExplained(t *testing.T) {
 	entries, words := explanations()
 	var wanted []string

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"waybill/importer"
 	"waybill/internal/decision"
@@ -16,14 +17,25 @@ import (
 )
 
 type importCommand struct {
-	Consumer     string `arg:"" help:"The importing service: morgue, appointments, or a custom one."`
-	DryRun       bool   `help:"Show what one run would do, and do nothing."`
-	Approve      *seen  `xor:"decision" placeholder:"N" help:"Approve held batch N, which the next run then applies."`
-	Pass         *seen  `xor:"decision" placeholder:"N" help:"Skip poison batch N, if a later snapshot or correction covers it."`
-	FromSnapshot *seen  `xor:"decision" placeholder:"N" help:"Continue from snapshot N, if the next batch was pruned or is lost for good."`
-	Resync       *seen  `xor:"decision" placeholder:"N" help:"Make this service's states equal to snapshot N, for example after somebody else wrote to the log."`
-	Brake        string `placeholder:"N" help:"With --resync: a brake instead of the configured one: a number, or off."`
-	Reason       string `placeholder:"TEXT" help:"Why; kept with the decision. Needed with --approve, --pass, --from-snapshot and --resync."`
+	Consumer string `arg:"" help:"The importing service: morgue, appointments, or a custom one."`
+	DryRun   bool   `help:"Show what one run would do, and do nothing."`
+	wayOn
+	Resync *seen  `xor:"decision" placeholder:"N" help:"Make this service's states equal to snapshot N, for example after somebody else wrote to the log."`
+	Brake  string `placeholder:"N" help:"With --resync: a brake instead of the configured one: a number, or off."`
+	Reason string `placeholder:"TEXT" help:"Why; kept with the decision. Needed with each of them."`
+	followFlags
+}
+
+// wayOn is how a person lets a load continue that has stopped at a batch.
+type wayOn struct {
+	Approve      *seen `xor:"decision" placeholder:"N" help:"Approve held batch N, which the next run then applies."`
+	Pass         *seen `xor:"decision" placeholder:"N" help:"Skip poison batch N, if a later snapshot or correction covers it."`
+	FromSnapshot *seen `xor:"decision" placeholder:"N" help:"Continue from snapshot N, if the next batch was pruned or is lost for good."`
+}
+
+// options returns what the person has decided, for that reason.
+func (w *wayOn) options(reason string) importer.Options {
+	return importer.Options{Approve: w.Approve.decision(reason), Pass: w.Pass.decision(reason), FromSnapshot: w.FromSnapshot.decision(reason)}
 }
 
 func (c *importCommand) Run(ctx context.Context, env *environment) error {
@@ -31,9 +43,16 @@ func (c *importCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	options := c.options(c.Reason)
+	options.DryRun, options.Resync = c.DryRun, c.Resync.decision(c.Reason)
 	if !c.DryRun {
-		decided := c.Approve != nil || c.Pass != nil || c.FromSnapshot != nil || c.Resync != nil
-		env.noting = noting{party: party, work: "import", wellOnly: decided}
+		env.noting = noting{party: party, work: "import", wellOnly: options.Decides()}
+	}
+	if err := c.check(env, "import", c.Consumer, !c.DryRun && !options.Decides()); err != nil {
+		return err
+	}
+	if c.Follow {
+		return c.imports(ctx, env, party)
 	}
 	if c.Brake != "" {
 		if c.Resync == nil {
@@ -43,20 +62,18 @@ func (c *importCommand) Run(ctx context.Context, env *environment) error {
 			return fault.New(fault.Usage, "read", "--brake", err, "")
 		}
 	}
-	i, err := party.importer(env)
+	i, err := party.importer(&env.installation)
 	if err != nil {
 		return err
 	}
-	summary, err := i.Run(ctx, importer.Options{
-		DryRun: c.DryRun, Approve: c.Approve.decision(c.Reason), Pass: c.Pass.decision(c.Reason), FromSnapshot: c.FromSnapshot.decision(c.Reason),
-		Resync: c.Resync.decision(c.Reason),
-	})
+	summary, err := i.Run(ctx, options)
 	env.idle = summary.Running
-	return errors.Join(env.printImport(summary, err != nil), err)
+	env.warnPendingReceipt(summary)
+	return errors.Join(env.out.printImport(summary, err != nil), err)
 }
 
-// seen is a batch, with or without how the hash of the manifest begins that a person looked at: 13, or
-// 13@1be3ccdd.
+// seen is a batch, optionally with the beginning of the hash of the manifest that a person looked at:
+// 13, or 13@1be3ccdd.
 type seen struct {
 	batch    int64
 	manifest string
@@ -76,7 +93,7 @@ func (s *seen) UnmarshalText(text []byte) error {
 	return err
 }
 
-// decision is a person's about that batch; nil if there is none.
+// decision returns a person's decision about that batch; nil if there is none.
 func (s *seen) decision(reason string) *importer.Decision {
 	if s == nil {
 		return nil
@@ -99,8 +116,8 @@ func batchRange(text string) (from, to int64, err error) {
 }
 
 // importing returns the configuration of a service that imports.
-func (env *environment) importing(service string) (*config, error) {
-	party, err := env.config(service)
+func (on *installation) importing(service string) (*config, error) {
+	party, err := on.config(service)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +127,7 @@ func (env *environment) importing(service string) (*config, error) {
 	return party, nil
 }
 
-// person names who decides: the login, or what WAYBILL_PERSON says where a login is shared.
+// person returns the name of the person who decides: the login, or WAYBILL_PERSON if several people share a login.
 func person() string {
 	if name := os.Getenv("WAYBILL_PERSON"); name != "" {
 		return name
@@ -119,36 +136,35 @@ func person() string {
 }
 
 // warnPendingReceipt logs a receipt that could not be written.
-func (env *environment) warnPendingReceipt(s importer.Summary) {
+func (on *installation) warnPendingReceipt(s importer.Summary) {
 	if s.ReceiptOwed != nil {
-		env.log.Warn("the receipt could not be written; a later run writes it", "reason", s.ReceiptOwed.Error())
+		on.log.Warn("the receipt could not be written; a later run writes it", "reason", s.ReceiptOwed.Error())
 	}
 }
 
-func (env *environment) printImport(s importer.Summary, failed bool) error {
-	env.warnPendingReceipt(s)
-	if env.json {
-		return env.printJSON(s)
+func (out *printer) printImport(s importer.Summary, failed bool) error {
+	if out.json {
+		return out.printJSON(s)
 	}
 	switch {
 	case failed && len(s.Batches) == 0:
 		return nil // the error says all
 	case s.Running:
-		fmt.Fprintf(env.out, "another import of %s is running; nothing done\n", s.Consumer)
+		fmt.Fprintf(out, "another import of %s is running; nothing done\n", s.Consumer)
 	case len(s.Batches) == 0:
-		fmt.Fprintln(env.out, "nothing loaded")
+		fmt.Fprintln(out, "nothing loaded")
 	case s.DryRun:
-		fmt.Fprintln(env.out, "dry run: nothing was changed")
+		fmt.Fprintln(out, "dry run: nothing was changed")
 	case s.Observed:
-		fmt.Fprintln(env.out, "mode observe: effects were recorded and not applied")
+		fmt.Fprintln(out, "mode observe: effects were recorded and not applied")
 	}
-	t := env.table("BATCH", "KIND", "EVENTS", "CHANGED", "QUARANTINED", "EFFECTS", "TOOK")
+	t := out.table("BATCH", "KIND", "EVENTS", "CHANGED", "QUARANTINED", "EFFECTS", "TOOK")
 	for _, b := range s.Batches {
 		batch := fmt.Sprint(b.Batch)
-		if s.DryRun { // as a decision names what was seen
+		if s.DryRun { // with the hash, as in a decision
 			batch += "@" + importer.Digits(b.Manifest)
 		}
-		t.row(batch, b.Kind, humanize.Count(b.Rows), humanize.Count(b.Changed), humanize.Count(b.Quarantined), humanize.Counts(b.Effects), took(b.Duration))
+		t.row(batch, b.Kind, humanize.Count(b.Rows), humanize.Count(b.Changed), humanize.Count(b.Quarantined), humanize.Counts(b.Effects), took(time.Duration(b.Duration)))
 	}
 	return t.print()
 }

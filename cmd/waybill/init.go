@@ -11,6 +11,7 @@ import (
 
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/partner"
 )
 
 var (
@@ -18,10 +19,19 @@ var (
 	exportTemplate string
 	//go:embed init-import.yaml
 	importTemplate string
+	// configSchema is the schema with which editors check a configuration. A test generates it from the
+	// settings' structs.
+	//go:embed waybill.schema.json
+	configSchema string
 )
 
+// schemaFile lies next to the configurations, which name it in their first line.
+const schemaFile = "waybill.schema.json"
+
 type initCommand struct {
-	Service string `arg:"" help:"patients, morgue, appointments, or the folder of a custom consumer, such as ./statistics."`
+	Service      string `arg:"" help:"patients, morgue, appointments, or the folder of a custom consumer, such as ./statistics."`
+	DatabaseFile string `placeholder:"PATH" help:"The file that holds the database's URL (default: an environment variable holds it)."`
+	Store        string `placeholder:"URL" default:"file:///srv/exchange" help:"Where the files lie (${default})."`
 }
 
 func (c *initCommand) Run(env *environment) error {
@@ -38,11 +48,24 @@ func (c *initCommand) Run(env *environment) error {
 		return fault.New(fault.Usage, "write", path, err, "")
 	}
 	defer file.Close()
-	values := map[string]string{"Service": service, "Consumer": c.Service, "Variable": strings.ToUpper(service) + "_DATABASE_URL"}
+	database := "database: ${" + strings.ToUpper(service) + "_DATABASE_URL}"
+	if c.DatabaseFile != "" {
+		database = "database_file: " + c.DatabaseFile
+	}
+	values := map[string]string{"Service": service, "Consumer": c.Service, "Database": database, "Store": c.Store}
 	if err := template.Must(template.New(path).Parse(text)).Execute(file, values); err != nil {
 		return fault.New(fault.Usage, "write", path, err, "")
 	}
-	fmt.Fprintf(env.out, "wrote %s; edit database and store in it, then: waybill migrate %s\n", path, service)
+	for file, schema := range map[string]string{schemaFile: configSchema, partner.SchemaFile: partner.Schema} {
+		if err := os.WriteFile(file, []byte(schema), 0o644); err != nil { // replaces an older release's schema
+			return fault.New(fault.Usage, "write", file, err, "")
+		}
+	}
+	edit := "edit database and store in it, then: "
+	if c.DatabaseFile != "" {
+		edit = "next: "
+	}
+	fmt.Fprintf(env.out, "wrote %s; %swaybill migrate %s\n", path, edit, service)
 	return file.Close()
 }
 

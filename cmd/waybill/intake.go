@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -46,7 +47,7 @@ func (c *intakeCommand) Run(ctx context.Context, env *environment) error {
 		if err := in.Pass(ctx, *c.Pass, inbox.Decision{Person: person(), Reason: c.Reason}); err != nil {
 			return err
 		}
-		return env.answer(map[string]any{"partner": c.Partner, "passed": *c.Pass}, "number %d is skipped; the next run resumes after it", *c.Pass)
+		return env.out.answer(passedNumber{c.Partner, *c.Pass}, "number %d is skipped; the next run resumes after it", *c.Pass)
 	}
 	if c.Approve != "" {
 		if err := in.Approve(ctx, c.Approve, inbox.Decision{Person: person(), Reason: c.Reason}); err != nil {
@@ -55,16 +56,16 @@ func (c *intakeCommand) Run(ctx context.Context, env *environment) error {
 	}
 	if c.DryRun {
 		summary, err := in.Try(ctx, c.File)
-		return errors.Join(env.printTrial(summary), err)
+		return errors.Join(env.out.printTrial(summary), err)
 	}
 	summary, err := in.Run(ctx)
 	env.idle = summary.Running
-	return errors.Join(env.printIntake(summary, err != nil), err)
+	return errors.Join(env.out.printIntake(summary, err != nil), err)
 }
 
-// noteIntake has the outcome of a run noted in the register.
+// noteIntake makes the outcome of the run be noted in the register.
 func (env *environment) noteIntake(p *partner.Partner) error {
-	if p.Intake == nil { // which is an error of its own
+	if p.Intake == nil { // reported as another error
 		return nil
 	}
 	of, _, err := env.placeOf(p)
@@ -72,74 +73,80 @@ func (env *environment) noteIntake(p *partner.Partner) error {
 	return err
 }
 
-func (env *environment) inbox(p *partner.Partner) (*inbox.Inbox, error) {
+func (on *installation) inbox(p *partner.Partner) (*inbox.Inbox, error) {
 	if p.Intake == nil {
 		return nil, fault.New(fault.Usage, "take in", p.Name, errors.New("its file has no intake settings"), "did you mean `waybill deliver "+p.Name+"`?")
 	}
-	of, url, folder, err := env.reach(p)
+	of, url, folder, err := on.reach(p)
 	if err != nil {
 		return nil, err
 	}
-	return p.Inbox(folder, of.zone, inbox.Config{DatabaseURL: url, Spool: of.Spool, Log: env.log}), nil
+	return p.Inbox(folder, of.zone, inbox.Config{DatabaseURL: url, Spool: of.Spool, Log: on.log}), nil
 }
 
-func (env *environment) printIntake(s inbox.Summary, failed bool) error {
-	if env.json {
-		return env.printJSON(s)
+// passedNumber is a number of a partner's files that is skipped.
+type passedNumber struct {
+	Partner string `json:"partner"`
+	Passed  int64  `json:"passed"`
+}
+
+func (out *printer) printIntake(s inbox.Summary, failed bool) error {
+	if out.json {
+		return out.printJSON(s)
 	}
 	switch {
 	case s.Running:
-		fmt.Fprintf(env.out, "another intake of %s is running; nothing done\n", s.Partner)
+		fmt.Fprintf(out, "another intake of %s is running; nothing done\n", s.Partner)
 	case len(s.Files) == 0 && !failed:
-		fmt.Fprintln(env.out, "nothing new")
+		fmt.Fprintln(out, "nothing new")
 	}
-	if err := env.filesTaken(s).print(); err != nil {
+	if err := out.filesTaken(s).print(); err != nil {
 		return err
 	}
-	env.printReasons(s)
-	return env.printWaiting(s)
+	out.printReasons(s)
+	return out.printWaiting(s)
 }
 
-func (env *environment) filesTaken(s inbox.Summary) *table {
-	t := env.table("FILE", "STATUS", "RECORDS", "NEW", "CHANGED", "UNCHANGED", "STALE", "PASSED", "DUPLICATES", "QUARANTINED", "TOOK")
+func (out *printer) filesTaken(s inbox.Summary) *table {
+	t := out.table("FILE", "STATUS", "RECORDS", "NEW", "CHANGED", "UNCHANGED", "STALE", "PASSED", "DUPLICATES", "QUARANTINED", "TOOK")
 	for _, f := range s.Files {
 		c := f.Counts
 		t.row(f.Name, f.Status, humanize.Count(c.Records), humanize.Count(c.Inserted), humanize.Count(c.Changed), humanize.Count(c.Unchanged), humanize.Count(c.Stale),
-			humanize.Count(c.Passed), humanize.Count(c.Duplicates), humanize.Count(c.Quarantined), took(f.Duration))
+			humanize.Count(c.Passed), humanize.Count(c.Duplicates), humanize.Count(c.Quarantined), took(time.Duration(f.Duration)))
 	}
 	return t
 }
 
-func (env *environment) printReasons(s inbox.Summary) {
+func (out *printer) printReasons(s inbox.Summary) {
 	for _, f := range s.Files {
 		if f.Reason != "" {
-			fmt.Fprintf(env.out, "%s: %s\n", f.Name, f.Reason)
+			fmt.Fprintf(out, "%s: %s\n", f.Name, f.Reason)
 		}
 		for _, w := range f.Warnings {
-			fmt.Fprintf(env.out, "%s: warning: %s\n", f.Name, w)
+			fmt.Fprintf(out, "%s: warning: %s\n", f.Name, w)
 		}
 	}
 }
 
-func (env *environment) printWaiting(s inbox.Summary) error {
-	t := env.table("WAITS", "STATE", "BECAUSE")
+func (out *printer) printWaiting(s inbox.Summary) error {
+	t := out.table("WAITS", "STATE", "BECAUSE")
 	for _, w := range s.Waiting {
 		t.row(inbox.Printable(w.Name), w.State, w.Why)
 	}
 	return t.print()
 }
 
-func (env *environment) printTrial(s inbox.Summary) error {
-	if env.json {
-		return env.printJSON(s)
+func (out *printer) printTrial(s inbox.Summary) error {
+	if out.json {
+		return out.printJSON(s)
 	}
 	if s.Running {
-		fmt.Fprintf(env.out, "another intake of %s is running; nothing tried\n", s.Partner)
+		fmt.Fprintf(out, "another intake of %s is running; nothing tried\n", s.Partner)
 		return nil
 	}
-	fmt.Fprintln(env.out, "dry run: nothing was changed")
+	fmt.Fprintln(out, "dry run: nothing was changed")
 	for _, f := range s.Files {
-		t := env.table("LINE", "CONTROL ID", "OUTCOME", "PATIENT", "EVENTS", "BECAUSE")
+		t := out.table("LINE", "CONTROL ID", "OUTCOME", "PATIENT", "EVENTS", "BECAUSE")
 		for _, r := range f.Records {
 			id := ""
 			if r.Patient != uuid.Nil {
@@ -151,9 +158,9 @@ func (env *environment) printTrial(s inbox.Summary) error {
 			return err
 		}
 	}
-	if err := env.filesTaken(s).print(); err != nil {
+	if err := out.filesTaken(s).print(); err != nil {
 		return err
 	}
-	env.printReasons(s)
-	return env.printWaiting(s)
+	out.printReasons(s)
+	return out.printWaiting(s)
 }

@@ -35,9 +35,11 @@ func (s *site) sender(name, intake string) *sender {
 	return p
 }
 
-func (p *sender) configure(intake string) {
+func (p *sender) configure(intake string) { p.configureAs("service: patients\n", intake) }
+
+func (p *sender) configureAs(party, intake string) {
 	p.Helper()
-	text := "partner: " + p.name + "\nservice: patients\n" + p.place.Settings() + "intake:\n"
+	text := "partner: " + p.name + "\n" + party + p.place.Settings() + "intake:\n"
 	for line := range strings.Lines(intake) {
 		text += "  " + line
 	}
@@ -255,7 +257,7 @@ func (p *sender) unmovedBeforeCommit(number int) {
 	}
 }
 
-// What machines read has the same as what people read.
+// The JSON output has the same content as the text.
 func TestIntakeAsJSON(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -272,7 +274,7 @@ func TestIntakeAsJSON(t *testing.T) {
 		into      any
 		arguments []string
 	}{{&trial, []string{"intake", "ward", "--dry-run", "--json"}}, {&run, []string{"intake", "ward", "--json"}}} {
-		if err := json.Unmarshal([]byte(s.do(c.arguments...)), c.into); err != nil {
+		if err := json.Unmarshal(resultIn(s.do(c.arguments...)), c.into); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,14 +3,15 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"waybill/cmd/waybill/window"
 	"waybill/internal/fault"
 	"waybill/internal/humanize"
+	"waybill/internal/setting"
 	"waybill/jobs"
 )
 
@@ -23,7 +24,7 @@ type jobsCommand struct {
 	Cancel  jobsCancelCommand  `cmd:"" help:"Cancel a job's running and queued runs. Its schedule continues."`
 }
 
-// desk opens the desk of one service.
+// desk opens one service's desk, through which people see and control its jobs.
 func (c *config) desk(ctx context.Context) (*jobs.Desk, error) {
 	url, err := c.databaseURL()
 	if err != nil {
@@ -42,7 +43,7 @@ type jobRow struct {
 	Schedule string     `json:"schedule"` // "": only when asked for
 	Zone     string     `json:"zone"`
 	Next     *time.Time `json:"next_run,omitempty"`
-	Lag      float64    `json:"lag_seconds,omitempty"` // since the last run began that ended well
+	Lag      float64    `json:"lag_seconds,omitempty"` // since the start of the last successful run
 	jobs.State
 }
 
@@ -67,10 +68,15 @@ func (c *jobsListCommand) Run(ctx context.Context, env *environment) error {
 		if err != nil {
 			return err
 		}
+		for _, row := range s.Jobs {
+			if row.Last != nil {
+				*row.Last = env.advisedRun(s.Service, *row.Last)
+			}
+		}
 		services = append(services, s)
 	}
-	if env.json {
-		return env.printJSON(services)
+	if env.out.json {
+		return env.out.printJSON(services)
 	}
 	return env.printJobs(services)
 }
@@ -97,6 +103,7 @@ func (c *config) readJobs(ctx context.Context) (serviceJobs, error) {
 			next := p.schedule.Next(*row.TickedAt)
 			row.Next = &next
 		}
+		row.Open = append([]jobs.RunOf{}, row.Open...)
 		if row.Covered != nil {
 			row.Lag = max(0, overview.Now.Sub(*row.Covered).Seconds())
 		}
@@ -106,14 +113,15 @@ func (c *config) readJobs(ctx context.Context) (serviceJobs, error) {
 }
 
 func (env *environment) printJobs(services []serviceJobs) error {
-	t := env.table("SERVICE", "JOB", "SCHEDULE", "NEXT RUN", "STATE", "LAST RUN", "RESULT", "TOOK", "LAG", "")
+	t := env.out.table("SERVICE", "JOB", "SCHEDULE", "NEXT RUN", "STATE", "LAST RUN", "RESULT", "TOOK", "LAG", "")
 	idle := ""
 	for _, s := range services {
 		for _, row := range s.Jobs {
-			row.print(t, s)
+			w := row.words(s)
+			t.row(s.Service, w.Name, w.Schedule, w.Next, w.State, w.Last, w.Result, w.Took, w.Lag, w.Detail)
 		}
 		if s.Leader == "" {
-			idle += fmt.Sprintf("no scheduler is running for %s (start `waybill run %s`, or ignore this if you use cron)\n", s.Service, s.Service)
+			idle += env.typed(fmt.Sprintf("no scheduler is running for %s (start `waybill run %[1]s`, or ignore this if you use cron)\n", s.Service))
 		}
 	}
 	if err := t.print(); err != nil {
@@ -123,28 +131,26 @@ func (env *environment) printJobs(services []serviceJobs) error {
 	return err
 }
 
-func (row jobRow) print(t *table, s serviceJobs) {
-	schedule, next, last, result, span, lag := "when asked", "-", "-", "-", "", ""
-	if row.Schedule != "" {
-		schedule = row.Schedule
-	}
+// words returns the job's row as text for people.
+func (row jobRow) words(s serviceJobs) window.Job {
+	w := window.Job{Name: row.Job, Schedule: cmp.Or(row.Schedule, "when asked"), Next: "-", State: row.state(s.zone), Last: "-", Result: "-"}
 	if row.Next != nil {
-		if next = humanize.When(*row.Next, s.zone); !row.Next.After(s.Now) {
-			next = "due"
+		if w.Next = humanize.When(*row.Next, s.zone); !row.Next.After(s.Now) {
+			w.Next = "due"
 		}
 	}
-	detail := ""
 	if row.Last != nil {
-		last, span = humanize.When(*row.Last.FinishedAt, s.zone), took(row.Last.Took())
-		result, detail = resultOf(*row.Last)
+		w.Last, w.Took = humanize.When(*row.Last.FinishedAt, s.zone), took(row.Last.Took())
+		w.Result, w.Detail = resultOf(*row.Last)
+		w.Failed = row.Last.Outcome == jobs.Failed
 	}
 	if row.Covered != nil {
-		lag = humanize.Ago(s.Now.Sub(*row.Covered))
+		w.Lag = humanize.Ago(s.Now.Sub(*row.Covered))
 	}
-	t.row(row.Service, row.Job, schedule, next, row.state(s.zone), last, result, span, lag, detail)
+	return w
 }
 
-// state is what the job does now.
+// state returns what the job does now.
 func (row jobRow) state(zone *time.Location) string {
 	state := "idle"
 	if len(row.Open) > 0 {
@@ -164,7 +170,7 @@ func (row jobRow) state(zone *time.Location) string {
 	return state
 }
 
-// progressOf is "3/10", or "3" if the total is not known.
+// progressOf returns "3/10", or "3" if the total is unknown.
 func progressOf(run jobs.RunOf) string {
 	switch {
 	case run.Total > 0:
@@ -176,7 +182,7 @@ func progressOf(run jobs.RunOf) string {
 	}
 }
 
-// resultOf is how a run ended, in a word, and the details.
+// resultOf returns how a run ended, as one word, and the details.
 func resultOf(run jobs.RunOf) (result, detail string) {
 	result, detail = run.Outcome, run.Message
 	if first, _, more := strings.Cut(detail, "\n"); more || run.Output != nil {
@@ -189,115 +195,6 @@ func resultOf(run jobs.RunOf) (result, detail string) {
 		detail += "; next: " + run.Hint
 	}
 	return result, detail
-}
-
-type jobsHistoryCommand struct {
-	Service string `arg:"" optional:"" help:"One service (default: every service that has a configuration)."`
-	Job     string `placeholder:"JOB" help:"Show only this job."`
-	Last    int    `default:"20" placeholder:"N" help:"How many runs (default: ${default})."`
-	Number  int64  `name:"run" placeholder:"N" help:"Show only this run, with its whole result."`
-}
-
-// serviceHistory is one service's answer.
-type serviceHistory struct {
-	Service   string            `json:"service"`
-	Runs      []jobs.RunOf      `json:"runs"`
-	Decisions []jobs.DecisionOf `json:"decisions"`
-}
-
-func (c *jobsHistoryCommand) Run(ctx context.Context, env *environment) error {
-	if c.Last < 1 {
-		return fault.New(fault.Usage, "list", "runs", errors.New("--last must be at least 1"), "")
-	}
-	parties, err := env.configs(c.Service)
-	if err != nil {
-		return err
-	}
-	if c.Number > 0 {
-		return c.one(ctx, env, parties)
-	}
-	services := []serviceHistory{}
-	runs := env.table(runHead...)
-	decisions := env.table("SERVICE", "AT", "JOB", "DECISION", "BY", "REASON")
-	for _, party := range parties {
-		h, err := party.history(ctx, c.Job, c.Last)
-		if err != nil {
-			return err
-		}
-		services = append(services, h)
-		for _, run := range h.Runs {
-			printRun(runs, party, run)
-		}
-		for _, d := range h.Decisions {
-			decisions.row(party.Service, humanize.When(d.At, party.zone), d.Job, d.Decision, d.Person, d.Reason)
-		}
-	}
-	if env.json {
-		return env.printJSON(services)
-	}
-	return printTables(runs, decisions)
-}
-
-// one shows one run.
-func (c *jobsHistoryCommand) one(ctx context.Context, env *environment, parties []*config) error {
-	if len(parties) > 1 {
-		return fault.New(fault.Usage, "find", fmt.Sprintf("run %d", c.Number), errors.New("each service has runs of its own"), "name the service")
-	}
-	desk, err := parties[0].desk(ctx)
-	if err != nil {
-		return err
-	}
-	defer desk.Close()
-	run, err := desk.Run(ctx, c.Number)
-	if err != nil {
-		return err
-	}
-	if env.json {
-		return env.printJSON(run)
-	}
-	message, output := run.Message, run.Output
-	run.Message, run.Output = "", nil
-	t := env.table(runHead...)
-	printRun(t, parties[0], run)
-	if err := t.print(); err != nil {
-		return err
-	}
-	fmt.Fprintln(env.out, message)
-	var o outcome
-	if output == nil || json.Unmarshal(output, &o) != nil {
-		return nil
-	}
-	return env.printOutcome(o, parties[0].zone, run.Outcome == jobs.Failed)
-}
-
-func (c *config) history(ctx context.Context, job string, most int) (serviceHistory, error) {
-	desk, err := c.desk(ctx)
-	if err != nil {
-		return serviceHistory{}, err
-	}
-	defer desk.Close()
-	runs, decisions, err := desk.History(ctx, job, most)
-	return serviceHistory{c.Service, runs, decisions}, err
-}
-
-var runHead = []string{"SERVICE", "RUN", "JOB", "BECAUSE", "STARTED", "TOOK", "MACHINE", "RESULT", ""}
-
-func printRun(t *table, party *config, run jobs.RunOf) {
-	started := "-"
-	if run.StartedAt != nil {
-		started = humanize.When(*run.StartedAt, party.zone)
-	}
-	because := run.Cause
-	if run.Person != "" {
-		because += " " + run.Person
-	}
-	run.Outcome = cmp.Or(run.Outcome, "open")
-	result, detail := resultOf(run)
-	job := run.Job
-	if asked, err := readRerun(run.Arguments); err == nil {
-		job += " " + asked.String()
-	}
-	t.row(party.Service, run.ID, job, because, started, took(run.Took()), run.Machine, result, detail)
 }
 
 // jobFlags name a job.
@@ -320,15 +217,15 @@ func (f jobFlags) at(ctx context.Context, env *environment, do func(*jobs.Desk) 
 	return do(desk)
 }
 
-// order has the desk do what a person asks of the job, and answers.
+// order makes the desk do what a person asks of the job, and prints the answer.
 func (f jobFlags) order(
-	ctx context.Context, env *environment, do func(*jobs.Desk, context.Context, string, jobs.Order) error, reason string, answer map[string]any, text string,
+	ctx context.Context, env *environment, do func(*jobs.Desk, context.Context, string, jobs.Order) error, reason string, object any, text string,
 ) error {
 	return f.at(ctx, env, func(desk *jobs.Desk) error {
 		if err := do(desk, ctx, f.Job, jobs.Order{Person: person(), Reason: reason}); err != nil {
 			return err
 		}
-		return env.answer(answer, text, f.Job)
+		return env.out.answer(object, text, f.Job)
 	})
 }
 
@@ -338,9 +235,10 @@ func (f jobFlags) party(env *environment) (*config, error) {
 		return nil, err
 	}
 	var found []*config
-	var names []string
+	var names, known []string
 	for _, party := range parties {
 		for _, p := range party.plans {
+			known = append(known, p.name)
 			if p.name == f.Job {
 				found = append(found, party)
 				names = append(names, party.Service)
@@ -351,10 +249,23 @@ func (f jobFlags) party(env *environment) (*config, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return nil, fault.New(fault.Usage, "find", "job", errors.New("no service that is configured here has a job of that name"), "`waybill jobs` lists them")
+		return nil, fault.New(fault.Usage, "find", "job", errors.New("no service that is configured here has a job of that name"+setting.DidYouMean(f.Job, known)), "`waybill jobs` lists them")
 	default:
 		return nil, fault.New(fault.Usage, "find", "job "+f.Job, fmt.Errorf("%s have it", strings.Join(names, " and ")), "name the service after the job")
 	}
+}
+
+// requestedRun is a run that a person asked for.
+type requestedRun struct {
+	Job string `json:"job"`
+	Run int64  `json:"run"` // its number in the history
+}
+
+// orderedJob is a job whose runs a person has paused, resumed or cancelled.
+type orderedJob struct {
+	Job       string `json:"job"`
+	Paused    *bool  `json:"paused,omitempty"`
+	Cancelled bool   `json:"cancelled,omitempty"`
 }
 
 type jobsRunCommand struct {
@@ -368,7 +279,7 @@ func (c *jobsRunCommand) Run(ctx context.Context, env *environment) error {
 		if err != nil {
 			return err
 		}
-		return env.answer(map[string]any{"job": c.Job, "run": run}, "run %d of %s waits for a machine", run, c.Job)
+		return env.out.answer(requestedRun{c.Job, run}, "run %d of %s waits for a machine", run, c.Job)
 	})
 }
 
@@ -378,7 +289,7 @@ type jobsPauseCommand struct {
 }
 
 func (c *jobsPauseCommand) Run(ctx context.Context, env *environment) error {
-	return c.order(ctx, env, (*jobs.Desk).Pause, c.Reason, map[string]any{"job": c.Job, "paused": true}, "%s is paused; its running runs continue to their end")
+	return c.order(ctx, env, (*jobs.Desk).Pause, c.Reason, orderedJob{Job: c.Job, Paused: new(true)}, "%s is paused; its running runs continue to their end")
 }
 
 type jobsResumeCommand struct {
@@ -387,7 +298,7 @@ type jobsResumeCommand struct {
 }
 
 func (c *jobsResumeCommand) Run(ctx context.Context, env *environment) error {
-	return c.order(ctx, env, (*jobs.Desk).Resume, c.Reason, map[string]any{"job": c.Job, "paused": false}, "%s resumes its schedule")
+	return c.order(ctx, env, (*jobs.Desk).Resume, c.Reason, orderedJob{Job: c.Job, Paused: new(false)}, "%s resumes its schedule")
 }
 
 type jobsCancelCommand struct {
@@ -396,14 +307,14 @@ type jobsCancelCommand struct {
 }
 
 func (c *jobsCancelCommand) Run(ctx context.Context, env *environment) error {
-	return c.order(ctx, env, (*jobs.Desk).Cancel, c.Reason, map[string]any{"job": c.Job, "cancelled": true}, "%s is being cancelled; its schedule continues")
+	return c.order(ctx, env, (*jobs.Desk).Cancel, c.Reason, orderedJob{Job: c.Job, Cancelled: true}, "%s is being cancelled; its schedule continues")
 }
 
 // answer prints a sentence, or JSON.
-func (env *environment) answer(object map[string]any, format string, arguments ...any) error {
-	if env.json {
-		return env.printJSON(object)
+func (out *printer) answer(object any, format string, arguments ...any) error {
+	if out.json {
+		return out.printJSON(object)
 	}
-	_, err := fmt.Fprintf(env.out, format+"\n", arguments...)
+	_, err := fmt.Fprintf(out, format+"\n", arguments...)
 	return err
 }

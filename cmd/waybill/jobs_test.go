@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"waybill/jobs"
+	"waybill/lab/await"
 )
 
 func TestJobsThatCannotBeMeantAreRefusedWithTheLine(t *testing.T) {
@@ -30,7 +31,7 @@ func TestJobsThatCannotBeMeantAreRefusedWithTheLine(t *testing.T) {
 	}
 }
 
-// shown is what `waybill jobs --json` says of one service's job.
+// shown is the output of `waybill jobs --json` about one service's job.
 func (s *site) shown(service, job string) (row struct {
 	jobs.State
 	Schedule string     `json:"schedule"`
@@ -39,7 +40,7 @@ func (s *site) shown(service, job string) (row struct {
 ) {
 	s.Helper()
 	var services []struct{ Jobs []json.RawMessage }
-	if err := json.Unmarshal([]byte(s.do("jobs", service, "--json")), &services); err != nil {
+	if err := json.Unmarshal(resultIn(s.do("jobs", service, "--json")), &services); err != nil {
 		s.Fatal(err)
 	}
 	for _, data := range services[0].Jobs {
@@ -57,11 +58,7 @@ func (s *site) shown(service, job string) (row struct {
 // ended waits until a run has, and returns all that the history says of it.
 func (s *site) ended(service string, run int64) string {
 	s.Helper()
-	for open := true; open; {
-		if err := s.conn[service].QueryRow(s.Context(), `SELECT finished_at IS NULL, pg_sleep(0.05) FROM jobs.run WHERE id = $1`, run).Scan(&open, nil); err != nil {
-			s.Fatal(err)
-		}
-	}
+	await.SQL(s, s.conn[service], `SELECT finished_at IS NOT NULL FROM jobs.run WHERE id = $1`, run)
 	return s.do("jobs", "history", service, "--run", fmt.Sprint(run))
 }
 
@@ -69,7 +66,7 @@ func (s *site) ended(service string, run int64) string {
 func (s *site) asked(arguments ...string) int64 {
 	s.Helper()
 	var answer struct{ Run int64 }
-	if err := json.Unmarshal([]byte(s.do(append(arguments, "--json")...)), &answer); err != nil || answer.Run == 0 {
+	if err := json.Unmarshal(resultIn(s.do(append(arguments, "--json")...)), &answer); err != nil || answer.Run == 0 {
 		s.Fatalf("%v: %v %v", arguments, answer, err)
 	}
 	return answer.Run
@@ -107,7 +104,7 @@ func TestPeopleSeeToJobs(t *testing.T) {
 	r.stop()
 }
 
-// A re-run that is handed over runs as the person who asked, and its answer is kept.
+// An enqueued re-run runs in the name of the person who asked, and its answer is kept.
 func TestARerunIsDoneByAMachine(t *testing.T) {
 	t.Parallel()
 	r := &running{site: newSite(t), machines: map[string][]*machine{}}

@@ -13,18 +13,18 @@ import (
 	"waybill/partner/intake/register"
 )
 
-// noting is whose database a run's outcome is noted in, for `status`, and as what work.
+// noting says in which database a run's outcome is noted for `status`, and as which work.
 type noting struct {
-	party  *config // nil, and no intake: it is not noted
-	intake *place  // of a partner's intake, which is noted in the register
+	party  *config // if this and intake are nil, nothing is noted
+	intake *place  // of a partner's intake, whose outcome the register notes
 	work   string
-	// wellOnly leaves failures out: a person who gives a decision sees on the spot that it failed.
+	// wellOnly notes no failures: a person who gives a decision sees at once that it failed.
 	wellOnly bool
 }
 
-// note keeps how the run ended in the party's own database. That this fails changes nothing that was
-// done: `status` then finds the database out of reach itself. A run that was stopped, or that left
-// the work to another, says nothing about the party.
+// note keeps how the run ended in the party's own database. If that fails, the run's result stays:
+// `status` will then find that the database can't be reached. A run that was stopped, or that found
+// another run busy, says nothing about the party and is not noted.
 func (env *environment) note(ctx context.Context, busy bool, err error) {
 	n := env.noting
 	if n.party == nil && n.intake == nil || busy || errors.Is(err, context.Canceled) || err != nil && n.wellOnly {
@@ -59,9 +59,9 @@ func (n noting) write(ctx context.Context, err error, store guard.Health) error 
 	return importer.NoteRun(ctx, url, n.party.consumer, run)
 }
 
-// storeHealth is that of the store which has failed most often.
-func (env *environment) storeHealth() (worst guard.Health) {
-	for _, opened := range env.opened {
+// storeHealth returns the health of the store that has failed most often.
+func (on *installation) storeHealth() (worst guard.Health) {
+	for _, opened := range on.opened {
 		if place, ok := opened.(*store.Place); ok {
 			if h := place.Health(); worst.State == "" || h.Failures > worst.Failures {
 				worst = h

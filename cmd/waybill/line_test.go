@@ -170,7 +170,7 @@ func (l *line) disturbEachCall(name, what string, run lineRun, strike, repair fu
 	}
 }
 
-// A cut is nothing that a run ends by: what it interrupts is tried again.
+// A cut does not end a run: the interrupted call is tried again.
 func TestProofARunOutlivesACut(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"s3", "ftp", "sftp"} {

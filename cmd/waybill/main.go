@@ -1,26 +1,24 @@
-// Command waybill carries events between services through files. It maps failures to exit
-// codes and text; what it does is in the packages exporter, importer and exchange.
+// Command waybill carries events between services through files. It maps failures to exit codes and
+// text; the packages exporter, importer and exchange do the work.
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
-	_ "time/tzdata" // sites have machines without zone files
+	_ "time/tzdata" // some machines have no zone files
 
 	"github.com/alecthomas/kong"
 	"github.com/posener/complete"
 	"github.com/willabides/kongplete"
 
-	"waybill/cmd/waybill/observe"
-	"waybill/exchange/guard"
-	"waybill/importer"
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
 )
@@ -38,6 +36,7 @@ const (
 type commands struct {
 	Config  []string         `short:"c" group:"everywhere" placeholder:"PATH" env:"WAYBILL_CONFIG" help:"A configuration file, or the folder that holds one per service (default: this folder)." default:"." predictor:"file"`
 	JSON    bool             `group:"everywhere" help:"Print JSON instead of tables."`
+	Quiet   bool             `short:"q" group:"everywhere" help:"Print an answer only if the command fails: for cron, which mails what is printed."`
 	Log     string           `group:"everywhere" enum:"error,warn,info,debug" default:"warn" help:"Log level, to standard error (${enum})."`
 	Version kong.VersionFlag `group:"everywhere" help:"Print the release and exit."`
 	Watch   watchFlags       `embed:"" group:"everywhere"`
@@ -46,22 +45,27 @@ type commands struct {
 	Migrate  migrateCommand  `cmd:"" group:"start" help:"Bring the databases' tables up to date."`
 	Doctor   doctorCommand   `cmd:"" group:"start" help:"Check everything that a service needs of its store and its database."`
 	Consumer consumerCommand `cmd:"" group:"start" help:"Check a consumer of your own."`
+	Keys     keysCommand     `cmd:"" group:"start" help:"Make and show the keys by which parties know each other's files."`
 	Help     helpCommand     `cmd:"" group:"start" help:"Print a page of the documentation, or how a command is used."`
 	Explain  explainCommand  `cmd:"" group:"start" help:"Say what a state or an error means, and what to do."`
 
 	Export exportCommand `cmd:"" group:"run" help:"Publish everything from the last batch to now."`
 	Import importCommand `cmd:"" group:"run" help:"Load everything from the checkpoint to now."`
 	Run    runCommand    `cmd:"" group:"run" help:"Run a service's jobs on their schedules, on this machine among others."`
+	Mirror mirrorCommand `cmd:"" group:"run" help:"Copy a log to another store, verified and in order; also one way."`
 	Jobs   jobsCommand   `cmd:"" group:"run" help:"Show the jobs; run, pause, resume or cancel one."`
 
+	Serve     serveCommand     `cmd:"" group:"look" help:"Show where each party stands, and what to type, as a page in the browser."`
 	Status    statusCommand    `cmd:"" group:"look" help:"Show each service's position and state."`
 	Batches   batchesCommand   `cmd:"" group:"look" help:"List the newest batches of the log."`
 	Trace     traceCommand     `cmd:"" group:"look" help:"Follow one patient from the outbox to the consumers' effects."`
 	Verify    verifyCommand    `cmd:"" group:"look" help:"Read log and parts again: chain, hashes, counts."`
+	Open      openCommand      `cmd:"" group:"look" help:"Leave sealed parts in a folder as Parquet that anybody can read; it is kept as a decision."`
 	Reconcile reconcileCommand `cmd:"" group:"look" help:"Compare the source, the log and the consumers."`
 
 	Partner    partnerCommand    `cmd:"" group:"partners" help:"List the partners, and compare their settings with their folders."`
 	Intake     intakeCommand     `cmd:"" group:"partners" help:"Take in the files that a partner has left."`
+	Validate   validateCommand   `cmd:"" group:"partners" help:"Judge a file by the rules of a partner's kit, on the partner's own machine."`
 	Quarantine quarantineCommand `cmd:"" group:"partners" help:"See and decide what was set aside of partners' files."`
 	Deliver    deliverCommand    `cmd:"" group:"partners" help:"Write what is new in the log into a partner's files."`
 
@@ -103,7 +107,7 @@ func newParser(c *commands, stdout, stderr io.Writer) (*kong.Kong, error) {
 }
 
 // run executes one command line and returns its exit code.
-func run(arguments []string, stdout, stderr io.Writer) int {
+func run(arguments []string, stdout, stderr io.Writer) (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var c commands
@@ -112,7 +116,7 @@ func run(arguments []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "waybill:", err)
 		return exitUsage
 	}
-	if os.Getenv("COMP_LINE") != "" { // a shell asks for what may follow
+	if os.Getenv("COMP_LINE") != "" { // a shell asks for completions
 		kongplete.Complete(parser, kongplete.WithPredictor("file", complete.PredictFiles("*")))
 		return exitDone
 	}
@@ -121,13 +125,24 @@ func run(arguments []string, stdout, stderr io.Writer) int {
 	}
 	command, err := parser.Parse(arguments)
 	if err != nil {
-		explain(stderr, usage(err))
+		err := usage(err)
+		explain(stderr, err, fault.HintOf(err))
 		return exitUsage
+	}
+	if c.Quiet {
+		var answer bytes.Buffer
+		defer func(out io.Writer) {
+			if code != exitDone {
+				_, _ = answer.WriteTo(out) // a failure can't be reported anywhere else
+			}
+		}(stdout)
+		stdout = &answer
 	}
 	people := isTerminal(stderr)
 	env := &environment{
-		paths: c.Config, json: c.JSON, out: stdout, errors: stderr, log: newLogger(stderr, c.Log, people),
-		terminal: people, colour: isTerminal(stdout) && os.Getenv("NO_COLOR") == "",
+		installation: installation{paths: c.Config, flags: givenFlags(command, c.Config), log: newLogger(stderr, c.Log, people)},
+		out:          &printer{stdout, c.JSON, isTerminal(stdout) && os.Getenv("NO_COLOR") == "", commandName(command)},
+		errors:       stderr, terminal: people,
 	}
 	defer env.close()
 	return env.execute(ctx, command, c.Watch)
@@ -160,37 +175,24 @@ func exitCode(err error) int {
 }
 
 // explain prints what failed, and below it what to do.
-func explain(w io.Writer, err error) {
+func explain(w io.Writer, err error, hint string) {
 	fmt.Fprintf(w, "waybill: %s (%s)\n", err, fault.ClassOf(err))
-	if hint := fault.HintOf(err); hint != "" {
+	if hint != "" {
 		fmt.Fprintln(w, "  next:", hint)
 	}
 }
 
-// environment is what every command gets.
+// environment is passed to every command.
 type environment struct {
-	paths    []string
-	json     bool
-	out      io.Writer
+	installation
+	out      *printer
 	errors   io.Writer
 	terminal bool // errors are read by people
-	colour   bool // the answer may have colours: https://no-color.org
-	log      *slog.Logger
-	metrics  *observe.Metrics
 
-	service string       // the one that the command is for; "" for several, or none
-	idle    bool         // another run was running
-	noting  noting       // where its outcome is kept
-	policy  guard.Policy // how patient stores are; the zero value is the default
-	opened  []io.Closer
-	loaded  func(importer.BatchSummary) // if set, is called for each batch that was loaded
-}
-
-// close says goodbye to the stores. That this fails changes nothing that was done.
-func (env *environment) close() {
-	for _, place := range env.opened {
-		_ = place.Close()
-	}
+	idle   bool           // another run was running
+	served bool           // metrics are served
+	noting noting         // where the run's outcome is noted
+	pages  *http.ServeMux // served to this machine only while the command runs; nil: nothing
 }
 
 // release is the module's version, or the commit of a build from a checkout.

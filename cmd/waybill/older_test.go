@@ -138,7 +138,7 @@ func TestARerunOfAnExportAfterPruning(t *testing.T) {
 	s.do("export", "--snapshot")
 	s.do("prune", "--keep", "0", "--outbox-only")
 	var summary rerun.Summary
-	if err := json.Unmarshal([]byte(s.do("--json", "rerun", "export", "--batch", "1..3", "--correct", "--reason", "an audit")), &summary); err != nil {
+	if err := json.Unmarshal(resultIn(s.do("--json", "rerun", "export", "--batch", "1..3", "--correct", "--reason", "an audit")), &summary); err != nil {
 		t.Fatal(err)
 	}
 	if got := summary.Batches; len(got) != 3 || got[0].Outbox != rerun.Lacks || got[2].Outbox != rerun.Same || len(summary.Corrections) != 0 {

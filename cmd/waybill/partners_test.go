@@ -23,10 +23,14 @@ func TestShownPartnersTakeTheirSamples(t *testing.T) {
 		people string
 		counts string // records, quarantined
 	}{
-		"adt_feed":    {1, "Brandt† 1939-04-12 female, Vogel 1939-04-12 female, Vogl 1939-04-12 female", "5 1"},
-		"gp_csv":      {1, "Groß† 1933-12-24 female, Lang 2001 other, Müller 1951-11-03 male", "4 1"},
-		"deaths_mesh": {1, "JONES† 1945-01-01, SMITH† 1931-04-17", "2 0"},
-		"mainframe":   {3, "Schröder† 1928-02-29 female, Yilmaz 1962-07-13 male", "3 1"},
+		"adt_feed":      {1, "Brandt† 1939-04-12 female, Vogel 1939-04-12 female, Vogl 1939-04-12 female", "5 1"},
+		"gp_csv":        {1, "Groß† 1933-12-24 female, Lang 2001 other, Müller 1951-11-03 male", "4 1"},
+		"deaths_mesh":   {1, "JONES† 1945-01-01, SMITH† 1931-04-17", "2 0"},
+		"mainframe":     {3, "Schröder† 1928-02-29 female, Yilmaz 1962-07-13 male", "3 1"},
+		"nhs_extract":   {1, "Lièvre 1951-11-03 male, Okonjo† 1948-03-12 female, Reed† other", "5 2"},
+		"insee_deaths":  {1, "BRÛLÉ JEANNE† female, D'ARCY† 1948 male, LEFÈVRE† 1933-04-12 female, PERRIN† male", "5 1"},
+		"ije_mortality": {1, "Delgado-Sample† 1941-05-17 female, Sample† female, Voided 1950-01-02 female", "5 1"},
+		"isik_fhir":     {1, "Kurz 1950-02-03 male, Mühlbach† 1938-07-04 female, Stein 1961 other", "4 1"},
 	} {
 		t.Run(partner, func(t *testing.T) {
 			s := &site{TB: t, dir: s.dir, place: s.place, urls: s.urls, conn: s.conn}
@@ -48,8 +52,8 @@ func TestShownPartnersTakeTheirSamples(t *testing.T) {
 		})
 	}
 	names, err := filepath.Glob(filepath.Join(shownPartners, "*.yaml"))
-	if err != nil || len(names) != 4 {
-		t.Errorf("%q are shown: the test has four (%v)", names, err)
+	if err != nil || len(names) != 8 {
+		t.Errorf("%q are shown: the test has eight (%v)", names, err)
 	}
 }
 

@@ -4,13 +4,17 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"waybill/cmd/waybill/observe"
 	"waybill/exchange"
+	"waybill/exchange/guard"
 	"waybill/exchange/store"
 	"waybill/exporter"
 	"waybill/importer"
@@ -19,12 +23,30 @@ import (
 	"waybill/schemas"
 )
 
-// databaseURL resolves the secret anew at each call, so that it can be rotated.
+// installation is what the configuration files declare, and the stores that were opened for it.
+type installation struct {
+	paths   []string
+	flags   string // that name them in commands that a person is to type
+	log     *slog.Logger
+	metrics *observe.Metrics
+	service string       // the service that was named last; "" for several, or none
+	policy  guard.Policy // how patient stores are; the zero value is the default
+	opened  []io.Closer
+}
+
+// close closes the stores. It ignores failures, because the work is already done.
+func (on *installation) close() {
+	for _, place := range on.opened {
+		_ = place.Close()
+	}
+}
+
+// databaseURL reads the secret at each call, so that it can be rotated.
 func (p *place) databaseURL() (string, error) {
 	return setting.Source{Of: p.path, Key: "database", Text: p.Database, File: p.DatabaseFile, Hint: "set it, or use database_file"}.Read()
 }
 
-func (p *place) openStore(env *environment) (*store.Place, error) {
+func (p *place) openStore(on *installation) (*store.Place, error) {
 	url, err := setting.Source{Of: p.path, Key: "store", Text: p.Store, Hint: "set it, or write the store out"}.Read()
 	if err != nil {
 		return nil, err
@@ -32,11 +54,11 @@ func (p *place) openStore(env *environment) (*store.Place, error) {
 	password := setting.Source{
 		Of: p.path, Key: "store_password", Text: p.StorePassword, File: p.StorePasswordFile, Hint: "set it, or use store_password_file",
 	}
-	opened, err := store.Open(store.Config{URL: url, Secret: password.Optional(), AllowPlaintext: p.AllowPlaintext, Policy: env.policy, Stream: p.stream})
+	opened, err := store.Open(store.Config{URL: url, Secret: password.Optional(), AllowPlaintext: p.AllowPlaintext, Policy: on.policy, Stream: p.stream})
 	if err != nil {
 		return nil, err
 	}
-	env.opened = append(env.opened, opened)
+	on.opened = append(on.opened, opened)
 	return opened, nil
 }
 
@@ -45,7 +67,7 @@ type streamFlag struct {
 	Stream string `json:"stream,omitempty" placeholder:"NAME" help:"The stream (default: the newest that is published or followed here)."`
 }
 
-// of returns the party as one of the chosen stream.
+// of returns the party's configuration for the chosen stream.
 func (f streamFlag) of(party *config) (*config, error) {
 	if f.Stream == "" {
 		return party, nil
@@ -62,7 +84,7 @@ func (c *config) on(stream string) *config {
 	return &of
 }
 
-// each returns the party once for each of its streams.
+// each returns the party's configuration for each of its streams.
 func (c *config) each() []*config {
 	if c.Export == nil {
 		return []*config{c}
@@ -82,9 +104,9 @@ func (c *config) label() string {
 	return c.Service + "/" + c.stream
 }
 
-// openLog returns the log of the first configuration, and that site's zone.
-func (env *environment) openLog(of streamFlag) (*exchange.Reader, *time.Location, error) {
-	parties, err := env.configs("")
+// openLog returns the log of the first configuration, and its time zone.
+func (on *installation) openLog(of streamFlag) (*exchange.Reader, *time.Location, error) {
+	parties, err := on.configs("")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -92,16 +114,17 @@ func (env *environment) openLog(of streamFlag) (*exchange.Reader, *time.Location
 	if err != nil {
 		return nil, nil, err
 	}
-	place, err := party.openStore(env)
+	place, err := party.openStore(on)
 	if err != nil {
 		return nil, nil, err
 	}
-	return exchange.NewReader(env.measured(party, place)), party.zone, nil
+	reader, err := on.opener(place, party)
+	return reader, party.zone, err
 }
 
 // configs returns the configurations of the named service, or of all.
-func (env *environment) configs(service string) ([]*config, error) {
-	list, broken, err := env.readConfigs()
+func (on *installation) configs(service string) ([]*config, error) {
+	list, broken, err := on.readConfigs()
 	if err != nil {
 		return nil, err
 	}
@@ -117,35 +140,40 @@ func (env *environment) configs(service string) ([]*config, error) {
 		}
 	}
 	if len(list) == 0 {
-		return nil, env.noConfig(service, known)
+		return nil, on.noConfig(service, known)
 	}
 	return list, nil
 }
 
-// noConfig says that the service, or any for "", has no configuration, and which services have.
-func (env *environment) noConfig(service string, known []string) error {
-	where := strings.Join(env.paths, ", ")
+// noConfig returns the error that the service has no configuration (for "", that no service has),
+// and names the services that have one.
+func (on *installation) noConfig(service string, known []string) error {
+	where := strings.Join(on.paths, ", ")
 	if where == "." {
 		where, _ = os.Getwd() // "" if the folder is gone: then nothing can be named
 	}
 	if service == "" || len(known) == 0 {
-		return fault.New(fault.Usage, "find", "configuration", fmt.Errorf("no service's file lies in %s", where),
-			"`waybill init "+cmp.Or(service, "SERVICE")+"` writes one; --config or WAYBILL_CONFIG names another file or folder")
+		example, similar := service, ""
+		if !slices.Contains(builtIn, service) {
+			example, similar = "SERVICE", setting.DidYouMean(service, builtIn)
+		}
+		return fault.New(fault.Usage, "find", "configuration", fmt.Errorf("no service's file lies in %s%s", where, similar),
+			"`waybill init "+example+"` writes one; --config or WAYBILL_CONFIG names another file or folder")
 	}
 	return fault.New(fault.Usage, "find", "configuration", fmt.Errorf("no file in %s is for service %s%s", where, service, setting.DidYouMean(service, known)),
 		"configured there: "+strings.Join(known, ", ")+"; --config names another file or folder")
 }
 
-// brokenConfig is a file that can't be used. Its service is the one that its name or its text says.
+// brokenConfig is a file that can't be used. Its service is known from its name or its text.
 type brokenConfig struct {
 	*config
 	err error
 }
 
-// readConfigs reads all files: the good ones, the exporting party first, and those that can't be used,
-// for they don't hinder the other services.
-func (env *environment) readConfigs() (list []*config, broken []brokenConfig, err error) {
-	for _, path := range env.paths {
+// readConfigs reads all files. It returns the good ones, the exporting party first, and separately
+// those that can't be used, so that they don't stop the other services.
+func (on *installation) readConfigs() (list []*config, broken []brokenConfig, err error) {
+	for _, path := range on.paths {
 		files, err := configFiles(path)
 		if err != nil {
 			return nil, nil, err
@@ -154,7 +182,9 @@ func (env *environment) readConfigs() (list []*config, broken []brokenConfig, er
 			c, err := readConfig(file)
 			if err != nil {
 				name := strings.TrimSuffix(filepath.Base(file), ".yaml")
-				broken = append(broken, brokenConfig{&config{Service: name, place: place{path: file, zone: time.UTC}}, err})
+				c = &config{Service: name, place: place{path: file, zone: time.UTC}}
+				c.readNotify()
+				broken = append(broken, brokenConfig{c, err})
 				continue
 			}
 			list = append(list, c)
@@ -192,60 +222,71 @@ func configFiles(path string) ([]string, error) {
 }
 
 // config returns the one configuration of a service.
-func (env *environment) config(service string) (*config, error) {
-	list, err := env.configs(service)
+func (on *installation) config(service string) (*config, error) {
+	list, err := on.configs(service)
 	if err != nil {
 		return nil, err
 	}
-	if env.service != service {
-		env.service = service
-		env.log = env.log.With("service", service)
+	if on.service != service {
+		on.service = service
+		on.log = on.log.With("service", service)
 	}
 	return list[0], nil
 }
 
 // measured returns a party's store with its operations measured.
-func (env *environment) measured(c *config, place *store.Place) exchange.Store {
-	return env.metrics.Store(c.Service, place, env.log)
+func (on *installation) measured(c *config, place *store.Place) exchange.Store {
+	return on.metrics.Store(c.Service, place, on.log)
 }
 
-func (c *config) exporter(env *environment, progress func(done, total int64)) (*exporter.Exporter, error) {
+func (c *config) exporter(on *installation) (*exporter.Exporter, error) {
 	url, err := c.databaseURL()
 	if err != nil {
 		return nil, err
 	}
-	place, err := c.openStore(env)
+	place, err := c.openStore(on)
+	if err != nil {
+		return nil, err
+	}
+	sign, err := c.Sign.signers()
+	if err != nil {
+		return nil, err
+	}
+	secret, readers, err := c.Seal.secret()
 	if err != nil {
 		return nil, err
 	}
 	return exporter.New(exporter.Config{
-		DatabaseURL: url, Contract: schemas.ContractOf(c.stream), Streams: c.Export.Streams,
-		Store: env.measured(c, place), Delete: place, Spool: c.Spool,
+		Secret: secret, Readers: readers, Sign: sign, Trust: c.Trust, DatabaseURL: url, Contract: schemas.ContractOf(c.stream), Streams: c.Export.Streams,
+		Store: on.measured(c, place), Delete: place, Spool: c.Spool,
 		Heartbeat: time.Duration(c.Export.Heartbeat), BatchEvents: c.Export.BatchEvents,
-		Release: release(), Log: env.log, Progress: progress,
-		Published: func(b exporter.BatchSummary) { env.metrics.Published(c.Service, b) },
+		Release: release(), Log: on.log,
+		Published: func(b exporter.BatchSummary) { on.metrics.Published(c.Service, b) },
 	})
 }
 
-func (c *config) importer(env *environment) (*importer.Importer, error) {
+func (c *config) importer(on *installation) (*importer.Importer, error) {
 	url, err := c.databaseURL()
 	if err != nil {
 		return nil, err
 	}
-	place, err := c.openStore(env)
+	place, err := c.openStore(on)
+	if err != nil {
+		return nil, err
+	}
+	sign, err := c.Sign.signers()
+	if err != nil {
+		return nil, err
+	}
+	open, err := c.opening()
 	if err != nil {
 		return nil, err
 	}
 	return importer.New(importer.Config{
-		DatabaseURL: url, Store: env.measured(c, place), Delete: place, Consumer: c.consumer, Instance: c.Import.Instance, Spool: c.Spool,
+		Open: open, Sign: sign, Trust: c.Trust, DatabaseURL: url, Store: on.measured(c, place), Delete: place, Consumer: c.consumer, Instance: c.Import.Instance, Spool: c.Spool,
 		Grace: time.Duration(c.Import.Grace), LateAfter: time.Duration(c.Import.LateAfter), Lease: time.Duration(c.Import.Lease), LockWait: time.Duration(c.Import.LockWait), ActWithin: time.Duration(c.Import.ActWithin),
 		Brake: int(*c.Import.Brake), Observe: c.Import.Mode == "observe", QuarantineRows: c.Import.QuarantineRows,
-		MaxPartBytes: c.Import.MaxPartMiB << 20, Zone: c.zone, Log: env.log, Release: release(),
-		Loaded: func(b importer.BatchSummary) {
-			env.metrics.Loaded(c.Service, c.Import.Mode == "observe", b)
-			if env.loaded != nil {
-				env.loaded(b)
-			}
-		},
+		MaxPartBytes: c.Import.MaxPartMiB << 20, Zone: c.zone, Log: on.log, Release: release(),
+		Loaded: func(b importer.BatchSummary) { on.metrics.Loaded(c.Service, c.Import.Mode == "observe", b) },
 	})
 }

@@ -19,7 +19,7 @@ import (
 // jobsConfig is the section `jobs:`, by job.
 type jobsConfig map[string]jobConfig
 
-// jobConfig is a schedule, or off; or that and a timeout.
+// jobConfig is a schedule or off, optionally with a timeout.
 type jobConfig struct {
 	Schedule string   `yaml:"schedule"`
 	Timeout  duration `yaml:"timeout"`
@@ -41,10 +41,10 @@ type work struct {
 	schedule string // "": off
 	timeout  time.Duration
 	do       func(context.Context, *environment, *config, jobs.Task) (jobs.Result, error)
-	asked    bool // it has no schedule: a person asks for it
+	asked    bool // it has no schedule: only a person starts it
 }
 
-// works are all jobs that the party can have.
+// works returns all jobs that the party can have.
 func (c *config) works() []work {
 	list := []work{{name: "import", schedule: "*/5 * * * *", timeout: time.Hour, do: runImport}}
 	if c.Export != nil {
@@ -60,27 +60,27 @@ func (c *config) works() []work {
 	list = append(list, prune,
 		work{name: "rerun", timeout: 6 * time.Hour, do: runRerun, asked: true})
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
-		list = append(list, c.partnerWorks(name)...)
+		list = append(list, namedWorks(name)...)
 	}
 	return list
 }
 
-// partnerWorks is the work of a job "deliver PARTNER" or "intake PARTNER".
-func (c *config) partnerWorks(name string) []work {
-	verb, partner, _ := strings.Cut(name, " ")
-	do := map[string]func(context.Context, *environment, string) (jobs.Result, error){"deliver": runDeliver, "intake": runIntake}[verb]
-	if do == nil || partner == "" {
+// namedWorks returns the work of a job "deliver PARTNER", "intake PARTNER" or "mirror FROM TO".
+func namedWorks(name string) []work {
+	verb, of, _ := strings.Cut(name, " ")
+	do := map[string]func(context.Context, *environment, string) (jobs.Result, error){"deliver": runDeliver, "intake": runIntake, "mirror": runMirror}[verb]
+	if do == nil || of == "" || (verb == "mirror") != strings.Contains(of, " ") {
 		return nil
 	}
 	return []work{{name: name, timeout: time.Hour, do: func(ctx context.Context, env *environment, _ *config, _ jobs.Task) (jobs.Result, error) {
-		return do(ctx, env, partner)
+		return do(ctx, env, of)
 	}}}
 }
 
 // plan is a work with the party's schedule and timeout.
 type plan struct {
 	work
-	schedule jobs.Schedule // the zero value: only when asked for
+	schedule jobs.Schedule // the zero value: only when a person asks for it
 	timeout  time.Duration
 }
 
@@ -97,13 +97,13 @@ func (c *config) checkJobs() (plans []plan, err error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		if !slices.Contains(names, name) {
-			return nil, setting.Errorf(name, "this service has no such job; there are %s, and `deliver PARTNER` and `intake PARTNER`", strings.Join(names, ", "))
+			return nil, setting.Errorf(name, "this service has no such job; there are %s, and `deliver PARTNER`, `intake PARTNER` and `mirror FROM TO`", strings.Join(names, ", "))
 		}
 	}
 	return plans, c.checkPrune(plans)
 }
 
-// checkPrune refuses to prune the log on a schedule without a retention.
+// checkPrune refuses a schedule for pruning the log if no retention is set.
 func (c *config) checkPrune(plans []plan) error {
 	for _, p := range plans {
 		if p.name == "prune" && p.schedule.String() != "" && c.Retention == 0 && c.Import == nil {

@@ -3,28 +3,48 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 )
 
-func (env *environment) printJSON(v any) error {
-	encoder := json.NewEncoder(env.out)
+// printer prints a command's answer.
+type printer struct {
+	io.Writer
+	json   bool
+	colour bool // a terminal may show colours: https://no-color.org
+
+	command string // the command that answers: "rerun import"
+}
+
+// answerVersion is the version of the JSON answers' form. It stays the same if a field is added.
+const answerVersion = 1
+
+// answer is the JSON that each command prints; docs/schemas has a schema for each command.
+type answer struct {
+	Version int    `json:"version"`
+	Command string `json:"command"`
+	Result  any    `json:"result"`
+}
+
+func (out *printer) printJSON(result any) error {
+	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
+	return encoder.Encode(answer{answerVersion, out.command, result})
 }
 
 // table is rows of cells under a header, if it has one, printed only if there are any.
 type table struct {
-	env  *environment
+	out  *printer
 	head []string
 	rows [][]string
 
-	colours map[int]string // of rows, as numbers that terminals know
+	colours map[int]string // of rows, as terminals' colour codes
 }
 
-func (env *environment) table(head ...string) *table { return &table{env: env, head: head} }
+func (out *printer) table(head ...string) *table { return &table{out: out, head: head} }
 
 func (t *table) row(cells ...any) {
 	row := make([]string, len(cells))
@@ -36,7 +56,7 @@ func (t *table) row(cells ...any) {
 
 // paint colours the last row, on a terminal.
 func (t *table) paint(colour string) {
-	if colour == "" || !t.env.colour {
+	if colour == "" || !t.out.colour {
 		return
 	}
 	if t.colours == nil {
@@ -67,18 +87,18 @@ func (t *table) print() error {
 		if colour := t.colours[row]; colour != "" {
 			line = "\x1b[" + colour + "m" + line + "\x1b[0m"
 		}
-		fmt.Fprintln(t.env.out, line)
+		fmt.Fprintln(t.out, line)
 		row++
 	}
 	return nil
 }
 
-// printTables prints those that have rows, a blank line between them.
+// printTables prints the tables that have rows, with a blank line between them.
 func printTables(tables ...*table) error {
 	filled := slices.DeleteFunc(tables, func(t *table) bool { return len(t.rows) == 0 })
 	for i, t := range filled {
 		if i > 0 {
-			fmt.Fprintln(t.env.out)
+			fmt.Fprintln(t.out)
 		}
 		if err := t.print(); err != nil {
 			return err

@@ -92,6 +92,7 @@ func TestProofPatientsAppearNowhereButInTheParts(t *testing.T) {
 	w.rowsThatBreakTheContract()
 	w.deliveries()
 	w.jobs()
+	w.window()
 	w.everyOtherCommand()
 	w.gather()
 
@@ -279,6 +280,15 @@ const (
 	unusualDate = "1931-13-99"
 )
 
+// window reads the pages that serve shows.
+func (w *witness) window() {
+	w.Helper()
+	address := w.serve()
+	w.seen["the page"] = w.get(address)
+	w.seen["the page of a patient"] = w.get(address + "trace/" + w.value(`SELECT patient_id::text FROM patients.outbox WHERE event = 'died' LIMIT 1`))
+	w.commands["serve"] = true
+}
+
 var commandInHelp = regexp.MustCompile(`(?m)^  ([a-z]+) {2,}[A-Z]`)
 
 // everyOtherCommand runs those that are in the help and were not run, as they are.
@@ -291,7 +301,9 @@ func (w *witness) everyOtherCommand() {
 	for _, command := range found {
 		if !w.commands[command[1]] {
 			w.watch(-1, nil, command[1])
-			w.watch(-1, nil, command[1], "--json")
+			if command[1] != "help" && command[1] != "explain" { // which print text
+				w.watch(-1, nil, command[1], "--json")
+			}
 		}
 	}
 }

@@ -40,7 +40,7 @@ func (c *pruneCommand) Run(ctx context.Context, env *environment) error {
 	if c.OutboxOnly || len(c.LeaveBehind) > 0 {
 		return fault.New(fault.Usage, "prune", c.Service, errors.New("--outbox-only and --leave-behind are the producer's"), "")
 	}
-	i, err := party.importer(env)
+	i, err := party.importer(&env.installation)
 	if err != nil {
 		return err
 	}
@@ -49,13 +49,13 @@ func (c *pruneCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	return env.printConsumerPrune(summary)
+	return env.out.printConsumerPrune(summary)
 }
 
 func (c *pruneCommand) exporting(ctx context.Context, env *environment, party *config, keep time.Duration) error {
-	var failed error // of one stream, which does not stop the others
+	var failed error // a stream's failure, which does not stop the others
 	for _, of := range party.each() {
-		e, err := of.exporter(env, nil)
+		e, err := of.exporter(&env.installation)
 		if err != nil {
 			return err
 		}
@@ -65,10 +65,10 @@ func (c *pruneCommand) exporting(ctx context.Context, env *environment, party *c
 			failed = party.join(failed, of, err)
 			continue
 		}
-		if of.label() != of.Service && !env.json {
+		if of.label() != of.Service && !env.out.json {
 			fmt.Fprintf(env.out, "%s: ", of.stream)
 		}
-		if err := env.printPrune(summary); err != nil {
+		if err := env.out.printPrune(summary); err != nil {
 			return err
 		}
 	}
@@ -79,8 +79,8 @@ func (c *pruneCommand) exporting(ctx context.Context, env *environment, party *c
 // with the one before.
 const keepRecords = 400 * 24 * time.Hour
 
-// retention is how far back a party keeps its records. There is no default for the log: what is gone there is gone
-// for everybody.
+// retention returns how long a party keeps its records. There is no default for the log, because a batch deleted
+// there is gone for everybody.
 func (c *config) retention(flag string) (time.Duration, error) {
 	switch {
 	case flag == "0":
@@ -99,46 +99,46 @@ func (c *config) retention(flag string) (time.Duration, error) {
 	return time.Duration(c.Retention), nil
 }
 
-func (env *environment) printPrune(s prune.Summary) error {
-	if env.json {
-		return env.printJSON(s)
+func (out *printer) printPrune(s prune.Summary) error {
+	if out.json {
+		return out.printJSON(s)
 	}
 	switch {
 	case s.Running:
-		fmt.Fprintln(env.out, "another prune is running; nothing done")
+		fmt.Fprintln(out, "another prune is running; nothing done")
 		return nil
 	case s.Floor == 0:
-		fmt.Fprintln(env.out, "nothing is old enough")
+		fmt.Fprintln(out, "nothing is old enough")
 		return nil
 	case s.DryRun:
-		fmt.Fprintf(env.out, "dry run: nothing was deleted; snapshot %d covers this\n", s.Snapshot)
+		fmt.Fprintf(out, "dry run: nothing was deleted; snapshot %d covers this\n", s.Snapshot)
 	default:
-		fmt.Fprintf(env.out, "the log begins at batch %d; snapshot %d covers the batches before it\n", s.Floor, s.Snapshot)
+		fmt.Fprintf(out, "the log begins at batch %d; snapshot %d covers the batches before it\n", s.Floor, s.Snapshot)
 	}
-	t := env.table("BELOW", "BATCHES", "PARTS", "SIZE", "RECEIPTS", "OUTBOX ROWS", "PLANS")
+	t := out.table("BELOW", "BATCHES", "PARTS", "SIZE", "RECEIPTS", "OUTBOX ROWS", "PLANS")
 	t.row(s.Floor, humanize.Count(s.Batches), humanize.Count(s.Parts), size(s.Bytes), humanize.Count(s.Receipts), humanize.Count(s.Outbox), humanize.Count(s.Plans))
 	err := t.print()
 	if len(s.Behind) > 0 {
-		fmt.Fprintf(env.out, "not that far, by their receipts: %s\n", strings.Join(s.Behind, ", "))
+		fmt.Fprintf(out, "not that far, by their receipts: %s\n", strings.Join(s.Behind, ", "))
 	}
 	if s.Note != "" {
-		fmt.Fprintln(env.out, s.Note)
+		fmt.Fprintln(out, s.Note)
 	}
 	return err
 }
 
-func (env *environment) printConsumerPrune(s importer.PruneSummary) error {
-	if env.json {
-		return env.printJSON(s)
+func (out *printer) printConsumerPrune(s importer.PruneSummary) error {
+	if out.json {
+		return out.printJSON(s)
 	}
 	if s.Running {
-		fmt.Fprintf(env.out, "another importer of %s is running; nothing done\n", s.Consumer)
+		fmt.Fprintf(out, "another importer of %s is running; nothing done\n", s.Consumer)
 		return nil
 	}
 	if s.DryRun {
-		fmt.Fprintln(env.out, "dry run: nothing was deleted")
+		fmt.Fprintln(out, "dry run: nothing was deleted")
 	}
-	t := env.table("CONSUMER", "LEDGER", "EFFECT LOG", "QUARANTINE")
+	t := out.table("CONSUMER", "LEDGER", "EFFECT LOG", "QUARANTINE")
 	t.row(s.Consumer, humanize.Count(s.Ledger), humanize.Count(s.Effects), humanize.Count(s.Quarantine))
 	return t.print()
 }

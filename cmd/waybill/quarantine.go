@@ -18,12 +18,12 @@ type quarantineCommand struct {
 }
 
 // inboxOf returns the inbox of the partner of that name.
-func (env *environment) inboxOf(name string) (*inbox.Inbox, error) {
-	p, err := env.partner(name)
+func (on *installation) inboxOf(name string) (*inbox.Inbox, error) {
+	p, err := on.partner(name)
 	if err != nil {
 		return nil, err
 	}
-	return env.inbox(p)
+	return on.inbox(p)
 }
 
 type quarantineListCommand struct {
@@ -40,14 +40,14 @@ func (c *quarantineListCommand) Run(ctx context.Context, env *environment) error
 	if err != nil {
 		return err
 	}
-	if env.json {
-		return env.printJSON(append([]register.Item{}, items...))
+	if env.out.json {
+		return env.out.printJSON(append([]register.Item{}, items...))
 	}
 	if len(items) == 0 {
 		_, err := fmt.Fprintln(env.out, "nothing is set aside")
 		return err
 	}
-	t := env.table("ID", "FILE", "LINE", "BYTES", "CONTROL ID", "STATUS", "REASON")
+	t := env.out.table("ID", "FILE", "LINE", "BYTES", "CONTROL ID", "STATUS", "REASON")
 	for _, i := range items {
 		line, bytes := "(all)", ""
 		if i.Record {
@@ -76,21 +76,24 @@ func (c *quarantineShowCommand) Run(ctx context.Context, env *environment) error
 	if err != nil {
 		return err
 	}
-	if item.Status != "open" && !env.json {
+	if item.Status != "open" && !env.out.json {
 		_, err = fmt.Fprintf(env.out, "item %d was %s; its bytes were deleted then\n", item.ID, item.Status)
 		return err
 	}
-	if env.json {
-		return env.printJSON(struct {
-			register.Item
-			Raw []byte `json:"raw"` // Base64: its charset is the partner's
-		}{item, item.Raw})
+	if env.out.json {
+		return env.out.printJSON(shownItem{item, item.Raw})
 	}
 	_, err = env.out.Write(item.Raw)
 	return err
 }
 
-// itemFlags name items, and why something is decided about them.
+// shownItem is an item with its bytes.
+type shownItem struct {
+	register.Item
+	Raw []byte `json:"raw"` // Base64: its charset is the partner's
+}
+
+// itemFlags name items and the reason for a decision about them.
 type itemFlags struct {
 	Partner string  `arg:"" help:"The partner."`
 	IDs     []int64 `arg:"" name:"id" help:"The items' numbers, from the list."`
@@ -105,18 +108,24 @@ func (c *quarantineReleaseCommand) Run(ctx context.Context, env *environment) er
 		return err
 	}
 	released, err := in.Release(ctx, c.IDs, inbox.Decision{Person: person(), Reason: c.Reason})
-	return errors.Join(env.printReleased(released), err)
+	return errors.Join(env.out.printReleased(released), err)
 }
 
-func (env *environment) printReleased(list []inbox.Released) error {
-	if env.json {
-		return env.printJSON(append([]inbox.Released{}, list...))
+func (out *printer) printReleased(list []inbox.Released) error {
+	if out.json {
+		return out.printJSON(append([]inbox.Released{}, list...))
 	}
-	t := env.table("ID", "OUTCOME", "BECAUSE")
+	t := out.table("ID", "OUTCOME", "BECAUSE")
 	for _, r := range list {
 		t.row(r.ID, r.Outcome, r.Reason)
 	}
 	return t.print()
+}
+
+// discardedItems are the items that a person has given up.
+type discardedItems struct {
+	Partner   string  `json:"partner"`
+	Discarded []int64 `json:"discarded"`
 }
 
 type quarantineDiscardCommand struct{ itemFlags }
@@ -129,5 +138,5 @@ func (c *quarantineDiscardCommand) Run(ctx context.Context, env *environment) er
 	if err := in.Discard(ctx, c.IDs, inbox.Decision{Person: person(), Reason: c.Reason}); err != nil {
 		return err
 	}
-	return env.answer(map[string]any{"partner": c.Partner, "discarded": c.IDs}, "discarded %s", humanize.Plural(int64(len(c.IDs)), "item", "items"))
+	return env.out.answer(discardedItems{c.Partner, c.IDs}, "discarded %s", humanize.Plural(int64(len(c.IDs)), "item", "items"))
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"waybill/exchange"
 	"waybill/exporter"
 	"waybill/importer"
 	"waybill/internal/fault"
@@ -62,21 +61,21 @@ func (c *reconcileCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	if err := env.printReconciliation(report); err != nil {
+	if err := env.out.printReconciliation(report); err != nil {
 		return err
 	}
 	if c.Out != "" {
 		if err := r.options.Half.Write(c.Out); err != nil {
 			return err
 		}
-		if !env.json {
+		if !env.out.json {
 			fmt.Fprintln(env.out, "wrote", c.Out)
 		}
 	}
 	return verdict(report)
 }
 
-// choose takes the parties and the time that were asked for. A party that is named twice takes part once.
+// choose sets the requested parties and time. A party that is named twice takes part once.
 func (r *reconciliation) choose(env *environment) (err error) {
 	names := slices.Compact(slices.Sorted(slices.Values(r.Service)))
 	if len(names) == 0 {
@@ -110,7 +109,7 @@ func (r *reconciliation) choose(env *environment) (err error) {
 	return err
 }
 
-// exchangeHalves reads the other side's file, and sees to this side's.
+// exchangeHalves reads the other side's file, and writes this side's.
 func (r *reconciliation) exchangeHalves() (err error) {
 	switch {
 	case r.Out != "":
@@ -125,15 +124,17 @@ func (r *reconciliation) exchangeHalves() (err error) {
 	return err
 }
 
-// open reads the consumers first and fixes the last batch after: everything they have applied by then
-// was published before, and the source knows of it.
+// open reads the consumers first and then fixes the last batch. So all batches that they have applied
+// were published before, and the source knows them.
 func (r *reconciliation) open(ctx context.Context, env *environment) error {
 	if r.Side != "source" {
-		place, err := r.parties[0].openStore(env)
+		place, err := r.parties[0].openStore(&env.installation)
 		if err != nil {
 			return err
 		}
-		r.options.Reader = exchange.NewReader(env.measured(r.parties[0], place))
+		if r.options.Reader, err = env.opener(place, r.parties...); err != nil {
+			return err
+		}
 	}
 	for _, party := range r.parties {
 		if party.Export != nil {
@@ -197,7 +198,7 @@ func (r *reconciliation) close() {
 	}
 }
 
-// batches returns the batches that were asked for, as the log is now.
+// batches returns the requested batches that the log has now.
 func (r *reconciliation) batches(ctx context.Context) (from, to int64, err error) {
 	last, err := r.last(ctx)
 	if err != nil {
@@ -245,7 +246,7 @@ func (r *reconciliation) last(ctx context.Context) (int64, error) {
 	return entry.Manifest.Batch, nil
 }
 
-// endOfTime is later than any event may be.
+// endOfTime is later than any event.
 var endOfTime = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // instant reads a time as people give it, in the zone of now.
@@ -274,7 +275,7 @@ func instant(flag, text string, now, absent time.Time) (time.Time, error) {
 		"write yesterday, today, 2026-11-22, 2026-11-22T20:05:00Z, or 36h or 7d for that long ago")
 }
 
-// verdict fails as the worst of the findings asks for.
+// verdict returns an error of the class of the worst finding.
 func verdict(r *reconcile.Report) error {
 	n := int64(len(r.Findings))
 	if n == 0 {

@@ -9,11 +9,11 @@ import (
 	"waybill/reconcile"
 )
 
-func (env *environment) printReconciliation(r *reconcile.Report) error {
-	if env.json {
-		return env.printJSON(r)
+func (out *printer) printReconciliation(r *reconcile.Report) error {
+	if out.json {
+		return out.printJSON(r)
 	}
-	sides := env.table("SIDE", "BATCHES", "EVENTS", "BY TYPE", "")
+	sides := out.table("SIDE", "BATCHES", "EVENTS", "BY TYPE", "")
 	for _, s := range []struct {
 		name string
 		side *reconcile.Side
@@ -22,8 +22,8 @@ func (env *environment) printReconciliation(r *reconcile.Report) error {
 			sides.row(s.name, humanize.Count(s.side.Batches), humanize.Count(s.side.Rows), humanize.Counts(s.side.Events), fromFile(s.side.File))
 		}
 	}
-	consumers := env.table("CONSUMER", "BATCH", "EVENTS", "PATIENTS", "DEAD", "")
-	checks := env.table("CONSUMER", "CHECK", "FOUND")
+	consumers := out.table("CONSUMER", "BATCH", "EVENTS", "PATIENTS", "DEAD", "")
+	checks := out.table("CONSUMER", "CHECK", "FOUND")
 	for _, c := range r.Consumers {
 		lag := ""
 		if c.Lag > 0 {
@@ -34,11 +34,11 @@ func (env *environment) printReconciliation(r *reconcile.Report) error {
 			checks.row(c.Consumer, check.Description, humanize.Count(check.Count))
 		}
 	}
-	if err := printTables(sides, consumers, checks, env.uncounted(r), env.findings(r)); err != nil {
+	if err := printTables(sides, consumers, checks, out.uncounted(r), out.findings(r)); err != nil {
 		return err
 	}
-	fmt.Fprintln(env.out)
-	_, err := fmt.Fprintf(env.out, "batches %d..%d: %s\n", r.From, r.To, equation(r))
+	fmt.Fprintln(out)
+	_, err := fmt.Fprintf(out, "batches %d..%d: %s\n", r.From, r.To, equation(r))
 	return err
 }
 
@@ -49,16 +49,16 @@ func fromFile(file bool) string {
 	return ""
 }
 
-func (env *environment) uncounted(r *reconcile.Report) *table {
-	t := env.table("NOT COUNTED", "WHY")
+func (out *printer) uncounted(r *reconcile.Report) *table {
+	t := out.table("NOT COUNTED", "WHY")
 	for _, u := range r.Uncounted {
 		t.row(u.Batch, u.Reason)
 	}
 	return t
 }
 
-func (env *environment) findings(r *reconcile.Report) *table {
-	t := env.table("DIFFERS", "BATCH", "KIND", "WHAT", "PATIENTS")
+func (out *printer) findings(r *reconcile.Report) *table {
+	t := out.table("DIFFERS", "BATCH", "KIND", "WHAT", "PATIENTS")
 	for _, f := range r.Findings {
 		t.row(f.Side, orDash(f.Batch), f.Kind, f.Text, someOf(f))
 	}
@@ -75,7 +75,7 @@ func someOf(f reconcile.Finding) string {
 	return strings.Join(named, " ")
 }
 
-// equation sums up in a line what was compared.
+// equation sums up the comparison in one line.
 func equation(r *reconcile.Report) string {
 	var terms []string
 	if r.Source != nil && r.Log != nil {

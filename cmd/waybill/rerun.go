@@ -19,7 +19,7 @@ type rerunCommand struct {
 	Export rerunExportCommand `cmd:"" help:"Compare published batches with the outbox: put back what is lost, and with --correct append what differs."`
 }
 
-// rerunFlags are those of both re-runs. With the service they are also what the queue carries, as JSON.
+// rerunFlags are the flags of both re-runs. Together with the service they are also stored in the queue, as JSON.
 type rerunFlags struct {
 	selection
 	DryRun  bool          `json:"dry_run,omitempty" help:"Show what would happen, and change nothing."`
@@ -30,22 +30,22 @@ type rerunFlags struct {
 
 func (f *rerunFlags) flags() *rerunFlags { return f }
 
-// outcome is what a re-run did, to be shown here, or kept in the history and shown later.
+// outcome is a re-run's result, which is shown now, or kept in the history and shown later.
 type outcome struct {
 	Chosen string            `json:"chosen,omitempty"` // how a period was understood
 	Import *importer.Summary `json:"import,omitempty"`
 	Export *rerun.Summary    `json:"export,omitempty"`
 }
 
-func (env *environment) printOutcome(o outcome, zone *time.Location, failed bool) error {
-	if o.Chosen != "" && !env.json {
-		fmt.Fprintln(env.out, o.Chosen)
+func (out *printer) printOutcome(o outcome, zone *time.Location, failed bool) error {
+	if o.Chosen != "" && !out.json {
+		fmt.Fprintln(out, o.Chosen)
 	}
 	switch {
 	case o.Import != nil:
-		return env.printRerunImport(*o.Import, zone, failed)
+		return out.printRerunImport(*o.Import, zone, failed)
 	case o.Export != nil:
-		return env.printRerunExport(*o.Export, zone)
+		return out.printRerunExport(*o.Export, zone)
 	default:
 		return nil // the error says everything
 	}
@@ -63,7 +63,7 @@ type chooser interface {
 	Choose(ctx context.Context, since, until time.Time, recorded bool) ([]int64, error)
 }
 
-// batches returns the batches that were asked for, in order, and how a period was understood.
+// batches returns the requested batches, in order, and how a period was understood.
 func (s selection) batches(ctx context.Context, zone *time.Location, from chooser) (batches []int64, chosen string, err error) {
 	if s.Batch != "" {
 		if s.By != "planned" {
@@ -83,7 +83,8 @@ func (s selection) batches(ctx context.Context, zone *time.Location, from choose
 	return batches, fmt.Sprintf("%s from %s to %s: %s", s.By, humanize.When(p.From, zone), humanize.When(p.To, zone), ranges(batches)), nil
 }
 
-// fixed returns the selection with its period written out: by the time it runs, yesterday may be another day.
+// fixed returns the selection with its period as fixed times, because "yesterday" may be another day by the
+// time it runs.
 func (s selection) fixed(now time.Time) (selection, error) {
 	if s.Batch != "" {
 		_, err := batchList(s.Batch)
@@ -165,7 +166,7 @@ func (c *rerunImportCommand) party(env *environment) (*config, error) {
 }
 
 func (c *rerunImportCommand) run(ctx context.Context, env *environment, party *config, person string) (o outcome, err error) {
-	i, err := party.importer(env)
+	i, err := party.importer(&env.installation)
 	if err != nil {
 		return o, err
 	}
@@ -179,28 +180,28 @@ func (c *rerunImportCommand) run(ctx context.Context, env *environment, party *c
 	return outcome{Chosen: chosen, Import: &summary}, err
 }
 
-func (env *environment) printRerunImport(s importer.Summary, zone *time.Location, failed bool) error {
-	if env.json {
-		return env.printJSON(s)
+func (out *printer) printRerunImport(s importer.Summary, zone *time.Location, failed bool) error {
+	if out.json {
+		return out.printJSON(s)
 	}
 	switch {
 	case failed && len(s.Batches) == 0:
 		return nil // the error says everything
 	case s.DryRun:
-		fmt.Fprintln(env.out, "dry run: nothing was changed")
+		fmt.Fprintln(out, "dry run: nothing was changed")
 	case s.Observed:
-		fmt.Fprintln(env.out, "mode observe: effects were recorded and not applied")
+		fmt.Fprintln(out, "mode observe: effects were recorded and not applied")
 	}
-	t := env.table("BATCH", "KIND", "WINDOW", "EVENTS", "INSERTED", "CHANGED", "UNCHANGED", "QUARANTINED", "EFFECTS")
+	t := out.table("BATCH", "KIND", "WINDOW", "EVENTS", "INSERTED", "CHANGED", "UNCHANGED", "QUARANTINED", "EFFECTS")
 	for _, b := range s.Batches {
-		t.row(b.Batch, b.Kind, window(b.WindowFrom, b.WindowTo, zone), humanize.Count(b.Rows),
+		t.row(b.Batch, b.Kind, windowBetween(b.WindowFrom, b.WindowTo, zone), humanize.Count(b.Rows),
 			humanize.Count(b.Inserted), humanize.Count(b.Changed-b.Inserted), humanize.Count(b.Unchanged), humanize.Count(b.Quarantined), humanize.Counts(b.Effects))
 	}
 	return t.print()
 }
 
-// window writes a batch's window. The end has no date if it is the start's.
-func window(from, to time.Time, zone *time.Location) string {
+// windowBetween writes a batch's window. The end has no date if it is the start's.
+func windowBetween(from, to time.Time, zone *time.Location) string {
 	if from.UTC().Format(time.DateOnly) == to.UTC().Format(time.DateOnly) {
 		return humanize.When(from, zone) + " – " + to.UTC().Format("15:04:05Z")
 	}

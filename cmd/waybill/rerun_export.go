@@ -31,7 +31,7 @@ func (c *rerunExportCommand) party(env *environment) (*config, error) {
 }
 
 func (c *rerunExportCommand) run(ctx context.Context, env *environment, party *config, person string) (o outcome, err error) {
-	e, err := party.exporter(env, nil)
+	e, err := party.exporter(&env.installation)
 	if err != nil {
 		return o, err
 	}
@@ -45,25 +45,25 @@ func (c *rerunExportCommand) run(ctx context.Context, env *environment, party *c
 	return outcome{Chosen: chosen, Export: &summary}, err
 }
 
-func (env *environment) printRerunExport(s rerun.Summary, zone *time.Location) error {
-	if env.json {
-		return env.printJSON(s)
+func (out *printer) printRerunExport(s rerun.Summary, zone *time.Location) error {
+	if out.json {
+		return out.printJSON(s)
 	}
 	if len(s.Batches) == 0 {
 		return nil // the error says everything
 	}
 	if s.DryRun {
-		fmt.Fprintln(env.out, "dry run: nothing was changed")
+		fmt.Fprintln(out, "dry run: nothing was changed")
 	}
-	batches := env.table("BATCH", "KIND", "WINDOW", "EVENTS", "FILES", "OUTBOX")
-	differences := env.table("BATCH", "PART", "EVENT", "SAME", "ALTERED", "LEFT OUT", "GONE", "COLUMNS")
+	batches := out.table("BATCH", "KIND", "WINDOW", "EVENTS", "FILES", "OUTBOX")
+	differences := out.table("BATCH", "PART", "EVENT", "SAME", "ALTERED", "LEFT OUT", "GONE", "COLUMNS")
 	for _, c := range s.Batches {
-		batches.row(c.Batch, c.Kind, window(c.WindowFrom, c.WindowTo, zone), humanize.Count(c.Events), files(c, s.DryRun), outbox(c))
+		batches.row(c.Batch, c.Kind, windowBetween(c.WindowFrom, c.WindowTo, zone), humanize.Count(c.Events), files(c, s.DryRun), outbox(c))
 		for _, d := range c.Differences {
 			differences.row(c.Batch, cmp.Or(d.Part, "in none"), d.Event, humanize.Count(d.Same), humanize.Count(d.Altered), humanize.Count(d.Missing), humanize.Count(d.Lacking), humanize.Counts(d.Columns))
 		}
 	}
-	corrections := env.table("CORRECTION", "OF", "REVISION", "EVENTS")
+	corrections := out.table("CORRECTION", "OF", "REVISION", "EVENTS")
 	for _, c := range s.Corrections {
 		corrections.row(number(c.Batch), ranges(between(c.From, c.To)), c.Revision, humanize.Count(c.Events))
 	}
@@ -78,7 +78,7 @@ func number(batch int64) string {
 	return fmt.Sprint(batch)
 }
 
-// files says how a batch's files are on the store.
+// files describes the state of a batch's files on the store.
 func files(c *rerun.Checked, dryRun bool) string {
 	lost := int64(len(c.Lost))
 	switch {
@@ -93,7 +93,7 @@ func files(c *rerun.Checked, dryRun bool) string {
 	}
 }
 
-// outbox says how the outbox compares with a batch.
+// outbox describes how the outbox compares with a batch.
 func outbox(c *rerun.Checked) string {
 	var altered, missing, lacking int64
 	for _, d := range c.Differences {

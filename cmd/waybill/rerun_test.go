@@ -44,7 +44,7 @@ func TestARerunHasABrakeOfItsOwn(t *testing.T) {
 	s.fails(6, []string{"3 opened", "brake is at 2", "--brake"}, again...)
 	s.fails(2, []string{"neither a number"}, append(again, "--brake", "none")...)
 	var summary importer.Summary
-	if err := json.Unmarshal([]byte(s.do(append(again, "--brake", "3", "--json")...)), &summary); err != nil {
+	if err := json.Unmarshal(resultIn(s.do(append(again, "--brake", "3", "--json")...)), &summary); err != nil {
 		t.Fatal(err)
 	}
 	if b := summary.Batches[0]; b.Effects["opened"] != 3 || b.Unchanged != 3 || b.Changed != 0 || b.WindowFrom.After(time.Now()) {

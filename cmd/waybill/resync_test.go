@@ -22,10 +22,7 @@ func TestTheWayBackFromAForgedLog(t *testing.T) {
 		s.do("import", service)
 	}
 	before := s.known()
-	last, err := exchange.NewReader(s.place.Open(s)).Last(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	last := s.last()
 	forger := logtest.Behind(t, s.place.Open(s), last)
 	forge := func(query, event, status string, deathNo int32) logtest.State {
 		return logtest.State{

@@ -18,7 +18,7 @@ func (c *retireCommand) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	for _, of := range party.each() { // where consumers may have moved
-		e, err := of.exporter(env, nil)
+		e, err := of.exporter(&env.installation)
 		if err == nil {
 			_, err = e.Consumers(ctx)
 		}
@@ -31,5 +31,5 @@ func (c *retireCommand) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	summary, err := e.Retire(ctx, c.LeaveBehind, c.Reason, person())
-	return errors.Join(env.printExport(summary, err != nil), err)
+	return errors.Join(env.out.printExport(summary, err != nil), err)
 }

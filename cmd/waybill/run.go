@@ -7,9 +7,11 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"waybill/cmd/waybill/window"
 	"waybill/exporter"
 	"waybill/internal/fault"
 	"waybill/internal/migrate"
+	"waybill/internal/progress"
 	"waybill/internal/span"
 	"waybill/jobs"
 )
@@ -18,6 +20,7 @@ type runCommand struct {
 	Service    string        `arg:"" help:"The service whose jobs run."`
 	StopWithin time.Duration `default:"30s" help:"How long runs may continue after SIGTERM; then they are handed back."`
 	Lease      time.Duration `default:"30s" help:"How long a machine may be silent before another takes over its runs."`
+	Look       time.Duration `default:"1m" help:"How often the service's state is judged, for --metrics and notify."`
 }
 
 func (c *runCommand) Run(ctx context.Context, env *environment) error {
@@ -25,8 +28,16 @@ func (c *runCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	if c.StopWithin < 0 || c.Lease < time.Second {
-		return fault.New(fault.Usage, "run", c.Service, errors.New("--stop-within must not be negative, and --lease must be at least 1s"), "")
+	if c.StopWithin < 0 || c.Lease < time.Second || c.Look < time.Second {
+		return fault.New(fault.Usage, "run", c.Service, errors.New("--stop-within must not be negative, and --lease and --look must be at least 1s"), "")
+	}
+	if env.served || party.Notify != nil {
+		ctx, stop := context.WithCancel(ctx)
+		wait := env.keepLookout(ctx, c.Service, c.Look, party.Notify != nil)
+		defer func() { stop(); wait() }()
+	}
+	if env.pages != nil {
+		env.pages.Handle("/", new(window.Access).Guard(env.window(defaultEvery)))
 	}
 	list := make([]jobs.Job, len(party.plans))
 	for i, p := range party.plans {
@@ -37,7 +48,7 @@ func (c *runCommand) Run(ctx context.Context, env *environment) error {
 	})
 }
 
-// fit returns the check that refuses tables of another release.
+// fit returns a check that refuses tables of another release.
 func (c *config) fit() func(context.Context, migrate.Querier) error {
 	if c.Export != nil {
 		return exporter.CheckTables
@@ -45,7 +56,7 @@ func (c *config) fit() func(context.Context, migrate.Querier) error {
 	return c.consumer.CheckTables
 }
 
-// performing returns the function that does a party's work. Each run has an environment of its own: it reads the
+// performing returns the function that does a party's work. Each run has a separate environment: it reads the
 // secrets again, closes what it opened, and is measured and traced like the command of that name.
 func (env *environment) performing(party *config, w work) func(context.Context, jobs.Task) (jobs.Result, error) {
 	return func(ctx context.Context, task jobs.Task) (result jobs.Result, err error) {
@@ -65,6 +76,7 @@ func (env *environment) performing(party *config, w work) func(context.Context, 
 			own.metrics.Ran(party.Service, started, result.Busy, failure)
 			own.note(ctx, result.Busy, failure)
 		}()
+		ctx = progress.With(ctx, func(_ string, done, total int64) { task.Report(done, total) })
 		result, err = w.do(ctx, &own, party, task)
 		returned = true
 		return result, err

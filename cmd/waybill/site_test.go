@@ -17,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/exchange/seal"
 	"waybill/exporter"
 	"waybill/exporter/patients"
 	"waybill/importer"
@@ -59,7 +60,8 @@ type site struct {
 	urls  map[string]string
 	conn  map[string]*pgx.Conn
 
-	program  string // another release; "": this one
+	program  string    // another release; "": this one
+	keys     seal.Keys // that open the log's parts
 	partners []*partner
 }
 
@@ -123,8 +125,8 @@ func (s *site) exec(service, sql string, arguments ...any) {
 
 // command returns the binary with arguments and, as environment, NAME=value pairs.
 func (s *site) command(environment []string, arguments ...string) *exec.Cmd {
-	cmd := exec.Command(s.waybill(), append([]string{"--config", s.dir}, arguments...)...)
-	cmd.Env = append(os.Environ(), environment...)
+	cmd := exec.Command(s.waybill(), arguments...)
+	cmd.Env = append(append(os.Environ(), "WAYBILL_CONFIG="+s.dir), environment...)
 	cmd.Dir = s.dir
 	return cmd
 }
@@ -159,6 +161,9 @@ func (s *site) run(environment []string, arguments ...string) result {
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		r.signal = status.Signal()
 	}
+	if s.program == "" && slices.Contains(arguments, "--json") {
+		s.conforms(arguments, r.stdout)
+	}
 	return r
 }
 
@@ -189,7 +194,7 @@ func (s *site) fails(code int, says []string, arguments ...string) {
 // events is the log as its readers see it, in order.
 func (s *site) events() []string {
 	s.Helper()
-	events, err := logtest.Events(s.Context(), s.place.Open(s))
+	events, err := logtest.Events(s.Context(), s.place.Open(s), s.keys...)
 	if err != nil {
 		s.Fatal(err)
 	}

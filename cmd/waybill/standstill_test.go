@@ -3,19 +3,14 @@ package main_test
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
-	"waybill/exchange"
 	"waybill/schemas"
 )
 
@@ -24,7 +19,10 @@ type standstill struct {
 	party, says string
 	plant       func()
 	repair      func()
-	idle        bool // nothing runs meanwhile but status
+	idle        bool   // nothing runs meanwhile but status
+	told        string // by the message; "": says
+	of          string // the party's partner whom it is about; "": the party itself
+	aside       bool   // it stops nobody, and only messages report it
 }
 
 // A side that stands still is reported, with the shipped crontab's lines and the shipped unit, for every
@@ -35,6 +33,7 @@ func TestProofEveryStandstillIsReported(t *testing.T) {
 	s.settle()
 	s.admit(20)
 	s.works()
+	s.silent()
 	for _, f := range []struct {
 		name string
 		standstill
@@ -60,203 +59,39 @@ func TestProofEveryStandstillIsReported(t *testing.T) {
 		{"a database that is down, at a consumer", s.databaseDown("appointments")},
 		{"a spool that is gone", s.spoolGone()},
 		{"a broken configuration", s.brokenConfiguration()},
+		{"a delivery of what can't be written", s.deliveryBlocked()},
+		{"a delivery that the brake holds", s.deliveryBraked()},
+		{"a record in an intake's quarantine", s.quarantined()},
+		{"a partner's number that never came", s.numberMissing()},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			s.TB = t
 			f.plant()
-			mail := s.hear(f.standstill)
-			if !strings.Contains(mail, f.says) {
-				t.Errorf("%s is not in the mail:\n%s", f.says, mail)
+			if !f.aside {
+				s.reported(f.standstill)
 			}
-			if code := s.unit(f.party); code == 0 {
-				t.Error("waybill-status.service does not fail")
-			}
-			s.explained(f.party)
+			s.notified(f.standstill)
 			f.repair()
 			s.works()
+			s.wellAgain(f.standstill)
 		})
 	}
 }
 
-// watched is a site that nobody looks at: cron runs it, as a user who is not root.
-type watched struct {
-	*site
-	died int
-}
+// about is the party or partner that the fault is about.
+func (f standstill) about() string { return cmp.Or(f.of, f.party) }
 
-func (s *watched) settle() {
+// reported checks what cron, systemd and machines hear of the fault.
+func (s *watched) reported(f standstill) {
 	s.Helper()
-	s.patience("patients", "export: {heartbeat: 1s, grace: 1h}")
-	s.patience("morgue", "import: {instance: east, lease: 1s, grace: 1h, brake: 3}")
-	s.patience("appointments", "import: {instance: east, lease: 1s, grace: 1h, brake: off}")
-	tools := filepath.Join(s.dir, "bin")
-	s.check(os.Mkdir(tools, 0o755), os.Symlink(binary(), filepath.Join(tools, "waybill")),
-		os.WriteFile(filepath.Join(tools, "logger"), []byte("#!/bin/sh\ncat >/dev/null\n"), 0o755),
-		os.Chmod(binaries(), 0o755), os.Chmod(filepath.Dir(binary()), 0o755), os.Chmod(filepath.Dir(s.dir), 0o755), os.Chmod(filepath.Dir(s.exchange()), 0o755))
-	s.own(s.dir)
-	s.own(s.exchange())
-}
-
-func (s *watched) check(failures ...error) {
-	s.Helper()
-	for _, err := range failures {
-		if err != nil {
-			s.Fatal(err)
-		}
+	mail := s.hear(f)
+	if !strings.Contains(mail, f.says) {
+		s.Errorf("%s is not in the mail:\n%s", f.says, mail)
 	}
-}
-
-// own gives a folder to the user that cron's lines run as.
-func (s *watched) own(folder string) {
-	s.Helper()
-	s.check(filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && os.Getuid() == 0 {
-			err = os.Lchown(path, nobody, nobody)
-		}
-		return err
-	}))
-}
-
-const nobody = 65534
-
-// patience configures a service.
-func (s *watched) patience(service, section string) {
-	s.Helper()
-	s.configure(service, section)
-	s.own(s.dir)
-}
-
-// as runs a program as the crontab does; on the machine of one party, which has no other's file.
-func (s *watched) as(party, program string, arguments ...string) (string, int) {
-	s.Helper()
-	cmd := exec.Command(program, arguments...)
-	cmd.Dir = s.dir
-	cmd.Env = []string{"PATH=" + filepath.Join(s.dir, "bin") + ":/usr/bin:/bin", "WAYBILL_CONFIG=" + s.file(party)}
-	if os.Getuid() == 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	if code := s.unit(f.party); code == 0 {
+		s.Error("waybill-status.service does not fail")
 	}
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState == nil {
-		s.Fatal(err)
-	}
-	return string(out), cmd.ProcessState.ExitCode()
-}
-
-func (s *watched) file(party string) string { return filepath.Join(s.dir, party+".yaml") }
-
-// cron is what cron mails of a line.
-func (s *watched) cron(party string, arguments ...string) string {
-	s.Helper()
-	wrapper, err := filepath.Abs("../../deploy/cron/waybill-cron")
-	s.check(err)
-	out, _ := s.as(party, "sh", append([]string{wrapper}, arguments...)...)
-	return out
-}
-
-// unit runs what waybill-status.service starts, and returns the code by which systemd fails it.
-func (s *watched) unit(party string) int {
-	s.Helper()
-	text := s.read("../../deploy/systemd/waybill-status.service")
-	_, line, found := strings.Cut(text, "\nExecStart=")
-	line, _, _ = strings.Cut(line, "\n")
-	if !found || strings.Contains(text, "\nSuccessExitStatus") {
-		s.Fatalf("not the unit that was expected:\n%s", text)
-	}
-	line = strings.NewReplacer("/usr/local/bin/waybill", binary(), "/etc/waybill", s.file(party)).Replace(line)
-	words := strings.Fields(line)
-	_, code := s.as(party, words[0], words[1:]...)
-	return code
-}
-
-// lines are what the crontab has each machine run, in addition to status.
-var lines = map[string][]string{"patients": {"export", "patients"}, "morgue": {"import", "morgue"}, "appointments": {"import", "appointments"}}
-
-// hear returns all that cron mails of the party's lines. What takes time is waited for.
-func (s *watched) hear(f standstill) string {
-	s.Helper()
-	if !f.idle {
-		if mail := s.cron(f.party, lines[f.party]...) + s.cron(f.party, "status"); mail != "" {
-			return mail
-		}
-		s.Fatal("cron mails nothing")
-	}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		if mail := s.cron(f.party, "status"); strings.Contains(mail, f.says) {
-			return mail
-		}
-	}
-	s.Fatal("cron mails nothing")
-	return ""
-}
-
-// explained checks that machines can read what is wrong and what to do.
-func (s *watched) explained(party string) {
-	s.Helper()
-	out, _ := s.as(party, binary(), "--json", "status")
-	var rows []struct{ Service, State, Detail, Error, Next string }
-	if err := json.NewDecoder(strings.NewReader(out)).Decode(&rows); err != nil || len(rows) != 1 {
-		s.Fatalf("%v:\n%s", err, out)
-	}
-	if r := rows[0]; r.State == "ok" || cmp.Or(r.Error, r.Detail) == "" || r.Next == "" {
-		s.Errorf("state %q, detail %q, error %q, next %q", r.State, r.Detail, r.Error, r.Next)
-	}
-}
-
-// works has every side do its work, and nothing is reported.
-func (s *watched) works() {
-	s.Helper()
-	for _, party := range []string{"patients", "morgue", "appointments", "patients"} {
-		if mail := s.cron(party, lines[party]...) + s.cron(party, "status"); mail != "" {
-			s.Fatalf("all is well at %s, and cron mails\n%s", party, mail)
-		}
-	}
-}
-
-// death is published.
-func (s *watched) death() (batch int64) {
-	s.Helper()
-	s.die(s.died)
-	s.died++
-	s.export()
-	return s.last().Manifest.Batch
-}
-
-func (s *watched) export() {
-	s.Helper()
-	if mail := s.cron("patients", "export", "patients"); mail != "" {
-		s.Fatal(mail)
-	}
-}
-
-func (s *watched) last() *exchange.Entry {
-	s.Helper()
-	last, err := exchange.NewReader(s.place.Open(s)).Last(s.Context())
-	s.check(err)
-	return last
-}
-
-func (s *watched) stream(name string) string {
-	return filepath.Join(s.exchange(), schemas.Stream, name)
-}
-
-// part is the file of the batch's only part.
-func (s *watched) part(batch int64) string {
-	s.Helper()
-	entry, err := exchange.NewReader(s.place.Open(s)).Open(s.Context(), batch)
-	s.check(err)
-	return s.stream(entry.Manifest.Parts[0].Name)
-}
-
-func (s *watched) write(path string, data []byte) {
-	s.Helper()
-	s.check(os.WriteFile(path, data, 0o600))
-	s.own(path)
-}
-
-// aside moves a file or folder away, and returns how it comes back.
-func (s *watched) aside(path string) (back func()) {
-	s.check(os.Rename(path, path+".aside"))
-	return func() { s.check(os.Rename(path+".aside", path)) }
+	s.explained(f)
 }
 
 func (s *watched) repairBatch(batch int64) {
@@ -321,7 +156,7 @@ func (s *watched) gap() standstill {
 func (s *watched) held() standstill {
 	var batch int64
 	return standstill{
-		party: "morgue", says: "HELD",
+		party: "morgue", says: "held",
 		plant: func() {
 			for range 4 {
 				s.die(s.died)
@@ -427,7 +262,7 @@ func (s *watched) exporterOff() standstill {
 // importerOff is seen by the consumer itself, and at the producer.
 func (s *watched) importerOff(party, says string) standstill {
 	return standstill{
-		party: party, says: says, idle: true,
+		party: party, says: says, idle: true, told: map[string]string{"silent": "not been heard of"}[says],
 		plant: func() {
 			s.death()
 			if party == "patients" { // which is well itself

@@ -42,12 +42,12 @@ func (p *sender) held() {
 	p.configure(wardADT + "brake: 1\n")
 	p.leaveBatch(5, admission(7, "Paul", true), admission(8, "Quast", true))
 	p.fails(6, nil, "intake", "ward")
-	p.stuck(6, "HELD", "ward_0005.hl7", "2 died", "waybill intake ward --approve ward_0005.hl7@", "since")
+	p.stuck(6, "held", "ward_0005.hl7", "2 died", "waybill intake ward --approve ward_0005.hl7@", "since")
 	if err := os.Remove(filepath.Join(p.place.Path, "ward_0005.hl7")); err != nil {
 		p.Fatal(err)
 	}
 	p.do("intake", "ward")
-	if out := p.do("status", "ward"); strings.Contains(out, "HELD") {
+	if out := p.do("status", "ward"); strings.Contains(out, "held") {
 		p.Errorf("the held file is gone, and status says\n%s", out)
 	}
 	p.leaveBatch(5, admission(7, "Paul", true), admission(8, "Quast", true))

@@ -19,7 +19,7 @@ type traceCommand struct {
 // traceAnswer is what the configured services know of one patient.
 type traceAnswer struct {
 	Patient   string                 `json:"patient"`
-	Events    []exporter.TracedEvent `json:"events,omitzero"` // nil where the source is not configured
+	Events    []exporter.TracedEvent `json:"events,omitzero"` // nil if the source is not configured
 	Consumers []importer.Trace       `json:"consumers,omitempty"`
 }
 
@@ -28,17 +28,23 @@ func (c *traceCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return fault.New(fault.Usage, "trace", "patient", errors.New("the id is not a UUID"), "copy it whole")
 	}
-	parties, err := env.configs("")
+	answer, err := env.trace(ctx, patient)
 	if err != nil {
 		return err
 	}
-	answer := traceAnswer{Patient: patient.String()}
+	return env.out.printTrace(answer)
+}
+
+// trace asks all services that are configured here.
+func (on *installation) trace(ctx context.Context, patient uuid.UUID) (answer traceAnswer, err error) {
+	answer.Patient = patient.String()
+	parties, err := on.configs("")
 	for _, party := range parties {
 		if err := answer.add(ctx, party); err != nil {
-			return err
+			return answer, err
 		}
 	}
-	return env.printTrace(answer)
+	return answer, err
 }
 
 func (a *traceAnswer) add(ctx context.Context, party *config) error {
@@ -56,11 +62,11 @@ func (a *traceAnswer) add(ctx context.Context, party *config) error {
 	return err
 }
 
-func (env *environment) printTrace(a traceAnswer) error {
-	if env.json {
-		return env.printJSON(a)
+func (out *printer) printTrace(a traceAnswer) error {
+	if out.json {
+		return out.printJSON(a)
 	}
-	events := env.table("VERSION", "EVENT", "DEATH", "RECORDED", "BATCH")
+	events := out.table("VERSION", "EVENT", "DEATH", "RECORDED", "BATCH")
 	for _, e := range a.Events {
 		batch := "in none yet"
 		if e.Batch != nil {
@@ -74,8 +80,8 @@ func (env *environment) printTrace(a traceAnswer) error {
 	if a.Events != nil && len(a.Events) == 0 {
 		events.row("-", "unknown here", "-", "-", "-")
 	}
-	known := env.table("CONSUMER", "VERSION", "STATUS", "DEATH")
-	done := env.table("CONSUMER", "BATCH", "EFFECT", "DEATH", "SUBJECT", "AT")
+	known := out.table("CONSUMER", "VERSION", "STATUS", "DEATH")
+	done := out.table("CONSUMER", "BATCH", "EFFECT", "DEATH", "SUBJECT", "AT")
 	for _, c := range a.Consumers {
 		if c.Known {
 			known.row(c.Consumer, fmt.Sprintf("%d.%d", c.Generation, c.Version), c.DeathStatus, c.DeathNo)

@@ -13,15 +13,16 @@ import (
 	"waybill/internal/fault"
 	"waybill/internal/health"
 	"waybill/internal/humanize"
+	"waybill/internal/progress"
 )
 
 type verifyCommand struct {
 	streamFlag
-	From int64 `default:"-1" help:"The first batch (default: the oldest that was not pruned)."`
-	To   int64 `default:"-1" help:"The last batch (default: the log's end)."`
+	From *int64 `placeholder:"N" help:"The first batch (default: the oldest that was not pruned)."`
+	To   *int64 `placeholder:"N" help:"The last batch (default: the log's end)."`
 }
 
-// verifyAnswer sums up what was read.
+// verifyAnswer sums up what the command read.
 type verifyAnswer struct {
 	Batches int64    `json:"batches"`
 	First   int64    `json:"first"`
@@ -32,10 +33,11 @@ type verifyAnswer struct {
 	Defects []defect `json:"defects"`
 }
 
-// defect is one thing that is not as published.
+// defect is one difference from what was published.
 type defect struct {
 	Text string `json:"error"`
-	Next string `json:"next,omitempty"`
+	Hint string `json:"hint,omitempty"`
+	Next string `json:"next,omitempty"` // the command to type
 
 	err error
 }
@@ -58,13 +60,17 @@ func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
 	if err := answer.read(ctx, reader, spool); err != nil {
 		return err
 	}
-	if err := env.printVerified(answer); err != nil {
+	for i, d := range answer.Defects {
+		hint := env.typed(fault.HintOf(d.err))
+		answer.Defects[i].Hint, answer.Defects[i].Next = hint, fault.CommandIn(hint)
+	}
+	if err := env.out.printVerified(answer); err != nil {
 		return err
 	}
 	return answer.verdict()
 }
 
-// bounds returns the batches to read, of which there is at least one.
+// bounds returns the range of batches to read, at least one.
 func (c *verifyCommand) bounds(ctx context.Context, reader *exchange.Reader) (from, to int64, err error) {
 	begins, err := reader.Begins(ctx)
 	if err != nil {
@@ -78,11 +84,12 @@ func (c *verifyCommand) bounds(ctx context.Context, reader *exchange.Reader) (fr
 		_, err := reader.Last(ctx)
 		return 0, 0, err
 	}
-	if from, to = c.From, c.To; from < 0 {
-		from = begins
+	from, to = begins, newest
+	if c.From != nil {
+		from = *c.From
 	}
-	if to < 0 {
-		to = newest
+	if c.To != nil {
+		to = *c.To
 	}
 	refuse := func(cause, hint string) (int64, int64, error) {
 		return 0, 0, fault.New(fault.Usage, "verify", fmt.Sprintf("batches %d..%d", from, to), errors.New(cause), hint)
@@ -98,7 +105,8 @@ func (c *verifyCommand) bounds(ctx context.Context, reader *exchange.Reader) (fr
 	return from, to, nil
 }
 
-// read checks every batch, also behind a damaged one. The error is a failure to read the store at all.
+// read checks every batch, also those after a damaged one. It returns an error only if it can't read
+// the store at all.
 func (a *verifyAnswer) read(ctx context.Context, reader *exchange.Reader, spool string) error {
 	wrong, err := reader.FalseFloors(ctx)
 	if err != nil {
@@ -120,6 +128,7 @@ func (a *verifyAnswer) read(ctx context.Context, reader *exchange.Reader, spool 
 			}
 		}
 		a.Batches++
+		progress.Say(ctx, "batches", entry.Manifest.Batch-a.First+1, a.Last-a.First+1)
 		a.Parts += int64(len(entry.Manifest.Parts))
 		a.Rows += entry.Manifest.Totals.Rows
 		a.Bytes += entry.Manifest.Totals.Bytes
@@ -127,17 +136,18 @@ func (a *verifyAnswer) read(ctx context.Context, reader *exchange.Reader, spool 
 	return nil
 }
 
-// add notes a defect. What only keeps this command from reading is none.
+// add notes a defect. An error that only prevents this command from reading is no defect.
 func (a *verifyAnswer) add(err error) bool {
 	class := fault.ClassOf(err)
 	if class != fault.Poison && class != fault.NotYet {
 		return false
 	}
-	a.Defects = append(a.Defects, defect{err.Error(), fault.HintOf(err), err})
+	a.Defects = append(a.Defects, defect{Text: err.Error(), err: err})
 	return true
 }
 
-// verdict is of the worst class that a defect has: a manifest or part that is missing may be on its way.
+// verdict returns an error of the worst defect's class. The classes differ: a missing manifest or part
+// may still arrive.
 func (a *verifyAnswer) verdict() error {
 	if len(a.Defects) == 0 {
 		return nil
@@ -153,30 +163,30 @@ func (a *verifyAnswer) verdict() error {
 	for _, d := range a.Defects[:min(len(a.Defects), most)] {
 		texts = append(texts, d.Text)
 	}
-	return fault.New(fault.ClassOf(worst.err), "verify", "log", fmt.Errorf("%d defects: %s", len(a.Defects), strings.Join(texts, "; ")), worst.Next)
+	return fault.New(fault.ClassOf(worst.err), "verify", "log", fmt.Errorf("%d defects: %s", len(a.Defects), strings.Join(texts, "; ")), worst.Hint)
 }
 
-func (env *environment) printVerified(a *verifyAnswer) error {
-	if env.json {
-		return env.printJSON(a)
+func (out *printer) printVerified(a *verifyAnswer) error {
+	if out.json {
+		return out.printJSON(a)
 	}
 	verdict := "all as published"
 	if len(a.Defects) > 0 {
 		verdict = humanize.Plural(int64(len(a.Defects)), "defect", "defects")
 	}
-	fmt.Fprintf(env.out, "%s%s up to %d: chain, %s parts (%s), %s rows: %s\n",
+	fmt.Fprintf(out, "%s%s up to %d: chain, %s parts (%s), %s rows: %s\n",
 		humanize.Plural(a.Batches, "batch", "batches"), above(a.First), a.Last, humanize.Count(a.Parts), size(a.Bytes), humanize.Count(a.Rows), verdict)
 	if len(a.Defects) == 0 {
 		return nil
 	}
-	t := env.table("DEFECT", "NEXT")
+	t := out.table("DEFECT", "NEXT")
 	for _, d := range a.Defects {
-		t.row(d.Text, d.Next)
+		t.row(d.Text, d.Hint)
 	}
 	return t.print()
 }
 
-// above tells from where a log was read that does not begin with its genesis.
+// above says at which batch reading began, if that is not the genesis.
 func above(first int64) string {
 	if first == 0 {
 		return ""

@@ -13,10 +13,11 @@ import (
 
 	"waybill/cmd/waybill/observe"
 	"waybill/internal/fault"
+	"waybill/internal/progress"
 	"waybill/internal/span"
 )
 
-// watchFlags say who watches a command; docs/observability.md explains what there is to see.
+// watchFlags say how a command is observed; see docs/observability.md.
 type watchFlags struct {
 	Metrics     string `placeholder:"HOST:PORT" env:"WAYBILL_METRICS" help:"Serve /metrics and /healthz there while the command runs; :PORT for this machine alone."`
 	MetricsFile string `placeholder:"PATH" env:"WAYBILL_METRICS_FILE" help:"Write metrics to this textfile (*.prom) for node_exporter at the end."`
@@ -52,22 +53,30 @@ func (env *environment) watched(ctx context.Context, command *kong.Context, flag
 			return err
 		}
 	}
-	if flags.Metrics != "" {
-		server, err := env.metrics.Serve(flags.Metrics, env.log)
+	if env.served = flags.Metrics != ""; env.served {
+		mux := env.metrics.Mux()
+		server, err := observe.Serve(flags.Metrics, mux, nil, env.log)
 		if fault.ClassOf(err) == fault.Usage {
 			return err
 		}
-		if err != nil { // another run's: this one matters more than that somebody watches it
-			env.log.Warn(err.Error(), "hint", fault.HintOf(err))
+		if err != nil { // another run has the address: the work matters more than the metrics
+			env.log.Warn(err.Error(), "hint", env.typed(fault.HintOf(err)))
 		}
 		defer server.Close()
+		if server != nil && observe.Local(flags.Metrics) {
+			env.pages = mux
+		}
+	}
+	if env.terminal {
+		bars := &bars{out: env.errors}
+		defer bars.clear()
+		ctx = progress.With(ctx, bars.say)
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	return command.Run(env)
 }
 
-// leaveMetrics writes the textfile. The run is over: a failure to write it is logged and changes
-// nothing else.
+// leaveMetrics writes the textfile. A failure is only logged, because the run is already over.
 func (env *environment) leaveMetrics(path string) {
 	if path == "" || observe.CheckFile(path) != nil {
 		return
@@ -83,13 +92,14 @@ func commandName(command *kong.Context) string {
 	return name
 }
 
-// report tells what failed and what to do: people on a terminal, and others in a line of the log.
+// report prints what failed and what to do: as text on a terminal, otherwise as a line of the log.
 func (env *environment) report(err error) {
+	hint := env.typed(fault.HintOf(err))
 	if env.terminal {
-		explain(env.errors, err)
+		explain(env.errors, err, hint)
 		return
 	}
-	env.log.Error(err.Error(), "class", fault.ClassOf(err).String(), "hint", fault.HintOf(err), "exit", exitCode(err))
+	env.log.Error(err.Error(), "class", fault.ClassOf(err).String(), "hint", hint, "next", fault.CommandIn(hint), "exit", exitCode(err))
 }
 
 func isTerminal(w io.Writer) bool {
@@ -100,7 +110,7 @@ func isTerminal(w io.Writer) bool {
 // newLogger logs as text for people and as JSON for others, with durations in seconds.
 func newLogger(w io.Writer, level string, people bool) *slog.Logger {
 	options := &slog.HandlerOptions{Level: new(slog.LevelVar)}
-	_ = options.Level.(*slog.LevelVar).UnmarshalText([]byte(level)) // kong has checked it against the enum
+	_ = options.Level.(*slog.LevelVar).UnmarshalText([]byte(level)) // kong has checked the value
 	if people {
 		return slog.New(slog.NewTextHandler(w, options))
 	}

@@ -116,7 +116,7 @@ func TestARunLeavesATextfile(t *testing.T) {
 	s.says(s.read(file("import")),
 		`waybill_import_effects_total{command="import",kind="opened",observed="false",service="morgue"} 3`,
 		`waybill_runs_total{command="import",outcome="done",service="morgue"} 2`,
-		`waybill_store_operation_duration_seconds_count{command="import",op="get",outcome="not_found",service="morgue"}`)
+		`waybill_store_operation_duration_seconds_count{command="import",op="get",outcome="not found",service="morgue"}`)
 	s.says(s.read(file("reconcile")),
 		`waybill_store_operation_duration_seconds_count{command="reconcile",op="get",outcome="ok",service="patients"}`,
 		`waybill_last_run_outcome{command="reconcile",outcome="done",service=""} 1`)
@@ -131,7 +131,7 @@ func TestARunLeavesATextfile(t *testing.T) {
 	s.fails(3, nil, "--metrics-file", file("failed"), "import", "appointments")
 	s.says(s.read(file("failed")), `waybill_last_run_outcome{command="import",outcome="poison",service="appointments"} 1`)
 	s.fails(2, []string{"write metrics to", ".prom"}, "--metrics-file", "/nowhere/at/all", "export")
-	s.fails(2, []string{"serve metrics at", "HOST:PORT"}, "--metrics", "9464", "export")
+	s.fails(2, []string{"serve at", "HOST:PORT"}, "--metrics", "9464", "export")
 }
 
 func (s *site) read(path string) string {
@@ -193,7 +193,7 @@ func (s *site) scrapeAt(log io.Reader, text string) string {
 		if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
 			s.Fatalf("not a line of JSON: %s", scanner.Text())
 		}
-		if line.Msg == "serving metrics" {
+		if line.Msg == "serving" {
 			address = line.Address
 		}
 		if strings.Contains(scanner.Text(), text) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"waybill/exchange"
 	"waybill/exporter"
 	"waybill/exporter/prune"
 	"waybill/importer"
@@ -12,15 +11,15 @@ import (
 	"waybill/jobs"
 )
 
-func runExport(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
+func runExport(ctx context.Context, env *environment, party *config, _ jobs.Task) (jobs.Result, error) {
 	env.noting = noting{party: party, work: "export"}
-	summary, err := env.exportEach(ctx, party, task.Report, (*exporter.Exporter).Run)
+	summary, err := env.exportEach(ctx, party, (*exporter.Exporter).Run)
 	return exported(summary), err
 }
 
-func runSnapshot(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
+func runSnapshot(ctx context.Context, env *environment, party *config, _ jobs.Task) (jobs.Result, error) {
 	env.noting = noting{party: party, work: "snapshot"}
-	summary, err := env.exportEach(ctx, party, task.Report, (*exporter.Exporter).SnapshotIfChanged)
+	summary, err := env.exportEach(ctx, party, (*exporter.Exporter).SnapshotIfChanged)
 	return exported(summary), err
 }
 
@@ -32,34 +31,15 @@ func exported(s exporter.Summary) jobs.Result {
 	return jobs.Result{Busy: s.Running, Idle: len(s.Batches) == 0, Text: batchesOf(len(s.Batches), events)}
 }
 
-func runImport(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
+func runImport(ctx context.Context, env *environment, party *config, _ jobs.Task) (jobs.Result, error) {
 	env.noting = noting{party: party, work: "import"}
-	place, err := party.openStore(env)
-	if err != nil {
-		return jobs.Result{}, err
-	}
-	env.loaded = reportLoaded(ctx, exchange.NewReader(place), task.Report)
-	i, err := party.importer(env)
+	i, err := party.importer(&env.installation)
 	if err != nil {
 		return jobs.Result{}, err
 	}
 	summary, err := i.Run(ctx, importer.Options{})
 	env.warnPendingReceipt(summary)
 	return imported(summary), err
-}
-
-// reportLoaded reports the batches that were loaded, and from the second on also how many there are. Only then is the
-// log listed: most runs load one batch.
-func reportLoaded(ctx context.Context, log *exchange.Reader, report func(done, total int64)) func(importer.BatchSummary) {
-	var done, total int64
-	return func(b importer.BatchSummary) {
-		if done++; done == 2 {
-			if last, err := log.Last(ctx); err == nil {
-				total = done + last.Manifest.Batch - b.Batch
-			}
-		}
-		report(done, total)
-	}
 }
 
 func imported(s importer.Summary) jobs.Result {
@@ -96,7 +76,7 @@ func runPrune(ctx context.Context, env *environment, party *config, _ jobs.Task)
 	}
 	result := jobs.Result{Idle: true}
 	for _, of := range party.each() {
-		e, err := of.exporter(env, nil)
+		e, err := of.exporter(&env.installation)
 		if err != nil {
 			return result, err
 		}
@@ -115,7 +95,7 @@ func runPrune(ctx context.Context, env *environment, party *config, _ jobs.Task)
 }
 
 func runConsumerPrune(ctx context.Context, env *environment, party *config, options importer.PruneOptions) (jobs.Result, error) {
-	i, err := party.importer(env)
+	i, err := party.importer(&env.installation)
 	if err != nil {
 		return jobs.Result{}, err
 	}

@@ -39,28 +39,37 @@ var (
 	_ exchange.Inspector = (*Store)(nil)
 )
 
-// Open returns the store in the directory root, an absolute or relative path. The directory is
-// made at the first write, the one above it is not: a share that isn't mounted must not be
-// mistaken for an empty one. Nothing at that place is a [fault.Usage] error.
+// Open returns the store in the directory root, an absolute or relative path. The directory is made
+// at the first write, but its parent must exist: a share that isn't mounted must not be mistaken
+// for an empty one. A missing parent is a [fault.Usage] error.
 func Open(root string) (*Store, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return nil, fault.New(fault.Usage, "open store", root, err, "")
 	}
-	above := filepath.Dir(root)
+	s := &Store{root: root, link: (*os.Root).Link, sync: (*os.File).Sync}
+	if err := s.mounted(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// mounted fails if the parent of the store's directory is missing.
+func (s *Store) mounted() error {
+	above := filepath.Dir(s.root)
 	info, err := os.Stat(above)
 	if err == nil && !info.IsDir() {
 		err = syscall.ENOTDIR
 	}
 	if err != nil {
-		return nil, fault.New(fault.Usage, "open store", above, fault.Bare(err), "mount or create "+above)
+		return fault.New(fault.Usage, "open store", above, fault.Bare(err), "mount or create "+above)
 	}
-	return &Store{root: root, link: (*os.Root).Link, sync: (*os.File).Sync}, nil
+	return nil
 }
 
-// Partial names files that are being written after what they become: "a.csv.partial". It is for
-// folders whose readers know that convention, with one writer at a time; it is called before the
-// store is used. Without it the names are hidden ones of the store's own.
+// Partial names a file that is being written after its final name: "a.csv.partial". It is for
+// folders whose readers know that convention, with one writer at a time. Call it before using the
+// store. Without it, temporary names are hidden.
 func (s *Store) Partial(suffix string) *Store {
 	s.suffix = suffix
 	return s
@@ -69,7 +78,8 @@ func (s *Store) Partial(suffix string) *Store {
 // Close does nothing: a Store holds nothing open.
 func (s *Store) Close() error { return nil }
 
-// Get opens a regular file. Reads fail once ctx is done. A folder, a pipe or a device is not found.
+// Get opens a regular file. Reads fail once ctx is done. A folder, a pipe or a device is
+// not found; a symbolic link is refused by name.
 func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err := exchange.CheckName(name); err != nil {
 		return nil, err
@@ -78,6 +88,11 @@ func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 		return nil, s.failed("get", name, err)
 	}
 	file, err := s.openFile(name)
+	if isAbsent(err) { // the share may have gone since the store was opened
+		if err := s.mounted(); err != nil {
+			return nil, err
+		}
+	}
 	if err != nil {
 		return nil, s.failed("get", name, err)
 	}
@@ -90,6 +105,9 @@ func (s *Store) openFile(name string) (*os.File, error) {
 		return nil, err
 	}
 	defer root.Close()
+	if info, err := root.Lstat(name); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return nil, syscall.ELOOP
+	}
 	// Without O_NONBLOCK a named pipe would keep the open call waiting for a writer.
 	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -165,7 +183,7 @@ func (r *fileReader) Read(p []byte) (int, error) {
 
 func (r *fileReader) Close() error { return r.file.Close() }
 
-// failed names the full path, for the operator to look at, and maps the system's errors to
+// failed names the full path, so that the operator can check it, and maps the system's errors to
 // those of the exchange.
 func (s *Store) failed(op, name string, err error) error {
 	class, hint := fault.Transient, ""
@@ -189,8 +207,8 @@ func (s *Store) failed(op, name string, err error) error {
 
 var errLink = errors.New("somebody put a symbolic link there")
 
-// linkOn returns how far a name leads before the first symbolic link, "" if there is none on its way. Links
-// that lead outside can't be followed, and one that leads nowhere looks like a file that is missing.
+// linkOn returns the path up to the first symbolic link in a name; "" if there is none. Links that lead
+// outside can't be followed, and a broken link looks like a missing file.
 func (s *Store) linkOn(name string) string {
 	root, err := os.OpenRoot(s.root)
 	if err != nil {
@@ -211,7 +229,7 @@ func (s *Store) linkOn(name string) string {
 	return ""
 }
 
-// isAbsent also knows the error of a path that leads through a file.
+// isAbsent reports that a file is missing, also if the path leads through a file.
 func isAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }

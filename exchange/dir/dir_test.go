@@ -33,6 +33,7 @@ func place(change func(*dir.Store) exchange.Store) func(*testing.T) exchangetest
 			Plant: func(name string, data []byte) error {
 				return os.WriteFile(filepath.Join(root, name), data, 0o644)
 			},
+			Link: func(name, target string) error { return os.Symlink(target, filepath.Join(root, name)) },
 		}
 	}
 }

@@ -13,7 +13,7 @@ func WithoutLinks(s *Store) *Store {
 	return s
 }
 
-// SyncingBy has s call sync for every file and folder that it makes durable.
+// SyncingBy makes s call sync for every file and folder that it makes durable.
 func SyncingBy(s *Store, sync func(*os.File) error) *Store {
 	s.sync = sync
 	return s

@@ -6,24 +6,23 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"waybill/exchange"
 	"waybill/internal/fact"
 )
 
-// Inspect reports what filesystem the directory is on, and how much room is left there.
+// Inspect reports the directory's filesystem and its free space.
 func (s *Store) Inspect(ctx context.Context) ([]fact.Fact, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, s.failed("inspect", "", err)
 	}
-	var stat syscall.Statfs_t
-	if err := syscall.Statfs(filepath.Dir(s.root), &stat); err != nil {
+	free, all, err := space(filepath.Dir(s.root))
+	if err != nil {
 		return nil, s.failed("inspect", "", err)
 	}
-	room := fact.Fact{Name: "room", Value: fmt.Sprintf("%d MiB free", stat.Bavail*uint64(stat.Bsize)>>20)}
-	if stat.Bavail < stat.Blocks/20 {
+	room := fact.Fact{Name: "room", Value: fmt.Sprintf("%d MiB free", free>>20)}
+	if free < all/20 {
 		room.Advice = "less than a twentieth is free: make room, or prune"
 	}
 	return []fact.Fact{{Name: "directory", Value: s.root}, room}, nil

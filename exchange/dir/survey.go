@@ -14,7 +14,7 @@ import (
 )
 
 // Survey returns the regular files and symbolic links of a folder, in no particular order and under any name but a
-// hidden one. A folder that is not there is [exchange.ErrNotFound].
+// hidden one. A missing folder is [exchange.ErrNotFound].
 func (s *Store) Survey(ctx context.Context, folder string) ([]exchange.Found, error) {
 	if err := exchange.CheckFolder(folder); err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func (s *Store) Survey(ctx context.Context, folder string) ([]exchange.Found, er
 			continue
 		}
 		info, err := entry.Info()
-		if errors.Is(err, fs.ErrNotExist) { // it has gone since
+		if errors.Is(err, fs.ErrNotExist) { // it was removed meanwhile
 			continue
 		}
 		if err != nil {
@@ -61,9 +61,8 @@ func (s *Store) readFolder(ctx context.Context, folder string) ([]fs.DirEntry, e
 	return dir.ReadDir(-1)
 }
 
-// Move gives a file another name, in a folder that is made where it is missing, durably and without
-// ever replacing a file: a name that is taken is [exchange.ErrExists], a file that is not there
-// [exchange.ErrNotFound].
+// Move gives a file another name, durably and without ever replacing a file. It makes the folder if
+// it is missing. A taken name is [exchange.ErrExists], a missing file [exchange.ErrNotFound].
 func (s *Store) Move(ctx context.Context, from, to string) error {
 	if err := errors.Join(exchange.CheckName(from), exchange.CheckName(to)); err != nil {
 		return err
@@ -92,8 +91,8 @@ func (s *Store) Move(ctx context.Context, from, to string) error {
 	return s.failed("move", from, err)
 }
 
-// rename links before it removes, because a rename would replace what has the name. After a crash in
-// between the file has both names, and is known by that.
+// rename links before it removes, because a rename would replace a file of that name. After a crash
+// in between the file has both names, which the next call recognises.
 func (s *Store) rename(root *os.Root, from, to string) error {
 	source, err := root.Lstat(from)
 	if err != nil {

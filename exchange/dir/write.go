@@ -14,7 +14,7 @@ import (
 	"waybill/exchange/whole"
 )
 
-// Put writes the file next to its place and renames it there, replacing what lies under name.
+// Put writes the file next to its place and renames it, replacing an existing file.
 func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader) error {
 	if err := exchange.CheckName(name); err != nil {
 		return err
@@ -26,7 +26,7 @@ func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader
 	return nil
 }
 
-// Publish writes the file next to its place and links it there, which fails where the name is taken.
+// Publish writes the file next to its place and links it there, which fails if the name is taken.
 func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
 	if err := exchange.CheckName(name); err != nil {
 		return err
@@ -110,9 +110,8 @@ func (s *Store) openRoot() (*os.Root, error) {
 	return os.OpenRoot(s.root)
 }
 
-// makeFolder makes folder and syncs every folder above it. A folder that is there already may
-// have been made by a process that died before syncing, so the first use by this store counts,
-// not the making.
+// makeFolder makes folder and syncs every folder above it. A process that died before syncing may
+// have made an existing folder, so this store syncs above each folder at first use.
 func (s *Store) makeFolder(root *os.Root, folder string) error {
 	if folder == "." {
 		return s.syncOnce(".", s.syncAbove)
@@ -139,8 +138,8 @@ func (s *Store) syncOnce(folder string, sync func() error) error {
 	return nil
 }
 
-// syncAbove syncs the folder that the store lies in. It belongs to the site, which may let us
-// pass through it and not read it.
+// syncAbove syncs the parent of the store's folder. It belongs to the site, which may let us pass
+// through it but not read it.
 func (s *Store) syncAbove() error {
 	file, err := os.Open(filepath.Dir(s.root))
 	if errors.Is(err, os.ErrPermission) {
@@ -156,14 +155,14 @@ func (s *Store) syncAndClose(file *os.File, err error) error {
 		return err
 	}
 	err = s.sync(file)
-	// Some network and FUSE filesystems can't sync a folder: they are as durable as they get.
+	// Some network and FUSE filesystems can't sync a folder, so nothing more can be done.
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
 		err = nil
 	}
 	return errors.Join(err, file.Close())
 }
 
-// Delete removes a file, durably. A folder is not removed and not found.
+// Delete removes a file, durably. A folder stays and counts as not found.
 func (s *Store) Delete(ctx context.Context, name string) error {
 	if err := exchange.CheckName(name); err != nil {
 		return err

@@ -25,15 +25,18 @@ type conn struct {
 	root  string // absolute
 	fresh bool   // has not been used yet
 
+	broken bool // an upload was given up, so the next answer may belong to another command
+
 	times    wire.Times
 	tls      *tls.Config // nil for plaintext
 	implicit bool
 	control  net.Conn        // below TLS
-	ctx      context.Context // of the call under way: the library connects without one
+	ctx      context.Context // of the present call: the library connects without a context
 	limit    int64           // bytes that a data connection may bring; 0: any number
 
-	mu   sync.Mutex // orders cut and the making of data connections
-	data *data      // the latest one
+	mu    sync.Mutex // orders cut and the making of data connections
+	data  *data      // the latest one
+	reply []byte     // to the latest command
 }
 
 // connect logs in. The server's side of the dialogue goes to transcript unless that is nil.
@@ -61,15 +64,14 @@ func (s *Store) connect(ctx context.Context, transcript io.Writer) (*conn, error
 var errSlowLogin = advice{errors.New("no login in time"), fault.Transient, "see whether the server answers; if it does, " + kindHint}
 
 func (c *conn) login(config Config, password string, transcript io.Writer) error {
-	options := []client.DialOption{client.DialWithDialFunc(c.dial), client.DialWithDisabledEPSV(config.DisableEPSV)}
+	options := []client.DialOption{
+		client.DialWithDialFunc(c.dial), client.DialWithDisabledEPSV(config.DisableEPSV), client.DialWithDebugOutput(ear{c, transcript}),
+	}
 	switch config.TLS {
 	case Explicit:
 		options = append(options, client.DialWithExplicitTLS(c.tls))
 	case Implicit:
 		options = append(options, client.DialWithTLS(c.tls))
-	}
-	if transcript != nil {
-		options = append(options, client.DialWithDebugOutput(transcript))
 	}
 	var err error
 	if c.ServerConn, err = client.Dial(config.Addr, options...); err != nil {
@@ -95,9 +97,9 @@ func (c *conn) findRoot(root string) error {
 	return err
 }
 
-// tlsConfig is for one session. Servers demand that its data connections resume the control
-// connection's TLS session, so that session alone is kept. Under TLS 1.3 vsftpd loses the end
-// of uploads: the tickets that it sends are never read, and closing then is a reset.
+// tlsConfig is for one session. Servers demand that data connections resume the control
+// connection's TLS session, so only that session is kept. Under TLS 1.3 vsftpd loses the end of
+// uploads: nobody reads the tickets that it sends, so closing resets the connection.
 func (s *Store) tlsConfig() (*tls.Config, error) {
 	if s.config.TLS == None {
 		return nil, nil
@@ -134,12 +136,12 @@ func (c *conn) dial(network, address string) (net.Conn, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ctx.Err() != nil { // cut has been and gone
+	if c.ctx.Err() != nil { // cut has already run
 		_ = raw.Close()
 		return nil, c.ctx.Err()
 	}
 	if c.control == nil {
-		raw = &dialogue{Conn: raw, left: maxReply}
+		raw = &dialogue{Conn: raw, left: maxReply, reply: &c.reply}
 		c.control = raw
 		if c.implicit {
 			return tls.Client(raw, c.tls), nil
@@ -150,14 +152,15 @@ func (c *conn) dial(network, address string) (net.Conn, error) {
 	return c.data, nil
 }
 
-// maxReply is how many bytes a server may send to one command, TLS's included. The library reads a
-// reply to its end however long that is, and the first before anybody is known.
+// maxReply is how many bytes a server may send in reply to one command, including TLS's. The
+// library reads a reply of any length, and reads the first before the server is authenticated.
 const maxReply = 64 << 10
 
 // dialogue is a control connection whose every reply is bounded.
 type dialogue struct {
 	net.Conn
-	left int // of the reply under way
+	left  int // of the present reply
+	reply *[]byte
 }
 
 var errEndlessReply = advice{fmt.Errorf("a reply of more than %d KiB", maxReply>>10), fault.Transient, "see whether an FTP server answers at this address"}
@@ -174,13 +177,33 @@ func (d *dialogue) Read(p []byte) (int, error) {
 
 // Write implements [net.Conn].
 func (d *dialogue) Write(p []byte) (int, error) {
-	d.left = maxReply
+	d.left, *d.reply = maxReply, nil
 	return d.Conn.Write(p)
 }
 
-// watch has the connection obey ctx: once that is done, the transfer under way is cut at once
-// and the session a moment later, in which temporary files may still be removed. The returned
-// function ends the watch.
+// ear keeps the reply to the latest command: the library drops the text of a success. It receives what goes over
+// the control connection (commands before they are sent), and each piece of a listing as it is read.
+type ear struct {
+	conn       *conn
+	transcript io.Writer // gets the dialogue; may be nil
+}
+
+// Write implements [io.Writer].
+func (e ear) Write(p []byte) (int, error) {
+	if d := e.conn.data; d != nil && d.came {
+		d.came = false
+		return len(p), nil
+	}
+	e.conn.reply = append(e.conn.reply, p...)
+	if e.transcript == nil {
+		return len(p), nil
+	}
+	return e.transcript.Write(p)
+}
+
+// watch makes the connection obey ctx. When ctx is done, it cuts the transfer at once and the
+// session a moment later, so that temporary files may still be removed. The returned function ends
+// the watch.
 func (c *conn) watch(ctx context.Context) (stop func()) {
 	c.ctx = ctx
 	over := make(chan struct{})
@@ -198,7 +221,7 @@ func (c *conn) watch(ctx context.Context) (stop func()) {
 	}
 }
 
-// cut ends the data connection in a way that no server takes for the end of a file.
+// cut ends the data connection so that no server mistakes this for the end of a file.
 func (c *conn) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -207,7 +230,16 @@ func (c *conn) cut() {
 	}
 }
 
-// hangUp ends the session without a word.
+// giveUp cuts an upload whose source failed. The server has a moment to answer, and another for the next command: some
+// never answer an upload that was cut.
+func (c *conn) giveUp() {
+	c.cut()
+	c.broken = true
+	time.AfterFunc(answer, func() { _ = c.control.SetReadDeadline(time.Now()) })
+	time.AfterFunc(2*answer, c.hangUp)
+}
+
+// hangUp ends the session without QUIT.
 func (c *conn) hangUp() {
 	c.cut()
 	c.mu.Lock()
@@ -217,5 +249,5 @@ func (c *conn) hangUp() {
 	}
 }
 
-// quit takes leave, in vain where hangUp came first.
+// quit sends QUIT, which has no effect after hangUp.
 func (c *conn) quit() { _ = c.Quit() }

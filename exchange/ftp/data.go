@@ -1,21 +1,20 @@
 package ftp
 
 import (
-	"bytes"
 	"crypto/tls"
 	"fmt"
 	"net"
 	"sync"
 )
 
-// data is a data connection. It counts what it brings.
+// data is a data connection.
 type data struct {
 	net.Conn
 	raw   net.Conn
 	tls   *tls.Conn // nil for plaintext
-	limit int64
-	bytes int64
-	lines int
+	limit int64     // of a listing, whose text is kept; 0: a file
+	text  []byte    // the listing
+	came  bool      // the latest bytes are the listing's, not a reply's
 	once  sync.Once
 }
 
@@ -28,7 +27,7 @@ func newData(raw net.Conn, config *tls.Config, limit int64) *data {
 	return d
 }
 
-// Handshake is asked for by the library before it sends an empty file.
+// Handshake is called by the library before it sends an empty file.
 func (d *data) Handshake() error {
 	if d.tls == nil {
 		return nil
@@ -38,9 +37,10 @@ func (d *data) Handshake() error {
 
 func (d *data) Read(p []byte) (int, error) {
 	n, err := d.Conn.Read(p)
-	d.bytes += int64(n)
-	d.lines += bytes.Count(p[:n], []byte("\n"))
-	if d.limit > 0 && d.bytes > d.limit {
+	if d.limit == 0 {
+		return n, err
+	}
+	if d.text, d.came = append(d.text, p[:n]...), n > 0; int64(len(d.text)) > d.limit {
 		return 0, fmt.Errorf("the server sends more than %d bytes", d.limit)
 	}
 	return n, err
@@ -52,8 +52,8 @@ func (d *data) Close() error {
 	return err
 }
 
-// abort resets the connection. An orderly close, which in plaintext is all that there is, would
-// tell the server that the file ends here.
+// abort resets the connection. An orderly close would mean to the server that the file ends here;
+// in plaintext there is no other sign.
 func (d *data) abort() {
 	d.once.Do(func() {
 		if tcp, ok := d.raw.(interface{ NetConn() net.Conn }); ok {

@@ -20,7 +20,7 @@ import (
 	"waybill/internal/fault"
 )
 
-// advice is an error of which it is known what to do about it.
+// advice is an error with a known next step.
 type advice struct {
 	error
 	class fault.Class
@@ -52,7 +52,7 @@ func unmakable(folder string, err error) error {
 		"let the account make folders, or make this one, or add ?flat to the store's URL")
 }
 
-func homeless(folder string) error {
+func noHomeFolder(folder string) error {
 	return refused(fmt.Errorf("there is no folder %s", folder), "have it made on the server, or correct the store's URL")
 }
 
@@ -67,7 +67,7 @@ const (
 	kindHint  = "choose the kind of TLS that the server speaks: explicit (AUTH TLS, usually port 21) or implicit (usually port 990)"
 )
 
-// replyOf returns what the server answered, if it did.
+// replyOf returns the server's answer, if there is one.
 func replyOf(err error) (*textproto.Error, bool) { return errors.AsType[*textproto.Error](err) }
 
 func code(err error) int {
@@ -77,7 +77,7 @@ func code(err error) int {
 	return 0
 }
 
-// isRefusal reports a "no" to this file or folder: not there, not allowed, or both.
+// isRefusal reports that the server refuses this file or folder: missing, not allowed, or both.
 func isRefusal(err error) bool { return code(err) == 550 || code(err) == 553 }
 
 // isUnknown reports a command that the server does not have.
@@ -87,15 +87,15 @@ func isUnknown(err error) bool {
 
 var full = regexp.MustCompile(`(?i)too many|maximum`)
 
-// isFull reports that the server wants no more connections for now. Some say 530 to that, as
-// they do to a wrong password.
+// isFull reports that the server accepts no more connections for now. Some answer 530, as for a
+// wrong password.
 func isFull(err error) bool {
 	reply, ok := replyOf(err)
 	return ok && (reply.Code == 421 || reply.Code == 530 && full.MatchString(reply.Msg))
 }
 
-// completed forgives the 250 that some servers end a transfer with, as they may: the library
-// knows 226 alone.
+// completed accepts the 250 with which some servers end a transfer: it is allowed, but the library
+// knows only 226.
 func completed(err error) error {
 	if reply, ok := replyOf(err); ok && reply.Code == 250 && err.Error() == reply.Error() {
 		return nil
@@ -103,7 +103,7 @@ func completed(err error) error {
 	return err
 }
 
-// welcomeFault explains the server's refusal to talk.
+// welcomeFault explains why the server refused the connection.
 func welcomeFault(err error) error {
 	if code(err) >= 500 && !isFull(err) {
 		return refused(err, kindHint)
@@ -111,13 +111,13 @@ func welcomeFault(err error) error {
 	return err
 }
 
-// loginFault explains a failed login. The library drops the code of some refusals: what
-// is not of the connection is one. A server may repeat what it was sent.
+// loginFault explains a failed login. The library drops the code of some refusals, so an error that
+// is not of the connection counts as one. A server may repeat the password.
 func loginFault(err error, password string) error {
 	if code(err) == 0 && isOfConnection(err) {
 		return err
 	}
-	const noSuchUser = 430 // the one that does not pass among the codes of what does
+	const noSuchUser = 430 // permanent, although codes of 400 are temporary
 	failure := advice{err, fault.Usage, loginHint}
 	switch {
 	case isFull(err), code(err) == 0 && full.MatchString(err.Error()):
@@ -137,7 +137,7 @@ func isOfConnection(err error) bool {
 	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || tlsHint(err) != ""
 }
 
-// failed says what was done to what, and classifies.
+// failed names the operation and the file, and classes the error.
 func (s *Store) failed(ctx context.Context, op, name string, err error) error {
 	if err == nil {
 		return nil
@@ -193,7 +193,7 @@ func judge(err error) (fault.Class, string) {
 	return fault.Transient, ""
 }
 
-// isCut reports a connection that broke. What TLS makes of the rest of a record says nothing then.
+// isCut reports a connection that broke. TLS's error about the unfinished record is then meaningless.
 func isCut(err error) bool {
 	for _, cut := range []error{syscall.ECONNRESET, syscall.EPIPE, os.ErrDeadlineExceeded, net.ErrClosed} {
 		if errors.Is(err, cut) {
@@ -223,14 +223,14 @@ func tlsHint(err error) string {
 	return ""
 }
 
-// printable is an error whose text came from a server, as one short line.
+// printable shows an error whose text came from a server as one short line.
 type printable struct{ error }
 
 func (p printable) Unwrap() error { return p.error }
 
 func (p printable) Error() string { return oneLine(p.error.Error()) }
 
-// oneLine makes a server's words fit for a terminal.
+// oneLine makes a server's text safe for a terminal.
 func oneLine(text string) string {
 	const most = 300
 	text = strings.Map(func(r rune) rune {

@@ -1,14 +1,14 @@
 // Package ftp keeps an exchange on an FTP server, through TLS unless a site insists on none.
 //
-// A file is uploaded under a temporary name in the folder where it belongs, its size is asked
-// for, and only then is it renamed. FTP has no create-if-absent: the name is looked at before
-// the upload and again before the rename, so that of several publishers at once more than one
-// may get the answer that it won; they find out by reading back. Nothing is ever overwritten on
-// purpose, and nothing needs that right. Where an account may not rename, files are uploaded
-// straight under their names; one that breaks off stays there torn.
+// A file is uploaded under a temporary name in the folder where it belongs, its size is asked for,
+// and only then is it renamed. FTP has no create-if-absent: the store checks the name before the
+// upload and again before the rename. So if several publish at once, more than one may get the
+// answer that it won; they find out by reading back. The store never overwrites on purpose, and
+// needs no right to. If an account may not rename, files are uploaded straight under their names,
+// and an upload that breaks off leaves a torn file.
 //
-// FTP can't tell a server to write a file to its disk: how durable a stored file is, is for the
-// server to decide.
+// FTP has no command to write a file to the server's disk, so the server decides how durable a
+// stored file is.
 package ftp
 
 import (
@@ -26,6 +26,7 @@ import (
 	"github.com/jackc/puddle/v2"
 
 	"waybill/exchange"
+	"waybill/exchange/whole"
 	"waybill/exchange/wire"
 	"waybill/internal/fault"
 )
@@ -42,25 +43,25 @@ const (
 // Config names an FTP server's folder and how to get in.
 type Config struct {
 	Addr     string                 // host:port; the certificate must be for the host
-	User     string                 // demanded
-	Password func() (string, error) // demanded; asked anew for each connection
-	// Root is the folder that names are relative to, made at the first write; the folder above
-	// it is not. It is absolute when it begins with "/", else relative to where a login lands.
+	User     string                 // required
+	Password func() (string, error) // required; called for each connection
+	// Root is the folder that names are relative to. It is made at the first write, but its parent must exist. It is
+	// absolute if it begins with "/", else relative to the folder where a login lands.
 	Root string
 
 	TLS            TLS    // "" is Explicit
 	CAFile         string // certificates in PEM to trust, read anew for each connection; "" is the system's
-	AllowPlaintext string // why the site wants None; without a reason it is refused
+	AllowPlaintext string // why the site wants None; required for None
 
-	// Flat keeps all files in the folder above Root, with "+" for each "/" of their names and for
-	// the one behind Root, so that none has to be made: for servers that forbid MKD.
+	// Flat keeps all files in the folder above Root, with "+" for each "/" of their names and for the
+	// one after Root. So no folder has to be made. It is for servers that forbid MKD.
 	Flat bool
 	// Partial is the suffix of files that are being written, for folders whose readers know that
 	// convention and that have one writer at a time; "": hidden names of the store's own.
 	Partial string
 	// Direct uploads straight under a file's name, for servers that forbid renaming.
 	Direct bool
-	// DisableEPSV has data connections asked for by PASV alone, for firewalls that don't know EPSV.
+	// DisableEPSV opens data connections with PASV only, for firewalls that don't know EPSV.
 	DisableEPSV bool
 
 	MaxConns int        // connections at a time; 0 is 4
@@ -80,7 +81,8 @@ type Store struct {
 	host    string
 	pool    *puddle.Pool[*conn]
 	freed   chan struct{} // see acquire
-	folders sync.Map      // paths of folders that were there
+	folders sync.Map      // paths of folders known to exist
+	trial   *whole.Trial
 }
 
 var (
@@ -89,12 +91,12 @@ var (
 	_ exchange.Inspector = (*Store)(nil)
 )
 
-// Open checks config and connects to nothing. What is wrong in it is a [fault.Usage] error.
+// Open checks config and connects to nothing. A wrong setting is a [fault.Usage] error.
 func Open(config Config) (*Store, error) {
 	config.TLS = cmp.Or(config.TLS, Explicit)
 	config.MaxConns = cmp.Or(config.MaxConns, defaultConns)
 	config.Times = config.Times.OrDefault()
-	s := &Store{config: config, freed: make(chan struct{}, 1)}
+	s := &Store{config: config, freed: make(chan struct{}, 1), trial: whole.NewTrial()}
 	if err := s.check(); err != nil {
 		return nil, err
 	}
@@ -152,8 +154,8 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// use runs f with a connection. One whose call failed is not used again: who knows what it
-// would say next.
+// use runs f with a connection. A connection whose call failed is not used again: its next answer
+// may belong to an earlier command.
 func (s *Store) use(ctx context.Context, op, name string, f func(*conn) error) error {
 	l, err := s.acquire(ctx)
 	if err == nil {
@@ -180,5 +182,9 @@ func usage(reason, hint string) error {
 	return fault.New(fault.Usage, "open", "FTP store", errors.New(reason), hint)
 }
 
-// grace is what a cancelled call may take to leave the server tidy.
-const grace = 400 * time.Millisecond
+const (
+	// grace is how long a cancelled call may take to remove its temporary files.
+	grace = 400 * time.Millisecond
+	// answer is how long a server may take to answer an upload that was given up.
+	answer = time.Second
+)

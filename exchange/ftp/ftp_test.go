@@ -151,6 +151,8 @@ func (k kind) newPlace(t *testing.T, change func(*ftp.Config)) exchangetest.Plac
 			}
 			return os.WriteFile(filepath.Join(root, name), data, 0o644)
 		},
+		Link:  func(name, target string) error { return os.Symlink(target, filepath.Join(root, name)) },
+		Close: func(name string) error { return os.Chmod(filepath.Join(root, name), 0) },
 	}
 }
 

@@ -30,8 +30,10 @@ func (s *Store) inspect(ctx context.Context, said *transcript) ([]fact.Fact, err
 	if err := c.ChangeDir(c.root); err != nil && !isRefusal(err) {
 		return nil, err
 	}
-	// Listing is for the sake of its data connection; what is listed does not matter.
-	if _, err := c.List(""); err != nil {
+	// This listing only tries a data connection; its content does not matter.
+	c.limit = maxListing
+	_, err = c.List("")
+	if err = c.whole(err); err != nil && code(err) != busy {
 		return nil, err
 	}
 	features := said.features()
@@ -39,7 +41,8 @@ func (s *Store) inspect(ctx context.Context, said *transcript) ([]fact.Fact, err
 		{Name: "server", Value: said.greeting()},
 		s.encryption(c),
 		passive(said),
-		has(features, "MLST", "listings", "MLSD", "LIST and NLST", ""),
+		{Name: "create-if-absent", Value: "emulated: looks, uploads, looks again, renames", Advice: "let one exporter alone write here; its database's lock is what keeps two from publishing at once"},
+		listings(features, said.greeting()),
 		has(features, "SIZE", "sizes", "SIZE", "by downloading", "have SIZE allowed: each upload and each look at a file costs a download without it"),
 		{Name: "features", Value: strings.Join(features, ", ")},
 	}, nil
@@ -70,6 +73,15 @@ func passive(said *transcript) fact.Fact {
 	return fact.Fact{Name: "data connections", Value: "PASV"}
 }
 
+// listings also finds a server that limits how many names it lists, and reports this only at the end of the reply.
+func listings(features []string, greeting string) fact.Fact {
+	fact := has(features, "MLST", "listings", "MLSD", "LIST and NLST", "")
+	if strings.Contains(strings.ToLower(greeting), "pure-ftpd") {
+		fact.Advice = "this server lists 10,000 names of a folder at most, which is an error here: have it started with a higher -L"
+	}
+	return fact
+}
+
 func has(features []string, feature, name, value, otherwise, advice string) fact.Fact {
 	for _, f := range features {
 		if f == feature || strings.HasPrefix(f, feature+" ") {
@@ -79,7 +91,7 @@ func has(features []string, feature, name, value, otherwise, advice string) fact
 	return fact.Fact{Name: name, Value: otherwise, Advice: advice}
 }
 
-// transcript keeps a dialogue, from which only the server's lines are ever taken.
+// transcript keeps a dialogue. Only the server's lines are ever read from it.
 type transcript struct{ bytes.Buffer }
 
 var (

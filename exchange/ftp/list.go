@@ -14,13 +14,7 @@ import (
 	"waybill/exchange/wire"
 )
 
-// maxListing bounds what a server can make us keep in memory, in bytes of a listing.
-const maxListing = 128 << 20
-
-// noFiles is what some servers answer to NLST in an empty folder.
-const noFiles = 450
-
-// List has the whole folder listed before it yields, and holds no connection while it does.
+// List lists the whole folder before it yields, and holds no connection while yielding.
 func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		if err := exchange.CheckFolder(folder); err != nil {
@@ -41,7 +35,7 @@ func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error
 			return
 		}
 		slices.Sort(names)
-		for _, name := range slices.Compact(names) { // a server may tell one twice
+		for _, name := range slices.Compact(names) { // a server may list a name twice
 			if isBase(strings.TrimSuffix(name, "/")) && !yield(name, nil) {
 				return
 			}
@@ -66,7 +60,7 @@ func (s *Store) names(c *conn, folder string) ([]string, error) {
 	return names, err
 }
 
-// unflatten returns what the flat names say is in folder.
+// unflatten returns the names in folder, according to the flat names.
 func unflatten(flat []string, folder string) []string {
 	var names []string
 	seen := map[string]bool{}
@@ -87,73 +81,26 @@ func unflatten(flat []string, folder string) []string {
 	return names
 }
 
-// entries lists folder, which is the current one: names as the server gives them, those of
-// folders with "/".
+// entries lists folder, which is the current one: names as the server gives them, those of folders
+// with "/". A link is listed as its target is.
 func (c *conn) entries(folder string) ([]string, error) {
-	c.limit = maxListing
-	defer func() { c.limit = 0 }()
-	found, err := c.List("")
+	items, err := c.items(folder)
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, 0, len(found))
-	read := make(map[string]bool, len(found))
-	for _, entry := range found {
-		switch entry.Type {
+	names := make([]string, 0, len(items))
+	for _, i := range items {
+		if i.kind == client.EntryTypeLink {
+			if i.kind, err = c.find(folder, i.name); err != nil {
+				return nil, err
+			}
+		}
+		switch i.kind {
 		case client.EntryTypeFolder:
-			names = append(names, entry.Name+"/")
+			names = append(names, i.name+"/")
 		case client.EntryTypeFile:
-			names = append(names, entry.Name)
-		default:
-			continue
-		}
-		read[entry.Name] = true
-	}
-	if c.data.lines <= len(names) {
-		return names, nil
-	}
-	return c.addUnread(folder, names, read)
-}
-
-// addUnread adds what the listing's other lines are about: links, and what could not be read.
-// LIST has no form that all servers keep to, and months may have names in any language. Bare
-// names have one, and what each of them is can be asked. One that is not there is the rest of
-// a name with a line break in it, whose beginning is not a name either.
-func (c *conn) addUnread(folder string, names []string, read map[string]bool) ([]string, error) {
-	all, err := c.NameList("")
-	if err != nil && !isRefusal(err) && code(err) != noFiles {
-		return nil, err
-	}
-	for i, name := range all {
-		if read[name] {
-			continue
-		}
-		found, err := c.find(folder, name)
-		if err == nil && found == "" && i > 0 && read[all[i-1]] {
-			names = slices.DeleteFunc(names, func(n string) bool { return strings.TrimSuffix(n, "/") == all[i-1] })
-			found, err = c.find(folder, all[i-1])
-		}
-		if err != nil {
-			return nil, err
-		}
-		if found != "" {
-			names = append(names, found)
+			names = append(names, i.name)
 		}
 	}
 	return names, nil
-}
-
-// find returns name, with "/" for a folder's, or "" when it is not there.
-func (c *conn) find(folder, name string) (string, error) {
-	if !isBase(strings.ReplaceAll(name, "+", "=")) { // a flat name may be one
-		return "", nil
-	}
-	full := path.Join(folder, name)
-	if err := c.ChangeDir(full); !isRefusal(err) {
-		return name + "/", err
-	}
-	if _, err := c.sizeOf(full); !isRefusal(err) {
-		return name, err
-	}
-	return "", nil
 }

@@ -19,8 +19,8 @@ type lease struct {
 	unwatch  func()
 }
 
-// acquire takes a connection that answers. Used ones are asked first, which costs one round
-// trip among the ten of an upload; those that servers or firewalls have dropped are replaced.
+// acquire takes a connection that answers. A used connection is tested first, which costs one round
+// trip; an upload takes ten. Connections that servers or firewalls have dropped are replaced.
 func (s *Store) acquire(ctx context.Context) (*lease, error) {
 	defer wire.BePatient(ctx)()
 	for {
@@ -40,8 +40,8 @@ func (s *Store) acquire(ctx context.Context) (*lease, error) {
 	}
 }
 
-// acquireAny opens a connection or takes an idle one. Where the server has no room for another,
-// it waits for one of ours, if there are any.
+// acquireAny opens a connection or takes an idle one. If the server accepts no more, it waits for
+// one of ours, if there are any.
 func (s *Store) acquireAny(ctx context.Context) (*puddle.Resource[*conn], error) {
 	for {
 		resource, err := s.pool.Acquire(ctx)
@@ -50,7 +50,7 @@ func (s *Store) acquireAny(ctx context.Context) (*puddle.Resource[*conn], error)
 		}
 		ours := s.pool.Stat()
 		if !isFull(err) || ours.TotalResources() == 0 {
-			s.signal() // who else waits must not wait for us
+			s.signal() // others who wait must not wait for us
 			return nil, err
 		}
 		if ours.IdleResources() > 0 {
@@ -58,7 +58,7 @@ func (s *Store) acquireAny(ctx context.Context) (*puddle.Resource[*conn], error)
 		}
 		select {
 		case <-s.freed:
-		case <-time.After(recheck): // one that is ended is still counted for a moment after it is freed
+		case <-time.After(recheck): // a connection still counts for a moment after it has ended
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -72,10 +72,10 @@ func (s *Store) signal() {
 	}
 }
 
-// release gives the connection back, or ends it unless it is sound.
+// release gives a sound connection back, and ends another.
 func (l *lease) release(sound bool) {
 	l.unwatch()
-	if sound && l.ctx.Err() == nil {
+	if sound && !l.broken && l.ctx.Err() == nil {
 		l.resource.Release()
 	} else {
 		l.hangUp()

@@ -13,9 +13,9 @@ import (
 	"waybill/exchange"
 )
 
-// Get asks for the size first: what is not there is found out without a data connection, and
-// a file that ends early is an error. The reader keeps its connection until it is
-// closed; its end is the end only once the server has said so.
+// Get asks for the size first: so it finds a missing file without a data connection, and a file
+// that ends early is an error. The reader keeps its connection until it is closed. The file ends
+// only when the server has confirmed it.
 func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err := exchange.CheckName(name); err != nil {
 		return nil, err
@@ -38,6 +38,7 @@ func (l *lease) open(name string) (*reader, error) {
 		return nil, err
 	}
 	size, err := l.FileSize(file)
+	err = l.lookInto(file, err)
 	switch {
 	case isRefusal(err):
 		return nil, l.absent(file)
@@ -47,8 +48,8 @@ func (l *lease) open(name string) (*reader, error) {
 		return nil, err
 	}
 	response, err := l.Retr(file)
-	if isRefusal(err) {
-		// It has gone since, or the server never told its size, or we may not read it.
+	if err = l.lookInto(file, err); isRefusal(err) {
+		// It was removed meanwhile, or the server never gave its size, or we may not read it.
 		if _, again := l.FileSize(file); again != nil {
 			return nil, l.absent(file)
 		}
@@ -60,8 +61,8 @@ func (l *lease) open(name string) (*reader, error) {
 	return &reader{lease: l, name: name, response: response, left: size}, nil
 }
 
-// absent returns [exchange.ErrNotFound] for a file that the server knows nothing of, unless its
-// folder is closed to the account.
+// absent returns [exchange.ErrNotFound] for a file that the server does not have, unless the
+// account may not enter its folder.
 func (c *conn) absent(file string) error {
 	if err := c.enter(path.Dir(file)); err != nil {
 		return err
@@ -69,11 +70,11 @@ func (c *conn) absent(file string) error {
 	return exchange.ErrNotFound
 }
 
-// enter makes folder the current one. It returns [exchange.ErrNotFound] where there is no such
-// folder, and what the server said where it is there and closed.
+// enter makes folder the current one. It returns [exchange.ErrNotFound] if there is no such folder,
+// and the server's error if the account may not enter it.
 func (c *conn) enter(folder string) error {
 	err := c.ChangeDir(folder)
-	if !isRefusal(err) || folder == "/" {
+	if !isRefusal(err) && code(err) != busy || folder == "/" {
 		return err
 	}
 	above := path.Dir(folder)
@@ -83,13 +84,13 @@ func (c *conn) enter(folder string) error {
 	names, listErr := c.entries(above)
 	switch {
 	case slices.Contains(names, path.Base(folder)+"/"):
-		if err = c.ChangeDir(folder); isRefusal(err) { // it was not made since
+		if err = c.ChangeDir(folder); isRefusal(err) { // it was not made meanwhile
 			err = unreadable(err)
 		}
 		return err
 	case listErr != nil && !isRefusal(listErr):
 		return listErr
-	default: // an account may be kept from listing: then there is no telling
+	default: // the account may lack the right to list, so nobody can know
 		return exchange.ErrNotFound
 	}
 }
@@ -123,7 +124,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, r.err
 }
 
-// finish demands the server's word that it has sent all, and that all has come.
+// finish checks that the server confirms the end and that all bytes have arrived.
 func (r *reader) finish() error {
 	if err := completed(r.response.Close()); err != nil {
 		return err
@@ -153,21 +154,21 @@ func (r *reader) Close() error {
 
 var errClosed = errors.New("the reader is closed")
 
-// sizeOf returns how many bytes the server has of a file. One without SIZE is made to send them.
+// sizeOf returns how many bytes the server has of a file. From a server without SIZE it reads the file.
 func (c *conn) sizeOf(file string) (int64, error) {
 	size, err := c.FileSize(file)
 	if !isUnknown(err) {
-		return size, err
+		return size, c.lookInto(file, err)
 	}
 	response, err := c.Retr(file)
 	if err != nil {
-		return 0, err
+		return 0, c.lookInto(file, err)
 	}
 	size, err = io.Copy(io.Discard, response)
 	return size, errors.Join(err, completed(response.Close()))
 }
 
-// mustBeAbsent returns [exchange.ErrExists] for a file that is there.
+// mustBeAbsent returns [exchange.ErrExists] for a file that exists.
 func (c *conn) mustBeAbsent(file string) error {
 	_, err := c.sizeOf(file)
 	switch {

@@ -44,6 +44,30 @@ func TestAnAccountThatMayNotRename(t *testing.T) {
 	}
 }
 
+// Each run of a delivery that fails is another process. An account that may neither rename nor delete leaves an empty file, once.
+func TestRetriesLeaveNoCopies(t *testing.T) {
+	for _, k := range dropBoxes {
+		t.Run(k.name, func(t *testing.T) {
+			server := k.launch(t, true)
+			config := k.config(server)
+			for range 3 {
+				store := open(t, config)
+				for range 2 {
+					wantFault(t, "publish", store.Publish(t.Context(), "out/a", make([]byte, mB)), fault.Usage, "?direct")
+					wantFault(t, "put", store.Put(t.Context(), "out/b", mB, random(1, mB)), fault.Usage, "?direct")
+				}
+			}
+			left := onDisk(t, filepath.Join(server.Files, config.Root))
+			if len(left) != 1 {
+				t.Fatalf("left on the server: %q", left)
+			}
+			if info, err := os.Stat(filepath.Join(server.Files, config.Root, left[0])); err != nil || info.Size() != 0 {
+				t.Errorf("%s: %v, %v", left[0], info, err)
+			}
+		})
+	}
+}
+
 // An upload that breaks off stays torn in its place, and the next one gets another name.
 func TestATornDirectUploadIsPassedOver(t *testing.T) {
 	for _, k := range dropBoxes {
@@ -61,7 +85,7 @@ func TestATornDirectUploadIsPassedOver(t *testing.T) {
 			if err != nil || len(data) >= 3*mB {
 				t.Errorf("the torn file has %d bytes, %v", len(data), err)
 			}
-			name, err := exchange.NewWriter(store).Part(t.Context(), "died", day, 1, strings.NewReader("x"), 1, hash)
+			name, err := exchange.NewWriter(store).Part(t.Context(), "died", day, 1, false, strings.NewReader("x"), 1, hash)
 			if err != nil || name == torn {
 				t.Fatalf("part = %q, %v", name, err)
 			}
@@ -134,7 +158,7 @@ func wantListed(t *testing.T, store *ftp.Store, folder string, want ...string) {
 	}
 }
 
-// What an account may not see must not look as if it were not there: the log would seem to end.
+// A folder that the account may not read must not look empty: the log would seem to end.
 func TestWhatIsClosedIsNotTakenForMissing(t *testing.T) {
 	for _, k := range []kind{vsftpd, proftpd} {
 		t.Run(k.name, func(t *testing.T) {
@@ -191,7 +215,7 @@ func TestInspect(t *testing.T) {
 	}{
 		{vsftpd, map[string]string{
 			"server": "vsFTPd", "encryption": "explicit TLS, TLS 1.2, data connections resume", "listings": "LIST and NLST",
-			"sizes": "SIZE", "data connections": "EPSV", "features": "PASV",
+			"sizes": "SIZE", "data connections": "EPSV", "features": "PASV", "create-if-absent": "emulated",
 		}},
 		{vsftpdBare, map[string]string{"encryption": "none, because: it is a test"}},
 		{proftpd, map[string]string{"server": "ProFTPD", "encryption": "explicit TLS, TLS 1.2, data connections resume", "listings": "MLSD"}},

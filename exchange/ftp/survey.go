@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"strings"
 
 	client "github.com/jlaffaye/ftp"
 
@@ -12,8 +13,8 @@ import (
 )
 
 // Survey returns the files of a folder, in no particular order and under any name but a hidden one.
-// A folder that is not there is [exchange.ErrNotFound]. A line of the listing that can't be read is
-// asked for by name, and has no time then.
+// A missing folder is [exchange.ErrNotFound]. If a line of the listing can't be read, the file is
+// asked for by name and has no time.
 func (s *Store) Survey(ctx context.Context, folder string) (entries []exchange.Found, err error) {
 	if err := exchange.CheckFolder(folder); err != nil {
 		return nil, err
@@ -30,46 +31,34 @@ func (s *Store) Survey(ctx context.Context, folder string) (entries []exchange.F
 	return entries, err
 }
 
-// sizes lists folder, which is the current one.
+// sizes lists folder, which is the current one. A file that is in use has no size.
 func (c *conn) sizes(folder string) ([]exchange.Found, error) {
-	c.limit = maxListing
-	defer func() { c.limit = 0 }()
-	found, err := c.List("")
+	items, err := c.items(folder)
 	if err != nil {
 		return nil, err
 	}
-	read := make(map[string]bool, len(found))
 	var entries []exchange.Found
-	for _, entry := range found {
-		read[entry.Name] = true
-		link := entry.Type == client.EntryTypeLink
-		if (entry.Type == client.EntryTypeFile || link) && !exchange.IsHidden(entry.Name) {
-			entries = append(entries, exchange.Found{Name: entry.Name, Size: int64(entry.Size), Modified: entry.Time, Link: link})
-		}
-	}
-	if c.data.lines <= len(found) {
-		return entries, nil
-	}
-	names, err := c.addUnread(folder, nil, read)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		size, err := c.sizeOf(path.Join(folder, name))
-		if isRefusal(err) { // a folder, or gone since
+	for _, i := range items {
+		link := i.kind == client.EntryTypeLink
+		if i.kind != client.EntryTypeFile && !link || exchange.IsHidden(i.name) || strings.Contains(i.name, "/") {
 			continue
 		}
-		if err != nil {
-			return nil, err
+		if i.size < 0 && !link {
+			i.size, err = c.sizeOf(path.Join(folder, i.name))
+			if isRefusal(err) { // removed meanwhile
+				continue
+			}
+			if err != nil && code(err) != busy {
+				return nil, err
+			}
 		}
-		entries = append(entries, exchange.Found{Name: name, Size: size})
+		entries = append(entries, exchange.Found{Name: i.name, Size: max(i.size, 0), Modified: i.modified, Link: link})
 	}
 	return entries, nil
 }
 
-// Move gives a file another name, in a folder that is made where it is missing, and replaces
-// nothing that it sees: a name that is taken is [exchange.ErrExists], a file that is not there
-// [exchange.ErrNotFound].
+// Move gives a file another name, and replaces no file that it sees. It makes the folder if it is
+// missing. A taken name is [exchange.ErrExists], a missing file [exchange.ErrNotFound].
 func (s *Store) Move(ctx context.Context, from, to string) error {
 	if err := errors.Join(exchange.CheckName(from), exchange.CheckName(to)); err != nil {
 		return err

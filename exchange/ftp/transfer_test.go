@@ -21,6 +21,7 @@ import (
 	"waybill/exchange"
 	"waybill/exchange/ftp"
 	"waybill/internal/fault"
+	"waybill/lab/await"
 	"waybill/lab/exchangetest"
 	"waybill/lab/servers"
 )
@@ -145,9 +146,7 @@ func TestAFailureLetsWhoWaitsGoOn(t *testing.T) {
 	k.options.MaxClients = 1
 	config := k.config(k.launch(t, false))
 	store := open(t, config)
-	for store.Publish(t.Context(), "a", []byte("x")) != nil && t.Context().Err() == nil {
-		t.Log("not yet")
-	}
+	await.True(t, "the server lets the connection in", func() bool { return store.Publish(t.Context(), "a", []byte("x")) == nil })
 	var all errgroup.Group
 	wait := func() {
 		for range 3 {
@@ -170,10 +169,8 @@ func TestAServerThatIsFull(t *testing.T) {
 			k.options.MaxClients = 1
 			server := k.launch(t, false)
 			mine, other := open(t, k.config(server)), open(t, k.config(server))
-			// The server may still be busy taking leave of who looked whether it runs.
-			for mine.Publish(t.Context(), "a", []byte("x")) != nil && t.Context().Err() == nil {
-				t.Log("not yet")
-			}
+			// The server may still be busy closing the connection that checked whether it runs.
+			await.True(t, "the server lets the connection in", func() bool { return mine.Publish(t.Context(), "a", []byte("x")) == nil })
 			_, err := get(other, "a")
 			wantFault(t, "get", err, fault.Transient, "connections")
 		})

@@ -7,13 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
+	"strings"
 
 	"waybill/exchange"
 )
 
-// Put never replaces a file: a name that is taken is [exchange.ErrExists].
+// Put never replaces a file: a taken name is [exchange.ErrExists].
 func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader) error {
 	return s.write(ctx, "put", name, size, body)
 }
@@ -43,9 +45,12 @@ func (s *Store) write(ctx context.Context, op, name string, size int64, body io.
 	})
 }
 
-// viaTemp uploads next to the file's place and renames. Whether what is left of a failure may be
-// removed is for the server to say.
+// viaTemp uploads next to the file's place and renames. After a failure it tries to remove the
+// temporary file, if the server allows it.
 func (s *Store) viaTemp(c *conn, file string, size int64, source *source) error {
+	if err := s.mayRename(c, path.Dir(file)); err != nil {
+		return err
+	}
 	temp := s.temporary(c, file)
 	err := s.upload(c, temp, size, source)
 	if err == nil {
@@ -57,7 +62,50 @@ func (s *Store) viaTemp(c *conn, file string, size int64, source *source) error 
 	return err
 }
 
-// temporary returns a free name: of declared ones, only a crash can have left a file there.
+// mayRename refuses an upload if the account can't rename the file afterwards. With a declared suffix it
+// does not check: at most one temporary file per file stays.
+func (s *Store) mayRename(c *conn, folder string) error {
+	if s.config.Partial != "" {
+		return nil
+	}
+	rights, err := s.trial.Rights(c.ctx, renamer{s, c}, folder)
+	if err == nil && !rights.Rename {
+		err = unrenamable(errors.New("the server refuses"))
+	}
+	return err
+}
+
+// renamer is the server's filesystem for [whole].
+type renamer struct {
+	*Store
+	*conn
+}
+
+func (r renamer) Create(at string) error {
+	return denied(r.upload(r.conn, at, 0, &source{body: strings.NewReader(""), conn: r.conn}))
+}
+
+func (r renamer) Rename(from, to string) error { return denied(r.conn.Rename(from, to)) }
+
+func (r renamer) Remove(at string) error { return denied(r.conn.Delete(at)) }
+
+func (r renamer) Exists(at string) (bool, error) {
+	err := r.mustBeAbsent(at)
+	if errors.Is(err, exchange.ErrExists) {
+		return true, nil
+	}
+	return false, err
+}
+
+// denied marks an error as a server's refusal.
+func denied(err error) error {
+	if isRefusal(err) || isUnknown(err) {
+		return errors.Join(fs.ErrPermission, err)
+	}
+	return err
+}
+
+// temporary returns a free name. With a declared suffix, only a crash can have left a file there.
 func (s *Store) temporary(c *conn, file string) string {
 	if s.config.Partial == "" {
 		return path.Join(path.Dir(file), ".waybill-"+rand.Text()+".tmp")
@@ -66,8 +114,7 @@ func (s *Store) temporary(c *conn, file string) string {
 	return file + s.config.Partial
 }
 
-// move looks at the name once more: what renaming does to a file that is there differs between
-// servers.
+// move checks the name once more, because servers differ in what renaming does to an existing file.
 func (c *conn) move(temp, file string) error {
 	if err := c.mustBeAbsent(file); err != nil {
 		return err
@@ -82,8 +129,8 @@ func (c *conn) move(temp, file string) error {
 	return err
 }
 
-// direct never removes what it leaves, not even when it is torn: where servers let two upload
-// one file at once, it may be another's.
+// direct never removes a file that it leaves, even if it is torn: some servers let two upload a
+// file at once, so it may be another's.
 func (s *Store) direct(c *conn, file string, size int64, source *source) error {
 	err := s.upload(c, file, size, source)
 	if isRefusal(err) && !source.begun {
@@ -94,7 +141,7 @@ func (s *Store) direct(c *conn, file string, size int64, source *source) error {
 	return err
 }
 
-// upload stores a file whose name is free and has the server say its size.
+// upload stores a file whose name is free and asks the server for its size.
 func (s *Store) upload(c *conn, file string, size int64, source *source) error {
 	folder := path.Dir(file)
 	known, err := s.makeFolder(c, folder)
@@ -114,7 +161,7 @@ func (s *Store) upload(c *conn, file string, size int64, source *source) error {
 	case source.err != nil:
 		return source.err
 	case isRefusal(err) && errors.Is(c.enter(folder), exchange.ErrNotFound):
-		return homeless(folder)
+		return noHomeFolder(folder)
 	case isRefusal(err):
 		return unwritable(err)
 	case err != nil:
@@ -132,13 +179,13 @@ func (s *Store) upload(c *conn, file string, size int64, source *source) error {
 }
 
 // makeFolder makes folder and those above it that are missing, down from the store's root, and
-// reports whether it was known to be there without asking.
+// reports whether it was known to exist without asking.
 func (s *Store) makeFolder(c *conn, folder string) (known bool, err error) {
 	if _, known := s.folders.Load(folder); known || s.config.Flat {
 		return known, nil
 	}
 	err = c.ChangeDir(folder)
-	if isRefusal(err) {
+	if isRefusal(err) || code(err) == busy {
 		err = s.makeMissing(c, folder)
 	}
 	if err == nil {
@@ -157,12 +204,12 @@ func (s *Store) makeMissing(c *conn, folder string) error {
 	if _, ok := replyOf(err); !ok {
 		return err
 	}
-	// Refused, or somebody else has made it meanwhile.
+	// Either refused, or somebody else has made it meanwhile.
 	if c.ChangeDir(folder) == nil {
 		return nil
 	}
 	if above := path.Dir(folder); folder == c.root && errors.Is(c.enter(above), exchange.ErrNotFound) {
-		return homeless(above)
+		return noHomeFolder(above)
 	}
 	return unmakable(folder, err)
 }
@@ -188,7 +235,8 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	})
 }
 
-// Tidy implements [exchange.Deleter]. It looks first: RMD may remove a folder with all that it holds.
+// Tidy implements [exchange.Deleter]. It checks first that the folder is empty: RMD may remove a
+// folder with all its content.
 func (s *Store) Tidy(ctx context.Context, folder string) {
 	_ = s.use(ctx, "remove", folder, func(c *conn) error {
 		if held, err := s.names(c, folder); err != nil || len(held) > 0 {
@@ -202,7 +250,7 @@ func (s *Store) Tidy(ctx context.Context, folder string) {
 	})
 }
 
-// source is what is uploaded. When it fails, the upload must not end as if it were whole.
+// source is the data of an upload. If it fails, the upload must not end as if it were whole.
 type source struct {
 	body  io.Reader
 	conn  *conn
@@ -215,7 +263,7 @@ func (s *source) Read(p []byte) (int, error) {
 	n, err := s.body.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = err
-		s.conn.cut()
+		s.conn.giveUp()
 	}
 	return n, err
 }

@@ -1,6 +1,6 @@
-// Package guard stands between the exchange and a store that may be slow, flaky or gone: it
-// bounds the time without headway, tries again what fails for a passing reason, and stops
-// trying for a while what keeps failing.
+// Package guard protects the exchange from a store that may be slow, flaky or gone. It bounds the
+// time without progress, repeats calls that fail for a passing reason, and stops calling for a
+// while if calls keep failing.
 package guard
 
 import (
@@ -17,13 +17,13 @@ import (
 	"waybill/internal/fault"
 )
 
-// Policy says how patient a guard is. Zero values mean those of [DefaultPolicy].
+// Policy says how patient a guard is. A zero value means the one of [DefaultPolicy].
 type Policy struct {
-	Stall    time.Duration // without headway for so long, a call is given up
+	Stall    time.Duration // a call without progress for this long is given up
 	Attempts int           // of one call, the first included
-	Backoff  time.Duration // before the second attempt; it doubles from there
+	Backoff  time.Duration // before the second attempt; then it doubles
 	Longest  time.Duration // the longest wait between attempts
-	Failures int           // that many in a row open the breaker
+	Failures int           // this many in a row open the breaker
 	Pause    time.Duration // how long it stays open
 }
 
@@ -52,7 +52,7 @@ type Store struct {
 }
 
 // New guards a store: retries around the breaker around the time-out around the store. Every
-// attempt counts for the breaker, and one that finds it open is the last.
+// attempt counts for the breaker. An attempt that finds the breaker open is the last.
 func New(store exchange.Store, p Policy, now func() time.Time) *Store {
 	p = p.withDefaults()
 	h := &health{now: now, current: Health{State: Closed}}
@@ -71,12 +71,12 @@ func New(store exchange.Store, p Policy, now func() time.Time) *Store {
 	}
 }
 
-// passing reports whether a failure may go away by itself: of class transient, and neither an
-// answer of the store nor the caller's own wish to end.
+// passing reports whether a failure may go away by itself: it is transient, and neither an answer
+// of the store nor a cancellation by the caller.
 func passing(err error) bool {
 	return err != nil && fault.ClassOf(err) == fault.Transient &&
 		!errors.Is(err, exchange.ErrNotFound) && !errors.Is(err, exchange.ErrExists) && !errors.Is(err, context.Canceled)
 }
 
-// Health returns how the store has been doing.
+// Health returns the store's failures and the state of its breaker.
 func (s *Store) Health() Health { return s.health.read() }

@@ -12,7 +12,7 @@ const (
 	HalfOpen = "half-open" // the next call decides
 )
 
-// Health is how a store has been doing in this process.
+// Health is a store's record in this process.
 type Health struct {
 	State     string     `json:"state"`
 	Failures  int        `json:"failures"`             // in a row; 0: the last call succeeded

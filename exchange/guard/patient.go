@@ -15,8 +15,8 @@ import (
 	"waybill/internal/fault"
 )
 
-// patient tries again. What it must not do twice it does not: a listing whose names have been
-// handed on, and an upload whose body can't be read again.
+// patient repeats failed calls. It does not repeat a listing whose names were already yielded, or
+// an upload whose body can't be read again.
 type patient struct {
 	store  exchange.Store
 	calls  failsafe.Executor[any]
@@ -68,7 +68,7 @@ func (s *patient) Put(ctx context.Context, name string, size int64, body io.Read
 	})
 }
 
-// position returns where body stands, if it can go back there: a pipe has a Seek that fails.
+// position returns the present position of body, if it can return there: a pipe has a Seek that fails.
 func position(body io.Reader) (io.Seeker, int64, bool) {
 	seeker, ok := body.(io.Seeker)
 	if !ok {
@@ -78,11 +78,11 @@ func position(body io.Reader) (io.Seeker, int64, bool) {
 	return seeker, start, err == nil
 }
 
-// maxNames bounds what anyone who can write to a folder can make its readers keep in memory.
+// maxNames bounds the names that readers keep in memory, because anyone who can write to a folder can add names.
 const maxNames = 1 << 20
 
-// List yields nothing before all names have come, so that a listing which breaks off can be
-// begun again.
+// List waits for all names before it yields the first, so that it can repeat a listing that breaks
+// off.
 func (s *patient) List(ctx context.Context, folder string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		var names []string
@@ -113,14 +113,14 @@ func (s *patient) List(ctx context.Context, folder string) iter.Seq2[string, err
 func (s *patient) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	f := &resumedFile{ctx: ctx, store: s, name: name}
 	if err := s.attempt(ctx, "get", name, f.open); err != nil {
-		_ = f.Close() // it may be open: one who was cancelled meanwhile hears of nothing else
+		_ = f.Close() // it may be open: after a cancellation attempt returns only that error
 		return nil, err
 	}
 	return f, nil
 }
 
-// resumedFile resumes where a broken transfer ended: files never change under their names, and
-// who reads one checks its hash.
+// resumedFile resumes where a broken transfer ended. It may, because files never change under their
+// names, and readers check the hash.
 type resumedFile struct {
 	ctx     context.Context
 	store   *patient
@@ -130,11 +130,11 @@ type resumedFile struct {
 	resumed int
 }
 
-// mostResumed bounds how often one file is begun again: a transfer that always breaks off would
-// otherwise never end.
+// mostResumed bounds how often a file is resumed: a transfer that always breaks off would otherwise
+// never end.
 const mostResumed = 10
 
-// open leaves file at offset.
+// open opens the file and skips to offset.
 func (f *resumedFile) open() error {
 	file, err := f.store.store.Get(f.ctx, f.name)
 	if err != nil {
@@ -142,7 +142,7 @@ func (f *resumedFile) open() error {
 	}
 	if _, err := io.CopyN(io.Discard, file, f.offset); err != nil {
 		file.Close()
-		if errors.Is(err, io.EOF) { // shorter than it was; nobody may take that for its end
+		if errors.Is(err, io.EOF) { // shorter than before; this must not count as the file's end
 			err = io.ErrUnexpectedEOF
 		}
 		return fault.New(fault.Transient, "read", f.name, err, "")
@@ -159,7 +159,7 @@ func (f *resumedFile) Read(p []byte) (int, error) {
 		n, err := f.file.Read(p)
 		f.offset += int64(n)
 		if n > 0 && !isEnd(err) {
-			return n, nil // an error comes again at the next read
+			return n, nil // the next read returns the error again
 		}
 		if err == nil || isEnd(err) {
 			return n, err
@@ -170,10 +170,10 @@ func (f *resumedFile) Read(p []byte) (int, error) {
 	}
 }
 
-// isEnd reports the end of a file. What wraps io.EOF is a connection that ended too early.
+// isEnd reports the end of a file. An error that wraps io.EOF is a connection that ended too early.
 func isEnd(err error) bool { return err == io.EOF } //nolint:errorlint // see above
 
-// resume begins the file again after err, or returns why that is no use.
+// resume opens the file again after err, or returns why that is useless.
 func (f *resumedFile) resume(err error) error {
 	if f.ctx.Err() != nil || !passing(err) {
 		return err

@@ -13,8 +13,8 @@ import (
 	"waybill/internal/fault"
 )
 
-// timely gives a call up that makes no headway: not a byte read or sent, not a name listed. It
-// relies on stores returning soon after their context is done.
+// timely gives up a call without progress: no byte read or sent, no name listed. It relies on
+// stores to return soon after their context is done.
 type timely struct {
 	store exchange.Store
 	stall time.Duration
@@ -22,10 +22,10 @@ type timely struct {
 
 var errStalled = errors.New("no headway")
 
-// patience is how many times as long a call may take that has asked for it.
+// patience is the factor by which a call's time is longer if it has asked for patience.
 const patience = 10
 
-// watch is a context that is cancelled after a time without headway.
+// watch is a context that is cancelled after a time without progress.
 type watch struct {
 	context.Context
 	cancel context.CancelCauseFunc
@@ -52,7 +52,7 @@ func (w *watch) end() {
 	w.cancel(nil)
 }
 
-// explain turns the cancellation that the watch itself caused into what it means.
+// explain turns a cancellation by the watch into an error that says why.
 func (w *watch) explain(op, name string, err error) error {
 	if err == nil || !errors.Is(context.Cause(w), errStalled) {
 		return err
@@ -72,8 +72,8 @@ func (s *timely) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	return &watchedFile{file, w, name}, nil
 }
 
-// watchedFile counts the time between reads too: a reader that takes no more is as bad for the
-// server as one that gets no more. Its user loads nothing in between.
+// watchedFile also counts the time between reads: for the server, a reader that stops reading is as
+// bad as one that gets no data. Its user does no other work between reads.
 type watchedFile struct {
 	io.ReadCloser
 	watch *watch
@@ -102,8 +102,8 @@ func (s *timely) Put(ctx context.Context, name string, size int64, body io.Reade
 	return w.explain("put", name, s.store.Put(w, name, size, watched(body, w)))
 }
 
-// watched counts every read of body as headway and keeps it seekable where it is. At its end
-// stores may still have megabytes on the way, of which nothing is seen from here.
+// watched counts every read of body as progress and keeps it seekable if it is. After the last
+// read, a store may still have megabytes to send, which the watch can't see.
 func watched(body io.Reader, w *watch) io.Reader {
 	r := watchedReader{body, w}
 	if seeker, ok := body.(io.Seeker); ok {

@@ -6,10 +6,10 @@ import (
 	"net/http"
 )
 
-// maxAnswer bounds what a server says about a request. A page of a thousand keys takes a few MiB at most.
+// maxAnswer bounds a server's answer to a request. A page of a thousand keys takes a few MiB at most.
 const maxAnswer = 16 << 20
 
-// bounded reads no more than maxAnswer of any answer that is not an object: the SDK reads those whole.
+// bounded limits answers other than objects to maxAnswer, because the SDK reads them whole into memory.
 type bounded struct{ http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {

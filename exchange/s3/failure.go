@@ -53,8 +53,8 @@ func operation(err error) string {
 	return ""
 }
 
-// failed makes the one error type of a failure. Credentials that were refused are forgotten, so
-// that the next call reads them again.
+// failed turns a failure into a [fault.Error]. It forgets refused credentials, so that the next
+// call reads them again.
 func (s *Store) failed(ctx context.Context, op, name string, err error) error {
 	class, hint := fault.Transient, ""
 	switch {
@@ -73,7 +73,7 @@ func (s *Store) failed(ctx context.Context, op, name string, err error) error {
 	return fault.New(class, op, s.place(name), err, hint)
 }
 
-// failure says in short what an error of the SDK says at length.
+// failure shortens an error of the SDK.
 type failure struct {
 	text  string
 	cause error
@@ -82,7 +82,7 @@ type failure struct {
 func (f *failure) Error() string { return f.text }
 func (f *failure) Unwrap() error { return f.cause }
 
-// brief leaves out what the fault says already, and URLs.
+// brief leaves out URLs and what the fault already says.
 func brief(err error) string {
 	if refusal, ok := errors.AsType[smithy.APIError](err); ok {
 		return describe(refusal, err)
@@ -99,7 +99,7 @@ func brief(err error) string {
 	return err.Error()
 }
 
-// describe gives the server's words, cut short, and what its operators can find the request by.
+// describe returns the server's message, shortened, and the ids by which its operators can find the request.
 func describe(refusal smithy.APIError, err error) string {
 	const longest = 300
 	text := refusal.ErrorCode()
@@ -166,7 +166,7 @@ func judgeConnection(err error) (fault.Class, string, bool) {
 	return 0, "", false
 }
 
-// isCredentials reports whether a code says that the key, token or secret is wrong or over.
+// isCredentials reports whether a code says that the key, token or secret is wrong or has expired.
 func isCredentials(code string) bool {
 	switch code {
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken", "RequestExpired":
@@ -178,14 +178,15 @@ func isCredentials(code string) bool {
 
 const (
 	keyHint    = "the server refuses the access key or its secret: see which one the process has (environment, profile) and for which server it is; it is read again at the next run"
+	signHint   = "one of three: the secret is not the access key's (it is read again at the next run); a proxy or gateway on the way rewrites requests, which then no longer fit their signature; or a clock is wrong, here or there (compare `date -u`)"
 	expireHint = "the credentials have expired: renew them (`aws sso login`, or the program that writes the profile); they are read again at the next run"
 	regionHint = "set region to the bucket's own, or correct the endpoint"
 )
 
-// usageHints say what a person must do about refusals that repeat themselves.
+// usageHints say what a person must do about permanent refusals.
 var usageHints = map[string]string{
 	"InvalidAccessKeyId":           keyHint,
-	"SignatureDoesNotMatch":        keyHint,
+	"SignatureDoesNotMatch":        signHint,
 	"InvalidToken":                 keyHint,
 	"ExpiredToken":                 expireHint,
 	"ExpiredTokenException":        expireHint,
@@ -209,7 +210,7 @@ var usageHints = map[string]string{
 	"MethodNotAllowed":             "an object lock or a policy of BUCKET forbids this",
 }
 
-// actions are the rights behind the SDK's operations where the names differ.
+// actions are the rights that the SDK's operations need, if the names differ.
 var actions = map[string]string{
 	"HeadObject":              "s3:GetObject (a write is confirmed by looking at what is there)",
 	"ListObjectsV2":           "s3:ListBucket",

@@ -132,7 +132,7 @@ func TestAWrongBucketIsNamed(t *testing.T) {
 	wantUsage(t, err, "hospitall")
 }
 
-// What this server never says, a proxy says for it.
+// A proxy gives answers that this server never gives.
 func TestRefusalsAreClassified(t *testing.T) {
 	for code, want := range map[string]struct {
 		status int
@@ -140,6 +140,7 @@ func TestRefusalsAreClassified(t *testing.T) {
 	}{
 		"ExpiredToken":                 {http.StatusBadRequest, "renew"},
 		"InvalidToken":                 {http.StatusBadRequest, "access key"},
+		"SignatureDoesNotMatch":        {http.StatusForbidden, "a proxy or gateway on the way rewrites requests, which then no longer fit their signature; or a clock is wrong"},
 		"RequestTimeTooSkewed":         {http.StatusForbidden, "NTP"},
 		"PermanentRedirect":            {http.StatusMovedPermanently, "region"},
 		"AuthorizationHeaderMalformed": {http.StatusBadRequest, "region"},

@@ -35,7 +35,7 @@ func (s *Store) inspect(ctx context.Context) ([]fact.Fact, error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
-	prefix := s.folderKey("") // the right to list may end there
+	prefix := s.folderKey("") // the right to list may cover only this prefix
 	sent := s.config.Now()
 	page, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.config.Bucket, Prefix: &prefix, MaxKeys: aws.Int32(1)})
 	if err != nil {
@@ -125,7 +125,7 @@ func (s *Store) versioning(ctx context.Context) fact.Fact {
 	out, err := s.client.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &s.config.Bucket})
 	switch {
 	case err != nil:
-		fact.Value = unreadable(err)
+		return unreadable(fact, err)
 	case out.Status == types.BucketVersioningStatusEnabled:
 		fact.Value = "kept"
 	default:
@@ -139,21 +139,21 @@ func (s *Store) lock(ctx context.Context) fact.Fact {
 	fact := fact.Fact{Name: "object lock"}
 	out, err := s.client.GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: &s.config.Bucket})
 	switch {
-	case codeOf(err) == "ObjectLockConfigurationNotFoundError":
+	case err != nil && codeOf(err) != "ObjectLockConfigurationNotFoundError":
+		return unreadable(fact, err)
+	case err == nil && out.ObjectLockConfiguration != nil && out.ObjectLockConfiguration.ObjectLockEnabled == types.ObjectLockEnabledEnabled:
+		fact.Value = "on" + defaultRetention(out.ObjectLockConfiguration)
+	default:
 		fact.Value = "off"
 		if s.config.ObjectLock.Days > 0 {
-			fact.Advice = "turn the bucket's object lock on, or object_lock off: writes fail"
+			fact.Advice = "turn the bucket's object lock on, or object_lock off: writes fail, or are not locked"
 		}
-	case err != nil:
-		fact.Value = unreadable(err)
-	default:
-		fact.Value = "on" + defaultRetention(out.ObjectLockConfiguration)
 	}
 	return fact
 }
 
 func defaultRetention(c *types.ObjectLockConfiguration) string {
-	if c == nil || c.Rule == nil || c.Rule.DefaultRetention == nil {
+	if c.Rule == nil || c.Rule.DefaultRetention == nil {
 		return ""
 	}
 	r := c.Rule.DefaultRetention
@@ -164,8 +164,7 @@ func (s *Store) lifecycle(ctx context.Context) fact.Fact {
 	fact := fact.Fact{Name: "lifecycle"}
 	out, err := s.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &s.config.Bucket})
 	if err != nil && codeOf(err) != "NoSuchLifecycleConfiguration" {
-		fact.Value = unreadable(err)
-		return fact
+		return unreadable(fact, err)
 	}
 	var rules []types.LifecycleRule
 	if out != nil {
@@ -174,8 +173,8 @@ func (s *Store) lifecycle(ctx context.Context) fact.Fact {
 	return s.judgeRules(rules)
 }
 
-// judgeRules looks for what the rules do to the exchange's own objects. A rule with a filter by tag
-// or size is treated as one that applies.
+// judgeRules finds rules that affect the exchange's own objects. A rule with a filter by tag or
+// size counts as affecting them.
 func (s *Store) judgeRules(rules []types.LifecycleRule) fact.Fact {
 	fact := fact.Fact{Name: "lifecycle", Advice: "add a rule that aborts incomplete multipart uploads after a few days: what a crash leaves of them costs money and is never listed"}
 	found := []string{}
@@ -199,7 +198,7 @@ func (s *Store) judgeRules(rules []types.LifecycleRule) fact.Fact {
 }
 
 func (s *Store) covers(rule types.LifecycleRule) bool {
-	prefix := aws.ToString(rule.Prefix) //nolint:staticcheck // old rules have it here
+	prefix := aws.ToString(rule.Prefix) //nolint:staticcheck // old rules have the prefix here
 	if f := rule.Filter; f != nil {
 		prefix = or(prefix, aws.ToString(f.Prefix))
 		if f.And != nil {
@@ -210,11 +209,10 @@ func (s *Store) covers(rule types.LifecycleRule) bool {
 	return strings.HasPrefix(own, prefix) || strings.HasPrefix(prefix, own)
 }
 
-func unreadable(err error) string {
-	if code := codeOf(err); code != "" {
-		return "not readable: " + code
-	}
-	return "not readable: " + brief(err)
+func unreadable(fact fact.Fact, err error) fact.Fact {
+	fact.Value = "not readable: " + or(codeOf(err), brief(err))
+	fact.Advice = "let the role that runs doctor read the bucket's settings (deploy/s3/doctor.json), or see for yourself"
+	return fact
 }
 
 // Written returns the object's time, to the second.

@@ -3,13 +3,10 @@ package s3
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 	"unicode"
@@ -19,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"waybill/exchange/wire"
 	"waybill/internal/fault"
 )
 
@@ -26,7 +24,7 @@ import (
 const maxPrefix = 500
 
 // Open returns the store that c describes. It reads the SDK's environment and files and makes no
-// connection. A configuration that can't work is a [fault.Usage] error.
+// connection. An invalid configuration is a [fault.Usage] error.
 func Open(c Config) (*Store, error) {
 	c.Prefix, c.Times = strings.Trim(c.Prefix, "/"), c.Times.OrDefault()
 	if c.Now == nil {
@@ -43,7 +41,7 @@ func Open(c Config) (*Store, error) {
 	if err != nil {
 		return nil, refused(c, err)
 	}
-	// The shared configuration may have added certificates of its own (AWS_CA_BUNDLE).
+	// The shared configuration may have added certificates (AWS_CA_BUNDLE).
 	if changed, ok := shared.HTTPClient.(*awshttp.BuildableClient); ok {
 		client = changed
 	}
@@ -91,7 +89,7 @@ func (l ObjectLock) check() error {
 	return nil
 }
 
-// checkPrefix refuses what proxies and file-backed servers rewrite.
+// checkPrefix refuses prefixes that proxies and file-backed servers rewrite.
 func checkPrefix(prefix string) error {
 	if prefix == "" {
 		return nil
@@ -107,7 +105,7 @@ func checkPrefix(prefix string) error {
 	return nil
 }
 
-// checkEndpoint doesn't repeat what it refuses: people put passwords there.
+// checkEndpoint does not repeat the endpoint in errors, because people put passwords there.
 func checkEndpoint(endpoint string) error {
 	if endpoint == "" {
 		return nil
@@ -122,11 +120,7 @@ func checkEndpoint(endpoint string) error {
 // inTheClear reports whether requests to the endpoint leave this machine without encryption.
 func inTheClear(endpoint string) bool {
 	u, err := url.Parse(endpoint)
-	if err != nil || u.Scheme != "http" {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
+	return err == nil && u.Scheme == "http" && !wire.IsLoopback(u.Hostname())
 }
 
 // load reads the SDK's configuration from the environment and the shared files.
@@ -173,18 +167,9 @@ func (s *Store) options(o *s3.Options) {
 
 // httpClient returns a client whose connections never hang. The SDK insists on its own type.
 func (c *Config) httpClient() (*awshttp.BuildableClient, error) {
-	var roots *x509.CertPool
-	if c.CAFile != "" {
-		data, err := os.ReadFile(c.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		if roots, err = x509.SystemCertPool(); err != nil {
-			return nil, err
-		}
-		if !roots.AppendCertsFromPEM(data) {
-			return nil, fmt.Errorf("%s holds no certificates in PEM", c.CAFile)
-		}
+	roots, err := wire.Roots(c.CAFile)
+	if err != nil {
+		return nil, err
 	}
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.DialContext = c.Times.Dial

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"waybill/internal/fact"
 	"waybill/lab/servers"
 )
 
@@ -55,6 +56,64 @@ func (p *proxy) requests(method string) []*http.Request {
 		}
 	}
 	return found
+}
+
+// Google's gateway is one that does.
+func TestAGatewayMayRewriteAcceptEncoding(t *testing.T) {
+	c := config()
+	c.Endpoint = startProxy(t, server, func(_ http.ResponseWriter, r *http.Request) bool {
+		r.Header.Set("Accept-Encoding", "gzip,gzip(gfe)")
+		return false
+	}).URL
+	store := open(t, c)
+	must(t, store.Publish(t.Context(), "log/a", []byte("x")))
+	must(t, store.Put(t.Context(), "parts/a", 9*mB, pattern(9*mB)))
+	wantBytes(t, store, "parts/a", patternBytes(t, 9*mB))
+	must(t, store.Move(t.Context(), "log/a", "log/b"))
+	for name, err := range store.List(t.Context(), "log") {
+		if name != "b" || err != nil {
+			t.Errorf("listed: %q, %v", name, err)
+		}
+	}
+	must(t, store.Delete(t.Context(), "log/b"))
+}
+
+// A setting that the server does not report counts neither as a problem nor as right.
+func TestSettingsThatAServerDoesNotTell(t *testing.T) {
+	empty := func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Has("object-lock") {
+			fmt.Fprint(w, `<ObjectLockConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"></ObjectLockConfiguration>`)
+			return true
+		}
+		return false
+	}
+	denied := func(w http.ResponseWriter, r *http.Request) bool {
+		for _, setting := range []string{"object-lock", "versioning", "lifecycle"} {
+			if r.URL.Query().Has(setting) {
+				return refuse(w, http.StatusForbidden, "AccessDenied")
+			}
+		}
+		return false
+	}
+	inspect := func(answer func(http.ResponseWriter, *http.Request) bool) map[string]fact.Fact {
+		c := config()
+		c.Endpoint = startProxy(t, server, answer).URL
+		facts, err := open(t, c).Inspect(t.Context())
+		must(t, err)
+		found := map[string]fact.Fact{}
+		for _, f := range facts {
+			found[f.Name] = f
+		}
+		return found
+	}
+	if lock := inspect(empty)["object lock"]; lock.Value != "off" {
+		t.Errorf("%+v", lock)
+	}
+	for _, setting := range []string{"object lock", "versions", "lifecycle"} {
+		if f := inspect(denied)[setting]; f.Value != "not readable: AccessDenied" || f.Advice == "" {
+			t.Errorf("%+v", f)
+		}
+	}
 }
 
 // refuse answers as S3 refuses.

@@ -2,8 +2,6 @@ package s3
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"net/url"
@@ -14,14 +12,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"waybill/exchange"
+	"waybill/exchange/wire"
 )
 
-// Get opens an object. It is read to the length that the server announced: one that breaks off
-// is an error.
+// Get opens an object. It must have the length that the server announced: a transfer that breaks
+// off is an error.
 //
-// To a role that may not list the whole bucket, S3 denies (403) a missing object just as one
-// that may not be read. So a denied object is looked for by listing the one key: not
-// listed is [exchange.ErrNotFound]; anything else is an error that names the missing right.
+// If a role may not list the whole bucket, S3 denies (403) a missing object just like one that it
+// may not read. So Get looks for a denied object by listing its key. If it is not listed, the error
+// is [exchange.ErrNotFound]; otherwise the error names the missing right.
 func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err := exchange.CheckName(name); err != nil {
 		return nil, err
@@ -51,15 +50,15 @@ func (s *Store) open(ctx context.Context, name string) (io.ReadCloser, error) {
 	if out.ContentLength != nil {
 		length = *out.ContentLength
 	}
-	return &object{store: s, ctx: ctx, name: name, body: out.Body, length: length}, nil
+	return &wire.Body{ReadCloser: out.Body, Context: ctx, Length: length, Failed: func(err error) error { return s.failed(ctx, "get", name, err) }}, nil
 }
 
 func (s *Store) getObject(ctx context.Context, name string) (*s3.GetObjectOutput, error) {
 	return s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.config.Bucket, Key: aws.String(s.key(name))})
 }
 
-// getDenied finds out what the denial of a Get means. What is listed is asked for once more: it
-// may have been put since.
+// getDenied finds out what the denial of a Get means. A listed object is requested once more: it
+// may have been put meanwhile.
 func (s *Store) getDenied(ctx context.Context, name string, denied error) (*s3.GetObjectOutput, error) {
 	key := s.key(name)
 	page, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.config.Bucket, Prefix: &key, MaxKeys: aws.Int32(1)})
@@ -78,32 +77,6 @@ func (s *Store) getDenied(ctx context.Context, name string, denied error) (*s3.G
 type unclearError struct{ error }
 
 func (e *unclearError) Unwrap() error { return e.error }
-
-// object reads the body of a response, which must have the announced length; -1 is unknown.
-type object struct {
-	store        *Store
-	ctx          context.Context
-	name         string
-	body         io.ReadCloser
-	length, read int64
-}
-
-func (o *object) Read(p []byte) (int, error) {
-	if err := o.ctx.Err(); err != nil {
-		return 0, o.store.failed(o.ctx, "get", o.name, err)
-	}
-	n, err := o.body.Read(p)
-	o.read += int64(n)
-	if errors.Is(err, io.EOF) && o.length >= 0 && o.read != o.length {
-		err = fmt.Errorf("%d of %d bytes came: %w", o.read, o.length, io.ErrUnexpectedEOF)
-	}
-	if err != nil && err != io.EOF { //nolint:errorlint // what wraps io.EOF is a failure
-		err = o.store.failed(o.ctx, "get", o.name, err)
-	}
-	return n, err
-}
-
-func (o *object) Close() error { return o.body.Close() }
 
 // List yields a page of at most a thousand names at a time.
 func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error] {
@@ -126,7 +99,7 @@ func (s *Store) pages(ctx context.Context, folder string, yield func(string) boo
 	prefix := s.folderKey(folder)
 	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{
 		Bucket: &s.config.Bucket, Prefix: &prefix, Delimiter: aws.String("/"),
-		EncodingType: types.EncodingTypeUrl, // XML can't hold every key that others may have put there
+		EncodingType: types.EncodingTypeUrl, // XML can't represent every key that others may have put there
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -160,7 +133,7 @@ func names(page *s3.ListObjectsV2Output, prefix string) iter.Seq[string] {
 	}
 }
 
-// baseName also leaves out the object that some tools make for the folder itself.
+// baseName also skips the object that some tools make for the folder itself.
 func baseName(page *s3.ListObjectsV2Output, key, prefix string) (string, bool) {
 	if page.EncodingType == types.EncodingTypeUrl {
 		decoded, err := url.QueryUnescape(key)
@@ -176,7 +149,7 @@ func baseName(page *s3.ListObjectsV2Output, key, prefix string) (string, bool) {
 // Tidy implements [exchange.Deleter]: there are no folders.
 func (s *Store) Tidy(context.Context, string) {}
 
-// Delete removes an object; where the bucket keeps versions, a marker hides it.
+// Delete removes an object; if the bucket keeps versions, a marker hides it.
 func (s *Store) Delete(ctx context.Context, name string) error {
 	if err := exchange.CheckName(name); err != nil {
 		return err

@@ -1,9 +1,9 @@
 // Package s3 keeps an exchange in a bucket of Amazon S3 or of a server that speaks its protocol.
 // Objects appear whole, even if an upload breaks off. Create-if-absent is native (If-None-Match), or
-// emulated where the configuration says so.
+// emulated if the configuration says so.
 //
-// Requests are tried once, but for what S3 itself asks for: a conditional write that met another
-// one (409) is repeated. See docs/s3.md for rights and for what a bucket needs.
+// Requests are tried once, except a conditional write that met another one (409): S3 demands that
+// it is repeated. See docs/s3.md for rights and for what a bucket needs.
 package s3
 
 import (
@@ -24,16 +24,16 @@ import (
 // chain: environment, shared files, SSO, web identity, container or machine role.
 type Config struct {
 	Bucket string // a bucket's name, or an access point's ARN
-	Prefix string // the folder in the bucket below which names live; "" is the bucket itself
-	// Region is AWS's name of it. "" takes the environment's or the profile's; with a custom
-	// endpoint, where they name none, us-east-1.
+	Prefix string // the folder in the bucket that names are relative to; "" is the bucket itself
+	// Region is AWS's name of it. "" takes the environment's or the profile's; if these name none and
+	// there is a custom endpoint, us-east-1.
 	Region string
 	// Endpoint is the URL of a server other than AWS's: http[s]://host[:port]. "" takes the
 	// environment's (AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL) or AWS's.
 	Endpoint string
-	// AllowPlaintext is why files go to an http:// endpoint on another host; "" refuses to.
+	// AllowPlaintext is the reason for sending files to an http:// endpoint on another host; "" refuses that.
 	AllowPlaintext string
-	PathStyle      *bool     // bucket in the path and not in the host's name; nil: with an endpoint
+	PathStyle      *bool     // bucket in the path, not in the host's name; nil: only with an endpoint
 	Checksums      Checksums // which requests and responses carry the SDK's checksums
 	Profile        string    // in the shared config files; "" takes AWS_PROFILE or the default one
 	SSE            string    // server-side encryption: "" (the bucket's default), "AES256" or "aws:kms"
@@ -41,7 +41,7 @@ type Config struct {
 	// ObjectLock keeps every object written, receipts included, from being deleted or replaced for a time.
 	ObjectLock ObjectLock
 	CAFile     string // certificates in PEM that are trusted in addition to the system's
-	// EmulatePublish looks before it publishes, for servers that refuse or ignore If-None-Match.
+	// EmulatePublish checks the name and then puts, for servers that refuse or ignore If-None-Match.
 	EmulatePublish bool
 	// Times bound connecting (and obtaining credentials) and waiting for a byte.
 	Times wire.Times
@@ -88,7 +88,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// ready tells why a call can't begin.
+// ready returns the reason why a call can't begin.
 func (s *Store) ready(ctx context.Context) error {
 	if s.closed.Load() {
 		return errClosed
@@ -107,7 +107,7 @@ func (s *Store) key(name string) string {
 	return s.config.Prefix + "/" + name
 }
 
-// folderKey returns what the keys in a folder begin with.
+// folderKey returns the prefix of the keys in a folder.
 func (s *Store) folderKey(folder string) string {
 	if key := s.key(folder); key != "" {
 		return key + "/"

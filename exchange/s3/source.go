@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// source is a body that can be read again: to sign it, and to repeat a request. Reading ends
-// with its context. Once a request is over the SDK reads no more of it.
+// source is a body that can be read again: to sign it, and to repeat a request. Reading ends with
+// its context. After a request the SDK does not read it any more.
 type source struct {
 	ctx context.Context
 	io.Seeker

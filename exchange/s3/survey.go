@@ -43,7 +43,7 @@ func (s *Store) survey(ctx context.Context, prefix string) (entries []exchange.F
 			key := aws.ToString(object.Key)
 			if page.EncodingType == types.EncodingTypeUrl {
 				if key, err = url.QueryUnescape(key); err != nil {
-					continue // not what it was asked for; no file of ours has such a key
+					continue // the server was not asked for this; no file of ours has such a key
 				}
 			}
 			name, ok := strings.CutPrefix(key, prefix)
@@ -56,9 +56,9 @@ func (s *Store) survey(ctx context.Context, prefix string) (entries []exchange.F
 	return entries, nil
 }
 
-// Move copies an object and deletes the first, which is all that S3 has. A name that is taken is
-// [exchange.ErrExists], an object that is not there [exchange.ErrNotFound]. After a crash in between
-// there are two of the same content. Objects of more than 5 GiB S3 does not copy.
+// Move copies an object and deletes the original, because S3 can't rename. A taken name is
+// [exchange.ErrExists], a missing object [exchange.ErrNotFound]. After a crash in between there are
+// two objects with the same content. S3 does not copy objects of more than 5 GiB.
 func (s *Store) Move(ctx context.Context, from, to string) error {
 	if err := errors.Join(exchange.CheckName(from), exchange.CheckName(to)); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (s *Store) move(ctx context.Context, from, to string) error {
 	if err := s.mustBeAbsent(ctx, to); err != nil {
 		return err
 	}
-	source, err := s.open(ctx, from) // a server that keeps versions may copy what was deleted
+	source, err := s.open(ctx, from) // a server that keeps versions may copy a deleted object
 	if err != nil {
 		return err
 	}

@@ -18,16 +18,16 @@ import (
 )
 
 const (
-	singleLimit = 64 << 20 // what is sent in one request, where the body can be read twice
+	singleLimit = 64 << 20 // sent in one request, if the body can be read twice
 	partSize    = 8 << 20
 	partsAtOnce = 3 // parts in memory: these, one being read, and one waiting
 	// abortTime is below the second in which a cancelled call must return.
 	abortTime = 700 * time.Millisecond
 )
 
-// Put replaces what is there. A body that is an [io.Seeker] of at most 64 MiB is sent as it is;
-// others go in parts of 8 MiB (more, beyond 80 GB), a few of them in memory. A failed upload in
-// parts is aborted.
+// Put replaces an existing object. A body that is an [io.Seeker] of at most 64 MiB is sent in one
+// request; others are sent in parts of 8 MiB (larger beyond 80 GB), a few of them in memory. A
+// failed upload in parts is aborted.
 func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader) error {
 	if err := exchange.CheckName(name); err != nil {
 		return err
@@ -64,7 +64,7 @@ func (s *Store) putWhole(ctx context.Context, name string, size int64, body *sou
 	return err
 }
 
-// object returns a request to put an object with all that the configuration wants for one.
+// object returns a request to put an object with the configured settings.
 func (s *Store) object(name string) *s3.PutObjectInput {
 	input := &s3.PutObjectInput{
 		Bucket:               &s.config.Bucket,
@@ -87,7 +87,7 @@ func (s *Store) lockedUntil() (time.Time, bool) {
 	return s.config.Now().UTC().AddDate(0, 0, days), days > 0
 }
 
-// putParts is all there is of the transfer manager here.
+// putParts is the only use of the transfer manager.
 func (s *Store) putParts(ctx context.Context, name string, size int64, body io.Reader) error {
 	one := s.object(name)
 	manager := transfermanager.New(s.client, func(o *transfermanager.Options) {
@@ -106,7 +106,7 @@ func (s *Store) putParts(ctx context.Context, name string, size int64, body io.R
 	return err
 }
 
-// confirm asks the server how many bytes it holds.
+// confirm asks the server how many bytes it has.
 func (s *Store) confirm(ctx context.Context, name string, size int64) error {
 	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.config.Bucket, Key: aws.String(s.key(name))})
 	if err != nil {
@@ -119,8 +119,8 @@ func (s *Store) confirm(ctx context.Context, name string, size int64) error {
 }
 
 // Publish creates an object on condition that there is none (If-None-Match: *), which is native.
-// With EmulatePublish it looks and then puts: of several publishers at once the last one stays,
-// and the others find out by reading back.
+// With EmulatePublish it checks the name and then puts. If several publish at once, the last one
+// stays, and the others find out by reading back.
 func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
 	if err := exchange.CheckName(name); err != nil {
 		return err

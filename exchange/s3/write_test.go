@@ -127,7 +127,7 @@ func TestCancellingALargeRequestReturnsSoon(t *testing.T) {
 	if took := time.Since(at); at.IsZero() || took > 20*time.Second {
 		t.Errorf("came back %v after the cancellation", took)
 	}
-	// The body is its owner's again: nobody may still be reading it.
+	// After Put has returned, nobody may still read the body.
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
 		t.Error(err)
 	}
@@ -241,7 +241,7 @@ func TestAServerWithoutIfNoneMatchIsNamed(t *testing.T) {
 	}
 }
 
-// A gateway may acknowledge what it has not stored, or not all of it.
+// A gateway may acknowledge an object that it has not stored, or only in part.
 func TestWhatWasAcknowledgedIsConfirmed(t *testing.T) {
 	for name, kept := range map[string]string{"nothing": "", "a part": "abc", "more": "abcdefg"} {
 		c := config()
@@ -332,7 +332,7 @@ func TestAClosedStoreIsOfNoUse(t *testing.T) {
 	}
 }
 
-// A server may refuse before it has read the body; nobody may read on after that.
+// A server may refuse before it has read the body; after that nobody may read it.
 func TestABodyIsItsOwnersAgainAfterARefusal(t *testing.T) {
 	p := startProxy(t, server, func(w http.ResponseWriter, _ *http.Request) bool {
 		refuse(w, http.StatusForbidden, "AccessDenied")

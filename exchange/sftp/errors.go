@@ -19,7 +19,9 @@ import (
 
 var errNoRoot = errors.New("the folder that the exchange's root lies in is not there")
 
-// failed names the place, for the operator to look at, and says what to do about it.
+var errNoRename = errors.New("the account may not rename files")
+
+// failed names the place, so that the operator can check it, and adds the next step.
 func (s *Store) failed(op, name string, err error) error {
 	class, hint := fault.Transient, ""
 	switch {
@@ -29,6 +31,9 @@ func (s *Store) failed(op, name string, err error) error {
 	case errors.Is(err, os.ErrPermission):
 		class = fault.Usage
 		hint = fmt.Sprintf("have the server's operator let %s read (the producer: write) %s", s.cfg.User, s.place(""))
+	case errors.Is(err, errNoRename):
+		class = fault.Usage
+		hint = "have the server's operator let " + s.cfg.User + " rename files in " + s.place("")
 	case errors.Is(err, errNoRoot):
 		class = fault.Usage
 		hint = "have the server's operator make " + path.Dir(s.place("")) + ", or correct the store's URL"
@@ -43,7 +48,7 @@ func isClassified(err error) bool {
 	return ok
 }
 
-// isFailure is what servers say who have no better word.
+// isFailure reports the general code that servers send if no other fits.
 func isFailure(err error) bool {
 	status, ok := errors.AsType[*sftp.StatusError](err)
 	return ok && status.FxCode() == sftp.ErrSSHFxFailure
@@ -52,7 +57,7 @@ func isFailure(err error) bool {
 // isLost says that a connection broke, or can no longer be relied on: every other error is a
 // server's answer.
 func isLost(err error) bool {
-	return errors.Is(err, sftp.ErrSSHFxConnectionLost) || errors.Is(err, sftp.ErrInternalInconsistency) || isNetwork(err)
+	return errors.Is(err, sftp.ErrSSHFxConnectionLost) || errors.Is(err, sftp.ErrInternalInconsistency) || errors.Is(err, errTooLong) || isNetwork(err)
 }
 
 func isNetwork(err error) bool {
@@ -62,8 +67,8 @@ func isNetwork(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
-// refused explains why a login failed. After the server's key was accepted only the login
-// itself is left.
+// refused explains why a login failed. If the server's key was accepted, only the login can have
+// failed.
 func (s *Store) refused(err error, guard *hostKeyGuard, login *login) error {
 	if own, ok := errors.AsType[*fault.Error](err); ok {
 		return own

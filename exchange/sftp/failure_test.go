@@ -62,7 +62,7 @@ func wantText(t *testing.T, store exchange.Getter, name, want string) {
 	}
 }
 
-// wantTransient wants an error that goes away by itself.
+// wantTransient checks that an error is transient.
 func wantTransient(t *testing.T, what string, err error) {
 	t.Helper()
 	if err == nil || fault.ClassOf(err) != fault.Transient || errors.Is(err, exchange.ErrNotFound) {

@@ -165,7 +165,7 @@ func TestInspectTellsWhatHolds(t *testing.T) {
 	}
 }
 
-// odd is a server that keeps files in memory and does with them what no test can make a disk do.
+// odd is a server that keeps files in memory. It can do things that a test can't make a disk do.
 type odd struct {
 	pkgsftp.Handlers
 	extensions []string
@@ -272,7 +272,7 @@ func TestReadsAreWholeOrFail(t *testing.T) {
 	}
 }
 
-// A rename that replaces leaves nobody else to notice that the name is taken.
+// If a rename replaces, only the store itself can notice that the name is taken.
 func TestPublishLooksFirstWhereRenameReplaces(t *testing.T) {
 	store := open(t, startOwn(t, ownServer{password: secret}).config(t))
 	must(t, store.Publish(t.Context(), "log/a", []byte("whole")))

@@ -38,7 +38,7 @@ func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	return r, nil
 }
 
-// open looks before it opens: to open a pipe would wait for a writer.
+// open checks the type first, because opening a pipe would wait for a writer.
 func (c *session) open(at string) (*sftp.File, int64, error) {
 	info, err := c.files.Lstat(at)
 	if err == nil && !info.Mode().IsRegular() {
@@ -57,9 +57,9 @@ func (c *session) open(at string) (*sftp.File, int64, error) {
 	return file, info.Size(), nil
 }
 
-// reader reads a file of a size known beforehand, and one byte further to see that it ends
-// there, many packets ahead. Each request is answered in full or fails; the library's own bulk
-// reading has taken a short answer for the end of the file.
+// reader reads a file of a size known beforehand, and one byte further to see that it ends there,
+// many packets ahead. Each request is answered in full or fails; the library's bulk reading
+// mistakes a short answer for the end of the file.
 type reader struct {
 	ctx    context.Context
 	lease  *lease
@@ -132,7 +132,7 @@ func (r *reader) next() error {
 	return nil
 }
 
-// ask requests the next part, or at the end of the file proof that it ends.
+// ask requests the next part; at the end of the file it requests one byte more, to see that the file ends.
 func (r *reader) ask() {
 	offset, size := r.asked, min(packet, r.size-r.asked)
 	c := &chunk{come: make(chan struct{})}
@@ -186,7 +186,7 @@ func (r *reader) expectEnd(offset int64) error {
 	}
 }
 
-// Close waits for what is under way, which is bounded, and returns the connection.
+// Close waits for pending requests, for a bounded time, and returns the connection.
 func (r *reader) Close() error {
 	if r.done {
 		return nil
@@ -198,7 +198,7 @@ func (r *reader) Close() error {
 	}
 	r.ahead, r.spare, r.buf = nil, nil, nil
 	r.err = r.failed(errors.New("the file is closed"))
-	// The file was only read: how closing went shows only whether the connection works.
+	// The file was only read, so an error at closing only shows whether the connection works.
 	r.lease.release(errors.Join(r.lost, r.file.Close()))
 	return nil
 }

@@ -48,7 +48,7 @@ type hostKeyGuard struct {
 	accepted ssh.PublicKey
 }
 
-// hostKeyGuard reads the known hosts anew, so that a line added after an error counts at once.
+// hostKeyGuard reads the known hosts each time, so that a line added after an error counts at once.
 func (s *Store) hostKeyGuard(remote net.Addr) (*hostKeyGuard, error) {
 	g := &hostKeyGuard{addr: s.cfg.Addr, remote: remote, file: s.cfg.KnownHostsFile}
 	if s.pinned != nil {
@@ -101,8 +101,8 @@ func (g *hostKeyGuard) look(key ssh.PublicKey) (known bool, wanted []knownhosts.
 	return known, wanted, nil
 }
 
-// algorithms are those of the keys that are known. Left to itself the library may agree with
-// the server on a key of another type, which would then look like a changed one. Nil means any.
+// algorithms returns the algorithms of the known keys. Without this, the library may agree with the
+// server on a key of another type, which would then look like a changed one. Nil means any.
 func (g *hostKeyGuard) algorithms() []string {
 	nobodys, err := ssh.NewPublicKey(ed25519.PublicKey(make([]byte, ed25519.PublicKeySize)))
 	if err != nil {
@@ -142,7 +142,7 @@ func (g *hostKeyGuard) line(key ssh.PublicKey) string {
 	return knownhosts.Line([]string{g.addr}, key)
 }
 
-// changed is loud: this is what an attack looks like.
+// changed reports a changed key with a strong warning, because it may be an attack.
 func (g *hostKeyGuard) changed(how error) error {
 	return g.refuse(
 		fmt.Errorf("THE SERVER'S HOST KEY IS NOT THE ONE THAT IS PINNED, somebody may be posing as the server: %w", how),

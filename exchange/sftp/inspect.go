@@ -14,8 +14,8 @@ import (
 	"waybill/internal/fact"
 )
 
-// Inspect reports who the server is, how the login went, and what the server's extensions mean
-// for what is written there.
+// Inspect reports the server, how the login went, and what the server's extensions mean for
+// writing.
 func (s *Store) Inspect(ctx context.Context) ([]fact.Fact, error) {
 	var facts []fact.Fact
 	err := s.do(ctx, func(c *session) error {
@@ -70,12 +70,12 @@ func (c *session) guarantees() []fact.Fact {
 	durable := fact.Fact{Name: "durability", Value: "files are synced, by " + fsync}
 	if !c.has(fsync) {
 		durable.Value = "the server can't be asked to sync"
-		durable.Advice = "after a crash of the server let the producer run `waybill verify`"
+		durable.Advice = "after a crash of the server run `waybill verify` at the producer"
 	}
 	return []fact.Fact{publish, replace, durable}
 }
 
-// room asks about the folder, or the one above it while it isn't made yet.
+// room asks for the free space of the folder, or of its parent if the folder does not exist yet.
 func (c *session) room(folder string) (fact.Fact, bool) {
 	if !c.has(statvfs) {
 		return fact.Fact{}, false

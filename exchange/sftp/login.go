@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"syscall"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -39,7 +38,8 @@ func (c *Config) login(ctx context.Context) (*login, error) {
 
 func (l *login) note(what string) { l.offered = append(l.offered, what) }
 
-// last is what the server took, if it took anything: servers stop asking then.
+// last returns the method offered last. If the login succeeded, the server accepted that one:
+// servers stop asking then.
 func (l *login) last() string {
 	if len(l.offered) == 0 {
 		return "nothing"
@@ -123,15 +123,14 @@ func (c *Config) readKey() (ssh.Signer, error) {
 	return signer, nil
 }
 
-// checkMode refuses what ssh refuses: a key of one's own that others may read. One that belongs
-// to somebody else, as secrets mounted into containers do, is that one's affair.
+// checkMode refuses what ssh refuses: our own key file that others may read. If the file belongs to
+// another account, as a secret mounted into a container may, it is not checked.
 func checkMode(file string) error {
 	info, err := os.Stat(file)
 	if err != nil {
 		return fault.Bare(err)
 	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if ok && int(owner.Uid) == os.Geteuid() && info.Mode().Perm()&0o077 != 0 {
+	if isOurs(info) && info.Mode().Perm()&0o077 != 0 {
 		return fmt.Errorf("its mode %#o lets others read the key", info.Mode().Perm())
 	}
 	return nil
@@ -147,7 +146,7 @@ func (l *login) askAgent(ctx context.Context, c *Config) ([]ssh.Signer, error) {
 		return nil, fault.New(fault.Usage, "ask", "the agent at "+socket, err, "start ssh-agent and ssh-add the key, or configure a key file")
 	}
 	l.agent = conn
-	wire.CloseWhenDone(ctx, conn) // also while it waits for its user to confirm
+	wire.CloseWhenDone(ctx, conn) // also while the agent waits for its user to confirm
 	signers, err := agent.NewClient(conn).Signers()
 	if err != nil {
 		return nil, fault.New(fault.Transient, "ask", "the agent at "+socket, err, "")
@@ -173,8 +172,8 @@ func (c *Config) offerPassword(l *login) error {
 	return nil
 }
 
-// answer gives the password to one hidden question. Anything else a server asks for, such as a
-// new password or a code, a machine can't answer.
+// answer gives the password to one hidden question. A program can't answer other questions, such as
+// for a new password or a code.
 func (l *login) answer(password string) ssh.KeyboardInteractiveChallenge {
 	answered := false
 	return func(_, _ string, questions []string, echos []bool) ([]string, error) {

@@ -1,10 +1,13 @@
 package sftp
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 
@@ -20,7 +23,14 @@ func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader
 		return err
 	}
 	err := s.do(ctx, func(c *session) error {
-		return whole.Put(ctx, files{s, c}, s.at(name), s.cfg.Partial, size, body)
+		rights, err := s.try(ctx, c, path.Dir(s.at(name)))
+		if err == nil && !rights.Rename {
+			err = errNoRename
+		}
+		if err != nil {
+			return err
+		}
+		return whole.Put(ctx, files{s, c, rights}, s.at(name), s.cfg.Partial, size, body)
 	})
 	if err != nil {
 		return s.failed("put", name, err)
@@ -28,14 +38,28 @@ func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader
 	return nil
 }
 
-// Publish uploads the file next to its place and links it there, which fails where the name is
-// taken. Where the server offers no links it looks and renames.
+// Publish uploads the file next to its place and links it there, which fails if the name is taken. If the server offers no
+// links, or the account may not remove files, it checks the name and renames. If the account may not rename either, it
+// creates the file exclusively; an upload that breaks off then leaves a torn file.
 func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
 	if err := exchange.CheckName(name); err != nil {
 		return err
 	}
 	err := s.do(ctx, func(c *session) error {
-		return whole.Publish(ctx, files{s, c}, s.at(name), s.cfg.Partial, data)
+		rights, err := s.try(ctx, c, path.Dir(s.at(name)))
+		if err != nil {
+			return err
+		}
+		to := files{s, c, rights}
+		if !rights.Remove { // a temporary file would stay
+			if taken, err := (renamer{s, c}).Exists(s.at(name)); err != nil || taken {
+				return cmp.Or(err, exchange.ErrExists)
+			}
+		}
+		if rights == (whole.Rights{}) {
+			return to.Create(s.at(name), int64(len(data)), exchange.Exactly(ctx, bytes.NewReader(data), int64(len(data))))
+		}
+		return whole.Publish(ctx, to, s.at(name), s.cfg.Partial, data)
 	})
 	if err != nil {
 		return s.failed("publish", name, err)
@@ -47,9 +71,55 @@ func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
 type files struct {
 	store *Store
 	*session
+	rights whole.Rights
 }
 
-// Create sends many packets at once. A failure can leave holes.
+// try finds out what the account may do. With a declared suffix it does not check: at most one temporary file per file
+// stays.
+func (s *Store) try(ctx context.Context, c *session, folder string) (whole.Rights, error) {
+	if s.cfg.Partial != "" {
+		return whole.Rights{Rename: true, Remove: true}, nil
+	}
+	return s.trial.Rights(ctx, renamer{s, c}, folder)
+}
+
+// renamer is the server's filesystem for [whole.Trial].
+type renamer struct {
+	*Store
+	*session
+}
+
+func (r renamer) Create(at string) error {
+	file, err := r.create(r.session, at)
+	if err == nil {
+		err = file.Close()
+	}
+	return denied(err)
+}
+
+func (r renamer) Rename(from, to string) error {
+	return denied(files{session: r.session}.Replace(from, to))
+}
+
+func (r renamer) Remove(at string) error { return denied(r.files.Remove(at)) }
+
+func (r renamer) Exists(at string) (bool, error) {
+	there, err := r.exists(at)
+	if err != nil && r.absent(at, err) {
+		err = nil
+	}
+	return there, err
+}
+
+// denied marks an error as a server's refusal.
+func denied(err error) error {
+	if err == nil || isLost(err) {
+		return err
+	}
+	return errors.Join(fs.ErrPermission, err)
+}
+
+// Create sends many packets at once, so a failure can leave holes.
 func (f files) Create(at string, size int64, body io.Reader) error {
 	file, err := f.store.create(f.session, at)
 	if err != nil {
@@ -64,7 +134,7 @@ func (f files) Create(at string, size int64, body io.Reader) error {
 	return err
 }
 
-// Replace renames. The plain rename replaces on some servers; others keep to the protocol's word and refuse.
+// Replace renames. The plain rename replaces on some servers; others refuse, as the protocol says.
 func (f files) Replace(temp, at string) error {
 	if f.has(posixRename) {
 		return f.files.PosixRename(temp, at)
@@ -72,10 +142,10 @@ func (f files) Replace(temp, at string) error {
 	return f.unlessTaken(at, f.files.Rename(temp, at))
 }
 
-// Claim links, if the server offers that: then one publisher wins. A filesystem behind it may have no links all
-// the same. Without, it looks and renames: several may win, of which the last one stays.
+// Claim links, if the server offers that: then exactly one publisher wins. The server's filesystem may still
+// lack links. Without links, Claim checks the name and renames: then several may win, and the last one stays.
 func (f files) Claim(temp, at string) error {
-	if !f.has(hardlink) {
+	if !f.has(hardlink) || !f.rights.Remove {
 		return f.claimByRename(temp, at)
 	}
 	err := f.unlessTaken(at, f.files.Link(temp, at))
@@ -105,7 +175,7 @@ func (f files) Discard(temp string) { _ = f.files.Remove(temp) }
 // Settle has nothing to do: the protocol can't ask for the durability of a name.
 func (f files) Settle(string) error { return nil }
 
-// unlessTaken finds out what err, a refusal to make the name, was for: servers don't say.
+// unlessTaken finds out whether err, a refusal to make the name, means that the name is taken: servers don't say why.
 func (c *session) unlessTaken(at string, err error) error {
 	if err == nil || isLost(err) {
 		return err
@@ -116,7 +186,7 @@ func (c *session) unlessTaken(at string, err error) error {
 	return err
 }
 
-// sync makes the file durable where the server can be asked to.
+// sync makes the file durable if the server offers that.
 func (c *session) sync(file *sftp.File) error {
 	if !c.has(fsync) {
 		return nil
@@ -136,7 +206,7 @@ func (c *session) checkSize(at string, size int64) error {
 	return err
 }
 
-// create makes the folder only when it turns out to be missing.
+// create makes the folder only if opening the file shows that it is missing.
 func (s *Store) create(c *session, at string) (*sftp.File, error) {
 	const exclusively = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	file, err := c.files.OpenFile(at, exclusively)
@@ -170,7 +240,7 @@ func (s *Store) makeFolder(c *session, folder string) error {
 	return err
 }
 
-// Delete removes a file. A folder is not removed and not found.
+// Delete removes a file. A folder stays and counts as not found.
 func (s *Store) Delete(ctx context.Context, name string) error {
 	if err := exchange.CheckName(name); err != nil {
 		return err
@@ -192,8 +262,8 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// Tidy implements [exchange.Deleter]. It looks first: there are servers whose RMDIR removes files, and
-// might be some that remove a folder with all that it holds.
+// Tidy implements [exchange.Deleter]. It checks first that the folder is empty: some servers' RMDIR
+// removes files, and some might remove a folder with all its content.
 func (s *Store) Tidy(ctx context.Context, folder string) {
 	_ = s.do(ctx, func(c *session) error {
 		held, err := c.files.ReadDirContext(ctx, s.at(folder))

@@ -19,23 +19,23 @@ import (
 	"waybill/internal/fault"
 )
 
-// probing says which connections must answer before they are used: those idle for longer than
-// after. They have the time within to do so.
+// probing says which connections must answer before they are used: those that were idle for longer
+// than after. They must answer within the time within.
 type probing struct{ after, within time.Duration }
 
 var defaultProbing = probing{after: 5 * time.Second, within: 5 * time.Second}
 
 // maxListing bounds what a server can make us keep in memory, in bytes of a listing: a quarter of a
-// million files, of a server that says no more of each than it must some two million.
+// million files, or two million if the server sends only the required attributes.
 const maxListing = 32 << 20
 
-// counted is a connection that ends once more has come over it than is expected.
+// counted is a connection that ends when it has delivered more bytes than expected.
 type counted struct {
 	net.Conn
 	left atomic.Int64
 }
 
-// expect allows that many bytes from now on.
+// expect allows this many more bytes.
 func (c *counted) expect(bytes int64) { c.left.Store(bytes) }
 
 func (c *counted) Read(p []byte) (int, error) {
@@ -60,7 +60,7 @@ type session struct {
 	login   string // how it logged in
 }
 
-// connect is a new session. Connecting and logging in share one time limit.
+// connect opens a new session. Connecting and logging in share one time limit.
 func (s *Store) connect(ctx context.Context) (*session, error) {
 	bounded, cancel := context.WithTimeout(ctx, s.cfg.Times.Connect)
 	defer cancel()
@@ -122,24 +122,23 @@ func (s *Store) openFiles(c *session) error {
 	}
 	c.gone = make(chan struct{})
 	go func() {
-		_ = c.files.Wait() // the calls that it broke tell why
+		_ = c.files.Wait() // the interrupted calls report the reason
 		close(c.gone)
 	}()
 	return nil
 }
 
-// close cuts the connection: to end a transfer in order could wait for a server that hangs.
+// close cuts the connection, because an orderly end could wait for a server that hangs.
 func (c *session) close() {
-	_ = c.ssh.Close() // what it interrupts reports its own error
+	_ = c.ssh.Close() // interrupted calls report their own errors
 	if c.files != nil {
 		_ = c.files.Close()
 		<-c.gone
 	}
 }
 
-// usable says whether the connection still works, as far as one can tell without use. One
-// that was idle for long must answer: its end may have been announced to nobody, as when a
-// firewall forgets it.
+// usable reports whether the connection still seems to work. A connection that was idle for long
+// must answer: it may have ended without notice, as when a firewall forgets it.
 func (c *session) usable(ctx context.Context, idle time.Duration, p probing) bool {
 	select {
 	case <-c.gone:
@@ -156,7 +155,7 @@ func (c *session) usable(ctx context.Context, idle time.Duration, p probing) boo
 	return err == nil
 }
 
-// has says whether the server offers an extension in the version that we know.
+// has reports whether the server offers an extension in the version that we know.
 func (c *session) has(extension string) bool {
 	version, ok := c.files.HasExtension(extension)
 	return ok && version == extensions[extension]
@@ -199,7 +198,7 @@ func (s *Store) acquire(ctx context.Context) (*lease, error) {
 	}
 }
 
-// watch has the connection cut once ctx is done and the grace over.
+// watch cuts the connection when ctx is done and the grace time is over.
 func watch(ctx context.Context, c *session, resource *puddle.Resource[*session]) *lease {
 	ended := make(chan struct{})
 	unwatch := context.AfterFunc(ctx, func() {
@@ -231,7 +230,7 @@ func (l *lease) release(err error) {
 	l.resource.Release()
 }
 
-// exists looks without following links: a name that is taken by anything is taken.
+// exists reports whether a name is taken, by anything. It does not follow links.
 func (c *session) exists(at string) (bool, error) {
 	_, err := c.files.Lstat(at)
 	switch {
@@ -244,8 +243,8 @@ func (c *session) exists(at string) (bool, error) {
 	}
 }
 
-// absent says whether err, got for at, means that nothing is there. Some servers have no better
-// word than "failure" for a path that leads through a file.
+// absent reports whether err, returned for at, means that at does not exist. For a path that leads
+// through a file, some servers only answer "failure".
 func (c *session) absent(at string, err error) bool {
 	if errors.Is(err, os.ErrNotExist) {
 		return true

@@ -2,11 +2,11 @@
 // uploaded under a temporary name in the folder where they belong, checked for length and only
 // then given their name.
 //
-// What else holds depends on the server, which says at login what it offers beyond version 3 of
-// the protocol; [Store.Inspect] tells. With hardlink@openssh.com create-if-absent is native,
-// without it emulated: the store looks, then renames. With posix-rename@openssh.com a Put
-// replaces what is there, without it some servers do and others refuse. With fsync@openssh.com
-// files are on the server's disk before they get their name.
+// Other properties depend on the extensions that the server announces at login, beyond version 3 of
+// the protocol; [Store.Inspect] reports them. With hardlink@openssh.com create-if-absent is native;
+// without it, it is emulated: the store checks the name, then renames. With
+// posix-rename@openssh.com a Put replaces an existing file; without it, some servers replace and
+// others refuse. With fsync@openssh.com files are on the server's disk before they get their name.
 //
 // Host keys are pinned: a key that isn't listed is never trusted, not even the first time.
 package sftp
@@ -25,23 +25,24 @@ import (
 	"github.com/jackc/puddle/v2"
 
 	"waybill/exchange"
+	"waybill/exchange/whole"
 	"waybill/exchange/wire"
 	"waybill/internal/fault"
 )
 
 const (
 	defaultConns = 4
-	// grace is for a cancelled call to end in order: what the server owes arrives, the temporary
-	// file is removed, and the connection stays usable. After that it is closed.
+	// grace is how long a cancelled call may take to end in order: to read pending answers and remove
+	// the temporary file, so that the connection stays usable. After that the connection is closed.
 	grace = 300 * time.Millisecond
 )
 
-// Config says where the exchange is and how to log in there. Secrets are asked for anew at each
-// login, and files read anew, so that they can be replaced while a process runs.
+// Config says where the exchange is and how to log in there. Secrets and files are read again at
+// each login, so that they can be replaced while a process runs.
 type Config struct {
 	// Addr is host:port. The host is also what the host keys are listed under.
 	Addr string
-	// User is the account. It logs in by those of the following that are set and that the server accepts.
+	// User is the account. It logs in with those of the following that are set and that the server accepts.
 	User string
 	// Password answers password and keyboard-interactive logins; nil: neither is tried.
 	Password func() (string, error)
@@ -57,8 +58,8 @@ type Config struct {
 	HostKeys       []string
 	KnownHostsFile string
 
-	// Root is the folder of the exchange: absolute, or relative to the folder that a login
-	// starts in. It is made at the first write, the one above it is not.
+	// Root is the folder of the exchange: absolute, or relative to the folder that a login starts in.
+	// It is made at the first write, but its parent must exist.
 	Root string
 	// Partial is the suffix of files that are being written, for folders whose readers know that
 	// convention and that have one writer at a time; "": hidden names of the store's own.
@@ -94,6 +95,7 @@ type Store struct {
 	probing probing
 	pinned  hostKeys
 	pool    *puddle.Pool[*session]
+	trial   *whole.Trial
 	closed  atomic.Bool
 }
 
@@ -103,9 +105,9 @@ var (
 	_ exchange.Inspector = (*Store)(nil)
 )
 
-// Open checks cfg and connects to nothing yet. What can't be used is a [fault.Usage] error.
+// Open checks cfg and connects to nothing yet. An invalid setting is a [fault.Usage] error.
 func Open(cfg Config) (*Store, error) {
-	s := &Store{cfg: cfg, probing: defaultProbing}
+	s := &Store{cfg: cfg, probing: defaultProbing, trial: whole.NewTrial()}
 	if err := cfg.check(); err != nil {
 		return nil, fault.New(fault.Usage, "open store", s.place(""), err, "")
 	}
@@ -129,14 +131,14 @@ func Open(cfg Config) (*Store, error) {
 // calls fail.
 func (s *Store) Close() error {
 	s.closed.Store(true)
-	go s.pool.Close() // waits for the files
+	go s.pool.Close() // waits for open files
 	return nil
 }
 
-// at returns the server's name of one of the exchange's.
+// at returns the path on the server for a name of the exchange.
 func (s *Store) at(name string) string { return path.Join(s.cfg.Root, name) }
 
-// place is for people; "~" is the folder that a login starts in.
+// place returns a URL to show to people; "~" is the folder that a login starts in.
 func (s *Store) place(name string) string {
 	at := s.at(name)
 	if !path.IsAbs(at) {
@@ -145,7 +147,7 @@ func (s *Store) place(name string) string {
 	return "sftp://" + s.cfg.Addr + at
 }
 
-// do runs call on a connection of its own. A call that ctx has ended returns ctx's error.
+// do runs call on a separate connection. If ctx has ended the call, it returns ctx's error.
 func (s *Store) do(ctx context.Context, call func(*session) error) error {
 	lease, err := s.acquire(ctx)
 	if err != nil {

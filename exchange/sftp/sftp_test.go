@@ -98,6 +98,8 @@ type target struct {
 	caps   exchangetest.Capabilities
 	files  string
 	config func(t *testing.T) sftp.Config
+
+	sameUser bool // the server runs as the user of the tests
 }
 
 func targets(t *testing.T) map[string]target {
@@ -109,13 +111,13 @@ func targets(t *testing.T) map[string]target {
 		"OpenSSH": {
 			exchangetest.Capabilities{NativePublish: true, Overwrites: true},
 			openssh.Files(),
-			func(t *testing.T) sftp.Config { return configOf(t, openssh) },
+			func(t *testing.T) sftp.Config { return configOf(t, openssh) }, false,
 		},
-		"ProFTPD": {exchangetest.Capabilities{NativePublish: true, Overwrites: true}, full.Files, func(t *testing.T) sftp.Config { return modConfig(t, full) }},
+		"ProFTPD": {exchangetest.Capabilities{NativePublish: true, Overwrites: true}, full.Files, func(t *testing.T) sftp.Config { return modConfig(t, full) }, false},
 		"ProFTPD without extensions": {
-			exchangetest.Capabilities{}, plain.Files, func(t *testing.T) sftp.Config { return modConfig(t, plain) },
+			exchangetest.Capabilities{}, plain.Files, func(t *testing.T) sftp.Config { return modConfig(t, plain) }, false,
 		},
-		"a server in Go, without extensions": {exchangetest.Capabilities{Overwrites: true}, own.files, own.config},
+		"a server in Go, without extensions": {exchangetest.Capabilities{Overwrites: true}, own.files, own.config, true},
 	}
 }
 
@@ -147,17 +149,26 @@ func modConfig(t *testing.T, server *servers.ModSFTP) sftp.Config {
 	}
 }
 
+// placeOf is a store with a way into its files. A server in this process may read what root may.
+func placeOf(t *testing.T, files string, cfg sftp.Config, sameUser bool) exchangetest.Place {
+	at := func(name string) string { return filepath.Join(files, cfg.Root, name) }
+	place := exchangetest.Place{
+		Store: open(t, cfg),
+		Plant: func(name string, data []byte) error { return os.WriteFile(at(name), data, 0o644) },
+		Link:  func(name, target string) error { return os.Symlink(target, at(name)) },
+		Close: func(name string) error { return os.Chmod(at(name), 0) },
+	}
+	if sameUser {
+		place.Close = nil
+	}
+	return place
+}
+
 func TestProofConformance(t *testing.T) {
 	for name, on := range targets(t) {
 		t.Run(name, func(t *testing.T) {
 			exchangetest.Run(t, on.caps, func(t *testing.T) exchangetest.Place {
-				cfg := on.config(t)
-				return exchangetest.Place{
-					Store: open(t, cfg),
-					Plant: func(name string, data []byte) error {
-						return os.WriteFile(filepath.Join(on.files, cfg.Root, name), data, 0o644)
-					},
-				}
+				return placeOf(t, on.files, on.config(t), on.sameUser)
 			})
 		})
 	}

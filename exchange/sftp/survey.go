@@ -1,7 +1,6 @@
 package sftp
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -9,26 +8,16 @@ import (
 	"path"
 
 	"waybill/exchange"
-	"waybill/exchange/wire"
 	"waybill/internal/fault"
 )
 
 // Survey returns the regular files and symbolic links of a folder, in no particular order and under any name but a
-// hidden one. A folder that is not there is [exchange.ErrNotFound].
+// hidden one. A missing folder is [exchange.ErrNotFound].
 func (s *Store) Survey(ctx context.Context, folder string) ([]exchange.Found, error) {
 	if err := exchange.CheckFolder(folder); err != nil {
 		return nil, err
 	}
-	at := cmp.Or(s.at(folder), ".")
-	var found []fs.FileInfo
-	err := s.do(ctx, func(c *session) (err error) {
-		defer wire.BePatient(ctx)()
-		found, err = c.files.ReadDirContext(ctx, at)
-		if err != nil && !isLost(err) && ctx.Err() == nil && c.absent(at, err) {
-			err = exchange.ErrNotFound
-		}
-		return err
-	})
+	found, err := s.readFolder(ctx, folder, true)
 	if err != nil {
 		return nil, s.failed("list", folder, err)
 	}
@@ -42,9 +31,8 @@ func (s *Store) Survey(ctx context.Context, folder string) ([]exchange.Found, er
 	return entries, nil
 }
 
-// Move gives a file another name, in a folder that is made where it is missing, and replaces
-// nothing that it sees: a name that is taken is [exchange.ErrExists], a file that is not there
-// [exchange.ErrNotFound].
+// Move gives a file another name, and replaces no file that it sees. It makes the folder if it is
+// missing. A taken name is [exchange.ErrExists], a missing file [exchange.ErrNotFound].
 func (s *Store) Move(ctx context.Context, from, to string) error {
 	if err := errors.Join(exchange.CheckName(from), exchange.CheckName(to)); err != nil {
 		return err

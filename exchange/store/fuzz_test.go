@@ -11,7 +11,7 @@ import (
 // Any text is a place or a usage error with a hint, and no password in it comes back.
 func FuzzOpen(f *testing.F) {
 	for _, url := range []string{
-		"/srv", "file:///srv", "s3://bucket/x?endpoint=http://h&path_style", "ftps://u@h/x?flat", "sftp://u@h:22/~/x?agent", "ftp://u:p@h", "s3://%zz", "://",
+		"/srv", "file:///srv", "s3://bucket/x?endpoint=http://h&path_style", "ftps://u@h/x?flat", "sftp://u@h:22/~/x?agent", "ftp://u:p@h", "hdfss://u@h/x?gateway=/g&datanodes=a,*.b", "s3://%zz", "://",
 	} {
 		f.Add(url)
 	}

@@ -9,7 +9,7 @@ import (
 	"waybill/internal/crashpoint"
 )
 
-// marked has every call of a driver marked before and after it, for tests of crashes.
+// marked calls a crash point before and after every call of a driver, for tests of crashes.
 type marked struct{ Driver }
 
 func (m marked) Get(ctx context.Context, name string) (io.ReadCloser, error) {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// options reads a URL's query. Errors are kept until the end, where options that nobody asked for
-// are errors, too.
+// options reads a URL's query. It collects errors until the end; options that nobody read are
+// errors, too.
 type options struct {
 	values  url.Values
 	known   []string
@@ -29,7 +29,7 @@ func (o *options) take(name string) (string, bool) {
 	return values[0], true
 }
 
-// text returns an option's value, "" when it is not given.
+// text returns an option's value, "" if it is missing.
 func (o *options) text(name string) string {
 	value, given := o.take(name)
 	if given && value == "" {
@@ -38,7 +38,7 @@ func (o *options) text(name string) string {
 	return value
 }
 
-// flag is true for "?name", "?name=true" and false where it is absent or "?name=false".
+// flag is true for "?name" and "?name=true", and false for "?name=false" or if it is missing.
 func (o *options) flag(name string) bool {
 	value, given := o.take(name)
 	switch {
@@ -51,7 +51,7 @@ func (o *options) flag(name string) bool {
 	return false
 }
 
-// optionalFlag is nil where the option is absent.
+// optionalFlag is nil if the option is missing.
 func (o *options) optionalFlag(name string) *bool {
 	if _, given := o.values[name]; !given {
 		o.known = append(o.known, name)
@@ -60,7 +60,7 @@ func (o *options) optionalFlag(name string) *bool {
 	return new(o.flag(name))
 }
 
-// number returns an option's value of at least 1, 0 when it is not given.
+// number returns an option's value, which must be at least 1; 0 if it is missing.
 func (o *options) number(name string) int {
 	value, given := o.take(name)
 	if !given {
@@ -73,7 +73,7 @@ func (o *options) number(name string) int {
 	return n
 }
 
-// oneOf returns an option's value, which must be among choices, "" when it is not given.
+// oneOf returns an option's value, which must be among choices; "" if it is missing.
 func (o *options) oneOf(name string, choices ...string) string {
 	value, given := o.take(name)
 	if given && !slices.Contains(choices, value) {
@@ -83,14 +83,14 @@ func (o *options) oneOf(name string, choices ...string) string {
 	return value
 }
 
-// fail keeps the first problem. Values are not repeated: one may be a secret in the wrong place.
+// fail keeps the first problem. It does not repeat values: one may be a secret in the wrong place.
 func (o *options) fail(format string, args ...any) {
 	if o.problem == "" {
 		o.problem = fmt.Sprintf(format, args...)
 	}
 }
 
-// done returns what is wrong.
+// done returns the first problem as an error.
 func (o *options) done() error {
 	for _, name := range slices.Sorted(maps.Keys(o.values)) {
 		if !slices.Contains(o.known, name) {

@@ -8,7 +8,7 @@ import (
 	"waybill/exchange/s3"
 )
 
-// openS3 opens "s3://bucket/folder". Credentials are not ours to ask for: the SDK finds them.
+// openS3 opens "s3://bucket/folder". The SDK finds the credentials itself.
 func openS3(u *url.URL, o *options, c Config) (Driver, error) {
 	config := s3.Config{
 		Bucket: u.Host, Prefix: c.under(strings.Trim(u.Path, "/")),

@@ -6,8 +6,8 @@ import (
 	"waybill/exchange/sftp"
 )
 
-// openSFTP opens "sftp://user@host/folder?known_hosts=FILE". The secret is the password or, where
-// a key is named, what decrypts it.
+// openSFTP opens "sftp://user@host/folder?known_hosts=FILE". The secret is the password or, if a
+// key is named, the key's passphrase.
 func openSFTP(u *url.URL, o *options, c Config) (Driver, error) {
 	config := sftp.Config{
 		Addr: address(u, "22"), User: u.User.Username(), Root: c.under(folder(u)), Partial: c.Partial,

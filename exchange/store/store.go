@@ -19,14 +19,15 @@ import (
 
 // Config names a place and how to get in. Secrets are never in the URL.
 type Config struct {
-	URL string // "file:///srv/exchange", "s3://bucket/folder?region=eu-central-1", "ftps://user@host/folder", "sftp://user@host/folder"; or a path
-	// Secret is the password, asked for anew at every login; nil: there is none.
+	URL string // "file:///srv/exchange", "s3://bucket/folder?region=eu-central-1", "ftps://user@host/folder", "sftp://user@host/folder",
+	// "hdfs://user@namenode/folder"; or a path
+	// Secret returns the password and is called at every login; nil: there is none.
 	Secret func() (string, error)
-	// AllowPlaintext is why a site sends its files unencrypted, over ftp:// or to an http:// endpoint of
-	// S3; "" refuses to.
+	// AllowPlaintext is the reason why a site sends its files unencrypted, over ftp:// or hdfs://, or to an http://
+	// endpoint of S3; "" refuses that.
 	AllowPlaintext string
-	// Partner says that the URL names a partner's folder, taken as it is, and not the folder above a
-	// stream's. It must be there.
+	// Partner says that the URL names a partner's folder, not the folder above a stream's. The folder
+	// must exist.
 	Partner bool
 	// Stream is the stream whose folder is opened; "": the newest.
 	Stream string
@@ -48,7 +49,7 @@ type Driver interface {
 }
 
 // Place is an open store, rooted at the stream's folder. What is read, written and listed goes
-// through a guard. Deleting, moving, surveying and inspecting do not: who asks for them asks again.
+// through a guard. Deleting, moving, surveying and inspecting do not: their callers try again.
 type Place struct {
 	*guard.Store
 	exchange.Deleter
@@ -59,8 +60,8 @@ type Place struct {
 	url    string
 }
 
-// Open returns the place that c names; it connects to nothing. A URL that can't be used is a
-// [fault.Usage] error, and so is a directory that is not there.
+// Open returns the place that c names; it connects to nothing. An invalid URL or a missing
+// directory is a [fault.Usage] error.
 func Open(c Config) (*Place, error) {
 	d, err := openDriver(c)
 	if err != nil {
@@ -71,10 +72,10 @@ func Open(c Config) (*Place, error) {
 	return &Place{guard.New(d, c.Policy, time.Now), d, d, d, d, d, url}, nil
 }
 
-// Unguarded returns the store itself, for who wants to see every failure.
+// Unguarded returns the store itself, for callers that want to see every failure.
 func (p *Place) Unguarded() Driver { return p.driver }
 
-// Close ends idle connections. Files still open are their readers' to close.
+// Close ends idle connections. Readers must close files that are still open.
 func (p *Place) Close() error { return p.driver.Close() }
 
 // String returns the place without options.
@@ -100,7 +101,7 @@ func openDriver(c Config) (Driver, error) {
 		return nil, usage("its options can't be read")
 	}
 	open, known := map[string]func(*url.URL, *options, Config) (Driver, error){
-		"file": openFile, "s3": openS3, "ftps": openFTPS, "ftp": openFTP, "sftp": openSFTP,
+		"file": openFile, "s3": openS3, "ftps": openFTPS, "ftp": openFTP, "sftp": openSFTP, "hdfs": openHDFS, "hdfss": openHDFS,
 	}[u.Scheme]
 	if !known {
 		return nil, usage("there are no stores of the kind " + u.Scheme)
@@ -137,7 +138,7 @@ func openPath(root string, c Config) (Driver, error) {
 	return s.Partial(c.Partial), nil
 }
 
-// under returns where in the folder that the URL names the files lie.
+// under returns the path of the files below the folder that the URL names.
 func (c *Config) under(folder string) string {
 	if c.Partner {
 		return folder

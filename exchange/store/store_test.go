@@ -57,6 +57,9 @@ func TestOpenRefuses(t *testing.T) {
 		"s3://bucket/folder?sse=rot13",
 		"s3://bucket/folder?object_lock=governance",
 		"s3://bucket/folder?object_lock=secret:3",
+		"hdfs://user@namenode.example.org/exchange",
+		"hdfss://user@/exchange",
+		"hdfss://user@namenode/exchange?gateway=secret",
 		"gopher://host/secret",
 		filepath.Join(t.TempDir(), "not", "there"),
 	} {
@@ -79,6 +82,10 @@ func TestOpenUnderstandsEveryKind(t *testing.T) {
 		{URL: "ftps://user@host:2121/~/exchange?implicit&flat&direct&pasv&connections=2"},
 		{URL: "ftp://user@host/exchange", AllowPlaintext: "the line is a VPN of its own"},
 		{URL: "sftp://user@host/exchange?known_hosts=/etc/waybill/known_hosts&connections=2"},
+		{URL: "hdfss://user@namenode/exchange?datanodes=a.example.org,*.b.example.org"},
+		{URL: "hdfs://user@localhost:9870/exchange"},
+		{URL: "hdfs://user@namenode/exchange", AllowPlaintext: "the line is a VPN of its own"},
+		{URL: "hdfss://user@knox:8443/exchange?gateway=/gateway/default"},
 		{URL: "sftp://user@host:2222/~/?agent&known_hosts=/etc/waybill/known_hosts"},
 	} {
 		c.Secret = func() (string, error) { return "secret", nil }

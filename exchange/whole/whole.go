@@ -19,10 +19,10 @@ import (
 type Folder interface {
 	// Create writes a new file of exactly size bytes, durably. A failure may leave a beginning of it.
 	Create(at string, size int64, body io.Reader) error
-	// Replace gives temp its name, in place of a file that has it.
+	// Replace gives temp the name at, and replaces a file that has it.
 	Replace(temp, at string) error
-	// Claim gives temp its name if that is free, and else removes temp. A taken name is [fs.ErrExist] or
-	// [exchange.ErrExists]; a filesystem that can't tell is [errors.ErrUnsupported].
+	// Claim gives temp the name at if that is free, and otherwise removes temp. A taken name is
+	// [fs.ErrExist] or [exchange.ErrExists]; a filesystem that can't check is [errors.ErrUnsupported].
 	Claim(temp, at string) error
 	// Discard removes a temporary file if it can.
 	Discard(temp string)
@@ -30,7 +30,8 @@ type Folder interface {
 	Settle(at string) error
 }
 
-// Put writes a file and replaces what has its name. Suffix names the temporary file after it; "": hidden.
+// Put writes a file and replaces one of the same name. The temporary name is at plus suffix; if suffix is
+// "", a hidden one.
 func Put(ctx context.Context, f Folder, at, suffix string, size int64, body io.Reader) error {
 	temp, err := write(ctx, f, at, suffix, size, body)
 	if err != nil {
@@ -57,8 +58,8 @@ func Publish(ctx context.Context, f Folder, at, suffix string, data []byte) erro
 		err = f.Create(at, size, bytes.NewReader(data))
 	}
 	if err == nil || isTaken(err) {
-		// Also a file that exists: its process may have died before it was durable, and our caller will rely on
-		// it as if it were its own.
+		// Settle also an existing file: its writer may have died before it was durable, and our caller will
+		// rely on it.
 		err = errors.Join(err, f.Settle(at))
 	}
 	return err
@@ -73,10 +74,10 @@ func write(ctx context.Context, f Folder, at, suffix string, size int64, body io
 	if temp = at + suffix; suffix == "" {
 		temp = path.Join(path.Dir(at), ".waybill-"+rand.Text()+".tmp")
 	} else {
-		f.Discard(temp) // only a crash can have left it
+		f.Discard(temp) // only a crash can have left this file
 	}
 	err = f.Create(temp, size, exchange.Exactly(ctx, body, size))
-	if isTaken(err) { // it is not the caller's name that is taken
+	if isTaken(err) { // the temporary name is taken, not the caller's
 		return "", fmt.Errorf("the temporary file %s can't be replaced: remove it", path.Base(temp))
 	}
 	if err == nil {

@@ -4,15 +4,14 @@ import "context"
 
 type patienceKey struct{}
 
-// WithPatience returns a context for calls that are watched for headway. A call that may make
-// none for long has grant called, and what grant returns once that is over.
+// WithPatience returns a context for calls whose progress is watched. Before a long time without
+// progress, a call calls grant; afterwards it calls the function that grant returned.
 func WithPatience(ctx context.Context, grant func() (over func())) context.Context {
 	return context.WithValue(ctx, patienceKey{}, grant)
 }
 
-// BePatient tells who watches the call, if anybody does, that it may make no headway for long:
-// it waits for others to give back a connection, or hands a listing on only when all has come.
-// Calling over ends that.
+// BePatient announces to the call's watcher, if there is one, a long time without progress: the
+// call waits for a free connection, or for a whole listing. Calling over ends that time.
 func BePatient(ctx context.Context) (over func()) {
 	if grant, watched := ctx.Value(patienceKey{}).(func() func()); watched {
 		return grant()

@@ -1,5 +1,5 @@
-// Package wire makes the network connections of the stores that have one. Its connections
-// never hang: every read and write must make headway within a time.
+// Package wire makes the network connections of the stores that have one. Its connections never
+// hang: every read and write must make progress within a time limit.
 package wire
 
 import (
@@ -23,7 +23,7 @@ func (t Times) OrDefault() Times {
 	return Times{Connect: cmp.Or(t.Connect, DefaultTimes.Connect), Idle: cmp.Or(t.Idle, DefaultTimes.Idle)}
 }
 
-// Dial connects. The connection outlives ctx, which bounds connecting alone.
+// Dial connects. ctx bounds only the connecting; the connection outlives it.
 func (t Times) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	t = t.OrDefault()
 	ctx, cancel := context.WithTimeout(ctx, t.Connect)
@@ -49,8 +49,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// Write sends in pieces, so that a slow line that does make headway is not cut off. It gives a
-// read that waits meanwhile more time too: clients of HTTP and SSH read all the while they send.
+// Write sends in pieces, so that a slow line with some progress is not cut off. It also gives a
+// waiting read more time, because clients of HTTP and SSH read while they send.
 func (c *conn) Write(p []byte) (int, error) {
 	const piece = 64 << 10
 	written := 0
@@ -69,11 +69,11 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 }
 
-// NetConn returns the connection itself, as that of TLS connections does: for who must set what
-// only TCP has.
+// NetConn returns the connection itself, as the method of TLS connections does, for callers that
+// must set TCP options.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
-// CloseWhenDone closes c as soon as ctx is done, which ends what blocks on it. Calling the
+// CloseWhenDone closes c as soon as ctx is done, which ends calls that block on it. Calling the
 // returned function ends the watch and reports whether c was left open.
 func CloseWhenDone(ctx context.Context, c net.Conn) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { _ = c.Close() })

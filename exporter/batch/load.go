@@ -38,7 +38,11 @@ func (c *Converter) Load(ctx context.Context, tx pgx.Tx, number int, p schemas.P
 	if err := c.Reader.Fetch(ctx, p, file); err != nil {
 		return err
 	}
-	stream := part.NewStream(c.Contract, part.Options{}, part.File{ReaderAt: file, Size: p.Bytes, Meta: p})
+	opened, err := c.Reader.Opened(p, file)
+	if err != nil {
+		return err
+	}
+	stream := part.NewStream(c.Contract, part.Options{}, opened)
 	defer stream.Close()
 	return connect.CopyFrom(ctx, tx.Conn(), stream, "COPY published ("+strings.Join(c.Contract.ColumnNames(), ", ")+") FROM STDIN (FORMAT binary)")
 }

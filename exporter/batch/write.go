@@ -2,17 +2,24 @@
 package batch
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"waybill/exchange"
+	"waybill/exchange/seal"
 	"waybill/exporter/plan"
 	"waybill/internal/fault"
 	"waybill/internal/span"
@@ -28,21 +35,28 @@ const (
 	partBytes  = 512 << 20
 )
 
+// chunk is how many bytes of tuples are read ahead.
+const chunk = 256 << 10
+
 // Converter reads and writes parts.
 type Converter struct {
 	DB       plan.DB
 	Contract *schemas.Contract
 	Reader   *exchange.Reader
-	Dir      string           // for parts that are being written or were fetched
-	PartRows int              // bounds the rows of one part
-	Progress func(rows int64) // is called for each part that is written
+	Dir      string                                // for parts that are being written or were fetched
+	PartRows int                                   // bounds the rows of one part
+	Secret   *seal.Secret                          // that parts are sealed with; nil: there is none
+	Progress func(ctx context.Context, rows int64) // is called for each part that is written
 }
 
 // Keep stores a finished part and returns its name. The file is removed afterwards.
 type Keep func(ctx context.Context, event string, file *os.File, size int64, sha256hex string) (name string, err error)
 
-// Write streams the plan's events from PostgreSQL into parts.
+// Write streams the plan's events from PostgreSQL into parts, which are sealed if the plan says so.
 func (c *Converter) Write(ctx context.Context, p *plan.Plan, keep Keep) ([]schemas.Part, error) {
+	if err := c.checkSecret(p); err != nil {
+		return nil, err
+	}
 	b := &writer{Converter: c, ctx: ctx, plan: p, keep: keep, open: map[string]*openPart{}}
 	defer b.discard()
 	if err := CopyTuples(ctx, c.DB, p, c.Contract, b.add); err != nil {
@@ -54,17 +68,30 @@ func (c *Converter) Write(ctx context.Context, p *plan.Plan, keep Keep) ([]schem
 	return b.parts, nil
 }
 
-// CopyTuples calls add with each of the plan's events, as a tuple of PostgreSQL's binary COPY.
+// CopyTuples calls add with each of the plan's events, as a tuple of PostgreSQL's binary COPY. It does so in a
+// goroutine of its own, so that the next chunk is read while one is added.
 func CopyTuples(ctx context.Context, db plan.DB, p *plan.Plan, contract *schemas.Contract, add func(tuple []byte) error) error {
-	splitter := part.NewTupleSplitter(add)
-	_, err := db.PgConn().CopyTo(ctx, splitter, "COPY ("+p.Query(contract)+") TO STDOUT (FORMAT binary)")
+	read, write := io.Pipe()
+	var adder errgroup.Group
+	adder.Go(func() error {
+		splitter := part.NewTupleSplitter(add)
+		_, err := io.CopyBuffer(splitter, read, make([]byte, chunk))
+		if err == nil {
+			err = splitter.Close()
+		}
+		_ = read.CloseWithError(err) // ends the COPY
+		return err
+	})
+	chunks := bufio.NewWriterSize(write, chunk)
+	_, err := db.PgConn().CopyTo(ctx, chunks, "COPY ("+p.Query(contract)+") TO STDOUT (FORMAT binary)")
 	if err == nil {
-		err = splitter.Close()
+		err = chunks.Flush()
 	}
-	return fault.Database("read", "outbox of "+p.Name(), err)
+	_ = write.CloseWithError(err)
+	return fault.Database("read", "outbox of "+p.Name(), cmp.Or(adder.Wait(), err))
 }
 
-// writer sorts a batch's tuples into parts, and keeps those that are full.
+// writer sorts a batch's tuples into parts, and hands over each part that is full.
 type writer struct {
 	*Converter
 	ctx  context.Context
@@ -76,6 +103,7 @@ type writer struct {
 	parts []schemas.Part
 	rows  int
 	bytes int // of all tuples
+	begun int // parts
 }
 
 // add takes one tuple, valid during the call.
@@ -94,7 +122,7 @@ func (b *writer) add(tuple []byte) error {
 	return b.write(eventOf(tuple), tuple)
 }
 
-// flushHead writes the held tuples, each to the part that name says.
+// flushHead writes the tuples held in memory, each into the part that name returns for it.
 func (b *writer) flushHead(name func(tuple []byte) []byte) error {
 	for _, tuple := range b.head {
 		if err := b.write(name(tuple), tuple); err != nil {
@@ -105,14 +133,14 @@ func (b *writer) flushHead(name func(tuple []byte) []byte) error {
 	return nil
 }
 
-func (b *writer) write(event, tuple []byte) error {
-	o := b.open[string(event)] // does not allocate
+func (b *writer) write(name, tuple []byte) error {
+	o := b.open[string(name)] // does not allocate
 	if o == nil {
 		var err error
-		if o, err = b.begin(string(event)); err != nil {
+		if o, err = b.begin(string(name)); err != nil {
 			return err
 		}
-		b.open[o.event] = o
+		b.open[o.name] = o
 	}
 	if err := o.encoder.WriteTuple(tuple); err != nil {
 		return b.notWritten(o, err)
@@ -146,13 +174,17 @@ func eventOf(tuple []byte) []byte {
 
 func (b *writer) finish() error {
 	if b.head != nil {
-		mixed := []byte(schemas.Mixed)
-		if err := b.flushHead(func([]byte) []byte { return mixed }); err != nil {
+		if err := b.flushHead(func(tuple []byte) []byte { return []byte(b.mixed(string(eventOf(tuple)))) }); err != nil {
 			return err
 		}
 	}
-	for _, event := range append([]string{schemas.Mixed}, b.Contract.Events()...) {
-		if o := b.open[event]; o != nil {
+	events := b.Contract.Events()
+	names := make([]string, 0, 2*len(events))
+	for _, event := range events {
+		names = append(names, b.mixed(event))
+	}
+	for _, name := range append(names, events...) {
+		if o := b.open[name]; o != nil {
 			if err := b.end(o); err != nil {
 				return err
 			}
@@ -163,31 +195,40 @@ func (b *writer) finish() error {
 
 // openPart is a part being written into the spool.
 type openPart struct {
+	name    string // in writer.open
 	event   string
+	readers []string // who can open it, if it is sealed
 	file    *os.File
 	hash    hash.Hash
 	encoder *part.Writer
 	bytes   int // of its tuples
 }
 
-func (b *writer) begin(event string) (*openPart, error) {
-	file, err := os.Create(filepath.Join(b.Dir, event+".parquet"))
+func (b *writer) begin(name string) (*openPart, error) {
+	event, _, _ := strings.Cut(name, " ")
+	b.begun++
+	file, err := os.Create(filepath.Join(b.Dir, fmt.Sprintf("%s-%d.parquet", event, b.begun)))
 	if err != nil {
 		return nil, fault.New(fault.Transient, "spool", event, err, "")
 	}
-	o := &openPart{event: event, file: file, hash: sha256.New()}
+	o := &openPart{name: name, event: event, readers: b.readers(name), file: file, hash: sha256.New()}
 	o.encoder = part.NewWriter(io.MultiWriter(file, o.hash), b.Contract, part.WriterOptions{})
 	return o, nil
 }
 
-// end completes a part, keeps it and adds it to the batch's.
+// end completes a part, calls keep with it and adds it to the batch's list of parts.
 func (b *writer) end(o *openPart) (err error) {
 	ctx, part := span.Start(b.ctx, "part", span.Event.String(o.event))
 	defer func() { span.End(part, err) }()
-	delete(b.open, o.event)
+	delete(b.open, o.name)
 	defer o.discard()
 	if err := o.encoder.Close(); err != nil {
-		return fault.New(fault.Transient, "spool", o.event, err, spoolHint)
+		return b.notWritten(o, err)
+	}
+	stats := o.encoder.Stats()
+	sealed, err := b.seal(o)
+	if err != nil {
+		return fault.New(fault.Transient, "seal", o.event, err, spoolHint)
 	}
 	size, err := o.file.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -198,13 +239,13 @@ func (b *writer) end(o *openPart) (err error) {
 	if err != nil {
 		return err
 	}
-	stats := o.encoder.Stats()
 	part.SetAttributes(span.Events.Int64(stats.Rows), span.Bytes.Int64(size))
 	b.parts = append(b.parts, schemas.Part{
 		Name: name, Events: stats.Events, Rows: stats.Rows, Bytes: size, SHA256: sum,
 		RecordedFrom: stats.RecordedFrom, RecordedTo: stats.RecordedTo,
+		Seal: sealed,
 	})
-	b.Progress(stats.Rows)
+	b.Progress(ctx, stats.Rows)
 	return nil
 }
 

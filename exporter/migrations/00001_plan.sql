@@ -21,7 +21,7 @@ CREATE TABLE exporter.plan (
     manifest_sha256   text,
     events            bigint,
     published_at      timestamptz,
-    -- A correction states the events of earlier batches again, under a higher revision.
+    -- A correction repeats the events of earlier batches, under a higher revision.
     covers_from       bigint,
     covers_to         bigint,
     revision          integer NOT NULL DEFAULT 0 CHECK ((revision > 0) = (kind = 'correction')),
@@ -44,7 +44,7 @@ SELECT DISTINCT ON (p.stream) p.stream, p.cursor_before FROM exporter.plan p
 WHERE NOT EXISTS (SELECT FROM exporter.plan r WHERE r.stream = p.stream AND r.kind = 'retired' AND r.published_at IS NOT NULL)
 ORDER BY p.stream, p.batch;
 
--- The consumers whose receipts were seen, so that one whose receipts are gone is missed.
+-- The consumers whose receipts were seen. So `status` can report a consumer whose receipts are gone.
 CREATE TABLE exporter.consumer (
     stream   text NOT NULL,
     instance text NOT NULL,

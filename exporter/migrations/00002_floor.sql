@@ -1,6 +1,6 @@
 -- +goose Up
--- The floors that this database has published. Everything below a floor was in batches of this database, and must not be
--- mistaken for another database's.
+-- The floors that this database has published. The batches below a floor were this database's, and must not be mistaken
+-- for another database's.
 CREATE TABLE exporter.floor (
     stream       text NOT NULL,
     batch        bigint NOT NULL CHECK (batch BETWEEN 1 AND 999999999999), -- the oldest that stays
@@ -9,13 +9,13 @@ CREATE TABLE exporter.floor (
     PRIMARY KEY (stream, batch)
 );
 
--- prune_outbox deletes old events among the outbox's next rows behind a position, and returns how
--- many, how many of those looked at were exported below the batch, and the last position looked
--- at (NULL if there was none). An event is old if it was exported below the batch, and so was a newer
--- one of the same patient. So each patient's last event stays, with which the next change is compared,
--- and so does everything from which the batch and later ones, snapshots included, can be written
--- again; of other streams, everything after their oldest plans. It refuses a batch behind the newest
--- snapshot. Each call is a transaction of its own, and blocks no one, for events are not updated.
+-- prune_outbox looks at the outbox's next rows after a position and deletes the old events among them. It returns how
+-- many it deleted, how many of the rows were exported below the batch, and the last row's position (NULL if there was
+-- no row). An event is old if it was exported below the batch, and so was a newer one of the same patient. So each
+-- patient's last event stays, with which the next change is compared, and so does everything from which the batch and
+-- later ones, snapshots included, can be written again; of other streams, everything after their oldest plans. It
+-- refuses a batch behind the newest snapshot. Each call is a transaction of its own, and blocks no one, for events
+-- are not updated.
 -- +goose StatementBegin
 CREATE FUNCTION exporter.prune_outbox(
     of_stream text, below bigint, behind bigint, number integer, dry_run boolean,

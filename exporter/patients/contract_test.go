@@ -14,7 +14,7 @@ import (
 	"waybill/schemas"
 )
 
-// The outbox has the contract's columns, types and requirements, but for the two that the export adds.
+// The outbox has the contract's columns, types and requirements, except for the two columns that the export adds.
 func TestOutboxIsTheContract(t *testing.T) {
 	s := connect(t, migrated(t))
 	rows, err := s.Query(t.Context(), `SELECT column_name || ' ' || CASE data_type WHEN 'timestamp with time zone' THEN 'timestamptz' ELSE data_type END
@@ -38,7 +38,7 @@ func TestOutboxIsTheContract(t *testing.T) {
 	}
 }
 
-// Both tables take in what the contract allows, to its very edges, and nothing beyond.
+// Both tables accept every value that the contract allows, and no other.
 func TestRangesAreTheContracts(t *testing.T) {
 	s := connect(t, migrated(t))
 	s.do(`INSERT INTO patients.patient (id) VALUES ({a})`)
@@ -71,7 +71,7 @@ func tablesOf(column string) []string {
 	}
 }
 
-// assignment sets one column and what must go with it.
+// assignment sets one column and the columns that must change with it.
 func assignment(column, value string) string {
 	switch column {
 	case "death_earliest":

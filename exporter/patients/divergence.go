@@ -12,7 +12,7 @@ import (
 	"waybill/internal/migrate"
 )
 
-// CaptureHint is the command for a capture that was off, and what it missed.
+// CaptureHint is the command that switches capture on again and makes the events it missed.
 const CaptureHint = "run `waybill capture --repair` as the owner of the tables"
 
 // Disarmed returns the triggers that are missing, or not on for every writer.
@@ -22,7 +22,7 @@ func Disarmed(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	return names, fault.Database("read", "triggers", err)
 }
 
-// CheckArmed refuses tables that are changed without events.
+// CheckArmed fails if a trigger is missing or off, so that tables can change without events.
 func CheckArmed(ctx context.Context, conn *pgx.Conn) error {
 	names, err := Disarmed(ctx, conn)
 	if err != nil || len(names) == 0 {
@@ -41,10 +41,10 @@ func OffText(names []string) string {
 	return text
 }
 
-// Divergence is a patient whose row and last event do not say the same.
+// Divergence is a patient whose row and last event differ.
 type Divergence struct {
 	Patient uuid.UUID `json:"patient"`
-	Kind    string    `json:"kind"` // as view patients.divergence names it
+	Kind    string    `json:"kind"` // as named by view patients.divergence
 }
 
 // repairable are the kinds that an event repairs. The others must not happen: a person decides.
@@ -75,7 +75,7 @@ func (w Window) Divergent(ctx context.Context, conn *pgx.Conn) ([]Divergence, er
 // compared is how many patients are compared in one statement, so that no statement holds a snapshot for long.
 const compared = 10_000
 
-// EachDivergence compares all patients with their last events, and finds the erased of whom something is left elsewhere.
+// EachDivergence compares all patients with their last events. It also finds data of erased patients in other tables.
 func EachDivergence(ctx context.Context, conn *pgx.Conn, each func(Divergence) error) error {
 	for from, last := uuid.Nil, false; !last; {
 		w, err := NextWindow(ctx, conn, from, compared)
@@ -114,21 +114,21 @@ func EachDivergence(ctx context.Context, conn *pgx.Conn, each func(Divergence) e
 type CaptureSummary struct {
 	Disarmed []string         `json:"disarmed,omitempty"` // triggers, as they were found
 	Found    map[string]int64 `json:"found"`              // patients, by kind of divergence
-	Left     map[string]int64 `json:"left"`               // of them, those that were not repaired
-	Patients []Divergence     `json:"patients,omitempty"` // that are left, at most maxNamed
+	Left     map[string]int64 `json:"left"`               // those of them that were not repaired
+	Patients []Divergence     `json:"patients,omitempty"` // those left, at most maxNamed
 }
 
 const maxNamed = 100_000
 
-// Capture finds the triggers that are off, and every patient whose row and last event differ. A repair
-// switches the triggers on first, so that it misses no change, and then captures each such patient in a
-// transaction of its own: it may be interrupted and run again. The events are those that the triggers would have
-// made: each patient had one when they were installed, so every difference has come since.
+// Capture finds the triggers that are off, and every patient whose row and last event differ. A repair first
+// switches the triggers on, so that it misses no change. Then it captures each such patient in a separate
+// transaction, so it may be interrupted and run again. It makes the events that the triggers would have made:
+// each patient had an event when they were installed, so every difference has arisen since.
 func Capture(ctx context.Context, databaseURL string, repair bool) (*CaptureSummary, error) {
 	conn, err := migrate.Connect(ctx, databaseURL, "patients database", map[string]string{
 		"application_name":   "waybill capture",
 		"statement_timeout":  "0",
-		"synchronous_commit": "off", // what a crash loses is found again
+		"synchronous_commit": "off", // the next run finds again what a crash loses
 	}, CheckTables)
 	if err != nil {
 		return nil, err

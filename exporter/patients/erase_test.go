@@ -67,17 +67,21 @@ func TestAnErasureFollowsTheLastEvent(t *testing.T) {
 	_, s := grown(t)
 	s.do(full)
 	s.do("INSERT INTO patients.intake_told (source, patient_id, death_status) VALUES ('ward', {a}, 'formal'), ('ward', {f}, 'formal')")
+	s.do("INSERT INTO patients.intake_unlinked (retired_id, source) VALUES ({a}, 'ward'), ({f}, 'ward')")
 	s.do("UPDATE patients.outbox SET recorded_at = '2999-01-01Z'")
 	s.do(erase)
 	if got := one[string](s, "SELECT string_agg(patient_id::text, ' ') FROM patients.intake_told"); got != patient("f") {
 		t.Errorf("what is left of partners' reports: %s", got)
+	}
+	if got := one[string](s, "SELECT string_agg(retired_id::text, ' ') FROM patients.intake_unlinked"); got != patient("f") {
+		t.Errorf("what is left of unlinks that wait: %s", got)
 	}
 	if !one[bool](s, "SELECT bool_and(recorded_at = '2999-01-01Z') FROM patients.outbox") {
 		t.Error("the erasure was recorded before the event that it follows")
 	}
 }
 
-// What an earlier release left of the erased is named, and the next migration blanks it.
+// Data of erased patients that an earlier release left is reported, and the next migration blanks it.
 func TestWhatWasLeftOfTheErasedIsFoundAndBlanked(t *testing.T) {
 	for _, left := range []string{
 		"UPDATE patients.outbox SET later = 'Abel' WHERE version = 1 AND patient_id = {a}",

@@ -11,6 +11,7 @@ import (
 
 	"waybill/exporter/patients"
 	"waybill/internal/fault"
+	"waybill/lab/await"
 	"waybill/lab/pg"
 	"waybill/lab/pg/pgtest"
 )
@@ -51,25 +52,15 @@ func TestAReplicationDeletesNobodyAndUndoesNoMerge(t *testing.T) {
 			server.SuperURL(source), target))
 		mpi.do(insert + insertB + "INSERT INTO patients.patient (id) VALUES ({c}); " + number)
 		mpi.do(merge)
-		s.await(`SELECT count(*) = 4 FROM patients.outbox`)
+		await.SQL(t, s, `SELECT count(*) = 4 FROM patients.outbox`)
 		rows := "SELECT concat_ws(' ', (SELECT count(*) FROM patients.patient), (SELECT count(*) FROM patients.identifier), (SELECT string_agg(survivor_id::text, '') FROM patients.alias))"
 		before := one[string](s, rows)
 		mpi.do(c.change)
-		s.await(`SELECT apply_error_count > 0 OR (` + rows + `) <> '` + before + `' FROM pg_stat_subscription_stats`)
+		await.SQL(t, s, `SELECT apply_error_count > 0 OR (`+rows+`) <> '`+before+`' FROM pg_stat_subscription_stats`)
 		if got := one[string](s, rows); got != before {
 			t.Errorf("%s: %s, before it %s", c.name, got, before)
 		}
 		s.do("ALTER SUBSCRIPTION mpi DISABLE; ALTER SUBSCRIPTION mpi SET (slot_name = NONE); DROP SUBSCRIPTION mpi")
-	}
-}
-
-// await asks until the answer is yes.
-func (s session) await(query string) {
-	s.t.Helper()
-	for yes := false; !yes; {
-		if err := s.QueryRow(s.t.Context(), `SELECT (`+query+`), pg_sleep(0.02)`).Scan(&yes, nil); err != nil {
-			s.t.Fatal(err)
-		}
 	}
 }
 

@@ -148,6 +148,7 @@ func TestInstallWhileWritersRun(t *testing.T) {
 func TestInstallRefuses(t *testing.T) {
 	for _, c := range []struct{ name, spoil, code string }{
 		{"a value out of range", "INSERT INTO patients.patient (birth_date) VALUES ('1970-1-1')", checkViolation},
+		{"a day of no calendar", "INSERT INTO patients.patient (birth_date) VALUES ('2023-02-29')", checkViolation},
 		{"half a period", "INSERT INTO patients.patient (death_precision) VALUES ('day')", checkViolation},
 		{"a missing column", "ALTER TABLE patients.patient DROP COLUMN sex", "42804"},
 		{"a column of another type", "ALTER TABLE patients.identifier ALTER value TYPE bytea USING value::bytea", "42804"},

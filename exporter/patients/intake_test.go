@@ -95,7 +95,7 @@ func TestIntake(t *testing.T) {
 	}
 }
 
-// Two files with the same patients in opposite orders: the second waits, and sees what the first did.
+// Two files with the same patients in opposite orders: the second waits, and then sees the first one's changes.
 func TestTwoIntakesAtOnce(t *testing.T) {
 	url := migrated(t)
 	s, other, watch := connect(t, url), connect(t, url), connect(t, url)

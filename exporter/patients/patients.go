@@ -36,16 +36,16 @@ const (
 	pause    = time.Second
 )
 
-// Migrate brings schema patients up to date. It may run while the service is live, also on
-// tables that have rows already, which then become baseline events. Several may call it at
-// once; running it again changes nothing, but for triggers that were switched off: they are on again.
-// Errors are [fault.Error].
+// Migrate brings schema patients up to date. It may run while the service is live, also on tables
+// that have rows already, which then become baseline events. Several processes may call it at once.
+// Running it again changes nothing, except that it switches on triggers that were off. Errors are
+// [fault.Error].
 func Migrate(ctx context.Context, databaseURL string) error {
 	return patiently(ctx, "migrate", func() error { return migrate.Up(ctx, databaseURL, schema, steps...) })
 }
 
-// steps come back, at each migration, to what follows from the tables as they are: which columns they have,
-// whom an earlier release erased, which triggers are on.
+// steps run at every migration, because they depend on the present tables: on their columns, on the
+// patients that an earlier release erased, on the triggers that are on.
 var steps = []migrate.Step{
 	forget.Migrate,
 	tables,
@@ -55,7 +55,7 @@ var steps = []migrate.Step{
 	migrate.Statement(`SELECT patients.arm()`),
 }
 
-// Arm makes the triggers that are missing, and switches on those that are off.
+// Arm creates missing triggers and switches on those that are off.
 func Arm(ctx context.Context, databaseURL string) error {
 	return patiently(ctx, "arm", func() error {
 		conn, err := connect.To(ctx, databaseURL, "patients database", map[string]string{"application_name": "waybill migrate"})
@@ -68,7 +68,7 @@ func Arm(ctx context.Context, databaseURL string) error {
 	})
 }
 
-// patiently tries again while a lock is not to be had.
+// patiently tries again as long as it can't get a lock.
 func patiently(ctx context.Context, op string, do func() error) error {
 	err := do()
 	for n := 1; n < attempts && lockNotAvailable(err); n++ {

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"waybill/exporter/patients"
+	"waybill/lab/await"
 	"waybill/lab/pg/pgtest"
 )
 
@@ -74,17 +74,7 @@ func (s session) background(statements string) <-chan error {
 // awaitBlocked returns when the other session waits for a lock.
 func (s session) awaitBlocked(other session) {
 	s.t.Helper()
-	limit := time.Now().Add(20 * time.Second)
-	for blocked := false; !blocked; {
-		if time.Now().After(limit) {
-			s.t.Fatal("the other session did not have to wait")
-		}
-		err := s.QueryRow(s.t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)",
-			other.PgConn().PID()).Scan(&blocked)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-	}
+	await.SQL(s.t, s, `EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)`, other.PgConn().PID())
 }
 
 func one[T any](s session, query string) T {

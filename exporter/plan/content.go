@@ -31,12 +31,12 @@ func (p *Plan) Query(contract *schemas.Contract) string {
 	if kind == schemas.Snapshot {
 		return fmt.Sprintf(`SELECT %s FROM (SELECT DISTINCT ON (patient_id) * FROM patients.outbox
 			WHERE pg_visible_in_snapshot(tx, %s) ORDER BY patient_id, version DESC) o WHERE %s ORDER BY patient_id`,
-			list, after.SQL(), p.stated())
+			list, after.SQL(), p.condition())
 	}
-	return fmt.Sprintf(`SELECT %s FROM patients.outbox o WHERE %s AND %s ORDER BY position`, list, Between(before, after), p.stated())
+	return fmt.Sprintf(`SELECT %s FROM patients.outbox o WHERE %s AND %s ORDER BY position`, list, Between(before, after), p.condition())
 }
 
-// content returns whose events the batch has: as changes or as states, between which cursors.
+// content returns what the batch has: changes or states, and between which cursors.
 func (p *Plan) content() (kind string, before, after Cursor) {
 	if p.Covers == nil {
 		return p.Kind, p.Before, p.After
@@ -44,7 +44,7 @@ func (p *Plan) content() (kind string, before, after Cursor) {
 	return *p.covered.kind, *p.covered.before, *p.covered.after
 }
 
-// Forgotten reports whether the plans of what a correction repeats are gone.
+// Forgotten reports whether a correction repeats batches whose plans were deleted.
 func (p *Plan) Forgotten() bool {
 	return p.Covers != nil && (p.covered.kind == nil || p.covered.before == nil || p.covered.after == nil)
 }
@@ -61,17 +61,17 @@ func (p *Plan) found() string {
 		fmt.Sprintf("pg_visible_in_snapshot(d.tx, %s)))", before.SQL())
 }
 
-// stated is the SQL condition for the events o that the batch holds. A correction repeats nothing
-// of a patient who was erased since.
-func (p *Plan) stated() string {
+// condition is the SQL condition for the events o that the batch holds. A correction repeats no
+// events of patients who were erased since.
+func (p *Plan) condition() string {
 	if p.Covers == nil {
 		return "true"
 	}
 	return "NOT EXISTS (SELECT FROM patients.erasure e WHERE e.patient_id = o.patient_id AND o.version < e.version)"
 }
 
-// stateEvent types a snapshot's event by the state it reports, so that a consumer of deaths
-// alone learns from a snapshot about everybody who was ever dead (schemas/SPEC.md).
+// stateEvent types a snapshot's event by the state it reports, so that from a snapshot a consumer
+// of deaths alone learns about every patient who was ever dead (schemas/SPEC.md).
 const stateEvent = `CASE
 	WHEN event = 'erased' THEN event
 	WHEN merged_into IS NOT NULL THEN 'merged'

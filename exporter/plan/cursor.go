@@ -21,9 +21,9 @@ type Cursor string
 const BeforeAll Cursor = "1:1:"
 
 // Between returns the SQL condition, on patients.outbox, for the events of a batch. Cursors are
-// texts that PostgreSQL itself produced, so they are spliced in: COPY takes no parameters. The
-// ranges on tx are implied by the rest; they are there for the index. Without the outer one, a
-// look for any event at all reads the whole index in vain.
+// texts that PostgreSQL itself produced, so they are spliced in: COPY takes no parameters. The rest
+// implies the ranges on tx; they let PostgreSQL use the index. Without the outer range, a query
+// that finds no event reads the whole index.
 func Between(before, after Cursor) string {
 	return fmt.Sprintf(`tx >= pg_snapshot_xmin(%[1]s) AND tx < pg_snapshot_xmax(%[2]s)
 		AND (tx >= pg_snapshot_xmax(%[1]s) OR %[3]s) AND %[4]s`,
@@ -47,7 +47,7 @@ func visibleIn(cursor Cursor) string {
 // SQL returns the cursor as a literal.
 func (c Cursor) SQL() string { return "'" + string(c) + "'::pg_snapshot" }
 
-// CurrentCursor returns the cursor of all that is committed now.
+// CurrentCursor returns the cursor that covers everything committed so far.
 func (db DB) CurrentCursor(ctx context.Context) (Cursor, error) {
 	var cursor Cursor
 	err := db.QueryRow(ctx, "SELECT pg_current_snapshot()::text").Scan(&cursor)
@@ -87,8 +87,8 @@ func (db DB) Cut(ctx context.Context, before, target Cursor, limit int) (Cursor,
 }
 
 // boundary returns the transaction id that ends a portion of at most limit events (or of one
-// transaction, if the first alone has more), or "" if no more than limit events wait. It reads
-// no more than that of the index, however long the back-log.
+// transaction, if the first alone has more). It returns "" if no more than limit events wait. It
+// reads only that much of the index, however many events wait.
 func (db DB) boundary(ctx context.Context, before, target Cursor, limit int) (string, error) {
 	first := func(condition string) string {
 		return `(SELECT tx FROM patients.outbox WHERE ` + condition + ` AND ` + visibleIn(target) + ` ORDER BY tx LIMIT $1::bigint + 1)`
@@ -109,8 +109,8 @@ func (db DB) boundary(ctx context.Context, before, target Cursor, limit int) (st
 	return *bound, nil
 }
 
-// CursorAt returns target as it would be had no transaction from bound on begun, and had the
-// deferred ones not yet committed.
+// CursorAt returns target as if no transaction from bound on had begun, and as if the deferred ones
+// were still in progress.
 func (db DB) CursorAt(ctx context.Context, target Cursor, bound string, deferred []string) (Cursor, error) {
 	var cut Cursor
 	err := db.QueryRow(ctx, `
@@ -122,8 +122,9 @@ func (db DB) CursorAt(ctx context.Context, target Cursor, bound string, deferred
 	return cut, fault.Database("cut", "outbox", err)
 }
 
-// deferOvertakers takes out of the cut every transaction with an event whose predecessor, the same
-// patient's, is behind the cut, until there is none.
+// deferOvertakers removes a transaction from the cut if the same patient's previous event lies
+// after the cut. It repeats this until there is no such transaction. Where nothing lies after the
+// cut, PostgreSQL doesn't look up the previous events, which takes longer than to read the cut.
 func (db DB) deferOvertakers(ctx context.Context, before, cut, target Cursor, bound string) (Cursor, error) {
 	var deferred []string
 	for {
@@ -131,7 +132,8 @@ func (db DB) deferOvertakers(ctx context.Context, before, cut, target Cursor, bo
 			SELECT DISTINCT a.tx::text
 			FROM (SELECT tx, patient_id, version FROM patients.outbox WHERE version > 1 AND `+Between(before, cut)+`) a
 			JOIN patients.outbox b ON (b.patient_id, b.version) = (a.patient_id, a.version - 1)
-			WHERE NOT pg_visible_in_snapshot(b.tx, `+cut.SQL()+`)`)
+			WHERE NOT pg_visible_in_snapshot(b.tx, `+cut.SQL()+`)
+			  AND (SELECT tx FROM patients.outbox ORDER BY tx DESC LIMIT 1) >= pg_snapshot_xmax(`+cut.SQL()+`)`)
 		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil || len(found) == 0 {
 			return cut, fault.Database("cut", "outbox", err)
@@ -149,8 +151,8 @@ func (db DB) CountWaiting(ctx context.Context, before, after Cursor) (events int
 	return events, fault.Database("count", "outbox", err)
 }
 
-// OldestWaiting returns when the first event behind the cursor was recorded: the one with the
-// smallest transaction id, which is among the oldest.
+// OldestWaiting returns when the first event after the cursor was recorded. First is the one with
+// the smallest transaction id, which is among the oldest.
 func (db DB) OldestWaiting(ctx context.Context, after Cursor) (*schemas.Time, error) {
 	var at *time.Time
 	err := db.QueryRow(ctx, `SELECT (SELECT recorded_at FROM patients.outbox

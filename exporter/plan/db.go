@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"waybill/exchange/seal"
 	"waybill/internal/fault"
 )
 
@@ -16,12 +17,13 @@ import (
 type DB struct {
 	*pgx.Conn
 	Stream string
+	Seal   *seal.Plan // how new batches are sealed; nil: not
 }
 
 // exportKey is the advisory lock that one exporter per database holds: "waybill" in ASCII.
 const exportKey int64 = 0x77617962696c6c
 
-// pruneKey is the one that a prune holds: exports run at the same time.
+// pruneKey is the advisory lock that a prune holds. It differs from exportKey because exports may run during a prune.
 const pruneKey = exportKey + 1
 
 // ErrRunning means that another process holds the lock.
@@ -38,7 +40,7 @@ func (db DB) LockExport(ctx context.Context, op, subject string) error {
 	return db.lock(ctx, exportKey, errExporting, op, subject)
 }
 
-// LockPrune does the same with the lock of prunes.
+// LockPrune is [DB.LockExport] with the lock for prunes.
 func (db DB) LockPrune(ctx context.Context, op, subject string) error {
 	return db.lock(ctx, pruneKey, errPruning, op, subject)
 }
@@ -74,8 +76,8 @@ func (db DB) AwaitExport(ctx context.Context, wait time.Duration, op, subject st
 	return fault.Database("lock", "exporter", err)
 }
 
-// ConfirmLocks fails if the connection has ended, and its locks with it. A run that was frozen
-// meanwhile may have been replaced, and would mistake its successor's work for somebody else's.
+// ConfirmLocks fails if the connection has ended, and its locks with it. Another run may have replaced one that was
+// frozen, and the frozen one would mistake its successor's work for another database's.
 func (db DB) ConfirmLocks(ctx context.Context) error {
 	return fault.Database("keep lock of", "exporter", db.Ping(ctx))
 }
@@ -89,7 +91,7 @@ func (db DB) Close() {
 	_, _ = db.Exec(ctx, "SELECT pg_advisory_unlock_all()")
 	_ = db.Conn.Close(ctx)
 	select {
-	case <-db.PgConn().CleanupDone(): // of a connection that broke
+	case <-db.PgConn().CleanupDone(): // the connection broke
 	case <-ctx.Done():
 	}
 }

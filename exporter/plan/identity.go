@@ -10,7 +10,7 @@ import (
 	"waybill/internal/fault"
 )
 
-// NewGenerationHint is the next step where a log and this database have parted.
+// NewGenerationHint is the next step if this database and the log no longer agree.
 const NewGenerationHint = "if this database was restored, rolled back or replaced on purpose, continue with `waybill export --new-generation`"
 
 const adoptHint = "if pg_upgrade or a move changed this, and no other database writes the log: `waybill adopt --reason TEXT`; "
@@ -26,7 +26,7 @@ func (i Identity) String() string {
 	return fmt.Sprintf("cluster %d, database %d", i.System, i.Database)
 }
 
-// Identity returns that of this database.
+// Identity returns this database's identity.
 func (db DB) Identity(ctx context.Context) (current Identity, err error) {
 	err = db.QueryRow(ctx, `SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database())
 		FROM pg_control_system()`).Scan(&current.System, &current.Database)
@@ -65,7 +65,7 @@ func backwards(p *Plan) error {
 		fmt.Errorf("transaction ids have gone backwards since %s was planned", p.Name()), NewGenerationHint)
 }
 
-// CheckSuccessor refuses a database that can't take the place of the one that made the plan.
+// CheckSuccessor refuses a database that can't replace the one that made the plan.
 func (db DB) CheckSuccessor(ctx context.Context, p *Plan) error {
 	for _, check := range []func(context.Context, *Plan) error{db.checkReplaced, db.checkForward, db.checkRecorded} {
 		if err := check(ctx, p); err != nil {
@@ -90,8 +90,8 @@ func (db DB) checkReplaced(ctx context.Context, p *Plan) error {
 		fmt.Sprintf("export from %[1]q; if this copy replaces it, stop its writers and `DROP DATABASE %[1]s` first", name))
 }
 
-// checkRecorded refuses events that this cluster's transaction ids have not reached, as a dump
-// restored into a younger cluster has them: cursors would pass them over.
+// checkRecorded refuses events with transaction ids that this cluster has not reached: cursors
+// would skip them. A dump that was restored into a younger cluster has such events.
 func (db DB) checkRecorded(ctx context.Context, p *Plan) error {
 	var forward bool
 	err := db.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM patients.outbox WHERE tx >= pg_snapshot_xmax(pg_current_snapshot()))`).Scan(&forward)

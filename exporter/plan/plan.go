@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"waybill/exchange/seal"
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
 	"waybill/schemas"
@@ -27,13 +28,14 @@ type Plan struct {
 	WindowTo      time.Time
 	Snapshot      *int64 // the newest snapshot batch, this one included
 	Previous      *string
-	Bytes         []byte // of the stored manifest; nil: it is not stored yet
+	Bytes         []byte // the stored manifest; nil: not stored yet
 	Hash          *string
 	Published     bool
 	Resumed       bool                // planned by an earlier run that did not publish it; not stored
 	Covers        *schemas.BatchRange // of a correction
 	Revision      int32
-	Identity      Identity // of the database that made it
+	Identity      Identity   // of the database that made it
+	Seal          *seal.Plan // nil: its parts are not sealed
 
 	// covered is what a correction repeats: the covered batches' kind and cursors; nil when their
 	// plans are gone.
@@ -45,6 +47,9 @@ type Plan struct {
 
 // Name is the batch's name in errors.
 func Name(batch int64) string { return fmt.Sprintf("batch %d", batch) }
+
+// Context names the batch where its parts are sealed.
+func (p *Plan) Context() string { return fmt.Sprintf("%s %d", p.Log, p.Batch) }
 
 // Name is the batch's name in errors.
 func (p *Plan) Name() string { return Name(p.Batch) }
@@ -61,8 +66,7 @@ func (p *Plan) Manifest() (*schemas.Manifest, error) {
 	return m, nil
 }
 
-// Following returns the outline of the batch after p, without events of its own: its cursor stays
-// where p's is.
+// Following returns the outline of the batch after p. It has no events yet: its cursor is p's.
 func (p *Plan) Following(kind string) *Plan {
 	return &Plan{
 		Batch: p.Batch + 1, Log: p.Log, Kind: kind, Generation: p.Generation,
@@ -83,13 +87,13 @@ func (db DB) Insert(ctx context.Context, p *Plan) (*Plan, error) {
 	}
 	row := db.QueryRow(ctx, `
 		INSERT INTO exporter.plan (stream, batch, plan_id, log_id, kind, generation, cursor_before, cursor_after,
-			window_from, window_to, snapshot, previous, system_identifier, database_oid, covers_from, covers_to, revision)
+			window_from, window_to, snapshot, previous, system_identifier, database_oid, covers_from, covers_to, revision, seal)
 		VALUES ($15, $1, gen_random_uuid(), $2, $3, $4, $5::text::pg_snapshot, $6::text::pg_snapshot,
-			coalesce($7, clock_timestamp()), greatest($7, clock_timestamp()), $8, $9, $10, $11, $12, $13, $14)
+			coalesce($7, clock_timestamp()), greatest($7, clock_timestamp()), $8, $9, $10, $11, $12, $13, $14, $16)
 		RETURNING `+columns,
 		p.Batch, p.Log, p.Kind, p.Generation, p.Before, p.After,
 		nullTime(p.WindowFrom), p.Snapshot, p.Previous, current.System, current.Database,
-		from, to, p.Revision, db.Stream)
+		from, to, p.Revision, db.Stream, db.Seal)
 	inserted, err := scan(row)
 	if err != nil {
 		return nil, fault.Database("plan", p.Name(), err)
@@ -98,8 +102,9 @@ func (db DB) Insert(ctx context.Context, p *Plan) (*Plan, error) {
 	return inserted, nil
 }
 
-// RevisionElsewhere is the highest revision of other streams' corrections. A correction must be above it: a consumer
-// that moved here may have the events in that revision, in a table that they are appended to or a partner's queue.
+// RevisionElsewhere is the highest revision of other streams' corrections. A correction must have a higher one: a
+// consumer that moved here may already have the events in that revision, in a table they are appended to or in a
+// partner's queue.
 func (db DB) RevisionElsewhere(ctx context.Context) (revision int32, err error) {
 	err = db.QueryRow(ctx, `SELECT coalesce(max(revision), 0) FROM exporter.plan WHERE stream <> $1`, db.Stream).Scan(&revision)
 	return revision, fault.Database("read", "exporter.plan", err)
@@ -112,16 +117,12 @@ func nullTime(t time.Time) *time.Time {
 	return &t
 }
 
-// StoreManifest commits the batch's manifest. From here on the batch has this one, to the byte,
-// no matter which run publishes it.
-func (db DB) StoreManifest(ctx context.Context, p *Plan, m *schemas.Manifest) error {
-	data, err := m.Encode()
-	if err != nil {
-		return fault.New(fault.Poison, "encode", p.Name(), err, "")
-	}
+// StoreManifest commits the batch's manifest. From here on the batch has exactly these bytes, no
+// matter which run publishes it.
+func (db DB) StoreManifest(ctx context.Context, p *Plan, data []byte, events int64) error {
 	hash := schemas.Hash(data)
 	if _, err := db.Exec(ctx, `UPDATE exporter.plan SET manifest = $2, manifest_sha256 = $3, events = $4 WHERE stream = $5 AND batch = $1`,
-		p.Batch, data, hash, m.Totals.Rows, db.Stream); err != nil {
+		p.Batch, data, hash, events, db.Stream); err != nil {
 		return fault.Database("store manifest of", p.Name(), err)
 	}
 	p.Bytes, p.Hash = data, &hash
@@ -135,9 +136,22 @@ func (db DB) MarkPublished(ctx context.Context, p *Plan) error {
 	return fault.Database("mark", p.Name(), err)
 }
 
+// Looked reports whether a run has looked behind the batch on the store within the time given: see [DB.NoteLook].
+func (db DB) Looked(ctx context.Context, p *Plan, within time.Duration) (looked bool, err error) {
+	err = db.QueryRow(ctx, `SELECT coalesce(looked_at BETWEEN clock_timestamp() - $3::interval AND clock_timestamp(), false)
+		FROM exporter.plan WHERE stream = $1 AND batch = $2`, db.Stream, p.Batch, within).Scan(&looked)
+	return looked, fault.Database("read", "exporter.plan", err)
+}
+
+// NoteLook commits that nothing followed the batch on the store.
+func (db DB) NoteLook(ctx context.Context, p *Plan) error {
+	_, err := db.Exec(ctx, `UPDATE exporter.plan SET looked_at = clock_timestamp() WHERE stream = $1 AND batch = $2`, db.Stream, p.Batch)
+	return fault.Database("note", p.Name(), err)
+}
+
 const columns = `batch, plan_id, log_id, kind, generation, cursor_before::text, cursor_after::text,
 	window_from, window_to, snapshot, previous, system_identifier, database_oid,
-	manifest, manifest_sha256, published_at IS NOT NULL, covers_from, covers_to, revision,
+	manifest, manifest_sha256, published_at IS NOT NULL, covers_from, covers_to, revision, seal,
 	(SELECT c.kind FROM exporter.plan c WHERE (c.stream, c.batch) = (plan.stream, plan.covers_from)),
 	(SELECT c.cursor_before::text FROM exporter.plan c WHERE (c.stream, c.batch) = (plan.stream, plan.covers_from)),
 	(SELECT c.cursor_after::text FROM exporter.plan c WHERE (c.stream, c.batch) = (plan.stream, plan.covers_to))`
@@ -147,7 +161,7 @@ func scan(row pgx.Row) (*Plan, error) {
 	var from, to *int64
 	err := row.Scan(&p.Batch, &p.ID, &p.Log, &p.Kind, &p.Generation, &p.Before, &p.After,
 		&p.WindowFrom, &p.WindowTo, &p.Snapshot, &p.Previous, &p.Identity.System, &p.Identity.Database,
-		&p.Bytes, &p.Hash, &p.Published, &from, &to, &p.Revision,
+		&p.Bytes, &p.Hash, &p.Published, &from, &to, &p.Revision, &p.Seal,
 		&p.covered.kind, &p.covered.before, &p.covered.after)
 	if from != nil && to != nil {
 		p.Covers = &schemas.BatchRange{From: *from, To: *to}
@@ -175,7 +189,7 @@ func (db DB) LastPublished(ctx context.Context, upTo int64) (*Plan, error) {
 	return db.find(ctx, `AND published_at IS NOT NULL AND batch <= $2 ORDER BY batch DESC LIMIT 1`, upTo)
 }
 
-// Predecessor returns where the stream that this one is to continue stands; nil if there is none.
+// Predecessor returns the position of the stream that this one continues; nil: it continues none.
 func (db DB) Predecessor(ctx context.Context) (*schemas.Continued, *Plan, error) {
 	var stream string
 	err := db.QueryRow(ctx, `SELECT stream FROM exporter.stream WHERE stream <> $1 ORDER BY array_position($2::text[], stream) DESC LIMIT 1`,
@@ -186,7 +200,7 @@ func (db DB) Predecessor(ctx context.Context) (*schemas.Continued, *Plan, error)
 	if err != nil {
 		return nil, nil, fault.Database("read", "exporter.stream", err)
 	}
-	p, err := DB{db.Conn, stream}.LastPublished(ctx, schemas.MaxBatch)
+	p, err := DB{Conn: db.Conn, Stream: stream}.LastPublished(ctx, schemas.MaxBatch)
 	if err != nil || p == nil {
 		return nil, nil, err
 	}
@@ -220,8 +234,8 @@ func (db DB) notPublished(ctx context.Context, batch int64) error {
 	return fault.New(fault.Usage, "look up", Name(batch), cause, "`waybill batches` lists the log")
 }
 
-// CorrectionOf returns the newest correction that covers the batch, or what a correction covers; nil
-// if there is none.
+// CorrectionOf returns the newest correction that covers the batch, or all that p covers if p is a
+// correction; nil if there is none.
 func (db DB) CorrectionOf(ctx context.Context, p *Plan) (*Plan, error) {
 	covers := schemas.BatchRange{From: p.Batch, To: p.Batch}
 	if p.Covers != nil {

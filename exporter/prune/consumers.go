@@ -15,8 +15,8 @@ import (
 	"waybill/schemas"
 )
 
-// checkConsumers looks for consumers that would miss a batch, as their receipts say, or said when they were last
-// seen. Receipts are information: an operator may prune all the same, by saying so.
+// checkConsumers looks for consumers that would miss a batch according to their newest receipts. Receipts are
+// only information: an operator may name consumers to leave behind.
 func (p *prune) checkConsumers(ctx context.Context) error {
 	if p.options.OutboxOnly {
 		return nil
@@ -44,7 +44,7 @@ func (p *prune) checkConsumers(ctx context.Context) error {
 			continue
 		}
 		p.summary.Behind = append(p.summary.Behind, instance)
-		if batch+1 < p.begins || slices.Contains(p.options.LeaveBehind, instance) { // it was, or is to be, left behind
+		if batch+1 < p.begins || slices.Contains(p.options.LeaveBehind, instance) { // it was left behind, or the operator leaves it behind now
 			continue
 		}
 		behind = append(behind, instance)
@@ -61,7 +61,7 @@ func (p *prune) checkConsumers(ctx context.Context) error {
 		"let them import first; or leave them behind, to begin again at the snapshot: --leave-behind "+strings.Join(behind, " --leave-behind "))
 }
 
-// forgetMoved leaves out consumers that follow a later stream now.
+// forgetMoved removes consumers that now follow a later stream.
 func (p *prune) forgetMoved(ctx context.Context, says map[string]int64) error {
 	rows, _ := p.DB.Query(ctx, `SELECT instance FROM exporter.consumer WHERE array_position($2::text[], stream) > array_position($2, $1)`, p.DB.Stream, schemas.Streams())
 	var instance string

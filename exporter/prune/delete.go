@@ -34,7 +34,7 @@ func (p *prune) pruneStore(ctx context.Context) error {
 		return p.notDeleted(err)
 	}
 	crashpoint.Here("prune.3")
-	// Receipts are their consumers', and so perhaps not this account's to delete.
+	// Consumers write the receipts, so this account may lack the right to delete them.
 	if err := exchange.Delete(ctx, p.Delete, p.below.Receipts); fault.ClassOf(err) == fault.Usage {
 		p.summary.Receipts, p.summary.Note = 0, "old receipts stay: this account may not delete them"
 	} else if err != nil {
@@ -52,7 +52,7 @@ func (p *prune) publishFloor(ctx context.Context) error {
 	if err := p.DB.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
 		return fault.Database("read", "clock", err)
 	}
-	// Noted first: a floor on the store that no database knows of is somebody else's.
+	// Note the floor before publishing it: a floor that is not in the database counts as another database's.
 	if err := p.DB.NoteFloor(ctx, p.floor.Manifest.Batch, p.summary.Snapshot); err != nil {
 		return err
 	}
@@ -80,8 +80,8 @@ func (p *prune) adminHint() string {
 // outboxRows is how many rows of the outbox one transaction looks at.
 const outboxRows = 10_000
 
-// pruneDatabase deletes the outbox's old rows, and at last the plans below the floor, which everything
-// else was found by.
+// pruneDatabase deletes the outbox's old rows. It deletes the plans below the floor last, because
+// everything else is found through them.
 func (p *prune) pruneDatabase(ctx context.Context) error {
 	batch := p.floor.Manifest.Batch
 	ours, err := p.DB.Of(ctx, batch)
@@ -100,7 +100,7 @@ func (p *prune) pruneDatabase(ctx context.Context) error {
 		}
 		p.summary.Outbox += pruned
 		crashpoint.Here("prune.4")
-		if exported == 0 { // those behind are newer still
+		if exported == 0 { // later rows are newer still
 			break
 		}
 	}

@@ -18,10 +18,10 @@ import (
 
 // Options say how much is deleted.
 type Options struct {
-	// Keep is how far back batches stay, by the ends of their windows. However short, the newest
-	// snapshot and everything after it stay.
+	// Keep is the age up to which batches stay, by the ends of their windows. The newest snapshot and
+	// everything after it always stay.
 	Keep time.Duration
-	// DryRun reads what would be deleted, and changes nothing.
+	// DryRun finds what would be deleted, and changes nothing.
 	DryRun bool
 	// OutboxOnly leaves the store as it is, and publishes no floor.
 	OutboxOnly bool
@@ -58,10 +58,10 @@ type Log struct {
 	Logger  *slog.Logger
 }
 
-// Prune deletes what is older than Keep, as far as the newest snapshot replaces it: the snapshot is
-// read again, with the log behind it, right before. A floor is published before the first file
-// is deleted; then parts, manifests and receipts are, the outbox's rows and at last the plans. After a
-// crash anywhere, run it again. Exports may run at the same time.
+// Prune deletes what is older than Keep, as far as the newest snapshot replaces it. Right before, it
+// reads that snapshot and the log after it again. It publishes a floor first; then it deletes parts,
+// manifests, receipts, the outbox's rows and at last the plans. After a crash anywhere, run it again.
+// Exports may run at the same time.
 func (l *Log) Prune(ctx context.Context, options Options) (Summary, error) {
 	p := &prune{Log: l, options: options, summary: Summary{Stream: l.DB.Stream, DryRun: options.DryRun, Behind: []string{}}}
 	err := l.DB.LockPrune(ctx, "prune", "log")
@@ -111,7 +111,7 @@ func (p *prune) run(ctx context.Context) error {
 	return p.pruneDatabase(ctx)
 }
 
-// choose finds the newest snapshot and, not behind it, the oldest batch that stays.
+// choose finds the newest snapshot and the oldest batch that stays, which is not after the snapshot.
 func (p *prune) choose(ctx context.Context) error {
 	last, err := p.DB.LastPublished(ctx, math.MaxInt64)
 	if err != nil {
@@ -160,9 +160,9 @@ func (p *prune) checkFloor(ctx context.Context) error {
 	return nil
 }
 
-// findOldest returns the first batch whose window ended within Keep. Windows tile time, so what is
-// before it is older. If this database's first plan is younger than Keep, it can't tell: 0. What an
-// unfinished correction will repeat stays too.
+// findOldest returns the first batch whose window ended within Keep. Windows follow each other
+// without gaps, so all batches before it are older. If this database's first plan is younger than
+// Keep, it can't tell: 0. What an unfinished correction will repeat stays too.
 func (p *prune) findOldest(ctx context.Context) (batch int64, err error) {
 	var known bool
 	err = p.DB.QueryRow(ctx, `SELECT batch, window_from <= clock_timestamp() - $1::interval FROM exporter.plan
@@ -179,8 +179,8 @@ func (p *prune) findOldest(ctx context.Context) (batch int64, err error) {
 	return batch, nil
 }
 
-// listFiles finds the files that may go. Their sizes are in the manifests, and those in the plans, but
-// for batches that another database published.
+// listFiles finds the files that may be deleted. Their sizes are in the manifests. These are stored in
+// the plans, except for batches that another database published.
 func (p *prune) listFiles(ctx context.Context) (err error) {
 	if p.options.OutboxOnly {
 		return nil

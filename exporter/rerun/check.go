@@ -23,7 +23,7 @@ type Checked struct {
 	Events     int64     `json:"events"` // that were published
 	// Lost are the files that are not on the store as they were published.
 	Lost []string `json:"lost,omitempty"`
-	// Outbox says how the outbox compares: one of the constants below.
+	// Outbox is the result of the comparison with the outbox: one of the constants below.
 	Outbox string `json:"outbox"`
 	// CorrectedBy is the newest correction of the batch, which the outbox is compared with instead.
 	CorrectedBy *int64 `json:"corrected_by,omitempty"`
@@ -31,7 +31,7 @@ type Checked struct {
 	Differences []Difference `json:"differences,omitempty"`
 	// Erased is how many of the events differ because their patients were erased since.
 	Erased int64 `json:"erased,omitempty"`
-	// What was done about it; of a dry run, what would be.
+	// What the re-run did about it, or would do if this is a dry run.
 	Repaired  bool `json:"repaired,omitempty"`
 	Corrected bool `json:"corrected,omitempty"`
 
@@ -46,7 +46,7 @@ const (
 	Same       = "same"         // to the byte
 	SameEvents = "same events"  // in other bytes: another release wrote them
 	Differs    = "differs"      // it has other events, or events with another content
-	Lacks      = "lacks events" // it no longer has all that were published: it was pruned
+	Lacks      = "lacks events" // it was pruned and no longer has all published events
 	Unknown    = "unknown"      // this database can't say: another one published the batch
 	Superseded = "corrected"    // a later batch repeats its events, and was compared instead
 )
@@ -113,7 +113,7 @@ func (l *Log) checkOutbox(ctx context.Context, c *Checked, whole []schemas.Part)
 	if c.Differences, err = l.compare(ctx, c.plan, whole); err != nil {
 		return err
 	}
-	if len(whole) < len(parts) { // what is in no whole part may be in a lost one
+	if len(whole) < len(parts) { // an event that is in no whole part may be in a lost one
 		for i := range c.Differences {
 			c.Differences[i].Missing = 0
 		}
@@ -126,10 +126,10 @@ func (l *Log) checkOutbox(ctx context.Context, c *Checked, whole []schemas.Part)
 // erasedOnly reports whether nothing differs except for patients who were erased.
 func (d Difference) erasedOnly() bool { return d.Altered+d.Missing+d.Lacking == 0 }
 
-// discard keeps nothing of a part but its description.
+// discard drops a finished part and keeps only its description.
 func discard(context.Context, string, *os.File, int64, string) (string, error) { return "", nil }
 
-// reproduces reports whether the part comes out of the outbox as it was published.
+// reproduces reports whether the outbox still yields the part as it was published.
 func (c *Checked) reproduces(p schemas.Part) bool {
 	return slices.ContainsFunc(c.made, func(again schemas.Part) bool { return again.SHA256 == p.SHA256 })
 }
@@ -161,7 +161,7 @@ func (c *Checked) differs() bool {
 	return slices.ContainsFunc(c.Differences, func(d Difference) bool { return d.Altered+d.Missing > 0 })
 }
 
-// irreparable returns the lost parts that don't come out of the outbox again.
+// irreparable returns the lost parts that the outbox no longer yields.
 func (c *Checked) irreparable() (names []string) {
 	for _, p := range c.manifest.Parts {
 		if slices.Contains(c.Lost, p.Name) && !c.reproduces(p) {

@@ -47,7 +47,7 @@ func (l *Log) compare(ctx context.Context, p *plan.Plan, parts []schemas.Part) (
 	return found, fault.Database("compare", p.Name(), err)
 }
 
-// contentColumns are the columns of an event's content: all but those that name it.
+// contentColumns returns the columns of an event's content: all except those that identify the event.
 func (l *Log) contentColumns() []string {
 	return slices.DeleteFunc(l.Contract.ColumnNames(), func(c string) bool { return c == "patient_id" || c == "version" })
 }
@@ -78,8 +78,8 @@ func (l *Log) differences(ctx context.Context, tx pgx.Tx, p *plan.Plan, parts []
 	return found, err
 }
 
-// differencesQuery counts by part and event type. Differences of patients who were erased are counted
-// separately: nobody should repair those.
+// differencesQuery counts by part and event type. Differences of erased patients are counted
+// separately, because they must not be repaired.
 func differencesQuery(recorded string, columns []string) string {
 	list := func(table string) string { return table + "." + strings.Join(columns, ", "+table+".") }
 	byColumn := make([]string, len(columns))

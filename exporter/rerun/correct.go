@@ -14,16 +14,16 @@ import (
 	"waybill/schemas"
 )
 
-// group is the batches that one correction repeats.
+// group holds the batches that one correction repeats.
 type group struct {
 	covers   schemas.BatchRange
 	revision int32
 	events   int64
-	changes  bool // it may be joined with what follows it
+	changes  bool // it may be joined with the batches after it
 }
 
-// group gathers the batches to correct. Adjacent batches of changes share a correction of at most
-// BatchEvents. A snapshot gets its own, and so does what an earlier correction covers.
+// group gathers the batches to correct. Adjacent batches of changes share a correction of at most BatchEvents. A
+// snapshot gets a separate correction, and so do batches that an earlier correction covers.
 func (r *rerun) group(ctx context.Context) error {
 	elsewhere, err := r.DB.RevisionElsewhere(ctx)
 	if err != nil {
@@ -91,7 +91,7 @@ func (r *rerun) act(ctx context.Context) error {
 	return err
 }
 
-// repair puts a batch's lost files back. Of a batch that is corrected too, that is as many as can be.
+// repair puts a batch's lost files back. If the batch is also corrected, it puts back as many as it can.
 func (r *rerun) repair(ctx context.Context, c *Checked) error {
 	err := r.putBack(ctx, c)
 	if fault.ClassOf(err) == fault.Poison {
@@ -121,8 +121,8 @@ func (r *rerun) correct(ctx context.Context, last *plan.Plan, g *group) (*plan.P
 	return next, nil
 }
 
-// record stores, before the store is written, who asked for what, unless somebody else has corrected
-// the same batches meanwhile.
+// record notes who asked for what, before anything is written to the store. It fails if somebody
+// else has corrected the same batches meanwhile.
 func (r *rerun) record(ctx context.Context) error {
 	var stale bool
 	err := r.DB.QueryRow(ctx, `SELECT EXISTS (SELECT FROM exporter.plan WHERE stream = $1 AND kind = 'correction' AND batch > $2)`, r.DB.Stream, r.last.Batch).Scan(&stale)

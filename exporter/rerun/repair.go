@@ -33,8 +33,8 @@ func (l *Log) Repair(ctx context.Context, batch int64) (p *plan.Plan, err error)
 	return p, l.putBack(ctx, c)
 }
 
-// putBack writes a batch's lost files once more, the manifest last. Of a batch that was checked, it
-// writes as many as come out of the outbox again; of another, all or none.
+// putBack writes a batch's lost files again, the manifest last. For a batch that was checked, it
+// writes as many as the outbox still yields; otherwise all or none.
 func (l *Log) putBack(ctx context.Context, c *Checked) error {
 	lost := slices.DeleteFunc(slices.Clone(c.manifest.Parts), func(p schemas.Part) bool {
 		return !slices.Contains(c.Lost, p.Name) || c.made != nil && !c.reproduces(p)
@@ -78,7 +78,7 @@ func (l *Log) reproduce(ctx context.Context, c *Checked, lost []schemas.Part) (e
 	return nil
 }
 
-// restore makes the parts again and puts those that are lost under their own names.
+// restore makes the parts again and stores the lost ones under their old names.
 func (l *Log) restore(ctx context.Context, p *plan.Plan, lost []schemas.Part) (restored int, err error) {
 	_, err = l.Write(ctx, p, func(ctx context.Context, _ string, file *os.File, _ int64, sum string) (string, error) {
 		at := slices.IndexFunc(lost, func(l schemas.Part) bool { return l.SHA256 == sum })
@@ -97,7 +97,7 @@ func notAgain(p *plan.Plan, names ...string) error {
 }
 
 // explainLoss says why a part can't be written again as it was published: events of patients who were
-// erased since are blank, and that is no damage.
+// erased since are blank, which is not damage.
 func (l *Log) explainLoss(ctx context.Context, p *plan.Plan, part string) error {
 	var erased int64
 	err := l.DB.QueryRow(ctx, `SELECT count(*) FROM (`+p.Query(l.Contract)+`) published JOIN patients.erasure e USING (patient_id)

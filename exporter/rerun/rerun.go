@@ -14,6 +14,7 @@ import (
 	"waybill/exporter/batch"
 	"waybill/exporter/plan"
 	"waybill/internal/fault"
+	"waybill/internal/progress"
 )
 
 // Options bound a re-run.
@@ -84,14 +85,14 @@ type rerun struct {
 	last    *plan.Plan // when the batches were checked
 	summary Summary
 	groups  []*group // to be corrected
-	// unfinished: a correction was planned and a crash kept it from being published.
+	// unfinished: a correction was planned, but a crash prevented its publication.
 	unfinished bool
 }
 
 // Rerun compares batches with the outbox. Lost and damaged files are put back; batches that differ from
-// what the outbox has are corrected, if that was asked for. Comparing blocks nobody; Rerun waits
-// for a running exporter only if something is to be done. The log itself is never rewritten.
-// Batches that could not be repaired are an error of class [fault.Poison]; the others have been.
+// what the outbox has are corrected, if that was asked for. Comparing blocks nobody; Rerun waits for a
+// running exporter only if something is to be done. The log itself is never rewritten. If some batches
+// can't be repaired, the others are, and the error is of class [fault.Poison].
 func (l *Log) Rerun(ctx context.Context, options Options) (Summary, error) {
 	r := &rerun{Log: l, options: options, summary: Summary{Batches: []*Checked{}, Corrections: []Correction{}, DryRun: options.DryRun}}
 	err := r.run(ctx)
@@ -107,10 +108,11 @@ func (r *rerun) run(ctx context.Context) (err error) {
 	if r.last, err = r.DB.Last(ctx); err != nil {
 		return err
 	}
-	for _, batch := range r.options.Batches {
+	for i, batch := range r.options.Batches {
 		if err := r.check(ctx, batch); err != nil {
 			return err
 		}
+		progress.Say(ctx, "batches", int64(i+1), int64(len(r.options.Batches)))
 	}
 	slices.SortFunc(r.summary.Batches, func(a, b *Checked) int { return cmp.Compare(a.Batch, b.Batch) })
 	for _, c := range r.summary.Batches {
@@ -127,8 +129,8 @@ func (r *rerun) run(ctx context.Context) (err error) {
 	return r.verdict()
 }
 
-// check compares a batch with the outbox or, if a correction has replaced it, its files alone and then
-// the correction. It changes nothing.
+// check compares a batch with the outbox. If a correction has replaced the batch, it checks only the
+// batch's files and compares the correction instead. It changes nothing.
 func (r *rerun) check(ctx context.Context, batch int64) error {
 	if slices.ContainsFunc(r.summary.Batches, func(c *Checked) bool { return c.Batch == batch }) {
 		return nil
@@ -165,17 +167,17 @@ func (r *rerun) check(ctx context.Context, batch int64) error {
 	return r.check(ctx, correction.Batch)
 }
 
-// decide says what is to be done about a batch, or why nothing can be.
+// decide says what to do about a batch, or why nothing can be done.
 func (r *rerun) decide(c *Checked) {
 	lost := c.irreparable()
 	c.Repaired = len(c.Lost) > len(lost)
 	switch {
 	case c.Outbox == Unknown:
-		if len(lost) == 0 { // the batch is fine as far as anybody can tell
+		if len(lost) == 0 { // nothing shows that the batch is wrong
 			c.problem = nil
 		}
 	case c.Outbox == Superseded:
-		c.Repaired = len(c.Lost) > 0 // or it turns out that it can't be
+		c.Repaired = len(c.Lost) > 0 // unless the repair finds that it can't be
 	case c.Outbox == Lacks && (len(lost) > 0 || c.differs()):
 		c.problem = fault.New(fault.Poison, "re-run", c.plan.Name(), errors.New("it is wrong, and can't be corrected: the outbox no longer has all of its events"), restateHint)
 	case c.Outbox == Differs, len(lost) > 0:

@@ -1,7 +1,7 @@
 -- Reconciles appointments and the worklist with the state of the patients that changed, and of the
 -- records that are one person with them by merges. A person is the record at the end of a chain of
--- merges; the records before it are retired. A person who holds an appointment is not waited for: their
--- write wins, and is listed if it leaves one of the dead with a live appointment.
+-- merges; the records before it are retired. It does not wait for a person who holds an appointment:
+-- their write wins, and is listed if it leaves a dead patient with a live appointment.
 
 SELECT require_read_committed();
 SELECT set_config('waybill.applying', 'on', true), set_config('jit', 'off', true);
@@ -17,30 +17,37 @@ CREATE TEMP TABLE IF NOT EXISTS concerned (
     death_no       integer,
     death_earliest timestamptz,
     death_latest   timestamptz,
-    acting         boolean NOT NULL, -- the death is not historic, nor contested
+    acting         boolean NOT NULL, -- the death is neither historic nor contested
     historic       boolean NOT NULL,
     contested      boolean NOT NULL, -- the person is known to be alive
     conflict       text,             -- dead, and merged into this person, who is not known to be dead
-    future         text              -- dead by a death that is said to begin at this time, on a day after its notice
+    future         text              -- dead by a death that begins, as stated, at this time, on a day after its notice
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS pending (
     appointment_id uuid PRIMARY KEY,
     record_id      uuid NOT NULL,
     death_of       uuid NOT NULL,
     death_no       integer NOT NULL,
-    verdict        text NOT NULL     -- cancel, missed, seen, or why it is a person's to cancel
+    verdict        text NOT NULL     -- cancel, missed, seen, or why a person must cancel it
 ) ON COMMIT DELETE ROWS;
 DELETE FROM member;
 DELETE FROM concerned;
 DELETE FROM pending;
 
--- Of a million patients most are alive, single and unknown here: they are left out at once.
+-- Of a million patients most are alive, not merged and unknown here: they are left out at once. Of the rest, most are a
+-- person of one record.
+WITH known AS MATERIALIZED (
+    SELECT p.patient_id, p.death_status IN ('informal', 'formal') AS dead,
+           p.merged_into IS NOT NULL OR (SELECT true FROM patient r WHERE r.merged_into = p.patient_id LIMIT 1) IS TRUE AS merged
+    FROM changed JOIN patient p USING (patient_id)),
+concerns AS (
+    SELECT * FROM known k
+    WHERE dead OR merged OR (SELECT v.dead FROM vital v WHERE v.patient_id = k.patient_id))
 INSERT INTO member
-SELECT * FROM members_of(ARRAY(
-    SELECT p.patient_id FROM changed JOIN patient p USING (patient_id)
-    WHERE p.death_status IN ('informal', 'formal') OR p.merged_into IS NOT NULL
-       OR (SELECT v.dead FROM vital v WHERE v.patient_id = p.patient_id)
-       OR (SELECT true FROM patient r WHERE r.merged_into = p.patient_id LIMIT 1)));
+SELECT patient_id, patient_id, CASE WHEN dead THEN patient_id END FROM concerns WHERE NOT merged
+UNION ALL
+SELECT m.* FROM (SELECT array_agg(patient_id) AS records FROM concerns WHERE merged HAVING count(*) > 0) AS r, members_of(r.records) AS m;
+ANALYZE member;
 
 INSERT INTO concerned (patient_id, death_of, death_no, death_earliest, death_latest, acting, historic, contested, conflict, future)
 SELECT m.patient_id, m.death_of, d.death_no, d.death_earliest, d.death_latest,
@@ -58,10 +65,11 @@ LEFT JOIN notice n ON (n.patient_id, n.death_no) = (d.patient_id, d.death_no)
 CROSS JOIN LATERAL (
     SELECT coalesce(n.historic, false) AS historic,
            coalesce(s.death_status IN ('informal', 'formal'), false) AS person_dead) AS it
-WHERE s.event IS DISTINCT FROM 'erased'; -- nor is anybody concerned whose survivor was: their own erasure follows
+WHERE s.event IS DISTINCT FROM 'erased'; -- nor of persons whose survivor was erased: their own erasure follows
+ANALYZE concerned;
 
--- From here on no write to these records' appointments commits unseen: a writer who came first is waited for
--- here, and a later one waits there and then sees the death.
+-- From here on no write to these records' appointments commits unseen: this statement waits for an earlier
+-- writer, and a later writer waits for this transaction and then sees the death.
 INSERT INTO vital AS v (patient_id, dead, death_of, death_no, death_earliest, death_latest, known_at)
 SELECT k.patient_id, k.death_of IS NOT NULL, k.death_of, k.death_no, k.death_earliest, k.death_latest,
        CASE WHEN k.death_of IS NOT NULL THEN run.now END
@@ -88,8 +96,8 @@ UPDATE cancellation c SET handed_over_at = run.now
 FROM run, changed JOIN patient p USING (patient_id)
 WHERE p.event = 'erased' AND c.record_id = p.patient_id AND c.restored_at IS NULL AND c.handed_over_at IS NULL;
 
--- Ends items of the dead whose death no longer stands, or is not historic any more, and items of the living who are
--- dead after all. A person who was asked about an appointment is asked again when that death is retracted, too.
+-- Ends items of a death that was retracted or is not historic any more, and items of the living who are dead after
+-- all. If a person was asked about an appointment, they are asked again when that death is retracted, too.
 WITH over AS MATERIALIZED (
     SELECT id FROM worklist
     WHERE resolved_at IS NULL AND id IN (
@@ -118,18 +126,18 @@ asked AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'resolved', patient_id, death_no, 'worklist ' || id FROM resolved;
 
--- The appointments that a death concerns, of those long dead the ones that are not over or that they came to; but for those
--- that a person has before them, or has dealt with, on account of this death or of one that it succeeds by a merge. Nobody is known to be dead
--- before the notice came: what lies between the death and now was missed, and one who came since is
--- evidence that they live. What was settled here and is live again, because its death was restated
--- after all, was a person's and is theirs once more; so is what a person kept for an earlier death.
+-- The appointments that a death concerns; of the long dead only those that are not over or that they came to. Left out are
+-- appointments that a person was asked about or has dealt with, for this death or one that it succeeds by a merge. Before
+-- the notice nobody knows of the death: appointments between the death and now were missed, and a patient who came since
+-- may live. If an appointment that was settled here is live again because its death was declared again, a person decides
+-- again. The same holds for one that a person kept for an earlier death.
 INSERT INTO pending (appointment_id, record_id, death_of, death_no, verdict)
 WITH before_them AS NOT MATERIALIZED (
     SELECT l.appointment_id, l.reason, o.person, l.resolved_by, p.death_no = l.death_no AS stands
     FROM worklist l JOIN patient p USING (patient_id) JOIN member o USING (patient_id) JOIN concerned k USING (patient_id)
     WHERE p.death_status IN ('informal', 'formal') AND l.reason NOT IN ('not_restored', 'rebooked')
       AND (k.historic OR l.detail IS DISTINCT FROM 'historic' OR coalesce(l.resolved_by, 'waybill') <> 'waybill')
-      AND EXISTS (SELECT FROM notice n WHERE (n.patient_id, n.death_no) = (l.patient_id, l.death_no))) -- else of a lost past
+      AND EXISTS (SELECT FROM notice n WHERE (n.patient_id, n.death_no) = (l.patient_id, l.death_no))) -- otherwise the item is of a lost past
 SELECT a.id, a.patient_id, k.death_of, k.death_no,
        CASE WHEN a.starts_at < it.since THEN 'running'
             WHEN it.seen THEN 'seen'
@@ -175,7 +183,7 @@ noted AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'cancelled', death_of, death_no, 'appointment ' || id FROM cancelled;
 
--- What is still live is a person's.
+-- A person decides about appointments that are still live.
 WITH listed AS (
     INSERT INTO worklist AS l (reason, detail, appointment_id, patient_id, death_no, raised_at)
     SELECT CASE p.verdict WHEN 'missed' THEN 'missed' WHEN 'seen' THEN 'seen_after_death' ELSE 'not_cancelled' END,
@@ -191,8 +199,8 @@ WITH listed AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT reason, patient_id, death_no, 'appointment ' || appointment_id FROM listed;
 
--- Records that are alive again get back what this system took; not next to what a person has booked
--- for the same purpose meanwhile: which of the two the patient needs is for a person to say.
+-- Records that are alive again get back the appointments that this system cancelled. If a person has booked another
+-- for the same purpose meanwhile, a person decides which of the two the patient needs.
 WITH given AS (
     SELECT c.*, a.kind, a.status,
            row_number() OVER (PARTITION BY c.patient_id, c.death_no, a.kind, a.status, c.asked ORDER BY a.starts_at, a.id) AS place
@@ -208,7 +216,7 @@ tried AS MATERIALIZED (
     SELECT g.appointment_id, g.patient_id, g.death_no, r.id AS rebooked,
            restore(g.appointment_id, g.revision, run.now, CASE WHEN g.asked THEN 'asked' WHEN r.id IS NOT NULL THEN 'booked elsewhere' END) AS outcome
     FROM run CROSS JOIN given g
-    LEFT JOIN rebooked r ON g.status = 'cancelled' AND NOT g.asked
+    LEFT JOIN rebooked r ON g.status = 'cancelled'
         AND (r.patient_id, r.death_no, r.kind, r.place) = (g.patient_id, g.death_no, g.kind, g.place)
     ORDER BY g.appointment_id),
 noted AS (
@@ -234,7 +242,7 @@ SELECT outcome, patient_id, death_no, 'appointment ' || appointment_id FROM trie
 UNION ALL
 SELECT reason, patient_id, death_no, 'appointment ' || appointment_id FROM listed;
 
--- Questions about a death itself. What a person settled is settled until the state is another.
+-- Questions about a death itself. An item that a person settled stays settled until the state changes.
 UPDATE worklist l SET about = CASE WHEN l.resolved_at IS NULL AND l.death_no = k.death_no THEN it.about END
 FROM concerned k CROSS JOIN LATERAL (VALUES ('merge_conflict', k.conflict), ('future_death', k.future)) AS it (reason, about)
 WHERE l.patient_id = k.patient_id AND l.reason = it.reason AND (l.resolved_at IS NULL OR l.about IS NOT NULL)

@@ -1,6 +1,5 @@
 // Package appointments is the appointments service's consumer folder: it cancels the appointments
-// of the dead, books them again when a death is retracted, and lists for a person what it must not
-// decide.
+// of the dead, books them again when a death is retracted, and lists what only a person may decide.
 package appointments
 
 import (
@@ -8,8 +7,8 @@ import (
 	"io/fs"
 )
 
-//go:embed consumer.yaml apply.sql reconcile.sql doctor.sql migrations/*.sql
+//go:embed consumer.yaml apply.sql open.sql reconcile.sql doctor.sql migrations/*.sql
 var files embed.FS
 
-// Files returns the folder: consumer.yaml, apply.sql, reconcile.sql, doctor.sql and migrations/.
+// Files returns the folder: consumer.yaml, apply.sql, open.sql, reconcile.sql, doctor.sql and migrations/.
 func Files() fs.FS { return files }

@@ -27,7 +27,7 @@ func (c clinic) book(n, patient int, kind string, in time.Duration) {
 		appointmentID(n), consumertest.ID(patient), kind, fmt.Sprintf("room %d", n), c.Now.Add(in))
 }
 
-// set has a member of staff give the n-th appointment a status, and cancel with reason staff.
+// set gives the n-th appointment a status, as a member of staff; cancellations get the reason staff.
 func (c clinic) set(n int, status string) {
 	c.Exec(`UPDATE appointment SET status = $2, cancellation_reason = CASE $2 WHEN 'cancelled' THEN 'staff' END WHERE id = $1`, appointmentID(n), status)
 }
@@ -53,7 +53,7 @@ func same(t *testing.T, what string, got, want []string) {
 	}
 }
 
-// expect compares calendar and worklist with what is wanted, and has a second run do nothing.
+// expect compares calendar and worklist with the wanted ones, and checks that a second run does nothing.
 func (c clinic) expect(t *testing.T, calendar, worklist []string) {
 	t.Helper()
 	same(t, "calendar", c.calendar(), calendar)

@@ -56,7 +56,7 @@ func TestAnItemSettlesTheStateItWasAbout(t *testing.T) {
 	}
 }
 
-// TestAnotherStateIsAskedAbout: what a person settled of one state says nothing about another.
+// TestAnotherStateIsAskedAbout: a person's decision about one state does not apply to another.
 func TestAnotherStateIsAskedAbout(t *testing.T) {
 	one, survivor, month := consumertest.Patient(1), consumertest.Patient(2), 30*24*hour
 	retired := one.DeadOn(1, now).Into(2)
@@ -81,7 +81,7 @@ func TestAnotherStateIsAskedAbout(t *testing.T) {
 	}
 }
 
-// TestHistoricDeadWhoCome have died long ago by what the patients service says, and are not over here.
+// TestHistoricDeadWhoCome: these patients died long ago according to the patients service, but came here since.
 func TestHistoricDeadWhoCome(t *testing.T) {
 	longDead := consumertest.Patient(1).DeadWithin(1, "day", now.AddDate(-2, 0, 0), now.AddDate(-2, 0, 1)).Found()
 	for _, test := range []struct {
@@ -107,7 +107,8 @@ func TestHistoricDeadWhoCome(t *testing.T) {
 	}
 }
 
-// TestAKindSetBack: what was booked while its kind was to stay after a death is listed at once, and no news cancels it.
+// TestAKindSetBack: appointments booked while their kind stayed after a death are listed at once, and no later batch
+// cancels them.
 func TestAKindSetBack(t *testing.T) {
 	one := consumertest.Patient(1)
 	for name, book := range map[string]func(c clinic){
@@ -149,7 +150,7 @@ func TestAKindSetBack(t *testing.T) {
 	}
 }
 
-// TestThePastIsNotRewritten: what lies before the run is missed, also after a correction.
+// TestThePastIsNotRewritten: appointments before the run are missed, also after a correction.
 func TestThePastIsNotRewritten(t *testing.T) {
 	one := consumertest.Patient(1)
 	c := open(t)
@@ -245,7 +246,7 @@ func TestNotRestoredAndDeadAgain(t *testing.T) {
 	c.expect(t, []string{"1 cancelled pat-dec", "2 booked -"}, nil)
 }
 
-// TestBookedElsewhere: what staff have booked anew for the same purpose is not doubled.
+// TestBookedElsewhere: if staff have booked again for the same purpose, no second appointment is restored.
 func TestBookedElsewhere(t *testing.T) {
 	one := consumertest.Patient(1)
 	for _, test := range []struct {
@@ -273,7 +274,7 @@ func TestBookedElsewhere(t *testing.T) {
 	}
 }
 
-// TestAContestedDeathEndsNoQuestion: what was asked about one who lives stays asked while it is in doubt that they died.
+// TestAContestedDeathEndsNoQuestion: a question about a living patient stays open while their death is in doubt.
 func TestAContestedDeathEndsNoQuestion(t *testing.T) {
 	one, two := consumertest.Patient(1), consumertest.Patient(2)
 	c := open(t)
@@ -290,7 +291,7 @@ func TestAContestedDeathEndsNoQuestion(t *testing.T) {
 	same(t, "worklist of both dead", c.worklist(), nil)
 }
 
-// TestAFlapUndoesNothing: what a clerk kept for the dead is not cancelled by a second death.
+// TestAFlapUndoesNothing: a second death does not cancel an appointment that a clerk kept after the first.
 func TestAFlapUndoesNothing(t *testing.T) {
 	one := consumertest.Patient(1)
 	for name, between := range map[string]func(c clinic){
@@ -309,7 +310,7 @@ func TestAFlapUndoesNothing(t *testing.T) {
 	}
 }
 
-// TestStays: what was running when the patient died is for a person to end.
+// TestStays: a person must end an appointment that was running when the patient died.
 func TestStays(t *testing.T) {
 	one := consumertest.Patient(1)
 	c := open(t)
@@ -346,7 +347,7 @@ func TestItemsEndWithTheirAppointment(t *testing.T) {
 	}
 }
 
-// TestAKindThatStays: what was cancelled of it before anybody said so is listed at once.
+// TestAKindThatStays: appointments of a kind that were cancelled before it was marked are listed at once.
 func TestAKindThatStays(t *testing.T) {
 	c := open(t)
 	c.Exec(`INSERT INTO kind (code, description) VALUES ('retrieval', 'Retrieval of tissue')`)
@@ -361,7 +362,7 @@ func TestAKindThatStays(t *testing.T) {
 	c.expect(t, []string{"1 booked -"}, nil)
 }
 
-// What the importer settled may be asked again, so a person can't settle an item in its name.
+// An item that the importer settled may come back, so a person can't settle an item in its name.
 func TestNobodySettlesAnItemAsTheImporter(t *testing.T) {
 	c := open(t)
 	c.Apply(consumertest.Patient(1).DeadOn(1, now))

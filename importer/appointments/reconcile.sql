@@ -1,5 +1,5 @@
--- The patients whose appointments are not as apply.sql would have left them. An appointment that is on the worklist
--- for a death, or that a person settled there, is never a finding; nor is what was only observed.
+-- The patients whose appointments differ from what apply.sql would have left. An appointment that is on the worklist
+-- for a death, or that a person settled there, is never a finding. Neither are effects that were only observed.
 WITH RECURSIVE
 looked_at AS (
     SELECT a.id, a.patient_id, a.status FROM appointment a JOIN kind k ON k.code = a.kind
@@ -8,7 +8,7 @@ looked_at AS (
     SELECT a.id, c.record_id, a.status FROM cancellation c JOIN appointment a ON a.id = c.appointment_id
     WHERE c.restored_at IS NULL AND a.status = 'cancelled' AND a.cancellation_reason = 'pat-dec' AND a.revision = c.revision
 ),
--- From an appointment's record up the chain of merges to the person, as far as they are known here.
+-- From an appointment's record up the chain of merges to the person, as far as the records are known here.
 climb (id, patient_id, height) AS (
     SELECT a.id, p.patient_id, 0 FROM looked_at a JOIN patient p USING (patient_id)
     UNION

@@ -8,7 +8,7 @@ import (
 	"waybill/lab/consumertest"
 )
 
-// TestWhatReconcileFinds plants what no import and no booking leaves behind.
+// TestWhatReconcileFinds plants states that no import and no booking leaves behind.
 func TestWhatReconcileFinds(t *testing.T) {
 	one := consumertest.Patient(1)
 	for _, test := range []struct {
@@ -87,7 +87,7 @@ func TestReconcileTellsFindingsFromDecisions(t *testing.T) {
 	var sabotage []string
 	const item = ` WHERE appointment_id = '`
 
-	// Booked for the dead. What staff book is listed at once; the list is tampered with afterwards.
+	// Booked for the dead. Such bookings are listed at once; afterwards the test changes the list.
 	for _, live := range []struct {
 		found, kind string
 		in          time.Duration
@@ -129,6 +129,13 @@ func TestReconcileTellsFindingsFromDecisions(t *testing.T) {
 	c.Apply(dead(one).Into(n), dead(two))
 	c.book(n-1, n-1, "surgery", 8800*hour)
 	sabotage = append(sabotage, `DELETE FROM worklist`+item+appointmentID(n-1)+`'`)
+	one, two = patient("live_appointment"), patient("") // on the list for a death that was retracted, and not for the one that stands
+	c.Apply(dead(one))
+	c.book(n-1, n-1, "surgery", 8800*hour)
+	c.Apply(one.Alive(1).Into(n), dead(two))
+	c.set(n-1, "booked")
+	sabotage = append(sabotage, `DELETE FROM worklist`+item+appointmentID(n-1)+`' AND patient_id = '`+two.ID+`';
+		UPDATE worklist SET resolved_at = NULL, resolved_by = NULL`+item+appointmentID(n-1)+`'`)
 	one, two = patient(""), patient("") // merged in a circle
 	c.Apply(one.Into(n), two.Into(n-1))
 	c.book(n-1, n-1, "surgery", 8800*hour)
@@ -136,7 +143,7 @@ func TestReconcileTellsFindingsFromDecisions(t *testing.T) {
 	c.book(n, n, "surgery", 8800*hour)
 	c.Apply(dead(p))
 
-	// Cancelled for one who lives.
+	// Cancelled although the patient lives.
 	for _, lost := range []struct{ found, cancellation, list string }{
 		{"lost_appointment", `restored_at = NULL`, `DELETE FROM worklist`},
 		{"lost_appointment", `restored_at = NULL`, `UPDATE worklist SET resolved_at = now(), resolved_by = 'waybill'`},

@@ -99,7 +99,7 @@ func TestWhatHasPassedIsNotRestored(t *testing.T) {
 	c.expect(t, []string{"1 booked -"}, nil)
 }
 
-// TestHandedOver: what a person was asked to decide is not decided again behind their back.
+// TestHandedOver: if a person was asked to decide, the importer does not decide.
 func TestHandedOver(t *testing.T) {
 	c := open(t)
 	one := consumertest.Patient(1)
@@ -109,9 +109,36 @@ func TestHandedOver(t *testing.T) {
 		SELECT $1, $2, kind, resource, starts_at, ends_at FROM appointment`, appointmentID(2), consumertest.ID(2))
 	c.Apply(one.Alive(1))
 	c.set(2, "cancelled")
+	asked := func(what string) {
+		c.expect(t, []string{"1 cancelled pat-dec", "2 cancelled staff"}, []string{"not_restored 1 1 1 slot taken"})
+		if t.Failed() {
+			t.Fatal(what)
+		}
+	}
+	c.Apply(consumertest.Patient(3).Alive(0).Into(1))
+	asked("after a merge")
 	c.Apply(one.DeadOn(2, now))
 	c.Apply(one.Alive(2))
-	c.expect(t, []string{"1 cancelled pat-dec", "2 cancelled staff"}, []string{"not_restored 1 1 1 slot taken"})
+	asked("after another death")
+}
+
+// TestAskedAndBookedAgain: what was asked about one cancellation is not asked about the next one of the same appointment.
+func TestAskedAndBookedAgain(t *testing.T) {
+	c := open(t)
+	one := consumertest.Patient(1)
+	c.book(1, 1, "imaging", hour)
+	c.Apply(one.DeadOn(1, now))
+	c.Exec(`INSERT INTO appointment (id, patient_id, kind, resource, starts_at, ends_at)
+		SELECT $1, $2, kind, resource, starts_at, ends_at FROM appointment`, appointmentID(2), consumertest.ID(2))
+	c.Apply(one.Alive(1))
+	c.Apply(one.DeadOn(1, now))
+	c.Apply(one.Alive(1))
+	c.expect(t, []string{"1 cancelled pat-dec", "2 booked -"}, []string{"not_restored 1 1 1 slot taken"})
+	c.set(2, "cancelled")
+	c.set(1, "booked")
+	same(t, "effects of the death", consumertest.Kinds(c.Apply(one.DeadOn(1, now))), []string{"cancelled"})
+	same(t, "effects of the retraction", consumertest.Kinds(c.Apply(one.Alive(1))), []string{"restored"})
+	c.expect(t, []string{"1 booked -", "2 cancelled staff"}, nil)
 }
 
 func TestDeathAfterDeath(t *testing.T) {

@@ -68,7 +68,7 @@ func TestARestoreIntoATakenSlot(t *testing.T) {
 	}
 }
 
-// TestNoTwoInOneSlot: of two who book overlapping hours at one time, one gets them.
+// TestNoTwoInOneSlot: if two people book overlapping hours at the same time, only one succeeds.
 func TestNoTwoInOneSlot(t *testing.T) {
 	c := open(t)
 	const book = `INSERT INTO appointment (patient_id, kind, resource, starts_at, ends_at)

@@ -22,13 +22,13 @@ CREATE TABLE checkpoint (
     seen_hash     text                        -- manifest, which a decision by number is about; '' if unreadable
 );
 
--- Who may load: the backend of the running importer. A successor past the lease terminates exactly that
--- backend, so that an importer that was frozen cannot continue.
+-- Who may load: the backend of the running importer. After the lease has expired, a successor
+-- terminates exactly that backend, so that a frozen importer can't continue.
 CREATE TABLE lease (
     one           boolean PRIMARY KEY DEFAULT true CHECK (one),
     pid           integer NOT NULL,
     backend_start timestamptz NOT NULL,
-    role          name NOT NULL DEFAULT session_user, -- others cannot see its start
+    role          name NOT NULL DEFAULT session_user, -- other roles can't see its start
     until         timestamptz NOT NULL
 );
 
@@ -54,7 +54,7 @@ CREATE TABLE ledger (
     PRIMARY KEY (batch, rerun)
 );
 
--- What each batch did, to whom; ids only.
+-- The effects of each batch, by patient; ids only.
 CREATE TABLE effect_log (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     stream     text NOT NULL,

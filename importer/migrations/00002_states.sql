@@ -12,27 +12,27 @@ CREATE TABLE notice (
     PRIMARY KEY (patient_id, death_no)
 );
 
--- The patients for whom mode observe left something undone. The first run that acts makes up for it.
+-- The patients whose effects mode observe only recorded. The first run that acts applies them.
 CREATE TABLE observed (
     patient_id uuid PRIMARY KEY
 );
 
--- Who was erased, where events are appended: theirs stay blank, also when an old batch is loaded
--- again. Where states are kept, the patient's own row says it.
+-- The erased patients, for a consumer that appends events: their events stay blank, also when an
+-- old batch is loaded again. For a consumer that keeps states, the patient's row says it.
 CREATE TABLE erased (
     patient_id uuid PRIMARY KEY,
     erased_at  timestamptz NOT NULL
 );
 
--- Of the persons whom these records belong to, every record, and the record whose death counts as its own
--- (NULL: alive). A person is the record at the end of a chain of merges, known here or not; the records before
--- it are retired. The death of a record is that of the last dead one in its chain; a historic death, which has
--- no effects, does not stand for one that has. Records in a circle of merges, which the patients service
--- refuses to make, count as persons of their own. Its plan follows indexes, for any number of records: PostgreSQL
--- overestimates chains of merges, and would read every patient.
+-- Of the persons whom these records belong to, every record, and the record whose death counts as its own (NULL:
+-- alive). A person is the record at the end of a chain of merges, known here or not; the records before it are
+-- retired. The death of a record is that of the last dead one in its chain; a historic death, which has no
+-- effects, does not stand for one that has. Records in a circle of merges count as separate persons; the patients
+-- service refuses such merges. Its plan follows indexes, for any number of records: PostgreSQL overestimates
+-- chains of merges, and would read every patient.
 -- +goose StatementBegin
 CREATE FUNCTION members_of(records uuid[]) RETURNS TABLE (patient_id uuid, person uuid, death_of uuid)
-LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY

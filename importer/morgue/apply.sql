@@ -19,9 +19,9 @@ CREATE TEMP TABLE IF NOT EXISTS concerned (
                                    --   merged: expected is void, the case of death_of stands
                                    --   void: expected is void, alive   leave: untouched
     conflict     text,             -- dead, and merged into this person, who is not known to be dead
-    future       text,             -- dead by a death that is said to begin at this time, on a day after its notice
+    future       text,             -- dead by a death that begins, as stated, at this time, on a day after its notice
     stated       jsonb,            -- the facts of the dead, as their record has them
-    counts       jsonb             -- those of the record whose death counts
+    counts       jsonb             -- the facts of the record whose death counts, if that is another
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS due (
     kind       text NOT NULL,
@@ -35,14 +35,22 @@ DELETE FROM member;
 DELETE FROM concerned;
 DELETE FROM due;
 
--- Of a million patients most are alive, single and unknown here: they are left out at once.
+-- Of a million patients most are alive, not merged and unknown here: they are left out at once. Of the rest, most are a
+-- person of one record.
+WITH known AS MATERIALIZED (
+    SELECT p.patient_id, p.death_status IN ('informal', 'formal') AS dead,
+           p.merged_into IS NOT NULL OR (SELECT true FROM patient r WHERE r.merged_into = p.patient_id LIMIT 1) IS TRUE AS merged
+    FROM changed JOIN patient p USING (patient_id)),
+concerns AS (
+    SELECT * FROM known k
+    WHERE dead OR merged
+       OR (SELECT true FROM case_file c WHERE c.patient_id = k.patient_id LIMIT 1)
+       OR (SELECT true FROM alert a WHERE a.patient_id = k.patient_id LIMIT 1))
 INSERT INTO member
-SELECT * FROM members_of(ARRAY(
-    SELECT p.patient_id FROM changed JOIN patient p USING (patient_id)
-    WHERE p.death_status IN ('informal', 'formal') OR p.merged_into IS NOT NULL
-       OR (SELECT true FROM case_file c WHERE c.patient_id = p.patient_id LIMIT 1)
-       OR (SELECT true FROM alert a WHERE a.patient_id = p.patient_id LIMIT 1)
-       OR (SELECT true FROM patient r WHERE r.merged_into = p.patient_id LIMIT 1)));
+SELECT patient_id, patient_id, CASE WHEN dead THEN patient_id END FROM concerns WHERE NOT merged
+UNION ALL
+SELECT m.* FROM (SELECT array_agg(patient_id) AS records FROM concerns WHERE merged HAVING count(*) > 0) AS r, members_of(r.records) AS m;
+ANALYZE member;
 
 INSERT INTO concerned (patient_id, death_no, death_of, verdict, conflict, future, stated, counts)
 SELECT p.patient_id, p.death_no, m.death_of,
@@ -56,7 +64,7 @@ SELECT p.patient_id, p.death_no, m.death_of,
        CASE WHEN m.death_of = p.patient_id AND (d.death_earliest AT TIME ZONE run.zone)::date > (n.noticed_at AT TIME ZONE run.zone)::date
             THEN extract(epoch FROM d.death_earliest)::text END,
        CASE WHEN it.dead THEN facts(to_jsonb(p)) END,
-       facts(to_jsonb(d))
+       CASE WHEN d.patient_id <> p.patient_id THEN facts(to_jsonb(d)) END
 FROM run CROSS JOIN member m
 JOIN patient p USING (patient_id)
 LEFT JOIN patient s ON s.patient_id = m.person
@@ -66,7 +74,8 @@ CROSS JOIN LATERAL (
     SELECT p.death_status IN ('informal', 'formal') AS dead,
            coalesce(s.death_status IN ('informal', 'formal'), false) AS person_dead,
            coalesce(n.historic, false) AS historic) AS it
-WHERE s.event IS DISTINCT FROM 'erased'; -- nor is anybody concerned whose survivor was: their own erasure follows
+WHERE s.event IS DISTINCT FROM 'erased'; -- nor of persons whose survivor was erased: their own erasure follows
+ANALYZE concerned;
 
 -- From here on each statement sees what staff had committed when the lock was granted.
 SELECT count(*) FROM (
@@ -76,8 +85,8 @@ SELECT count(*) FROM (
         SELECT patient_id FROM changed JOIN patient p USING (patient_id) WHERE p.event = 'erased')
     ORDER BY id FOR UPDATE) AS locked;
 
--- One person, one body: where it is already in custody, or was, under a retired record, the case
--- of the death that counts expects nobody. A body that came before that death began is another's.
+-- One person, one body: if it is or was in custody under a retired record, the case of the death
+-- that counts expects nobody. A body that came before that death began is another person's.
 UPDATE concerned survivor SET verdict = 'merged'
 FROM concerned retired JOIN case_file c USING (patient_id, death_no), patient p LEFT JOIN notice n USING (patient_id, death_no)
 WHERE survivor.verdict IN ('open', 'keep') AND retired.death_of = survivor.patient_id
@@ -85,20 +94,20 @@ WHERE survivor.verdict IN ('open', 'keep') AND retired.death_of = survivor.patie
   AND c.state IN ('received', 'released')
   AND p.patient_id = survivor.patient_id AND NOT coalesce(c.received_at <= least(p.death_earliest, n.noticed_at) AND p.death_earliest IS NOT NULL, false);
 
--- Alerts come first. They change nobody, so they are raised in mode observe too, which keeps what comes
--- before the savepoint.
+-- Alerts come first, before the savepoint. They change no case, so they are raised in mode observe,
+-- too.
 
--- What the patients service states otherwise than before of facts that people rely on: who a body in
--- custody is, and what was edited by hand. No alert where it states what a person wrote. Of a body
--- under a retired record, the record whose death counts is compared; that it became another has an
--- alert of its own, again when the chain of merges grows. It is the body that counts, be its case that
--- of an earlier death; of one that came before any notice, what a person wrote is compared.
+-- Alerts if the patients service changes facts that people rely on: who a body in custody is, and
+-- facts edited by hand. No alert if it now states what a person wrote. For a body under a retired
+-- record, the record whose death counts is compared; a change of that record has a separate alert,
+-- also when the chain of merges grows. This applies to a body even if its case is of an earlier death.
+-- If the body came before any notice, the facts that a person wrote are compared.
 WITH said AS (
     SELECT c.id, c.patient_id, c.death_no, c.edited, c.state, c.stated_of, it.*, facts(to_jsonb(c)) AS present,
            CASE WHEN c.stated_of IS NULL THEN facts(to_jsonb(c)) WHEN c.stated_of = it.source_of THEN c.stated ELSE it.source END AS before
     FROM concerned k JOIN case_file c USING (patient_id)
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN it.here THEN k.counts ELSE k.stated END AS source,
+        SELECT CASE WHEN it.here THEN coalesce(k.counts, k.stated) ELSE k.stated END AS source,
                CASE WHEN it.here THEN k.death_of ELSE k.patient_id END AS source_of,
                it.here
         FROM (SELECT c.state IN ('received', 'released') AS here) AS it) AS it
@@ -133,7 +142,7 @@ FROM concerned k LEFT JOIN case_file c USING (patient_id, death_no)
 CROSS JOIN LATERAL (VALUES ('merge_conflict', k.conflict), ('future_death', k.future)) AS it (kind, about)
 WHERE it.about IS NOT NULL;
 
--- An alert that a person resolved settles the state that there was when they did, until that is another.
+-- An alert that a person resolved is not raised again until the state differs from the one they resolved.
 WITH raised AS (
     INSERT INTO alert (kind, patient_id, death_no, case_id, urgent, about, raised_at)
     SELECT due.*, run.now FROM due, run
@@ -191,24 +200,6 @@ WITH voided AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'voided', patient_id, death_no, 'case ' || id FROM voided;
 
-WITH opened AS (
-    INSERT INTO case_file (patient_id, death_no, noticed_at,
-        family_name, given_name, birth_date, sex, identifiers,
-        address_line, address_city, address_postcode, address_country, stated, stated_of,
-        death_status, death_earliest, death_latest, death_precision)
-    SELECT p.patient_id, p.death_no, coalesce(n.noticed_at, run.now),
-        p.family_name, p.given_name, p.birth_date, p.sex, p.identifiers,
-        p.address_line, p.address_city, p.address_postcode, p.address_country, k.stated, p.patient_id,
-        p.death_status, p.death_earliest, p.death_latest, p.death_precision
-    FROM run, concerned k JOIN patient p USING (patient_id)
-    LEFT JOIN notice n ON (n.patient_id, n.death_no) = (p.patient_id, p.death_no)
-    WHERE k.verdict IN ('open', 'keep')
-    ORDER BY p.patient_id
-    ON CONFLICT DO NOTHING
-    RETURNING id, patient_id, death_no)
-INSERT INTO effect (kind, patient_id, death_no, subject)
-SELECT 'opened', patient_id, death_no, 'case ' || id FROM opened;
-
 WITH reopened AS (
     UPDATE case_file c
     SET state = 'expected', voided_at = NULL, voided_by = NULL, void_reason = NULL
@@ -219,15 +210,15 @@ WITH reopened AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'reopened', patient_id, death_no, 'case ' || id FROM reopened;
 
--- Facts that nobody edited follow: who the dead are while their case is expected, how and when they died
--- until the release.
+-- Facts that nobody edited follow the patients service: who the dead are while their case is expected,
+-- how and when they died until the release.
 WITH follows AS (
     SELECT c.id, p.*, ARRAY(
         SELECT n.key FROM jsonb_each(it.source) AS n
         WHERE n.value <> it.present -> n.key AND n.key <> ALL (c.edited) AND (c.state = 'expected' OR n.key LIKE 'death%')) AS keys
     FROM concerned k JOIN case_file c USING (patient_id, death_no)
     JOIN patient p ON p.patient_id = CASE WHEN c.state = 'expected' THEN k.patient_id ELSE k.death_of END
-    CROSS JOIN LATERAL (SELECT CASE WHEN c.state = 'expected' THEN k.stated ELSE k.counts END AS source, facts(to_jsonb(c)) AS present) AS it
+    CROSS JOIN LATERAL (SELECT CASE WHEN c.state = 'expected' THEN k.stated ELSE coalesce(k.counts, k.stated) END AS source, facts(to_jsonb(c)) AS present) AS it
     WHERE k.stated IS NOT NULL AND c.state IN ('expected', 'received')),
 updated AS (
     UPDATE case_file c
@@ -251,8 +242,27 @@ updated AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'updated', patient_id, death_no, 'case ' || id FROM updated;
 
--- No body of an erased patient is expected any more, and trigger forget_erased removes what is known of the
--- patient. A case whose body is in custody stays as it is: a person must look.
+-- The new cases come last: they have the present facts.
+WITH opened AS (
+    INSERT INTO case_file (patient_id, death_no, noticed_at,
+        family_name, given_name, birth_date, sex, identifiers,
+        address_line, address_city, address_postcode, address_country, stated, stated_of,
+        death_status, death_earliest, death_latest, death_precision)
+    SELECT p.patient_id, p.death_no, coalesce(n.noticed_at, run.now),
+        p.family_name, p.given_name, p.birth_date, p.sex, p.identifiers,
+        p.address_line, p.address_city, p.address_postcode, p.address_country, k.stated, p.patient_id,
+        p.death_status, p.death_earliest, p.death_latest, p.death_precision
+    FROM run, concerned k JOIN patient p USING (patient_id)
+    LEFT JOIN notice n ON (n.patient_id, n.death_no) = (p.patient_id, p.death_no)
+    WHERE k.verdict IN ('open', 'keep')
+    ORDER BY p.patient_id
+    ON CONFLICT DO NOTHING
+    RETURNING id, patient_id, death_no)
+INSERT INTO effect (kind, patient_id, death_no, subject)
+SELECT 'opened', patient_id, death_no, 'case ' || id FROM opened;
+
+-- An erased patient's body is no longer expected, and trigger forget_erased removes the patient's data. A
+-- case whose body is in custody stays as it is: a person must check it.
 WITH forgotten AS (
     UPDATE case_file c
     SET state = CASE WHEN c.state = 'expected' THEN 'void' ELSE c.state END,

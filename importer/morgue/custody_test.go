@@ -6,7 +6,7 @@ import (
 	"waybill/lab/consumertest"
 )
 
-// TestTheBodyCounts, be its case that of an earlier death or of a record retired twice.
+// TestTheBodyCounts, even if its case is of an earlier death or of a record retired twice.
 func TestTheBodyCounts(t *testing.T) {
 	one, two, three := consumertest.Patient(1).DeadOn(1, noon), consumertest.Patient(2).DeadOn(1, noon), consumertest.Patient(3).DeadOn(1, noon)
 	again := consumertest.Patient(1).DeadOn(2, noon)
@@ -84,7 +84,7 @@ func TestTheBodyCounts(t *testing.T) {
 	}
 }
 
-// TestABodyBeforeItsNotice: what the notice says is compared with what a person wrote.
+// TestABodyBeforeItsNotice: the notice's facts are compared with those that a person wrote.
 func TestABodyBeforeItsNotice(t *testing.T) {
 	m := open(t)
 	m.Exec(`INSERT INTO case_file (patient_id, death_no, noticed_at, family_name, death_status) VALUES ($1, 1, now(), 'Byhand', 'informal')`, consumertest.ID(1))

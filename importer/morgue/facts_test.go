@@ -103,6 +103,17 @@ func TestFactsReliedOnStay(t *testing.T) {
 			"Right Right month Town 10:00:00", nil,
 		},
 		{
+			"released, with the date of death corrected by hand, and restated otherwise",
+			func(m mortuary) {
+				m.Exec(`UPDATE case_file SET death_precision = 'month'`)
+				m.receive(1, 1)
+				m.release(1, 1)
+			},
+			func(s consumertest.State) consumertest.State { return s.Dead(1, noon) },
+			nil,
+			"Right Right month Town 10:00:00", nil,
+		},
+		{
 			"void",
 			func(m mortuary) { m.Exec(`UPDATE case_file SET state = 'void'`) },
 			func(s consumertest.State) consumertest.State { return s.Dead(1, noon).Named("Other", "Name") },
@@ -203,7 +214,7 @@ func TestSimilarNamesAreFlaggedBothWays(t *testing.T) {
 	same(t, "flags after the release", flags(), []string{"1 {}", "3 {}", "4 {}"})
 }
 
-// TestABodyUnderARetiredRecord: it is the record whose death counts that is compared.
+// TestABodyUnderARetiredRecord: the record whose death counts is compared.
 func TestABodyUnderARetiredRecord(t *testing.T) {
 	one, two := consumertest.Patient(1), consumertest.Patient(2)
 	m := open(t)
@@ -252,7 +263,7 @@ func TestAnAlertSettlesTheStateItWasAbout(t *testing.T) {
 	})
 }
 
-// TestAnotherStateIsAskedAbout: what a person settled of one state says nothing about another.
+// TestAnotherStateIsAskedAbout: a person's decision about one state does not apply to another.
 func TestAnotherStateIsAskedAbout(t *testing.T) {
 	one, survivor := consumertest.Patient(1), consumertest.Patient(2)
 	retired := one.DeadOn(1, noon).Into(2)

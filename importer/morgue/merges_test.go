@@ -41,6 +41,28 @@ func TestMerges(t *testing.T) {
 			nil,
 		},
 		{
+			"dead into dead by another death: the earlier one was retracted",
+			func(m mortuary) effects {
+				m.Apply(one.Dead(1, at), two.Dead(1, at))
+				return m.Apply(one.Dead(2, at).Into(2))
+			},
+			[]string{"voided"},
+			[]string{"1 1 void retracted", "2 1 expected -"},
+			nil,
+		},
+		{
+			"dead into dead, whose body was received under the retired record and is released: it comes once",
+			func(m mortuary) effects {
+				m.Apply(one.Dead(1, at))
+				m.receive(1, 1)
+				m.release(1, 1)
+				return m.Apply(retired, two.Dead(1, at))
+			},
+			[]string{"merged_in_custody"},
+			[]string{"1 1 released -"},
+			[]string{"merged_in_custody 1 1"},
+		},
+		{
 			"long dead into one not known to be dead",
 			func(m mortuary) effects {
 				m.Apply(one.Dead(1, at.AddDate(-1, 0, 0)).Found())

@@ -1,5 +1,5 @@
-// Package morgue is the morgue's consumer folder: it expects the dead, never gives up a body
-// that has been received, and asks a person wherever identity is in doubt.
+// Package morgue is the morgue's consumer folder: it opens a case for each death, never closes the
+// case of a body in custody by itself, and asks a person if identity is in doubt.
 package morgue
 
 import (
@@ -7,8 +7,8 @@ import (
 	"io/fs"
 )
 
-//go:embed consumer.yaml apply.sql reconcile.sql migrations/*.sql
+//go:embed consumer.yaml apply.sql open.sql reconcile.sql migrations/*.sql
 var files embed.FS
 
-// Files returns the folder: consumer.yaml, apply.sql, reconcile.sql and migrations/.
+// Files returns the folder: consumer.yaml, apply.sql, open.sql, reconcile.sql and migrations/.
 func Files() fs.FS { return files }

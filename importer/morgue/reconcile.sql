@@ -1,7 +1,7 @@
--- The patients without the case that apply.sql would have left them with. What people wrote is never a finding:
--- a case that a person voided is a case. Nor is what was only observed.
+-- The patients without the case that apply.sql would have left. People's changes are never a finding: a case
+-- that a person voided counts as a case. Neither are effects that were only observed.
 WITH RECURSIVE
--- Who is dead by their own record, of persons: records that were not merged into one known here.
+-- Persons who are dead by their own record. A person is a record that was not merged into one known here.
 dead AS (
     SELECT p.patient_id, p.death_no, p.death_earliest, n.noticed_at FROM patient p
     LEFT JOIN notice n ON (n.patient_id, n.death_no) = (p.patient_id, p.death_no)
@@ -13,7 +13,7 @@ retired (person, patient_id) AS (
     UNION
     SELECT r.person, p.patient_id FROM retired r JOIN patient p ON p.merged_into = r.patient_id
 ),
--- One person, one body: it may be in custody, or was, under a retired record.
+-- One person, one body: it may be, or have been, in custody under a retired record.
 awaited AS (
     SELECT patient_id, death_no FROM dead d
     WHERE NOT EXISTS (SELECT FROM retired r JOIN case_file c USING (patient_id)

@@ -8,7 +8,7 @@ import (
 	"waybill/lab/consumertest"
 )
 
-// TestWhatReconcileFinds plants what neither import nor staff leave behind.
+// TestWhatReconcileFinds plants states that neither import nor staff leave behind.
 func TestWhatReconcileFinds(t *testing.T) {
 	one := consumertest.Patient(1)
 	for _, test := range []struct {
@@ -47,7 +47,7 @@ func TestReconcileTellsFindingsFromDecisions(t *testing.T) {
 		return consumertest.Patient(n)
 	}
 	var sabotage []func()
-	// The importer itself writes this, in the name of nobody.
+	// The importer writes this, without a person's name.
 	later := func(p consumertest.State, sql string) {
 		sabotage = append(sabotage, func() {
 			if _, err := m.Connect().Exec(t.Context(), "SET waybill.applying = 'on'; CREATE TEMP VIEW one AS SELECT '"+p.ID+"'::uuid AS id; "+sql); err != nil {
@@ -139,7 +139,7 @@ func TestReconcileTellsFindingsFromDecisions(t *testing.T) {
 			UPDATE case_file SET state = '`+body.state+`', received_at = '`+body.at+`' WHERE patient_id = '`+one.ID+`'`)
 	}
 
-	// A body of somebody who lives is asked about, unless the patient is erased.
+	// A living patient's body raises an alert, unless the patient is erased.
 	for _, asked := range []struct {
 		found string
 		set   string

@@ -181,6 +181,20 @@ func TestRules(t *testing.T) {
 			[]string{"identity 1 1"},
 		},
 		{
+			"a body that arrives where a person kept the case of an earlier death open",
+			func(m mortuary) effects {
+				m.Apply(one.Dead(1, at))
+				m.Apply(one.Alive(1))
+				m.Apply(one.Dead(2, at))
+				m.Exec(`UPDATE case_file SET state = 'expected' WHERE death_no = 1`)
+				m.receive(1, 1)
+				return nil
+			},
+			nil,
+			[]string{"1 1 received -", "1 2 expected -"},
+			[]string{"identity 1 1"},
+		},
+		{
 			"an alert that a person resolved stays resolved",
 			func(m mortuary) effects {
 				m.Apply(one.Dead(1, at))

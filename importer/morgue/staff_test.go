@@ -157,7 +157,7 @@ func TestImportFirst(t *testing.T) {
 	same(t, "cases", m.cases(), []string{"1 1 void retracted"})
 }
 
-// What the importer settled may be asked again, so a person can't settle an alert in its name.
+// An alert that the importer settled may come back, so a person can't settle an alert in its name.
 func TestNobodySettlesAnAlertAsTheImporter(t *testing.T) {
 	m := open(t)
 	at := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// booking is an appointment as the service has it.
+// booking is an appointment in the service's database.
 type booking struct {
 	ID         uuid.UUID
 	Patient    uuid.UUID
@@ -29,7 +29,7 @@ func (b booking) cancelledForDeath() bool {
 	return b.Status == "cancelled" && b.Reason != nil && *b.Reason == "pat-dec"
 }
 
-// state is what must not change unasked.
+// state has the columns that must not change unless a person changes them.
 type state struct {
 	status   string
 	startsAt time.Time
@@ -89,7 +89,7 @@ func (a *auditor) checkBooking(p *person, b booking) {
 	leftByUs := b.TouchedAt == nil || b.Left // no person wrote it since it was cancelled
 	switch {
 	case b.PostMortem:
-		// Listed: its kind was decided later. What was over by then is on no list.
+		// Listed, because its kind was decided later. Appointments that were over by then are on no list.
 		if b.cancelledForDeath() && leftByUs && b.StartsAt.After(a.Now) && !b.Listed && b.Settled == nil {
 			a.bad("post-mortem appointment %s was cancelled", b.ID)
 		}

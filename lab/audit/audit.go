@@ -1,6 +1,6 @@
 // Package audit compares what the consumers' services did with the patients service's tables, person
-// by person. It uses neither outbox nor log, which lack the changes that capture missed, and
-// shares nothing with the importers' SQL.
+// by person. It does not use the outbox or the log, because they lack changes that capture missed.
+// It shares nothing with the importers' SQL.
 package audit
 
 import (
@@ -19,21 +19,21 @@ type Databases struct{ Patients, Morgue, Appointments *pgx.Conn }
 // Options are the facts that the services are compared with. Only Now is required.
 type Options struct {
 	ActWithin time.Duration // the importers'
-	// Now is the time from which on an appointment counts as one to come.
+	// Now is the time from which an appointment counts as future.
 	Now    time.Time
-	Before Memory // what was there when it began
+	Before Memory // the state at the beginning
 
-	// Turned is when each record last turned dead or alive, by the services' clocks. What a person
-	// decided before was about another death or life, and is no excuse for this one.
+	// Turned is when each record last turned dead or alive, by the services' clocks. A person's
+	// earlier decision was about another death or life, so it does not excuse a difference now.
 	Turned map[uuid.UUID]time.Time
-	// Erased are those whose erasure is in the log, even if they were restored since.
+	// Erased are the patients whose erasure is in the log, even if they were restored since.
 	Erased []uuid.UUID
 	// Cancelled are the appointments of the erased that were cancelled for a death by then, and when
 	// that was.
 	Cancelled map[uuid.UUID]time.Time
 }
 
-// Findings is what was counted, and what was found wrong.
+// Findings has the counts and the mistakes found.
 type Findings struct {
 	Events map[string]int64 // at the source, by type
 	Wrong  []string
@@ -73,15 +73,15 @@ func (f *Findings) bad(format string, arguments ...any) {
 	f.Wrong = append(f.Wrong, fmt.Sprintf(format, arguments...))
 }
 
-// Memory is how things were at some time.
+// Memory is the services' state at some time.
 type Memory struct {
-	// Found are the records that were dead already: their deaths have no effects if they are old. True
-	// if nobody had seen them registered either: then one without a date has none.
+	// Found are the records that were already dead: old deaths among them have no effects. True if
+	// nobody had seen their registration either: then a death without a date has no effects.
 	Found        map[uuid.UUID]bool
 	appointments map[uuid.UUID]state
 }
 
-// Remember reads how things are now.
+// Remember reads the present state.
 func Remember(ctx context.Context, patients, appointments *pgx.Conn) (Memory, error) {
 	m := Memory{map[uuid.UUID]bool{}, map[uuid.UUID]state{}}
 	rows, err := patients.Query(ctx, `SELECT id FROM patients.patient WHERE death_status IN ('informal', 'formal')`)
@@ -99,7 +99,7 @@ func Remember(ctx context.Context, patients, appointments *pgx.Conn) (Memory, er
 	return m, err
 }
 
-// auditor compares.
+// auditor is one comparison.
 type auditor struct {
 	Findings
 	Options
@@ -110,7 +110,7 @@ type auditor struct {
 	alerts   map[uuid.UUID][]alert // the same
 }
 
-// Run compares. An error means that it could not be done.
+// Run compares. An error means that it could not compare.
 func Run(ctx context.Context, db Databases, opt Options) (*Findings, error) {
 	a := &auditor{Options: opt, Findings: Findings{Events: map[string]int64{}}}
 	if err := a.readSource(ctx, db.Patients); err != nil {

@@ -16,10 +16,11 @@ type body struct {
 	VoidedAt   *time.Time
 	VoidedBy   *string
 	ByHand     bool // a person opened it
-	Named      bool // it says something of the patient
+	Named      bool // it has data of the patient
 }
 
-// kept reports whether a person opened the case, or opened it again after it was void: it is theirs.
+// kept reports whether a person opened the case, or opened it again after it was void. Then only a
+// person may close it.
 func (b body) kept() bool { return b.State == "expected" && (b.VoidedAt != nil || b.ByHand) }
 
 func (b body) inCustody() bool { return b.State == "received" || b.State == "released" }
@@ -67,8 +68,8 @@ func (a *auditor) readMorgue(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // alerted reports whether an alert about a record is open, or was settled by a person since the
-// record turned dead or alive. One about a record that it was merged into stands for it: of several
-// dead in a chain the last stands for all.
+// record turned dead or alive. An alert about a record that it was merged into counts, too: of
+// several dead in a chain the last stands for all.
 func (a *auditor) alerted(r *record) bool {
 	for to := r; to != nil; to = to.survivor {
 		for _, one := range a.alerts[to.id] {
@@ -120,7 +121,7 @@ func (a *auditor) checkMorgue() {
 	a.count(open, "open alerts in the morgue")
 }
 
-// checkCase demands one case for a person who is dead, or a member of staff's decision against one.
+// checkCase checks that a dead person has one case, or that staff decided against one.
 func (a *auditor) checkCase(p *person) {
 	var expected, decided int
 	custody, alerted := 0, false
@@ -154,8 +155,8 @@ func (a *auditor) checkCase(p *person) {
 	}
 }
 
-// checkAlive demands that the morgue does not expect a person who lives, and that an alert asks whose body it
-// has.
+// checkAlive checks that the morgue does not expect a living person and, if it has a body, that an alert asks
+// whose it is.
 func (a *auditor) checkAlive(p *person) {
 	for _, r := range p.records {
 		for _, b := range a.custody[r.id] {
@@ -169,8 +170,8 @@ func (a *auditor) checkAlive(p *person) {
 	}
 }
 
-// checkForgotten demands that the morgue expects no erased person, and that an erased body in custody, the only one
-// that keeps its name, has an alert.
+// checkForgotten checks that the morgue expects no erased person. A body in custody keeps the erased person's name
+// and must have an alert.
 func (a *auditor) checkForgotten(p *person) {
 	for _, r := range p.records {
 		for _, b := range a.custody[r.id] {

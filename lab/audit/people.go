@@ -14,7 +14,7 @@ type record struct {
 	id       uuid.UUID
 	survivor *record // nil unless retired
 	dead     bool
-	historic bool // dead since long ago, and found so
+	historic bool // died long ago, and was already dead when first seen
 	erased   bool
 }
 
@@ -78,8 +78,8 @@ func (a *auditor) historic(id uuid.UUID, old *bool) bool {
 	return found && *old && a.ActWithin != importer.Unlimited
 }
 
-// gather puts retired records with the one at the end of their chain. Those that the log knows to be
-// erased, and the tables don't know, are persons too.
+// gather groups retired records with the one at the end of their chain. Patients who are erased
+// according to the log, but are not in the tables, are persons too.
 func (a *auditor) gather(records map[uuid.UUID]*record) {
 	for _, id := range a.Erased {
 		r := records[id]
@@ -117,7 +117,7 @@ func (a *auditor) owner(of uuid.UUID) *person {
 	return &person{r, []*record{r}}
 }
 
-// checkErased demands that a consumer knows nothing of the erased.
+// checkErased checks that a consumer has no data of the erased.
 func (a *auditor) checkErased(ctx context.Context, consumer string, conn *pgx.Conn) error {
 	rows, err := conn.Query(ctx, `SELECT patient_id, event <> 'erased' OR death_status <> 'none' OR identifiers <> '[]'
 		    OR num_nonnulls(family_name, given_name, birth_date, sex, address_line, address_city, address_postcode, address_country) > 0

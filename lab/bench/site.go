@@ -13,51 +13,49 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/lab/pg"
+	"waybill/lab/servers"
 	"waybill/schemas"
 )
 
-// site is a patients service and the consumers, as a site would set them up.
+// site is a patients service and its consumers, set up as in production.
 type site struct {
 	dir    string
 	server *pg.Server
 	urls   map[string]string
 	conn   map[string]*pgx.Conn
-	stored int64 // bytes of the parts
-	copied int64 // bytes of the same rows in binary COPY
+
+	patients int
+	copied   int64         // bytes of the events in binary COPY
+	keyed    time.Duration // COPY of them into a table with their key, in this round
 }
 
 // consumer is an importing service. One without files is built into the binary.
 type consumer struct {
 	name  string
-	what  string
 	files map[string]string
 }
 
 const patients = "patients"
 
-// consumers is what is measured: what loading costs at least, with a projection, and with effects.
+// consumers returns the measured consumers: one with the least work, one with a projection, and one with effects.
 func consumers() []consumer {
 	events := "events: [" + strings.Join(schemas.PatientEvents().Events(), ", ") + "]\n"
 	return []consumer{
-		{name: "archive", what: "all events, appended", files: map[string]string{
+		{name: "archive", files: map[string]string{
 			"consumer.yaml":       "name: archive\nappend: event\n" + events,
 			"migrations/1_up.sql": "-- +goose Up\n" + createKeyed("event"),
 		}},
-		{name: "mirror", what: "all events, projected", files: map[string]string{
+		{name: "mirror", files: map[string]string{
 			"consumer.yaml":       "name: mirror\n" + events,
 			"apply.sql":           "SELECT;",
 			"migrations/1_up.sql": "-- +goose Up\nSELECT;",
 		}},
-		{name: "morgue", what: "deaths, a case for each"},
+		{name: "morgue"},
 	}
 }
 
-func createPlain(table string) string {
-	return fmt.Sprintf("CREATE TABLE %s (%s);\n", table, pg.Columns(schemas.PatientEvents()))
-}
-
 func createKeyed(table string) string {
-	return createPlain(table) + fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (patient_id, generation, version, revision);\n", table)
+	return fmt.Sprintf("CREATE TABLE %s (%s, PRIMARY KEY (patient_id, generation, version, revision));\n", table, pg.Columns(schemas.PatientEvents()))
 }
 
 func open(ctx context.Context) (_ *site, err error) {
@@ -73,7 +71,7 @@ func open(ctx context.Context) (_ *site, err error) {
 	if err := os.Mkdir(s.path("spool"), 0o700); err != nil {
 		return nil, err
 	}
-	// The server runs as another user where this one is root: it needs to get through.
+	// If this process is root, the server runs as another user, who must be able to enter this folder.
 	if err := os.Chmod(s.dir, 0o711); err != nil {
 		return nil, err
 	}
@@ -91,20 +89,20 @@ func open(ctx context.Context) (_ *site, err error) {
 			return nil, err
 		}
 	}
-	// Where plain COPY goes to.
+	// The target of plain COPY.
 	if err := s.service(ctx, "plain"); err != nil {
 		return nil, err
 	}
-	_, err = s.conn["plain"].Exec(ctx, createPlain("plain")+createKeyed("keyed"))
+	_, err = s.conn["plain"].Exec(ctx, createKeyed("keyed"))
 	return s, err
 }
 
 func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
 
-// build makes the real binary; its module is the folder above.
+// build makes the real binary; its module is two folders above.
 func (s *site) build(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", s.path("waybill"), "./cmd/waybill")
-	cmd.Dir = ".."
+	cmd.Dir = "../.."
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
 	}
@@ -138,12 +136,18 @@ func (s *site) party(ctx context.Context, name, settings string) error {
 	if err := s.service(ctx, name); err != nil {
 		return err
 	}
-	text := fmt.Sprintf("service: %s\ndatabase: %s\nstore: file://%s\nspool: %s\n%s\n",
-		name, s.urls[name], s.path("exchange"), s.path("spool"), settings)
-	if err := os.WriteFile(s.path(name+".yaml"), []byte(text), 0o600); err != nil {
+	if err := s.configure(s.path(name+".yaml"), name, servers.Exchange{URL: "file://" + s.path("exchange")}, settings); err != nil {
 		return err
 	}
 	return s.migrate(ctx, name)
+}
+
+func (s *site) configure(file, name string, exchange servers.Exchange, settings string) error {
+	if exchange.Password != "" {
+		settings += "\nstore_password: " + exchange.Password
+	}
+	text := fmt.Sprintf("service: %s\ndatabase: %s\nstore: %s\nspool: %s\n%s\n", name, s.urls[name], exchange.URL, s.path("spool"), settings)
+	return os.WriteFile(file, []byte(text), 0o600)
 }
 
 func (s *site) consumer(ctx context.Context, c consumer) error {

@@ -1,6 +1,6 @@
-// Package chronicle goes through what was said while a system ran, as a history: which manifests and receipts appeared on
-// the store, in which order, and what consumers wrote into their ledgers. That the end is right does not show
-// that nothing wrong was said on the way.
+// Package chronicle checks the history of a system's run: which manifests and receipts appeared on the store, in which
+// order, and what consumers wrote into their ledgers. A right result at the end does not show that every step before was
+// right.
 package chronicle
 
 import (
@@ -10,11 +10,11 @@ import (
 	"waybill/schemas"
 )
 
-// Chronicle is what was said.
+// Chronicle is the history of one run.
 type Chronicle struct {
 	Sightings []Sighting // in the order in which they were seen
 	Ledgers   []Ledger
-	Slack     time.Duration // by how much clocks may differ, or may have been set back
+	Slack     time.Duration // how much clocks may differ, or may have been set back
 }
 
 // Sighting is a whole file as it was seen on the store. One that is seen again need not be kept unless it has changed.
@@ -26,19 +26,19 @@ type Sighting struct {
 	Receipt  *schemas.Receipt
 }
 
-// Ledger is what one consumer has written down.
+// Ledger is one consumer's ledger.
 type Ledger struct {
 	Consumer   string
 	Events     []string // the types that it subscribes to
 	Rows       []Row    // by batch and rerun
 	Decisions  []Decision
-	Brake      int64    // effects of a kind that one batch may have unasked; 0: any number
+	Brake      int64    // effects of a kind that one batch may have without approval; 0: any number
 	Braked     []string // those kinds
 	Checkpoint int64
 	Hash       string // of the checkpoint's manifest
 }
 
-// Row is one of a ledger.
+// Row is a row of a ledger.
 type Row struct {
 	Batch              int64
 	Rerun              int
@@ -59,7 +59,7 @@ type Decision struct {
 	At   time.Time
 }
 
-// Check returns what should not have been said.
+// Check returns the mistakes in the history.
 func (c *Chronicle) Check() []string {
 	k := &checker{Chronicle: c, log: map[int64]*Sighting{}, hashes: map[string]int64{}}
 	k.manifests()
@@ -83,7 +83,7 @@ func (k *checker) find(format string, arguments ...any) {
 	k.wrong = append(k.wrong, fmt.Sprintf(format, arguments...))
 }
 
-// manifests demands that a manifest stays as it was when it was first seen, and that a batch has one.
+// manifests checks that a manifest never changes after it was first seen, and that each batch has one.
 func (k *checker) manifests() {
 	for i := range k.Sightings {
 		s := &k.Sightings[i]
@@ -104,7 +104,8 @@ func (k *checker) manifests() {
 	}
 }
 
-// chain demands that batches are numbered without gaps, each naming the one before, and that nothing runs backwards.
+// chain checks that batches are numbered without gaps, that each names the one before, and that times never run
+// backwards.
 func (k *checker) chain() {
 	var before *Sighting
 	for batch := range k.last + 1 {
@@ -145,7 +146,7 @@ func (k *checker) follows(before, m *schemas.Manifest, hash string) {
 // latest is the newest time seen so far of clocks that may be set back by Slack.
 type latest struct{ time.Time }
 
-// backwards takes up a time, and reports whether it is earlier than it can be.
+// backwards adds a time, and reports whether it is impossibly early.
 func (l *latest) backwards(at time.Time, slack time.Duration) bool {
 	if at.After(l.Time) {
 		l.Time = at

@@ -9,7 +9,7 @@ import (
 	"waybill/schemas"
 )
 
-// ledger demands that a ledger tells each batch once and in order, and each as the log has it.
+// ledger checks that a ledger has each batch once and in order, and as in the log.
 func (k *checker) ledger(l *Ledger) {
 	var before *Row
 	var applied latest
@@ -66,7 +66,7 @@ func (k *checker) asLogged(name string, l *Ledger, r *Row) {
 	}
 }
 
-// madeUp reports whether the row is of what mode observe had left undone, which loads no events.
+// madeUp reports whether the row is of effects that mode observe only recorded. Such a row loads no events.
 func (r *Row) madeUp() bool { return r.Rerun > 0 && r.Rows == 0 }
 
 func subscribed(m *schemas.Manifest, events []string) (n int64) {
@@ -78,7 +78,8 @@ func subscribed(m *schemas.Manifest, events []string) (n int64) {
 	return n
 }
 
-// decisions demands that what a person approved was loaded then, and that nothing drastic was loaded unasked.
+// decisions checks that a batch was loaded after a person's approval, and that no batch over the brake was
+// loaded without one.
 func (k *checker) decisions(l *Ledger) {
 	for _, d := range l.Decisions {
 		if d.Kind != "approve" {
@@ -102,7 +103,7 @@ func (k *checker) decisions(l *Ledger) {
 	}
 }
 
-// receipts demands that an instance never says less than before, and never more than its consumer's ledger.
+// receipts checks that an instance's position never goes back, and is never beyond its consumer's ledger.
 func (k *checker) receipts() {
 	newest, files := map[string]int64{}, map[string]string{}
 	for i := range k.Sightings {

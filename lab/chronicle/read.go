@@ -16,13 +16,13 @@ import (
 	"waybill/schemas"
 )
 
-// Watcher keeps what it sees on a store.
+// Watcher keeps the files that it sees on a store.
 type Watcher struct {
 	Sightings []Sighting
 	seen      map[string]bool
 }
 
-// Look keeps the files that are new. The last look passes everything again, so that a change is seen.
+// Look keeps new files. The last look reads every file again, to notice changes.
 func (w *Watcher) Look(ctx context.Context, store exchange.ReadStore, last bool) error {
 	if w.seen == nil {
 		w.seen = map[string]bool{}
@@ -54,7 +54,7 @@ func (w *Watcher) look(ctx context.Context, store exchange.ReadStore, folder str
 		if w.seen[name] && !again {
 			continue
 		}
-		if err := w.read(ctx, store, name); err != nil && !errors.Is(err, exchange.ErrNotFound) { // a receipt goes when the next has come
+		if err := w.read(ctx, store, name); err != nil && !errors.Is(err, exchange.ErrNotFound) { // a receipt is deleted when the next has come
 			return err
 		}
 	}
@@ -82,7 +82,7 @@ func (w *Watcher) read(ctx context.Context, store exchange.Getter, name string) 
 	return nil
 }
 
-// ReadLedger reads what a consumer's database has. Its schema bears the consumer's name.
+// ReadLedger reads a consumer's ledger. The schema has the consumer's name.
 func ReadLedger(ctx context.Context, conn *pgx.Conn, consumer string, events []string) (l Ledger, err error) {
 	l = Ledger{Consumer: consumer, Events: events}
 	if err := conn.QueryRow(ctx, fmt.Sprintf(`SELECT batch, hash FROM %s.checkpoint`, consumer)).Scan(&l.Checkpoint, &l.Hash); err != nil {

@@ -1,6 +1,6 @@
-// Package consumertest runs a consumer's folder on a database as the importer migrates it, with the
-// importer's load reduced to what it promises an apply.sql: the projection, the notices and the
-// batch's temporary tables. Tests say which states a batch brings, and when it runs and commits.
+// Package consumertest runs a consumer's folder on a database that the importer has migrated. Its
+// load does only what apply.sql relies on: it fills the projection, the notices and the batch's
+// temporary tables. Tests say which states a batch has, and when it runs and commits.
 package consumertest
 
 import (
@@ -19,7 +19,7 @@ import (
 	"waybill/lab/pg/pgtest"
 )
 
-// ActWithin is the age beyond which a death that was found is historic.
+// ActWithin is the age beyond which a death is historic, unless a batch saw the patient die.
 const ActWithin = 30 * 24 * time.Hour
 
 // Service is one consumer's service: its database, and the importer that loads it.
@@ -164,7 +164,7 @@ func (s *Service) Apply(states ...State) []Effect {
 	return batch.Commit()
 }
 
-// Reapply has apply.sql reconcile every patient that is known.
+// Reapply makes apply.sql reconcile every known patient.
 func (s *Service) Reapply() []Effect {
 	s.t.Helper()
 	batch := s.BeginAll()
@@ -203,7 +203,7 @@ func (s *Service) Examined(name string) (said []string) {
 	return said
 }
 
-// Settled fails the test unless reconciling everybody once more does nothing.
+// Settled fails the test if reconciling everybody once more has an effect.
 func (s *Service) Settled() {
 	s.t.Helper()
 	if again := s.Reapply(); len(again) > 0 {
@@ -217,7 +217,7 @@ type Batch struct {
 	tx pgx.Tx
 }
 
-// Begin opens a load and takes the states into the projection, up to where apply.sql is due.
+// Begin opens a load and writes the states into the projection: everything before apply.sql.
 func (s *Service) Begin(states ...State) *Batch {
 	s.t.Helper()
 	tx, err := s.importer.Begin(s.t.Context())

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// State is one patient as the patients service states it: a row of the contract.
+// State is one patient's state at the patients service: a row of the contract.
 type State struct {
 	ID       string
 	Event    string
 	Baseline bool
-	Version  int64 // 0 takes the one after the patient's last
+	Version  int64 // 0: the one after the patient's last
 
 	DeathNo              int
 	DeathStatus          string
@@ -84,7 +84,7 @@ func (s State) Erased() State {
 	return State{ID: s.ID, Event: "erased", DeathStatus: "none", Identifiers: "[]"}
 }
 
-// Found returns the state as a baseline event, found and not seen to happen.
+// Found returns the state as a baseline event: the change itself was not captured.
 func (s State) Found() State {
 	s.Baseline = true
 	return s

@@ -84,7 +84,7 @@ func (w *world) liveDay(ctx context.Context, h hospital.Options, p *progress, r 
 	return nil
 }
 
-// remember notes how things are before anything happens.
+// remember notes the state before anything happens.
 func (w *world) remember(ctx context.Context) (err error) {
 	w.before, err = audit.Remember(ctx, w.conn["patients"], w.conn["appointments"])
 	return err

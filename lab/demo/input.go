@@ -20,8 +20,8 @@ import (
 	"waybill/partner/intake"
 )
 
-// loadInput fills the patients service, and appointments if asked to, from files that somebody
-// else made; exchanges; and loads the same file again, which changes nothing.
+// loadInput fills the patients service, and appointments if requested, from given files. Then it
+// exchanges, and loads the same file again, which changes nothing.
 func loadInput(ctx context.Context, w *world, opt options, p *progress, r *report) error {
 	p.step("reading " + filepath.Base(opt.input))
 	counts, err := w.intake(ctx, opt.input)

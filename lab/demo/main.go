@@ -33,7 +33,7 @@ type options struct {
 	actWithin    time.Duration
 }
 
-// brake lets a day's deaths pass and would stop a flood.
+// brake is high enough for a day's deaths, but would stop a flood.
 func (o options) brake() int { return max(50, o.patients/5) }
 
 func main() { os.Exit(demonstrate(os.Args[1:])) }
@@ -63,7 +63,7 @@ func parse(arguments []string) (options, error) {
 	flags.IntVar(&opt.days, "days", 1, "days to live")
 	flags.IntVar(&opt.patients, "patients", 10_000, "patients to begin with")
 	flags.Uint64Var(&opt.seed, "seed", 1, "the same seed gives the same hospital")
-	flags.StringVar(&opt.store, "store", "directory", "what to exchange over: "+strings.Join(servers.Kinds(), ", "))
+	flags.StringVar(&opt.store, "store", "directory", "what to exchange over: "+strings.Join(servers.AllKinds(), ", "))
 	flags.BoolVar(&opt.keep, "keep", false, "leave everything running and print how to connect")
 	flags.StringVar(&opt.input, "input", "", "fill the patients service from FHIR Bulk Patient NDJSON or Synthea's patients.csv")
 	flags.StringVar(&opt.encounters, "appointments", "", "fill appointments from the matching Encounter NDJSON or encounters.csv")
@@ -79,8 +79,8 @@ func parse(arguments []string) (options, error) {
 			return opt, fault.New(fault.Usage, "read", "ACT_WITHIN", err, "write it as 720h, or unlimited")
 		}
 	}
-	if !slices.Contains(servers.Kinds(), opt.store) {
-		return opt, fault.New(fault.Usage, "read", "STORE", fmt.Errorf("there is no %q", opt.store), "it is one of "+strings.Join(servers.Kinds(), ", "))
+	if !slices.Contains(servers.AllKinds(), opt.store) {
+		return opt, fault.New(fault.Usage, "read", "STORE", fmt.Errorf("there is no %q", opt.store), "it is one of "+strings.Join(servers.AllKinds(), ", "))
 	}
 	if opt.days < 0 || opt.patients < 1 {
 		return opt, fault.New(fault.Usage, "read", "options", errors.New("days or patients are too few"), "")
@@ -113,10 +113,9 @@ func run(ctx context.Context, opt options) (err error) {
 	}
 	r.print(os.Stdout, findings)
 	if opt.keep {
-		if err := w.printAccess(os.Stdout); err != nil {
+		if err := w.keep(ctx, os.Stdout); err != nil {
 			return err
 		}
-		<-ctx.Done()
 	}
 	if len(findings.Wrong) > 0 {
 		return errors.New("the verification failed")

@@ -45,7 +45,7 @@ func (r *report) exported(s exporter.Summary) {
 		r.batches++
 		r.events += b.Events
 		r.bytes += b.Bytes
-		r.exporting += b.Duration
+		r.exporting += time.Duration(b.Duration)
 	}
 }
 
@@ -60,7 +60,7 @@ func (r *report) imported(s importer.Summary) {
 	}
 	for _, b := range s.Batches {
 		c.rows += b.Rows
-		c.importing += b.Duration
+		c.importing += time.Duration(b.Duration)
 		for kind, n := range b.Effects {
 			c.effects[kind] += n
 		}

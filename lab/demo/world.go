@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,7 +28,7 @@ type world struct {
 	place    *store.Place
 }
 
-// openWorld sets the brake so that a day's deaths pass and a flood would not.
+// openWorld sets the brake high enough for a day's deaths, but too low for a flood.
 func openWorld(ctx context.Context, opt options) (_ *world, err error) {
 	w := &world{conn: map[string]*pgx.Conn{}, importer: map[string]*importer.Importer{}}
 	if w.Site, err = site.Open(ctx, site.Options{Name: "demo", Store: opt.store, ActWithin: opt.actWithin, Brake: opt.brake()}); err != nil {
@@ -64,7 +64,7 @@ func (w *world) verify(ctx context.Context) (*audit.Findings, error) {
 		audit.Options{ActWithin: w.ActWithin, Before: w.before, Now: time.Now()})
 }
 
-// exchangeAll is what cron does: one export, then one import per consumer.
+// exchangeAll does what cron does: one export, then one import per consumer.
 func (w *world) exchangeAll(ctx context.Context, r *report) error {
 	if err := w.export(ctx, r); err != nil {
 		return err
@@ -105,7 +105,7 @@ func (w *world) observeAll(ctx context.Context, r *report) error {
 	return nil
 }
 
-// close leaves nothing behind.
+// close removes everything that the demonstration made.
 func (w *world) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -117,23 +117,18 @@ func (w *world) close() error {
 	return w.Close()
 }
 
-// printAccess writes a configuration per service next to the exchange, and says what to type.
-func (w *world) printAccess(out io.Writer) error {
-	for _, name := range site.Services() {
-		if err := w.Party(name).Write(filepath.Join(w.Root, name+".yaml")); err != nil {
-			return err
-		}
+// keep says what to type in another terminal, and waits until the demonstration is interrupted.
+func (w *world) keep(ctx context.Context, out io.Writer) error {
+	folder, err := os.Getwd()
+	if err == nil {
+		err = w.GiveAccess(folder)
 	}
-	_, err := fmt.Fprintf(out, `
-kept running until interrupted; in another terminal:
-  make build && export WAYBILL_CONFIG=%s
-  bin/waybill status
-  bin/waybill batches
-  bin/waybill verify
-  psql %s
-  psql %s
-  psql %s
-`, strings.Join(append([]string{w.Root}, w.Host.Environment...), " "),
-		w.Services["patients"].URL, w.Services["morgue"].URL, w.Services["appointments"].URL)
-	return err
+	if err != nil {
+		return err
+	}
+	defer os.Remove(filepath.Join(folder, site.EnvironmentFile))
+	fmt.Fprintf(out, "\nkept running until interrupted. In another terminal, in this folder, a death and its retraction:\n\n%s\n", site.Tutorial)
+	fmt.Fprintln(out, "Then look round: waybill status, waybill batches, waybill verify, waybill doctor, waybill help")
+	<-ctx.Done()
+	return nil
 }

@@ -1,5 +1,4 @@
-// Package duckdb runs queries of DuckDB, for the tests that read the parts with a reader
-// which is not ours.
+// Package duckdb runs queries of DuckDB, for tests that read the parts with an independent reader.
 package duckdb
 
 import (
@@ -12,15 +11,13 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"waybill/internal/fault"
-	"waybill/lab/child"
+	"waybill/lab/npm"
 )
 
-// version is the release of the npm package @duckdb/node-api; npm checks what it downloads
-// against the registry's hash.
+// version is the release of the npm package @duckdb/node-api.
 const version = "1.5.6-r.1"
 
 //go:embed query.mjs
@@ -31,7 +28,7 @@ type Row map[string]*string
 
 // Query runs SQL statements and returns the last one's rows.
 func Query(ctx context.Context, sql string) ([]Row, error) {
-	dir, err := folder()
+	dir, err := npm.Folder("duckdb", version)
 	if err != nil {
 		return nil, err
 	}
@@ -65,41 +62,4 @@ func rows(out io.Reader) ([]Row, error) {
 }
 
 // Fetch installs DuckDB for this user from the npm registry unless it exists already.
-func Fetch(ctx context.Context) error {
-	dir, err := folder()
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(dir); err == nil {
-		return nil
-	}
-	if err := fetchInto(ctx, dir); err != nil {
-		return fault.New(fault.Transient, "fetch", "DuckDB", err, "install npm and node, and check the way to the npm registry")
-	}
-	return nil
-}
-
-// fetchInto works in a folder of its own and renames it at the end, so that a fetch cut short
-// leaves nothing that looks whole.
-func fetchInto(ctx context.Context, dir string) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return err
-	}
-	work, err := os.MkdirTemp(filepath.Dir(dir), "fetch-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
-	cmd := exec.CommandContext(ctx, "npm", "install", "--prefix", work, "--no-save", "--no-audit", "--no-fund",
-		"--ignore-scripts", "@duckdb/node-api@"+version)
-	cmd.Dir = work
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("npm: %w: %s", err, child.LastLines(out))
-	}
-	return os.Rename(work, dir)
-}
-
-func folder() (string, error) {
-	cache, err := child.CacheDir()
-	return filepath.Join(cache, "duckdb", version), err
-}
+func Fetch(ctx context.Context) error { return npm.Fetch(ctx, "duckdb", "@duckdb/node-api", version) }

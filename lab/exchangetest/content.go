@@ -130,12 +130,12 @@ func (s suite) closeEarly(t *testing.T) {
 	wantBytes(t, store, "parts/a", data)
 }
 
-// dated takes the clocks of this machine and the server for equal: they are on one machine.
+// dated assumes that this machine and the server have the same clock: they are one machine.
 func (s suite) dated(t *testing.T) {
 	store := s.open(t).Store
 	dater, ok := store.(exchange.Dater)
 	if !ok {
-		return // a store that hides what it is made of
+		return // a wrapped store that does not offer this method
 	}
 	putBytes(t, store, "parts/a", []byte("x"))
 	written, err := dater.Written(t.Context(), "parts/a")

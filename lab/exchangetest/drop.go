@@ -2,14 +2,17 @@ package exchangetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
 	"waybill/exchange"
+	"waybill/internal/fault"
 )
 
-// dropFolder is what a store needs to have for files that others leave on it.
+// dropFolder has the methods that a store needs for files that others leave on it.
 type dropFolder interface {
 	Survey(ctx context.Context, folder string) ([]exchange.Found, error)
 	Move(ctx context.Context, from, to string) error
@@ -28,6 +31,10 @@ func (s suite) drop(t *testing.T) {
 	putBytes(t, place.Store, "in/b.csv", nil)
 	putBytes(t, place.Store, "in/done/c.csv", []byte("old"))
 	s.survey(t, place, folder)
+	if !s.caps.Flat {
+		s.links(t, place, folder)
+		closed(t, place, folder)
+	}
 	if s.caps.KeepsFiles {
 		wantKept(t, place.Store, "in/a.csv", folder.Move(t.Context(), "in/a.csv", "in/done/a.csv"))
 		_, err := place.Store.Get(t.Context(), "in/done/a.csv")
@@ -56,6 +63,51 @@ func (s suite) survey(t *testing.T, place Place, folder dropFolder) {
 	must(t, place.Plant("in/.hidden", []byte("x")))
 	wantEntries(t, folder, "in", "a.csv 1", "b.csv 0", "Ärzte (neu).csv 3")
 	wantModified(t, folder, "in")
+}
+
+// links checks that a symbolic link is listed as a link, wherever it leads.
+func (s suite) links(t *testing.T, place Place, folder dropFolder) {
+	if place.Link == nil {
+		return
+	}
+	putBytes(t, place.Store, "links/a.csv", []byte("x"))
+	putBytes(t, place.Store, "links/folder/b.csv", []byte("x"))
+	for name, target := range map[string]string{"file.csv": "a.csv", "folder.csv": "folder", "nothing.csv": "nowhere", "out.csv": "/etc/passwd"} {
+		must(t, place.Link("links/"+name, target))
+	}
+	entries, err := folder.Survey(t.Context(), "links")
+	must(t, err)
+	seen := map[string]bool{}
+	for _, e := range entries {
+		seen[e.Name] = e.Link
+	}
+	want := map[string]bool{"a.csv": false, "file.csv": true, "folder.csv": true, "nothing.csv": true, "out.csv": true}
+	if s.caps.HidesLinks {
+		want = map[string]bool{"a.csv": false, "file.csv": false, "out.csv": false}
+	}
+	if _, listed := seen["nothing.csv"]; !listed { // ProFTPD lists no link that leads nowhere
+		delete(want, "nothing.csv")
+	}
+	if !maps.Equal(seen, want) {
+		t.Errorf("what is a link: %v, want %v", seen, want)
+	}
+}
+
+// closed checks that an unreadable file is listed, and that its error is not [exchange.ErrNotFound]
+// but asks a person to act.
+func closed(t *testing.T, place Place, folder dropFolder) {
+	if place.Close == nil {
+		return
+	}
+	putBytes(t, place.Store, "closed/a.csv", []byte("x"))
+	putBytes(t, place.Store, "closed/b.csv", []byte("y"))
+	must(t, place.Close("closed/a.csv"))
+	wantEntries(t, folder, "closed", "a.csv 1", "b.csv 1")
+	_, err := getBytes(t, place.Store, "closed/a.csv")
+	if err == nil || fault.ClassOf(err) != fault.Usage || errors.Is(err, exchange.ErrNotFound) {
+		t.Errorf("get of a closed file = %v (%v)", err, fault.ClassOf(err))
+	}
+	wantBytes(t, place.Store, "closed/b.csv", []byte("y"))
 }
 
 func move(t *testing.T, store exchange.Store, folder dropFolder) {

@@ -80,10 +80,17 @@ func (s suite) listMissing(t *testing.T) {
 	wantListed(t, store, "log/a/b")
 }
 
-// listMany has more names than servers put on a page, or libraries ask for at a time. Most are
-// planted, which is faster.
+// listMany lists more names than servers put on a page, or libraries request at a time. Most are
+// planted, because that is faster.
 func (s suite) listMany(t *testing.T) {
-	const names, put = 10_000, 300
+	const put = 300
+	names := 10_000
+	if s.caps.Slow {
+		names = 350
+	}
+	if s.caps.ListsAtMost > 0 {
+		names = s.caps.ListsAtMost
+	}
 	place := s.open(t)
 	store := place.Store
 	var want []string
@@ -92,19 +99,33 @@ func (s suite) listMany(t *testing.T) {
 	for i := range names {
 		name := fmt.Sprintf("receipts/many/%012d.json", i)
 		want = append(want, path.Base(name))
-		if i < put {
-			all.Go(func() error { return store.Put(t.Context(), name, 1, strings.NewReader("x")) })
-			continue
-		}
-		if i == put {
+		if i == put { // the folder exists from here on
 			must(t, all.Wait())
 		}
-		must(t, place.Plant(name, []byte("x")))
+		all.Go(func() error {
+			if i < put {
+				return store.Put(t.Context(), name, 1, strings.NewReader("x"))
+			}
+			return place.Plant(name, []byte("x"))
+		})
 	}
+	must(t, all.Wait())
 	if got := listed(t, store, "receipts/many"); !slices.Equal(got, want) {
 		t.Errorf("%d names are listed, want %d, each once", len(got), len(want))
 	}
 	wantListed(t, store, "receipts", "many/")
+	if s.caps.ListsAtMost == 0 {
+		return
+	}
+	for i := range 20 {
+		must(t, place.Plant(fmt.Sprintf("receipts/many/more-%d", i), []byte("x")))
+	}
+	var err error
+	for _, err = range store.List(t.Context(), "receipts/many") {
+	}
+	if fault.ClassOf(err) != fault.Usage || !strings.Contains(err.Error(), "not whole") {
+		t.Errorf("list of more than %d names = %v", names, err)
+	}
 }
 
 func (s suite) listForeign(t *testing.T) {

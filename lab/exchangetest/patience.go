@@ -10,8 +10,8 @@ import (
 	"waybill/exchange/wire"
 )
 
-// Patience checks that a call which waits for another's connection says so: it is not the one that makes no
-// headway. The store has a single connection.
+// Patience checks that a call announces it if it waits for another call's connection: then the missing
+// progress is not its fault. The store has a single connection.
 func Patience(t *testing.T, store exchange.Store) {
 	if err := store.Put(t.Context(), "a", 1, strings.NewReader("x")); err != nil {
 		t.Fatal(err)

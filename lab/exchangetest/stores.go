@@ -27,8 +27,8 @@ func (s withoutOverwrite) Put(ctx context.Context, name string, size int64, body
 	return s.Store.Put(ctx, name, size, body)
 }
 
-// WithoutNativePublish returns a store that looks whether a name is taken before it publishes
-// there: of several publishers at once, each may win, and the last one stays.
+// WithoutNativePublish returns a store that checks the name before it publishes. If several publish
+// at once, each may win, and the last one stays.
 func WithoutNativePublish(s exchange.Store) exchange.Store { return withoutNativePublish{s} }
 
 type withoutNativePublish struct{ exchange.Store }
@@ -62,13 +62,13 @@ const (
 	List    Op = "list"
 )
 
-// Faulty passes everything on to its store, but for what its functions say; a nil one says
-// nothing. They are called from as many goroutines as the store is.
+// Faulty passes all calls on to its store, except where its functions cause a fault; they may be
+// nil. They are called from as many goroutines as the store.
 type Faulty struct {
 	exchange.Store
-	// Fail is asked before an operation; an error is returned instead of doing it.
+	// Fail is called before an operation. If it returns an error, the operation is not done and returns that error.
 	Fail func(op Op, name string) error
-	// Tear is asked before a transfer of a file. Where it says true, n bytes get through: a
+	// Tear is called before a transfer of a file. If it returns true, only n bytes are transferred: a
 	// Get ends there without an error, a Put or Publish leaves them and returns [ErrCut].
 	Tear func(op Op, name string) (n int64, torn bool)
 }

@@ -1,5 +1,5 @@
-// Package exchangetest says what every store must do, as tests. Run them over a store with
-// [Run]. It also has stores that misbehave on purpose, for tests of what is built on stores.
+// Package exchangetest has tests of what every store must do. Run them over a store with [Run]. It
+// also has stores that misbehave on purpose, for tests of what is built on stores.
 package exchangetest
 
 import (
@@ -16,26 +16,36 @@ import (
 
 // Capabilities are what stores may differ in. Each value has its own expectations; nothing is skipped.
 type Capabilities struct {
-	// NativePublish: of several publishers at once exactly one wins. Otherwise several may
-	// succeed, and a loser finds out by reading back.
+	// NativePublish: if several publish at once, exactly one wins. Otherwise several may succeed, and
+	// a loser finds out by reading back.
 	NativePublish bool
-	// Overwrites: Put replaces what is there. Otherwise it returns [exchange.ErrExists].
+	// Overwrites: Put replaces an existing file. Otherwise it returns [exchange.ErrExists].
 	Overwrites bool
 	// KeepsFiles: the account may neither delete nor move. Both are refused, and the files stay.
 	KeepsFiles bool
 	// KeepsNames: a deleted file's name stays taken, because the server keeps a version of the file.
 	KeepsNames bool
-	// FourRoles: the store neither deletes, surveys nor moves: it has the roles of [exchange.Store] alone.
+	// FourRoles: the store has only the roles of [exchange.Store]: it can't delete, survey or move.
 	FourRoles bool
+	// ListsAtMost is how many names the server lists at most, and says so; 0: all. More are an error.
+	ListsAtMost int
+	// Slow: making files takes long, so that the longest listing has 350 names and not 10,000.
+	Slow bool
+	// HidesLinks: the server lists a symbolic link like its target.
+	HidesLinks bool
 	// Flat: the server has no folders that could be surveyed, and files are moved from name to name.
 	Flat bool
 }
 
-// Place is an empty store, and a way into it for other programs.
+// Place is an empty store, with ways to change it from outside.
 type Place struct {
 	Store exchange.Store
-	// Plant puts a file into the store by other means, under any name at all in a folder that is there.
+	// Plant puts a file into the store from outside, under any name in an existing folder.
 	Plant func(name string, data []byte) error
+	// Link makes a symbolic link; nil: the server has none.
+	Link func(name, target string) error
+	// Close makes a file unreadable to the store's account; nil: there are no such files.
+	Close func(name string) error
 }
 
 const (
@@ -68,7 +78,7 @@ func Run(t *testing.T, caps Capabilities, open func(t *testing.T) Place) {
 	}
 }
 
-// pattern is an endless reader of bytes that depend on the seed alone.
+// pattern returns an endless reader of bytes that depend only on the seed.
 func pattern(seed byte) io.Reader { return rand.NewChaCha8([32]byte{seed}) }
 
 func patternOf(seed byte, size int64) io.Reader { return io.LimitReader(pattern(seed), size) }

@@ -28,8 +28,8 @@ func (d *day) correctTime(ctx context.Context, tx pgx.Tx, patient id) error {
 	return setDeath(ctx, tx, patient, told.corrected(d.r, d.opt.Now))
 }
 
-// retract takes deaths back: some that were reported today, and some that others know of since
-// days. Most are declared void, a few are simply removed.
+// retract takes deaths back: some that were reported today, and some that the consumers have known
+// for days. Most are declared void, a few are simply removed.
 func (d *day) retract(ctx context.Context) error {
 	var patients []id
 	d.r.Shuffle(len(d.today), func(i, j int) { d.today[i], d.today[j] = d.today[j], d.today[i] })
@@ -68,8 +68,8 @@ func (d *day) mergeLiving(ctx context.Context) error {
 	})
 }
 
-// mergeDead merges the dead into the living, the living into the dead, and the dead into the
-// dead; of those reported today and of those that others know of.
+// mergeDead merges the dead into the living, the living into the dead, and the dead into the dead;
+// both deaths reported today and deaths that the consumers already know.
 func (d *day) mergeDead(ctx context.Context) error {
 	var dead deck
 	for _, told := range d.today {

@@ -46,8 +46,8 @@ func (a appointment) row() []any {
 	return []any{a.id, a.patient, a.kind, a.resource, a.starts, a.starts.Add(slotLength), a.status, text(a.reason), a.booked}
 }
 
-// copyAppointments fills the appointments service: what follows the recent deaths, a past of
-// two years, and four months of bookings.
+// copyAppointments fills the appointments service: appointments after the recent deaths, two past
+// years, and four months of bookings.
 func copyAppointments(ctx context.Context, db *pgx.Conn, opt Options) error {
 	b := newBook(opt)
 	made := 0
@@ -117,7 +117,7 @@ func (b *book) afterDeath(serial int, d death, kind string, where *office, days 
 	return a
 }
 
-// toCome is a booking that the living will keep, and the recently dead will not.
+// toCome returns a future booking, which the living will keep and the recently dead will not.
 func (b *book) toCome() appointment {
 	a := appointment{id: newID(b.r), kind: weighted(b.r, clinicalKinds), status: "booked"}
 	for !a.starts.After(b.opt.Now) {
@@ -128,7 +128,7 @@ func (b *book) toCome() appointment {
 	return a
 }
 
-// gone is an appointment of the past. What falls between a recent death and now was missed.
+// gone returns a past appointment. Appointments between a recent death and now were missed.
 func (b *book) gone() appointment {
 	a := appointment{id: newID(b.r), kind: weighted(b.r, clinicalKinds), status: weighted(b.r, pastStatus)}
 	a.resource, a.starts = b.past.deal()
@@ -148,7 +148,7 @@ func (b *book) gone() appointment {
 	return a
 }
 
-// someone draws residents until one suits; the first of them, who lives, always does.
+// someone draws residents until one suits. The first resident, who lives, always suits.
 func (b *book) someone(suits func(death) bool) (id, death) {
 	for {
 		serial := b.r.IntN(b.opt.Patients)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// calendar deals the slots of a range of days, of as many clinics as it takes, in no visible
-// order and none twice: the n-th is n times a stride that shares no factor with their number.
+// calendar deals the slots of a range of days, for as many clinics as needed, in no visible order
+// and none twice. The n-th slot is n times a stride that shares no factor with the number of slots.
 type calendar struct {
 	first   time.Time
 	days    int
@@ -27,7 +27,7 @@ func (c *calendar) deal() (resource string, starts time.Time) {
 	return fmt.Sprintf("Clinic %d", n/perClinic+1), c.first.Add(time.Duration(n%perClinic) * slotLength)
 }
 
-// office deals the slots of each day in turn, and opens another desk when a day is full.
+// office deals the slots of each day in turn, and opens another desk if a day is full.
 type office struct {
 	name  string
 	dealt map[time.Time]int

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What happens in a day, per thousand of those it can happen to; never less than once.
+// What happens in a day, per thousand of those it can happen to, but at least once.
 const (
 	registeredPerMille = 10
 	updatedPerMille    = 20
@@ -19,7 +19,7 @@ const (
 	bornDeadOnceIn     = 20 // registrations of people who are dead already
 )
 
-// Lived counts the changes of a day; a few of the updates write what was there already.
+// Lived counts the changes of a day; a few of the updates write the same values again.
 type Lived struct {
 	Registered, Updated, Died, Certified, Corrected, Retracted, Merged int
 }
@@ -52,7 +52,7 @@ type day struct {
 
 	total  int  // records, which is the next serial number too
 	living deck // nobody is drawn twice, so that each has one story
-	recent deck // dead since a few weeks at most
+	recent deck // dead for a few weeks at most
 	old    deck
 	today  []news
 	merged []id // retired today, in favour of someone living
@@ -149,11 +149,11 @@ func (d *day) update(ctx context.Context) error {
 	})
 }
 
-// number is a record number of another hospital that nobody has.
+// number returns a new record number of another hospital.
 func (d *day) number() string { return fmt.Sprintf("E-%016X", d.r.Uint64()) }
 
-// die reports deaths, of every precision: some at once with what else a registrar knows, in
-// several statements.
+// die reports deaths of every precision. Some are reported together with a registrar's other data,
+// in several statements.
 func (d *day) die(ctx context.Context) error {
 	patients := d.living.draw(share(len(d.living), diedPerMille))
 	return d.times(ctx, "deaths", len(patients), &d.lived.Died, func(tx pgx.Tx, i int) error {
@@ -174,8 +174,8 @@ func (d *day) die(ctx context.Context) error {
 	})
 }
 
-// certify makes half of today's informal deaths formal; a third of those at another time,
-// which is a correction and no second death.
+// certify makes half of today's informal deaths formal; a third of those with another time, which
+// is a correction, not a second death.
 func (d *day) certify(ctx context.Context) error {
 	var informal []*news
 	for i := range d.today {

@@ -21,7 +21,7 @@ type death struct {
 
 func (d death) dead() bool { return d.status == "informal" || d.status == "formal" }
 
-// recent tells a death that lies, or may lie, in the last days; one without a date does not count.
+// recent reports whether a death was, or may have been, in the last days; a death without a date does not count.
 func (d death) recent(now time.Time) bool {
 	return d.dead() && d.precision != "" && d.latest.After(now.AddDate(0, 0, -recentDays))
 }
@@ -72,8 +72,8 @@ func (o Options) resident(serial int) person {
 	return p
 }
 
-// fate tells whether a resident is living, or dead since years, or since a few weeks, or
-// was once declared dead in error.
+// fate returns whether a resident is living, died years ago or a few weeks ago, or was once
+// declared dead in error.
 func (o Options) fate(serial int) death {
 	r := generator(o.Seed, streamFates+uint64(serial))
 	switch {
@@ -96,8 +96,8 @@ func passing(r *rand.Rand, now time.Time, status, precision string) death {
 	return deathAt(now.Add(-between(r, time.Minute, 24*time.Hour)), status, precision)
 }
 
-// corrected is the same death, of the same authority, at another time: one within the period
-// that was reported, some hours earlier where that was a minute, and a year where none was.
+// corrected returns the same death, by the same authority, at another time: within the reported
+// period, some hours earlier if that was a minute, or in some year if there was no date.
 func (d death) corrected(r *rand.Rand, now time.Time) death {
 	switch d.precision {
 	case "":

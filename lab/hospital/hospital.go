@@ -1,5 +1,5 @@
-// Package hospital generates a hospital that never was, and lets it live: for the
-// demonstration, tests and benchmarks.
+// Package hospital generates an invented hospital and simulates its days, for the demonstration,
+// tests and benchmarks.
 //
 // It writes the services' own tables by COPY and ordinary SQL, as their applications would,
 // and knows nothing of events. The same seed and time give the same hospital; no name,
@@ -30,8 +30,8 @@ type Options struct {
 	// Patients and Appointments are the numbers for [Fill]: 10,000 patients and three
 	// appointments each by default.
 	Patients, Appointments int
-	// Apart is added to the serial numbers of those that [Day] registers, by which their identifiers
-	// differ: another one for each where several live side by side.
+	// Apart is added to the serial numbers of patients that [Day] registers, so that identifiers
+	// differ. Use another number for each hospital if several run at once.
 	Apart int
 	// Progress gets, for each step, how much of it is done; in [Day] and [Staff] between two
 	// transactions.
@@ -52,8 +52,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Streams keep the generators of one seed apart, so that a change to one of them leaves
-// what the others make as it was. A person's stream is their serial number, counted from 0.
+// Streams separate the generators of one seed, so that a change to one does not change the others'
+// output. A person's stream is their serial number, counted from 0.
 const (
 	streamFates        = 1 << 62 // plus the person's serial number
 	streamAppointments = 1<<63 + iota
@@ -63,9 +63,9 @@ const (
 
 func generator(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }
 
-// Fill makes the patients service's history and the appointments service's. Of the patients,
-// 3 % are dead: some since years, some since the last weeks, and of the latter some still have
-// appointments to come. Both databases are expected to be migrated and empty.
+// Fill makes the patients service's history and the appointments service's. Of the patients, 3 %
+// are dead: some for years, some for a few weeks. Some of the latter still have future
+// appointments. Both databases are expected to be migrated and empty.
 func Fill(ctx context.Context, patients, appointments *pgx.Conn, opt Options) error {
 	opt = opt.withDefaults()
 	if err := copyPersons(ctx, patients, 0, opt.Patients, opt.Progress, opt.resident); err != nil {

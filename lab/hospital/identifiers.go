@@ -24,9 +24,9 @@ type identifier struct{ authority, kind, value string }
 
 var identifierColumns = []string{"patient_id", "authority", "type", "value"}
 
-// newIdentifiers gives everyone a record number of this hospital, nearly everyone an NHS
-// number, and some a third. They follow from the serial number and not from the seed, so
-// that hospitals of two seeds can share a database.
+// newIdentifiers gives everyone a record number of this hospital, nearly everyone an NHS number,
+// and some a third. They depend on the serial number, not on the seed, so that hospitals of two
+// seeds can share a database.
 func newIdentifiers(r *rand.Rand, serial int) []identifier {
 	found := []identifier{{hospitalAuthority, typeMedicalRecord, fmt.Sprintf("MRN%08d", serial+1)}}
 	number, ok := nhsNumber(serial)

@@ -38,7 +38,7 @@ func (p person) row() []any {
 	}, p.death.row()...)
 }
 
-// text is NULL for what is unknown.
+// text returns NULL for an unknown value.
 func text(s string) any {
 	if s == "" {
 		return nil
@@ -126,5 +126,5 @@ func weighted[T any](r *rand.Rand, choices []choice[T]) T {
 
 func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
 
-// chance is true once in so many times.
+// chance is true once in that many times, on average.
 func chance(r *rand.Rand, once int) bool { return r.IntN(once) == 0 }

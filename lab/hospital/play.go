@@ -15,8 +15,8 @@ type Scene struct {
 	Shown bool // it had its consequence
 }
 
-// Play has every rare situation once, all in step: exchange is called between their acts, and lets
-// the importers only observe if it says so. Scenes about someone long dead are left out where too few are.
+// Play plays every rare situation once, all at the same time. It calls exchange between their acts; with observe,
+// the importers must only observe. It leaves out scenes about someone long dead if there are too few.
 func Play(ctx context.Context, services map[string]*pgx.Conn, opt Options, exchange func(observe bool) error) ([]Scene, error) {
 	p := &play{services: services, opt: opt.withDefaults()}
 	if err := p.cast(ctx); err != nil {
@@ -96,7 +96,7 @@ func (p *play) longDead(ctx context.Context) (deck, error) {
 
 func literal(u id) string { return fmt.Sprintf("'%s'", uuid.UUID(u)) }
 
-// outcome looks at what each scene has led to.
+// outcome checks the result of each scene.
 func (p *play) outcome(ctx context.Context) ([]Scene, error) {
 	played := make([]Scene, len(p.scenes))
 	for i, scene := range p.scenes {

@@ -6,15 +6,15 @@ import "fmt"
 const rounds = 5
 
 // scene is a rare story of a few people, played by what the services' staff write: of {a} and {b}, who are
-// registered for it, and of {old}, who is dead since long ago.
+// registered for it, and of {old}, who died long ago.
 type scene struct {
 	name string
 	acts [rounds][]act // before each exchange
-	// shown finds in a consumer's database what the story has led to.
+	// shown finds the story's result in a consumer's database.
 	shown act
 }
 
-// act is what one service's staff write.
+// act is a write by one service's staff.
 type act struct{ service, sql string }
 
 func registry(sql string) act { return act{"patients", sql} }
@@ -103,7 +103,7 @@ func scenes() []scene {
 	}
 }
 
-// books gives a patient hours from now on, in a room of the scene's own.
+// books gives a patient an appointment, in hours from now, in a separate room for the scene.
 func books(patient, kind, in, length string) act {
 	return clinic(fmt.Sprintf(`INSERT INTO appointments.appointment (patient_id, kind, resource, starts_at, ends_at)
 		VALUES (%s, %s, 'Room ' || {a}, now() + interval '%s', now() + interval '%[3]s' + interval '%[4]s')`, patient, kind, in, length))

@@ -19,10 +19,10 @@ type StaffWork struct {
 	Arrived, Cancelled, Restored, Booked int
 }
 
-// Staff lets people work with the appointments service around opt.Now, each change in a
-// transaction of its own: patients arrive, people cancel, restore one of their own
-// cancellations, and book; what follows a death among it, and, by mistake, one consultation
-// for somebody known to be dead, which belongs on the worklist.
+// Staff lets people work with the appointments service around opt.Now, each change in a transaction
+// of its own: patients arrive, people cancel, restore one of their own cancellations, and book;
+// they also book what follows a death and, by mistake, one consultation for somebody known to be
+// dead, which belongs on the worklist.
 func Staff(ctx context.Context, appointments *pgx.Conn, opt Options) (StaffWork, error) {
 	s := &staff{db: appointments, opt: opt.withDefaults(), r: generator(opt.Seed, streamStaff)}
 	for _, step := range []func(context.Context) error{s.receive, s.cancel, s.restore, s.book, s.bookForTheDead} {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	"filippo.io/age"
 	"github.com/google/uuid"
 
 	"waybill/exchange"
@@ -28,9 +29,9 @@ type Event struct {
 }
 
 // Events returns every event of the log, from its floor on, in the order of batches and, within each,
-// of parts.
-func Events(ctx context.Context, store exchange.ReadStore) ([]Event, error) {
-	reader := exchange.NewReader(store)
+// of parts. Sealed ones need keys.
+func Events(ctx context.Context, store exchange.ReadStore, keys ...*age.X25519Identity) ([]Event, error) {
+	reader := exchange.NewReader(store).Opening(keys)
 	begins, err := reader.Begins(ctx)
 	if err != nil {
 		return nil, err
@@ -41,7 +42,7 @@ func Events(ctx context.Context, store exchange.ReadStore) ([]Event, error) {
 			return nil, err
 		}
 		for _, p := range entry.Manifest.Parts {
-			found, err := partEvents(ctx, reader, p)
+			found, err := PartEvents(ctx, reader, p)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", p.Name, err)
 			}
@@ -54,13 +55,18 @@ func Events(ctx context.Context, store exchange.ReadStore) ([]Event, error) {
 	return events, nil
 }
 
-func partEvents(ctx context.Context, reader *exchange.Reader, p schemas.Part) ([]Event, error) {
+// PartEvents returns the events of one part.
+func PartEvents(ctx context.Context, reader *exchange.Reader, p schemas.Part) ([]Event, error) {
 	var file bytes.Buffer
 	if err := reader.Fetch(ctx, p, &file); err != nil {
 		return nil, err
 	}
 	contract := schemas.PatientEvents()
-	stream := part.NewStream(contract, part.Options{}, part.File{ReaderAt: bytes.NewReader(file.Bytes()), Size: p.Bytes, Meta: p})
+	opened, err := reader.Opened(p, bytes.NewReader(file.Bytes()))
+	if err != nil {
+		return nil, err
+	}
+	stream := part.NewStream(contract, part.Options{}, opened)
 	defer stream.Close()
 	var events []Event
 	splitter := part.NewTupleSplitter(func(tuple []byte) error {

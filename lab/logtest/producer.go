@@ -45,7 +45,7 @@ type Producer struct {
 	Store     exchange.Store
 	Heartbeat time.Duration
 	Now       time.Time // the end of the next window
-	// Contract, if set, is what rows are written by, in place of the one that consumers know.
+	// Contract, if set, is the contract for writing rows, instead of the one that consumers know.
 	Contract *schemas.Contract
 	// Manifest, if set, may spoil a manifest before it is encoded; Text, its text, which is then
 	// sealed again; Part, a part's bytes after they were hashed.
@@ -63,19 +63,24 @@ type Producer struct {
 
 // NewProducer returns a producer whose log has its genesis.
 func NewProducer(t testing.TB, store exchange.Store, now time.Time) *Producer {
-	p := &Producer{TB: t, Store: store, Heartbeat: time.Hour, Now: now, log: uuid.NewString()}
+	return NewProducerAs(t, store, now, nil)
+}
+
+// NewProducerAs is NewProducer with a function that changes each manifest, the genesis' too: its ids, for one.
+func NewProducerAs(t testing.TB, store exchange.Store, now time.Time, manifest func(*schemas.Manifest)) *Producer {
+	p := &Producer{TB: t, Store: store, Heartbeat: time.Hour, Now: now, Manifest: manifest, log: uuid.NewString()}
 	p.publish(schemas.Genesis, 1, nil)
 	return p
 }
 
-// Fork returns somebody else who writes the log on from here, over what the first has written or will write.
+// Fork returns another producer that continues the log from here, in the same places as the first.
 func (p *Producer) Fork() *Producer {
 	other := *p
 	other.forges = true
 	return &other
 }
 
-// Behind returns somebody else who writes on behind a log's last batch.
+// Behind returns another producer that continues after a log's last batch.
 func Behind(t testing.TB, store exchange.Store, last *exchange.Entry) *Producer {
 	m := last.Manifest
 	return &Producer{

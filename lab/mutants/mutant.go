@@ -26,7 +26,7 @@ type mutant struct {
 	Mistake string        `yaml:"mistake"` // what somebody did, in one sentence
 	Edits   []edit        `yaml:"edits"`
 	Tests   overlay.Tests `yaml:"tests"` // that are to notice
-	Also    overlay.Tests `yaml:"also"`  // of another package, that are to notice too
+	Also    overlay.Tests `yaml:"also"`  // of another package, which must notice too
 	Bug     *bug          `yaml:"bug"`   // nil: nobody has made this mistake here
 }
 
@@ -36,7 +36,7 @@ type bug struct {
 	Found string `yaml:"found"`
 }
 
-// all returns the tests of each package that are to notice.
+// all returns the tests of each package that must notice.
 func (m *mutant) all() []overlay.Tests {
 	if m.Also.Package == "" {
 		return []overlay.Tests{m.Tests}
@@ -97,7 +97,7 @@ func choose(mutants []*mutant, names []string) ([]*mutant, error) {
 	return chosen, nil
 }
 
-// every returns the Kth of each N mutants, as share says: "3/8".
+// every returns the Kth of each N mutants, for a share such as "3/8".
 func every(mutants []*mutant, share string) (chosen []*mutant, err error) {
 	var k, n int
 	if _, err := fmt.Sscanf(share, "%d/%d", &k, &n); err != nil || k < 0 || k >= n {

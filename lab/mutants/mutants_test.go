@@ -38,13 +38,13 @@ func TestTheDocumentationListsEveryMutant(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(root, "docs", "reliability.md"))
+	text, err := os.ReadFile(filepath.Join(root, "docs", "planted.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range mutants {
 		if row := "| " + m.title() + " | " + m.Mistake + " |"; !strings.Contains(string(text), row) {
-			t.Errorf("docs/reliability.md has no row %q", row)
+			t.Errorf("docs/planted.md has no row %q", row)
 		}
 	}
 }

@@ -57,8 +57,8 @@ func (s suite) judge(ctx context.Context, m *mutant) (verdict, error) {
 	return v, nil
 }
 
-// sound runs the mutants' tests on the code as it is. They must pass there, or they would catch
-// anything.
+// sound runs the mutants' tests on the unchanged code. They must pass there, otherwise they would
+// catch any mutant.
 func (s suite) sound(ctx context.Context, mutants []*mutant) error {
 	patterns := map[string][]string{}
 	for _, m := range mutants {

@@ -84,7 +84,7 @@ func (g *golang) replace(kind string, from, to token.Pos, text string) {
 	g.found = append(g.found, mutation{kind, g.file.Offset(from), g.file.Offset(to), text})
 }
 
-// condition negates what no operator of its own is negated in.
+// condition negates a condition as a whole, unless it is a comparison: its operator is negated instead.
 func (g *golang) condition(x ast.Expr) {
 	if !isComparison(x) {
 		g.replace("condition", x.Pos(), x.End(), "!("+g.between(x.Pos(), x.End())+")")
@@ -116,7 +116,7 @@ func (g *golang) binary(n *ast.BinaryExpr) {
 	}
 }
 
-// literal mutates the SQL in a string, and makes a small number one more: a larger one is a limit or a size.
+// literal mutates the SQL in a string, and adds one to a small number. Larger numbers are limits or sizes.
 func (g *golang) literal(n *ast.BasicLit) {
 	switch n.Kind {
 	case token.INT:

@@ -15,7 +15,7 @@ import (
 	"waybill/lab/overlay"
 )
 
-// verdict is what the tests said of a mutant.
+// verdict is the tests' result on a mutant.
 type verdict string
 
 const (
@@ -34,7 +34,16 @@ type result struct {
 	Kind    string
 }
 
-// wider are tests of other packages that see a folder's rules as a whole. They may run on what its own tests let live.
+// also are tests of other packages that test a folder's rules as closely as the folder's own tests, such as the round trips
+// of every format.
+var also = []struct{ folder, pkg string }{
+	{"partner/format", "./partner/format/..."},
+	{"schemas/part/internal", "./schemas/part"},
+	{"exchange/whole", "./exchange/dir"},
+}
+
+// wider are tests of other packages that test a folder's rules as a whole. They may run on mutants that survive the
+// folder's own tests.
 var wider = []struct {
 	folder string
 	tests  overlay.Tests
@@ -62,7 +71,7 @@ type profile map[string]time.Duration
 // slow tests run last: by the rule for names, or because they are histories at random.
 const slow = "^TestProof|AnyHistory|EverybodyAtOnce"
 
-// home returns the package whose tests are a file's own: the nearest above it that has some.
+// home returns the package whose tests belong to a file: the nearest above it that has tests.
 func (j *judge) home(file string) string {
 	dir := path.Dir(file)
 	for ; dir != "."; dir = path.Dir(dir) {
@@ -73,9 +82,9 @@ func (j *judge) home(file string) string {
 	return "./" + dir
 }
 
-// profile runs a package's tests on the code as it is. They must pass there, or they would kill anything.
+// profile runs a package's tests on the unchanged code. They must pass there, otherwise they would kill any mutant.
 func (j *judge) profile(ctx context.Context, pkg string) (profile, error) {
-	state, err := git(ctx, j.Root, "rev-parse", "HEAD:"+pkg)
+	state, err := git(ctx, j.Root, "rev-parse", "HEAD:"+strings.TrimSuffix(pkg, "/..."))
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +103,8 @@ func (j *judge) profile(ctx context.Context, pkg string) (profile, error) {
 	return r.Passed, nil
 }
 
-// likely selects tests that take a tenth of the package's time together, those first which kill most in it.
+// likely selects tests that together take a tenth of the package's time. It prefers those that kill the
+// most mutants in that time.
 func (j *judge) likely(pkg string, p profile) string {
 	var names []string
 	var left time.Duration
@@ -132,6 +142,14 @@ func (j *judge) stages(ctx context.Context, m mutant) ([]overlay.Tests, error) {
 	}
 	first := j.likely(pkg, p)
 	stages := []overlay.Tests{{Package: pkg, Run: first}, {Package: pkg, Skip: first + "|" + slow}}
+	for _, a := range also {
+		if strings.HasPrefix(m.File, a.folder+"/") {
+			if _, err := j.profile(ctx, a.pkg); err != nil {
+				return nil, err
+			}
+			stages = append(stages, overlay.Tests{Package: a.pkg, Skip: slow})
+		}
+	}
 	for _, w := range wider {
 		if j.wider && strings.HasPrefix(m.File, w.folder+"/") {
 			stages = append(stages, w.tests)
@@ -140,7 +158,7 @@ func (j *judge) stages(ctx context.Context, m mutant) ([]overlay.Tests, error) {
 	return stages, nil
 }
 
-// refused is how PostgreSQL answers a text that is none: a mistake that nobody could ship.
+// refused matches PostgreSQL's errors for invalid SQL: a mistake that nobody could ship.
 var refused = regexp.MustCompile(`SQLSTATE 42(60|70|71|72|80|83|84|88|P0|P1|P2)\w`)
 
 // judge returns the verdict on a mutant.

@@ -2,8 +2,8 @@
 // conditions are negated or dropped, boundaries moved, clauses of SQL and statements taken away. It
 // mutates Go, migrations, apply.sql and its like, and the SQL in Go strings.
 //
-// Results are kept in a file, so that a run continues where the one before stopped. Mutants that change
-// nothing, and those that live for a stated reason, are named in excused.yaml.
+// Results are kept in a file, so that a run continues where the one before stopped. excused.yaml names
+// mutants that change nothing, and those that survive for a stated reason.
 package main
 
 import (
@@ -33,7 +33,7 @@ type options struct {
 	folders []string
 }
 
-// core is where the rules are.
+// core lists the folders with the rules.
 var core = []string{"exporter", "importer", "exchange", "schemas", "partner/format"}
 
 func main() {

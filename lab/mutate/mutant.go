@@ -24,7 +24,7 @@ type mutant struct {
 
 func (m mutant) name() string { return m.File + ": " + m.Change }
 
-// mutants returns those of all files, in order.
+// mutants returns the mutants of all files, in order.
 func mutants(root string, files []string) (all []mutant, err error) {
 	replaced, err := replacedFunctions(root, files)
 	if err != nil {
@@ -54,7 +54,7 @@ func mutate(file, text string) ([]mutation, error) {
 	return mutateSQL(up), nil
 }
 
-// described names the mutations of one file. Of those that read alike, the later ones are numbered.
+// described names the mutations of one file. If several have the same description, it numbers the later ones.
 func described(file, text string, found []mutation) []mutant {
 	slices.SortStableFunc(found, func(a, b mutation) int { return a.from - b.from })
 	seen := map[string]int{}

@@ -20,11 +20,11 @@ import (
 //go:embed excused.yaml
 var excused []byte
 
-// excuse is why a mutant lives. Named by its text, it keeps while lines move.
+// excuse is the reason why a mutant survives. It names the mutant by its text, so it stays valid if lines move.
 type excuse struct {
 	File   string `yaml:"file"`
 	Change string `yaml:"change"`
-	// One of the two: it changes nothing that anybody could see, or no test is worth its price.
+	// One of the two: the mutant changes nothing visible, or a test would cost too much.
 	Equivalent string `yaml:"equivalent"`
 	Survives   string `yaml:"survives"`
 }
@@ -99,7 +99,7 @@ func (a area) score() string {
 	return "–"
 }
 
-// few is how many mutants say too little of a suite to fail it.
+// few is a number of mutants that is too small to fail a suite.
 const few = 10
 
 // report prints a row for each area, and what survived without a reason. It fails if fewer than least in 100

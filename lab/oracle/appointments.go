@@ -32,29 +32,29 @@ type Item struct {
 	Death
 }
 
-// Outcome is how far an item is.
+// Outcome is an item's state.
 type Outcome struct {
 	Detail   string
 	Resolved string // who settled it; "": open
-	about    string // the state of a death that it is about; "": it has been another since
+	about    string // the state of a death that it is about; "": the state has changed since
 }
 
-// cancellation is what this system cancelled, for a death that may be retracted.
+// cancellation is an appointment that this system cancelled, for a death that may be retracted.
 type cancellation struct {
 	appointment int
 	death       Death
 	record      Patient
 	revision    int
 	over        bool
-	asked       bool // a person was, before the patient died again
+	asked       bool // a person was asked, before the patient died again
 }
 
-// vital is what staff's programs see of a record.
+// vital is a record's vital status as staff's programs see it.
 type vital struct {
 	dead  bool
 	death Death
 	from  Minute // the death was then or later, and not after its notice
-	seen  Minute // who came from then on lived after it
+	seen  Minute // a patient who came from then on lived after it
 	known Minute
 }
 
@@ -93,7 +93,7 @@ type desk struct {
 	done []Effect
 }
 
-// Look has nothing to do: the worklist follows from what was done to the calendar.
+// Look does nothing: the worklist follows from the changes to the calendar.
 func (c *Clinic) Look(Run) []Effect { return nil }
 
 // Act brings calendar and worklist up to date.
@@ -128,7 +128,7 @@ func (d *desk) did(kind string, death Death) {
 	d.done = append(d.done, Effect{Kind: kind, Death: death})
 }
 
-// learn notes whose death a record's is, and since when that is known.
+// learn notes whose death counts as a record's, and since when that is known.
 func (d *desk) learn(p Patient) {
 	was := d.vitals[p]
 	standing, whose := d.standing(p)
@@ -151,7 +151,7 @@ func (d *desk) learn(p Patient) {
 // historic reports whether the item is open because the death was.
 func (o Outcome) historic() bool { return o.Detail == "historic" && o.Resolved == "" }
 
-// listAll leaves to a person the appointments of one long dead that are not over, or that they came to.
+// listAll lists for a person the appointments of a long dead patient that are not over, or that the patient came to.
 func (d *desk) listAll(p Patient) {
 	v := d.vitals[p]
 	for _, n := range d.appointmentsOf(p) {
@@ -169,7 +169,7 @@ func (d *desk) listAll(p Patient) {
 	}
 }
 
-// cancelAll takes care of a dead record's appointments.
+// cancelAll cancels or lists a dead record's appointments.
 func (d *desk) cancelAll(p Patient) {
 	v := d.vitals[p]
 	for _, n := range d.appointmentsOf(p) {
@@ -193,14 +193,14 @@ func (d *desk) cancelAll(p Patient) {
 	}
 }
 
-// cancel notes a cancellation in place of an earlier one for the same death.
+// cancel notes a cancellation, and replaces an earlier one for the same death.
 func (d *desk) cancel(c cancellation) {
 	d.cancelled = append(slices.DeleteFunc(d.cancelled, func(o cancellation) bool {
 		return o.appointment == c.appointment && o.death == c.death
 	}), c)
 }
 
-// whyKeep says why a dead record's appointment is not cancelled, if so: over, or for a person.
+// whyKeep returns the reason if a dead record's appointment is not cancelled: it is over, or a person decides.
 func (d *desk) whyKeep(n int, a *Appointment, p Patient) string {
 	v := d.vitals[p]
 	since := v.seen
@@ -229,13 +229,13 @@ func (d *desk) whyKeep(n int, a *Appointment, p Patient) string {
 // stands reports whether a patient is dead by this death.
 func (d *desk) stands(death Death) bool { return d.Known[death.Patient].dying() == death }
 
-// ofTheDead reports whether an item says something of an appointment of a dead person.
+// ofTheDead reports whether an item is about a dead person's appointment.
 func (i Item) ofTheDead() bool {
 	return i.Appointment != 0 && i.Reason != "not_restored" && i.Reason != "rebooked"
 }
 
-// listed reports whether a person knows of the appointment of one dead, and has it or had it to decide;
-// that the patient came is known only to one who was asked about that.
+// listed reports whether a person was asked to decide about a dead patient's appointment. That the
+// patient came counts only if the person was asked about that.
 func (d *desk) listed(n int, p Patient, seen bool) bool {
 	for item, outcome := range d.Worklist {
 		if item.Appointment == n && item.ofTheDead() && outcome.Resolved != waybill && d.samePerson(item.Patient, p) && d.stands(item.Death) &&
@@ -258,7 +258,7 @@ func (d *desk) keptBefore(n int, p Patient) bool {
 }
 
 // bookedAgain reports whether the appointment was cancelled for this person's death before, or was on
-// the worklist for it: a person has booked it who knew.
+// the worklist for it: then a person has booked it again knowingly.
 func (d *desk) bookedAgain(n int, p Patient) bool {
 	for item, outcome := range d.Worklist {
 		if outcome.Detail == "historic" && outcome.Resolved != person {

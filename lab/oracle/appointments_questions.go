@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// question lists what is to be looked at in a death itself: that its record was merged into one not
-// known to be dead, or that it begins after its notice.
+// question lists questions about a death itself: its record was merged into one not known to be
+// dead, or it begins after its notice.
 func (d *desk) question(p Patient) {
 	e := d.Known[p]
 	_, whose := d.standing(p)
@@ -34,8 +34,8 @@ func (d *desk) ask(reason string, death Death, about string) {
 	d.did(reason, death)
 }
 
-// settle resolves what the patients service has settled since. What a person was asked about an
-// appointment of one who is dead after all, they are asked again when that death is retracted.
+// settle resolves items that the patients service has settled since. If a person was asked about an appointment and
+// the patient is dead after all, the person is asked again when that death is retracted.
 func (d *desk) settle(records []Patient) {
 	for item, outcome := range d.Worklist {
 		if !d.settled(item, outcome, records) {
@@ -86,7 +86,7 @@ func (d *desk) cancellationOf(item Item) *cancellation {
 	return nil
 }
 
-// list puts something on the worklist, unless it is there or a person has settled it.
+// list puts an item on the worklist, unless it is listed or a person has settled it.
 func (d *desk) list(reason, detail string, n int, death Death) {
 	item := Item{reason, n, death}
 	if known, there := d.Worklist[item]; there && known.Resolved != waybill {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// restoreAll books again what was cancelled for records that are not dead, where that overrides nobody.
+// restoreAll books the cancelled appointments of living records again, unless that would override a person.
 func (d *desk) restoreAll(records []Patient) {
 	due := []*cancellation{}
 	for i := range d.cancelled {
@@ -45,8 +45,8 @@ func (d *desk) restore(c *cancellation, rebooked int) {
 	d.did("restored", c.death)
 }
 
-// rebooked pairs what is due with what a person has booked for the same dead and the same purpose, the
-// earlier with the earlier.
+// rebooked pairs due appointments with those that a person has booked for the same patient and
+// purpose, the earlier with the earlier.
 func (d *desk) rebooked(due []*cancellation) map[*cancellation]int {
 	taken := map[int]bool{}
 	var cancelled []*cancellation

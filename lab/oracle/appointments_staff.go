@@ -1,13 +1,13 @@
 package oracle
 
-// Book has a person make an appointment.
+// Book makes an appointment, as a person.
 func (c *Clinic) Book(n int, a Appointment) {
 	a.Status = "booked"
 	c.Calendar[n] = &a
 	c.watch(n, Appointment{})
 }
 
-// Write has a person change an appointment.
+// Write changes an appointment, as a person.
 func (c *Clinic) Write(n int, change func(*Appointment)) {
 	a := c.Calendar[n]
 	was := *a
@@ -16,7 +16,7 @@ func (c *Clinic) Write(n int, change func(*Appointment)) {
 	c.watch(n, was)
 }
 
-// Remove has a person delete an appointment. Items about it end, but that the patient came.
+// Remove deletes an appointment, as a person. Items about it end, except that the patient came.
 func (c *Clinic) Remove(n int) {
 	delete(c.Calendar, n)
 	for item, outcome := range c.Worklist {
@@ -27,20 +27,20 @@ func (c *Clinic) Remove(n int) {
 	}
 }
 
-// urgent reports whether the patient may live: they came.
+// urgent reports whether the patient may live, because they came.
 func (o Outcome) urgent(item Item) bool {
 	return item.Reason == "seen_after_death" || o.Detail == "arrived"
 }
 
-// Resolve has a person deal with an item.
+// Resolve resolves an item, as a person.
 func (c *Clinic) Resolve(item Item) {
 	outcome := c.Worklist[item]
 	outcome.Resolved = person
 	c.Worklist[item] = outcome
 }
 
-// watch puts on the worklist what a person has booked for the dead, and the dead who come, and takes from
-// it what they have settled by their own write.
+// watch lists appointments that a person has booked for the dead, and the dead who come. It removes items
+// that the person has settled by their own write.
 func (c *Clinic) watch(n int, was Appointment) {
 	a := c.Calendar[n]
 	v := c.vitals[a.Patient]
@@ -81,8 +81,8 @@ func (c *Clinic) settledBy(a *Appointment, v vital, item Item, outcome Outcome) 
 	return off || c.Stays[a.Kind]
 }
 
-// Decide has a person say whether a kind stays after a death: then items about its appointments end, and what was
-// cancelled of it is listed. Where it stays no more, the dead's are listed that are live and not over.
+// Decide sets, as a person, whether a kind stays after a death. If it stays, items about its appointments end, and
+// cancelled ones are listed. If it no longer stays, the dead's live appointments that are not over are listed.
 func (c *Clinic) Decide(kind string, stays bool, now Minute) {
 	if c.Stays[kind] == stays {
 		return
@@ -111,7 +111,7 @@ func (c *Clinic) Decide(kind string, stays bool, now Minute) {
 	}
 }
 
-// note puts on the worklist what follows from a person's write, unless it is there or a person has settled it.
+// note lists an item that follows from a person's write, unless it is listed or a person has settled it.
 func (c *Clinic) note(item Item) {
 	if known, there := c.Worklist[item]; !there || known.Resolved == waybill {
 		c.Worklist[item] = Outcome{Detail: known.Detail}

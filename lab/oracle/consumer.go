@@ -5,19 +5,19 @@ import (
 	"slices"
 )
 
-// Service is what a consumer does with the states it learns.
+// Service is a consumer's service, which acts on states.
 type Service interface {
-	// Look raises what a person must look at, in any mode, and says what it did.
+	// Look raises alerts for people, in any mode, and returns what it did.
 	Look(Run) []Effect
-	// Act brings the effects of these patients' states up to date, and says what it did.
+	// Act brings the effects of these patients' states up to date, and returns what it did.
 	Act(Run) []Effect
 	Clone() Service
 	Braked(kind string) bool
-	// See shows it what is known, whether it acts on it or not.
+	// See passes the known states to the service, also if it does not act on them.
 	See(Known)
 }
 
-// Run is what a service learns of a batch.
+// Run is a batch's data for a service.
 type Run struct {
 	Known
 	Now     Minute
@@ -35,7 +35,7 @@ type Notice struct {
 type Effect struct {
 	Kind string
 	Death
-	Observed bool // and not had
+	Observed bool // only recorded, not applied
 }
 
 // Entry is a row of the ledger.
@@ -56,7 +56,7 @@ type Consumer struct {
 	Notices    map[Death]Notice
 	Ledger     []Entry
 
-	Observed   map[Patient]bool // mode observe left something undone for them
+	Observed   map[Patient]bool // patients whose effects mode observe only recorded
 	generation int              // of the last batch applied
 	approved   map[int]bool
 }
@@ -66,7 +66,7 @@ func NewConsumer(s Service) *Consumer {
 	return &Consumer{Service: s, Checkpoint: -1, Known: Known{}, Notices: map[Death]Notice{}, approved: map[int]bool{}, Observed: map[Patient]bool{}}
 }
 
-// Clone returns a consumer that lives on by itself.
+// Clone returns an independent copy.
 func (c *Consumer) Clone() *Consumer {
 	clone := *c
 	clone.Service, clone.Known, clone.Notices = c.Service.Clone(), maps.Clone(c.Known), maps.Clone(c.Notices)
@@ -83,7 +83,7 @@ type Bounds struct {
 	Observe   bool
 }
 
-// Import loads what is new; it reports whether it got to the log's end.
+// Import loads new batches; it reports whether it reached the log's end.
 func (c *Consumer) Import(l *Log, bounds Bounds, approve bool) bool {
 	if !c.Started {
 		c.Started, c.Checkpoint = true, l.newestSnapshot()-1
@@ -108,7 +108,7 @@ func (c *Consumer) Import(l *Log, bounds Bounds, approve bool) bool {
 	return true
 }
 
-// Rerun loads batches again; it reports whether it got through.
+// Rerun loads batches again; it reports whether it loaded all.
 func (c *Consumer) Rerun(batches []Batch, bounds Bounds, reapply bool) bool {
 	spent := map[string]int{}
 	for _, b := range batches {
@@ -119,7 +119,7 @@ func (c *Consumer) Rerun(batches []Batch, bounds Bounds, reapply bool) bool {
 	return true
 }
 
-// load applies a batch whole, or not at all when that is more than the brake allows.
+// load applies a batch whole, or not at all if it exceeds the brake.
 func (c *Consumer) load(b Batch, bounds Bounds, spent map[string]int, rerun, reapply bool) bool {
 	next := c.Clone()
 	events := subscribed(b)
@@ -161,7 +161,7 @@ func (c *Consumer) reruns(batch int) (n int) {
 	return n
 }
 
-// act has the effects of these patients' states, or works them out.
+// act applies the effects of these patients' states, or only computes them.
 func (c *Consumer) act(changed map[Patient]bool, bounds Bounds) (effects []Effect) {
 	run := Run{Known: c.Known, Now: bounds.Now, Notices: c.Notices, Changed: slices.Sorted(maps.Keys(changed))}
 	effects = c.Look(run)
@@ -181,7 +181,7 @@ func (c *Consumer) act(changed map[Patient]bool, bounds Bounds) (effects []Effec
 	return effects
 }
 
-// makeUp has the effects that were only observed, if the brake allows.
+// makeUp applies the effects that were only observed, if the brake allows.
 func (c *Consumer) makeUp(bounds Bounds, spent map[string]int) bool {
 	next := c.Clone()
 	next.See(next.Known)
@@ -194,7 +194,7 @@ func (c *Consumer) makeUp(bounds Bounds, spent map[string]int) bool {
 	return true
 }
 
-// subscribed are the events that both consumers read.
+// subscribed returns the events that both consumers read.
 func subscribed(b Batch) []Event {
 	return slices.DeleteFunc(slices.Clone(b.Events), func(e Event) bool { return e.Kind == "registered" || e.Kind == "updated" })
 }
@@ -218,7 +218,7 @@ func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, e
 	}
 	for _, e := range newest {
 		if e.Generation < c.generation {
-			continue // re-run; what a generation forgot it brings back no more
+			continue // a re-run must not bring back patients whom a generation has forgotten
 		}
 		if known, ok := c.Known[e.Patient]; !ok || known.Kind != erased && (e.Kind == erased || e.newer(known)) {
 			c.Known[e.Patient] = e
@@ -248,8 +248,7 @@ func (c *Consumer) project(b Batch, events []Event) (changed map[Patient]bool, e
 	return changed, effects
 }
 
-// notice notes the deaths that are new here, and those that are historic no more: these patients
-// count as changed.
+// notice notes new deaths, and deaths that are no longer historic: these patients count as changed.
 func (c *Consumer) notice(changed map[Patient]bool, kind string, events []Event, bounds Bounds) (effects []Effect) {
 	for p, e := range c.Known {
 		was, noticed := c.Notices[e.Death()]
@@ -265,6 +264,12 @@ func (c *Consumer) notice(changed map[Patient]bool, kind string, events []Event,
 		case !noticed:
 			c.Notices[e.Death()] = Notice{bounds.Now, true}
 			effects = append(effects, Effect{Kind: "historic", Death: e.Death()})
+		}
+	}
+	for _, e := range events { // a death that the batch retracts as well was seen all the same
+		_, noticed := c.Notices[e.Death()]
+		if !noticed && e.Kind == "died" && !e.Baseline && e.Generation >= c.generation && !c.Known.erased(e.Patient) {
+			c.Notices[e.Death()] = Notice{bounds.Now, e.historic(kind, events, bounds)}
 		}
 	}
 	return effects

@@ -5,7 +5,7 @@ import "slices"
 const erased = "erased"
 
 // Erase removes what is known of a person: all their records, those merged into one included, and
-// their earlier events. What the log holds it holds.
+// their earlier events. The log stays as it is.
 func (r *Registry) Erase(p Patient) {
 	var records []Patient
 	for _, q := range r.Patients() {
@@ -25,8 +25,8 @@ func (r *Registry) Erase(p Patient) {
 	}
 }
 
-// recall takes what a database that was restored from before must know of an event of its log: who was
-// erased, also if they are not here, and which numbers deaths had.
+// recall learns from an event of the log what a restored database must know: who was erased, even if
+// they are unknown here, and the numbers of deaths.
 func (r *Registry) recall(e Event) {
 	r.lost[e.Patient] = max(r.lost[e.Patient], e.DeathNo)
 	if _, here := r.records[e.Patient]; e.Kind != erased || r.Erased(e.Patient) {
@@ -42,19 +42,19 @@ func (r *Registry) recall(e Event) {
 // Erased reports whether nothing may be known of the patient.
 func (r *Registry) Erased(p Patient) bool { return r.last[p].Kind == erased }
 
-// Absent reports whether it is only recalled that the patient was erased.
+// Absent reports whether the patient is known only as erased, from the log.
 func (r *Registry) Absent(p Patient) bool { return r.Erased(p) && r.last[p].Version == 1 }
 
 // erased reports whether a consumer has learned that.
 func (k Known) erased(p Patient) bool { return k[p].Kind == erased }
 
-// See shows the morgue what is known: staff's program looks at it.
+// See passes the known states to the morgue, because staff's program reads them.
 func (m *Morgue) See(known Known) { m.known = known }
 
-// See has nothing to show the clinic.
+// See does nothing: the clinic does not need the states.
 func (c *Clinic) See(Known) {}
 
-// forget has nothing expected of the erased, and blanks their cases but while a body is in custody.
+// forget ends the expected cases of an erased patient, and blanks the cases unless a body is in custody.
 func (d *duty) forget(p Patient) {
 	for _, death := range d.deaths() {
 		if death.Patient != p {
@@ -74,7 +74,7 @@ func (c *Case) blank() {
 	c.Identity, c.Fate, c.stated, c.forgotten = Identity{}, Fate{Status: "none"}, nil, true
 }
 
-// custodyOfTheErased raises its alert once, also if a person has settled it since.
+// custodyOfTheErased raises its alert only once, even if a person has settled it since.
 func (d *duty) custodyOfTheErased(p Patient) {
 	for _, death := range d.deaths() {
 		c := d.Cases[death]

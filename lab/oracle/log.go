@@ -35,7 +35,7 @@ func (l *Log) publish(r *Registry) {
 }
 
 // Fail is Export while the store is down for parts or for manifests. It reports whether there was a
-// batch that it could not publish: what that one holds is fixed.
+// batch that it could not publish; that batch's content is fixed.
 func (l *Log) Fail(r *Registry, cut, parts bool) bool {
 	if parts && r.planned != nil && r.planned.written != nil {
 		l.publish(r)
@@ -50,7 +50,7 @@ func (l *Log) Fail(r *Registry, cut, parts bool) bool {
 }
 
 // plan fixes which events the next batch holds, if that was not done before, and reports whether there
-// is such a batch. What the events say is fixed when they are written.
+// is such a batch. The events' content is fixed when they are written.
 func (l *Log) plan(r *Registry, cut bool) bool {
 	if r.planned != nil {
 		return true
@@ -88,8 +88,8 @@ func (l *Log) Snapshot(r *Registry) {
 	l.snapshot(r)
 }
 
-// NewGeneration resumes at a database that was restored, or replaced, or is as it was, once it has
-// recalled what the log says. A death that was seen, and that no batch reported, is not one that was found.
+// NewGeneration continues the log from a database that was restored or replaced, or is unchanged, after
+// recalling the log's past. A death that was captured, and that no batch reported, does not count as found.
 func (l *Log) NewGeneration(r *Registry, restored bool) {
 	if !restored {
 		l.Export(r, false)
@@ -117,7 +117,7 @@ func (l *Log) reports(e Event) bool {
 	})
 }
 
-// renumber gives deaths that the log doesn't tell other numbers than those of the lost past.
+// renumber gives deaths that the log doesn't have other numbers than those of the lost past.
 func (r *Registry) renumber(reported func(Event) bool) {
 	for p, lost := range r.lost {
 		known, first := 0, 0
@@ -176,8 +176,8 @@ func (l *Log) newestSnapshot() (number int) {
 	return number
 }
 
-// Correct states again what the present generation's batches have otherwise than the outbox. Adjacent
-// batches of changes share a correction.
+// Correct repeats the present generation's batches that differ from the outbox. Adjacent batches of
+// changes share a correction.
 func (l *Log) Correct(r *Registry) {
 	var corrections []Batch
 	for _, b := range l.Batches {

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// The two that write or settle something.
+// The two kinds of users who write or settle something.
 const (
 	waybill = "waybill"
 	person  = "person"
@@ -23,8 +23,8 @@ type Case struct {
 
 	Edited map[string]bool // facts that a person edited
 
-	stated   facts   // as the patients service last stated them
-	statedOf Patient // of that record
+	stated   facts   // the facts that the patients service last stated
+	statedOf Patient // the record of these facts
 	received Minute
 	kept     bool // a person opened it again after it was void
 	byHand   bool // a person opened it
@@ -36,7 +36,7 @@ func (c *Case) inCustody() bool {
 	return c != nil && (c.State == "received" || c.State == "released")
 }
 
-// Alert is what a person must look at.
+// Alert is something that a person must check.
 type Alert struct {
 	Kind string
 	Death
@@ -123,7 +123,7 @@ type question struct {
 	about string
 }
 
-// about returns what is asked now in the matter of an alert.
+// about returns the state that an alert's question is about now.
 func about(due []question, a Alert) string {
 	for _, q := range due {
 		if q.kind == a.Kind && q.death == a.Death {
@@ -187,7 +187,7 @@ func (m *Morgue) Act(run Run) []Effect {
 	return d.done
 }
 
-// deaths returns those that there is a case or an alert for, in order.
+// deaths returns the deaths that have a case or an alert, in order.
 func (m *Morgue) deaths() []Death {
 	found := map[Death]bool{}
 	for death := range m.Cases {
@@ -218,7 +218,7 @@ func (d *duty) did(kind string, death Death) {
 	d.done = append(d.done, Effect{Kind: kind, Death: death})
 }
 
-// reviewDeath does what a record's present death asks for.
+// reviewDeath brings the case of a record's present death up to date.
 func (d *duty) reviewDeath(p Patient) {
 	e := d.Known[p]
 	death := e.dying()
@@ -236,8 +236,8 @@ func (d *duty) reviewDeath(p Patient) {
 	d.follow(e, d.Cases[death])
 }
 
-// bodyElsewhere reports whether the body is in custody under a record merged into this one. One that
-// came before this death began is another's.
+// bodyElsewhere reports whether the body is in custody under a record merged into this one. A body
+// that came before this death began is another person's.
 func (d *duty) bodyElsewhere(p Patient) bool {
 	own := d.Known[p]
 	for _, other := range d.persons([]Patient{p}) {
@@ -266,7 +266,7 @@ func (d *duty) open(e Event, c *Case) {
 	}
 }
 
-// reopens reports whether the death's case is to be open.
+// reopens reports whether the death's case must be open.
 func (d *duty) reopens(e Event) bool {
 	standing, whose := d.standing(e.Patient)
 	return whose == e.Patient && standing == dead && !d.bodyElsewhere(e.Patient)
@@ -291,7 +291,7 @@ func (d *duty) alert(q question) {
 	d.raise(q.kind, q.death, q.about)
 }
 
-// raise raises an alert of its own, unless one is open.
+// raise raises a new alert, unless one is open.
 func (d *duty) raise(kind string, death Death, about string) {
 	if slices.ContainsFunc(d.Alerts, func(a Alert) bool { return a.Kind == kind && a.Death == death && a.Resolved == "" }) {
 		return

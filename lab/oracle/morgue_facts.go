@@ -2,7 +2,7 @@ package oracle
 
 import "slices"
 
-// facts of a record by name: those that change together are one.
+// facts are a record's facts by name. Facts that change together are one.
 type facts map[string]any
 
 var (
@@ -19,7 +19,7 @@ func factsOf(i Identity, f Fate) facts {
 
 func (c *Case) facts() facts { return factsOf(c.Identity, c.Fate) }
 
-// take writes a fact as another has it.
+// take copies a fact.
 func (c *Case) take(name string, i Identity, f Fate) {
 	switch name {
 	case "family_name":
@@ -39,8 +39,8 @@ func (c *Case) take(name string, i Identity, f Fate) {
 	}
 }
 
-// source is the record that a case's facts come from: its own, and of a body in custody the one whose
-// death counts.
+// source returns the record that a case's facts come from: its own or, for a body in custody, the one
+// whose death counts.
 func (d *duty) source(p Patient, c *Case) Event {
 	if _, whose := d.standing(p); c.inCustody() {
 		return d.Known[whose]
@@ -48,8 +48,8 @@ func (d *duty) source(p Patient, c *Case) Event {
 	return d.Known[p]
 }
 
-// restated notes what the source states of a case, and raises alerts where that is otherwise than before
-// and than what people rely on.
+// restated notes the source's facts of a case. It raises alerts for facts that have changed and differ
+// from those that people rely on.
 func (d *duty) restated(death Death, c *Case) {
 	if c == nil || c.State == "void" && (c.VoidedBy != waybill || !d.reopens(d.Known[death.Patient])) {
 		return
@@ -84,7 +84,7 @@ func (d *duty) restated(death Death, c *Case) {
 	}
 }
 
-// follow takes the facts that nobody edited, of a body in custody those of its death alone.
+// follow takes the facts that nobody edited; for a body in custody only those of its death.
 func (d *duty) follow(e Event, c *Case) {
 	if c == nil || c.State == "void" || c.State == "released" {
 		return

@@ -8,7 +8,7 @@ func (m *Morgue) Receive(death Death, now Minute, known Known) {
 	m.askAfter(death, known)
 }
 
-// askAfter asks after a body that has come for a death that does not stand, or of an erased patient.
+// askAfter raises an alert if a body has come for a retracted death, or of an erased patient.
 func (m *Morgue) askAfter(death Death, known Known) {
 	e, ok := known[death.Patient]
 	if !ok || e.Dead() && e.Death() == death {
@@ -25,7 +25,7 @@ func (m *Morgue) askAfter(death Death, known Known) {
 	}
 }
 
-// Release lets a body go, and reports whether that may be: not while its identity is in question.
+// Release releases a body, unless its identity is in question, and reports whether it did.
 func (m *Morgue) Release(death Death) bool {
 	open := slices.ContainsFunc(m.Alerts, func(a Alert) bool { return a.Death == death && a.Resolved == "" })
 	if !open {
@@ -35,7 +35,7 @@ func (m *Morgue) Release(death Death) bool {
 	return !open
 }
 
-// Edit has a person write a fact by hand.
+// Edit writes a fact, as a person.
 func (m *Morgue) Edit(death Death, name string, i Identity, f Fate) {
 	c := m.Cases[death]
 	if before := c.facts()[name]; factsOf(i, f)[name] != before {
@@ -45,20 +45,20 @@ func (m *Morgue) Edit(death Death, name string, i Identity, f Fate) {
 	m.written(death)
 }
 
-// Void has a person close a file.
+// Void closes a case, as a person.
 func (m *Morgue) Void(death Death) {
 	c := m.Cases[death]
 	c.State, c.VoidedBy, c.VoidReason = "void", person, ""
 	m.written(death)
 }
 
-// Reopen has a person open a file that was void.
+// Reopen opens a void case again, as a person.
 func (m *Morgue) Reopen(death Death) {
 	c := m.Cases[death]
 	c.State, c.VoidedBy, c.VoidReason, c.kept = "expected", "", "", true
 }
 
-// Resolve has a person settle an alert.
+// Resolve settles an alert, as a person.
 func (m *Morgue) Resolve(a Alert) {
 	for i := range m.Alerts {
 		if m.Alerts[i] == a {
@@ -67,7 +67,7 @@ func (m *Morgue) Resolve(a Alert) {
 	}
 }
 
-// Open has a person open a case by hand. What they write into it is theirs.
+// Open opens a case, as a person. The facts count as that person's.
 func (m *Morgue) Open(death Death, i Identity, f Fate, now Minute) {
 	c := &Case{State: "expected", NoticedAt: now, Identity: i, Fate: f, Edited: map[string]bool{}, byHand: true}
 	c.stated = c.facts()
@@ -79,14 +79,14 @@ func (m *Morgue) Open(death Death, i Identity, f Fate, now Minute) {
 	m.Cases[death] = c
 }
 
-// TakeIn has a person tag a body without a notice.
+// TakeIn tags a body without a notice, as a person.
 func (m *Morgue) TakeIn(death Death, now Minute) {
 	m.Open(death, Identity{}, Fate{Status: "none"}, 0)
 	m.Cases[death].State, m.Cases[death].received = "received", now
 }
 
-// Reassign has a person move the body of one case to another, which is expected. The first waits for its own
-// body, or is void if no other is to come.
+// Reassign moves the body of one case to another, expected one, as a person. The first then waits for its
+// own body, or becomes void if none will come.
 func (m *Morgue) Reassign(from, to Death, known Known) {
 	source, target := m.Cases[from], m.Cases[to]
 	none := source.byHand || from.Patient == to.Patient || source.forgotten || slices.ContainsFunc(m.Alerts, func(a Alert) bool {

@@ -20,7 +20,7 @@ func (k Known) chain(p Patient) []Patient {
 	return chain
 }
 
-// standing is what a record's merges make of its vital status.
+// standing is a record's vital status after its merges.
 type standing int
 
 const (
@@ -28,7 +28,7 @@ const (
 	dead                 // and so is the person
 	unconfirmed          // dead, but merged into an unknown record
 	contested            // dead, but merged into a record that is known to be alive
-	historic             // dead, long since
+	historic             // died long ago
 )
 
 // standing returns a person's vital status as one of their records has it, and the record whose death
@@ -58,7 +58,7 @@ func (k Known) personDead(p Patient) bool {
 	return k[chain[len(chain)-1]].Dead()
 }
 
-// conflict says into whom a dead record was merged, and whether they are known.
+// conflict names the person that a dead record was merged into, and whether that person is known.
 func (k Known) conflict(p Patient) string {
 	chain := k.chain(p)
 	end := chain[len(chain)-1]
@@ -86,8 +86,8 @@ func (Run) last(chain []Patient, is func(Patient) bool) Patient {
 	return 0
 }
 
-// persons returns all records of those whom these records belong to, in order; none of the erased, nor of
-// those whose survivor is: they are erased with them.
+// persons returns, in order, all records of the persons whom these records belong to. It leaves out
+// erased records and records whose survivor is erased.
 func (k Known) persons(of []Patient) []Patient {
 	ends, records := map[Patient]bool{}, map[Patient]bool{}
 	for _, p := range of {

@@ -12,7 +12,7 @@ type Registry struct {
 	records    map[Patient]State
 	last       map[Patient]Event
 	lost       map[Patient]int // the greatest number of a death in the log
-	planned    *plan           // a batch that an exporter did not get to publish
+	planned    *plan           // a batch that an exporter planned but did not publish
 	generation int
 	tx, txs    int  // the present transaction, and how many have begun
 	serials    *int // given to events; backups continue with them
@@ -30,14 +30,14 @@ func NewRegistry() *Registry {
 	return &Registry{records: map[Patient]State{}, last: map[Patient]Event{}, lost: map[Patient]int{}, generation: 1, serials: new(int)}
 }
 
-// Clone is a backup.
+// Clone returns a backup.
 func (r *Registry) Clone() *Registry {
 	clone := *r
 	clone.Outbox, clone.records, clone.last, clone.lost = slices.Clone(r.Outbox), maps.Clone(r.records), maps.Clone(r.last), maps.Clone(r.lost)
 	return &clone
 }
 
-// Patients returns those that are registered, in order.
+// Patients returns the registered patients, in order.
 func (r *Registry) Patients() []Patient { return slices.Sorted(maps.Keys(r.records)) }
 
 // Record returns what is known of a patient.
@@ -56,7 +56,7 @@ func (r *Registry) Register(p Patient, identity Identity, fate Fate) {
 	r.records[p] = State{Identity: identity, Fate: fate}
 }
 
-// Identify changes what a patient is identified by.
+// Identify changes a patient's identity.
 func (r *Registry) Identify(p Patient, identity Identity) {
 	s := r.records[p]
 	s.Identity = identity
@@ -89,8 +89,8 @@ func (r *Registry) retract(p Patient, fate Fate) {
 	}
 }
 
-// Write is Decide by a program that writes the record and knows nothing of merges; to write what is
-// there says nothing.
+// Write is Decide by a program that writes the record and ignores merges. Writing the same values
+// changes nothing.
 func (r *Registry) Write(p Patient, fate Fate) {
 	if r.records[p].Fate != fate {
 		r.retract(p, fate)
@@ -149,7 +149,7 @@ func (r *Registry) record(e Event) {
 	r.last[e.Patient] = e
 }
 
-// Repair gives an event in the outbox another name, as a person does who finds a wrong one.
+// Repair gives an event in the outbox another name, like a person who corrects a wrong one.
 func (r *Registry) Repair(event int, family string) { r.Outbox[event].Family = family }
 
 // Past are the events in the outbox that are not their patients' last: with those the next change
@@ -163,7 +163,7 @@ func (r *Registry) Past() (events []int) {
 	return events
 }
 
-// between names what lies between two states.
+// between returns the kinds of events that lead from one state to another.
 func between(was State, known bool, now State) (kinds []string) {
 	if now.Into != 0 && was.Into == 0 {
 		kinds = append(kinds, "merged")

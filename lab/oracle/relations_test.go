@@ -27,21 +27,27 @@ import (
 
 // Two ways to the same end need no model: what one of them leaves must be what the other leaves.
 
-// TestRelations loads random logs in two orders, each as a dry run has foreseen.
+// TestRelations loads random logs in two orders, and random histories in three ways.
 func TestRelations(t *testing.T) { relations(t, 2) }
 
 func TestProofRelations(t *testing.T) { relations(t, 40) }
 
-func relations(t *testing.T, histories int) {
+func relations(t *testing.T, logs int) {
+	h := newHospital(t)
+	followers := newFollowers(h)
+	t.Run("in any order", func(t *testing.T) { checks(t, logs, func(t *rapid.T) { h.inAnyOrder(t, followers) }) })
+	t.Run("in any way", func(t *testing.T) { checks(t, logs/2, func(t *rapid.T) { h.inAnyWay(t, followers) }) })
+}
+
+// checks runs a property a number of times.
+func checks(t *testing.T, times int, property func(*rapid.T)) {
 	checks := flag.Lookup("rapid.checks")
 	before := checks.Value.String()
-	if err := checks.Value.Set(strconv.Itoa(histories)); err != nil {
+	if err := checks.Value.Set(strconv.Itoa(times)); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = checks.Value.Set(before) }()
-	h := newHospital(t)
-	followers := newFollowers(h)
-	rapid.Check(t, func(t *rapid.T) { h.inAnyOrder(t, followers) })
+	rapid.Check(t, property)
 }
 
 func (w *world) same(what string, want, got []string) {
@@ -94,7 +100,7 @@ func newFollowers(h *hospital) (followers []*follower) {
 		}
 	}
 	h.templates["journal"] = pgtest.Database(h, func(ctx context.Context, url string) error { return importer.Migrate(ctx, url, loaded["journal"]) }, "journal")
-	for _, way := range []string{"one", "other"} {
+	for _, way := range []string{"one", "other", "late"} {
 		for _, name := range follow {
 			f := &follower{way: way, name: name, consumer: loaded[name], url: h.copy(h.templates[name])}
 			config, err := pgx.ParseConfig(f.url)
@@ -217,7 +223,7 @@ func (f *follower) rows(query string) []string {
 }
 
 // clocks are the columns by the database's clock, those of identities, which a rollback uses up, and what a run notes for the next.
-const clocks = `'{id,case_id,worklist_id,started_at,applied_at,receipt,seen_batch,seen_hash,held_batch,held_effects,touched_at,booked_at}'::text[]`
+const clocks = `'{id,case_id,worklist_id,started_at,applied_at,receipt,looked_at,seen_batch,seen_hash,held_batch,held_effects,touched_at,booked_at}'::text[]`
 
 // dump returns all rows of all tables but some.
 func (f *follower) dump(without ...string) (lines []string) {

@@ -96,6 +96,14 @@ func TestTheTablesTell(t *testing.T) {
 			both(w)
 			w.restore()
 		},
+		"retracted in the batch that saw it": func(w *world) {
+			both(w)
+			w.commit(register(1, Identity{Family: "Abel"}, Fate{Status: "informal"}))
+			w.backUp()
+			w.commit(decide(1, alive))
+			both(w)
+			w.restore()
+		},
 		"a body received for the erased": func(w *world) {
 			known(w, 1)
 			w.commit(decide(1, dead))

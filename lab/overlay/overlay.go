@@ -1,5 +1,5 @@
-// Package overlay runs the module's tests on changed copies of its sources, which reach the compiler
-// in the place of the real ones (`go test -overlay`). The real files stay as they are.
+// Package overlay runs the module's tests on changed copies of its sources, which the compiler reads
+// instead of the real ones (`go test -overlay`). The real files stay unchanged.
 package overlay
 
 import (

@@ -17,7 +17,7 @@ import (
 // Suite is the tests of the module in the folder Root.
 type Suite struct{ Root string }
 
-// Tests are those of one package that Run selects and Skip leaves.
+// Tests are the tests of one package that match Run and don't match Skip.
 type Tests struct {
 	Package string `yaml:"package"`
 	Run     string `yaml:"run"`
@@ -29,12 +29,12 @@ type Result struct {
 	Passed  map[string]time.Duration // how long each test took
 	Failed  string                   // the first test to fail; "" if none did
 	After   time.Duration
-	Broke   bool   // a panic, or the time-out that is one
+	Broke   bool   // a panic, also that of a time-out
 	Unbuilt bool   // it does not compile
 	Said    string // by the test that failed, or by all
 }
 
-// ErrBrokeOff is how tests end that neither pass nor fail.
+// ErrBrokeOff is the error of tests that neither pass nor fail.
 var ErrBrokeOff = errors.New("broke off")
 
 // Test runs tests with an overlay, if there is one. It is in the environment, so that it also

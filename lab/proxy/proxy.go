@@ -1,6 +1,6 @@
-// Package proxy passes TCP connections on and spoils them on demand: for tests of what a bad
-// line does. It listens on a loopback address of its own, on the very ports of the server, so
-// that protocols which name further ports (FTP) go through it too.
+// Package proxy passes TCP connections on and disturbs them on demand, for tests of bad lines. It
+// listens on a loopback address of its own, on the very ports of the server, so that protocols
+// which name further ports (FTP) go through it too.
 package proxy
 
 import (
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Fault is what happens to a line.
+// Fault is a disturbance of a line.
 type Fault int
 
 // The faults.
@@ -36,7 +36,7 @@ type Proxy struct {
 	passed    int64
 	fault     Fault
 	after     int64 // the fault begins when so many bytes have passed
-	once      bool  // and ends with the connections that it hits
+	once      bool  // the fault ends with the connections that it hits
 	struck    int
 	closed    bool
 	running   sync.WaitGroup
@@ -69,7 +69,7 @@ func (p *Proxy) Passed() int64 {
 	return p.passed
 }
 
-// Strike has a fault begin after so many more bytes, or at once. With once a cut ends with the
+// Strike begins a fault after this many more bytes, or at once. With once a cut ends with the
 // connections that it hits; otherwise it lasts until [Proxy.Heal].
 func (p *Proxy) Strike(f Fault, after int64, once bool) {
 	p.mu.Lock()
@@ -227,7 +227,7 @@ func (p *Proxy) await(l *line, want int64) (int64, Fault) {
 	}
 }
 
-// line is a connection and the one behind it.
+// line is a client's connection and the one to the server.
 type line struct {
 	client, server net.Conn
 	struck         bool

@@ -14,9 +14,9 @@ import (
 type FTPOptions struct {
 	Certificate Certificate // for TLS, which is then demanded; the zero value is plaintext
 	Implicit    bool        // TLS from the first byte, and not after a command
-	UploadOnly  bool        // what is there can be read and not overwritten, renamed or deleted
+	UploadOnly  bool        // existing files can be read, but not overwritten, renamed or deleted
 	NoFolders   bool        // no folders can be made
-	MaxClients  int         // more are turned away at the door; 0 is no limit
+	MaxClients  int         // more are refused; 0 is no limit
 	DataPorts   int         // vsftpd: how many ports data connections are made on; 0 is any
 	Log         io.Writer   // nil discards
 }

@@ -12,8 +12,11 @@ import (
 	"waybill/internal/fault"
 )
 
-// Kinds are the kinds of hosts.
+// Kinds are the kinds of hosts that `make servers` installs.
 func Kinds() []string { return []string{"directory", "s3", "ftp", "sftp"} }
+
+// AllKinds are these, and what needs Java.
+func AllKinds() []string { return append(Kinds(), "hdfs") }
 
 // Host is a server of some kind, or a directory, on which any number of exchanges can be made.
 type Host struct {
@@ -28,7 +31,7 @@ type Host struct {
 	stop     func(ctx context.Context) error
 }
 
-// Exchange says how to open an exchange, and where on this machine's disk its root is.
+// Exchange says how to open an exchange, and where on this machine's disk its root is; HDFS keeps no such folder.
 type Exchange struct{ URL, Password, Path string }
 
 // At returns the same exchange by another address of its server.
@@ -58,15 +61,15 @@ func Addresses() []string {
 	return addresses
 }
 
-// StartHost starts a host of one of [Kinds] that keeps all it has in dir, which the account that
+// StartHost starts a host of one of [AllKinds] that keeps all it has in dir, which the account that
 // servers run as must be able to reach. FTP is through TLS, with a certificate for [Addresses],
 // under which SSH's host key is known too.
 func StartHost(ctx context.Context, kind, dir string) (*Host, error) {
 	start, known := map[string]func(context.Context, string) (*Host, error){
-		"directory": startDirectory, "s3": startS3Host, "ftp": startFTPHost, "sftp": startSFTPHost,
+		"directory": startDirectory, "s3": startS3Host, "ftp": startFTPHost, "sftp": startSFTPHost, "hdfs": startHDFSHost,
 	}[kind]
 	if !known {
-		return nil, fault.New(fault.Usage, "start", "store", fmt.Errorf("there is no kind %q; there are %q", kind, Kinds()), "")
+		return nil, fault.New(fault.Usage, "start", "store", fmt.Errorf("there is no kind %q; there are %q", kind, AllKinds()), "")
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fault.New(fault.Transient, "start", kind, err, "")
@@ -143,6 +146,20 @@ func startFTPHost(ctx context.Context, dir string) (*Host, error) {
 			}, f.Own(folder)
 		},
 		stop: f.Stop,
+	}, nil
+}
+
+func startHDFSHost(ctx context.Context, dir string) (*Host, error) {
+	h, err := StartHDFS(ctx, dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Host{
+		Server: h.Server, Ports: []int{h.port, h.DataNode.port},
+		exchange: func(ctx context.Context, name string) (Exchange, error) {
+			return Exchange{URL: fmt.Sprintf("hdfs://%s@%s/%s", HDFSUser, h.Addr(), name)}, h.MakeFolder(ctx, "/"+name)
+		},
+		stop: h.Stop,
 	}, nil
 }
 

@@ -25,6 +25,8 @@ var packages = map[string][]string{
 	"openssh": {"openssh-server"},
 	"pooler":  {"pgbouncer"},
 	"clock":   {"libfaketime"},
+
+	"pure-ftpd": {"pure-ftpd", "pure-ftpd-common"},
 }
 
 // installation is where a server's program and libraries are: below a folder, or, when that is
@@ -85,38 +87,30 @@ func Fetch(ctx context.Context) error {
 	return nil
 }
 
-// fetch works in a folder of its own and renames it at the end, so that a fetch cut short
-// leaves nothing that looks whole.
 func fetch(ctx context.Context, dir string, names []string) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return err
-	}
-	work, err := os.MkdirTemp(filepath.Dir(dir), "fetch-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
-	needed, err := missing(ctx, names)
-	if err != nil {
-		return err
-	}
-	if _, err := output(ctx, work, "apt-get", append([]string{"download", "-qq"}, needed...)...); err != nil {
-		return err
-	}
-	archives, err := filepath.Glob(filepath.Join(work, "*.deb"))
-	if err != nil {
-		return err
-	}
-	root := filepath.Join(work, "root")
-	for _, archive := range archives {
-		if _, err := output(ctx, work, "dpkg", "-x", archive, root); err != nil {
-			return err
+	return child.Fetch(dir, func(work string) (string, error) {
+		needed, err := missing(ctx, names)
+		if err != nil {
+			return "", err
 		}
-	}
-	if err := os.Chmod(root, 0o755); err != nil {
-		return err
-	}
-	return os.Rename(root, dir)
+		if _, err := output(ctx, work, "apt-get", append([]string{"download", "-qq"}, needed...)...); err != nil {
+			return "", err
+		}
+		archives, err := filepath.Glob(filepath.Join(work, "*.deb"))
+		if err != nil {
+			return "", err
+		}
+		root := filepath.Join(work, "root")
+		for _, archive := range archives {
+			if _, err := output(ctx, work, "dpkg", "-x", archive, root); err != nil {
+				return "", err
+			}
+		}
+		if err := os.Chmod(root, 0o755); err != nil {
+			return "", err
+		}
+		return root, nil
+	})
 }
 
 var archive = regexp.MustCompile(`^'[^']*' ([^_ ]+)_\S+\.deb `)

@@ -16,7 +16,7 @@ import (
 
 // ModSFTPOptions say how to run ProFTPD as an SFTP server.
 type ModSFTPOptions struct {
-	NoExtensions bool      // version 3 of the protocol and not a word more
+	NoExtensions bool      // only version 3 of the protocol, without extensions
 	Log          io.Writer // nil discards
 }
 

@@ -28,11 +28,11 @@ func Consumers() []string { return []string{"morgue", "appointments"} }
 // Services are all services, the exporting one first.
 func Services() []string { return append([]string{Patients}, Consumers()...) }
 
-// Options say what a site is like.
+// Options describe a site.
 type Options struct {
 	Name  string // of its folder and its importers' instances
-	Store string // one of servers.Kinds
-	// Apart gives each service a PostgreSQL server of its own, and not only a database.
+	Store string // one of servers.AllKinds
+	// Apart gives each service a separate PostgreSQL server, not only a database.
 	Apart bool
 	// Clocks gives each server a clock that can be set.
 	Clocks bool
@@ -67,7 +67,7 @@ type Site struct {
 // Service is one party's database.
 type Service struct {
 	Name   string
-	URL    string // for its own role, which reaches nothing else
+	URL    string // for its own role, which can't reach other databases
 	Server *pg.Server
 	Clock  *servers.Clock // the server's; nil unless asked for
 }
@@ -157,7 +157,7 @@ func (s *Site) Place() (*store.Place, error) {
 // Spool is the folder for a service's temporary files.
 func (s *Site) Spool(service string) string { return filepath.Join(s.Root, "spool-"+service) }
 
-// Close stops everything and leaves nothing behind.
+// Close stops everything and removes all files.
 func (s *Site) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()

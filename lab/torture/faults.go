@@ -55,7 +55,7 @@ type world struct {
 	locks map[string]*sync.Mutex
 }
 
-// attack makes things go wrong on each of the stores.
+// attack causes faults on each of the stores.
 func attack(ctx context.Context, opt faultOptions) error {
 	list := []string{opt.store}
 	switch opt.store {
@@ -160,8 +160,7 @@ func (w *world) live(ctx context.Context, length time.Duration, mishaps []mishap
 	return errors.Join(err, all.Wait())
 }
 
-// suffer makes the mishaps happen at their time, and waits until they
-// have ended.
+// suffer causes the mishaps at their times, and waits until they have ended.
 func (w *world) suffer(ctx context.Context, length time.Duration, mishaps []mishap) error {
 	began := time.Now()
 	all, ctx := errgroup.WithContext(ctx)

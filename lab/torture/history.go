@@ -101,7 +101,7 @@ func (h *history) note(m *machine, r *run, state *os.ProcessState) {
 	}
 }
 
-// kept writes what a run said into a file that stays.
+// kept writes a run's output into a file that stays.
 func kept(r *run) string {
 	file, err := os.CreateTemp("", "waybill-stuck-*.txt")
 	if err == nil {

@@ -8,7 +8,7 @@ import (
 	"waybill/lab/site"
 )
 
-// keepWatch checks every second, while things go wrong, what must always hold.
+// keepWatch checks the invariants every second, while faults happen.
 func (w *world) keepWatch(ctx context.Context) error {
 	place, err := w.Place()
 	if err != nil {
@@ -43,7 +43,7 @@ func (w *world) keepWatch(ctx context.Context) error {
 	})
 }
 
-// position is how far a service is, according to its own database.
+// position is a service's position, according to its own database.
 type position struct {
 	batch  int64
 	hash   string

@@ -24,8 +24,8 @@ import (
 	"waybill/schemas"
 )
 
-// judge checks in the end that everything is as it should be: source, log and consumers row by
-// row, and the consequences for each person.
+// judge checks the result at the end: source, log and consumers row by row, and the consequences
+// for each person.
 type judge struct {
 	*site.Site
 	before audit.Memory
@@ -49,7 +49,7 @@ func withConnections(ctx context.Context, s *site.Site, do func(map[string]*pgx.
 	return do(conns)
 }
 
-// fill makes the hospital, and remembers how it was.
+// fill makes the hospital, and remembers its state.
 func (j *judge) fill(ctx context.Context, opt hospital.Options) error {
 	return withConnections(ctx, j.Site, func(conns map[string]*pgx.Conn) (err error) {
 		if err = hospital.Fill(ctx, conns[site.Patients], conns["appointments"], opt); err == nil {
@@ -122,9 +122,9 @@ type event struct {
 	Version int64
 }
 
-// once demands that the log has every event of the outbox once, not counting snapshots. It does not
-// use cursors, as reconcile does. What a generation's first snapshot states belongs to the time before it, which
-// the tables show.
+// once checks that the log has every event of the outbox once, not counting snapshots. It does not use cursors,
+// as reconcile does. What a generation's first snapshot states belongs to the time before it, which the tables
+// show.
 func (j *judge) once(ctx context.Context, place exchange.Store) error {
 	logged, err := logtest.Events(ctx, place)
 	if err != nil {

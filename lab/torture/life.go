@@ -50,7 +50,7 @@ func (l *life) start(ctx context.Context) *sync.WaitGroup {
 	return &all
 }
 
-// live plays day after day, also when one of them fails.
+// live plays day after day, even if one of them fails.
 func (l *life) live(ctx context.Context, person int, service string, day func(context.Context, *pgx.Conn, hospital.Options) error) {
 	wait := func(string, int, int) { sleep(ctx, breath) }
 	seed := l.seed + uint64(person)<<32

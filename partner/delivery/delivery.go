@@ -17,6 +17,8 @@ import (
 
 	"waybill/exchange"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
+	"waybill/partner/format/charset"
 )
 
 //go:embed consumer.yaml apply.sql migrations/*.sql
@@ -26,7 +28,7 @@ var files embed.FS
 // consumer of its own, named by [Schema].
 func Files() fs.FS { return files }
 
-// Schema returns the name of a partner's consumer, which is that of the schema of its tables.
+// Schema returns the name of a partner's consumer. The schema of its tables has the same name.
 func Schema(partner string) string { return "delivery_" + partner }
 
 // Store is what a delivery needs of the partner's folder.
@@ -75,23 +77,29 @@ func New(config Config) (*Delivery, error) {
 type Summary struct {
 	Partner string        `json:"partner"`
 	Files   []FileSummary `json:"files"`
+	Waiting int64         `json:"waiting"` // events for the partner that are in no file yet
 	Running bool          `json:"running"` // another run is running; this one did nothing
 	DryRun  bool          `json:"dry_run"`
 }
 
 // FileSummary is one file.
 type FileSummary struct {
-	Number         int64         `json:"number"`
-	Name           string        `json:"name"`
-	Rows           int64         `json:"rows"`
-	Unsaid         int64         `json:"unsaid"` // events that the format can't express
-	Bytes          int64         `json:"bytes"`
-	SHA256         string        `json:"sha256"`
-	Replaced       int64         `json:"replaced"`       // characters that the charset lacks
-	Transliterated int64         `json:"transliterated"` // and of which the table had a replacement
-	Cut            int64         `json:"cut"`            // values cut to their column's width
-	Resumed        bool          `json:"resumed"`        // planned by an earlier run that did not finish
-	Duration       time.Duration `json:"duration_ns"`
+	Number int64  `json:"number"`
+	Name   string `json:"name"`
+	Rows   int64  `json:"rows"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+	Changes
+	Resumed  bool             `json:"resumed"` // planned by an earlier run that did not finish
+	Duration humanize.Seconds `json:"duration_seconds"`
+}
+
+// Changes count what a file does not hold as it was queued.
+type Changes struct {
+	Unsaid   int64 `json:"unsaid"`   // events that the format can't express
+	Skipped  int64 `json:"skipped"`  // events that a person left out
+	Restated int64 `json:"restated"` // events written with the personal data of the patient's newest event
+	charset.Count
 }
 
 // Run writes everything that is queued, and returns. It does nothing while another run for this partner
@@ -138,6 +146,32 @@ func (d *Delivery) Preview(ctx context.Context, show func(name string, data []by
 	})
 	summary.DryRun = true
 	return summary, err
+}
+
+// Skip leaves out events that keep the next file from being written. positions are those in the queue.
+func (d *Delivery) Skip(ctx context.Context, positions []int64, reason, person string) error {
+	summary, err := d.locked(ctx, func(s *session) error { return s.skip(ctx, positions, reason, person) })
+	if summary.Running {
+		err = fault.New(fault.Transient, "skip", "events for "+d.config.Partner, errRunning, "run it again when the other has ended")
+	}
+	return err
+}
+
+// Queued returns how many events for the partner the given batches have put into the queue.
+func (d *Delivery) Queued(ctx context.Context, batches []int64) (n int64, err error) {
+	conn, err := d.connect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	s := &session{Delivery: d, conn: conn}
+	c, err := s.cursor(ctx)
+	if err != nil {
+		return 0, err
+	}
+	err = conn.QueryRow(ctx, `SELECT count(*) FROM queue WHERE `+wanted+` AND batch = ANY ($5)`,
+		append(s.arguments(span{to: endOfQueue, origin: c.origin}), batches)...).Scan(&n)
+	return n, fault.Database("count", "queue", err)
 }
 
 // Resend writes a delivered file again: the same bytes under the same name. It fails if the bytes would

@@ -1,204 +1,20 @@
 package delivery_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
-	"go.yaml.in/yaml/v4"
-
-	"waybill/exchange"
-	"waybill/exchange/dir"
-	"waybill/importer"
 	"waybill/internal/fault"
-	"waybill/lab/exchangetest"
 	"waybill/lab/logtest"
-	"waybill/lab/pg/pgtest"
 	"waybill/partner/delivery"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
-
-var start = time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
-
-// site is a party that follows a log and delivers it to a partner.
-type site struct {
-	*logtest.Producer
-	folder   string // the partner's
-	store    delivery.Store
-	url      string
-	conn     *pgx.Conn
-	settings *delivery.Settings
-	spool    string
-	recorded time.Time // of the last event
-}
-
-const csv = `
-format: csv
-allow: [family_name, given_name, birth_date]
-name: "P{sequence:2}.csv"
-csv:
-  delimiter: ";"
-  last: "T;{rows}"
-  line_end: lf
-  columns:
-    - {name: EVENT, field: event}
-    - {name: ID, field: patient_id}
-    - {name: DEAD, field: dead, map: {"yes": "1", "no": "0"}}
-    - {name: DIED, field: death_date, date: dd.mm.yyyy}
-    - {name: NAME, field: family_name}
-    - {name: INTO, field: merged_into}
-`
-
-func newSite(t *testing.T, text string) *site {
-	t.Helper()
-	log, err := dir.Open(filepath.Join(t.TempDir(), "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &site{Producer: logtest.NewProducer(t, log, start), folder: t.TempDir(), spool: t.TempDir(), recorded: start}
-	if s.store, err = dir.Open(s.folder); err != nil {
-		t.Fatal(err)
-	}
-	s.configure(text)
-	s.url = pgtest.Database(t, func(ctx context.Context, url string) error { return importer.Migrate(ctx, url, s.consumer()) }, "delivery")
-	if s.conn, err = pgx.Connect(t.Context(), s.url); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.conn.Close(context.Background()) })
-	return s
-}
-
-func parse(text string) (*delivery.Settings, error) {
-	var s delivery.Settings
-	if err := yaml.Load([]byte(text), &s, yaml.WithKnownFields()); err != nil {
-		return nil, err
-	}
-	return &s, s.Check()
-}
-
-func (s *site) configure(text string) {
-	s.Helper()
-	var err error
-	if s.settings, err = parse(text); err != nil {
-		s.Fatal(err)
-	}
-}
-
-func (s *site) consumer() *importer.Consumer {
-	s.Helper()
-	c, err := importer.LoadConsumer(delivery.Files())
-	if err != nil {
-		s.Fatal(err)
-	}
-	c.Name, c.Events = delivery.Schema("gp"), append(slices.Clone(s.settings.Events), "erased")
-	return c
-}
-
-// tell publishes events that were recorded one after the other.
-func (s *site) tell(states ...logtest.State) {
-	s.Helper()
-	for i := range states {
-		s.recorded = s.recorded.Add(time.Second)
-		states[i].Recorded = s.recorded
-	}
-	s.Changes(states...)
-}
-
-// follow loads what is new in the log into the queue.
-func (s *site) follow() {
-	s.Helper()
-	i, err := importer.New(importer.Config{
-		DatabaseURL: s.url, Store: s.Store, Consumer: s.consumer(), Instance: "east", Spool: s.spool, Now: func() time.Time { return start },
-	})
-	if err != nil {
-		s.Fatal(err)
-	}
-	if _, err := i.Run(s.Context(), importer.Options{}); err != nil {
-		s.Fatal(err)
-	}
-}
-
-func (s *site) delivery() *delivery.Delivery {
-	s.Helper()
-	d, err := delivery.New(delivery.Config{Partner: "gp", DatabaseURL: s.url, Store: s.store, Settings: s.settings, Zone: time.UTC})
-	if err != nil {
-		s.Fatal(err)
-	}
-	return d
-}
-
-// deliver follows the log and delivers, and returns the files there are then: name and text.
-func (s *site) deliver() map[string]string {
-	s.Helper()
-	s.follow()
-	if _, err := s.delivery().Run(s.Context()); err != nil {
-		s.Fatal(err)
-	}
-	return s.files()
-}
-
-func (s *site) files() map[string]string {
-	s.Helper()
-	found := map[string]string{}
-	entries, err := os.ReadDir(s.folder)
-	if err != nil {
-		s.Fatal(err)
-	}
-	for _, e := range entries {
-		data, err := os.ReadFile(filepath.Join(s.folder, e.Name()))
-		if err != nil {
-			s.Fatal(err)
-		}
-		found[e.Name()] = string(data)
-	}
-	return found
-}
-
-func (s *site) same(got, want map[string]string) {
-	s.Helper()
-	if diff := cmp.Diff(want, got); diff != "" {
-		s.Fatal(diff)
-	}
-}
-
-func (s *site) exec(sql string) {
-	s.Helper()
-	if _, err := s.conn.Exec(s.Context(), `SET search_path TO delivery_gp; `+sql); err != nil {
-		s.Fatal(err)
-	}
-}
-
-func id(n int) string { return logtest.Patient(n).String() }
-
-func dead(n int, version int64) logtest.State {
-	day := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
-	return logtest.State{
-		Event: "died", Patient: logtest.Patient(n), Version: version, DeathNo: 1, Status: "formal",
-		Earliest: day, Latest: day.AddDate(0, 0, 1), Precision: "day", Family: fmt.Sprintf("Family %d", n),
-	}
-}
-
-func alive(n int, version int64) logtest.State {
-	return logtest.State{Event: "registered", Patient: logtest.Patient(n), Version: version, Family: fmt.Sprintf("Family %d", n)}
-}
-
-func back(n int, version int64) logtest.State {
-	return logtest.State{Event: "death_retracted", Patient: logtest.Patient(n), Version: version, DeathNo: 1, Status: "void", Family: fmt.Sprintf("Family %d", n)}
-}
-
-const head = "EVENT;ID;DEAD;DIED;NAME;INTO\n"
-
-// Every change in its order, each once, in files that follow each other, and nothing where there is
-// no news.
+// The partner gets every change in order, each once, in files with consecutive numbers, and no file if there is no
+// news.
 func TestChangesInOrder(t *testing.T) {
 	s := newSite(t, csv)
 	s.same(s.deliver(), map[string]string{})
@@ -221,7 +37,7 @@ func TestChangesInOrder(t *testing.T) {
 	s.same(s.deliver(), map[string]string{"P01.csv": first, "P02.csv": second})
 }
 
-// No correction takes a patient back to an older state.
+// A correction must not take a patient back to an older state.
 func TestOldNewsIsNoNews(t *testing.T) {
 	s := newSite(t, csv)
 	s.tell(dead(1, 2))
@@ -238,7 +54,7 @@ func TestOldNewsIsNoNews(t *testing.T) {
 	}
 }
 
-// Whom a new generation of the source does not know is not dead, and the partner hears of it.
+// A patient whom a new generation of the source does not know is not dead. The partner must hear of that.
 func TestVanishedPatientsAreToldAlive(t *testing.T) {
 	s := newSite(t, csv)
 	s.tell(dead(1, 2), dead(2, 1), alive(3, 1))
@@ -249,8 +65,8 @@ func TestVanishedPatientsAreToldAlive(t *testing.T) {
 	s.same(s.deliver(), map[string]string{"P01.csv": s.files()["P01.csv"], "P02.csv": head + "death_retracted;" + id(1) + ";0;;Family 1;\nT;1\n"})
 }
 
-// An erased patient leaves nothing in the queue, and nothing more is delivered about them, except
-// the erasure itself to partners who subscribe to it.
+// An erased patient leaves nothing in the queue. Nothing more is delivered about the patient, except the erasure
+// itself to partners who subscribe to it.
 func TestTheErasedAreForgotten(t *testing.T) {
 	for text, want := range map[string]int{csv: 1, csv + "events: [registered, died, death_retracted, erased]\n": 2} {
 		s := newSite(t, text)
@@ -297,7 +113,7 @@ func TestStartNow(t *testing.T) {
 	s.same(s.deliver(), map[string]string{"P01.csv": head + "died;" + id(2) + ";1;20.11.2026;Family 2;\nT;1\n"})
 }
 
-// Sizes are bounds, and numbers wrap.
+// File sizes have limits, and sequence numbers wrap.
 func TestFilesAreCutAndNumbersWrap(t *testing.T) {
 	s := newSite(t, csv+"max_rows: 2\nsequence: {first: 1, last: 3, start: 3}\n")
 	s.tell(alive(1, 1), alive(2, 1), alive(3, 1), alive(4, 1), alive(5, 1))
@@ -313,7 +129,7 @@ func TestFilesAreCutAndNumbersWrap(t *testing.T) {
 	if len(files) != 3 || len(all) != 5 {
 		t.Errorf("%d records in %d files, want 5 in 3", len(all), len(files))
 	}
-	// The partner hasn't fetched the last 03: it must not be lost under another.
+	// the partner hasn't fetched the last 03: a new 03 must not replace it
 	s.tell(alive(6, 1))
 	s.follow()
 	if _, err := s.delivery().Run(t.Context()); fault.ClassOf(err) != fault.Poison {
@@ -335,6 +151,41 @@ func TestEmptyFileOnADayWithoutNews(t *testing.T) {
 	s.same(s.deliver(), map[string]string{"P01.csv": head + "T;0\n", "P02.csv": head + "T;0\n"})
 }
 
+// Each day is the site's, not UTC's.
+func TestADayBeginsAtTheSitesMidnight(t *testing.T) {
+	for local, files := range map[time.Duration]int{30 * time.Minute: 2, 12 * time.Hour: 1} {
+		s := newSite(t, csv+"empty_file: daily\n")
+		s.deliver()
+		s.exec(`UPDATE file SET planned_at = planned_at - interval '1 hour'`)
+		now := time.Now().UTC()
+		s.zone = time.FixedZone("", int((local - now.Sub(now.Truncate(24*time.Hour))).Seconds()))
+		if got := len(s.deliver()); got != files {
+			t.Errorf("%s after midnight there are %d files, want %d, with the first of an hour before", local, got, files)
+		}
+	}
+}
+
+// A number that the settings no longer allow is followed by their first.
+func TestNumbersOfOtherSettings(t *testing.T) {
+	for _, c := range []struct {
+		sequence delivery.Sequence
+		next     string
+	}{
+		{delivery.Sequence{First: 10, Last: 99, Start: 10}, "P10.csv"},
+		{delivery.Sequence{First: 1, Last: 4, Start: 1}, "P01.csv"},
+		{delivery.Sequence{First: 1, Last: 99, Start: 1}, "P06.csv"},
+	} {
+		s := newSite(t, csv+"sequence: {start: 5}\n")
+		s.tell(alive(1, 1))
+		s.deliver()
+		s.settings.Sequence = c.sequence
+		s.tell(alive(2, 1))
+		if files := s.deliver(); len(files) != 2 || files[c.next] == "" {
+			t.Errorf("after 5, in %d to %d, came %v, want %s", c.sequence.First, c.sequence.Last, files, c.next)
+		}
+	}
+}
+
 func TestTriggers(t *testing.T) {
 	s := newSite(t, csv+`trigger: {name: "{stem}.ctl", content: "{name} {rows} {bytes} {sha256}"}`+"\nfolder: IN\n")
 	s.tell(alive(1, 1))
@@ -350,7 +201,7 @@ func TestTriggers(t *testing.T) {
 	}
 }
 
-// What can't be written is held until a person has decided, and then nothing is missing.
+// An event that can't be written holds the file until a person decides. After that nothing is missing.
 func TestUnencodable(t *testing.T) {
 	s := newSite(t, csv+"charset: windows-1252\n")
 	state := alive(1, 1)
@@ -378,7 +229,7 @@ func TestUnencodable(t *testing.T) {
 	}
 }
 
-// A dry run shows what the run then does, and does nothing.
+// A dry run shows what the run would do, and changes nothing.
 func TestPreview(t *testing.T) {
 	s := newSite(t, csv)
 	s.tell(alive(1, 1))
@@ -396,199 +247,7 @@ func TestPreview(t *testing.T) {
 	s.same(s.deliver(), shown)
 }
 
-func TestResend(t *testing.T) {
-	s := newSite(t, csv)
-	merged := logtest.State{Event: "merged", Patient: logtest.Patient(2), Version: 2, MergedInto: logtest.Patient(1)}
-	s.tell(alive(1, 1), alive(2, 1), merged)
-	want := s.deliver()
-	s.tell(dead(1, 2))
-	s.deliver()
-	remove := func() {
-		if err := os.Remove(filepath.Join(s.folder, "P01.csv")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	remove()
-	if _, err := s.delivery().Resend(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want["P01.csv"], s.files()["P01.csv"]); diff != "" {
-		t.Error(diff)
-	}
-	s.configure(strings.Replace(csv, "NAME, field", "SURNAME, field", 1))
-	if _, err := s.delivery().Resend(t.Context(), 1); fault.ClassOf(err) != fault.Poison {
-		t.Errorf("after the settings changed: %v", err)
-	}
-	if _, err := s.delivery().Resend(t.Context(), 9); fault.ClassOf(err) != fault.Usage {
-		t.Errorf("of a file that never was: %v", err)
-	}
-}
-
-// Delivered rows are pruned after their time, except each patient's last; later events are delivered as before.
-func TestPruning(t *testing.T) {
-	s := newSite(t, csv)
-	s.tell(alive(1, 1), dead(1, 2), alive(2, 1))
-	s.deliver()
-	s.exec(`UPDATE file SET delivered_at = delivered_at - interval '91 days'`)
-	s.deliver()
-	s.queued(2)
-	s.tell(back(1, 3))
-	s.deliver()
-	s.queued(3)
-	s.exec(`UPDATE file SET delivered_at = delivered_at - interval '91 days'`)
-	s.deliver()
-	s.queued(2)
-	if _, err := s.delivery().Resend(t.Context(), 1); fault.ClassOf(err) != fault.Poison {
-		t.Errorf("sent again after its rows are gone: %v", err)
-	}
-}
-
-func (s *site) queued(want int) {
-	s.Helper()
-	var n int
-	if err := s.conn.QueryRow(s.Context(), `SELECT count(*) FROM delivery_gp.queue`).Scan(&n); err != nil || n != want {
-		s.Fatalf("%d rows in the queue (%v), want %d", n, err, want)
-	}
-}
-
-// A store that fails at each of its calls, and what it tears, delays a file and does no more.
-func TestFailingStore(t *testing.T) {
-	for _, torn := range []int64{-1, 0, 1, 60} {
-		t.Run(fmt.Sprint(torn), func(t *testing.T) {
-			s := newSite(t, csv+`trigger: {name: "{name}.done", content: "{rows}"}`)
-			s.tell(alive(1, 1))
-			s.follow()
-			plain := s.store.(*dir.Store)
-			for at := 1; ; at++ {
-				calls := 0
-				failing := &exchangetest.Faulty{Store: plain}
-				if torn < 0 {
-					failing.Fail = func(exchangetest.Op, string) error {
-						if calls++; calls == at {
-							return fault.New(fault.Transient, "do", "it", errors.New("no"), "")
-						}
-						return nil
-					}
-				} else {
-					failing.Tear = func(op exchangetest.Op, name string) (int64, bool) {
-						if op != exchangetest.Publish {
-							return 0, false
-						}
-						calls++
-						if strings.HasSuffix(name, ".done") {
-							return min(torn, 1), calls == at
-						}
-						return torn, calls == at
-					}
-				}
-				s.store = deletable{failing, plain}
-				_, err := s.delivery().Run(t.Context())
-				if err == nil {
-					break
-				}
-				if at > 10 {
-					t.Fatal(err)
-				}
-			}
-			s.same(s.files(), map[string]string{"P01.csv": head + "registered;" + id(1) + ";0;;Family 1;\nT;1\n", "P01.csv.done": "1"})
-		})
-	}
-}
-
-// A trigger never lies there without the file that it speaks of.
-func TestTheTriggerComesLast(t *testing.T) {
-	s := newSite(t, csv+`trigger: {name: "{name}.done"}`)
-	s.tell(alive(1, 1))
-	s.follow()
-	plain := s.store.(*dir.Store)
-	s.store = deletable{&exchangetest.Faulty{Store: plain, Fail: func(op exchangetest.Op, name string) error {
-		if op == exchangetest.Publish && name == "P01.csv" {
-			return fault.New(fault.Transient, "do", "it", errors.New("no"), "")
-		}
-		return nil
-	}}, plain}
-	if _, err := s.delivery().Run(t.Context()); fault.ClassOf(err) != fault.Transient {
-		t.Error(err)
-	}
-	s.same(s.files(), map[string]string{})
-}
-
-// A run that fails after it wrote a file has used up a number. The number keeps its content, also
-// when more has been queued since.
-func TestANumberStandsForOneContent(t *testing.T) {
-	s := newSite(t, csv)
-	s.tell(alive(1, 1))
-	s.follow()
-	plain := s.store.(*dir.Store)
-	ctx, cancel := context.WithCancel(t.Context())
-	s.store = deletable{&exchangetest.Faulty{Store: after{plain, cancel}}, plain}
-	if _, err := s.delivery().Run(ctx); err == nil {
-		t.Error("the run did not fail")
-	}
-	s.store = plain
-	s.tell(alive(2, 1))
-	s.same(s.deliver(), map[string]string{
-		"P01.csv": head + "registered;" + id(1) + ";0;;Family 1;\nT;1\n", "P02.csv": head + "registered;" + id(2) + ";0;;Family 2;\nT;1\n",
-	})
-}
-
-// after calls do once a file was published.
-type after struct {
-	exchange.Store
-	do func()
-}
-
-func (a after) Publish(ctx context.Context, name string, data []byte) error {
-	defer a.do()
-	return a.Store.Publish(ctx, name, data)
-}
-
-type deletable struct {
-	*exchangetest.Faulty
-	exchange.Deleter
-}
-
-// Of two deliveries at once only one runs.
-func TestOneAtATime(t *testing.T) {
-	s := newSite(t, csv)
-	s.tell(alive(1, 1))
-	s.follow()
-	inside, outside := make(chan struct{}), make(chan struct{})
-	done := make(chan error)
-	go func() {
-		_, err := s.delivery().Preview(context.Background(), func(string, []byte) error {
-			close(inside)
-			<-outside
-			return nil
-		})
-		done <- err
-	}()
-	<-inside
-	summary, err := s.delivery().Run(t.Context())
-	close(outside)
-	if err != nil || !summary.Running || len(s.files()) != 0 {
-		t.Errorf("while another runs: %+v, %v", summary, err)
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-}
-
-// A file that begins with ours and goes beyond it is another's.
-func TestALongerFileIsAnothers(t *testing.T) {
-	s := newSite(t, csv)
-	s.tell(alive(1, 1))
-	ours := head + "registered;" + id(1) + ";0;;Family 1;\nT;1\n"
-	if err := os.WriteFile(filepath.Join(s.folder, "P01.csv"), []byte(ours+"T;1\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.follow()
-	if _, err := s.delivery().Run(t.Context()); fault.ClassOf(err) != fault.Poison {
-		t.Errorf("onto a longer file: %v", err)
-	}
-}
-
-// A clock that was set back makes no file older than the one before it.
+// If a clock was set back, no file gets a time before that of the last file.
 func TestFilesAreInTheOrderOfTheirTimes(t *testing.T) {
 	s := newSite(t, strings.Replace(csv, "P{sequence:2}.csv", "P{sequence:2}-{yyyy}.csv", 1))
 	s.tell(alive(1, 1))

@@ -44,7 +44,7 @@ func (s *Settings) names() (n names, err error) {
 	return n, nil
 }
 
-// of returns the names of a file and its trigger, "" for none, with their folder.
+// of returns the names of a file and its trigger, with their folder. The trigger's name is "" if there is none.
 func (n *names) of(v pattern.Values) (name, trigger string, err error) {
 	if v.Name, err = n.file.Format(v); err != nil || !n.triggers {
 		return path.Join(n.folder, v.Name), "", err
@@ -53,7 +53,7 @@ func (n *names) of(v pattern.Values) (name, trigger string, err error) {
 	return path.Join(n.folder, v.Name), path.Join(n.folder, trigger), err
 }
 
-// text returns what is in the trigger.
+// text returns the trigger's content.
 func (n *names) text(v pattern.Values) ([]byte, error) {
 	if n.control {
 		return n.mesh.control(v)
@@ -62,7 +62,7 @@ func (n *names) text(v pattern.Values) ([]byte, error) {
 	return []byte(text), err
 }
 
-// control is the control file that goes with the data file of one MESH transfer.
+// control returns the control file for the data file of one MESH transfer.
 func (m *Mesh) control(v pattern.Values) ([]byte, error) {
 	c := mesh.Control{
 		Version: "1.0", AddressType: "DTS", MessageType: "Data", From: m.From, To: m.To, Subject: m.Subject,

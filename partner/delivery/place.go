@@ -11,6 +11,8 @@ import (
 	"waybill/exchange"
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
+	"waybill/internal/progress"
 )
 
 // resume finishes the file that an earlier run left unfinished.
@@ -48,6 +50,7 @@ func (s *session) finish(ctx context.Context, p *plan) error {
 	}
 	crashpoint.Here("deliver.6")
 	s.report(p, time.Since(started))
+	progress.Say(ctx, "files", int64(len(s.summary.Files)), 0)
 	return nil
 }
 
@@ -56,11 +59,11 @@ func (s *session) mark(ctx context.Context, p *plan, set string) error {
 	return fault.Database("mark", fileName(p), err)
 }
 
-// tries limits how often an existing file is compared: it may be fetched and deleted meanwhile.
+// tries limits how often place tries: between two looks the partner may fetch and delete the file.
 const tries = 3
 
-// place makes sure that the partner's folder has the whole file. It replaces what a crash left of the
-// file; a file with other bytes stays, and stops the delivery.
+// place makes sure that the partner's folder has the whole file. It replaces a file that a crash cut short. A file
+// with other bytes stays, and the delivery stops.
 func (s *session) place(ctx context.Context, name string, data []byte) error {
 	for range tries {
 		err := s.config.Store.Publish(ctx, name, data)
@@ -85,7 +88,7 @@ func (s *session) place(ctx context.Context, name string, data []byte) error {
 	return fault.New(fault.Transient, "write", name, fmt.Errorf("the name was taken and free again %d times", tries), "")
 }
 
-// likeness is how the file of a name compares with ours.
+// likeness says how an existing file of that name compares with ours.
 type likeness int
 
 const (
@@ -115,21 +118,20 @@ func (s *session) compare(ctx context.Context, name string, data []byte) (likene
 
 func (p *plan) summary() FileSummary {
 	return FileSummary{
-		Number: p.number, Name: p.name, Rows: p.rows, Unsaid: p.unsaid, Bytes: p.bytes, SHA256: p.sha256,
-		Replaced: p.replaced, Transliterated: p.translit, Cut: p.cut, Resumed: p.resumed,
+		Number: p.number, Name: p.name, Rows: p.rows, Bytes: p.bytes, SHA256: p.sha256, Changes: p.changes, Resumed: p.resumed,
 	}
 }
 
 func (s *session) report(p *plan, took time.Duration) {
 	f := p.summary()
-	f.Duration = took
+	f.Duration = humanize.Seconds(took)
 	s.summary.Files = append(s.summary.Files, f)
 	s.config.Delivered(f)
-	if f.Replaced+f.Cut > 0 {
-		s.config.Log.Warn("values were changed for the partner", "file", f.Number, "replaced", f.Replaced, "cut", f.Cut)
+	if f.Replaced+f.Cut+f.Blank+f.Skipped > 0 {
+		s.config.Log.Warn("values were changed for the partner", "file", f.Number, "replaced", f.Replaced, "cut", f.Cut, "blank", f.Blank, "skipped", f.Skipped)
 	}
 	s.config.Log.Info("delivered", "file", f.Number, "rows", f.Rows, "unsaid", f.Unsaid, "bytes", f.Bytes,
-		"transliterated", f.Transliterated, "resumed", f.Resumed, "duration", f.Duration)
+		"transliterated", f.Transliterated, "escaped", f.Escaped, "restated", f.Restated, "resumed", f.Resumed, "duration", f.Duration)
 }
 
 func (s *session) resend(ctx context.Context, number int64) error {

@@ -18,30 +18,40 @@ import (
 
 // plan is a row of the table file. Its bytes no longer change.
 type plan struct {
-	number, sequence                      int64
-	name                                  string
-	trigger                               *string
-	triggerText                           []byte
-	after, to, seen                       int64
-	rows, unsaid, replaced, translit, cut int64
-	bytes                                 int64
-	sha256                                string
-	content                               []byte
-	plannedAt                             time.Time
-	placed                                bool
-	delivered                             bool
-	origin                                int64
-	resumed                               bool
+	number, sequence       int64
+	name                   string
+	trigger                *string
+	triggerText            []byte
+	after, to, seen, known int64
+	rows                   int64
+	changes                Changes
+	bytes                  int64
+	sha256                 string
+	content                []byte
+	plannedAt              time.Time
+	placed                 bool
+	delivered              bool
+	origin                 int64
+	resumed                bool
 }
 
-const planColumns = `number, sequence, name, trigger, trigger_text, after, "to", seen, rows, unsaid, replaced, transliterated, cut,
-	bytes, sha256, content, planned_at, placed_at IS NOT NULL, delivered_at IS NOT NULL, (SELECT origin FROM cursor)`
+// fields returns a plan's columns, for reading and inserting it.
+func (p *plan) fields() []any {
+	c := &p.changes
+	return []any{
+		&p.number, &p.sequence, &p.name, &p.trigger, &p.triggerText, &p.after, &p.to, &p.seen, &p.known, &p.rows,
+		&c.Unsaid, &c.Skipped, &c.Restated, &c.Replaced, &c.Transliterated, &c.Cut, &c.Blank, &c.Escaped,
+		&p.bytes, &p.sha256, &p.content, &p.plannedAt,
+	}
+}
+
+const planColumns = `number, sequence, name, trigger, trigger_text, after, "to", seen, known, rows,
+	unsaid, skipped, restated, replaced, transliterated, cut, blank, escaped, bytes, sha256, content, planned_at`
 
 func (s *session) read(ctx context.Context, which string, arguments ...any) (*plan, error) {
 	p := new(plan)
-	err := s.conn.QueryRow(ctx, `SELECT `+planColumns+` FROM file `+which, arguments...).Scan(
-		&p.number, &p.sequence, &p.name, &p.trigger, &p.triggerText, &p.after, &p.to, &p.seen, &p.rows, &p.unsaid, &p.replaced,
-		&p.translit, &p.cut, &p.bytes, &p.sha256, &p.content, &p.plannedAt, &p.placed, &p.delivered, &p.origin)
+	err := s.conn.QueryRow(ctx, `SELECT `+planColumns+`, placed_at IS NOT NULL, delivered_at IS NOT NULL, (SELECT origin FROM cursor)
+		FROM file `+which, arguments...).Scan(append(p.fields(), &p.placed, &p.delivered, &p.origin)...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -57,7 +67,7 @@ func (s *session) unfinished(ctx context.Context) (*plan, error) {
 	return p, err
 }
 
-// plan makes the next file, in memory; nil: nothing is due.
+// plan makes the next file, in memory. It returns nil if nothing is due.
 func (s *session) plan(ctx context.Context) (*plan, error) {
 	for {
 		c, err := s.cursor(ctx)
@@ -108,6 +118,10 @@ func (s *session) write(ctx context.Context, last *plan, of span, now time.Time)
 	if last != nil {
 		p.number, p.sequence = last.number+1, s.config.Settings.Sequence.after(last.sequence)
 	}
+	var err error
+	if p.known, err = s.end(ctx); err != nil {
+		return p, err
+	}
 	return p, s.fill(ctx, p, of)
 }
 
@@ -129,13 +143,14 @@ func (s *session) fill(ctx context.Context, p *plan, of span) error {
 	if v.Name, err = s.names.file.Format(v); err != nil {
 		return unwritable(err)
 	}
-	f, err := s.render(s.events(ctx, of, p.seen), v)
+	f, err := s.written(ctx, of, p, v)
 	if err != nil {
 		return err
 	}
-	sum, count := sha256.Sum256(f.data), f.encoder.Count()
+	sum := sha256.Sum256(f.data)
 	p.name, p.content, p.bytes, p.sha256 = name, f.data, int64(len(f.data)), hex.EncodeToString(sum[:])
-	p.rows, p.unsaid, p.replaced, p.translit, p.cut = f.rows, f.unsaid, count.Replaced, count.Transliterated, f.cut()
+	p.rows, p.changes = f.rows, f.changes
+	p.changes.Count = f.encoder.Counted
 	p.to = of.to
 	if f.full {
 		p.to = f.to
@@ -159,12 +174,8 @@ func (s *session) insert(ctx context.Context, p *plan) error {
 		if err := s.checkTables(ctx, tx); err != nil { // they may have been migrated during the run
 			return err
 		}
-		if _, err := tx.Exec(ctx, `
-			INSERT INTO file (number, sequence, name, trigger, trigger_text, after, "to", seen, rows, unsaid, replaced, transliterated,
-			    cut, bytes, sha256, content, planned_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
-			p.number, p.sequence, p.name, p.trigger, p.triggerText, p.after, p.to, p.seen, p.rows, p.unsaid, p.replaced, p.translit,
-			p.cut, p.bytes, p.sha256, p.content, p.plannedAt); err != nil {
+		if _, err := tx.Exec(ctx, `INSERT INTO file (`+planColumns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`, p.fields()...); err != nil {
 			return err
 		}
 		return s.moveCursor(ctx, tx, p)

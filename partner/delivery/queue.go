@@ -25,12 +25,12 @@ func (s *session) noteHeld(ctx context.Context, err error) error {
 // cursor is the position up to which the queue was made into files.
 type cursor struct{ to, origin int64 }
 
-// cursor reads it. Before the first file it is where the partner begins.
+// cursor reads the cursor. Before the first file it is the position where the partner begins.
 func (s *session) cursor(ctx context.Context) (c cursor, err error) {
 	err = s.conn.QueryRow(ctx, `SELECT "to", origin FROM cursor`).Scan(&c.to, &c.origin)
 	if errors.Is(err, pgx.ErrNoRows) {
 		if s.config.Settings.Start == "now" {
-			err = s.conn.QueryRow(ctx, `SELECT coalesce(max(position), 0) FROM queue`).Scan(&c.origin)
+			c.origin, err = s.end(ctx)
 		} else {
 			err = nil
 		}
@@ -70,17 +70,34 @@ func (s *session) next(ctx context.Context, c cursor) (span, error) {
 	return next, fault.Database("read", "queue", err)
 }
 
+// end returns the last position of the queue.
+func (s *session) end(ctx context.Context) (position int64, err error) {
+	err = s.conn.QueryRow(ctx, `SELECT coalesce(max(position), 0) FROM queue`).Scan(&position)
+	return position, fault.Database("read", "queue", err)
+}
+
+// waiting counts the events for the partner that are in no file yet.
+func (s *session) waiting(ctx context.Context) (n int64, err error) {
+	c, err := s.cursor(ctx)
+	if err != nil {
+		return 0, err
+	}
+	err = s.conn.QueryRow(ctx, `SELECT count(*) FROM queue WHERE `+wanted, s.arguments(span{after: c.to, to: endOfQueue, origin: c.origin})...).Scan(&n)
+	return n, fault.Database("count", "queue", err)
+}
+
 // A later state of a retired record does not replace its merge, which the partner needs.
 const statesOnly = `
-	AND NOT EXISTS (SELECT FROM queue n WHERE n.patient_id = q.patient_id AND n.position > q.position AND n.position <= $5
+	AND NOT EXISTS (SELECT FROM queue n WHERE n.patient_id = q.patient_id AND n.position > q.position AND n.position <= $6
 	    AND n.event = ANY($3) AND NOT (n.baseline AND n.position <= $4) AND (n.event = 'merged') = (q.event = 'merged'))`
 
-// events yields the rows of a span, in order. A merge has its survivor in the last state that the queue has up to seen.
-func (s *session) events(ctx context.Context, of span, seen int64) iter.Seq2[*record.Event, error] {
+// events yields the rows of a plan's span, in order. A merge carries its survivor, in the last state that the plan
+// knows.
+func (s *session) events(ctx context.Context, of span, p *plan) iter.Seq2[*record.Event, error] {
 	return func(yield func(*record.Event, error) bool) {
-		states := ""
+		states, arguments := "", append(s.arguments(of), p.known)
 		if s.config.Settings.Send == "states" {
-			states = statesOnly
+			states, arguments = statesOnly, append(arguments, p.seen)
 		}
 		rows, _ := s.conn.Query(ctx, `
 			SELECT q.position, q.event, q.baseline, q.patient_id, q.generation, q.version, q.revision, q.recorded_at,
@@ -92,7 +109,7 @@ func (s *session) events(ctx context.Context, of span, seen int64) iter.Seq2[*re
 			LEFT JOIN LATERAL (
 			    SELECT * FROM queue k WHERE k.patient_id = q.merged_into AND k.position <= $5
 			    ORDER BY k.generation DESC, k.version DESC, k.revision DESC LIMIT 1) survivor ON true
-			ORDER BY q.position`, append(s.arguments(of), seen)...)
+			ORDER BY q.position`, arguments...)
 		defer rows.Close()
 		for rows.Next() {
 			e, err := scanEvent(rows)
@@ -106,7 +123,7 @@ func (s *session) events(ctx context.Context, of span, seen int64) iter.Seq2[*re
 	}
 }
 
-// person are the personal columns, none of them NULL.
+// person returns the personal columns. A NULL is read as an empty text or list.
 func person(table string) (columns string) {
 	columns = `coalesce(` + table + `.identifiers, '[]')`
 	for _, c := range append([]string{}, record.Personal...) {
@@ -124,9 +141,14 @@ func scanEvent(row pgx.Row) (*record.Event, error) {
 		&e.Position, &e.Type, &e.Baseline, &e.Patient, &e.Generation, &e.Version, &e.Revision, &e.RecordedAt,
 		&e.DeathNo, &e.Status, &dates[0], &dates[1], &e.Death.Precision, &e.MergedInto, &identifiers,
 	}
-	into = append(into, texts(&e.Person)...)
+	for _, text := range e.Texts() {
+		into = append(into, text)
+	}
 	into = append(into, &known, &survivor.DeathNo, &survivor.Status, &dates[2], &dates[3], &survivor.Death.Precision, &others)
-	if err := row.Scan(append(into, texts(&survivor.Person)...)...); err != nil {
+	for _, text := range survivor.Texts() {
+		into = append(into, text)
+	}
+	if err := row.Scan(into...); err != nil {
 		return nil, err
 	}
 	if e.Type == schemas.Erased {
@@ -148,13 +170,7 @@ func complete(e *record.Event, earliest, latest *time.Time, identifiers []byte) 
 	return err
 }
 
-// texts returns where to scan the columns of [record.Personal], in its order.
-func texts(p *record.Person) []any {
-	a := &p.Address
-	return []any{&p.Family, &p.Given, &p.BirthDate, &p.Sex, &a.Line, &a.City, &a.Postcode, &a.Country}
-}
-
-// prune deletes rows that were delivered long ago. The newest of each patient stays.
+// prune deletes rows that were delivered long ago. Each patient's newest row stays.
 func (s *session) prune(ctx context.Context) error {
 	_, err := s.conn.Exec(ctx, `
 		WITH old AS (

@@ -1,16 +1,15 @@
 package delivery
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"iter"
-	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"waybill/internal/fault"
-	"waybill/internal/humanize"
 	"waybill/partner/format/charset"
-	"waybill/partner/format/fixed"
 	"waybill/partner/format/pattern"
 	"waybill/partner/format/record"
 )
@@ -19,19 +18,15 @@ import (
 type file struct {
 	format   format
 	encoder  *charset.Encoder
+	skipped  map[int64]bool              // positions of events that a person left out
+	newest   map[uuid.UUID]*record.Event // of patients who have events that can't be written as they are
 	data     []byte
 	line     []byte // the piece last appended, in UTF-8
 	rows     int64
-	unsaid   int64
-	to       int64     // the position of the last event in it
-	full     bool      // there was no room for the next
-	refusals []refusal // events that can't be written
-}
-
-// refusal is an event that can't be written, and the reason, which repeats no value.
-type refusal struct {
-	event  *record.Event
-	reason string
+	changes  Changes
+	to       int64    // the position of the last event in it
+	full     bool     // there was no room for the next
+	refusals refusals // events that can't be written
 }
 
 func (s *Settings) newFile(zone *time.Location) (*file, error) {
@@ -67,43 +62,89 @@ func (f *file) take() (err error) {
 // errFull ends a file before an event that does not fit.
 var errFull = errors.New("the file is full")
 
-// event adds an event, unless the file has others and would become longer than limit bytes.
-func (f *file) event(e *record.Event, v pattern.Values, limit int64) (err error) {
-	refused := f.encoder.Count().Refused
+// event adds an event. It returns errFull if the file already has events and would become longer than limit bytes.
+func (f *file) event(e *record.Event, v pattern.Values, limit int64) error {
 	v.Rows = f.rows + 1
-	f.line, err = f.format.Event(f.line[:0], e, v, f.encoder)
-	switch {
-	case err != nil:
-		f.refusals = append(f.refusals, refusal{e, err.Error()})
-	case f.encoder.Count().Refused > refused:
-		f.refusals = append(f.refusals, refusal{e, "it has characters that can't be written"})
-	case len(f.line) == 0:
-		f.unsaid++
-	default:
-		before := len(f.data)
-		if err := f.take(); err != nil {
-			return err
-		}
-		if int64(len(f.data)) > limit && f.rows > 0 {
-			f.data = f.data[:before]
-			return errFull
-		}
+	before, counted, changes := len(f.data), f.encoder.Counted, f.changes
+	if f.skipped[e.Position] {
+		f.changes.Skipped++
+	} else if err := f.write(e, v); err != nil {
+		f.refusals = append(f.refusals, refusal{e, err})
+	} else if len(f.line) == 0 {
+		f.changes.Unsaid++
+	} else if err := f.take(); err != nil {
+		return err
+	} else if int64(len(f.data)) > limit && f.rows > 0 {
+		f.data, f.encoder.Counted, f.changes = f.data[:before], counted, changes
+		return errFull
+	} else {
 		f.rows++
 	}
 	f.to = e.Position
 	return nil
 }
 
+// write makes an event's piece. If the event can't be written as it was, it gets the patient's newest personal
+// data. A correction at the source arrives as a later event; it must not wait behind the event that it corrects.
+func (f *file) write(e *record.Event, v pattern.Values) error {
+	err := f.piece(e, v)
+	newest := f.newest[e.Patient]
+	if err == nil || newest == nil || newest.Position == e.Position {
+		return err
+	}
+	restated := *e
+	restated.Person = newest.Person
+	if err := f.piece(&restated, v); err != nil {
+		return err
+	}
+	f.changes.Restated++
+	return nil
+}
+
+func (f *file) piece(e *record.Event, v pattern.Values) (err error) {
+	counted := f.encoder.Counted
+	if f.line, err = f.format.Event(f.line[:0], e, v, f.encoder); err != nil {
+		f.encoder.Counted = counted
+	}
+	return err
+}
+
+// written renders a plan's events as they were. An event that can't be written as it was gets the newest personal
+// data.
+func (s *session) written(ctx context.Context, of span, p *plan, v pattern.Values) (*file, error) {
+	skipped, err := s.skipped(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.render(s.events(ctx, of, p), v, skipped, nil)
+	if err == nil && len(f.refusals) > 0 {
+		var newest map[uuid.UUID]*record.Event
+		if newest, err = s.newest(ctx, f.refusals, p.known); err == nil {
+			f, err = s.render(s.events(ctx, of, p), v, skipped, newest)
+		}
+	}
+	if err == nil && len(f.refusals) > 0 {
+		err = s.held(f.refusals)
+	}
+	return f, err
+}
+
 // render writes the events into a file, until there are no more or the file is full.
-func (d *Delivery) render(events iter.Seq2[*record.Event, error], v pattern.Values) (*file, error) {
+func (d *Delivery) render(
+	events iter.Seq2[*record.Event, error], v pattern.Values, skipped map[int64]bool, newest map[uuid.UUID]*record.Event,
+) (*file, error) {
 	f, err := d.config.Settings.newFile(d.config.Zone)
 	if err != nil {
 		return nil, err
 	}
+	f.skipped, f.newest = skipped, newest
 	if err := f.begin(v); err != nil {
 		return nil, unwritable(err)
 	}
 	allowed := d.config.Settings.allowed()
+	for _, e := range newest {
+		allowed.Strip(e)
+	}
 	for e, err := range events {
 		if err != nil {
 			return nil, err
@@ -117,9 +158,6 @@ func (d *Delivery) render(events iter.Seq2[*record.Event, error], v pattern.Valu
 			return nil, unwritable(err)
 		}
 	}
-	if len(f.refusals) > 0 {
-		return nil, f.held(d.config.Partner)
-	}
 	if err := f.end(v); err != nil {
 		return nil, unwritable(err)
 	}
@@ -128,29 +166,4 @@ func (d *Delivery) render(events iter.Seq2[*record.Event, error], v pattern.Valu
 
 func unwritable(err error) error {
 	return fault.New(fault.Usage, "write", "file", err, "correct the partner's settings")
-}
-
-// shownRefusals limits the refused events that an error names.
-const shownRefusals = 5
-
-// held returns which events keep the file from being written: their ids, no values.
-func (f *file) held(partner string) error {
-	var list []string
-	for _, r := range f.refusals[:min(len(f.refusals), shownRefusals)] {
-		list = append(list, fmt.Sprintf("patient %s version %d: %s", r.event.Patient, r.event.Version, r.reason))
-	}
-	if more := len(f.refusals) - len(list); more > 0 {
-		list = append(list, fmt.Sprintf("and %d more", more))
-	}
-	cause := fmt.Errorf("held: %s can't be written (%s)", humanize.Plural(int64(len(f.refusals)), "event", "events"), strings.Join(list, "; "))
-	return fault.New(fault.Held, "write", "file for "+partner, cause,
-		"declare in the partner's file how to write such values (unencodable, transliterations, map, too_long) and run again; `--dry-run` shows the result")
-}
-
-// cut returns how many values were cut short.
-func (f *file) cut() int64 {
-	if w, ok := f.format.(*fixed.Writer); ok {
-		return w.Cut()
-	}
-	return 0
 }

@@ -37,6 +37,7 @@ func (d *Delivery) locked(ctx context.Context, work func(*session) error) (Summa
 	}
 	if err == nil {
 		err = work(s)
+		s.summary.Waiting, _ = s.waiting(ctx) // an earlier error says more
 	}
 	return s.summary, err
 }
@@ -45,7 +46,7 @@ func (d *Delivery) connect(ctx context.Context) (*pgx.Conn, error) {
 	return migrate.Connect(ctx, d.config.DatabaseURL, "delivery database", map[string]string{
 		"application_name":     "waybill deliver",
 		"search_path":          Schema(d.config.Partner),
-		"synchronous_commit":   "on", // losing a plan whose file was written would give its number to two files
+		"synchronous_commit":   "on", // a lost plan whose file was written would give its number to a second file
 		"statement_timeout":    "0",
 		"idle_session_timeout": "0",
 		"jit":                  "off",
@@ -73,7 +74,7 @@ func (s *session) lock(ctx context.Context) error {
 func (s *session) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	_, _ = s.conn.Exec(ctx, "SELECT pg_advisory_unlock_all()") // or the next run may find the lock taken
+	_, _ = s.conn.Exec(ctx, "SELECT pg_advisory_unlock_all()") // otherwise the next run may find the lock taken
 	_ = s.conn.Close(ctx)
 	select {
 	case <-s.conn.PgConn().CleanupDone():

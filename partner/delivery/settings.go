@@ -30,13 +30,14 @@ type Settings struct {
 	Events      []string      `yaml:"events"`      // types that the partner gets; default all but erased
 	Allow       []string      `yaml:"allow"`       // personal fields that the partner may see; default none
 	Identifiers []record.Kind `yaml:"identifiers"` // kinds of identifiers that the partner may see; default none
-	Send        string        `yaml:"send"`        // changes (default): each in order; states: a patient's last of each file
+	Send        string        `yaml:"send"`        // changes (default): every event, in order; states: each patient's last event in a file
 	Start       string        `yaml:"start"`       // state (default): also what is known at the start; now: only later changes
 
 	Charset          string            `yaml:"charset"` // default utf-8
 	Unencodable      charset.Rule      `yaml:"unencodable"`
 	Replacement      string            `yaml:"replacement"`
 	Transliterations map[string]string `yaml:"transliterations"`
+	Unwritable       string            `yaml:"unwritable"` // values that can't be written: refuse (default), blank
 
 	Folder    string   `yaml:"folder"`  // below the store's; default none
 	Name      string   `yaml:"name"`    // a pattern: "PAT{sequence:4}_{yyyy}{mm}{dd}.csv"
@@ -69,16 +70,17 @@ type Mesh struct {
 // Sequence is the number in file names.
 type Sequence struct {
 	First int64 `yaml:"first"` // default 1
-	Last  int64 `yaml:"last"`  // the first follows it; default the last that fits into the name, or 9999
-	Start int64 `yaml:"start"` // of the very first file; default the first
+	Last  int64 `yaml:"last"`  // after it comes First; default the highest that fits into the name, or 9999
+	Start int64 `yaml:"start"` // of the very first file; default First
 }
 
-// DefaultBrake applies unless a file sets another, or 0.
+// DefaultBrake applies unless a partner's file sets the brake.
 const DefaultBrake = 50
 
 func (s *Settings) defaults() {
 	s.Charset = cmp.Or(strings.ToLower(s.Charset), "utf-8")
 	s.Unencodable = cmp.Or(s.Unencodable, charset.Refuse)
+	s.Unwritable = cmp.Or(s.Unwritable, "refuse")
 	s.Send = cmp.Or(s.Send, "changes")
 	s.Start = cmp.Or(s.Start, "state")
 	s.EmptyFile = cmp.Or(s.EmptyFile, "never")
@@ -120,6 +122,7 @@ func (s *Settings) checkChoices() error {
 		setting.OneOf("start", s.Start, "state", "now"),
 		setting.OneOf("empty_file", s.EmptyFile, "never", "daily"),
 		setting.OneOf("unencodable", string(s.Unencodable), "refuse", "replace", "transliterate"),
+		setting.OneOf("unwritable", s.Unwritable, "refuse", "blank"),
 	); err != nil {
 		return err
 	}
@@ -202,7 +205,7 @@ func (s *Settings) checkNames() error {
 	return nil
 }
 
-// someDay dates the names and texts of a trial.
+// someDay is the date in the names and texts of a trial.
 var someDay = time.Date(2006, 1, 2, 15, 4, 5, 0, time.UTC)
 
 // checkTrial writes a file without records, and its trigger.
@@ -233,9 +236,12 @@ type format interface {
 	End(to []byte, v pattern.Values) ([]byte, error)
 }
 
-// newFormat returns the writer of one file and its encoder, which counts the characters that it can't write.
+// newFormat returns the writer of one file and its encoder. The encoder counts the values that can't be written as
+// they are.
 func (s *Settings) newFormat(zone *time.Location) (format, *charset.Encoder, error) {
-	c := charset.Config{Name: s.Charset, Rule: s.Unencodable, Replacement: s.Replacement, Table: s.Transliterations}
+	c := charset.Config{
+		Name: s.Charset, Rule: s.Unencodable, Replacement: s.Replacement, Table: s.Transliterations, Blank: s.Unwritable == "blank",
+	}
 	allowed := s.allowed()
 	var f format
 	var err error
@@ -259,6 +265,7 @@ func (s *Settings) newFormat(zone *time.Location) (format, *charset.Encoder, err
 		}
 		f, err = adt.New(config, s.Charset, allowed, zone)
 	default:
+		c.Forbidden = fhir.Forbidden
 		f = &fhir.Writer{Zone: zone}
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"waybill/internal/fault"
@@ -40,9 +41,10 @@ func (d *Delivery) ReadStatus(ctx context.Context) (status Status, err error) {
 }
 
 // Judge adds the deliveries to the report on what feeds them.
-func (s *Status) Judge(r *health.Report, zone *time.Location) {
-	if s.Held != "" && r.State == health.OK {
-		r.Set(health.Held, fault.Held, s.Held, "")
+func (s *Status) Judge(r *health.Report, partner string, zone *time.Location) {
+	if s.Held != "" && health.Severity(fault.Held) < health.Severity(r.Class) {
+		r.Set(health.Held, fault.Held, s.Held, fmt.Sprintf("`waybill deliver %s --dry-run` names what is held, and says how to continue", partner))
+		r.Error, r.Since = "", s.Since
 	}
 	if s.Waiting > 0 {
 		r.Add(humanize.Plural(s.Waiting, "event is", "events are") + " in no file yet")

@@ -28,7 +28,7 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 }
 
-// hospital are events whose every kind of value a reader may stumble over.
+// hospital are events with values of every kind that a reader may stumble over.
 func hospital() (all []*record.Event) {
 	at := time.Date(2026, 11, 22, 7, 59, 30, 250e6, time.UTC)
 	event := func(n byte, kind string, version int64, change func(*record.Event)) {

@@ -20,7 +20,7 @@ import (
 
 var attack = flag.Duration("attack", time.Minute, "how long to glue, cut, pad and re-encode partners' files")
 
-// piece is a part of a good file: a record, or what stands around the records.
+// piece is a part of a good file: a record, or text around the records.
 type piece struct {
 	text string
 	dead string // "KEY DAY" of a record that states a death
@@ -32,8 +32,8 @@ type dialect struct {
 	name      string
 	format    Format
 	head, end string // around the records; # is their number
-	complete  bool   // a file whose end is missing is recognised
-	aligned   bool   // records are found by their length alone
+	complete  bool   // the reader recognises that the end of a file is missing
+	aligned   bool   // records are found only by their length
 	record    func(key int, name string, born, died time.Time) string
 }
 
@@ -87,6 +87,18 @@ func dialects() []dialect {
 		{name: "fixed width", format: columns(func(*fixed.Layout) {}), record: row(width+"\r\n", "", time.DateOnly)},
 		{name: "fixed width, padded", format: columns(func(l *fixed.Layout) { l.Short = "pad" }), record: row(width+"\n", "", time.DateOnly)},
 		{name: "fixed width without ends", format: columns(func(l *fixed.Layout) { l.Ends = "none" }), aligned: true, record: row(width, "", time.DateOnly)},
+		{name: "fixed width in characters", format: columns(func(l *fixed.Layout) { l.Unit = "characters" }), record: row(width+"\n", "", time.DateOnly)},
+		{
+			name: "fixed width of two lines", complete: true, end: "Z#\n", record: row("A%07d%-8s%-5s\nB%-10s%-10s\n", "", time.DateOnly),
+			format: columns(func(l *fixed.Layout) {
+				l.Length, l.Lines, l.Trailer = 21, &fixed.Lines{Head: "A", More: []string{"B"}}, &fixed.Mark{Starts: "Z", Count: fixed.Field{From: 2, Length: 3}}
+				for i, from := range []int{2, 9, 17, 2, 12} {
+					if l.Fields[i].From = from; i > 2 {
+						l.Fields[i].Line = "B"
+					}
+				}
+			}),
+		},
 		{name: "NDJSON", format: Format{Kind: "fhir"}, record: row(`{"resourceType":"Patient","id":"%d","name":[{"family":"%s","given":["%s"]}],"birthDate":"%s","deceasedDateTime":"%s"}`+"\n", "2026-01-01", time.DateOnly)},
 		{
 			name: "Bundle", format: Format{Kind: "fhir"}, head: "{\n" + `"resourceType":"Bundle","type":"collection","entry":[` + "\n", end: "{}]}\n", complete: true,
@@ -106,8 +118,8 @@ func (d *dialect) file(r *rand.Rand, key *int) (all []piece) {
 			died = time.Date(2026, 1, 1+r.IntN(300), 0, 0, 0, 0, time.UTC)
 		}
 		p := piece{text: d.record(*key, []string{"Quill", "M\u00fcller"}[r.IntN(2)], born, died)}
-		if d.format.Kind == "fixed" {
-			p.text = strings.ReplaceAll(p.text, "M\u00fcller", "Mueller")
+		if d.format.Kind == "fixed" && d.format.Fixed.Unit == "" {
+			p.text = strings.ReplaceAll(p.text, "M\u00fcller ", "Mueller")
 		}
 		if died.IsZero() && d.format.Kind == "fhir" {
 			p.dead = fmt.Sprintf("%d 2026-01-01", *key)
@@ -121,7 +133,7 @@ func (d *dialect) file(r *rand.Rand, key *int) (all []piece) {
 
 var pads = []string{"\ufeff", "\x00\x00", " ", "\t", "\r", "\n", "\r\n\r\n", "\x1a", "\x0b", "\x1c\r", " \t\x00\ufeff", "\x0c"}
 
-// pad puts what says nothing before a line.
+// pad puts bytes without meaning before a line.
 func pad(r *rand.Rand, all []piece) {
 	p := &all[r.IntN(len(all))]
 	at := 0
@@ -131,7 +143,7 @@ func pad(r *rand.Rand, all []piece) {
 	p.text = p.text[:at] + pads[r.IntN(len(pads))] + p.text[at:]
 }
 
-// cut drops the end of a file, and returns the deaths that are gone as a whole.
+// cut drops the end of a file. It returns the deaths that are gone completely.
 func cut(r *rand.Rand, all []piece) (left []piece, gone []string) {
 	size := 0
 	for _, p := range all {
@@ -156,7 +168,8 @@ func cut(r *rand.Rand, all []piece) (left []piece, gone []string) {
 	return left, gone
 }
 
-// isNothing reports whether too little of a file is left to tell that there was one: less than its first separators.
+// isNothing reports whether so little of a file is left that nobody can see that there was one: less than its first
+// separators.
 func isNothing(all []piece) bool {
 	text := ""
 	for _, p := range all {
@@ -188,9 +201,10 @@ func encode(r *rand.Rand, text string) string {
 	}
 }
 
-// spoil makes a file of several, and returns it with the deaths that it states, or that it must say are not taken.
+// spoil makes a file from several. It returns the file with the deaths that it states: reading must take them or
+// say that it does not.
 func (d *dialect) spoil(r *rand.Rand, key *int) (text string, stated []string) {
-	open := false // the file before was cut: a line end behind it would hide that
+	open := false // the file before was cut; a line end after it would hide that
 	for range 1 + r.IntN(3) {
 		all := d.file(r, key)
 		if r.IntN(2) == 0 && !d.aligned {
@@ -203,7 +217,7 @@ func (d *dialect) spoil(r *rand.Rand, key *int) (text string, stated []string) {
 			}
 		}
 		if open && isNothing(all) {
-			continue // a few characters behind a cut may make it whole again
+			continue // a few characters after a cut may make it whole again
 		}
 		one := ""
 		for _, p := range all {
@@ -232,7 +246,7 @@ func (d *dialect) spoil(r *rand.Rand, key *int) (text string, stated []string) {
 	return text, stated
 }
 
-// deaths reads a file, and returns the deaths that are taken, and whether anything was set aside.
+// deaths reads a file. It returns the deaths that are taken, and whether anything was set aside.
 func deaths(t *testing.T, f *Format, text string) (taken []string, aside bool) {
 	t.Helper()
 	if text == "" {
@@ -255,7 +269,7 @@ func deaths(t *testing.T, f *Format, text string) (taken []string, aside bool) {
 	return slices.Sorted(maps.Keys(seen)), aside
 }
 
-// Files that are glued, cut, padded and written in another charset lose no death in silence, and invent none.
+// Files that are glued, cut, padded or written in another charset lose no death in silence, and invent none.
 func TestProofNoDeathIsLostOrInvented(t *testing.T) {
 	all, key, files := dialects(), 100, 0
 	kept := map[string]int{}
@@ -279,7 +293,7 @@ func TestProofNoDeathIsLostOrInvented(t *testing.T) {
 			t.Fatalf("%s, seed %d: deaths are lost\n%q\nstated: %q\ntaken:  %q", d.name, seed, text, stated, taken)
 		}
 	}
-	for _, d := range all { // or else nothing was tried
+	for _, d := range all { // otherwise nothing was tried
 		if kept[d.name] == 0 && *attack >= time.Minute {
 			t.Errorf("%s: no file was taken whole", d.name)
 		}

@@ -23,7 +23,7 @@ import (
 	"waybill/partner/format/table"
 )
 
-// shape is a format with a block of a thousand records of it, which may be repeated.
+// shape is a format with a block of a thousand records, which may be repeated.
 type shape struct {
 	name   string
 	format *Format
@@ -33,7 +33,7 @@ type shape struct {
 
 const blockRecords = 1000
 
-// block returns a thousand records, each made of a format by its number.
+// block returns a thousand records, each made from a format and its number.
 func block(layout string, repeats int) []byte {
 	var out bytes.Buffer
 	for n := range blockRecords {
@@ -86,7 +86,7 @@ func shapes() []shape {
 	}
 }
 
-// repeated is a head and then a block as often as it fits into a size, made as it is read.
+// repeated is a head and then a block, repeated up to a size. It is made while it is read.
 type repeated struct {
 	head, block []byte
 	times       int64
@@ -110,8 +110,8 @@ func (r repeated) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// BenchmarkRead reads files to records that could be loaded. The figures are those of one core: they
-// are by the time that the processor spent on it.
+// BenchmarkRead reads files to records that could be loaded. The figures are for one core: they use the time that
+// the processor spent.
 func BenchmarkRead(b *testing.B) {
 	for _, s := range shapes() {
 		b.Run(s.name, func(b *testing.B) {
@@ -122,8 +122,7 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// BenchmarkMessages parses the messages of a hospital's simulator, a kilobyte each, and makes nothing
-// of them.
+// BenchmarkMessages parses the messages of a hospital's simulator, a kilobyte each, and makes no records from them.
 func BenchmarkMessages(b *testing.B) {
 	file := sample(b, "hl7v2-simhospital/messages.out")
 	perCore(b, int64(len(file)), 1013, func() int { return parse(b, file) })
@@ -160,7 +159,7 @@ func perCore(b *testing.B, size int64, records int, read func() int) {
 	b.ReportMetric(float64(records)*float64(b.N)/spent, "records/s/core")
 }
 
-// processorTime returns what this process has used so far, its garbage collector's share included.
+// processorTime returns the time that this process has used so far, including its garbage collector.
 func processorTime(b *testing.B) time.Duration {
 	b.Helper()
 	var used syscall.Rusage
@@ -185,7 +184,7 @@ func count(t testing.TB, format *Format, file Source) (n int) {
 	return n
 }
 
-// Files far larger than the memory that reading them may take: 8 MiB of each format, or as many as
+// Reading files must take far less memory than the files' size: 8 MiB of each format, or as many as
 // WAYBILL_INTAKE_MIB says.
 func TestMemoryDoesNotGrowWithTheFile(t *testing.T) {
 	size, most := int64(8), uint64(2<<20)
@@ -212,8 +211,8 @@ func TestMemoryDoesNotGrowWithTheFile(t *testing.T) {
 	}
 }
 
-// growth ranges over records, and returns by how much the heap was ever larger than early on, looked
-// at every so many records.
+// growth ranges over records. It returns how much larger the heap became than it was at the beginning. It measures
+// the heap after every so many records.
 func growth(t *testing.T, records iter.Seq2[record.Record, error], every int) (grown uint64, read int) {
 	t.Helper()
 	var before, now runtime.MemStats

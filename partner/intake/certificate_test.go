@@ -25,8 +25,8 @@ func vitalRecords(event, at string, certificate int) string {
 {"resource":{"resourceType":"Parameters","parameter":[{"name":"jurisdiction_id","valueString":"MA"},{"name":"death_year","valueUnsignedInt":2024},{"name":"cert_no","valueUnsignedInt":%d}]}}%s]}`, at, event, certificate, document)
 }
 
-// A void takes back the death of the certificate that it names, no matter which of the two comes first; a later
-// submission states it again.
+// A void takes back the death of the certificate that it names, in any order of arrival. A later submission states
+// it again.
 func TestAVoidTakesADeathCertificateBack(t *testing.T) {
 	conn := service(t)
 	give := func(text string) (kinds []string) {

@@ -21,28 +21,29 @@ import (
 // Format declares how a partner's files are to be read. It is part of a partner's configuration;
 // nothing about a file is guessed.
 type Format struct {
-	// Kind is hl7, csv, fixed or fhir; its section says more, and may be left out for hl7 and fhir.
+	// Kind is hl7, csv, fixed or fhir. The section of that name says more; hl7 and fhir can do without it.
 	Kind  string        `yaml:"kind"`
 	HL7   *adt.Options  `yaml:"hl7"`
 	CSV   *table.Layout `yaml:"csv"`
 	Fixed *fixed.Layout `yaml:"fixed"`
 	FHIR  *fhir.Options `yaml:"fhir"`
 
-	// Charset is utf-8 (default), utf-16 (with a byte order mark), utf-16le, utf-16be,
-	// windows-1252, iso-8859-1 or iso-8859-15. What a file says of it itself (MSH-18) does not count.
+	// Charset is utf-8 (default), utf-16 (with a byte order mark), utf-16le, utf-16be, windows-1252, iso-8859-1 or
+	// iso-8859-15. What a file says about itself (MSH-18) is ignored.
 	Charset string `yaml:"charset"`
 	// Zone is the site's time zone, in which times without an offset are meant; default UTC.
 	Zone string `yaml:"zone"`
 
-	// Unended is refuse (default) or take: the last record of a file that ends without a line end, where a part of the
-	// record may be missing.
+	// Unended is refuse (default) or take. It is about the last record of a file that does not end with a line end:
+	// a part of the record may be missing.
 	Unended string `yaml:"unended"`
 
-	// Fillers are texts in the place of an identifier that are none, in addition to those that nobody's can be.
+	// Fillers are texts that stand in place of an identifier, in addition to those that can't be anybody's.
 	Fillers []string `yaml:"fillers"`
-	// Placeholders are dates (YYYY-MM-DD), or texts as they stand in the file, that say that no date is known.
+	// Placeholders are dates (YYYY-MM-DD), or texts as written in the file, which mean that no date is known.
 	Placeholders []string `yaml:"placeholders"`
-	// Forms are what identifiers of a kind look like. Others are no keys, and are left out otherwise.
+	// Forms say what identifiers of a kind look like. An identifier that looks different can't be a key, and is
+	// left out elsewhere.
 	Forms []Form `yaml:"forms"`
 
 	// Container is none (default), zip, gzip or zstd.
@@ -53,7 +54,7 @@ type Format struct {
 	Limits container.Limits `yaml:"limits"`
 }
 
-// Form is what identifiers of a kind look like.
+// Form says what identifiers of a kind look like.
 type Form struct {
 	record.Kind `yaml:",inline"`
 	Pattern     string `yaml:"pattern"` // a regular expression of the whole value
@@ -85,8 +86,8 @@ func (f *Format) Check() error {
 	if err != nil {
 		return setting.In("charset", err)
 	}
-	if f.Kind == "fixed" && set.Wide() {
-		return setting.Errorf("charset", "fields of fixed width are cut by bytes: must be utf-8 or a charset of one byte for each character")
+	if f.Kind == "fixed" && set.Wide() && f.Fixed.Unit != "characters" {
+		return setting.Errorf("charset", "fields are cut by bytes: must be utf-8 or a charset of one byte for each character, or set fixed.unit to characters")
 	}
 	if _, err := setting.Zone(f.Zone); err != nil {
 		return setting.In("zone", err)
@@ -109,7 +110,7 @@ func (f *Format) Check() error {
 	return nil
 }
 
-// checkSections checks the section of the kind, and that there is no other.
+// checkSections checks the section of the kind, and that the file has no section of another kind.
 func (f *Format) checkSections() error {
 	given := map[string]bool{"hl7": f.HL7 != nil, "csv": f.CSV != nil, "fixed": f.Fixed != nil, "fhir": f.FHIR != nil}
 	for name, is := range given {
@@ -144,14 +145,15 @@ func (f *Format) fhir() *fhir.Options {
 	return f.FHIR
 }
 
-// HasMessages reports whether records come in messages, which have numbers of their sender's and can be acknowledged.
+// HasMessages reports whether records come in messages. Messages have numbers from their sender and can be
+// acknowledged.
 func (f *Format) HasMessages() bool { return f.Kind == "hl7" }
 
-// HeadLines reports whether the lines before the first record name the columns of all.
+// HeadLines reports whether the lines before the first record name the columns.
 func (f *Format) HeadLines() bool { return f.Kind == "csv" }
 
-// OfOneRecord returns the format of a record that was cut out of a file: it has no container, nor the
-// header and trailer that count a whole file's records.
+// OfOneRecord returns the format of a record that was cut out of a file. Such a record has no container, and no
+// header or trailer that counts the file's records.
 func (f *Format) OfOneRecord() *Format {
 	one := *f
 	one.Container, one.Members, one.Unended = "", "", "take"

@@ -14,13 +14,13 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// endless is a file of size bytes: head, and then one text again and again.
+// endless is a file of size bytes: head, and then one text repeated.
 func endless(size int, head, again string) []byte {
 	return append([]byte(head), strings.Repeat(again, (size-len(head))/len(again))...)
 }
 
-// What anyone can put into a folder costs memory in proportion to one record of the largest size, however
-// it is made. Each case held up to 2 GiB before it was bounded, or tries to.
+// Any file that somebody puts into a folder costs memory only in proportion to one record of the largest size. Each
+// of these cases once took up to 2 GiB, or tries to.
 func TestProofAHostileFileCostsLittleMemory(t *testing.T) {
 	const most, mostHeld = 16 << 20, 256 << 20 // of one record; of the heap
 	csv := new(Format)
@@ -71,7 +71,7 @@ func TestProofAHostileFileCostsLittleMemory(t *testing.T) {
 	}
 }
 
-// peakOf returns how much more the heap held, at most, while the work was done.
+// peakOf returns how much the heap grew, at most, while the work was done.
 func peakOf(work func()) (peak uint64) {
 	defer debug.SetGCPercent(debug.SetGCPercent(10))
 	runtime.GC()

@@ -1,11 +1,10 @@
-// Package intake reads patients from files nobody made a manifest for and hands them to the patients
-// service through its staging table and functions, so that the service's own triggers decide what is
-// an event.
+// Package intake reads patients from files that come without a manifest. It hands them to the patients service
+// through the service's staging table and functions, so that the service's own triggers decide what is an event.
 //
-// The formats are packages of their own below this one, all of which make [record.Record]s; a
-// [Format] declares which of them a file is in. A file is read once, record by record, in constant memory.
-// A record that can't be taken as it stands is left out as a [record.Refused], with its place and the reason,
-// and the next one is read; an error of any other kind ends the file, and then nothing of it counts.
+// The formats are packages of their own below this one, and all of them make [record.Record]s. A [Format] declares
+// the format of a file. A file is read once, record by record, in constant memory. A record that can't be taken is
+// left out as a [record.Refused], with its place and the reason, and the next one is read. An error of any other
+// kind ends the file, and then nothing of it counts.
 package intake
 
 import (
@@ -27,7 +26,7 @@ import (
 	"waybill/partner/format/table"
 )
 
-// Source is a whole file, read from where it lies: a file of the spool, or bytes.
+// Source is a whole file: a file of the spool, or bytes.
 type Source = container.Source
 
 // Reading is one pass over a file's records.
@@ -41,8 +40,8 @@ type Reading struct {
 // continues, and a [fault.Error] that ends the file: then nothing of it counts.
 func (r *Reading) All() iter.Seq2[record.Record, error] { return r.all }
 
-// Warnings returns what was odd about the file and its records and let pass, as trailers with wrong counts and dates that
-// were left out; complete once All has ended.
+// Warnings returns what was odd about the file and its records but accepted: trailers with wrong counts, dates that
+// were left out. It is complete after All has ended.
 func (r *Reading) Warnings() (all []string) {
 	for _, w := range r.warnings {
 		switch {
@@ -56,9 +55,9 @@ func (r *Reading) Warnings() (all []string) {
 	return all
 }
 
-// Open begins to read a file as f declares it; name is for errors and is no path. source names the
-// system whose ids the file holds, where it gives them no authority of their own: the same source
-// must be given every time. now is when the file is judged: nobody has died later.
+// Open begins to read a file as f declares it. name is for errors and need not be a path. source names the system
+// whose ids the file holds; it is the authority of ids without one. The same source must be given every time. now
+// is the time of judgement: a later death can't be true.
 func (f *Format) Open(name, source string, now time.Time, file Source) (*Reading, error) {
 	if err := f.Check(); err != nil {
 		return nil, fault.New(fault.Usage, "read", name, err, "correct the format that is declared for it")
@@ -123,7 +122,7 @@ func (r *Reading) member(f *Format, name string, m container.Member, site record
 // warning is what was odd, once or in many records.
 type warning struct {
 	text  string
-	line  int // of the first record; 0: it is the file's
+	line  int // of the first record; 0: the warning is about the file
 	times int
 }
 
@@ -151,7 +150,7 @@ func (f *Format) records(r io.Reader, site record.Site) iter.Seq2[record.Record,
 	}
 }
 
-// unread says why a file can't be read on: it is a [record.Malformed], or its bytes did not come.
+// unread returns why a file can't be read on: its form is broken ([record.Malformed]), or reading its bytes failed.
 func unread(name string, err error) error {
 	if errors.Is(err, charset.ErrNoMark) {
 		err = &record.Malformed{Reason: err.Error()}
@@ -163,7 +162,7 @@ func unread(name string, err error) error {
 	return fault.New(class, "read", name, err, "")
 }
 
-// Cut returns the bytes of records, whose places are in the order of the file.
+// Cut returns the bytes of records. places must be in the order of the file.
 func (f *Format) Cut(file Source, places []record.Where) ([][]byte, error) {
 	set, err := charset.Of(f.Charset)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"waybill/internal/fault"
 	"waybill/partner/format/adt"
 	"waybill/partner/format/container"
+	"waybill/partner/format/date"
 	"waybill/partner/format/fhir"
 	"waybill/partner/format/fixed"
 	"waybill/partner/format/mapping"
@@ -49,7 +50,7 @@ func synthea(t testing.TB) *Format {
 	return f
 }
 
-// formatOf tells FHIR, which begins with a brace, from Synthea's CSV.
+// formatOf distinguishes FHIR, which begins with a brace, from Synthea's CSV.
 func formatOf(t testing.TB, text string) *Format {
 	t.Helper()
 	if strings.HasPrefix(text, "{") {
@@ -105,7 +106,7 @@ func fixture(t testing.TB, name string) string {
 	return string(data)
 }
 
-// named is a record of the ward's file with what most of them have.
+// named returns a record of the ward's file with the usual fields.
 func named(line int, key, family, given string) record.Record {
 	return record.Record{
 		Where: record.Where{Line: line}, All: true, Key: record.Identifier{Authority: "ward", Value: key},
@@ -148,7 +149,7 @@ func TestSyntheaFile(t *testing.T) {
 	expect(t, refused, []string{
 		"line 5: 9 fields where the header has 11",
 		"line 6: a quote inside the unquoted field 2",
-		"line 7: DEATHDATE: " + record.ErrISO.Error(),
+		"line 7: DEATHDATE: " + date.ErrFHIR.Error(),
 	})
 	expect(t, len(rows), 3)
 	ada := named(2, "0a1b2c3d-0000-4000-8000-000000000001", "Quill", `Ada "May"`)
@@ -172,7 +173,7 @@ func TestUnreadableFilesAreRefusedByWhatTheyAre(t *testing.T) {
 		"blanks":          {"\ufeff \r\n", "read f: the file has no header"},
 		"gzip":            {"\x1f\x8b\x08", "read f: the file is gzip: declare it as its container"},
 		"columns missing": {"Id,BIRTHDATE,DEATHDATE,LAST\n", "read f: the header lacks FIRST, GENDER"},
-		"column twice":    {"Id,BIRTHDATE,DEATHDATE,LAST,FIRST,GENDER,last\n", "read f: the header has two columns for field 7's name"},
+		"column twice":    {"Id,BIRTHDATE,DEATHDATE,LAST,FIRST,GENDER,last\n", "read f: the header has two columns LAST, and the map reads it"},
 		"another value":   {"{\n  \"resourceType\": \"Device\"\n}", "read f: Device, neither Patient nor Bundle"},
 		"half a value":    {"{\n  \"resourceType\": \"Bundle\", \"entry\": [", "read f: not a whole JSON object: it is cut off"},
 	} {
@@ -238,22 +239,22 @@ func TestAFormatIsChecked(t *testing.T) {
 		"kind: must be one of hl7, csv, fixed, fhir": {},
 		"csv: missing":   {Kind: "csv"},
 		"fixed: missing": {Kind: "fixed"},
-		"fixed: the kind is hl7; remove this section or change kind":                                                   {Kind: "hl7", Fixed: oneField()},
-		"hl7.totals: must be one of warn, strict":                                                                      {Kind: "hl7", HL7: &adt.Options{Totals: "x"}},
-		"fhir.key.authority: name the authority of the type":                                                           {Kind: "fhir", FHIR: &fhir.Options{Key: record.Kind{Type: "MR"}}},
-		`zone: "Local" differs between machines; name a zone, such as Europe/London`:                                   {Kind: "hl7", Zone: "Local"},
-		"limits: must not be negative":                                                                                 {Kind: "hl7", Limits: container.Limits{Ratio: -1}},
-		"members: must be a pattern, such as *.csv":                                                                    {Kind: "hl7", Members: "["},
-		"container: must be one of none, zip, gzip, zstd":                                                              {Kind: "hl7", Container: "rar"},
-		`zone: unknown zone "Nowhere"; name one of the time zone database, such as Europe/London`:                      {Kind: "hl7", Zone: "Nowhere"},
-		"charset: fields of fixed width are cut by bytes: must be utf-8 or a charset of one byte for each character":   {Kind: "fixed", Fixed: oneField(), Charset: "utf-16"},
-		"charset: unknown charset; known are utf-8, utf-16, utf-16le, utf-16be, windows-1252, iso-8859-1, iso-8859-15": {Kind: "hl7", Charset: "ebcdic"},
+		"fixed: the kind is hl7; remove this section or change kind":                                                                   {Kind: "hl7", Fixed: oneField()},
+		"hl7.totals: must be one of warn, strict":                                                                                      {Kind: "hl7", HL7: &adt.Options{Totals: "x"}},
+		"fhir.key.authority: name the authority of the type":                                                                           {Kind: "fhir", FHIR: &fhir.Options{Key: record.Kind{Type: "MR"}}},
+		`zone: "Local" differs between machines; name a zone, such as Europe/London`:                                                   {Kind: "hl7", Zone: "Local"},
+		"limits: must not be negative":                                                                                                 {Kind: "hl7", Limits: container.Limits{Ratio: -1}},
+		"members: must be a pattern, such as *.csv":                                                                                    {Kind: "hl7", Members: "["},
+		"container: must be one of none, zip, gzip, zstd":                                                                              {Kind: "hl7", Container: "rar"},
+		`zone: unknown zone "Nowhere"; name one of the time zone database, such as Europe/London`:                                      {Kind: "hl7", Zone: "Nowhere"},
+		"charset: fields are cut by bytes: must be utf-8 or a charset of one byte for each character, or set fixed.unit to characters": {Kind: "fixed", Fixed: oneField(), Charset: "utf-16"},
+		"charset: unknown charset; known are utf-8, utf-16, utf-16le, utf-16be, windows-1252, iso-8859-1, iso-8859-15":                 {Kind: "hl7", Charset: "ebcdic"},
 	} {
 		expect(t, fmt.Sprint(f.Check()), want)
 	}
 }
 
-// The settings as a partner's file has them.
+// The settings as they are written in a partner's file.
 func TestAFormatInYAML(t *testing.T) {
 	var f Format
 	err := yaml.Load([]byte(`

@@ -23,10 +23,10 @@ type Counts struct {
 	Stale     int64 // older than what the source said before
 	Merged    int64 // merges that were not known
 	Rekeyed   int64 // of the changed: patients whose key was wrong
-	Disputed  int64 // contradict what is known, and changed nothing: for a person
+	Disputed  int64 // they contradict what is known, and changed nothing: a person must decide
 	Passed    int64 // ask for nothing
 	Refused   int64
-	Conflicts int64            // identifiers that stay with the patient who has them already
+	Conflicts int64            // identifiers that stay with the patient who already has them
 	Reasons   []record.Refused // of the first records refused, a hundred at most; without what they hold
 }
 
@@ -34,28 +34,29 @@ const maxReasons = 100
 
 // Outcome is the result for one record that was not refused and asked for something.
 type Outcome struct {
-	Seq     int64     // the place among the records of the file, from 1, those refused and passed included
+	Seq     int64     // the place among the file's records, from 1; it counts refused and passed ones too
 	Kind    string    // inserted, changed, unchanged, stale, merged or disputed
-	Reason  string    // of a record that is disputed
+	Reason  string    // set if the record is disputed
 	Patient uuid.UUID // who was meant
 }
 
-// IdentityChange is what is done with a death or merge under the key of a patient with another birth date, sex or name.
+// IdentityChange says what happens to a death or merge under the key of a patient with another birth date, sex or
+// name.
 type IdentityChange string
 
-// The choices: a person decides, or the record is taken.
+// dispute: a person decides. allow: the record is taken.
 const (
 	Dispute IdentityChange = "dispute"
 	Allow   IdentityChange = "allow"
 )
 
-// Take hands records to the patients service within a transaction: they are copied into its staging
-// table patients.intake_row, and its function patients.intake_apply makes of them what is new. The
-// source is the one given to [Format.Open]. Taking a file again changes nothing. each, unless it is
-// nil, is called with the outcome of each record, in the order of the file.
+// Take hands records to the patients service within a transaction. It copies them into the staging table
+// patients.intake_row, and the function patients.intake_apply applies those that are new. The source is the one
+// given to [Format.Open]. Taking a file again changes nothing. If each is not nil, Take calls it with the outcome
+// of each record, in the order of the file.
 //
-// When the file can't be read to its end the error is the file's own, and the transaction must be
-// rolled back as after any error; those of the database are classed by [fault.Database].
+// If the file can't be read to its end, the error is the file's own. The caller must roll the transaction back, as
+// after any error. Errors of the database are classed by [fault.Database].
 func Take(ctx context.Context, tx pgx.Tx, source string, identity IdentityChange, records iter.Seq2[record.Record, error], each func(Outcome) error) (Counts, error) {
 	var counts Counts
 	staged, err := stage(ctx, tx, source, records, &counts)
@@ -86,8 +87,8 @@ func outcomes(ctx context.Context, tx pgx.Tx, source string, each func(Outcome) 
 	return err
 }
 
-// foreignRows says that rows of the same source were staged by somebody else: not all that was
-// taken in came from this file.
+// foreignRows returns an error if somebody else staged rows of the same source. Then the rows did not all come from
+// this file.
 func foreignRows(source string, staged, taken int64) error {
 	return fault.New(fault.Poison, "load", source, fmt.Errorf("%d rows were staged and %d taken in", staged, taken),
 		"look at this source's rows in patients.intake_row; a load leaves none behind")
@@ -109,12 +110,12 @@ func stage(ctx context.Context, tx pgx.Tx, source string, records iter.Seq2[reco
 	f := &feed{source: source, next: next, counts: counts, values: make([]any, len(stagingColumns))}
 	staged, err := tx.CopyFrom(ctx, pgx.Identifier{"patients", "intake_row"}, stagingColumns, f)
 	if f.err != nil {
-		return 0, f.err // what the server says of it is only that the copy was given up
+		return 0, f.err // the server would only say that the copy was given up
 	}
 	if err != nil {
 		return 0, err
 	}
-	// Without it the planner takes the staging table for an empty one, and joins it row by row.
+	// Without ANALYZE the planner assumes that the staging table is empty, and joins it row by row.
 	_, err = tx.Exec(ctx, "ANALYZE patients.intake_row")
 	return staged, err
 }
@@ -200,8 +201,7 @@ func act(a record.Act) string {
 	}
 }
 
-// said returns text as a column's value: NULL says that the record does not speak of it, and the
-// empty text that there is none.
+// said returns text as a column's value. NULL means that the record says nothing, "" that the value is deleted.
 func said(t record.Text) any { return known(t.Value, t.Said()) }
 
 func known[T any](value T, is bool) any {

@@ -42,7 +42,7 @@ func takeIn(ctx context.Context, conn *pgx.Conn, source string, records iter.Seq
 	return counts, err
 }
 
-// load opens a file in the format that its content shows, and loads it.
+// load loads a file in the format that its content shows.
 func load(t testing.TB, conn *pgx.Conn, text string) Counts {
 	t.Helper()
 	counts, err := takeIn(t.Context(), conn, "ward", open(t, text).All())
@@ -151,7 +151,7 @@ func TestAnIdentifierStaysWithItsPatient(t *testing.T) {
 	expectCounts(t, counts, Counts{Read: 2, Inserted: 2, Conflicts: 1})
 }
 
-// A file that ends inside a record whose end can't be found leaves nothing.
+// A file that breaks off inside a record leaves nothing in the database.
 func TestAFileThatBreaksLoadsNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		records iter.Seq2[record.Record, error]

@@ -23,8 +23,8 @@ import (
 
 var update = flag.Bool("update", false, "write the table of docs/samples.md anew")
 
-// samples returns the folder of the third-party samples, which are not part of the project. They
-// lie where WAYBILL_SAMPLES says, or else next to the project's root.
+// samples returns the folder of the third-party samples, which do not belong to the project. WAYBILL_SAMPLES names
+// it; the default is next to the project's root.
 func samples(t testing.TB) string {
 	t.Helper()
 	if folder := os.Getenv("WAYBILL_SAMPLES"); folder != "" {
@@ -63,7 +63,7 @@ func projectRoot(t testing.TB) string {
 	}
 }
 
-// declared is how the files of a pattern are to be read.
+// declared says how the files of a pattern are to be read.
 type declared struct {
 	Files  string `yaml:"files"`
 	As     string `yaml:"as"`
@@ -87,8 +87,7 @@ func declaredFormats(t testing.TB) (all []declared) {
 	return all
 }
 
-// Every file of the samples goes through, or is refused for a reason; the table of docs/samples.md
-// says which.
+// Every sample file is read, or refused for a reason. The table of docs/samples.md says which.
 func TestEverySample(t *testing.T) {
 	folder, formats, conn := samples(t), declaredFormats(t), service(t)
 	var names []string
@@ -142,11 +141,11 @@ func takeSample(t *testing.T, conn *pgx.Conn, format *Format, name string) strin
 		strings.Join(append(s.reasons, opened.Warnings()...), "; "))
 }
 
-// seen counts what is in a file, apart from the database.
+// seen counts what is in a file, without using the database.
 type seen struct {
-	patients map[record.Identifier]bool // by key, those retired included; true: dead
+	patients map[record.Identifier]bool // by key, retired ones included; true: dead
 	merges   int
-	reasons  []string // of refusals, each once
+	reasons  []string // of refusals, without repetitions
 }
 
 func (s *seen) dead() (n int) {

@@ -16,7 +16,7 @@ func mr(value string) record.Identifier {
 	return record.Identifier{Authority: "NGH", Type: "MR", Value: value}
 }
 
-// says is a record of the patient with a number, as a partner's HL7 gives it.
+// says returns a record of the patient with a number, as a partner's HL7 gives it.
 func says(number string, what ...func(*record.Record)) record.Record {
 	r := record.Record{Key: mr(number), Identifiers: []record.Identifier{mr(number)}}
 	for _, w := range what {
@@ -78,7 +78,7 @@ func file(records []record.Record) iter.Seq2[record.Record, error] {
 	}
 }
 
-// take takes in a file of records of a source, and returns the result for each.
+// take takes in a file with records of a source, and returns the result for each.
 func take(t testing.TB, conn *pgx.Conn, source string, records ...record.Record) (became []string) {
 	t.Helper()
 	err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
@@ -97,8 +97,8 @@ func take(t testing.TB, conn *pgx.Conn, source string, records ...record.Record)
 	return became
 }
 
-// state is what is known of each patient: numbers, name, death, and into whom it was merged; of
-// those with a number of the hospital, if one is named.
+// state returns what is known of each patient: numbers, name, death, and the survivor of a merge. If a hospital is
+// named, it returns only patients with a number of that hospital.
 func state(t testing.TB, conn *pgx.Conn, hospital string) []string {
 	t.Helper()
 	return column(t, conn, `SELECT concat_ws(' ', coalesce(nullif(n.numbers, ''), '?'), p.family_name, nullif(p.death_status, 'none'), to_char(p.death_earliest AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
@@ -139,7 +139,7 @@ func TestTake(t *testing.T) {
 	other := record.Identifier{Authority: "NGH's health service", Type: "LN", Value: "N"}
 	conn := service(t)
 	for name, c := range map[string]struct {
-		files  loads // of a partner; behind nil, of the other one
+		files  loads // of a partner; after a nil, of the other one
 		became []string
 		state  []string
 	}{
@@ -150,7 +150,7 @@ func TestTake(t *testing.T) {
 		},
 		"deleted":          {loads{{says("7", family("Quill"))}, {says("7", deleted)}, {says("7", deleted)}}, []string{"inserted", "changed", "unchanged"}, []string{"7"}},
 		"deleted at first": {loads{{says("7", deleted)}}, []string{"inserted"}, []string{"7"}},
-		// Death by change.
+		// A change reports a death.
 		"dead, alive, dead": {
 			loads{{says("7", died(informal, "2024-05-06"))}, {says("7", status(record.Alive))}, {says("7", died(informal, "2024-05-06"))}},
 			[]string{"inserted", "changed", "changed"},
@@ -167,7 +167,7 @@ func TestTake(t *testing.T) {
 			[]string{"inserted", "unchanged"},
 			[]string{"7 formal 2024-05-06"},
 		},
-		// Another source's word.
+		// Another source says something else.
 		"alive, of one who never said dead": {
 			loads{{says("7", status(formal))}, nil, {says("7", status(record.Alive))}, {says("7", status(record.Alive), family("Quill"))}},
 			[]string{"inserted", elsewhere, "changed"},
@@ -306,8 +306,8 @@ func TestTakingAgainChangesNothing(t *testing.T) {
 	expect(t, column(t, conn, "SELECT count(*)::text FROM patients.outbox"), total)
 }
 
-// A partner continues to send about a patient who was erased here. Nothing comes back, under any of
-// the numbers by which the patient was known.
+// A partner continues to send records about a patient who was erased here. Nothing may come back, under any of the
+// patient's numbers.
 func TestErasedPatientsStayErased(t *testing.T) {
 	conn := service(t)
 	if _, err := conn.Exec(t.Context(), `WITH p AS (INSERT INTO patients.patient (family_name) VALUES ('Reed') RETURNING id)
@@ -345,7 +345,7 @@ func TestADryRun(t *testing.T) {
 	expect(t, len(state(t, conn, "")), 0)
 }
 
-// Rows that make turns of their own, behind those of one turn.
+// Rows in several turns, after those of one turn.
 func TestMergesAmongOthers(t *testing.T) {
 	conn := service(t)
 	var records []record.Record

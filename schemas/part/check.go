@@ -2,7 +2,9 @@ package part
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
+	"time"
 	"unicode/utf8"
 
 	"waybill/schemas"
@@ -24,7 +26,7 @@ const (
 // checker compares a row with the contract.
 type checker struct {
 	columns   []schemas.Column
-	patient   int // positions of the columns that rules or counts speak of
+	patient   int // positions of the columns that rules or counts use
 	event     int
 	recorded  int
 	earliest  int
@@ -51,13 +53,43 @@ func (c *checker) row(row []datum) (column int, reason string) {
 			return i, reason
 		}
 	}
-	return c.period(row)
+	return c.period(&row[c.earliest], &row[c.latest], &row[c.precision])
+}
+
+// batch checks the first n rows of a batch, which has its data by column. It returns the first row that breaks the
+// contract, and what row would return for it; or the reason "".
+func (c *checker) batch(data [][]datum, n int) (row, column int, reason string) {
+	row = n
+	for i := range data {
+		// Rows after one that is bad already need no check.
+		if k, why := checkColumn(&c.columns[i], data[i][:row]); why != "" {
+			row, column, reason = k, i, why
+		}
+	}
+	for k := range row {
+		if i, why := c.period(&data[c.earliest][k], &data[c.latest][k], &data[c.precision][k]); why != "" {
+			return k, i, why
+		}
+	}
+	return row, column, reason
+}
+
+// checkColumn returns the first of a column's values that breaks its rules, and why; or the reason "".
+func checkColumn(col *schemas.Column, data []datum) (row int, reason string) {
+	for k := range data {
+		if k > 0 && data[k].same(&data[k-1]) {
+			continue
+		}
+		if reason := check(col, &data[k]); reason != "" {
+			return k, reason
+		}
+	}
+	return 0, ""
 }
 
 // period checks what the three columns of the period of death must be together.
-func (c *checker) period(row []datum) (column int, reason string) {
-	earliest, latest := &row[c.earliest], &row[c.latest]
-	if earliest.null != latest.null || earliest.null != row[c.precision].null {
+func (c *checker) period(earliest, latest, precision *datum) (column int, reason string) {
+	if earliest.null != latest.null || earliest.null != precision.null {
 		return c.earliest, isPartial
 	}
 	if !earliest.null && latest.n <= earliest.n {
@@ -66,17 +98,17 @@ func (c *checker) period(row []datum) (column int, reason string) {
 	return -1, ""
 }
 
-// eventType returns the position of the row's event type in the contract's list, or -1.
-func (c *checker) eventType(row []datum) int {
-	if row[c.event].null {
+// eventType returns the position of an event's type in the contract's list, or -1.
+func (c *checker) eventType(event *datum) int {
+	if event.null {
 		return -1
 	}
-	return indexOf(c.columns[c.event].Enum, row[c.event].b)
+	return indexOf(c.columns[c.event].Enum, event.b)
 }
 
-// patientID returns the row's patient in the usual notation, or "".
-func (c *checker) patientID(row []datum) string {
-	id := row[c.patient].b
+// patientID returns a patient's id in the usual notation, or "".
+func patientID(patient *datum) string {
+	id := patient.b
 	if len(id) != 16 {
 		return ""
 	}
@@ -124,11 +156,11 @@ func checkText(col *schemas.Column, b []byte) string {
 	if reason := checkBytes(b); reason != "" {
 		return reason
 	}
-	// No text has more characters than bytes, so most need no counting.
+	// A text has at most as many characters as bytes, so most texts need no counting.
 	if col.MaxLength > 0 && len(b) > col.MaxLength && utf8.RuneCount(b) > col.MaxLength {
 		return isTooLong
 	}
-	if col.Pattern != nil && !col.Pattern.Match(b) {
+	if col.Pattern != nil && !isDay(b) && !col.Pattern.Match(b) {
 		return hasBadForm
 	}
 	return ""
@@ -138,10 +170,50 @@ func checkBytes(b []byte) string {
 	switch {
 	case len(b) > schemas.MaxValueBytes:
 		return isTooLong
+	case isPlain(b):
+		return ""
 	case !utf8.Valid(b):
 		return isNotUTF8
 	case bytes.IndexByte(b, 0) >= 0:
 		return hasNUL
 	}
 	return ""
+}
+
+// isPlain reports whether a text is of ASCII without NUL, as most are.
+func isPlain(b []byte) bool {
+	for ; len(b) >= 8; b = b[8:] {
+		// Of eight bytes, one that is not ASCII has its highest bit set, and a NUL has it when 1 is subtracted.
+		x := binary.LittleEndian.Uint64(b)
+		if (x|(x-0x0101010101010101))&0x8080808080808080 != 0 {
+			return false
+		}
+	}
+	for _, c := range b {
+		if c-1 >= 0x7f { // 0 becomes 255
+			return false
+		}
+	}
+	return true
+}
+
+// isDay reports whether a text is one of the days that each month of each year has, written YYYY-MM-DD. Patterns for
+// text are the calendar's, and take much longer; a test compares them.
+func isDay(b []byte) bool {
+	if len(b) != len(time.DateOnly) || b[4] != '-' || b[7] != '-' {
+		return false
+	}
+	year, month, day := number(b[:4]), number(b[5:7]), number(b[8:])
+	return year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= 28
+}
+
+// number returns what digits say, or -1.
+func number(digits []byte) (n int) {
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return -1
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n
 }

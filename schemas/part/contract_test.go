@@ -3,12 +3,15 @@ package part_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"waybill/schemas"
 	"waybill/schemas/part"
@@ -36,6 +39,8 @@ var violations = []struct {
 	{"not UTF-8", "address_city", "is not valid UTF-8", func(r *testRow) { r.Texts[5] = ptr("K\xf8benhavn") }},
 	{"padded birth date", "birth_date", "does not have the required form", func(r *testRow) { r.Texts[2] = ptr("1931-00") }},
 	{"birth date with more", "birth_date", "does not have the required form", func(r *testRow) { r.Texts[2] = ptr("1931-07-30\n") }},
+	{"birth on no day of the calendar", "birth_date", "does not have the required form", func(r *testRow) { r.Texts[2] = ptr("2023-02-29") }},
+	{"birth in no year", "birth_date", "does not have the required form", func(r *testRow) { r.Texts[2] = ptr("0000") }},
 	{"unknown sex", "sex", "is not one of the allowed values", func(r *testRow) { r.Texts[3] = ptr("F") }},
 	{"identifiers null", "identifiers", "does not have the required form", func(r *testRow) { r.Identifiers = `null` }},
 	{"identifiers no array", "identifiers", "does not have the required form", func(r *testRow) { r.Identifiers = `{}` }},
@@ -62,16 +67,78 @@ func TestViolationsAreRefusedAtBothEnds(t *testing.T) {
 			v.spoil(&r)
 			want := part.BadRow{Row: 1, Column: v.column, Reason: v.reason, PatientID: patientText(r.Patient)}
 
-			err := part.NewWriter(io.Discard, contract, part.WriterOptions{}).WriteTuple(r.tuple())
-			assertBadRow(t, err, want)
+			assertBadRow(t, writeRows(r), want)
 
 			want.Part = "parts/test.parquet"
-			_, err = readTuples(part.NewStream(contract, part.Options{}, foreignPart(t, foreign{}, r)))
+			_, err := readTuples(part.NewStream(contract, part.Options{}, foreignPart(t, foreign{}, r)))
 			assertBadRow(t, err, want)
 			if strings.Contains(err.Error(), secret) {
 				t.Error("the error holds a patient's name")
 			}
 		})
+	}
+}
+
+// writeRows returns the error of the first row that the writer refuses.
+func writeRows(rows ...testRow) error {
+	w := part.NewWriter(io.Discard, contract, part.WriterOptions{})
+	for i := range rows {
+		if err := w.WriteTuple(rows[i].tuple()); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+// A batch is checked column by column; it must be refused as if its rows came one by one.
+func TestTheFirstBadRowOfABatchIsNamed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rng := newRand()
+		rows := make([]testRow, rapid.IntRange(1, 600).Draw(t, "rows"))
+		for i := range rows {
+			rows[i] = sampleRow(rng, 4*i) // with a period of death, which violations spoil
+		}
+		spoiled := rapid.SliceOfN(rapid.IntRange(0, len(rows)-1), 1, 5).Draw(t, "spoiled")
+		for _, i := range spoiled {
+			rapid.SampledFrom(violations).Draw(t, "violation").spoil(&rows[i])
+		}
+		first := slices.Min(spoiled)
+		want, _ := errors.AsType[*part.BadRow](writeRows(rows[first]))
+		want.Row = int64(first + 1)
+		got, _ := errors.AsType[*part.BadRow](writeRows(rows...))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestABadByteIsFoundAnywhere(t *testing.T) {
+	for bad, reason := range map[string]string{"\x00": "has a NUL", "\x80": "is not valid UTF-8", "\xff": "is not valid UTF-8"} {
+		for i := range 20 {
+			row := sampleRow(newRand(), 0)
+			row.Texts[1] = ptr(strings.Repeat("a", i) + bad + strings.Repeat("a", 19-i))
+			assertBadRow(t, writeRows(row), part.BadRow{Row: 1, Column: "given_name", Reason: reason, PatientID: patientText(row.Patient)})
+		}
+	}
+}
+
+// The writer knows most days without asking the pattern.
+func TestDaysAreJudgedAsByThePattern(t *testing.T) {
+	i := slices.IndexFunc(contract.Columns, func(c schemas.Column) bool { return c.Pattern != nil })
+	if name := contract.Columns[i].Name; name != "birth_date" || slices.ContainsFunc(contract.Columns[i+1:], func(c schemas.Column) bool { return c.Pattern != nil }) {
+		t.Fatal("isDay must be right for this contract's patterns, too")
+	}
+	row := sampleRow(newRand(), 0)
+	for _, form := range []string{"0000-%02d-%02d", "0001-%02d-%02d", "2023-%02d-%02d", "2024-%02d-%02d", "/024-%02d-%02d", "20:4-%02d-%02d", "2024-%02d %02d", "2024/%02d-%02d"} {
+		for _, month := range []int{0, 1, 2, 4, 12, 13} {
+			for _, day := range []int{0, 1, 28, 29, 30, 31, 32} {
+				text := fmt.Sprintf(form, month, day)
+				row.Texts[2] = &text
+				if got, want := writeRows(row) == nil, contract.Columns[i].Pattern.MatchString(text); got != want {
+					t.Fatalf("%q is allowed: %t", text, got)
+				}
+			}
+		}
 	}
 }
 

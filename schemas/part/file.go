@@ -10,8 +10,8 @@ import (
 	"waybill/schemas/part/internal/flat"
 )
 
-// maxInflation bounds what a part may claim to grow to when decompressed, per row: more than
-// any row the contract allows.
+// maxInflation bounds the decompressed size per row that a part may claim. It is more than any row
+// the contract allows.
 const maxInflation = maxTuple
 
 // fileReader reads rows of one part after the other, in the contract's columns.
@@ -34,8 +34,8 @@ func newFileReader(scanner *flat.Scanner, c *schemas.Contract) *fileReader {
 
 func (r *fileReader) close() { r.scanner.Close() }
 
-// open reads the part's footer and refuses it before a page is decoded if its claims don't
-// agree with the manifest's or its columns with the contract's.
+// open reads the part's footer. Before decoding a page, it refuses the part if its claims differ
+// from the manifest's, or its columns from the contract's.
 func (r *fileReader) open(f File) error {
 	file, err := flat.Open(f, f.Size)
 	if err != nil {

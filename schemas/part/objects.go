@@ -7,7 +7,7 @@ import (
 	"waybill/schemas"
 )
 
-// checkObjects checks a JSON value of the one shape a contract has: an array of objects whose
+// checkObjects checks a JSON value of the only shape that a contract has: an array of objects whose
 // members are strings, with at least the column's members in each. It decodes nothing.
 func checkObjects(col *schemas.Column, b []byte) string {
 	if reason := checkBytes(b); reason != "" {
@@ -29,7 +29,7 @@ type objectScanner struct {
 	members []string
 }
 
-// array returns the number of objects, and false unless they fill the text.
+// array returns the number of objects, and false unless the whole text is one array.
 func (s *objectScanner) array() (n int, ok bool) {
 	if !s.eat('[') {
 		return 0, false
@@ -100,8 +100,8 @@ func (s *objectScanner) string() ([]byte, bool) {
 	return nil, false
 }
 
-// escape returns the length of the escape sequence at the start of b, or 0 when it is none that
-// PostgreSQL takes: it can't hold \u0000, and surrogates must come in pairs.
+// escape returns the length of the escape sequence at the start of b, or 0 if PostgreSQL does not
+// accept it: it can't store \u0000, and surrogates must come in pairs.
 func escape(b []byte) int {
 	if len(b) < 2 {
 		return 0
@@ -147,7 +147,7 @@ func unicodeEscape(b []byte) (rune, bool) {
 	return r, true
 }
 
-// eat passes over white space and then c, if it comes next.
+// eat skips white space and then c, if it comes next.
 func (s *objectScanner) eat(c byte) bool {
 	s.space()
 	if len(s.b) == 0 || s.b[0] != c {

@@ -29,7 +29,7 @@ func (b *BadRow) Error() string {
 	return where
 }
 
-// Stats is what a part's manifest entry says of its rows.
+// Stats is what a part's manifest entry says about its rows.
 type Stats struct {
 	Rows         int64
 	Events       map[string]int64 // rows per event type, none of them 0

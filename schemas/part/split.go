@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// TupleSplitter is an [io.Writer] that takes what COPY … TO STDOUT (FORMAT binary) sends, in
-// chunks of any size, and calls a function with each tuple.
+// TupleSplitter is an [io.Writer] for the output of COPY … TO STDOUT (FORMAT binary), in chunks of
+// any size. It calls a function with each tuple.
 type TupleSplitter struct {
 	f       func(tuple []byte) error
 	rest    []byte // the beginning of a tuple whose end is yet to come
@@ -57,7 +57,7 @@ func (s *TupleSplitter) Close() error {
 	return nil
 }
 
-// split hands on every whole tuple in data and returns how many bytes it has used.
+// split passes on every whole tuple in data and returns how many bytes it has used.
 func (s *TupleSplitter) split(data []byte) (used int, err error) {
 	if !s.started {
 		if len(data) < len(copyHeader) {
@@ -91,8 +91,8 @@ func (s *TupleSplitter) split(data []byte) (used int, err error) {
 	return used, nil
 }
 
-// tupleLength returns the length of the tuple or trailer at the start of data, 0 when it is not
-// all there. A tuple without fields doesn't occur, so a length of 2 is the trailer.
+// tupleLength returns the length of the tuple or trailer at the start of data; 0 if it is
+// incomplete. A tuple without fields doesn't occur, so a length of 2 is the trailer.
 func tupleLength(data []byte) (int, error) {
 	if len(data) < 2 {
 		return 0, nil

@@ -18,7 +18,7 @@ type File struct {
 	Meta schemas.Part // the part's entry in the manifest
 }
 
-// Options are a stream's knobs. The zero value takes every event and no bad row.
+// Options are a stream's settings. The zero value accepts every event and no bad row.
 type Options struct {
 	Events     []string // event types wanted; nil means all
 	Quarantine int      // how many rows may break the contract and be set aside
@@ -28,8 +28,8 @@ type Options struct {
 const readAhead = 64 << 10
 
 // Stream is an [io.Reader] of one PostgreSQL binary COPY stream with the wanted rows of several
-// parts, in their order, columns in the contract's order. Rows of other events are counted and
-// not looked into.
+// parts, in their order, columns in the contract's order. Rows of other events are counted but not
+// checked.
 type Stream struct {
 	contract *schemas.Contract
 	check    checker
@@ -67,8 +67,8 @@ func NewStream(c *schemas.Contract, opt Options, files ...File) *Stream {
 	return s
 }
 
-// Read implements [io.Reader]. It fails when a part is not what its manifest entry says, when a
-// row breaks the contract ([*BadRow]) and no more may be set aside, and never panics.
+// Read implements [io.Reader]. It fails if a part differs from its manifest entry, or if a row
+// breaks the contract ([*BadRow]) and no more may be set aside. It never panics.
 func (s *Stream) Read(p []byte) (int, error) {
 	for len(s.pending) == 0 {
 		if s.err != nil {
@@ -78,7 +78,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 		s.err = s.fill()
 		s.pending = s.out
 		if s.err != nil && !errors.Is(s.err, io.EOF) {
-			s.pending = nil // a COPY must not see rows of a part that turned out wrong
+			s.pending = nil // a COPY must not see rows of a bad part
 		}
 	}
 	n := copy(p, s.pending)
@@ -104,7 +104,7 @@ func (s *Stream) Close() error {
 
 // fill makes tuples until there are enough, and returns io.EOF with the last of them.
 func (s *Stream) fill() (err error) {
-	// The bounds of package flat should leave no way to panic; a part is still a stranger's file.
+	// The bounds of package flat should prevent every panic. But a part is another party's file, so this catches one.
 	defer func() {
 		if r := recover(); r != nil {
 			err = s.wrap(fmt.Errorf("reader failed: %v", r))
@@ -133,7 +133,7 @@ func (s *Stream) wrap(err error) error {
 	return fmt.Errorf("%s: %w", s.files[0].Meta.Name, err)
 }
 
-// step opens the current part, or passes one of its rows on, or leaves it behind.
+// step opens the current part, passes one of its rows on, or finishes it.
 func (s *Stream) step() error {
 	if !s.open {
 		return s.openPart()
@@ -168,9 +168,9 @@ func (s *Stream) openPart() error {
 
 // pass counts the row and appends it to the output, unless it isn't wanted or is set aside.
 func (s *Stream) pass() error {
-	event := s.check.eventType(s.row)
+	event := s.check.eventType(&s.row[s.check.event])
 	if event < 0 {
-		// Nobody can tell whether this row is wanted, so it can't be set aside either.
+		// Nobody can know whether this row is wanted, so it can't be set aside.
 		return s.badRow(s.check.event, isNotAllowed)
 	}
 	s.tally.add(event, &s.row[s.check.recorded])
@@ -199,12 +199,12 @@ func (s *Stream) badRow(column int, reason string) *BadRow {
 		Row:       s.reader.rows,
 		Column:    s.contract.Columns[column].Name,
 		Reason:    reason,
-		PatientID: s.check.patientID(s.row),
+		PatientID: patientID(&s.row[s.check.patient]),
 	}
 }
 
-// settle compares what was read of a part with what the manifest says of it. The number of rows
-// was compared when the part was opened.
+// settle compares the rows read from a part with its manifest entry. The number of rows was
+// compared when the part was opened.
 func (s *Stream) settle() error {
 	got, want := s.tally.stats(s.contract), s.files[0].Meta
 	if !maps.Equal(got.Events, want.Events) {

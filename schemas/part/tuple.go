@@ -1,6 +1,7 @@
 package part
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,15 +23,15 @@ const (
 	jsonbVersion = 1
 )
 
-// datum is one value between the two formats.
+// datum is one value on its way from one format to the other.
 type datum struct {
 	b    []byte // of Text, UUID (16 bytes) and JSON (its text)
 	n    int64  // of Bool (0, 1), integers, Timestamp (µs since 1970)
 	null bool
 }
 
-// decodeTuple splits a tuple of the binary COPY format into row, whose slices point into it.
-func decodeTuple(tuple []byte, columns []schemas.Column, row []datum) error {
+// decodeTuple splits a tuple of the binary COPY format into the k-th datum of each column, whose slices point into it.
+func decodeTuple(tuple []byte, columns []schemas.Column, batch [][]datum, k int) error {
 	if len(tuple) < 2 || int(binary.BigEndian.Uint16(tuple)) != len(columns) {
 		return fmt.Errorf("tuple doesn't have the contract's %d fields", len(columns))
 	}
@@ -41,13 +42,14 @@ func decodeTuple(tuple []byte, columns []schemas.Column, row []datum) error {
 		}
 		n := int32(binary.BigEndian.Uint32(tuple))
 		tuple = tuple[4:]
-		if row[i] = (datum{null: n < 0}); n < 0 {
+		d := &batch[i][k]
+		if *d = (datum{null: n < 0}); n < 0 {
 			continue
 		}
 		if int64(n) > int64(len(tuple)) {
 			return errors.New("tuple ends early")
 		}
-		if !row[i].decode(columns[i].Type, tuple[:n:n]) {
+		if !d.decode(columns[i].Type, tuple[:n:n]) {
 			return fmt.Errorf("column %q: %d bytes are no %s", columns[i].Name, n, columns[i].Type)
 		}
 		tuple = tuple[n:]
@@ -92,7 +94,7 @@ func (d *datum) decode(t schemas.Type, field []byte) bool {
 	}
 }
 
-// fromPG moves a time to the epoch of 1970. The infinities and what would overflow stay at the
+// fromPG moves a time to the epoch of 1970. Infinities and times that would overflow stay at the
 // ends of the range, which no contract allows.
 func fromPG(micros int64) int64 {
 	if micros == math.MinInt64 || micros > math.MaxInt64-pgEpoch {
@@ -129,4 +131,9 @@ func (d *datum) appendField(out []byte, t schemas.Type) []byte {
 	default:
 		return binary.BigEndian.AppendUint64(append(out, 0, 0, 0, 8), uint64(d.n))
 	}
+}
+
+// same reports whether two data of a column are equal.
+func (d *datum) same(other *datum) bool {
+	return d.null == other.null && d.n == other.n && bytes.Equal(d.b, other.b)
 }

@@ -2,6 +2,7 @@ package part_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"flag"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	"waybill/schemas"
 	"waybill/schemas/part"
@@ -150,10 +152,44 @@ func goodVectors(t *testing.T) []made {
 			"given_name": parquet.Optional(parquet.Encoded(parquet.String(), &parquet.RLEDictionary)),
 		}}, rows...), ""},
 		{"ok-older-minor", foreignPart(t, foreign{drop: "address_country"}, rows...), ""},
+		{"ok-required-as-optional", foreignPart(t, foreign{extra: map[string]parquet.Node{
+			"version": parquet.Optional(parquet.Leaf(parquet.Int64Type)), "patient_id": parquet.Optional(parquet.UUID()),
+		}}, rows...), ""},
+		{"ok-converted-types-alone", withMetadata(t, foreignPart(t, foreign{}, rows...), func(m *format.FileMetaData) {
+			for i := range m.Schema {
+				m.Schema[i].LogicalType = format.LogicalType{}
+			}
+		}), ""},
+		{"ok-page-with-a-wrong-CRC", patched(t, foreignPart(t, foreign{}, rows...), firstPageCRC), ""},
 		{"ok-newer-minor", foreignPart(t, foreign{extra: map[string]parquet.Node{
 			"a_tags": parquet.Optional(parquet.List(parquet.String())), "zone": parquet.Optional(parquet.String()),
 		}}, rows...), ""},
 	}
+}
+
+// patched returns the file with bytes of its first page's header changed, which lies behind the magic number.
+func patched(t *testing.T, file part.File, change func(file []byte)) part.File {
+	t.Helper()
+	data, err := io.ReadAll(io.NewSectionReader(file, 0, file.Size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := bytes.Clone(data)
+	if change(data); bytes.Equal(was, data) {
+		t.Fatal("nothing was changed")
+	}
+	file.ReaderAt = bytes.NewReader(data)
+	return file
+}
+
+// firstPageCRC changes a bit of the first page's CRC, which is the fourth field of its header.
+func firstPageCRC(file []byte) {
+	at := 4
+	for range 3 {
+		_, n := binary.Uvarint(file[at+1:])
+		at += 1 + n
+	}
+	file[at+1] ^= 1
 }
 
 func badVectors(t *testing.T) []made {
@@ -170,6 +206,10 @@ func badVectors(t *testing.T) []made {
 		{"invalid-delta", foreignPart(t, foreign{extra: map[string]parquet.Node{
 			"version": parquet.Encoded(parquet.Leaf(parquet.Int64Type), &parquet.DeltaBinaryPacked),
 		}}, rows...), "encoding 5"},
+		{"invalid-index-page", patched(t, foreignPart(t, foreign{}, rows...), func(file []byte) { file[5] = 1 << 1 }), "page of type 1"},
+		{"invalid-levels-bit-packed", patched(t, foreignPart(t, foreign{options: []parquet.WriterOption{parquet.DataPageVersion(1)}}, rows...), func(file []byte) {
+			file[bytes.Index(file, []byte{0x15, 3 << 1, 0x15, 3 << 1})+1] = 4 << 1
+		}), "definition levels are bit-packed"},
 		{"invalid-footer-of-4-gb", fileOf([]byte("PAR1\xff\xff\xff\xffPAR1"), part.Stats{Rows: 1}), "footer claims 4294967295 bytes"},
 		{"invalid-two-billion-columns", fileOf(withFooter([]byte{0x29, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07}), part.Stats{Rows: 1}), "footer"},
 	}

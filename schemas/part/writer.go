@@ -15,15 +15,15 @@ const (
 	// bytes of tuples: some patients have identifiers by the hundred.
 	defaultRowsPerGroup = 1 << 15
 	bytesPerGroup       = 16 << 20
-	// pageBytes is when a column's values become a page. With the columns of seven open writers
-	// it is the largest part of the exporter's memory.
+	// pageBytes is the size at which a column's values become a page. With the columns of seven open
+	// writers it is the largest part of the exporter's memory.
 	pageBytes = 64 << 10
-	// batchBytes is how much of the tuples is kept before it is handed on column by column.
+	// batchBytes is how many bytes of tuples are kept before they are passed on column by column.
 	batchBytes = 64 << 10
 	batchRows  = 256
 )
 
-// WriterOptions are a writer's knobs. The zero value is what the exporter uses.
+// WriterOptions are a writer's settings. The zero value is what the exporter uses.
 type WriterOptions struct {
 	RowsPerGroup int // the most rows of a Parquet row group, at least 256; 0 means 32,768
 }
@@ -36,9 +36,9 @@ type Writer struct {
 	columns  []*parquet.ColumnWriter
 	tally    tally
 
-	row     []datum
-	tuples  []byte            // the tuples of the batch, which the values point into
-	values  [][]parquet.Value // the batch by column
+	tuples  []byte    // the tuples of the batch
+	batch   [][]datum // by column, pointing into tuples
+	values  []parquet.Value
 	inBatch int
 	inGroup int // rows
 	ofGroup int // bytes
@@ -46,29 +46,29 @@ type Writer struct {
 	rowsPerGroup int
 }
 
-// NewWriter returns a writer of one part to dst. The bytes follow from the tuples, the options
-// and this release alone.
+// NewWriter returns a writer of one part to dst. The bytes depend only on the tuples, the options
+// and this release.
 func NewWriter(dst io.Writer, c *schemas.Contract, opt WriterOptions) *Writer {
 	w := &Writer{
 		contract: c,
 		check:    newChecker(c),
 		parquet:  parquet.NewGenericWriter[any](dst, writerOptions(c)...),
 		tally:    newTally(c),
-		row:      make([]datum, len(c.Columns)),
 		tuples:   make([]byte, 0, batchBytes),
-		values:   make([][]parquet.Value, len(c.Columns)),
+		batch:    make([][]datum, len(c.Columns)),
+		values:   make([]parquet.Value, batchRows),
 
 		rowsPerGroup: cmp.Or(opt.RowsPerGroup, defaultRowsPerGroup),
 	}
 	w.columns = w.parquet.ColumnWriters()
-	for i := range w.values {
-		w.values[i] = make([]parquet.Value, batchRows)
+	for i := range w.batch {
+		w.batch[i] = make([]datum, batchRows)
 	}
 	return w
 }
 
-// writerOptions choose what every reader of Parquet knows (v1 pages, plain and dictionary
-// encodings), and leave statistics out where they would only repeat people's data.
+// writerOptions choose features that every reader of Parquet knows (v1 pages, plain and dictionary
+// encodings). They leave out statistics that would only repeat people's data.
 func writerOptions(c *schemas.Contract) []parquet.WriterOption {
 	options := []parquet.WriterOption{
 		c.ParquetSchema(),
@@ -76,7 +76,7 @@ func writerOptions(c *schemas.Contract) []parquet.WriterOption {
 		parquet.PageBufferSize(pageBytes),
 		parquet.DataPageVersion(1),
 		parquet.DataPageStatistics(false),                           // they would hold the smallest and largest values four times a page
-		parquet.CreatedBy("waybill", c.Version, "contract "+c.Name), // not the build: the bytes must not change with it
+		parquet.CreatedBy("waybill", c.Version, "contract "+c.Name), // without the build, so that the bytes don't change with it
 	}
 	for _, col := range c.Columns {
 		if col.Type == schemas.JSON || col.Type == schemas.Text && col.Enum == nil {
@@ -87,8 +87,8 @@ func writerOptions(c *schemas.Contract) []parquet.WriterOption {
 }
 
 // WriteTuple adds one tuple of PostgreSQL's binary COPY format (int16 field count, then int32
-// length and bytes per field) with the contract's columns in order. The tuple is copied. The
-// error is a [*BadRow] when a value breaks the contract.
+// length and bytes per field) with the contract's columns in order. The tuple is copied. Values are
+// checked by batches, so a [*BadRow] may be returned for an earlier tuple, at the latest by Close.
 func (w *Writer) WriteTuple(tuple []byte) error {
 	if w.inBatch == batchRows || w.inBatch > 0 && len(w.tuples)+len(tuple) > cap(w.tuples) {
 		if err := w.flushBatch(); err != nil {
@@ -97,53 +97,29 @@ func (w *Writer) WriteTuple(tuple []byte) error {
 	}
 	start := len(w.tuples)
 	w.tuples = append(w.tuples, tuple...)
-	if err := decodeTuple(w.tuples[start:], w.contract.Columns, w.row); err != nil {
-		return fmt.Errorf("row %d: %w", w.tally.rows+1, err)
-	}
-	if i, reason := w.check.row(w.row); i >= 0 {
-		return &BadRow{
-			Row:       w.tally.rows + 1,
-			Column:    w.contract.Columns[i].Name,
-			Reason:    reason,
-			PatientID: w.check.patientID(w.row),
-		}
-	}
-	for i := range w.row {
-		w.values[i][w.inBatch] = value(&w.contract.Columns[i], &w.row[i], i)
+	if err := decodeTuple(w.tuples[start:], w.contract.Columns, w.batch, w.inBatch); err != nil {
+		return cmp.Or(w.flushBatch(), fmt.Errorf("row %d: %w", w.Rows()+1, err))
 	}
 	w.inBatch++
-	w.tally.add(w.check.eventType(w.row), &w.row[w.check.recorded])
 	return nil
 }
 
-// value returns d as the value of the i-th column, pointing at the same bytes.
-func value(col *schemas.Column, d *datum, i int) parquet.Value {
-	if d.null {
-		return parquet.NullValue().Level(0, 0, i)
-	}
-	var v parquet.Value
-	switch col.Type {
-	case schemas.Bool:
-		v = parquet.BooleanValue(d.n == 1)
-	case schemas.Int32:
-		v = parquet.Int32Value(int32(d.n))
-	case schemas.Int64, schemas.Timestamp:
-		v = parquet.Int64Value(d.n)
-	case schemas.UUID:
-		v = parquet.FixedLenByteArrayValue(d.b)
-	default:
-		v = parquet.ByteArrayValue(d.b)
-	}
-	if col.Required {
-		return v.Level(0, 0, i)
-	}
-	return v.Level(0, 1, i)
-}
-
-// flushBatch hands the batch to the columns, which copy it, and ends the row group when full.
+// flushBatch checks the batch and hands it to the columns, which copy it. It ends the row group when full.
 func (w *Writer) flushBatch() error {
+	if row, column, reason := w.check.batch(w.batch, w.inBatch); reason != "" {
+		return &BadRow{
+			Row:       w.tally.rows + int64(row) + 1,
+			Column:    w.contract.Columns[column].Name,
+			Reason:    reason,
+			PatientID: patientID(&w.batch[w.check.patient][row]),
+		}
+	}
+	for k := range w.inBatch {
+		w.tally.add(w.check.eventType(&w.batch[w.check.event][k]), &w.batch[w.check.recorded][k])
+	}
 	for i, column := range w.columns {
-		if _, err := column.WriteRowValues(w.values[i][:w.inBatch]); err != nil {
+		convert(&w.contract.Columns[i], w.batch[i][:w.inBatch], w.values)
+		if _, err := column.WriteRowValues(w.values[:w.inBatch]); err != nil {
 			return fmt.Errorf("write column %q: %w", w.contract.Columns[i].Name, err)
 		}
 	}
@@ -160,10 +136,34 @@ func (w *Writer) flushBatch() error {
 	return nil
 }
 
-// Rows returns the number of tuples written so far.
-func (w *Writer) Rows() int64 { return w.tally.rows }
+// convert makes values of a column's data, pointing at the same bytes.
+func convert(col *schemas.Column, data []datum, values []parquet.Value) {
+	level := 1
+	if col.Required {
+		level = 0
+	}
+	for k := range data {
+		switch d := &data[k]; {
+		case d.null:
+			values[k] = parquet.NullValue()
+		case col.Type == schemas.Bool:
+			values[k] = parquet.BooleanValue(d.n == 1).Level(0, level, 0)
+		case col.Type == schemas.Int32:
+			values[k] = parquet.Int32Value(int32(d.n)).Level(0, level, 0)
+		case col.Type == schemas.Int64, col.Type == schemas.Timestamp:
+			values[k] = parquet.Int64Value(d.n).Level(0, level, 0)
+		case col.Type == schemas.UUID:
+			values[k] = parquet.FixedLenByteArrayValue(d.b).Level(0, level, 0)
+		default:
+			values[k] = parquet.ByteArrayValue(d.b).Level(0, level, 0)
+		}
+	}
+}
 
-// Stats returns what was written so far.
+// Rows returns the number of tuples written so far.
+func (w *Writer) Rows() int64 { return w.tally.rows + int64(w.inBatch) }
+
+// Stats returns what was written. It is complete after Close.
 func (w *Writer) Stats() Stats { return w.tally.stats(w.contract) }
 
 // Close completes the file. It doesn't close the destination.

@@ -1,14 +1,16 @@
-// Package observe makes what commands do visible to machines: Prometheus metrics, served or left
-// in a textfile, and OpenTelemetry traces. What there is to see is in docs/observability.md.
+// Package observe makes commands observable: with Prometheus metrics, served or written to a
+// textfile, and OpenTelemetry traces. docs/observability.md lists them.
 //
-// Labels are services, kinds, types and outcomes: few, and known beforehand. Batches, patients
-// and files never are.
+// Labels are services, kinds, types and outcomes: few, and known beforehand. Batches, patients and
+// files are never labels.
 package observe
 
 import (
+	"maps"
 	"runtime"
-	"strings"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,19 +28,20 @@ const (
 	busy = "busy" // another run held the lock, so this one did nothing
 )
 
-var outcomes = []string{done, busy, "transient", "not_yet", "poison", "held", "usage"}
+var outcomes = []string{done, busy, "transient", "not yet", "poison", "held", "usage"}
 
-// Metrics are those of one command, which is the label `command` of each.
+// Metrics are the metrics of one command. Each has it as the label `command`.
 type Metrics struct {
 	registry *prometheus.Registry
+	found    *atomic.Pointer[prometheus.Registry] // the last findings of status
+	command  string
 	release  string
-	others   *others // of commands that this one runs
+	others   *others // metrics of commands that this one runs
 	now      func() time.Time
 	runs     runMetrics
 	exports  exportMetrics
 	imports  importMetrics
 	stores   storeMetrics
-	services serviceMetrics
 
 	deliveries deliveryMetrics
 }
@@ -69,13 +72,13 @@ var batchSeconds = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900}
 // New returns the metrics of a command: "export", "rerun import".
 func New(command, release string, now func() time.Time) *Metrics {
 	registry := prometheus.NewRegistry()
-	f := factory{prometheus.WrapRegistererWith(prometheus.Labels{"command": command}, registry)}
+	f := labelled(command, registry)
 	f.gauge("waybill_build_info", "The release that ran; always 1.", "version", "goversion").
 		WithLabelValues(release, runtime.Version()).Set(1)
 	return &Metrics{
-		registry: registry, now: now, release: release, others: &others{metrics: map[string]*Metrics{}},
+		registry: registry, found: new(atomic.Pointer[prometheus.Registry]), command: command, now: now, release: release, others: &others{metrics: map[string]*Metrics{}},
 		runs: newRunMetrics(f), exports: newExportMetrics(f), imports: newImportMetrics(f),
-		stores: newStoreMetrics(f), services: newServiceMetrics(f), deliveries: newDeliveryMetrics(f),
+		stores: newStoreMetrics(f), deliveries: newDeliveryMetrics(f),
 	}
 }
 
@@ -115,14 +118,14 @@ func newImportMetrics(f factory) importMetrics {
 	}
 }
 
-// WithRuntime adds the metrics of the Go runtime and of the process. They are for serving only: a
-// textfile's reader has its own of the same names.
+// WithRuntime adds the metrics of the Go runtime and of the process. They are only for serving:
+// node_exporter, which reads textfiles, has metrics of the same names.
 func (m *Metrics) WithRuntime() {
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 }
 
-// Ran notes the end of a run that began at started. The service is "" where a command is for none
-// in particular; idle says that another run held the lock.
+// Ran notes the end of a run that began at started. The service is "" if a command is for no
+// particular one; idle says that another run held the lock.
 func (m *Metrics) Ran(service string, started time.Time, idle bool, err error) {
 	outcome := outcomeOf(idle, err)
 	now := m.now()
@@ -138,7 +141,7 @@ func (m *Metrics) Ran(service string, started time.Time, idle bool, err error) {
 func outcomeOf(idle bool, err error) string {
 	switch {
 	case err != nil:
-		return strings.ReplaceAll(fault.ClassOf(err).String(), " ", "_")
+		return fault.ClassOf(err).String()
 	case idle:
 		return busy
 	default:
@@ -179,6 +182,11 @@ func (m *Metrics) Loaded(service string, observed bool, b importer.BatchSummary)
 // factory makes metrics and registers them.
 type factory struct{ registry prometheus.Registerer }
 
+// labelled returns the factory of a command's metrics.
+func labelled(command string, registry *prometheus.Registry) factory {
+	return factory{prometheus.WrapRegistererWith(prometheus.Labels{"command": command}, registry)}
+}
+
 func (f factory) counter(name, help string, labels ...string) *prometheus.CounterVec {
 	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	f.registry.MustRegister(c)
@@ -198,13 +206,13 @@ func (f factory) histogram(name, help string, buckets []float64, labels ...strin
 }
 
 // setState sets one of the states to 1 and the others to 0.
-func setState(g *prometheus.GaugeVec, service string, states []string, now string) {
+func setState[S ~string](g *prometheus.GaugeVec, service string, states []S, now S) {
 	for _, state := range states {
 		value := 0.0
 		if state == now {
 			value = 1
 		}
-		g.WithLabelValues(service, state).Set(value)
+		g.WithLabelValues(service, string(state)).Set(value)
 	}
 }
 
@@ -217,7 +225,7 @@ func boolean(b bool) string {
 	return "false"
 }
 
-// deliveryMetrics count what partners were given.
+// deliveryMetrics count the events and files that partners got.
 type deliveryMetrics struct {
 	files, records, bytes *prometheus.CounterVec
 	changed               *prometheus.CounterVec
@@ -228,7 +236,7 @@ func newDeliveryMetrics(f factory) deliveryMetrics {
 		files:   f.counter("waybill_delivered_files_total", "Files delivered to a partner.", "service"),
 		records: f.counter("waybill_delivered_records_total", "Records in them.", "service"),
 		bytes:   f.counter("waybill_delivered_bytes_total", "Their size.", "service"),
-		changed: f.counter("waybill_delivered_changed_total", "What could not be written as it is, by how: replaced and transliterated are characters, cut are values, unsaid are events that the format can't say.", "service", "how"),
+		changed: f.counter("waybill_delivered_changed_total", "What could not be written as it is, by how: replaced and transliterated are characters; cut, blank and escaped are values; restated, skipped and unsaid are events.", "service", "how"),
 	}
 }
 
@@ -238,7 +246,10 @@ func (m *Metrics) Delivered(partner string, f delivery.FileSummary) {
 	d.files.WithLabelValues(partner).Inc()
 	d.records.WithLabelValues(partner).Add(float64(f.Rows))
 	d.bytes.WithLabelValues(partner).Add(float64(f.Bytes))
-	for how, n := range map[string]int64{"replaced": f.Replaced, "transliterated": f.Transliterated, "cut": f.Cut, "unsaid": f.Unsaid} {
+	for how, n := range map[string]int64{
+		"replaced": f.Replaced, "transliterated": f.Transliterated, "cut": f.Cut, "blank": f.Blank, "escaped": f.Escaped,
+		"restated": f.Restated, "skipped": f.Skipped, "unsaid": f.Unsaid,
+	} {
 		d.changed.WithLabelValues(partner, how).Add(float64(n))
 	}
 }
@@ -249,8 +260,8 @@ type others struct {
 	metrics map[string]*Metrics
 }
 
-// Of returns the metrics of a command that this one runs, "import" of "run": the same each time,
-// and served with its own.
+// Of returns the metrics of a command that this one runs, such as "import" for "run". It returns
+// the same ones each time; they are served together.
 func (m *Metrics) Of(command string) *Metrics {
 	m.others.Lock()
 	defer m.others.Unlock()
@@ -262,13 +273,16 @@ func (m *Metrics) Of(command string) *Metrics {
 	return other
 }
 
-// gatherers are this command's metrics and those of the others.
+// gatherers returns this command's metrics and those of the others.
 func (m *Metrics) gatherers() prometheus.Gatherers {
 	m.others.Lock()
 	defer m.others.Unlock()
-	all := prometheus.Gatherers{m.registry}
-	for _, other := range m.others.metrics {
-		all = append(all, other.registry)
+	all := prometheus.Gatherers{}
+	for _, of := range append(slices.Collect(maps.Values(m.others.metrics)), m) {
+		all = append(all, of.registry)
+		if found := of.found.Load(); found != nil {
+			all = append(all, found)
+		}
 	}
 	return all
 }

@@ -26,7 +26,9 @@ import (
 	"waybill/exporter"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/internal/humanize"
 	"waybill/partner/delivery"
+	"waybill/partner/format/charset"
 	"waybill/schemas"
 )
 
@@ -70,20 +72,25 @@ func everything(t *testing.T) string {
 	m.Ran("morgue", at, false, nil)
 	m.Published("patients", exporter.BatchSummary{Kind: schemas.Changes, ByType: map[string]int64{schemas.Died: 3}, WindowTo: at})
 	m.Loaded("morgue", true, importer.BatchSummary{Kind: schemas.Changes, Effects: map[string]int64{"opened": 3}, WindowTo: at})
-	m.Delivered("gp_link", delivery.FileSummary{Rows: 3, Replaced: 1})
-	m.Service("morgue", "HELD", 3)
-	m.Exporting("patients", exporter.Status{Waiting: 2, Oldest: &at, WindowTo: at})
-	m.Importing("morgue", importer.Status{
-		Batch: 2, WindowTo: at, Held: new(int64(3)), HeldEffects: map[string]int64{"opened": 62},
-		Pending: new(int64(3)), PendingWhy: exchange.Gap, PendingSince: &at, Running: true,
-	})
-	m.Receipts([]exporter.Receipt{{Receipt: &schemas.Receipt{Instance: "morgue@east", AppliedAt: schemas.At(at)}}})
-	m.Breaker("morgue", guard.Health{State: guard.Open, Failures: 10})
+	m.Delivered("gp_link", delivery.FileSummary{Rows: 3, Changes: delivery.Changes{Count: charset.Count{Replaced: 1}}})
+	m.Find(found)
 	place := m.Store("morgue", directory(t), nowhere)
 	if err := place.Publish(t.Context(), "x", []byte("abc")); err != nil {
 		t.Fatal(err)
 	}
 	return textfile(t, filepath.Join(t.TempDir(), "all.prom"), m)
+}
+
+// found notes everything that status can find.
+func found(f *observe.Findings) {
+	f.Service("morgue", "held", 3)
+	f.Exporting("patients", exporter.Status{Waiting: 2, Oldest: &at, WindowTo: at})
+	f.Importing("morgue", importer.Status{
+		Batch: 2, WindowTo: at, Held: new(int64(3)), HeldEffects: map[string]int64{"opened": 62},
+		Pending: new(int64(3)), PendingWhy: exchange.Gap, PendingSince: &at, Running: true,
+	})
+	f.Receipts([]exporter.Receipt{{Receipt: &schemas.Receipt{Instance: "morgue@east", AppliedAt: schemas.At(at)}}})
+	f.Breaker("morgue", guard.Health{State: guard.Open, Failures: 10})
 }
 
 func directory(t *testing.T) exchange.Store {
@@ -107,10 +114,10 @@ func TestMetricsAreNamedAsPrometheusWants(t *testing.T) {
 
 func TestATextfileGoesOnFromTheOneBefore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "import.prom")
-	batch := importer.BatchSummary{Batch: 7, Kind: schemas.Changes, Rows: 4, Effects: map[string]int64{"opened": 3}, Duration: 300 * time.Millisecond, WindowTo: at}
+	batch := importer.BatchSummary{Batch: 7, Kind: schemas.Changes, Rows: 4, Effects: map[string]int64{"opened": 3}, Duration: humanize.Seconds(300 * time.Millisecond), WindowTo: at}
 	first := metrics("import")
 	first.Loaded("morgue", false, batch)
-	first.Service("morgue", "ok", 7)
+	first.Find(func(f *observe.Findings) { f.Service("morgue", "ok", 7) })
 	first.Ran("morgue", at, false, nil)
 	textfile(t, path, first)
 
@@ -214,7 +221,7 @@ func TestStoreOperationsAreMeasured(t *testing.T) {
 	wants(t, text,
 		count+`op="put",outcome="ok",service="morgue"} 1`,
 		count+`op="get",outcome="ok",service="morgue"} 1`,
-		count+`op="get",outcome="not_found",service="morgue"} 1`,
+		count+`op="get",outcome="not found",service="morgue"} 1`,
 		count+`op="publish",outcome="ok",service="morgue"} 1`,
 		count+`op="publish",outcome="exists",service="morgue"} 1`,
 		count+`op="list",outcome="ok",service="morgue"} 1`,
@@ -237,7 +244,7 @@ func TestMetricsAreServedWhileACommandRuns(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	m := metrics("export")
 	var log bytes.Buffer
-	server, err := m.Serve("127.0.0.1:0", slog.New(slog.NewTextHandler(&log, nil)))
+	server, err := observe.Serve("127.0.0.1:0", m.Mux(), nil, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,11 +255,11 @@ func TestMetricsAreServedWhileACommandRuns(t *testing.T) {
 			t.Errorf("%s says\n%s\nwithout %s", path, body, want)
 		}
 	}
-	if _, err := metrics("export").Serve(address, nowhere); fault.ClassOf(err) != fault.Transient {
+	if _, err := observe.Serve(address, nil, nil, nowhere); fault.ClassOf(err) != fault.Transient {
 		t.Errorf("a taken address: %v", err)
 	}
 	for _, bad := range []string{"9464", "localhost:http-but-not-really", "localhost:99999", "no such host:80"} {
-		if _, err := metrics("export").Serve(bad, nowhere); fault.ClassOf(err) != fault.Usage || fault.HintOf(err) == "" {
+		if _, err := observe.Serve(bad, nil, nil, nowhere); fault.ClassOf(err) != fault.Usage || fault.HintOf(err) == "" {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
@@ -331,7 +338,7 @@ func TestWithoutAnEndpointNothingIsTraced(t *testing.T) {
 // Counts of deaths are not for everybody on the network.
 func TestMetricsWithoutAHostAreForThisMachineAlone(t *testing.T) {
 	var log bytes.Buffer
-	server, err := metrics("export").Serve(":0", slog.New(slog.NewTextHandler(&log, nil)))
+	server, err := observe.Serve(":0", metrics("export").Mux(), nil, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,36 +19,57 @@ import (
 	"waybill/internal/fault"
 )
 
-// Server serves /metrics and /healthz for as long as a command runs.
+// Server serves pages for as long as a command runs.
 type Server struct {
+	Address string // host and port
+
 	http *http.Server
 	done chan struct{}
 }
 
-// Serve begins to serve at address, "host:port"; without a host, on this machine alone. An address that can't be one is of
-// class [fault.Usage]; one that is taken, [fault.Transient]: by another run, most likely.
-func (m *Metrics) Serve(address string, log *slog.Logger) (*Server, error) {
+// Mux returns a multiplexer that has /metrics and /healthz; more may be added while it is served.
+func (m *Metrics) Mux() *http.ServeMux {
+	m.WithRuntime()
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return m.gatherers().Gather() }), promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	return mux
+}
+
+// Serve begins to serve at address, "host:port"; without a host, on this machine alone; with TLS if secure is not nil. An
+// invalid address is of class [fault.Usage]. An address in use is [fault.Transient]: most likely another run uses it.
+func Serve(address string, handler http.Handler, secure *tls.Config, log *slog.Logger) (*Server, error) {
 	if strings.HasPrefix(address, ":") {
 		address = "localhost" + address
 	}
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fault.New(fault.Transient, "serve metrics at", address, errors.New("the address is in use"), "give each command that may run at the same time its own")
+		return nil, fault.New(fault.Transient, "serve at", address, errors.New("the address is in use"), "give each command that may run at the same time its own")
 	}
 	if err != nil {
-		return nil, fault.New(fault.Usage, "serve metrics at", address, err, "write --metrics HOST:PORT, or :PORT for this machine alone")
+		return nil, fault.New(fault.Usage, "serve at", address, err, "write HOST:PORT, or :PORT for this machine alone")
 	}
-	m.WithRuntime()
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return m.gatherers().Gather() }), promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	s := &Server{http: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, done: make(chan struct{})}
+	log.Info("serving", "address", listener.Addr().String())
+	if secure != nil {
+		listener = tls.NewListener(listener, secure)
+	}
+	s := &Server{
+		Address: listener.Addr().String(),
+		http:    &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)},
+		done:    make(chan struct{}),
+	}
 	go func() {
 		defer close(s.done)
 		_ = s.http.Serve(listener) // until Close
 	}()
-	log.Info("serving metrics", "address", listener.Addr().String())
 	return s, nil
+}
+
+// Local reports whether only this machine reaches address.
+func Local(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "" || host == "localhost" || ip != nil && ip.IsLoopback())
 }
 
 // Close ends serving. A nil server does nothing.

@@ -2,7 +2,6 @@ package observe
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,8 +17,8 @@ var pendingReasons = []string{exchange.Gap, exchange.Torn, exchange.NoPart, exch
 
 var breakerStates = []string{guard.Closed, guard.HalfOpen, guard.Open}
 
-// serviceMetrics are what `waybill status` finds.
-type serviceMetrics struct {
+// Findings are what `waybill status` finds at one moment.
+type Findings struct {
 	state, batch, logEnd, windowEnd, heartbeat *prometheus.GaugeVec
 	waiting, oldestWaiting                     *prometheus.GaugeVec // at the exporting service
 	pending, pendingSince, heldEffects         *prometheus.GaugeVec // at importing ones
@@ -28,8 +27,16 @@ type serviceMetrics struct {
 	breaker, failures                          *prometheus.GaugeVec
 }
 
-func newServiceMetrics(f factory) serviceMetrics {
-	return serviceMetrics{
+// Find replaces the earlier findings with those that fill notes. So no series stays for a receipt or a reason
+// that is gone.
+func (m *Metrics) Find(fill func(*Findings)) {
+	found := prometheus.NewRegistry()
+	fill(newFindings(labelled(m.command, found)))
+	m.found.Store(found)
+}
+
+func newFindings(f factory) *Findings {
+	return &Findings{
 		state:          f.gauge("waybill_service_state", "1 for the state that status shows for the service, 0 for the others.", "service", "state"),
 		batch:          f.gauge("waybill_service_batch", "The last batch published or applied; -1: none.", "service"),
 		logEnd:         f.gauge("waybill_service_log_end_batch", "The newest batch on the store; -1: none.", "service"),
@@ -49,71 +56,67 @@ func newServiceMetrics(f factory) serviceMetrics {
 	}
 }
 
-// Service notes a service's state, in lower case, and the newest batch on its store.
-func (m *Metrics) Service(service string, state health.State, logEnd int64) {
-	var states []string
-	for _, s := range health.States {
-		states = append(states, strings.ToLower(string(s)))
-	}
-	setState(m.services.state, service, states, strings.ToLower(string(state)))
-	m.services.logEnd.WithLabelValues(service).Set(float64(logEnd))
+// Service notes a service's state, and the newest batch on its store.
+func (f *Findings) Service(service string, state health.State, logEnd int64) {
+	setState(f.state, service, health.States, state)
+	f.logEnd.WithLabelValues(service).Set(float64(logEnd))
 }
 
-// Exporting notes how far the exporting service is.
-func (m *Metrics) Exporting(service string, s exporter.Status) {
-	m.position(service, s.Batch, s.WindowTo)
-	m.services.waiting.WithLabelValues(service).Set(float64(s.Waiting))
+// Exporting notes the exporting service's position.
+func (f *Findings) Exporting(service string, s exporter.Status) {
+	f.position(service, s.Batch, s.WindowTo)
+	f.waiting.WithLabelValues(service).Set(float64(s.Waiting))
 	if s.Oldest != nil {
-		m.services.oldestWaiting.WithLabelValues(service).Set(seconds(*s.Oldest))
+		f.oldestWaiting.WithLabelValues(service).Set(seconds(*s.Oldest))
 	}
 }
 
-// Importing notes how far an importing service is.
-func (m *Metrics) Importing(service string, s importer.Status) {
-	m.position(service, s.Batch, s.WindowTo)
-	m.services.heartbeat.WithLabelValues(service).Set(s.Heartbeat.Seconds())
-	m.services.quarantined.WithLabelValues(service).Set(float64(s.Quarantined))
-	m.services.importing.WithLabelValues(service).Set(0)
+// Importing notes an importing service's position.
+func (f *Findings) Importing(service string, s importer.Status) {
+	f.position(service, s.Batch, s.WindowTo)
+	f.heartbeat.WithLabelValues(service).Set(s.Heartbeat.Seconds())
+	f.quarantined.WithLabelValues(service).Set(float64(s.Quarantined))
+	f.importing.WithLabelValues(service).Set(0)
 	if s.Running {
-		m.services.importing.WithLabelValues(service).Set(1)
+		f.importing.WithLabelValues(service).Set(1)
 	}
 	reason := ""
 	if s.Pending != nil {
 		reason = s.PendingWhy
-		m.services.pendingSince.WithLabelValues(service).Set(seconds(*s.PendingSince))
+		f.pendingSince.WithLabelValues(service).Set(seconds(*s.PendingSince))
 	}
-	setState(m.services.pending, service, pendingReasons, reason)
+	setState(f.pending, service, pendingReasons, reason)
 	if s.Held != nil && *s.Held == s.Batch+1 {
 		for kind, n := range s.HeldEffects {
-			m.services.heldEffects.WithLabelValues(service, kind).Set(float64(n))
+			f.heldEffects.WithLabelValues(service, kind).Set(float64(n))
 		}
 	}
 }
 
-func (m *Metrics) position(service string, batch int64, windowTo time.Time) {
-	m.services.batch.WithLabelValues(service).Set(float64(batch))
+func (f *Findings) position(service string, batch int64, windowTo time.Time) {
+	f.batch.WithLabelValues(service).Set(float64(batch))
 	if !windowTo.IsZero() {
-		m.services.windowEnd.WithLabelValues(service).Set(seconds(windowTo))
+		f.windowEnd.WithLabelValues(service).Set(seconds(windowTo))
 	}
 }
 
 // maxReceipts bounds the label `consumer`: anyone who can write into receipts/ chooses its values.
 const maxReceipts = 100
 
-// Receipts notes how far consumers say they are.
-func (m *Metrics) Receipts(receipts []exporter.Receipt) {
+// Receipts notes the positions that consumers report.
+func (f *Findings) Receipts(receipts []exporter.Receipt) {
 	newestFirst := slices.SortedFunc(slices.Values(receipts), func(a, b exporter.Receipt) int { return b.AppliedAt.Compare(a.AppliedAt.Time) })
 	for _, r := range newestFirst[:min(len(newestFirst), maxReceipts)] {
 		if r.Moved != "" {
 			continue
 		}
-		m.services.receiptBatch.WithLabelValues(r.Instance).Set(float64(r.Batch))
-		m.services.receiptApplied.WithLabelValues(r.Instance).Set(seconds(r.AppliedAt.Time))
+		f.receiptBatch.WithLabelValues(r.Instance).Set(float64(r.Batch))
+		f.receiptApplied.WithLabelValues(r.Instance).Set(seconds(r.AppliedAt.Time))
 	}
 }
 
-// Breaker notes how a service's store has been doing in this process.
-func (m *Metrics) Breaker(service string, h guard.Health) {
-	setState(m.services.breaker, service, breakerStates, h.State)
-	m.services.failures.WithLabelValues(service).Set(float64(h.Failures))
+// Breaker notes the health of a service's store in this process.
+func (f *Findings) Breaker(service string, h guard.Health) {
+	setState(f.breaker, service, breakerStates, h.State)
+	f.failures.WithLabelValues(service).Set(float64(h.Failures))
 }

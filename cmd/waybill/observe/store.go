@@ -6,7 +6,6 @@ import (
 	"io"
 	"iter"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,8 +31,8 @@ func newStoreMetrics(f factory) storeMetrics {
 	}
 }
 
-// Store measures a service's store, and makes each operation a span. With the level debug it is
-// logged too.
+// Store measures a service's store, and makes each operation a span. At the level debug it also
+// logs each operation.
 func (m *Metrics) Store(service string, store exchange.Store, log *slog.Logger) exchange.Store {
 	return &measured{store: store, service: service, metrics: m, log: log}
 }
@@ -45,7 +44,7 @@ type measured struct {
 	log     *slog.Logger
 }
 
-// operation is one call, until its transfer is through.
+// operation is one call, until its transfer ends.
 type operation struct {
 	*measured
 	op, name string
@@ -76,13 +75,13 @@ func storeOutcome(err error) string {
 	case err == nil:
 		return "ok"
 	case errors.Is(err, exchange.ErrNotFound):
-		return "not_found"
+		return "not found"
 	case errors.Is(err, exchange.ErrExists):
 		return "exists"
 	case errors.Is(err, context.Canceled):
 		return "canceled"
 	default:
-		return strings.ReplaceAll(fault.ClassOf(err).String(), " ", "_")
+		return fault.ClassOf(err).String()
 	}
 }
 
@@ -121,7 +120,7 @@ func (f *measuredFile) Close() error {
 
 func (s *measured) Put(ctx context.Context, name string, size int64, body io.Reader) error {
 	ctx, o := s.begin(ctx, "put", name)
-	err := s.store.Put(ctx, name, size, body) // body as it is: stores seek in it where they can
+	err := s.store.Put(ctx, name, size, body) // body unwrapped, so that stores can seek in it
 	o.end(sent(size, err), err)
 	return err
 }
@@ -133,7 +132,7 @@ func (s *measured) Publish(ctx context.Context, name string, data []byte) error 
 	return err
 }
 
-// sent counts nothing for what failed: how far it got is not known.
+// sent returns 0 for a failed call: nobody knows how much was sent.
 func sent(size int64, err error) int64 {
 	if err != nil {
 		return 0

@@ -18,8 +18,8 @@ import (
 	"waybill/internal/fault"
 )
 
-// CheckFile refuses a path that can't be that of a textfile: node_exporter reads *.prom, and a
-// folder that is missing will be missing at the run's end.
+// CheckFile refuses a path that can't be a textfile's: node_exporter reads *.prom, and a folder
+// that is missing now will be missing at the run's end.
 func CheckFile(path string) error {
 	problem := ""
 	switch info, err := os.Stat(filepath.Dir(path)); {
@@ -37,8 +37,8 @@ func CheckFile(path string) error {
 	return fault.New(fault.Usage, "write metrics to", path, errors.New(problem), "name a file in the folder that node_exporter's --collector.textfile.directory names")
 }
 
-// WriteFile leaves the metrics in a textfile, whole or not at all. They continue the counts of the run
-// before left there, see [goOn].
+// WriteFile writes the metrics to a textfile, whole or not at all. They continue the counts of the
+// previous run, see [goOn].
 func (m *Metrics) WriteFile(path string) error {
 	now, err := m.gatherers().Gather()
 	if err != nil {
@@ -56,7 +56,7 @@ func (m *Metrics) WriteFile(path string) error {
 	return nil
 }
 
-// replace renames: a reader sees the old file or the new one.
+// replace writes a new file and renames it, so that a reader sees the old file or the new one.
 func replace(path string, data []byte) (err error) {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
@@ -74,8 +74,8 @@ func replace(path string, data []byte) (err error) {
 	return os.Rename(file.Name(), path)
 }
 
-// readFile returns the families of a textfile; none of one that is not there or can't be read,
-// which is then begun anew.
+// readFile returns the families of a textfile. If it is missing or can't be read, there are none,
+// and a new file is begun.
 func readFile(path string) map[string]*dto.MetricFamily {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -89,10 +89,9 @@ func readFile(path string) map[string]*dto.MetricFamily {
 	return families
 }
 
-// goOn makes one sequence of the runs that write a file: counters and histograms are added up, so
-// that they grow as those of a long-lived process do, and what a run had nothing to say of stays
-// as it was, such as the time of the last success. A finding of status is of one moment: it goes
-// with it.
+// goOn joins the runs that write a file: it adds counters and histograms up, so that they grow like
+// those of a long-lived process. What a run did not measure stays, such as the time of the last
+// success. A finding of status describes one moment, so an old one is dropped.
 func goOn(before map[string]*dto.MetricFamily, now []*dto.MetricFamily) []*dto.MetricFamily {
 	all := map[string]*dto.MetricFamily{}
 	for _, family := range now {
@@ -130,7 +129,7 @@ func addFamily(family, old *dto.MetricFamily) {
 	}
 }
 
-// addMetric adds nothing to a gauge, nor to a histogram with other buckets.
+// addMetric adds counters and histograms with the same buckets. Gauges stay as they are.
 func addMetric(m, old *dto.Metric) {
 	if m.Counter != nil {
 		m.Counter.Value = new(m.Counter.GetValue() + old.Counter.GetValue())
@@ -145,7 +144,7 @@ func addMetric(m, old *dto.Metric) {
 	}
 }
 
-// sameBuckets passes over the last one of a file, +Inf, which a gathered histogram leaves out.
+// sameBuckets ignores a file's last bucket, +Inf, because a gathered histogram leaves it out.
 func sameBuckets(gathered, read *dto.Histogram) bool {
 	if len(read.Bucket) != len(gathered.Bucket)+1 {
 		return false

@@ -17,13 +17,13 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
-// flushLimit bounds what a collector that does not answer costs a run at its end. On the way it
-// costs nothing: spans are queued, and dropped when the queue is full.
+// flushLimit bounds how long a run waits at its end for a collector that does not answer. During
+// the run it never waits: spans are queued, and dropped if the queue is full.
 const flushLimit = 2 * time.Second
 
-// Tracing returns the provider that the OTEL_* variables configure, and the function that sends
-// what is queued. Without an endpoint it does nothing. Trouble with the collector is logged, once,
-// and is never a run's.
+// Tracing returns the provider that the OTEL_* variables configure, and a function that sends
+// queued spans. Without an endpoint it does nothing. An error of the collector is logged once and
+// never fails a run.
 func Tracing(ctx context.Context, release string, getenv func(string) string, log *slog.Logger) (trace.TracerProvider, func()) {
 	none, nothing := noop.NewTracerProvider(), func() {}
 	endpoint, problem := traceEndpoint(getenv)
@@ -38,7 +38,7 @@ func Tracing(ctx context.Context, release string, getenv func(string) string, lo
 		log.Warn("no traces are sent", "reason", err.Error())
 		return none, nothing
 	}
-	// The error is that a part of the description is missing, such as what the environment adds.
+	// An error means that a part of the description is missing, such as the environment's.
 	described, _ := resource.New(ctx, resource.WithTelemetrySDK(),
 		resource.WithAttributes(attribute.String("service.name", "waybill"), attribute.String("service.version", release)),
 		resource.WithFromEnv())
@@ -51,8 +51,8 @@ func Tracing(ctx context.Context, release string, getenv func(string) string, lo
 	}
 }
 
-// traceEndpoint returns where traces go, "" for nowhere, and why not where somebody seems to want
-// it otherwise.
+// traceEndpoint returns where traces go; "" for nowhere. problem says why traces go nowhere
+// although variables ask for them.
 func traceEndpoint(getenv func(string) string) (endpoint, problem string) {
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
 		if endpoint = getenv(name); endpoint != "" {
@@ -74,7 +74,7 @@ func traceEndpoint(getenv func(string) string) (endpoint, problem string) {
 	return endpoint, ""
 }
 
-// quiet keeps the collector's trouble from the SDK, which would print it past the log.
+// quiet logs the collector's errors, which the SDK would print outside the log.
 type quiet struct {
 	sdk.SpanExporter
 	log  *slog.Logger

@@ -13,7 +13,7 @@ END $$;
 -- anew for every statement: an outbox with a CHECK per column took in half as many events.
 CREATE DOMAIN patients.short_text AS text CONSTRAINT at_most_200_characters CHECK (char_length(VALUE) <= 200);
 CREATE DOMAIN patients.partial_date AS text -- a range of letters depends on collations, but not in "C"
-    CONSTRAINT year_month_or_day CHECK (VALUE ~ '^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$' COLLATE "C");
+    CONSTRAINT year_month_or_day CHECK (VALUE ~ '^(([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])(-(0[1-9]|1[0-2])(-(0[1-9]|1[0-9]|2[0-8]))?|-(0[13-9]|1[0-2])-(29|30)|-(0[13578]|1[02])-31)?|([0-9]{2}(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00)-02-29)$' COLLATE "C");
 CREATE DOMAIN patients.sex AS text CHECK (VALUE IN ('male', 'female', 'other', 'unknown'));
 CREATE DOMAIN patients.death_status AS text CHECK (VALUE IN ('none', 'informal', 'formal', 'void'));
 CREATE DOMAIN patients.death_precision AS text CHECK (VALUE IN ('year', 'month', 'day', 'minute'));
@@ -30,7 +30,7 @@ CREATE DOMAIN patients.identifiers AS jsonb
     -- The limit is that of the text, which is measured only where the binary form is large.
     CONSTRAINT at_most_1_MiB CHECK (pg_column_size(VALUE) < 100000 OR octet_length(VALUE::text) <= 1048576);
 
--- A site that has these tables already keeps them and their rows.
+-- If these tables exist, they and their rows stay.
 CREATE TABLE IF NOT EXISTS patients.patient (
     id               uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     family_name      text,
@@ -72,7 +72,7 @@ CREATE TABLE patients.merge_turn (
 INSERT INTO patients.merge_turn (tx) VALUES (pg_current_xact_id());
 
 -- The greatest death number of a patient in a log that knows more than this database, which was restored. The next death
--- gets a greater number: nothing that was decided about the lost death applies to it.
+-- gets a greater number, so that no decision about the lost death applies to it.
 CREATE TABLE patients.lost_death (
     patient_id uuid PRIMARY KEY,
     death_no   patients.death_no NOT NULL

@@ -1,8 +1,8 @@
 -- +goose NO TRANSACTION
 -- +goose Up
--- derive makes what follows from the columns of the outbox behind identifiers, which the table patient has too: the view
--- of a patient's state, its comparison with an event, and the ranges of what people write. `waybill migrate` calls it
--- after the migrations, so a new column is added to the two tables and to nothing else.
+-- derive reads the columns that come after identifiers in the outbox; the table patient has them too. From these it
+-- makes the view of a patient's state, the comparison of a state with an event, and the ranges of what people write.
+-- `waybill migrate` calls it after the migrations, so a new column has to be added to the two tables only.
 --
 -- The columns of patient keep their plain types: giving a filled table's a domain would rewrite it under an exclusive
 -- lock. A table whose rows break a range is left as it is; else the ranges hold for new rows at once.

@@ -1,7 +1,7 @@
 -- +goose Up
 -- All triggers at once: from here on every change is captured. Existing patients follow in the next migration. The locks
--- do not block readers. They wait for running writers for less than deadlock_timeout: where a writer
--- waits for this session in turn, the migration gives up its locks and is tried again.
+-- do not block readers. They wait for running writers for less than deadlock_timeout: if a writer waits for this session
+-- too, the migration gives up its locks and is tried again.
 SET LOCAL lock_timeout = '500ms';
 LOCK TABLE patients.patient, patients.identifier, patients.alias IN SHARE ROW EXCLUSIVE MODE;
 
@@ -63,7 +63,7 @@ CREATE VIEW patients.guards (tab, name, definition) AS VALUES
     ('erasure', 'keep_rows', 'TRIGGER keep_rows BEFORE TRUNCATE ON patients.erasure
         FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse(''an erasure is for ever'')');
 
--- ALWAYS: a restore or a replica role must not switch capture off in silence.
+-- ALWAYS: capture must stay on during a restore and under a replica role.
 CREATE VIEW patients.disarmed AS
 SELECT g.tab, g.name, g.definition
 FROM patients.guards g
@@ -71,7 +71,7 @@ WHERE NOT EXISTS (
     SELECT FROM pg_trigger t
     WHERE t.tgrelid = to_regclass('patients.' || g.tab) AND t.tgname = g.name AND t.tgenabled = 'A');
 
--- arm makes the guards that are missing and switches on those that are off, for every writer.
+-- arm creates missing guards and switches on, for every writer, those that are off.
 -- +goose StatementBegin
 CREATE FUNCTION patients.arm() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$

@@ -4,8 +4,8 @@
 SET default_transaction_isolation = 'read committed';
 SET statement_timeout = 0;
 
--- Rows stay locked until the end of each batch. It waits for a writer only while it holds no lock, so it can't take part
--- in a deadlock.
+-- Rows stay locked until the end of each batch. backfill waits for a writer only while it holds no lock, so it can't
+-- take part in a deadlock.
 -- +goose StatementBegin
 CREATE OR REPLACE PROCEDURE patients.backfill(batch integer)
 LANGUAGE plpgsql AS $$

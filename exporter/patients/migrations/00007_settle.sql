@@ -1,8 +1,8 @@
 -- +goose NO TRANSACTION
 -- +goose Up
--- Every patient has an event, so what only the installation needed is dropped. One table is locked at a time, for a writer
--- may hold one table and wait for another. Patient comes last: arrival must know the new patients as long as any
--- baseline trigger exists.
+-- Every patient has an event, so the objects that only the installation needed are dropped. One table is locked at a time,
+-- because a writer may hold one table and wait for another. Table patient comes last: table arrival must list the new
+-- patients as long as any baseline trigger exists.
 SET lock_timeout = '500ms';
 DROP TRIGGER IF EXISTS baseline ON patients.identifier;
 DROP TRIGGER IF EXISTS baseline ON patients.alias;

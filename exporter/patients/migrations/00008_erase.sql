@@ -1,6 +1,6 @@
 -- +goose Up
--- forget_erased blanks what is left of erased records, or of one: every column of theirs but the keys, whether or not this
--- release knows it. Events become erasures, too. `waybill migrate` calls it for what earlier releases left.
+-- forget_erased blanks what is left of all erased records, or of one: every column but the keys, also columns that this
+-- release does not know. Events become erasures, too. `waybill migrate` calls it for data that earlier releases left.
 -- +goose StatementBegin
 CREATE FUNCTION patients.forget_erased(record uuid DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '3s' AS $$
@@ -17,7 +17,7 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- remembered_erased returns the erased of whom something is left.
+-- remembered_erased returns the erased patients of whom data is left.
 -- +goose StatementBegin
 CREATE FUNCTION patients.remembered_erased() RETURNS SETOF uuid
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -47,7 +47,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM patients.patient p WHERE p.id = patient) THEN
         RAISE EXCEPTION 'there is no patient %', patient USING ERRCODE = 'foreign_key_violation';
     END IF;
-    -- In turn with merges: no other record becomes this person's meanwhile.
+    -- It takes the turn of merges, so that no other record is merged into this person meanwhile.
     UPDATE patients.merge_turn SET tx = pg_current_xact_id() WHERE tx <> pg_current_xact_id();
     FOR record IN
         WITH RECURSIVE person (id) AS (

@@ -2,16 +2,17 @@
 -- Records of partners' files, staged by COPY and taken in by patients.intake in the same transaction.
 -- Unlogged: after a crash the file is loaded again.
 CREATE UNLOGGED TABLE patients.intake_row (
-    source           text,    -- whose records these are; one load of a source at a time
+    source           text,    -- the partner that sent the records; one load of a source at a time
     seq              bigint,  -- the file's own order
-    id               uuid NOT NULL, -- the patient; with a key, as long as no identifier says otherwise
+    id               uuid NOT NULL, -- the patient; of a row with a key, unless an identifier names another one
     act              text NOT NULL DEFAULT 'change' CHECK (act IN ('change', 'merge', 'rekey', 'unlink')),
-    -- The identifier by which the source knows the patient, and whether id is that very text.
+    -- The identifier by which the source knows the patient, and whether id is the UUID that this text spells.
     key_authority    text,
     key_type         text,
     key_value        text,
     key_is_id        boolean NOT NULL DEFAULT false,
-    -- Of a merge, the record that ends; of a rekey, the key that was wrong; of an unlink, the other record. As above.
+    -- The other record, in the same way: the one that a merge ends, the wrong key of a rekey, the second one of an
+    -- unlink.
     retired_id        uuid,
     retired_authority text,
     retired_type      text,
@@ -45,8 +46,8 @@ CREATE UNLOGGED TABLE patients.intake_row (
     PRIMARY KEY (source, turn, id, seq) -- joins by patient are cheap however few rows the planner expects
 );
 
--- What a source reported last of a patient: what it repeats, and what is older, changes nothing. Death has an order of its
--- own, for a record that is old otherwise may be the only one that reports it.
+-- What a source last reported about a patient. A record that repeats it, or is older, changes nothing. Death has a
+-- separate order, because a record that is otherwise old may be the only one that reports the death.
 CREATE TABLE patients.intake_told (
     source           text,
     patient_id       uuid,
@@ -64,16 +65,16 @@ CREATE TABLE patients.intake_told (
     PRIMARY KEY (source, patient_id)
 );
 
--- The patient that an id made from a key means, where that is another patient than the one of that id. It was found by the
--- identifier, and is kept for the time when the patient has no identifiers any more: so a partner that still
--- names an erased person does not register them anew.
+-- An id is made from a key. Where the key means another patient than the one with that id, this table says which. That
+-- patient was found by the identifier; the row stays when the patient has no identifiers any more. So a partner that still
+-- names an erased person does not register them again.
 CREATE TABLE patients.intake_known (
     id         uuid PRIMARY KEY,
     patient_id uuid NOT NULL
 );
 
--- A record that was merged into another, although a source says by now that they are two people. What is reported of the
--- record waits until a person has decided: patients.settle_unlink.
+-- A record that was merged into another, and that a source now says is another person. Reports about the record wait
+-- until a person has decided: patients.settle_unlink.
 CREATE TABLE patients.intake_unlinked (
     retired_id uuid PRIMARY KEY,
     source     text NOT NULL,
@@ -86,7 +87,8 @@ CREATE FUNCTION patients.settle_unlink(retired uuid) RETURNS boolean LANGUAGE sq
     SELECT EXISTS (SELECT FROM settled)
 $$;
 
--- is_other_person reports whether two statements can't be about one person: another birth date or sex, or other names.
+-- is_other_person reports whether two statements can't be about the same person, because birth date, sex or names
+-- differ.
 CREATE FUNCTION patients.is_other_person(
     a_family text, a_given text, a_birth text, a_sex text, b_family text, b_given text, b_birth text, b_sex text
 ) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
@@ -96,7 +98,8 @@ CREATE FUNCTION patients.is_other_person(
             AND lower(a_family) <> lower(b_family) AND lower(a_given) <> lower(b_given), false)
 $$;
 
--- intake_doubts disputes a turn's rows that may be about another person, or contradict what is known of the dates. They change nothing.
+-- intake_doubts marks a turn's rows as disputed if they may be about another person, or contradict known dates. Disputed
+-- rows change nothing.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_doubts(source text, turn integer, identity_change text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -134,8 +137,8 @@ CREATE FUNCTION patients.intake_older(
                 ELSE coalesce(a_sent < b_sent, false) END
 $$;
 
--- intake_news blanks what a turn's rows repeat. A source that reports a patient alive, and never reported the death, does not
--- take back a death that somebody else reported: a person decides.
+-- intake_news blanks what a turn's rows repeat. A source that reports a patient alive and never reported the death can't
+-- retract a death that another source reported: a person decides.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_news(source text, turn integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, patients, pg_temp AS $$

@@ -1,7 +1,7 @@
 -- +goose Up
--- intake_id returns the patient that a key means: the one who has it as an identifier, or had it when it was first read,
--- else the one of the id that was made from it. A patient whose number was wrong and was corrected is no longer
--- meant by the wrong number: that is somebody else's.
+-- intake_id returns the patient that a key means: the patient who has it as an identifier, or had it when it was first
+-- read; otherwise the one whose id was made from it. After a patient's wrong number was corrected, the wrong number no
+-- longer means this patient: it is somebody else's.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_id(authority text, type text, value text, id uuid, is_id boolean) RETURNS uuid
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -30,7 +30,7 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- intake_ids does so for all rows of a source at once, except those whose id is right already.
+-- intake_ids does the same for all rows of a source at once, except those whose id is already right.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_ids(source text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -53,7 +53,7 @@ END $$;
 -- +goose StatementEnd
 
 -- intake_rekey moves a patient's key from the wrong value to the right one before the row is taken
--- in, and returns why it can't, if it can't.
+-- in. If it can't, it returns the reason.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_rekey(r patients.intake_row) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -73,7 +73,7 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- intake_merge retires a row's record once the row is taken in, and returns why it can't, if it can't.
+-- intake_merge retires a row's record after the row was taken in. If it can't, it returns the reason.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_merge(r patients.intake_row) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -101,8 +101,8 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- intake_unlink disputes that two records are two people where one of them was merged into the other, or both into a
--- third: there is no way back from a merge but a person's. What is reported of the merged ones waits, too.
+-- intake_unlink marks a row as disputed if it says that two records are two people, but one was merged into the
+-- other, or both into a third: only a person can undo a merge. Reports about the merged records wait, too.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_unlink(r patients.intake_row) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -117,8 +117,8 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- intake_one takes in one row about a record that the file merges or whose key it changes: what its keys mean depends on the
--- rows before it.
+-- intake_one takes in one row about a record that the file merges or whose key it changes. The rows before it decide what
+-- its keys mean.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_one(source text, turn integer, identity_change text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -160,12 +160,12 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- intake_apply takes the staged rows of a source into the service's tables and leaves them, each
--- with its outcome; it returns how many identifiers stayed with another patient. A patient's rows
--- apply in the source's own order, or in that of seq if it has none; deaths follow the rules of
--- record_death. Another person's birth date, sex or names together with a death or merge are disputed, unless
--- identity_change is allow. Several sources may be taken in at once. It runs as its owner, so that the program
--- that reads partners' files needs no right to the patients.
+-- intake_apply takes the staged rows of a source into the service's tables and leaves them, each with its
+-- outcome; it returns how many identifiers stayed with another patient. A patient's rows apply in the source's
+-- own order, or in that of seq if it has none; deaths follow the rules of record_death. A row that has a death
+-- or merge and another birth date, sex or other names is disputed, unless identity_change is allow. Several
+-- sources may be taken in at once. It runs as its owner, so that the program that reads partners' files needs
+-- no right to the patients.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_apply(source text, identity_change text DEFAULT 'dispute') RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -1,8 +1,8 @@
 -- +goose Up
--- For the first steps of a generation, in a database that was restored and whose log knows more.
+-- For the first steps of a generation: the database was restored, and its log has events that the database has lost.
 
--- erase_again erases a person who was erased according to the log. If this database does not have the person, it records the
--- erasure, so that nothing brings them back.
+-- erase_again erases a person whom the log reports as erased. If the person is not in this database, it records the
+-- erasure, so that the person can't come back.
 -- +goose StatementBegin
 CREATE FUNCTION patients.erase_again(patient uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -18,8 +18,8 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- hold_capture blocks capture until the transaction's end. It waits for running commits for less than deadlock_timeout: one
--- of them may wait for this transaction in turn.
+-- hold_capture blocks capture until the transaction's end. It waits for running commits for less than deadlock_timeout,
+-- because one of them may wait for this transaction.
 -- +goose StatementBegin
 CREATE FUNCTION patients.hold_capture() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$

@@ -1,8 +1,8 @@
 -- +goose Up
--- divergence lists the patients whose rows and last events differ. It checks capture from outside: it depends on no trigger.
+-- divergence lists the patients whose rows and last events differ. It checks capture independently: it needs no trigger.
 --
--- unseen: a row without an event. gone: events without a row. changed: they differ. unmerged: the
--- event says merged, and the tables don't, or name another record. refilled: an erased record is not blank.
+-- unseen: a row without an event. gone: events without a row. changed: they differ. unmerged: the event
+-- says merged, but the tables don't or name another record. refilled: an erased record is not blank.
 CREATE VIEW patients.divergence AS
 SELECT s.patient_id,
        CASE WHEN (o.event).version IS NULL THEN 'unseen'

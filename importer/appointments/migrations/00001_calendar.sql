@@ -5,7 +5,7 @@
 CREATE TABLE kind (
     code        text PRIMARY KEY,
     description text NOT NULL,
-    post_mortem boolean -- dated after a death by its nature: it stays. NULL: nobody has decided, and it does not
+    post_mortem boolean -- takes place after a death by its nature, so it stays. NULL: nobody has decided, so it does not stay
 );
 INSERT INTO kind (code, description, post_mortem) VALUES
     ('consultation', 'Consultation', false),
@@ -34,8 +34,8 @@ CREATE TABLE appointment (
     revision            integer NOT NULL DEFAULT 0  -- grows with every update, also the importer's
 );
 -- No two live appointments of a resource overlap. One without a length occupies its instant. The
--- resource is a range of one number, so that PostgreSQL needs no extension to compare it. Of two who
--- book the same start the index has one wait, where the constraint might have both wait for each other.
+-- resource is a range of one number, so that PostgreSQL needs no extension to compare it. If two people
+-- book the same start, the index makes one wait; with the constraint both might wait for each other.
 CREATE UNIQUE INDEX appointment_slot ON appointment (resource, starts_at) WHERE status IN ('booked', 'arrived');
 ALTER TABLE appointment ADD CONSTRAINT appointment_slot_overlap EXCLUDE USING gist (
     int8range(hashtextextended(resource, 0) / 2, hashtextextended(resource, 0) / 2, '[]') WITH &&,
@@ -43,7 +43,7 @@ ALTER TABLE appointment ADD CONSTRAINT appointment_slot_overlap EXCLUDE USING gi
     WHERE (status IN ('booked', 'arrived'));
 CREATE INDEX appointment_patient ON appointment (patient_id);
 
--- Marks what a person writes: with the name that the statement gives, or else with the login.
+-- Marks a person's writes with the name that the statement gives, or else with the login.
 -- +goose StatementBegin
 CREATE FUNCTION mark_touched() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$

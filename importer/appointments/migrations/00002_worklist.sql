@@ -1,9 +1,9 @@
 -- +goose Up
 -- Who is dead, and the appointments that are a person's to decide for that reason.
 
--- What is known here of a record: whether its person is dead, by whose death, since when. Writers
--- of appointments hold its row FOR SHARE and the importer updates it before it looks for
--- appointments, so that of two at once the later one sees the other's work.
+-- What this service knows of a record: whether its person is dead, by whose death, since when.
+-- Writers of appointments hold its row FOR SHARE. The importer updates the row before it looks for
+-- appointments. So if both write at once, the later one sees the other's work.
 CREATE TABLE vital (
     patient_id     uuid PRIMARY KEY,
     dead           boolean NOT NULL DEFAULT false,
@@ -14,7 +14,7 @@ CREATE TABLE vital (
     known_at       timestamptz CHECK (NOT dead OR known_at IS NOT NULL)
 );
 
--- Appointment_id is no foreign key, whose check would wait for a person who holds the appointment.
+-- appointment_id is no foreign key, because its check would wait for a person who holds the appointment.
 CREATE TABLE worklist (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     reason         text NOT NULL CHECK (reason IN (
@@ -22,8 +22,8 @@ CREATE TABLE worklist (
         'not_restored', 'rebooked',                                                        -- of those who live after all
         'merge_conflict', 'future_death')),                                                -- of the death itself
     detail         text,
-    -- The patient may live: they came, or their death lies in the future. A person ends it, and no
-    -- appointment's status does.
+    -- The patient may live: they came, or their death lies in the future. Only a person ends such
+    -- an item; an appointment's status does not.
     urgent         boolean GENERATED ALWAYS AS (
         reason IN ('seen_after_death', 'future_death') OR coalesce(detail = 'arrived', false)) STORED,
     appointment_id uuid CHECK ((appointment_id IS NULL) = (reason IN ('merge_conflict', 'future_death'))),
@@ -32,15 +32,15 @@ CREATE TABLE worklist (
     raised_at      timestamptz NOT NULL,
     resolved_at    timestamptz,
     resolved_by    text,             -- 'waybill' or a person
-    about          text              -- of a death itself: the state that the item is about; NULL: it has been another since
+    about          text              -- for items about a death itself, the state that the item is about; NULL: the state has changed since
 );
 CREATE UNIQUE INDEX worklist_appointment ON worklist (appointment_id, patient_id, death_no, reason) WHERE appointment_id IS NOT NULL;
 CREATE UNIQUE INDEX worklist_conflict ON worklist (patient_id, death_no, reason) WHERE appointment_id IS NULL;
 CREATE INDEX worklist_death ON worklist (patient_id);
 
--- Lists at once what a person books for the dead, restores or moves to them, and the dead who come, also late.
--- Every write takes the lock, cancellations too: an importer then waits for the person, and cancels or lists what
--- they left. A row that is only rewritten is not booked again.
+-- Lists at once the appointments that a person books for the dead, restores or moves to them, and the dead who
+-- come, even late. Every write takes the lock, cancellations too: an importer then waits for the person, and
+-- cancels or lists what they left. A row that is only rewritten is not booked again.
 -- +goose StatementBegin
 CREATE FUNCTION watch_the_dead() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -55,7 +55,7 @@ BEGIN
     END IF;
     INSERT INTO vital (patient_id) SELECT DISTINCT patient_id FROM written ORDER BY patient_id ON CONFLICT DO NOTHING;
     PERFORM FROM vital WHERE patient_id IN (SELECT patient_id FROM written) ORDER BY patient_id FOR SHARE;
-    -- What a person has settled by their own write. It may come up again.
+    -- A person has settled these items by their own write. An item may come up again.
     UPDATE worklist l SET resolved_at = clock_timestamp(), resolved_by = 'waybill'
     FROM written w JOIN vital v USING (patient_id) JOIN kind k ON k.code = w.kind
     WHERE l.appointment_id = w.id AND l.resolved_at IS NULL
@@ -83,7 +83,7 @@ REFERENCING NEW TABLE AS written FOR EACH STATEMENT WHEN (NOT applying()) EXECUT
 CREATE TRIGGER appointment_changed AFTER UPDATE ON appointment
 REFERENCING OLD TABLE AS was NEW TABLE AS written FOR EACH STATEMENT WHEN (NOT applying()) EXECUTE FUNCTION watch_the_dead();
 
--- An item ends with its appointment. Only the urgent ones stay: a patient came, and somebody must look.
+-- An item ends with its appointment. Only urgent items stay: a patient came, and a person must check.
 -- +goose StatementBegin
 CREATE FUNCTION end_items() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$

@@ -16,8 +16,8 @@ CREATE TABLE cancellation (
 CREATE INDEX cancellation_record ON cancellation (record_id);
 
 -- Books a cancelled appointment again, unless that would override a person or there is another reason against it.
--- Returns 'restored'; 'settled' where a person has already acted on it; or why it is theirs to decide. It waits for
--- nobody: a person who holds the row or is booking the slot comes first.
+-- Returns 'restored'; 'settled' if a person has already acted on it; or the reason why a person must decide. It
+-- waits for nobody: a person who holds the row or is booking the slot comes first.
 -- +goose StatementBegin
 CREATE FUNCTION restore(cancelled uuid, left_at integer, at timestamptz, against text) RETURNS text
 LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '200ms' AS $$
@@ -44,8 +44,8 @@ EXCEPTION WHEN unique_violation OR exclusion_violation OR lock_not_available THE
 END $$;
 -- +goose StatementEnd
 
--- The steps of apply.sql rely on each statement seeing what was committed while the one before
--- waited for a lock.
+-- apply.sql relies on read committed: each statement must see what others committed while the
+-- statement before waited for a lock.
 -- +goose StatementBegin
 CREATE FUNCTION require_read_committed() RETURNS void
 LANGUAGE plpgsql AS $$
@@ -56,8 +56,8 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- A kind that is marked as post-mortem is like another kind for each of its appointments: their items end, and what
--- was cancelled is for a person to book again. Set back, what is live and not over after the death is listed.
+-- If a kind is marked as post-mortem, the items of its appointments end, and a person must book cancelled ones
+-- again. If the mark is removed, its live appointments that are not over after the death are listed.
 -- +goose StatementBegin
 CREATE FUNCTION follow_kind() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$

@@ -21,8 +21,8 @@ CREATE TABLE case_file (
     death_no         integer NOT NULL,
     state            text NOT NULL DEFAULT 'expected' CHECK (state IN ('expected', 'received', 'released', 'void')),
     noticed_at       timestamptz NOT NULL,
-    -- What people identify the body by. It follows the patients service while the case is expected
-    -- and no person has edited it; from then on it stays as it was relied on.
+    -- The facts by which people identify the body. They follow the patients service while the case is expected and no
+    -- person has edited them. After that they stay as people have relied on them.
     family_name      text,
     given_name       text,
     birth_date       text,
@@ -32,12 +32,12 @@ CREATE TABLE case_file (
     address_city     text,
     address_postcode text,
     address_country  text,
-    -- All facts as the patients service last stated them, and of which record; which of them a person
-    -- edited.
+    -- All facts as the patients service last stated them, and of which record; then the facts that a
+    -- person edited.
     stated           jsonb NOT NULL DEFAULT '{}',
     stated_of        uuid,
     edited           text[] NOT NULL DEFAULT '{}',
-    opened_by        text NOT NULL DEFAULT 'waybill', -- or a person: then it is not voided but by one
+    opened_by        text NOT NULL DEFAULT 'waybill', -- or a person: then only a person voids the case
     death_status     text NOT NULL,
     death_earliest   timestamptz,
     death_latest     timestamptz,
@@ -47,8 +47,8 @@ CREATE TABLE case_file (
     received_by      text,
     released_at      timestamptz,
     released_by      text,
-    -- Stays when a person opens a void case again, while voided_by and void_reason are emptied: it makes later
-    -- runs leave that case alone.
+    -- Stays when a person opens a void case again, so that later runs leave that case alone; voided_by and
+    -- void_reason are emptied.
     voided_at        timestamptz CHECK (state <> 'void' OR voided_at IS NOT NULL),
     voided_by        text,           -- 'waybill' or a person
     void_reason      text,           -- by waybill: retracted, merged
@@ -70,8 +70,8 @@ CREATE TABLE alert (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind        text NOT NULL CHECK (kind IN (
         'identity', 'identity_changed', 'death_changed', 'merged_in_custody', 'merge_conflict', 'future_death', 'erased_in_custody')),
-    urgent      boolean NOT NULL DEFAULT true, -- not so a conflict of two records without a body
-    about       text,                -- the state that it is about; NULL: it has been another since
+    urgent      boolean NOT NULL DEFAULT true, -- false for a conflict of two records without a body
+    about       text,                -- the state that it is about; NULL: the state has changed since
     patient_id  uuid NOT NULL,
     death_no    integer NOT NULL,
     case_id     bigint REFERENCES case_file,
@@ -91,8 +91,8 @@ SELECT c.*, ARRAY(
 FROM case_file c
 WHERE c.state IN ('expected', 'received');
 
--- Marks the facts that a person writes by hand, and who voids a case: with the name that the statement gives, or
--- else with the login.
+-- Marks the facts that a person edits, and the person who voids a case, with the name that the statement gives,
+-- or else with the login.
 -- +goose StatementBegin
 CREATE FUNCTION mark_touched() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -132,7 +132,7 @@ FOR EACH ROW WHEN (NOT applying()) EXECUTE FUNCTION name_toucher();
 CREATE TRIGGER case_file_touched BEFORE UPDATE ON case_file
 FOR EACH ROW WHEN (NOT applying()) EXECUTE FUNCTION mark_touched();
 
--- A case that a person opens is theirs, and so are the facts that they write into it.
+-- A case that a person opens, and the facts they write into it, count as that person's.
 -- +goose StatementBegin
 CREATE FUNCTION mark_opened() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -147,9 +147,8 @@ END $$;
 -- +goose StatementEnd
 CREATE TRIGGER case_file_opened BEFORE INSERT ON case_file FOR EACH ROW WHEN (NOT applying()) EXECUTE FUNCTION mark_opened();
 
--- A body may arrive for a death that no longer stands, or of an erased patient, at a case that a person kept open
--- or opened anew.
--- As its owner: staff need no right to the projection.
+-- A body may arrive for a retracted death, or of an erased patient, if a person kept the case open or opened it
+-- again. The function runs as its owner, so that staff need no right to the projection.
 -- +goose StatementBegin
 CREATE FUNCTION ask_after() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -168,11 +167,11 @@ REVOKE EXECUTE ON FUNCTION ask_after FROM PUBLIC;
 CREATE TRIGGER ask_after AFTER UPDATE OF state ON case_file
 FOR EACH ROW WHEN (NEW.state = 'received' AND OLD.state <> 'received') EXECUTE FUNCTION ask_after();
 
--- The case of an erased patient keeps what is the morgue's own: custody, tag, times. While a body is in custody
--- it keeps everything: nothing else says whose body it is.
+-- The case of an erased patient keeps the morgue's own data: custody, tag, times. While a body is in custody it
+-- keeps everything, because nothing else says whose body it is.
 
--- Fires after case_file_touched: that nothing is left was no person's edit. As its owner: staff
--- need no right to the projection.
+-- It fires after case_file_touched, so that the blanking does not count as a person's edit. It runs
+-- as its owner, so that staff need no right to the projection.
 -- +goose StatementBegin
 CREATE FUNCTION forget_erased() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$

@@ -1,7 +1,7 @@
 -- +goose Up
 -- What staff call.
 
--- Where bodies went, other than from notice to reception to release. Append only.
+-- Movements of bodies other than notice, reception and release. Append only.
 CREATE TABLE trail (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at       timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -30,7 +30,7 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- A body leaves; never while its identity is in question.
+-- A body leaves. It must stay while its identity is in question.
 -- +goose StatementBegin
 CREATE PROCEDURE release(case_file_id bigint, person text)
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -61,7 +61,7 @@ END $$;
 CREATE TRIGGER alert_resolved BEFORE UPDATE OF resolved_by ON alert
 FOR EACH ROW WHEN (NEW.resolved_by = 'waybill') EXECUTE FUNCTION name_resolver();
 
--- A body arrives without a notice. Its case is of nobody until reassign says whose it is.
+-- A body arrives without a notice. Its case has no patient until reassign names one.
 -- +goose StatementBegin
 CREATE PROCEDURE take_in(body_tag text, person text, INOUT case_file_id bigint DEFAULT NULL)
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -73,9 +73,9 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- The body of one case, here or released, is that of another, which is expected: the tag moves with it.
--- The case that it leaves expects its own body, unless it is nobody's, of the same patient, or of one who
--- is not dead, or erased.
+-- The body of one case, here or released, belongs to another case that is expected: the tag moves there.
+-- The old case expects its own body again, unless it has no patient, the same patient, or a patient who
+-- is not dead or was erased.
 -- +goose StatementBegin
 CREATE PROCEDURE reassign(case_file_id bigint, to_case bigint, person text)
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$

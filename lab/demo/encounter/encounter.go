@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"waybill/partner/format/date"
 	"waybill/partner/format/record"
 )
 
@@ -155,13 +156,21 @@ var statuses = map[string]string{
 	"finished": "fulfilled", "cancelled": "cancelled",
 }
 
+func instant(text string) (time.Time, error) {
+	d, err := date.ParseFHIR(text)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return record.InstantOf(d, time.UTC)
+}
+
 func (e *Encounter) complete(v visit, source string, now time.Time) (err error) {
 	status, known := statuses[v.status]
-	if e.Start, err = record.InstantOf(v.start, time.UTC); err != nil {
+	if e.Start, err = instant(v.start); err != nil {
 		return record.Field("start", err)
 	}
 	if v.end != "" {
-		if e.End, err = record.InstantOf(v.end, time.UTC); err != nil {
+		if e.End, err = instant(v.end); err != nil {
 			return record.Field("end", err)
 		}
 	}

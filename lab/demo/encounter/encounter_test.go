@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"waybill/partner/format/date"
 	"waybill/partner/format/record"
 )
 
@@ -75,7 +76,7 @@ func TestEncounterFiles(t *testing.T) {
 		}},
 		{"encounters.csv", 1, []string{
 			"line 4: it ends before it starts",
-			"line 5: start: " + record.ErrISO.Error(),
+			"line 5: start: " + date.ErrFHIR.Error(),
 		}},
 	} {
 		t.Run(c.file, func(t *testing.T) {
@@ -152,8 +153,8 @@ func TestEncounterKinds(t *testing.T) {
 
 func TestRefusedEncounters(t *testing.T) {
 	for name, c := range map[string]struct{ fields, want string }{
-		"no start":       {`"status":"planned","subject":{"reference":"Patient/p"}`, "start: " + record.ErrISO.Error()},
-		"wrong end":      {`"status":"planned","subject":{"reference":"Patient/p"},"period":{"start":"2024","end":"Secret"}`, "end: " + record.ErrISO.Error()},
+		"no start":       {`"status":"planned","subject":{"reference":"Patient/p"}`, "start: " + date.ErrFHIR.Error()},
+		"wrong end":      {`"status":"planned","subject":{"reference":"Patient/p"},"period":{"start":"2024","end":"Secret"}`, "end: " + date.ErrFHIR.Error()},
 		"no patient":     {`"status":"planned","period":{"start":"2024"}`, "no id, or no patient"},
 		"a group":        {`"status":"planned","subject":{"reference":"Group/Secret"},"period":{"start":"2024"}`, "no id, or no patient"},
 		"no patient id":  {`"status":"planned","subject":{"reference":"Patient/"},"period":{"start":"2024"}`, "no id, or no patient"},

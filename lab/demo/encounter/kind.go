@@ -8,9 +8,9 @@ const (
 	KindDeathCertification = "death_certification"
 )
 
-// kindOf returns what an encounter is: one of the two kinds above by its SNOMED CT types, else
-// its class in Synthea's words (ambulatory, inpatient, emergency, …), into which the codes of
-// FHIR's ActEncounterCode are put. What is neither stays as it is written, or is "other".
+// kindOf returns what an encounter is: one of the two kinds above by its SNOMED CT types, else its
+// class in Synthea's words (ambulatory, inpatient, emergency, …), into which the codes of FHIR's
+// ActEncounterCode are put. Any other class stays as written, or is "other" if it is empty.
 func kindOf(class string, types ...string) string {
 	for _, code := range types {
 		switch code {

@@ -153,7 +153,7 @@ func fill(server *pg.Server, name string, prepare func(context.Context, string) 
 	if err := prepare(ctx, server.URL(name, owner, shared.password)); err != nil {
 		return err
 	}
-	// A pool that prepare has closed may still be saying goodbye, and CREATE DATABASE
+	// The connections of a pool that prepare has closed may still be ending, and CREATE DATABASE
 	// refuses a template in use.
 	return super(ctx, server,
 		fmt.Sprintf("ALTER DATABASE %s ALLOW_CONNECTIONS false", name),

@@ -1,5 +1,6 @@
 // Command fetch unpacks the file servers that the demonstration and the tests run, from the
-// packages of the system's own Debian release, into the user's cache folder.
+// packages of the system's own Debian release, into the user's cache folder; with the argument foreign
+// also those from PyPI that only `make proof` runs, and with hdfs only the NameNode and DataNode.
 package main
 
 import (
@@ -22,5 +23,14 @@ func main() {
 func fetch() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == "hdfs":
+		return servers.FetchHDFS(ctx)
+	case len(os.Args) > 1 && os.Args[1] == "foreign":
+		if err := servers.Fetch(ctx); err != nil {
+			return err
+		}
+		return servers.FetchForeign(ctx)
+	}
 	return servers.Fetch(ctx)
 }

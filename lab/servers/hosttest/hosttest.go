@@ -1,5 +1,5 @@
 // Package hosttest gives tests exchanges on the kind of store that WAYBILL_TEST_STORE names, one
-// of [servers.Kinds]; unset, it is a directory. So one suite runs on each.
+// of [servers.AllKinds]; unset, it is a directory. So one suite runs on each.
 package hosttest
 
 import (

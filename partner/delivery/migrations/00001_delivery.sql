@@ -42,6 +42,9 @@ CREATE TABLE cursor (
     since  timestamptz
 );
 
+-- Events that can't be written, and that a person decided to leave out: the table decision has who, when and why.
+CREATE TABLE skipped (position bigint PRIMARY KEY);
+
 -- One row per file. What is committed here fixes the file, to the byte, before it is written.
 CREATE TABLE file (
     number         bigint PRIMARY KEY,   -- 1, 2, 3, …: no partner sees it
@@ -51,12 +54,17 @@ CREATE TABLE file (
     trigger_text   bytea,
     after          bigint NOT NULL,      -- it covers the queue behind this position,
     "to"           bigint NOT NULL,      -- up to this one,
-    seen           bigint NOT NULL,      -- as the queue was up to this one
+    seen           bigint NOT NULL,      -- as the queue was up to this one,
+    known          bigint NOT NULL,      -- but with survivors, and what replaces unwritable values, as they were up to this one
     rows           bigint NOT NULL,
     unsaid         bigint NOT NULL,      -- events that the format can't say
+    skipped        bigint NOT NULL,      -- events that a person left out
+    restated       bigint NOT NULL,      -- events with the personal data of the patient's newest one
     replaced       bigint NOT NULL,      -- characters
     transliterated bigint NOT NULL,
     cut            bigint NOT NULL,      -- values
+    blank          bigint NOT NULL,
+    escaped        bigint NOT NULL,
     bytes          bigint NOT NULL,
     sha256         text NOT NULL,
     content        bytea,                -- until it is delivered
@@ -72,4 +80,4 @@ CREATE TABLE file (
 CREATE UNIQUE INDEX file_undelivered ON file ((true)) WHERE delivered_at IS NULL;
 
 -- +goose Down
-DROP TABLE file, cursor, queue;
+DROP TABLE file, skipped, cursor, queue;

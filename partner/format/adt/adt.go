@@ -1,6 +1,6 @@
-// Package adt knows what HL7 v2 messages mean for patients: who is meant, what is said of them,
-// and which records are one person's. What a message is called matters little: vital status rides
-// on messages of any type, and no trigger event is by itself a death or its retraction.
+// Package adt knows what HL7 v2 messages mean for patients: who is meant, what is said about them, and which
+// records are one person's. The trigger event says little: messages of any type may state a vital status, and no
+// trigger event alone means a death or its retraction.
 package adt
 
 import (
@@ -19,9 +19,9 @@ import (
 	"waybill/partner/format/record"
 )
 
-// Read returns the records of a file: one per patient of each message, or one that asks for nothing
-// for a message that is about none. A message of which any patient can't be taken is refused whole.
-// Reading continues after a [*record.Refused]; any other error ends the file.
+// Read returns the records of a file: one for each patient of each message. A message about no patient gives one
+// record that asks for nothing. If one patient of a message can't be taken, the whole message is refused. Reading
+// continues after a [*record.Refused]; any other error ends the file.
 func Read(r io.Reader, o *Options, site record.Site) iter.Seq2[record.Record, error] {
 	messages := hl7.NewReader(r, hl7.Options{Totals: o.Totals, Unended: site.Unended, MaxMessage: o.MaxMessage})
 	a := &reader{Options: o, site: site}
@@ -45,7 +45,7 @@ func Read(r io.Reader, o *Options, site record.Site) iter.Seq2[record.Record, er
 	}
 }
 
-// end passes on what was odd about the file, and what ended it unless that was its end.
+// end passes on the file's warnings, and the error that ended it, unless that is [io.EOF].
 func (a *reader) end(err error, warnings []string, yield func(record.Record, error) bool) {
 	for _, warning := range warnings {
 		a.site.Note(warning)
@@ -62,6 +62,9 @@ type reader struct {
 	declared []int           // the fields of PID that have identifiers
 	zone     *time.Location  // of times without an offset, in the message
 	records  []record.Record // of the message last taken
+	msh, pid hl7.Fields
+	known    [13]struct{ raw, text string } // fields of MSH: nearly the same in each message of a file
+	by       hl7.Separators                 // those that known was read with
 }
 
 // hand hands out the records of the message last taken, or why it was refused.
@@ -84,7 +87,8 @@ func (a *reader) take(m *hl7.Message) error {
 	var head *record.Message
 	reason := a.unreadable(m)
 	if reason == nil {
-		head, a.zone = a.head(m), a.zoneOf(m)
+		a.msh.Divide(m.Segment(0))
+		head, a.zone = a.head(m), a.zoneOf()
 		where.Control = head.Control
 		reason = a.patients(m, record.Record{Where: where, Message: head, Order: a.order(m)})
 	}
@@ -105,11 +109,17 @@ func (a *reader) unreadable(m *hl7.Message) error {
 }
 
 func (a *reader) head(m *hl7.Message) *record.Message {
-	msh := m.Segment(0)
-	field := func(n int) string {
-		return strings.ToValidUTF8(strings.ReplaceAll(a.text(msh.Field(n)), "\x00", ""), "?")
+	if a.by != m.Separators {
+		a.known, a.by = [13]struct{ raw, text string }{}, m.Separators
 	}
-	kind := msh.Field(9)
+	field := func(n int) string {
+		v, known := a.msh.Field(n), &a.known[n]
+		if string(v.Bytes()) != known.raw {
+			known.raw, known.text = string(v.Bytes()), strings.ToValidUTF8(a.text(v), "?")
+		}
+		return known.text
+	}
+	kind := a.msh.Field(9)
 	h := &record.Message{
 		SendingApplication: field(3), SendingFacility: field(4),
 		ReceivingApplication: field(5), ReceivingFacility: field(6),
@@ -133,7 +143,7 @@ func (a *reader) text(v hl7.Value) string {
 	return a.site.Charset.Text(bytes.TrimSpace(v.Plain()))
 }
 
-// said returns what a value says: nothing, that there is none, or a text.
+// said returns what a value says: nothing, a deletion, or a text.
 func (a *reader) said(v hl7.Value) record.Text {
 	if v.Deleted() {
 		return record.Deleted
@@ -176,7 +186,7 @@ func (a *reader) patients(m *hl7.Message, base record.Record) error {
 			continue
 		}
 		r := base
-		if err := a.patient(&r, event, m.Segment(i), prior(m, i)); err != nil {
+		if err := a.patient(&r, event, a.pid.Divide(m.Segment(i)), prior(m, i)); err != nil {
 			return err
 		}
 		a.records = append(a.records, r)
@@ -209,7 +219,7 @@ func prior(m *hl7.Message, i int) *hl7.Segment {
 	return nil
 }
 
-// unlink says of the first of two patients that the other is another person.
+// unlink records that the second of two patients is another person than the first.
 func (a *reader) unlink() error {
 	if len(a.records) != 2 {
 		return fmt.Errorf("%d PIDs, of which an unlink has two", len(a.records))
@@ -218,7 +228,7 @@ func (a *reader) unlink() error {
 	return nil
 }
 
-func (a *reader) patient(r *record.Record, event meaning, pid hl7.Segment, mrg *hl7.Segment) error {
+func (a *reader) patient(r *record.Record, event meaning, pid *hl7.Fields, mrg *hl7.Segment) error {
 	r.Act = event.act
 	if err := a.identifiers(r, pid, mrg); err != nil {
 		return err
@@ -240,7 +250,7 @@ func (a *reader) patient(r *record.Record, event meaning, pid hl7.Segment, mrg *
 }
 
 // identifiers reads the key, the other identifiers, and the key that is merged or replaced.
-func (a *reader) identifiers(r *record.Record, pid hl7.Segment, mrg *hl7.Segment) error {
+func (a *reader) identifiers(r *record.Record, pid *hl7.Fields, mrg *hl7.Segment) error {
 	fields := a.fields(pid)
 	for _, n := range fields {
 		for rep := range pid.Field(n).Repetitions {
@@ -291,8 +301,8 @@ func (a *reader) identifier(cx hl7.Value) record.Identifier {
 	return record.Identifier{Authority: cmp.Or(name, a.site.Source), Type: a.text(cx.Part(5)), Value: a.text(cx.Part(1))}
 }
 
-// prior reads an identifier of MRG-1. Of authority and type, each that it leaves out is that of the key it is merged into; a
-// type is no other authority's.
+// prior reads an identifier of MRG-1. A missing authority is that of the key it is merged into. A missing type is
+// the key's type, if the authority is the same.
 func (a *reader) prior(cx hl7.Value, key record.Identifier) record.Identifier {
 	i := a.identifier(cx)
 	if cx.Part(4).Empty() {
@@ -313,8 +323,9 @@ var (
 	oldFields   = []int{2}
 )
 
-// fields are where the partner has identifiers, by default PID-3, or else PID-2, where old versions have it.
-func (a *reader) fields(pid hl7.Segment) []int {
+// fields returns the fields in which the partner has identifiers. The default is PID-3, or PID-2 where PID-3 is
+// empty: old versions use it.
+func (a *reader) fields(pid *hl7.Fields) []int {
 	switch {
 	case len(a.Identifiers) > 0:
 		return a.declared
@@ -324,8 +335,8 @@ func (a *reader) fields(pid hl7.Segment) []int {
 	return usualFields
 }
 
-// dropped warns of identifiers in fields that are not declared, unless PID-3 repeats them.
-func (a *reader) dropped(r *record.Record, pid hl7.Segment, fields []int) {
+// dropped warns of identifiers in undeclared fields, unless the record has the same numbers already.
+func (a *reader) dropped(r *record.Record, pid *hl7.Fields, fields []int) {
 	var lost []string
 	for _, n := range [...]int{2, 3, 4, ssn} {
 		field := pid.Field(n)

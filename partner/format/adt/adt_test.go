@@ -3,8 +3,6 @@ package adt
 import (
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"waybill/partner/format/charset"
+	"waybill/partner/format/date"
 	"waybill/partner/format/record"
 )
 
@@ -40,7 +39,7 @@ func site(t testing.TB, set string) record.Site {
 	return record.Site{Source: "ward", Charset: c, Zone: berlin(t), Note: func(string) {}}
 }
 
-// read returns a file's records, and what was refused by its reasons.
+// read returns a file's records, and the reasons of those refused.
 func read(t testing.TB, text string, o Options) (rows []record.Record, refused []string) {
 	t.Helper()
 	for r, err := range Read(strings.NewReader(text), &o, site(t, "")) {
@@ -145,7 +144,7 @@ func TestVitalStatus(t *testing.T) {
 		at, indicator string
 		want          record.Death
 	}{
-		{"", "", record.Death{}}, // empty is no retraction
+		{"", "", record.Death{}}, // an empty value is not a retraction
 		{"", "Y", record.Death{Status: record.Informal}},
 		{"", "DECEASED", record.Death{Status: record.Informal}},
 		{"", " y ", record.Death{Status: record.Informal}},
@@ -159,7 +158,7 @@ func TestVitalStatus(t *testing.T) {
 		{"20240506070809", "Y", record.Death{Status: record.Informal, Period: minute}},
 		{"202405060508Z"[:12] + "+0000", "Y", record.Death{Status: record.Informal, Period: minute}},
 		{"20240506012359.9-0344", "Y", record.Death{Status: record.Informal, Period: record.Period{Earliest: at("2024-05-06T05:07:00Z"), Latest: at("2024-05-06T05:08:00Z"), Precision: "minute"}}},
-		{"2024050607", "Y", record.Death{Status: record.Informal, Period: day}}, // an hour is known as a day
+		{"2024050607", "Y", record.Death{Status: record.Informal, Period: day}}, // an hour counts as a day
 		{"20240506", "Y", record.Death{Status: record.Informal, Period: day}},
 		{"202405", "Y", record.Death{Status: record.Informal, Period: month}},
 		{"2024", "Y", record.Death{Status: record.Informal, Period: year}},
@@ -188,12 +187,14 @@ func TestRefused(t *testing.T) {
 		`"" with a date`:        {vital("20240506", `""`), errContradiction.Error()},
 		"the date alone goes":   {vital(`""`, ""), "PID-29 deletes the time of death, and PID-30 does not say whether there was one"},
 		"neither yes nor no":    {vital("", "Secret"), "PID-30 is neither yes nor no"},
-		"no date":               {vital("Secret", "Y"), "PID-29: " + errDTM.Error()},
-		"no day":                {vital("20240230", "Y"), "PID-29: " + errDTM.Error()},
-		"unknown parts":         {vital("20240000", "Y"), "PID-29: " + errDTM.Error()},
-		"half an offset":        {vital("20240506070809+02", "Y"), "PID-29: " + errDTM.Error()},
+		"no date":               {vital("Secret", "Y"), "PID-29: " + date.ErrHL7.Error()},
+		"no day":                {vital("20240230", "Y"), "PID-29: " + date.ErrHL7.Error()},
+		"unknown parts":         {vital("20240000", "Y"), "PID-29: " + date.ErrHL7.Error()},
+		"half an offset":        {vital("20240506070809+02", "Y"), "PID-29: " + date.ErrHL7.Error()},
 		"a death of long ago":   {vital("1799", "Y"), "date of death: not within the years 1800 to 9999"},
-		"birth":                 {pid("7", "", "", "", "196203520"), "PID-7: " + errDTM.Error()},
+		"birth":                 {pid("7", "", "", "", "196203520"), "PID-7: " + date.ErrHL7.Error()},
+		"birth of half an hour": {pid("7", "", "", "", "19620520100"), "PID-7: " + date.ErrHL7.Error()},
+		"birth of 16 digits":    {pid("7", "", "", "", "1962052010000000"), "PID-7: " + date.ErrHL7.Error()},
 		"no PID":                {"PV1|1", "no PID"},
 		"no identifier":         {pid(""), "PID-3: no identifier of the key's authority and type"},
 		"a deleted identifier":  {pid(`""`), "PID-3: no identifier of the key's authority and type"},
@@ -208,7 +209,7 @@ func TestRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			rows, refused := read(t, hl7Text("A08", strings.Split(c.segments, "\r")...)+hl7Text("A08", pid("8")), Options{})
-			expect(t, len(rows), 1) // the next message is read all the same
+			expect(t, len(rows), 1) // the next message is read
 			expect(t, refused, []string{c.want})
 		})
 	}
@@ -225,42 +226,6 @@ func TestARefusalSaysWhereItWas(t *testing.T) {
 		expect(t, bad.Message.SendingApplication, "PAS")
 		expect(t, string(bad.Raw), text[bad.From:bad.To])
 	}
-}
-
-func TestMerges(t *testing.T) {
-	id := func(value string) record.Identifier {
-		return record.Identifier{Authority: "NGH", Type: "MR", Value: value}
-	}
-	for _, event := range []string{"A18", "A30", "A34", "A36", "A39", "A40", "A47"} {
-		got := one(t, event, pid("7^^^NGH^MR"), "MRG|8^^^NGH^MR")
-		want := record.Merge
-		if event == "A47" {
-			want = record.Rekey
-		}
-		expect(t, got.Act, want)
-		expect(t, []record.Identifier{got.Key, got.Retired}, []record.Identifier{id("7"), id("8")})
-	}
-	// One message may merge several; what the MRG leaves unsaid is as in the PID.
-	rows, refused := read(t, hl7Text("A40", pid("7^^^NGH^MR"), "PD1|", "MRG|8", pid("9^^^NGH^MR"), "MRG|5^^^X^SS~6^^^NGH^MR"), Options{Key: record.Kind{Authority: "NGH"}})
-	expect(t, refused, []string(nil))
-	expect(t, []record.Identifier{rows[0].Retired, rows[1].Retired}, []record.Identifier{id("8"), id("6")})
-	for name, c := range map[string]struct {
-		mrg, want string
-	}{
-		"none":        {"PV1|", "an A40 without an MRG"},
-		"empty":       {"MRG|", "MRG-1: no identifier of the key's authority and type"},
-		"itself":      {"MRG|7^^^NGH^MR", "a record that is merged into itself"},
-		"another key": {"MRG|8^^^X^MR", "MRG-1: no identifier of the key's authority and type"},
-	} {
-		_, refused := read(t, hl7Text("A40", pid("7^^^NGH^MR"), c.mrg), Options{Key: record.Kind{Authority: "NGH"}})
-		if len(refused) != 1 || refused[0] != c.want {
-			t.Errorf("%s: %q", name, refused)
-		}
-	}
-	_, refused = read(t, hl7Text("A40", pid("7^^^NGH^MR"), "PV1|", pid("9^^^NGH^MR"), "MRG|8"), Options{Key: record.Kind{Authority: "NGH"}})
-	expect(t, refused, []string{"an A40 without an MRG"}) // the second patient's is not the first's
-	// A merge of accounts is not a merge of patients.
-	expect(t, one(t, "A41", pid("7"), "MRG|||1").Act, record.Change)
 }
 
 func TestKeys(t *testing.T) {
@@ -286,96 +251,8 @@ func TestNHSNumbers(t *testing.T) {
 	expect(t, len(got.Identifiers), 2)
 }
 
-func TestMessageTypes(t *testing.T) {
-	text := strings.Replace(hl7Text("R01", vital("", "Y")), "ADT^", "ORU^", 1) + strings.Replace(hl7Text("S12", vital("", "Y")), "ADT^", "SIU^", 1) +
-		strings.Replace(hl7Text("S23", "SCH|"), "ADT^", "SIU^", 1) + hl7Text("A20", "NPU|")
-	acts := func(o Options) (acts []record.Act) {
-		rows, refused := read(t, text, o)
-		expect(t, refused, []string(nil))
-		for _, r := range rows {
-			acts = append(acts, r.Act)
-		}
-		return acts
-	}
-	expect(t, acts(Options{}), []record.Act{record.Pass, record.Change, record.Pass, record.Pass})
-	expect(t, acts(Options{Messages: []string{"ORU"}}), []record.Act{record.Change, record.Pass, record.Pass, record.Pass})
-	expect(t, acts(Options{Messages: []string{"*"}}), []record.Act{record.Change, record.Change, record.Pass, record.Pass})
-	without := strings.Replace(hl7Text("A03", "EVN|A03", vital("", "Y")), "ADT^A03", "ADT", 1)
-	rows, _ := read(t, without, Options{})
-	expect(t, rows[0].Message.Event, "A03")
-}
-
-func TestOrder(t *testing.T) {
-	sent := at("2024-05-06T05:08:09Z")
-	for evn, want := range map[string]time.Time{
-		"EVN|A08|20240505":                              at("2024-05-04T22:00:00Z"),
-		"EVN|A08||||||":                                 sent,
-		"EVN|A08|20290101|||ID|20240101":                at("2023-12-31T23:00:00Z"), // recorded after the message was made
-		"EVN|A08||||ID|2024010112":                      at("2024-01-01T11:00:00Z"),
-		"EVN|A08|Secret":                                sent,
-		"EVN|A08|20240506070809.1234+0200|||x|20230101": at("2024-05-06T05:08:09.1234Z"),
-	} {
-		expect(t, one(t, "A08", evn, pid("7")).Order, record.Order{Event: want, Sent: sent})
-	}
-	rows, _ := read(t, hl7Text("A08", pid("7")), Options{Order: "file"})
-	expect(t, rows[0].Order.IsZero(), true)
-}
-
-// docs/adt.md says what every ADT event asks for.
-func TestEveryEvent(t *testing.T) {
-	page, err := os.ReadFile("../../../docs/adt.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]string{}
-	for line := range strings.Lines(string(page)) {
-		if cells := strings.Split(line, " | "); len(cells) == 3 && strings.HasPrefix(line, "| A") {
-			want[cells[0][2:]] = strings.TrimSuffix(strings.TrimSpace(cells[2]), " |")
-		}
-	}
-	dead := vital("20240505", "Y")
-	for n := 1; n <= 62; n++ {
-		event := fmt.Sprintf("A%02d", n)
-		segments := []string{dead, "MRG|8^^^NGH^MR"}
-		if slices.Contains([]string{"A17", "A24", "A37"}, event) {
-			segments = []string{dead, strings.Replace(dead, "|7^", "|9^", 1)}
-		}
-		rows, refused := read(t, hl7Text(event, segments...), Options{})
-		got := "refused"
-		if len(rows) > 0 {
-			got = map[record.Act]string{record.Change: "read", record.Merge: "merge", record.Rekey: "change of key", record.Unlink: "unlink", record.Pass: "passed"}[rows[0].Act]
-			switch {
-			case len(rows) == 2 && rows[0].Act == record.Change:
-				got = "read, both patients"
-			case rows[0].Act != record.Pass && !rows[0].Death.Dead():
-				got = "read, but for the vital status"
-			}
-			expect(t, rows[0].Retired.Value != "", rows[0].Act != record.Change && rows[0].Act != record.Pass)
-		} else if len(refused) != 1 || !strings.HasPrefix(refused[0], event+" ") {
-			t.Errorf("%s: %q does not name the event", event, refused)
-		}
-		if want[event] != got {
-			t.Errorf("%s: %s, and docs/adt.md says %q", event, got, want[event])
-		}
-	}
-	expect(t, len(want), 62)
-}
-
-// What MRG-1 leaves out is taken from the key, each part by itself.
-func TestPartsOfMRG(t *testing.T) {
-	for mrg, want := range map[string]string{
-		"8": "NGH MR 8", "8^^^NGH": "NGH MR 8", "8^^^^MR": "NGH MR 8", "8^^^NGH^MR": "NGH MR 8", "8^^^NGH^PI": "NGH PI 8", "8^^^OTHER": "OTHER  8",
-	} {
-		got := one(t, "A40", pid("7^^^NGH^MR"), "MRG|"+mrg)
-		expect(t, fmt.Sprintf("%s %s %s", got.Retired.Authority, got.Retired.Type, got.Retired.Value), want)
-	}
-	rows, refused := read(t, hl7Text("A40", pid("7^^^NGH^MR"), "MRG|4^^^OTHER~8^^^NGH"), Options{Key: record.Kind{Authority: "NGH", Type: "MR"}})
-	if len(rows) != 1 || rows[0].Retired != (record.Identifier{Authority: "NGH", Type: "MR", Value: "8"}) {
-		t.Error(rows, refused)
-	}
-}
-
-// Identifiers outside of PID-3 are taken where the partner has them, and their loss is said elsewhere.
+// Identifiers outside of PID-3 are taken if the partner has declared them. Otherwise a warning says that they are
+// lost.
 func TestFieldsOfIdentifiers(t *testing.T) {
 	text := hl7Text("A28", "PID||9434765919^^^NHS~7|7^^^NGH^MR|5^^^ALT^AN"+strings.Repeat("|", 15)+"123-45-6789")
 	rows, _ := read(t, text, Options{})
@@ -391,47 +268,11 @@ func TestFieldsOfIdentifiers(t *testing.T) {
 	expect(t, len(rows[0].Warnings), 0)
 }
 
-// MSH-7's offset is that of a message's times, and a time that clocks skip or show twice is said to be one.
-func TestZones(t *testing.T) {
-	for name, c := range map[string]struct{ sent, at, want string }{
-		"the partner's":                  {"20240506", "202405061000", "2024-05-06T08:00:00Z"},
-		"the message's":                  {"20240506070809-0500", "202405061000", "2024-05-06T15:00:00Z"},
-		"its own":                        {"20240506070809-0500", "202405061000+0100", "2024-05-06T09:00:00Z"},
-		"the same on another day":        {"20240506070809+0200", "202401061000", "2024-01-06T09:00:00Z"},
-		"the day of the message's":       {"20240506070809-0500", "20240506", "2024-05-06T05:00:00Z"},
-		"skipped":                        {"20240506", "202403310230", "PID-29: a time that the clocks of the zone skip; it needs an offset"},
-		"twice":                          {"20240506", "202310290230", "PID-29: a time that the clocks of the zone show twice; it needs an offset"},
-		"twice, but the offset is known": {"20240506070809-0500", "202310290230", "2023-10-29T07:30:00Z"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			rows, refused := read(t, strings.Replace(hl7Text("A08", vital(c.at, "Y")), "20240506070809+0200", c.sent, 1), Options{})
-			for _, r := range rows {
-				refused = append(refused, r.Death.Earliest.Format(time.RFC3339))
-			}
-			expect(t, refused, []string{c.want})
-		})
-	}
-}
-
-// A placeholder is no date, no matter what the indicator says.
-func TestPlaceholders(t *testing.T) {
-	where := site(t, "")
-	where.Placeholders = []string{"9999-12-31", "00000000"}
-	for of, want := range map[string]record.Death{"": {}, "Y": {Status: record.Informal}, "N": {Status: record.Alive}} {
-		for _, date := range []string{"99991231", "999912310000", "00000000"} {
-			for r, err := range Read(strings.NewReader(hl7Text("A08", vital(date, of))), &Options{}, where) {
-				expect(t, err, nil)
-				expect(t, r.Death, want)
-			}
-		}
-	}
-}
-
 func TestADeathDoesNotWaitForABirthDate(t *testing.T) {
 	got := one(t, "A08", strings.Replace(vital("", "Y"), "|||||||||", "||||19510231|||||", 1))
 	expect(t, got.Death.Status, record.Informal)
 	expect(t, got.BirthDate, record.Text{})
-	expect(t, got.Warnings, []string{"PID-7: " + errDTM.Error() + "; it was left out"})
+	expect(t, got.Warnings, []string{"PID-7: " + date.ErrHL7.Error() + "; it was left out"})
 }
 
 func TestOtherCharsets(t *testing.T) {
@@ -444,7 +285,7 @@ func TestOtherCharsets(t *testing.T) {
 	}
 }
 
-// HAPI writes a line break as two bytes in hexadecimal; no death waits for it.
+// HAPI writes a line break as two bytes in hexadecimal. A death must not wait for it.
 func TestALineBreakInAnAddress(t *testing.T) {
 	got := one(t, "A08", strings.Replace(vital("", "Y"), "|||||||||", `||||||||1 Lane\X000d\flat 2|`, 1))
 	expect(t, got.Death.Status, record.Informal)

@@ -12,7 +12,7 @@ type meaning struct {
 	act record.Act
 	// several says that a message has several PIDs by its nature: two patients, or a group for each merge.
 	several bool
-	// cancels says that the event takes back another. Its PID may repeat the state of the event that is taken back: it is
+	// cancels says that the event takes back another. Its PID may repeat the state that is taken back, so it states
 	// neither a death nor a retraction.
 	cancels bool
 	refused string // why a person must do what the event asks for
@@ -24,9 +24,9 @@ const (
 	external = "changes an external id, which a person must do"
 )
 
-// events are those that ask for more than to take the state of one patient. All of the merges say the same of patients;
-// they differ in what else goes with them, and merges of accounts and visits are none. A deletion (A23, A29) is neither a
-// death nor a retraction, and A20 is about a bed. docs/adt.md lists every event.
+// events has the trigger events that ask for more than to take the state of one patient. All merges of patients
+// mean the same here; they differ only in what else is merged. Merges of accounts and visits do not merge patients.
+// A deletion (A23, A29) is neither a death nor a retraction, and A20 is about a bed. docs/adt.md lists every event.
 var events = map[string]meaning{
 	"A11": {cancels: true},
 	"A13": {cancels: true},
@@ -61,7 +61,7 @@ var events = map[string]meaning{
 	"A59": {refused: noEvent},
 }
 
-// swallowed returns a sign that another message hides in a message, whose head was damaged.
+// swallowed returns an error if a message seems to contain another message, whose head was damaged.
 func swallowed(m *hl7.Message, kind string, of meaning) error {
 	pids, events := 0, 0
 	for i := range m.Len() {

@@ -21,12 +21,12 @@ type Options struct {
 	// Authorities maps what the partner calls an authority (CX-4, its namespace or else its
 	// universal id) to the name that it has here. Others keep theirs.
 	Authorities map[string]string `yaml:"authorities"`
-	// Messages are the message types of which patients are taken; default ADT and SIU; "*" is all.
+	// Messages are the message types from which patients are read. Default ADT and SIU; "*" means all.
 	Messages []string `yaml:"messages"`
 	// Deaths is the authority of the deaths the partner reports: informal (default) or formal.
 	Deaths string `yaml:"deaths"`
-	// Order is message (default): a patient's messages apply by EVN-2, EVN-6 or MSH-7, and an older
-	// one than was seen before changes nothing; or file: they apply as they lie.
+	// Order is message (default): a patient's messages apply by EVN-2, EVN-6 or MSH-7, and a message older than one
+	// seen before changes nothing; or file: they apply in the order of the file.
 	Order string `yaml:"order"`
 	// Totals says which odd headers and trailers refuse the whole file: by default those that show that something is
 	// missing; strict: all; warn: none.

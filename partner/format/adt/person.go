@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"waybill/partner/format/date"
 	"waybill/partner/format/hl7"
 	"waybill/partner/format/record"
 )
@@ -18,8 +19,12 @@ var (
 	pastAddress  = []string{"BA", "BAD", "OLD", "N", "BR", "F", "PREVIOUS"}
 )
 
-// best returns the repetition whose type, its component n, is preferred; of equals the first.
+// best returns the repetition with the most preferred type, which is component n. Of equal ones it returns the
+// first.
 func (a *reader) best(field hl7.Value, n int, preferred, past []string) hl7.Value {
+	if !field.Repeated() {
+		return field.First()
+	}
 	found, rank := field.First(), 1<<30
 	for rep := range field.Repetitions {
 		kind := strings.ToUpper(a.text(rep.Part(n)))
@@ -83,8 +88,8 @@ func (a *reader) address(r *record.Record, field hl7.Value) {
 	}
 }
 
-// joined joins the parts that hold text; a street that is divided into its sub-components is
-// joined by blanks. When none does, and one is deleted, so is the whole.
+// joined joins the parts that hold text. The sub-components of a street are joined by blanks. If no part holds text
+// and one is deleted, the result is deleted.
 func (a *reader) joined(separator string, parts ...hl7.Value) record.Text {
 	var kept []string
 	deleted := false
@@ -100,10 +105,13 @@ func (a *reader) joined(separator string, parts ...hl7.Value) record.Text {
 	return record.Of(strings.Join(kept, separator))
 }
 
-// whole returns a component with those of its sub-components that the first does not repeat.
+// whole returns a component as text. It joins its sub-components, without those that the text already contains.
 func (a *reader) whole(part hl7.Value) string {
 	if part.Deleted() {
 		return ""
+	}
+	if !part.Divided() {
+		return a.text(part)
 	}
 	text := a.text(part.Part(1))
 	for n := 2; n <= 3; n++ {
@@ -128,32 +136,20 @@ func (a *reader) birth(field hl7.Value) (record.Text, error) {
 		return a.said(field), nil
 	}
 	text := a.text(field.Part(1))
-	digits := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' })
-	if digits < 0 {
-		digits = len(text)
-	}
-	date := text[:digits]
-	switch {
-	case text == "":
+	if text == "" {
 		return record.Text{}, nil
-	case len(date) == 4:
-	case len(date) == 6:
-		date = date[:4] + "-" + date[4:]
-	case len(date) == 8 || len(date) >= 10 && len(date)%2 == 0 && len(date) <= 14:
-		date = date[:4] + "-" + date[4:6] + "-" + date[6:8]
-	default:
-		return record.Text{}, errDTM
 	}
-	if !record.IsPartialDate(date) {
-		return record.Text{}, errDTM
+	d, err := date.ParseHL7(text[:len(text)-len(strings.TrimLeft(text, "0123456789"))])
+	if err != nil {
+		return record.Text{}, err
 	}
-	return record.Of(date), nil
+	return record.Of(d.ISO()), nil
 }
 
 var errContradiction = errors.New("PID-30 says that the patient is alive, and PID-29 when the death was")
 
-// death reads PID-29, the time of death, and PID-30, whether there was one. Where they contradict
-// each other the message is refused: nothing may follow from it.
+// death reads PID-29, the time of death, and PID-30, whether there was one. If they contradict each other the
+// message is refused, because it proves nothing.
 func (a *reader) death(r *record.Record, at, indicator hl7.Value) error {
 	status, err := a.vital(indicator)
 	if err != nil {
@@ -162,7 +158,7 @@ func (a *reader) death(r *record.Record, at, indicator hl7.Value) error {
 	var period record.Period
 	text := a.text(at.First().Part(1))
 	if text != "" && !at.Deleted() {
-		period, err = periodOf(text, a.zone)
+		period, err = a.period(text)
 		if a.site.IsPlaceholder(text, period) {
 			period, err, text = record.Period{}, nil, ""
 		}
@@ -192,7 +188,7 @@ func (a *reader) authority() string {
 	return record.Informal
 }
 
-// vital returns whether the death indicator says dead, alive or nothing; to delete it is to say alive.
+// vital returns whether the death indicator says dead, alive or nothing. A deleted indicator means alive.
 func (a *reader) vital(indicator hl7.Value) (string, error) {
 	if indicator.Deleted() {
 		return record.Alive, nil

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"strings"
 	"time"
 
 	"waybill/internal/setting"
@@ -24,7 +25,7 @@ type Config struct {
 	ReceivingApplication string `yaml:"receiving_application"`
 	ReceivingFacility    string `yaml:"receiving_facility"`
 	Processing           string `yaml:"processing"`    // MSH-11; default P
-	Trigger              string `yaml:"trigger"`       // of what is no merge: A31 (default), A08
+	Trigger              string `yaml:"trigger"`       // of all events but merges: A31 (default), A08
 	CharacterSet         string `yaml:"character_set"` // MSH-18; default that of the charset
 	SegmentEnd           string `yaml:"segment_end"`   // cr (default), lf, crlf
 	Batch                *bool  `yaml:"batch"`         // FHS, BHS, BTS and FTS around the messages; default true
@@ -32,9 +33,11 @@ type Config struct {
 	// an empty field.
 	Absent    string    `yaml:"absent"`
 	PatientID PatientID `yaml:"patient_id"`
+	// Authorities maps the names of authorities to what the partner has in CX-4: a namespace, or &ID&TYPE.
+	Authorities map[string]string `yaml:"authorities"`
 }
 
-// PatientID is how PID-3 has the patient's id of the log.
+// PatientID says how PID-3 holds the patient's id from the log.
 type PatientID struct {
 	Authority string `yaml:"authority"` // default WAYBILL
 	Type      string `yaml:"type"`      // default PI
@@ -79,6 +82,11 @@ func New(c Config, charset string, allowed *record.Allowed, zone *time.Location)
 	if c.PatientID.Omit && len(allowed.Identifiers) == 0 {
 		return nil, setting.Errorf("patient_id.omit", "needs `identifiers`: the partner would have no key")
 	}
+	for name, theirs := range c.Authorities {
+		if parts := universal(theirs); len(parts) != 1 && (len(parts) != 3 || parts[1] == "" || parts[2] == "") || theirs == "" {
+			return nil, setting.Errorf("authorities."+name, "must be a namespace, such as NHS, or a universal id and its type, such as &2.16.840.1.113883.2.1.4.1&ISO")
+		}
+	}
 	w := &Writer{Writer: hl7.NewWriter(separators, end), config: c, batch: c.Batch == nil || *c.Batch, allowed: allowed, zone: zone}
 	return w, cmp.Or(
 		setting.OneOf("version", c.Version, versions...),
@@ -87,6 +95,9 @@ func New(c Config, charset string, allowed *record.Allowed, zone *time.Location)
 		setting.OneOf("absent", c.Absent, "delete", "keep"),
 	)
 }
+
+// universal divides an authority of the settings, as HL7 usually does.
+func universal(authority string) []string { return strings.Split(authority, "&") }
 
 // Begin appends the envelope's headers.
 func (w *Writer) Begin(to []byte, v pattern.Values) ([]byte, error) {
@@ -119,9 +130,9 @@ func (w *Writer) Event(to []byte, e *record.Event, v pattern.Values, carry *char
 	if e.Afterlife() {
 		return to, nil
 	}
-	m := message{w, e, carry}
+	m := &message{Writer: w, event: e, carry: carry}
 	retired := m.identifiers(e.Patient.String(), e.Identifiers)
-	if retired == "" {
+	if m.err == nil && retired == "" {
 		return nil, ErrNobody
 	}
 	switch e.Type {
@@ -132,7 +143,7 @@ func (w *Writer) Event(to []byte, e *record.Event, v pattern.Values, carry *char
 	default:
 		to = m.pid(w.header(to, w.config.Trigger, e, v.At), retired, &e.Person, m.deathTime(), m.deathIndicator())
 	}
-	return w.Segment(to, "PV1", "1", "N"), nil
+	return w.Segment(to, "PV1", "1", "N"), m.err
 }
 
 // header appends MSH and EVN.
@@ -149,7 +160,7 @@ func (w *Writer) header(to []byte, trigger string, e *record.Event, at time.Time
 
 func (w *Writer) stamp(t time.Time) string { return t.Format("20060102150405-0700") }
 
-// ControlID is an event's MSH-10: always the same, and no other event's.
+// ControlID returns an event's MSH-10. An event always has the same one, and no other event has it.
 func ControlID(e *record.Event) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d %d %d", schemas.Stream, e.Patient, e.Generation, e.Version, e.Revision))
 	return base32.StdEncoding.EncodeToString(sum[:])[:20]

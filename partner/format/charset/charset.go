@@ -25,15 +25,15 @@ type Charset struct {
 	endian unicode.Endianness
 }
 
-// Names are the charsets that can be declared. A utf-16 says its byte order by a mark when it is read,
-// and is written with the mark of utf-16le.
+// Names are the charsets that can be declared. A utf-16 file must have a byte order mark when it is read; it is
+// written as utf-16le with its mark.
 var Names = []string{"utf-8", "utf-16", "utf-16le", "utf-16be", "windows-1252", "iso-8859-1", "iso-8859-15"}
 
 var pages = map[string]*charmap.Charmap{
 	"windows-1252": charmap.Windows1252, "iso-8859-1": charmap.ISO8859_1, "iso-8859-15": charmap.ISO8859_15,
 }
 
-// Of returns the charset of a name, in any letter case; none is UTF-8.
+// Of returns the charset of a name, in any letter case. An empty name is UTF-8.
 func Of(name string) (Charset, error) {
 	c := Charset{name: cmp.Or(strings.ToLower(name), "utf-8"), endian: unicode.LittleEndian, mark: unicode.UseBOM}
 	if !slices.Contains(Names, c.name) {
@@ -69,8 +69,11 @@ func tableOf(m *charmap.Charmap) *[256]rune {
 // String returns the charset's name.
 func (c Charset) String() string { return c.name }
 
-// Wide reports whether characters are wider than a byte: nothing can be cut before it is decoded.
+// Wide reports whether characters take more than a byte each: such text must be decoded before it can be cut.
 func (c Charset) Wide() bool { return c.wide }
+
+// Single reports whether each character is one byte.
+func (c Charset) Single() bool { return c.single != nil }
 
 // ErrNoMark says that a UTF-16 has no byte order mark.
 var ErrNoMark = unicode.ErrMissingBOM
@@ -127,7 +130,7 @@ func (c Charset) Bad(raw []byte) (bad int) {
 	return bad
 }
 
-// Text returns bytes as UTF-8 that [Charset.Bad] found nothing wrong with.
+// Text returns bytes as UTF-8. [Charset.Bad] must have found nothing wrong with them.
 func (c Charset) Text(raw []byte) string {
 	if c.single == nil || ascii(raw) == len(raw) {
 		return string(raw)

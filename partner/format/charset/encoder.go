@@ -17,7 +17,7 @@ type Rule string
 const (
 	Refuse        Rule = "refuse"        // the file is not written
 	Replace       Rule = "replace"       // by the replacement
-	Transliterate Rule = "transliterate" // by a table; what that lacks is replaced if there is a replacement, else refused
+	Transliterate Rule = "transliterate" // by a table; a character that the table lacks is replaced if there is a replacement, else refused
 )
 
 // Config declares a charset and what happens to characters that can't be written.
@@ -28,21 +28,45 @@ type Config struct {
 	Table       map[string]string // of single characters, before the built-in table
 	// Forbidden, if set, are characters that the format can't carry: line ends in fixed width.
 	Forbidden func(rune) bool
+	// Blank leaves a value blank that can't be written, if the record does not need it.
+	Blank bool
 }
 
 // Encoder writes text. It is for one goroutine.
 type Encoder struct {
+	Counted Count // since the encoder was made
+
 	config Config
 	set    Charset
 	table  map[rune]string
-	count  Count
 }
 
-// Count is how many characters could not be written as they are.
+// Count is how much could not be written as it is.
 type Count struct {
-	Replaced       int64 `json:"replaced"`
-	Transliterated int64 `json:"transliterated"`
-	Refused        int64 `json:"refused"`
+	Replaced       int64 `json:"replaced"`       // characters
+	Transliterated int64 `json:"transliterated"` // characters
+	Cut            int64 `json:"cut"`            // values that were longer than their column
+	Blank          int64 `json:"blank"`          // values that were left blank
+	Escaped        int64 `json:"escaped"`        // values that a spreadsheet would have computed
+}
+
+// Unwritable is a value that a form can't hold: its field and the reason, never the value.
+type Unwritable struct {
+	Field  string
+	Reason error
+}
+
+// Error renders "field: reason".
+func (u *Unwritable) Error() string { return u.Field + ": " + u.Reason.Error() }
+
+// Instead decides about a value that can't be written. If it returns nil, it has counted the value and the caller
+// leaves it blank. Otherwise it returns an [*Unwritable]. A value that the record needs is never left blank.
+func (e *Encoder) Instead(field string, needed bool, reason error) error {
+	if needed || !e.config.Blank {
+		return &Unwritable{field, reason}
+	}
+	e.Counted.Blank++
+	return nil
 }
 
 // New checks the configuration.
@@ -59,6 +83,7 @@ func New(c Config) (*Encoder, error) {
 		return nil, errors.New("the replacement can't be written either")
 	}
 	for from, to := range c.Table {
+		from = norm.NFC.String(from)
 		r, size := utf8.DecodeRuneInString(from)
 		if size != len(from) || from == "" {
 			return nil, errors.New("the table has something else than one character on a left side")
@@ -71,23 +96,31 @@ func New(c Config) (*Encoder, error) {
 	return e, nil
 }
 
-// Count returns what was counted since the encoder was made.
-func (e *Encoder) Count() Count { return e.count }
+// ErrLacking says that a text has a character that the rule refuses.
+var ErrLacking = errors.New("has a character that can't be written")
 
-// Carry returns text as it can be written: the rule applied to each character that can't.
-func (e *Encoder) Carry(text string) string {
+// Carry returns text as it can be written. It composes letters with their marks, because charsets have them as one
+// character. Then it applies the rule to each character that can't be written.
+func (e *Encoder) Carry(text string) (string, error) {
+	text = norm.NFC.String(text)
 	if e.firstLacking(text) == 0 {
-		return text
+		return text, nil
 	}
 	var b strings.Builder
+	counted := e.Counted
 	for _, r := range text {
 		if e.can(r) {
 			b.WriteRune(r)
 			continue
 		}
-		b.WriteString(e.instead(r))
+		to, err := e.instead(r)
+		if err != nil {
+			e.Counted = counted
+			return "", err
+		}
+		b.WriteString(to)
 	}
-	return b.String()
+	return b.String(), nil
 }
 
 // firstLacking returns the first character that can't be written, or 0.
@@ -117,23 +150,22 @@ func unwritable(r rune) bool {
 	return r == 0 || r >= 0x80 && r < 0xa0 || r == 0xfeff || r == utf8.RuneError
 }
 
-func (e *Encoder) instead(r rune) string {
+func (e *Encoder) instead(r rune) (string, error) {
 	if e.config.Rule == Transliterate {
 		if to, ok := e.transliteration(r); ok {
-			e.count.Transliterated++
-			return to
+			e.Counted.Transliterated++
+			return to, nil
 		}
 	}
 	if e.config.Rule == Refuse || e.config.Replacement == "" {
-		e.count.Refused++
-		return ""
+		return "", ErrLacking
 	}
-	e.count.Replaced++
-	return e.config.Replacement
+	e.Counted.Replaced++
+	return e.config.Replacement, nil
 }
 
-// transliteration returns the declared table's text, the built-in one's, or the letter without its
-// marks, if that can be written.
+// transliteration returns the text from the declared table, from the built-in one, or the letter without its marks.
+// It reports whether that can be written.
 func (e *Encoder) transliteration(r rune) (string, bool) {
 	if to, ok := e.table[r]; ok {
 		return to, true
@@ -141,12 +173,12 @@ func (e *Encoder) transliteration(r rune) (string, bool) {
 	to, ok := builtIn[r]
 	if !ok {
 		to = bare(r)
-		ok = to != string(r) && to != ""
+		ok = to != string(r)
 	}
 	return to, ok && e.firstLacking(to) == 0
 }
 
-// bare returns a letter without its marks.
+// bare returns a letter without its marks, and "" for a mark alone.
 func bare(r rune) string {
 	return strings.Map(func(part rune) rune {
 		if norm.NFD.PropertiesString(string(part)).CCC() != 0 {
@@ -156,7 +188,7 @@ func bare(r rune) string {
 	}, norm.NFD.String(string(r)))
 }
 
-// builtIn is for characters that are no letter with marks.
+// builtIn has texts for characters that are not letters with marks.
 var builtIn = map[rune]string{
 	'ß': "ss", 'ẞ': "SS", 'æ': "ae", 'Æ': "AE", 'œ': "oe", 'Œ': "OE", 'ø': "o", 'Ø': "O", 'ł': "l", 'Ł': "L",
 	'đ': "d", 'Đ': "D", 'ð': "d", 'Ð': "D", 'þ': "th", 'Þ': "Th", 'ħ': "h", 'Ħ': "H", 'ı': "i", 'ŋ': "n", 'Ŋ': "N",
@@ -167,7 +199,7 @@ var builtIn = map[rune]string{
 	'\u0085': " ", '\u2028': " ", '\u2029': " ",
 }
 
-// BOM returns what a file begins with.
+// BOM returns the byte order mark with which a UTF-16 file begins; nil for other charsets.
 func (e *Encoder) BOM() []byte {
 	if !e.set.wide {
 		return nil
@@ -178,7 +210,7 @@ func (e *Encoder) BOM() []byte {
 // ErrForeign is a character that was not passed through Carry and can't be written.
 var ErrForeign = errors.New("a character is not in the charset")
 
-// Append appends text that has been through Carry, or that is the format's own.
+// Append appends text that Carry returned, or the format's own text.
 func (e *Encoder) Append(to []byte, text string) ([]byte, error) {
 	if !e.set.wide && e.set.page == nil {
 		return append(to, text...), nil

@@ -1,5 +1,5 @@
-// Package container opens zip, gzip and zstd files as the files in them, within limits that
-// keep a hostile or broken one from taking the machine with it. Nothing is written anywhere.
+// Package container reads the files in zip, gzip and zstd files. Limits keep a hostile or broken file from
+// exhausting the machine. Nothing is written to disk.
 package container
 
 import (
@@ -46,16 +46,16 @@ type Source interface {
 	Size() int64
 }
 
-// Member is one file of a container, to be read before the next is asked for.
+// Member is one file of a container. It must be read before the next one is asked for.
 type Member struct {
-	Name string // as the container has it; empty where it has no names
+	Name string // as the container has it; empty if the container has no names
 	io.Reader
 }
 
-// Members returns the files in a container of the given kind, in its order; only those of a zip
-// whose base name matches pattern ([path.Match]), when there is one, and that macOS did not add. A file that is not
+// Members returns the files in a container of the given kind, in its order. Of a zip it leaves out the files that
+// macOS added, and those whose base name does not match pattern ([path.Match]; "" matches all). A file that is not
 // what it is declared to be, or breaks a limit, ends with a [*record.Malformed], from here or from a member's Read.
-// After a [*record.Refused], which names a member of a zip that can't be read, the next one follows.
+// A [*record.Refused] names a member of a zip that can't be read; the next member follows.
 func Members(kind string, file Source, limits Limits, pattern string) iter.Seq2[Member, error] {
 	src := &source{Source: file}
 	out := &budget{limits: limits.orDefault(), packed: file.Size()}
@@ -106,7 +106,7 @@ func one(src *source, yield func(Member, error) bool, out *budget, open func(io.
 func unzip(src *source, out *budget, pattern string, yield func(Member, error) bool) {
 	opening := &directory{src, mostDirectory(out.limits)}
 	archive, err := zip.NewReader(opening, src.Size())
-	opening.left = math.MaxInt // what follows is the files themselves
+	opening.left = math.MaxInt // from here on, the files themselves are read
 	if errors.Is(err, errDirectory) {
 		yield(Member{}, record.Malformedf("the archive's directory is too large for the %d files that are allowed", out.limits.Members))
 		return
@@ -131,7 +131,7 @@ func unzip(src *source, out *budget, pattern string, yield func(Member, error) b
 	}
 }
 
-// isOfMacOS reports a name of what macOS adds to every zip, which no extractor shows.
+// isOfMacOS reports whether a name is of a file that macOS adds to every zip. No extractor shows these.
 func isOfMacOS(name string) bool {
 	return strings.HasPrefix(name, "__MACOSX/") || strings.HasPrefix(path.Base(name), "._")
 }
@@ -165,8 +165,8 @@ func member(f *zip.File, src *source, out *budget, yield func(Member, error) boo
 	return yield(Member{name, &bounded{r, src, out}}, nil)
 }
 
-// directory lets so much of an archive be read as a directory may take: the library reads all of
-// it, and the number of files that it names by itself need not be true.
+// directory limits how much of an archive its directory may take. The library reads all of the directory, and the
+// number of files that the archive states may be false.
 type directory struct {
 	*source
 	left int
@@ -184,8 +184,8 @@ func (d *directory) ReadAt(p []byte, off int64) (int, error) {
 	return d.source.ReadAt(p, off)
 }
 
-// check refuses an archive by its directory. Names lead nowhere, for nothing is written; one that
-// tries to lead out is the work of somebody whose other bytes are not worth reading either.
+// check refuses an archive by its directory. A name that leads out of the folder can do no harm, because nothing is
+// written. But it shows an attack, so the whole archive is refused.
 func check(f *zip.File, members int, limits Limits) error {
 	const encrypted = 1
 	name := strings.ReplaceAll(f.Name, `\`, "/")
@@ -209,7 +209,7 @@ type budget struct {
 	unpacked int64 // so far
 }
 
-const free = 1 << 20 // bytes that no ratio is asked of
+const free = 1 << 20 // bytes for which the ratio is not checked
 
 func (b *budget) spend(n int) error {
 	b.unpacked += int64(n)
@@ -265,7 +265,8 @@ func (s *source) head() []byte {
 	return head[:n]
 }
 
-// blame returns what reading failed with, else that the bytes are wrong and what they look like.
+// blame returns the error of reading the file, if there was one. Otherwise it says that the bytes are wrong, and
+// what they look like.
 func (s *source) blame(err error, reason string) error {
 	if s.failed != nil {
 		return s.failed
@@ -276,7 +277,7 @@ func (s *source) blame(err error, reason string) error {
 	return record.Malformedf("%s: %v", reason, err)
 }
 
-// kindOf names what a file begins like, of what is met in drop folders.
+// kindOf says what a file looks like by its first bytes. It knows the kinds that occur in drop folders.
 func kindOf(head []byte) string {
 	for _, k := range []struct{ prefix, kind string }{
 		{"PK\x03\x04", "zip"},

@@ -188,7 +188,7 @@ func TestAnEncryptedArchiveIsNamedAsSuch(t *testing.T) {
 	}
 }
 
-// A disk that fails is not a file that is wrong.
+// An error of the disk is not an error of the file.
 func TestAFailingDiskIsNotMalformed(t *testing.T) {
 	lost := errors.New("disk lost")
 	for _, kind := range []string{"none", "zip", "gzip", "zstd"} {
@@ -225,7 +225,7 @@ func FuzzMembers(f *testing.F) {
 	})
 }
 
-// An archive names how many files it holds, which need not be true, and the library reads them all.
+// An archive states how many files it holds. The number may be false, and the library reads them all.
 func TestADirectoryIsReadNoFurtherThanItMayReach(t *testing.T) {
 	var members []string
 	for i := range 65_536 + 3 {

@@ -11,11 +11,13 @@ import (
 type Date struct {
 	Year, Month, Day     int
 	Hour, Minute, Second int
+	Nanosecond           int
 	Timed                bool           // hour and minute are known
 	Zone                 *time.Location // that the text gave; nil: none
 }
 
-// Of returns what is known of t at a precision: year, month, day, or else its minute and second.
+// Of returns the parts of t that are known at a precision: year, month or day. At any other it keeps the minute and
+// second.
 func Of(t time.Time, precision string) Date {
 	d := Date{Year: t.Year(), Month: int(t.Month()), Day: t.Day()}
 	switch precision {
@@ -33,18 +35,8 @@ func Of(t time.Time, precision string) Date {
 // ErrFormat is a text that does not have its declared layout.
 var ErrFormat = errors.New("not a date as declared")
 
-// ParseISO reads YYYY, YYYY-MM or YYYY-MM-DD, as FHIR and the contract have dates.
-func ParseISO(text string) (Date, error) {
-	for layout, precision := range map[string]string{"2006": "year", "2006-01": "month", time.DateOnly: "day"} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return Of(t, precision), nil
-		}
-	}
-	return Date{}, errors.New("a date is not YYYY, YYYY-MM or YYYY-MM-DD")
-}
-
-// Join reads a date from three columns, of which month and day may be empty. A part that is one of
-// unknown is not known.
+// Join reads a date from three columns, of which month and day may be empty. A part whose text is in unknown is not
+// known.
 func Join(year_, month_, day_ string, unknown []string) (d Date, err error) {
 	for i, text := range [...]string{year_, month_, day_} {
 		if text != "" && !slices.Contains(unknown, text) && !d.set(year+unit(i), text) {
@@ -63,10 +55,16 @@ func (d *Date) SetTime(text string) error {
 	return nil
 }
 
+// Exists reports whether the calendar has the date, as far as it is known.
+func (d Date) Exists() bool {
+	return d.Year > 0 && (d.Month > 0 || d.Day == 0) &&
+		(d.Day <= 28 || d.Day == time.Date(d.Year, time.Month(d.Month), d.Day, 0, 0, 0, 0, time.UTC).Day())
+}
+
 // IsZero reports whether nothing is known.
 func (d Date) IsZero() bool { return d.Year == 0 }
 
-// Wall returns what the clock on the wall shows, given in UTC, and its zone: the date's own, if it has one.
+// Wall returns what the clock on the wall shows, as a time in UTC, and its zone: the date's own, if it has one.
 func (d Date) Wall(zone *time.Location) (time.Time, *time.Location) {
 	if d.Zone != nil {
 		zone = d.Zone
@@ -80,10 +78,10 @@ func (d Date) Time(zone *time.Location) time.Time {
 	if d.Zone != nil {
 		zone = d.Zone
 	}
-	return time.Date(d.Year, time.Month(max(d.Month, 1)), max(d.Day, 1), d.Hour, d.Minute, d.Second, 0, zone)
+	return time.Date(d.Year, time.Month(max(d.Month, 1)), max(d.Day, 1), d.Hour, d.Minute, d.Second, d.Nanosecond, zone)
 }
 
-// set sets one part from its digits, of which 0 says that it is not known.
+// set sets one part from its digits; 0 means that the part is not known.
 func (d *Date) set(part unit, text string) bool {
 	n, ok := number(text)
 	switch part {
@@ -102,7 +100,7 @@ func (d *Date) set(part unit, text string) bool {
 		d.Minute, d.Timed = n, true
 		ok = ok && n <= 59
 	default:
-		d.Second = n
+		d.Second = min(n, 59) // a leap second belongs to the same minute
 		ok = ok && n <= 60
 	}
 	return ok
@@ -122,7 +120,7 @@ func number(text string) (n int, ok bool) {
 	return n, true
 }
 
-// ISO returns YYYY, YYYY-MM or YYYY-MM-DD. Without its month a day says nothing.
+// ISO returns YYYY, YYYY-MM or YYYY-MM-DD. It leaves out a day without a month.
 func (d Date) ISO() string {
 	text := make([]byte, 0, 10)
 	two := func(n int) { text = append(text, byte('0'+n/10%10), byte('0'+n%10)) }

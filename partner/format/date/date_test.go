@@ -47,7 +47,7 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-// What is not known of a date is left out with what sets it apart, and never made up.
+// Unknown parts of a date are left out with their separators, and are never made up.
 func TestDatesAreAsExactAsTheyAreKnown(t *testing.T) {
 	at := time.Date(2026, 2, 3, 4, 5, 6, 0, time.FixedZone("", 3600))
 	for layout, want := range map[string][4]string{ // year, month, day, minute
@@ -92,6 +92,39 @@ func TestOffsetsAreRead(t *testing.T) {
 	}
 }
 
+// A minute may have a leap second. It counts as the second before it.
+func TestTimesOfDayHaveBounds(t *testing.T) {
+	for text, want := range map[string]string{
+		"20261231T235959": "2026-12-31T23:59:59Z", "20261231T235960": "2026-12-31T23:59:59Z", "20261231T235961": "", "20261231T236000": "", "20261231T240000": "",
+		"20261301T000000": "", "20261232T000000": "", "20261231T000000": "2026-12-31T00:00:00Z",
+	} {
+		l, err := ParseLayout("yyyymmddTHHMMSS")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := l.Parse(text)
+		if got := d.Time(time.UTC).Format(time.RFC3339); (err == nil) != (want != "") || err == nil && got != want {
+			t.Errorf("%q: %s %v, want %q", text, got, err, want)
+		}
+	}
+	for text, fits := range map[string]bool{"2359": true, "2360": false, "2400": false, "23:59:60": true, "235961": false, "": false, "23": false, "235": false, "23595": false} {
+		var d Date
+		if err := d.SetTime(text); (err == nil) != fits {
+			t.Errorf("%q: %+v %v", text, d, err)
+		}
+	}
+}
+
+func TestDatesOfThreeColumns(t *testing.T) {
+	for text, want := range map[string]string{"2026 12 31": "2026-12-31", "2026 13 1": "", "2026 12 32": "", "2026 0 0": "2026", "20261 1 1": "", " 1 1": "0000-01-01"} {
+		p := strings.Split(text, " ")
+		d, err := Join(p[0], p[1], p[2], nil)
+		if got := d.ISO(); (err == nil) != (want != "") || err == nil && got != want {
+			t.Errorf("%q: %s %v, want %q", text, got, err, want)
+		}
+	}
+}
+
 // layoutText draws any order of tokens of any spelling, with or without text between them.
 func layoutText(t *rapid.T) string {
 	words := []string{"yyyy"}
@@ -110,7 +143,7 @@ func layoutText(t *rapid.T) string {
 	return b.String() + separator.Draw(t, "end")
 }
 
-// known returns what a layout has room for of a date.
+// known returns the parts of a date that a layout can hold.
 func (l Layout) known(d Date) (out Date) {
 	has := func(u unit) bool {
 		for _, p := range l.ways[0] {
@@ -179,4 +212,39 @@ func FuzzLayouts(f *testing.F) {
 			t.Errorf("%q as %q: %+v", written, text, d)
 		}
 	})
+}
+
+func TestDatesOfStandards(t *testing.T) {
+	for _, c := range []struct{ text, fhir, hl7 string }{
+		{"2024", "2024", "2024"},
+		{"2024-02-29", "2024-02-29", ""},
+		{"20240229", "", "2024-02-29"},
+		{"2023-02-29", "", ""},
+		{"0000", "", ""},
+		{"2024-00", "", ""},
+		{"2024-05-06T07", "", ""},
+		{"2024050607", "", "2024-05-06"},
+		{"20240506070", "", ""},
+		{"2024-05-06T07:08Z", "2024-05-06 07:08:00 +0000", ""},
+		{"2024-05-06+01:00", "", ""},
+		{"20240506+0100", "", "2024-05-06"},
+		{"20240506070809Z", "", ""},
+		{"20240506070809.5-0330", "", "2024-05-06 07:08:09.5 -0330"},
+		{"2024-05-06T23:59:60.+14:00", "", ""},
+		{"2024-05-06T23:59:60.25+14:00", "2024-05-06 23:59:59.25 +1400", ""},
+		{"2024-05-06T23:59:59+14:30", "", ""},
+		{"202405060708.5", "", ""},
+	} {
+		for i, parse := range []func(string) (Date, error){ParseFHIR, ParseHL7} {
+			got := ""
+			if d, err := parse(c.text); err == nil && d.Timed {
+				got = d.Time(time.UTC).Format("2006-01-02 15:04:05.999 -0700")
+			} else if err == nil {
+				got = d.ISO()
+			}
+			if want := []string{c.fhir, c.hl7}[i]; got != want {
+				t.Errorf("%s is %q, want %q", c.text, got, want)
+			}
+		}
+	}
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Layout is how dates are written, for instance "dd.mm.yyyy HH:MM". A date of which less is known has
-// fewer of its tokens, and no text at the ends or doubled where they were: "mm.yyyy", "yyyy".
+// Layout is how dates are written, for instance "dd.mm.yyyy HH:MM". If less of a date is known, the layout is
+// shorter: it has no tokens for the unknown parts and no text that belonged to them, as in "mm.yyyy" or "yyyy".
 type Layout struct {
 	ways [4][]piece // of a minute, a day, a month and a year
 }
@@ -102,7 +102,7 @@ func without(pieces []piece, units ...unit) []piece {
 	return kept
 }
 
-// Format writes what is known of a date, as far as the layout has it.
+// Format writes the known parts of a date that the layout has.
 func (l Layout) Format(d Date) string {
 	way := 0
 	switch {
@@ -125,8 +125,8 @@ func (l Layout) Format(d Date) string {
 	return b.String()
 }
 
-// Parse reads a text that has the layout, or what remains of it for a date of which less is known. A
-// part that is 0 or one of unknown is not known.
+// Parse reads a text in the layout, or in a shorter one if less of the date is known. A part that is 0 or in
+// unknown is not known.
 func (l Layout) Parse(text string, unknown ...string) (Date, error) {
 	for i, way := range l.ways {
 		if i > 0 && len(way) == len(l.ways[i-1]) {
@@ -157,7 +157,7 @@ func parse(way []piece, text string, unknown []string) (d Date, ok bool) {
 	return d, text == ""
 }
 
-// take returns the beginning of a text that is the token's; "" where it is too short.
+// take returns the beginning of a text that belongs to the token, or "" if the text is too short.
 func (t *Token) take(text string) string {
 	width := len(t.word)
 	switch {
@@ -196,13 +196,14 @@ func (d *Date) read(t *Token, text string, unknown []string) bool {
 	return d.set(t.unit, text)
 }
 
+// readOffset reads Z, +hh:mm or +hhmm; no zone is more than 14 hours from UTC.
 func (d *Date) readOffset(text string) bool {
-	for _, layout := range []string{"Z07:00", "Z0700"} {
-		if t, err := time.Parse(layout, text); err == nil {
-			_, seconds := t.Zone() // not its location, which may be the machine's
-			d.Zone = time.FixedZone("", seconds)
-			return true
-		}
+	layout := "Z0700"
+	if strings.Contains(text, ":") {
+		layout = "Z07:00"
 	}
-	return false
+	t, err := time.Parse(layout, text)
+	_, seconds := t.Zone() // not the time's location: that may be the machine's
+	d.Zone = time.FixedZone("", seconds)
+	return err == nil && max(seconds, -seconds) <= 14*60*60
 }

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// unit is what a token says of a date.
+// unit is what a token says about a date.
 type unit int
 
 const (
@@ -40,7 +40,7 @@ type Token struct {
 	expression string
 }
 
-// tokens are all words, those that begin with another one before it.
+// tokens are all words. A word comes before every shorter word that it begins with.
 var tokens = []Token{
 	{"yyyy", year, false, false, "2006", `[12][0-9]{3}`},
 	{"yy", year, false, false, "06", `[0-9]{2}`},
@@ -90,8 +90,8 @@ func (t Token) Format(at time.Time) string { return at.Format(t.layout) }
 // Expression returns a regular expression, without groups, of what the token stands for.
 func (t Token) Expression() string { return t.expression }
 
-// Check refuses tokens that can't stand together: two that say the same of a date, and a minute or
-// second without what is coarser, which is nearly always a month written as MM.
+// Check refuses tokens that can't be used together: two for the same part of a date, or a minute or second without
+// the coarser part. The latter is nearly always a month written as MM.
 func Check(list []Token) error {
 	for i, t := range list {
 		same := slices.IndexFunc(list[:i], func(other Token) bool { return other.unit == t.unit })
@@ -116,7 +116,7 @@ func has(list []Token, of unit) bool {
 	return slices.ContainsFunc(list, func(t Token) bool { return t.unit == of })
 }
 
-// next returns the token that a layout begins with; none: it begins with text.
+// next returns the token that a layout begins with. It returns false if the layout begins with text.
 func next(layout string) (Token, bool, error) {
 	for _, e := range elsewhere {
 		if strings.HasPrefix(layout, e.word) {

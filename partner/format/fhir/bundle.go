@@ -13,11 +13,11 @@ import (
 	"waybill/partner/format/record"
 )
 
-// bundle reads one Bundle. What its entries mean together is known at its end: they are held until then. In one
-// of too many entries each stands alone, and one that needs another is refused.
+// bundle reads one Bundle. Its entries may depend on each other, so they are held until its end. If it has too many
+// entries, each is read alone, and an entry that needs another is refused.
 type bundle struct {
 	*reader
-	message *bundle // that this one is the content of, or nil
+	message *bundle // the message that has this Bundle as its content, or nil
 	place   func(from, to int64) record.Where
 	whole   []byte // its text
 	span    record.Where
@@ -32,7 +32,7 @@ type bundle struct {
 	dead       map[string]bool // Patients whose death was handed out, by id and by fullUrl
 }
 
-// held is an entry that was read: a Patient, a Bundle, or one that asks for nothing.
+// held is an entry that was read and waits for the others: a Patient, a Bundle, or one that asks for nothing.
 type held struct {
 	record.Where
 	text    []byte
@@ -49,7 +49,8 @@ const (
 	maxDepth = 3
 )
 
-// tolerant makes a decoder leave it to the entries' own decoding to be strict, so that a bad one costs itself alone.
+// tolerant makes a Bundle's decoder accept bad entries. The decoding of each entry is strict, so that a bad one
+// costs only itself.
 var tolerant = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
 // bundle hands out the records of a Bundle that is in memory, alone or as the content of a message.
@@ -58,10 +59,13 @@ func (f *reader) bundle(text []byte, where record.Where, message *bundle) error 
 	if message != nil {
 		b.whole = message.whole
 	}
+	before := f.met
 	err := b.read(jsontext.NewDecoder(bytes.NewReader(text), tolerant))
 	if err == nil || errors.Is(err, errStopped) {
 		return err
 	}
+	f.met = before
+	f.meet(text)
 	return f.refuse(b.whole, where, plain(err))
 }
 
@@ -150,8 +154,8 @@ type entry struct {
 	modifiers
 }
 
-// entry reads one entry. Other resources than Patients, remarks of the server, and deletions, which are neither a
-// death nor a retraction, ask for nothing.
+// entry reads one entry. It treats resources other than Patients, remarks of the server, and deletions as asking
+// for nothing. A deletion is neither a death nor a retraction.
 func (b *bundle) entry(text []byte, where record.Where) error {
 	e, h := entry{}, &held{Where: where, text: text}
 	if h.err = b.unreadable(text); h.err == nil {
@@ -160,8 +164,12 @@ func (b *bundle) entry(text []byte, where record.Where) error {
 	if h.err == nil {
 		h.err = e.check()
 	}
+	before := b.met
 	if h.url = e.FullURL; h.err == nil && e.Resource != nil && e.Request.Method != http.MethodDelete {
 		h.err = b.resource(h, e.Resource)
+	}
+	if before == b.met && h.nested == nil && b.meet(text) > 0 && h.err == nil && e.Request.Method != http.MethodDelete {
+		h.err = errContained
 	}
 	if b.alone {
 		return b.handHeld(h)
@@ -204,7 +212,7 @@ func (b *bundle) depth() int {
 	return b.message.depth() + 1
 }
 
-// settle hands out what the entries that were held mean together.
+// settle hands out the records of the held entries, read together.
 func (b *bundle) settle() error {
 	if b.kind == "history" {
 		return errors.New("a Bundle of type history has the newest first: have the current state sent")
@@ -213,6 +221,9 @@ func (b *bundle) settle() error {
 		return nil
 	}
 	if done, err := b.settleMessage(); done || err != nil {
+		for _, h := range b.held {
+			b.meet(h.nested)
+		}
 		return err
 	}
 	b.join()

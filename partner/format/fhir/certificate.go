@@ -14,8 +14,8 @@ import (
 	"waybill/partner/format/record"
 )
 
-// Deaths that are stated elsewhere than in Patient. Those of US death records (VRDR) are read; others refuse what
-// they are in, unless the Patient states the death too.
+// Codes of deaths in resources other than Patient. Deaths in US death records (VRDR) are read. For others the line
+// or Bundle is refused, unless the Patient states the death too.
 const (
 	loinc            = "http://loinc.org"
 	snomed           = "http://snomed.info/sct"
@@ -23,7 +23,7 @@ const (
 	deathCertificate = "64297-5"
 
 	certificates = "http://nchs.cdc.gov/vrdr_id" // the authority of their numbers: 2022YC000182
-	nchs         = "http://nchs.cdc.gov/"        // the events of its messages begin so
+	nchs         = "http://nchs.cdc.gov/"        // the events of its messages begin with this
 )
 
 // deathCodes state a death when they are a resource's code, type or category.
@@ -48,7 +48,7 @@ var errElsewhere = errors.New("states a death elsewhere than in Patient")
 // statement is a death that an entry states of a Patient.
 type statement struct {
 	held     *held
-	subject  string // its reference
+	subject  string // a reference to the Patient
 	readable bool   // by its date of death, or as a death certificate
 	attested bool   // of a certificate: by its certifier
 	paper    bool   // it is a certificate
@@ -56,7 +56,7 @@ type statement struct {
 	err      error
 }
 
-// clinical is what is read of resources that are not Patients.
+// clinical has the members that are read of resources other than Patient.
 type clinical struct {
 	modifiers
 	Status    jsontext.Value   `json:"status"`
@@ -72,7 +72,7 @@ type clinical struct {
 	Parameter []parameter      `json:"parameter"`
 }
 
-// other reads a resource that is no Patient.
+// other reads a resource that is not a Patient.
 func (b *bundle) other(kind string, h *held, text []byte) error {
 	var c clinical
 	if kind == "Binary" {
@@ -143,11 +143,11 @@ func (c *clinical) died(zone *time.Location) (record.Period, error) {
 	if text == "" {
 		return record.Period{}, nil
 	}
-	p, err := record.PeriodOf(text, zone)
+	p, err := periodOf(text, zone)
 	return p, record.Field("date of death", err)
 }
 
-// codings returns the codes of a CodeableConcept or of a list of them; of anything else, none.
+// codings returns the codes of a CodeableConcept or of a list of them. It returns nil for any other value.
 func codings(text jsontext.Value) []coding {
 	var one concept
 	var all []concept
@@ -163,8 +163,8 @@ func codings(text jsontext.Value) []coding {
 	return one.Coding
 }
 
-// join finds the Patients of the deaths that are stated elsewhere. Entries that mean something together can't be
-// read again one by one: the Bundle is their place.
+// join finds the Patient of each death that another resource states. Such entries can't be read again one by one,
+// so their place is that of the whole Bundle.
 func (b *bundle) join() {
 	isNested := func(h *held) bool { return h.nested != nil }
 	if len(b.deaths) > 0 || b.event != "" || b.message != nil || slices.ContainsFunc(b.held, isNested) {
@@ -183,7 +183,7 @@ func (b *bundle) join() {
 	}
 }
 
-// subject returns the Patient that a death is stated of: without a name for it, the Bundle's only one.
+// subject returns the Patient whose death is stated. If the statement names none, it is the Bundle's only Patient.
 func (b *bundle) subject(s *statement) *held {
 	var only *held
 	for _, h := range b.held {
@@ -211,7 +211,8 @@ func idOf(text string) string {
 	return text
 }
 
-// records returns what a Patient and those who state the patient's death say together, or why it contradicts itself.
+// records combines a Patient with the other statements of the patient's death. It returns an error if they
+// contradict each other.
 func (b *bundle) records(h *held) ([]record.Record, error) {
 	stated, read, err := told(h.deaths)
 	var numbers []record.Identifier
@@ -262,8 +263,8 @@ func (b *bundle) remember(h *held) {
 
 var errDates = errors.New("two dates of death that differ")
 
-// told returns the death that all state, and whether one of them can be read. A certificate that nobody has attested
-// is informal.
+// told returns the death that all statements agree on, and whether one of them can be read. A certificate that
+// nobody has attested is informal.
 func told(all []*statement) (death record.Death, read bool, err error) {
 	death.Status = record.Formal
 	for _, s := range all {
@@ -285,7 +286,7 @@ func told(all []*statement) (death record.Death, read bool, err error) {
 	return death, read, nil
 }
 
-// allNumbers returns the certificate's numbers, the message's first: voids name that one.
+// allNumbers returns the certificate's numbers. The message's number comes first, because voids name it.
 func (b *bundle) allNumbers() (all []record.Identifier) {
 	if b.message != nil {
 		all = b.message.allNumbers()
@@ -307,7 +308,7 @@ func (b *bundle) timed(r *record.Record) {
 	}
 }
 
-// certificateNumber is a year, a jurisdiction and the number of a certificate in both.
+// certificateNumber is a year, a jurisdiction and the certificate's number within both.
 var certificateNumber = regexp.MustCompile(`^[0-9]{4}[A-Z]{2}[0-9]{6}$`)
 
 // number takes in the number of a certificate.
@@ -324,8 +325,7 @@ type partial struct {
 }
 
 // partialDate reads the extension in its several editions: PartialDateTime with Date-Year, partial-date-time with
-// year, Partial-date-part-absent-reason with date-year. Parts of which there is only the reason why they are absent
-// are unknown.
+// year, Partial-date-part-absent-reason with date-year. A part that has only the reason for its absence is unknown.
 func partialDate(all []extension) (p partial, err error) {
 	for _, e := range all {
 		if !strings.Contains(strings.ToLower(e.last()), "partial-date") && !strings.Contains(e.last(), "PartialDate") {
@@ -350,7 +350,7 @@ func partialDate(all []extension) (p partial, err error) {
 
 func (e *extension) last() string { return e.URL[strings.LastIndexByte(e.URL, '/')+1:] }
 
-// date returns the date as exactly as it is known without a gap.
+// date returns the date down to the first part that is unknown.
 func (p partial) date() string {
 	switch {
 	case p.year == 0:

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"waybill/partner/format/date"
 	"waybill/partner/format/record"
 )
 
@@ -81,7 +82,7 @@ func TestDeathCertificatesThatAreRefused(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"alive":              {document(`,"deceasedBoolean":false`, attester, dated), "the Patient is stated to be alive, and a death is stated elsewhere"},
 		"two dates":          {document(`,"deceasedDateTime":"2022-11-11"`, attester, dated), "two dates of death that differ"},
-		"no date":            {document("", attester, `,"valueDateTime":"Secret"`), "date of death: " + record.ErrISO.Error()},
+		"no date":            {document("", attester, `,"valueDateTime":"Secret"`), "date of death: " + date.ErrFHIR.Error()},
 		"a modifier":         {document("", attester, dated+`,"modifierExtension":[]`), "modifierExtension may change what the resource means"},
 		"an error":           {replace(`"final"`, `"entered-in-error"`), "the status of a death must be final, amended, corrected or preliminary"},
 		"no decedent":        {strings.ReplaceAll(good, `"Patient"`, `"Person"`), errElsewhere.Error()},
@@ -103,7 +104,7 @@ func TestDeathCertificatesThatAreRefused(t *testing.T) {
 	}
 }
 
-// Without a Composition, as in a mortality roster, the Observation is a statement of its own.
+// Without a Composition, as in a mortality roster, an Observation alone states the death.
 func TestADeathDateInACollection(t *testing.T) {
 	rows, refused := read(t, `{"resourceType":"Bundle","type":"collection","entry":[`+fmt.Sprintf(decedent, "")+","+fmt.Sprintf(deathDate, `,"valueDateTime":"2022"`)+`]}`)
 	expect(t, refused, []string(nil))

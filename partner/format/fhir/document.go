@@ -10,8 +10,8 @@ import (
 	"waybill/partner/format/record"
 )
 
-// document hands out the records of one JSON value: a Patient, or a Bundle. One that is too large to be
-// kept is read entry by entry, however many there are.
+// document hands out the records of one JSON value: a Patient, or a Bundle. If a Bundle is too large to be kept, it
+// is read entry by entry, however many there are.
 func (f *reader) document(in io.Reader) error {
 	head, err := io.ReadAll(io.LimitReader(in, int64(f.max)+1))
 	if err != nil {

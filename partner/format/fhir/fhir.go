@@ -37,18 +37,21 @@ func (o *Options) Check() error {
 // Read returns the records of a file. Reading continues after a [*record.Refused]; any other error ends
 // the file.
 func Read(r io.Reader, o *Options, site record.Site) iter.Seq2[record.Record, error] {
-	in := bufio.NewReaderSize(r, headBytes)
 	return func(yield func(record.Record, error) bool) {
+		f := &reader{Options: o, site: site, yield: yield, max: maxLine}
+		in := bufio.NewReaderSize(io.TeeReader(r, &f.heads), headBytes)
 		head, err := in.Peek(headBytes)
 		if err != nil && !errors.Is(err, io.EOF) {
 			yield(record.Record{}, err)
 			return
 		}
-		f := &reader{Options: o, site: site, yield: yield, max: maxLine}
 		if isDocument(head) {
 			err = f.document(in)
 		} else {
 			err = f.lines(in)
+		}
+		if err == nil {
+			err = f.confirm()
 		}
 		if err != nil && !errors.Is(err, errStopped) {
 			yield(record.Record{}, err)
@@ -87,6 +90,10 @@ type reader struct {
 	yield func(record.Record, error) bool
 	max   int              // bytes of a value of a document
 	json  jsontext.Decoder // for one Patient after the other
+
+	heads  heads // of Patients, counted in the bytes
+	met    int   // of Patients, found by reading
+	unseen bool  // a line was too long to read
 }
 
 func (f *reader) hand(r record.Record, err error) error {
@@ -106,6 +113,7 @@ func (f *reader) lines(in io.Reader) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case tooLong:
+			f.unseen = true
 			err = f.refuse(nil, where, long)
 		case err == nil && len(bytes.TrimSpace(line)) > 0:
 			err = f.line(line, where)
@@ -119,6 +127,7 @@ func (f *reader) lines(in io.Reader) error {
 // line hands out the records of one line: a Patient, a Bundle, or an entry that was cut out of a Bundle.
 func (f *reader) line(line []byte, where record.Where) error {
 	if reason := f.unreadable(line); reason != nil {
+		f.meet(line)
 		return f.refuse(line, where, reason)
 	}
 	switch kind := kindOf(line); kind {
@@ -132,8 +141,10 @@ func (f *reader) line(line []byte, where record.Where) error {
 		if err == nil && e.Resource != nil {
 			return (&bundle{reader: f, alone: true}).entry(line, where)
 		}
+		f.meet(line)
 		return f.refuse(line, where, cmp.Or(err, errors.New("no FHIR resource, not Patient")))
 	default:
+		f.meet(line)
 		return f.refuse(line, where, errors.New(nameOf(kind)+", not Patient"))
 	}
 }
@@ -177,12 +188,22 @@ func (f *reader) handAll(all []record.Record) error {
 	return nil
 }
 
+// errContained refuses a resource with a Patient inside, which would otherwise be skipped.
+var errContained = errors.New("a Patient within another resource is not read")
+
 // patient reads a Patient.
 func (f *reader) patient(text []byte) (*patient, error) {
+	p, err := new(patient), error(nil)
 	if bytes.Count(text, []byte(",")) > maxValues {
-		return nil, fmt.Errorf("more than %d values", maxValues)
+		err = fmt.Errorf("more than %d values", maxValues)
+	} else {
+		f.json.Reset(bytes.NewBuffer(text))
+		err = p.decode(&f.json)
 	}
-	p := new(patient)
-	f.json.Reset(bytes.NewBuffer(text))
-	return p, p.decode(&f.json)
+	if err != nil {
+		f.meet(text)
+		return nil, err
+	}
+	f.met++
+	return p, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"waybill/partner/format/charset"
+	"waybill/partner/format/date"
 	"waybill/partner/format/record"
 )
 
@@ -118,7 +119,7 @@ func TestRefusedPatients(t *testing.T) {
 		"true with a removal":       {`"deceasedBoolean":true,` + extensions(notification("U")), "deceased, but the death notification was removed"},
 		"unknown notification":      {extensions(notification("Secret")), "a death notification status must be 1, 2 or U"},
 		"two notifications":         {extensions(notification("1"), notification("2")), "two death notification statuses that differ"},
-		"date of death":             {`"deceasedDateTime":"Secret"`, "deceasedDateTime: " + record.ErrISO.Error()},
+		"date of death":             {`"deceasedDateTime":"Secret"`, "deceasedDateTime: " + date.ErrFHIR.Error()},
 		"death of long ago":         {`"deceasedDateTime":"1799"`, "date of death: not within the years 1800 to 9999"},
 		"death of far ahead":        {`"deceasedDateTime":"9999-12-31T23:59:59Z"`, "date of death: not within the years 1800 to 9999"},
 		"birth date":                {`"birthDate":"Secret"`, "birth date: not YYYY, YYYY-MM or YYYY-MM-DD"},
@@ -163,7 +164,7 @@ func TestRefusedLines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			rows, refused := read(t, c.line+"\n"+`{"resourceType":"Patient","id":"y"}`)
-			expect(t, len(rows), 1) // the next line is read all the same
+			expect(t, len(rows), 1) // the next line is read
 			expect(t, refused, []string{"line 1: " + c.want})
 		})
 	}
@@ -259,7 +260,7 @@ func TestDocumentsThatBreak(t *testing.T) {
 	}
 }
 
-// Entries are bounded, and so is what lies outside the entries.
+// The number of entries is bounded, and so is the text outside the entries.
 func TestADocumentIsBounded(t *testing.T) {
 	for _, text := range []string{"{\n\"entry\":[{\"x\":\"", "{\n\"x\":\""} {
 		f := &reader{Options: &Options{}, site: site(t), max: 10_000}

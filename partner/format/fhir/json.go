@@ -53,8 +53,8 @@ func namesOf(all ...string) names {
 
 var errName = errors.New("a member's name is not written as in FHIR: check capitals and escapes")
 
-// next reads the name of an object's next member. A name that is nearly a known one is an error: ignored, it
-// could hide a death.
+// next reads the name of an object's next member. A name that is nearly a known one is an error: if it were
+// ignored, it could hide a death.
 func (n names) next(d *jsontext.Decoder) (string, error) {
 	text, err := d.ReadValue()
 	if err != nil {
@@ -84,7 +84,7 @@ func open(d *jsontext.Decoder) error {
 	return err
 }
 
-// end reads the } of an object, behind which the text must end.
+// end reads the } of an object. Nothing may follow it.
 func end(d *jsontext.Decoder) error {
 	if _, err := d.ReadToken(); err != nil {
 		return err
@@ -97,10 +97,10 @@ func end(d *jsontext.Decoder) error {
 
 var errObject = errors.New("not one JSON object")
 
-// decode reads a value strictly: names count to the letter, and no name may occur twice.
+// decode reads a value strictly: names must match to the letter, and no name may occur twice.
 func decode(text []byte, into any) error { return plain(json.Unmarshal(text, into)) }
 
-// plain returns an error of the JSON library as one that repeats nothing of the text.
+// plain returns an error of the JSON library without any text of the file.
 func plain(err error) error {
 	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName):
@@ -127,8 +127,14 @@ func member(name string, err error) error {
 	return err
 }
 
+// usualHead is how nearly all programs begin a Patient.
+var usualHead = []byte(`{"resourceType":"Patient",`)
+
 // kindOf returns the type that a resource states, or "". The resource's own decoding judges its form.
 func kindOf(text []byte) string {
+	if bytes.HasPrefix(text, usualHead) {
+		return "Patient"
+	}
 	d := jsontext.NewDecoder(bytes.NewBuffer(text))
 	if open(d) != nil {
 		return ""
@@ -154,7 +160,7 @@ func kindOf(text []byte) string {
 
 var typePattern = regexp.MustCompile(`^[A-Z][A-Za-z]{0,63}$`)
 
-// nameOf is a resource's type, unless it looks like something else.
+// nameOf returns a resource's type for an error. It does not repeat a text that does not look like a type.
 func nameOf(kind string) string {
 	if !typePattern.MatchString(kind) {
 		return "no FHIR resource"
@@ -179,7 +185,7 @@ type reference struct {
 	Identifier *identifier `json:"identifier,omitempty"`
 }
 
-// element is what FHIR says of a value in addition to it, under the value's name with an underscore.
+// element is what FHIR says about a value in addition to it, under the value's name with an underscore.
 type element struct {
 	Extension []extension `json:"extension"`
 }

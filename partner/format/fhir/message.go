@@ -11,7 +11,7 @@ import (
 	"waybill/partner/format/record"
 )
 
-// parameters are what a message of US vital records says of its certificate.
+// parameters are what a message of US vital records says about its certificate.
 type parameters struct{ all []parameter }
 
 type parameter struct {
@@ -56,7 +56,7 @@ func (p *parameters) certificate(nth int) string {
 	return fmt.Sprintf("%04d%s%06d", p.number("death_year"), p.text("jurisdiction_id"), p.number("cert_no")+nth)
 }
 
-// settleMessage does what a message asks for by its event; done: its content asks for nothing more.
+// settleMessage acts on a message's event. If done is true, the message's content is not read.
 func (b *bundle) settleMessage() (done bool, err error) {
 	if b.kind != "message" {
 		return false, nil
@@ -78,7 +78,7 @@ func (b *bundle) settleMessage() (done bool, err error) {
 	return true, errors.New("a message whose event is not read: only vrdr_submission, vrdr_submission_update and vrdr_submission_void are")
 }
 
-// isAnswer reports whether a message states no death: what the registrar answers, and further names.
+// isAnswer reports whether a message states no death: an answer of the registrar, or further names (alias).
 func isAnswer(event string) bool {
 	switch strings.TrimSuffix(event, "_update") {
 	case "vrdr_acknowledgement", "vrdr_extraction_error", "vrdr_status", "vrdr_coding", "vrdr_causeofdeath_coding",

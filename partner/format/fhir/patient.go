@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"waybill/partner/format/date"
 	"waybill/partner/format/record"
 )
 
@@ -94,6 +95,12 @@ func (p *patient) member(name string, d *jsontext.Decoder) error {
 		return json.UnmarshalDecode(d, &p.DeceasedDateTime)
 	case "_deceasedDateTime":
 		p.dateless = true
+	case "contained":
+		text, err := d.ReadValue()
+		if n, _ := headsIn(text); err == nil && n > 0 {
+			err = errContained
+		}
+		return err
 	case "implicitRules", "modifierExtension":
 		return fmt.Errorf("%s may change what the Patient means", name)
 	default:
@@ -135,8 +142,8 @@ type link struct {
 // identifierTypes is the code system of the types of identifiers: HL7's table 0203.
 const identifierTypes = "http://terminology.hl7.org/CodeSystem/v2-0203"
 
-// records returns what a Patient says: its state, and a merge for each record that it replaces or
-// that replaces it. further are the patient's numbers that stand elsewhere.
+// records returns what a Patient says: its state, and a merge for each record that it replaces or that replaces it.
+// further are the patient's numbers from other resources.
 func (p *patient) records(where record.Where, o *Options, site record.Site, further []record.Identifier) ([]record.Record, error) {
 	own, err := p.state(where, o, site, further)
 	if err != nil {
@@ -170,7 +177,8 @@ func (p *patient) records(where record.Where, o *Options, site record.Site, furt
 	return all, nil
 }
 
-// key returns the key of the Patient that a reference names: by its id, or by an identifier, as the keys are.
+// key returns the key of the Patient that a reference names. It uses the id or an identifier, as the partner's keys
+// do.
 func (r reference) key(o *Options, site record.Site) (record.Identifier, error) {
 	var named record.Identifier
 	if r.Identifier != nil {
@@ -204,11 +212,12 @@ func (r reference) id(kind string) (string, error) {
 
 func (p *patient) state(where record.Where, o *Options, site record.Site, further []record.Identifier) (record.Record, error) {
 	born := p.BirthDate
-	if partial, err := partialDate(p.born.Extension); err == nil && born == "" {
+	partial, unread := partialDate(p.born.Extension)
+	if born == "" {
 		born = partial.date()
 	}
 	r := record.Record{Where: where, All: true, BirthDate: record.Of(born), Sex: record.Of(p.Gender)}
-	if !slices.Contains([]string{"", "male", "female", "other", "unknown"}, p.Gender) {
+	if !isGender(p.Gender) {
 		return r, errors.New("gender must be male, female, other or unknown")
 	}
 	r.Family, r.Given = p.name()
@@ -218,7 +227,16 @@ func (p *patient) state(where record.Where, o *Options, site record.Site, furthe
 	if r.Death, err = p.death(site.Zone); err != nil {
 		return r, err
 	}
+	if unread != nil && p.BirthDate == "" {
+		if err := r.NoBirth("", record.Field("birthDate", unread)); err != nil {
+			return r, err
+		}
+	}
 	return r, r.Finish(&site)
+}
+
+func isGender(code string) bool {
+	return slices.Contains([]string{"", "male", "female", "other", "unknown"}, code)
 }
 
 // identify finds the key: the resource's id, or the first further number, unless a kind of identifier is declared.
@@ -240,47 +258,11 @@ func (p *patient) identify(r *record.Record, o *Options, site record.Site, furth
 	}
 }
 
-// best returns the first of the entries whose use comes earliest in the order of preference.
-func best[T any](all []T, use func(T) string, order []string) (found T) {
-	rank := func(t T) int {
-		if i := slices.Index(order, use(t)); i >= 0 {
-			return i
-		}
-		return len(order)
-	}
-	if len(all) == 0 {
-		return found
-	}
-	return slices.MinFunc(all, func(a, b T) int { return rank(a) - rank(b) })
-}
-
-var (
-	nameUses    = []string{"official", "usual", "", "nickname", "temp", "anonymous", "maiden", "old"}
-	addressUses = []string{"home", "", "work", "temp", "billing", "old"}
-)
-
-// name returns the patient's most official name. A name given only as text is returned as a
-// family name: nothing says which part is which.
-func (p *patient) name() (family, given record.Text) {
-	n := best(p.Name, func(n name) string { return n.Use }, nameUses)
-	family, given = record.Of(strings.TrimSpace(n.Family)), record.Of(joined(n.Given, " "))
-	if !family.Said() && !given.Said() {
-		family = record.Of(strings.TrimSpace(n.Text))
-	}
-	return family, given
-}
-
-func (p *patient) address() record.Address {
-	a := best(p.Address, func(a address) string { return a.Use }, addressUses)
-	of := func(text string) record.Text { return record.Of(strings.TrimSpace(text)) }
-	return record.Address{Line: record.Of(joined(a.Line, ", ")), City: of(a.City), Postcode: of(a.PostalCode), Country: of(a.Country)}
-}
-
 func (i *identifier) record() record.Identifier {
 	return record.Identifier{Authority: strings.TrimSpace(i.System), Type: i.typeCode(), Value: strings.TrimSpace(i.Value)}
 }
 
-// typeCode prefers HL7's own table where a type is coded several times.
+// typeCode returns an identifier's type. If the type is coded several times, it prefers HL7's own table.
 func (i *identifier) typeCode() string {
 	if i.Type == nil {
 		return ""
@@ -328,14 +310,22 @@ func (p *patient) death(zone *time.Location) (record.Death, error) {
 	}
 }
 
-// died returns the period of the date of death. The UK's demographics service, which its
-// death notification identifies, gives every date a time, and midnight UTC if only the day is known.
-// Read as a minute that would nearly always be wrong.
+// died returns the period of the date of death. The UK's demographics service, which its death notification
+// identifies, gives every date a time: midnight UTC if only the day is known. Reading that as a minute would nearly
+// always be wrong.
 func (p *patient) died(notified bool, zone *time.Location) (record.Period, error) {
 	if day, midnight := strings.CutSuffix(p.DeceasedDateTime, "T00:00:00+00:00"); midnight && notified {
-		return record.PeriodOf(day, zone)
+		return periodOf(day, zone)
 	}
-	return record.PeriodOf(p.DeceasedDateTime, zone)
+	return periodOf(p.DeceasedDateTime, zone)
+}
+
+func periodOf(text string, zone *time.Location) (record.Period, error) {
+	d, err := date.ParseFHIR(text)
+	if err != nil {
+		return record.Period{}, err
+	}
+	return record.PeriodOf(d, zone)
 }
 
 // notification returns the vital status of the extension DeathNotificationStatus of FHIR UK Core.
@@ -369,15 +359,4 @@ func (e *extension) notificationCode() string {
 		return ""
 	}
 	return concept.Coding[0].Code
-}
-
-// joined joins the parts that are not blank.
-func joined(parts []string, separator string) string {
-	kept := make([]string, 0, len(parts))
-	for _, part := range parts {
-		if part = strings.TrimSpace(part); part != "" {
-			kept = append(kept, part)
-		}
-	}
-	return strings.Join(kept, separator)
 }

@@ -8,7 +8,7 @@ import (
 	"waybill/partner/format/record"
 )
 
-// A decoder that folds case, or takes the last of two members, declares a living patient dead.
+// A decoder that ignores letter case, or takes the last of two equal members, would declare a living patient dead.
 func TestPatientsAreReadStrictly(t *testing.T) {
 	const absent = `{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"unknown"}]}`
 	const valueless, twice = "deceased[x] is present and has no value: neither death nor life follows from it", "a member occurs twice in one object"
@@ -57,7 +57,7 @@ func TestADeathWithoutItsDateIsADeath(t *testing.T) {
 	}
 }
 
-// A file that is nearly FHIR is refused; an entry that is costs itself alone.
+// A file that is nearly FHIR is refused. A bad entry costs only itself.
 func TestBundlesAreReadStrictly(t *testing.T) {
 	const good = `{"resource":{"resourceType":"Patient","id":"1"}}`
 	for name, c := range map[string]struct{ text, want string }{
@@ -115,8 +115,8 @@ func TestNestedBundlesAreRead(t *testing.T) {
 	expect(t, rows[len(rows)-1].Death.Status, record.Formal)
 }
 
-// Beyond a thousand entries nothing is held: a death that is stated elsewhere is taken only as what the
-// Patient says too.
+// A Bundle of more than a thousand entries is not held. A death in another resource then counts only if the Patient
+// states it, too.
 func TestALargeBundleIsReadEntryByEntry(t *testing.T) {
 	const cause = `{"resource":{"resourceType":"Observation","code":{"coding":[{"system":"http://loinc.org","code":"%s"}]},"subject":{"reference":"Patient/%s"}}}`
 	patient := func(id, fields string) string {

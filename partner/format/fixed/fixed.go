@@ -7,26 +7,27 @@ import (
 	"io"
 	"iter"
 	"strconv"
+	"unicode/utf8"
 
 	"waybill/partner/format/lines"
-	"waybill/partner/format/mapping"
 	"waybill/partner/format/record"
 )
 
 // Read returns the records of a file. Reading continues after a [*record.Refused]; any other error ends
 // the file.
 func Read(r io.Reader, l *Layout, site record.Site) iter.Seq2[record.Record, error] {
-	f := &reader{layout: l, site: site, fields: make([][]byte, len(l.Fields)), header: l.Header == nil}
+	f := &reader{layout: l, site: site, ruler: newRuler(l, site.Charset), header: l.Header == nil}
 	if l.Ends == "none" {
 		f.cut = &blocks{r: r, size: l.Length, pad: l.Short == "pad"}
 	} else {
 		text := &textLines{}
-		text.Reader = lines.New(io.TeeReader(r, &text.again), max(maxLength, 2*l.Length))
+		text.Reader = lines.New(io.TeeReader(r, &text.again), max(maxLength, 2*utf8.UTFMax*l.Length))
 		f.cut = text
 	}
 	return func(yield func(record.Record, error) bool) {
-		var err error
-		if f.mapper, err = l.Map.New(l.names(), " \t\x00", site); err == nil {
+		mapper, err := l.Map.New(l.names(), " \t\x00", site)
+		if err == nil {
+			f.one = newAssembly(l, mapper)
 			err = f.read(yield)
 		}
 		if err != nil {
@@ -35,7 +36,7 @@ func Read(r io.Reader, l *Layout, site record.Site) iter.Seq2[record.Record, err
 	}
 }
 
-// piece is one record of the file, not decoded.
+// piece is one line or block of the file, not decoded.
 type piece struct {
 	number   int // of the line or record, from 1
 	from, to int64
@@ -43,8 +44,8 @@ type piece struct {
 	text     []byte // valid until the next
 }
 
-// cutter cuts a file into records. At the end next returns [io.EOF], or why what it cut is not the whole file; for a
-// record that is skipped, a [*lines.TooLong].
+// cutter cuts a file into pieces. next returns [io.EOF] at the end, an error if the pieces are not the whole file,
+// or a [*lines.TooLong] for a line that it skipped.
 type cutter interface{ next() (piece, error) }
 
 // reader makes pieces into records.
@@ -52,73 +53,86 @@ type reader struct {
 	layout *Layout
 	site   record.Site
 	cut    cutter
-	mapper *mapping.Mapper
-	fields [][]byte
+	ruler  ruler
+	one    *assembly
 
 	header, trailer  bool   // was met, or is not declared
 	first            []byte // the header
-	count            int    // of the records so far
-	declared, wanted int    // 1 when the header counts, and what
+	count, lines     int    // of the records and their lines so far
+	declared, wanted int    // declared is 1 if the header has a count, wanted is that count
 }
 
 // read yields the records, and returns an error that ends the file.
 func (f *reader) read(yield func(record.Record, error) bool) error {
 	for {
-		p, err := f.cut.next()
-		if errors.Is(err, io.EOF) {
+		p, reason, err := f.next()
+		last := errors.Is(err, io.EOF)
+		switch {
+		case err != nil && !last:
+			return err
+		case !last && f.one.continues(p.text):
+			f.add(p, reason)
+			continue
+		case f.one.open && !yield(f.one.record()):
+			return nil
+		case last:
 			return f.end()
 		}
-		long, tooLong := errors.AsType[*lines.TooLong](err)
-		if err != nil && !tooLong {
-			return err
-		}
-		if tooLong {
-			p = piece{number: long.Line, from: long.From, to: long.To}
-		} else if lines.IsBlank(p.text) {
-			continue
-		} else if met, err := f.mark(p.text); met || err != nil {
-			if err != nil {
-				return err
-			}
-			continue
-		}
 		f.count++
-		out, reason := f.record(p, err)
-		if reason != nil {
-			reason = &record.Refused{Where: out.Where, Reason: reason.Error(), Raw: bytes.Clone(p.text)}
-		}
-		if !yield(out, reason) {
+		f.one.begin(p)
+		f.add(p, reason)
+		if f.layout.Lines == nil && !yield(f.one.record()) {
 			return nil
 		}
 	}
 }
 
-// record makes a piece into a record, or returns why it is refused.
-func (f *reader) record(p piece, err error) (record.Record, error) {
-	out := record.Record{Where: record.Where{Line: p.number, From: p.from, To: p.to}}
-	if err == nil {
-		err = f.check(p)
+// next returns the next piece that is not blank, a header or a trailer. The first error is why the piece can't be
+// read; the second one ends the file.
+func (f *reader) next() (piece, error, error) {
+	for {
+		p, err := f.cut.next()
+		if long, tooLong := errors.AsType[*lines.TooLong](err); tooLong {
+			return piece{number: long.Line, from: long.From, to: long.To}, long, nil
+		}
+		if err != nil {
+			return p, nil, err
+		}
+		if lines.IsBlank(p.text) {
+			continue
+		}
+		met, err := f.mark(p.text)
+		if err != nil {
+			return p, nil, err
+		}
+		if !met {
+			return p, nil, nil
+		}
+		f.one.marked = true
 	}
-	if err != nil {
-		return out, err
+}
+
+// add adds a piece to the record that is being read, or the reason why it can't be.
+func (f *reader) add(p piece, reason error) {
+	f.lines++
+	if reason == nil {
+		reason = f.check(p)
 	}
-	for i, field := range f.layout.Fields {
-		f.fields[i] = slice(p.text, field)
-	}
-	return f.mapper.Record(out.Where, f.fields)
+	f.one.add(p, &f.ruler, reason)
 }
 
 func (f *reader) check(p piece) error {
-	l, text := f.layout, p.text
+	l, text, want := f.layout, p.text, f.one.length(p.text)
+	length := f.ruler.measure(text)
 	switch {
-	case p.open && len(text) < l.Length && !f.site.Unended && l.Trailer == nil:
+	case p.open && length < want && !f.site.Unended && l.Trailer == nil:
 		return errors.New("the end of the file, without a line end: the record may be cut off")
-	case len(text) >= 2*l.Length && !lines.IsBlank(text[l.Length:]):
+	case length >= 2*want && !lines.IsBlank(f.ruler.cut(text, want, length)):
 		return errors.New("as long as two records")
-	case len(text) < l.Length && l.Short != "pad":
-		return fmt.Errorf("%d bytes of %d", len(text), l.Length)
-	case len(text) > l.Length && l.Long != "cut":
-		return fmt.Errorf("%d bytes where a record has %d", len(text), l.Length)
+	case length < want && l.Short != "pad":
+		return fmt.Errorf("%d %s of %d", length, f.ruler.unit(), want)
+	case length > want && l.Long != "cut":
+		return fmt.Errorf("%d %s where a record has %d", length, f.ruler.unit(), want)
 	case f.trailer && l.Trailer != nil:
 		return errors.New("behind the trailer")
 	}
@@ -126,12 +140,6 @@ func (f *reader) check(p piece) error {
 		return fmt.Errorf("%d characters that are not %s", bad, f.site.Charset)
 	}
 	return nil
-}
-
-// slice returns a field of a record that may be short.
-func slice(text []byte, f Field) []byte {
-	from := min(f.From-1, len(text))
-	return text[from:min(from+f.Length, len(text))]
 }
 
 // mark reads a header or trailer, if the text is one.
@@ -143,7 +151,7 @@ func (f *reader) mark(text []byte) (met bool, err error) {
 			return false, record.Malformedf("the file does not begin with its header")
 		}
 		f.first = bytes.Clone(text)
-		f.wanted, f.declared, err = l.Header.count(text)
+		f.wanted, f.declared, err = f.stated(l.Header, text)
 		return true, err
 	}
 	if l.Header != nil && bytes.Equal(text, f.first) {
@@ -157,19 +165,24 @@ func (f *reader) mark(text []byte) (met bool, err error) {
 		return false, nil
 	}
 	f.trailer = true
-	wanted, declared, err := l.Trailer.count(text)
+	wanted, declared, err := f.stated(l.Trailer, text)
 	if err == nil && declared > 0 {
 		err = f.compare("trailer", l.Trailer, wanted)
 	}
 	return true, err
 }
 
-// count returns what a mark counts; stated is 1 where it does.
-func (m *Mark) count(text []byte) (count, stated int, err error) {
+// stated returns the count in a mark; is is 1 if the mark has one. A mark that is too long has swallowed the line
+// after it.
+func (f *reader) stated(m *Mark, text []byte) (count, is int, err error) {
+	l, length := f.layout, f.ruler.measure(text)
+	if (l.Long != "cut" || length >= 2*l.Length) && !lines.IsBlank(f.ruler.cut(text, l.Length, length)) {
+		return 0, 0, record.Malformedf("the header or trailer is longer than a record: look for a missing line end")
+	}
 	if m.Count.Length == 0 {
 		return 0, 0, nil
 	}
-	count, err = strconv.Atoi(string(bytes.Trim(slice(text, m.Count), " \x00")))
+	count, err = strconv.Atoi(string(bytes.Trim(f.ruler.field(text, m.Count), " \x00")))
 	if err != nil {
 		return 0, 0, record.Malformedf("the header or trailer has no count")
 	}
@@ -178,6 +191,9 @@ func (m *Mark) count(text []byte) (count, stated int, err error) {
 
 func (f *reader) compare(name string, m *Mark, wanted int) error {
 	seen := f.count + m.Extra
+	if m.Of == "lines" {
+		seen = f.lines + m.Extra
+	}
 	if wanted == seen {
 		return nil
 	}
@@ -188,7 +204,7 @@ func (f *reader) compare(name string, m *Mark, wanted int) error {
 	return nil
 }
 
-// end is called at the end of the file: without what was declared it is cut off.
+// end is called at the end of the file. A file without its declared header or trailer is cut off.
 func (f *reader) end() error {
 	switch {
 	case !f.header:
@@ -199,56 +215,4 @@ func (f *reader) end() error {
 		return f.compare("header", f.layout.Header, f.wanted)
 	}
 	return nil
-}
-
-// textLines are records that are lines.
-type textLines struct {
-	*lines.Reader
-	again lines.Count // of the lines, by themselves
-	seen  int
-}
-
-func (t *textLines) next() (piece, error) {
-	text, err := t.Next()
-	if errors.Is(err, io.EOF) && t.seen != t.again.N {
-		return piece{}, record.Malformedf("%d lines were read, and the file has %d", t.seen, t.again.N)
-	}
-	if err == nil && !lines.IsBlank(text) {
-		t.seen++
-	} else if _, long := errors.AsType[*lines.TooLong](err); long {
-		t.seen++
-	}
-	return piece{t.Line, t.From, t.To, t.Open, text}, err
-}
-
-// blocks are records that follow each other directly.
-type blocks struct {
-	r      io.Reader
-	size   int
-	pad    bool // the last may be short
-	number int
-	at     int64
-	buf    []byte
-}
-
-// next returns the next block. A last short one that is not blank is a record that is cut off, or a sign that bytes were
-// lost or added before: then the blocks behind them are no records.
-func (b *blocks) next() (piece, error) {
-	if b.buf == nil {
-		b.buf = make([]byte, b.size)
-	}
-	n, err := io.ReadFull(b.r, b.buf)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = nil
-		if !b.pad && !lines.IsBlank(b.buf[:n]) {
-			err = record.Malformedf("%d bytes are left over behind %d records of %d bytes", n, b.number, b.size)
-		}
-	}
-	if err != nil {
-		return piece{}, err
-	}
-	b.number++
-	p := piece{number: b.number, from: b.at, to: b.at + int64(n), text: b.buf[:n]}
-	b.at += int64(n)
-	return p, nil
 }

@@ -39,7 +39,6 @@ type Writer struct {
 	width   int // bytes of a record
 	columns *mapping.Writer
 	encoder *charset.Encoder // for measuring
-	cut     int64
 }
 
 // New checks a configuration. The encoder is of the partner's charset.
@@ -86,17 +85,14 @@ func (w *Writer) size(text string) (int, error) {
 	return len(data), err
 }
 
-// Forbidden reports whether a value can't have a character, because readers may treat it as a line end.
+// Forbidden reports whether a value must not have a character, because readers may treat it as a line end.
 func Forbidden(r rune) bool { return r < ' ' || r == 0x7f }
 
-// Values that a record can't hold. The file is not written then.
+// Values that a record can't hold.
 var (
 	ErrTooLong = errors.New("a value is longer than its column")
 	errHeading = errors.New("a header or trailer is longer than a record")
 )
-
-// Cut returns how many values were cut since the writer was made.
-func (w *Writer) Cut() int64 { return w.cut }
 
 // Begin appends the header record.
 func (w *Writer) Begin(to []byte, v pattern.Values) ([]byte, error) {
@@ -136,22 +132,20 @@ func (w *Writer) line(to []byte, line string) ([]byte, error) {
 
 // Event appends an event's record.
 func (w *Writer) Event(to []byte, e *record.Event, v pattern.Values, carry *charset.Encoder) ([]byte, error) {
-	values, err := w.columns.Values(e, v, carry)
+	values, err := w.columns.Values(e, v, carry, func(column int, value string) (string, error) {
+		return w.fill(&w.config.Columns[column], value, carry)
+	})
 	if err != nil || values == nil {
 		return to, err
 	}
-	for i, value := range values {
-		filled, err := w.fill(&w.config.Columns[i], value)
-		if err != nil {
-			return nil, err
-		}
-		to = append(to, filled...)
+	for _, value := range values {
+		to = append(to, value...)
 	}
 	return append(to, w.end...), nil
 }
 
 // fill pads or cuts a value to its column's width, never inside a character.
-func (w *Writer) fill(c *Column, value string) (string, error) {
+func (w *Writer) fill(c *Column, value string, carry *charset.Encoder) (string, error) {
 	size, err := w.size(value)
 	if err != nil {
 		return "", err
@@ -160,7 +154,7 @@ func (w *Writer) fill(c *Column, value string) (string, error) {
 		if c.TooLong != "cut" {
 			return "", ErrTooLong
 		}
-		w.cut++
+		carry.Counted.Cut++
 	}
 	for size > c.Width {
 		_, last := utf8.DecodeLastRuneInString(value)

@@ -25,12 +25,13 @@ type envelope struct {
 
 const maxWarnings = 100
 
-// odd returns what is wrong as an error where that is strict, and notes it elsewhere.
+// odd returns what is wrong: as an error if Totals is strict, otherwise as a warning.
 func (e *envelope) odd(format string, args ...any) error {
 	return e.judge(e.totals == Strict, format, args)
 }
 
-// missing returns a sign that a part of the file did not come as an error, unless that is to be a warning.
+// missing reports a sign that a part of the file did not arrive: as a warning if Totals is warn, otherwise as an
+// error.
 func (e *envelope) missing(format string, args ...any) error {
 	return e.judge(e.totals != Warn, format, args)
 }
@@ -125,13 +126,13 @@ func (e *envelope) fileTrailer(count int, stated bool) error {
 	return err
 }
 
-// isOneUnmarked reports whether messages right under the file's header were counted as a batch: they
-// are none to some senders, and one to others.
+// isOneUnmarked reports whether the sender counted messages without a batch header as one batch. Some senders do,
+// others count none.
 func (e *envelope) isOneUnmarked(count int) bool {
 	return e.batches == 0 && e.messages > 0 && count == 1
 }
 
-// end is called at the end of the file: what began must have ended, or the rest is missing.
+// end is called at the end of the file. A file or batch that began must have ended; otherwise the rest is missing.
 func (e *envelope) end() error {
 	switch {
 	case e.inBatch:
@@ -147,7 +148,7 @@ func (e *envelope) end() error {
 	return nil
 }
 
-// unread returns that the count of a trailer can't be read, if so: another head may be glued to it.
+// unread returns an error if the count of a trailer can't be read: another head may be glued to it.
 func (e *envelope) unread(odd bool) error {
 	if !odd {
 		return nil
@@ -155,7 +156,8 @@ func (e *envelope) unread(odd bool) error {
 	return e.missing("a trailer (BTS or FTS) whose count can't be read")
 }
 
-// declared returns the count of a trailer's first field, if there is one; odd: it is no count.
+// declared returns the count in a trailer's first field. stated says that the field has one, odd that it has other
+// text.
 func declared(line []byte) (count int, stated, odd bool) {
 	if len(line) < 4 {
 		return 0, false, false

@@ -5,9 +5,9 @@ import (
 	"encoding/hex"
 )
 
-// Plain returns the value without escapes, in the sender's charset. An escape that this does not
-// know stays as it is written: the switches of charset (\C…\, \M…\), local ones (\Z…\), and a lone
-// escape character. What marks text (\H\, \N\) goes, and a line break (\.br\) becomes one.
+// Plain returns the value without escapes, in the sender's charset. An escape that it does not know stays as
+// written: the switches of charset (\C…\, \M…\), local ones (\Z…\), and a lone escape character. Highlighting (\H\,
+// \N\) is removed, and \.br\ becomes a line break.
 func (v Value) Plain() []byte {
 	if v.by.Escape == 0 || bytes.IndexByte(v.text, v.by.Escape) < 0 {
 		return v.text

@@ -5,8 +5,8 @@ import (
 	"bytes"
 )
 
-// heads counts the heads of messages, batches and files (MSH, BHS, FHS) in the bytes of a file, by the separators that
-// each of them declares. It knows nothing of lines, so a head that hides inside a line is counted, too.
+// heads counts the heads of messages, batches and files (MSH, BHS, FHS) in the bytes of a file, by the separators
+// that each of them declares. It ignores lines, so it also counts a head that hides inside a line.
 type heads struct {
 	mark  []byte // MSH-1 and MSH-2 of the first head
 	count int
@@ -61,5 +61,5 @@ func count(text, mark []byte) (n int) {
 	return n
 }
 
-// declares reports whether a head that was read is one that is counted.
+// declares reports whether Write counts a head that was read.
 func (h *heads) declares(line []byte) bool { return bytes.HasPrefix(line[3:], h.mark) }

@@ -24,8 +24,7 @@ func expect(t testing.TB, got, want any) {
 
 const head = `MSH|^~\&|A|B|C|D|2024||ADT^A08|`
 
-// read returns what is in a text: each message as its MSH-10 and segments, what was refused by its
-// reason, and the warnings.
+// read returns the messages of a text as MSH-10 and segments, the reasons of those refused, and the warnings.
 func read(t testing.TB, text string, o Options) (seen, warnings []string, fatal error) {
 	t.Helper()
 	r := NewReader(strings.NewReader(text), o)
@@ -67,25 +66,29 @@ func TestFiles(t *testing.T) {
 		text           string
 		want, warnings []string
 	}{
-		"nothing":          {"", nil, nil},
-		"one":              {head + "1\rPID|1\rZZZ|mine\r", []string{"1 PID ZZZ"}, nil},
-		"no last end":      {head + "1\rPID|1\rPV1|1", []string{"1 PID PV1"}, nil},
-		"cut off":          {head + "1\rPID|1", []string{"line 1: PID is the end of the file and has no line end: the message may be cut off"}, nil},
-		"ended by MLLP":    {"\x0b" + head + "1\rPID|1\x1c", []string{"1 PID"}, nil},
-		"LF":               {head + "1\nPID|1\n" + head + "2\nPID|2\n", []string{"1 PID", "2 PID"}, nil},
-		"CR LF":            {head + "1\r\nPID|1\r\n" + head + "2\r\n", []string{"1 PID", "2"}, nil},
-		"blank lines":      {"\r\n\r\n" + head + "1\r\r \nPID|1\r\n\r\n\r\n" + head + "2\r", []string{"1 PID", "2"}, nil},
-		"byte order mark":  {"\ufeff" + head + "1\rPID|1\r\ufeff" + head + "2\rPID|1\r", []string{"1 PID", "2 PID"}, nil},
-		"blanks and tabs":  {"  " + head + "1\r\tPID|1\r \t" + head + "2\r", []string{"1 PID", "2"}, nil},
-		"NULs":             {"\x00" + head + "1\rPID|1\r\x00\x00" + head + "2\r\x00\x00", []string{"1 PID", "2"}, nil},
-		"all before it":    {head + "1\r\x1c\r\x00 \ufeff\x0b\t" + head + "2\r", []string{"1", "2"}, nil},
-		"lower case":       {head + "1\rPID|1\r" + strings.Replace(head, "MSH", "msh", 1) + "2\rpid|1\rPV1|\r", []string{"1 PID", "2 PID PV1"}, nil},
-		"lower batch":      {"bhs|^~\\&\r" + head + "1\r bts|1\r", []string{"1"}, nil},
-		"MLLP":             {"\x0b" + head + "1\rPID|1\r\x1c\r\x0b" + head + "2\rPID|2\x1c\r", []string{"1 PID", "2 PID"}, nil},
-		"end of DOS":       {head + "1\r\nPID|1\r\n\x1a", []string{"1 PID"}, nil},
-		"a line break":     {head + "1\rPID|one\ntwo|3\rPV1|1\r" + head + "2\r", []string{"line 1: a line that is no segment", "2"}, nil},
-		"a part of a head": {head + "1\rPID|1\rOBX|1MSH|^~\\", []string{"line 1: a part of another message's head"}, nil},
-		"a damaged head":   {head + "1\rPID|1\rMS|^^\rEVN|A08\rPID|2\r", []string{"line 1: a line that is no segment"}, nil},
+		"nothing":           {"", nil, nil},
+		"one":               {head + "1\rPID|1\rZZZ|mine\r", []string{"1 PID ZZZ"}, nil},
+		"no last end":       {head + "1\rPID|1\rPV1|1", []string{"1 PID PV1"}, nil},
+		"cut off":           {head + "1\rPID|1", []string{"line 1: PID is the end of the file and has no line end: the message may be cut off"}, nil},
+		"cut off before":    {head + "1", []string{"line 1: MSH is the end of the file and has no line end: the message may be cut off"}, nil},
+		"cut off in EVN":    {head + "1\rEVN|A01", []string{"line 1: EVN is the end of the file and has no line end: the message may be cut off"}, nil},
+		"cut off in MRG":    {head + "1\rPID|1\rMRG|2", []string{"line 1: MRG is the end of the file and has no line end: the message may be cut off"}, nil},
+		"a head of nothing": {"MSH\rPID|1\r" + head + "2\r", []string{"line 1: segments without an MSH before them", "2"}, nil},
+		"ended by MLLP":     {"\x0b" + head + "1\rPID|1\x1c", []string{"1 PID"}, nil},
+		"LF":                {head + "1\nPID|1\n" + head + "2\nPID|2\n", []string{"1 PID", "2 PID"}, nil},
+		"CR LF":             {head + "1\r\nPID|1\r\n" + head + "2\r\n", []string{"1 PID", "2"}, nil},
+		"blank lines":       {"\r\n\r\n" + head + "1\r\r \nPID|1\r\n\r\n\r\n" + head + "2\r", []string{"1 PID", "2"}, nil},
+		"byte order mark":   {"\ufeff" + head + "1\rPID|1\r\ufeff" + head + "2\rPID|1\r", []string{"1 PID", "2 PID"}, nil},
+		"blanks and tabs":   {"  " + head + "1\r\tPID|1\r \t" + head + "2\r", []string{"1 PID", "2"}, nil},
+		"NULs":              {"\x00" + head + "1\rPID|1\r\x00\x00" + head + "2\r\x00\x00", []string{"1 PID", "2"}, nil},
+		"all before it":     {head + "1\r\x1c\r\x00 \ufeff\x0b\t" + head + "2\r", []string{"1", "2"}, nil},
+		"lower case":        {head + "1\rPID|1\r" + strings.Replace(head, "MSH", "msh", 1) + "2\rpid|1\rPV1|\r", []string{"1 PID", "2 PID PV1"}, nil},
+		"lower batch":       {"bhs|^~\\&\r" + head + "1\r bts|1\r", []string{"1"}, nil},
+		"MLLP":              {"\x0b" + head + "1\rPID|1\r\x1c\r\x0b" + head + "2\rPID|2\x1c\r", []string{"1 PID", "2 PID"}, nil},
+		"end of DOS":        {head + "1\r\nPID|1\r\n\x1a", []string{"1 PID"}, nil},
+		"a line break":      {head + "1\rPID|one\ntwo|3\rPV1|1\r" + head + "2\r", []string{"line 1: a line that is no segment", "2"}, nil},
+		"a part of a head":  {head + "1\rPID|1\rOBX|1MSH|^~\\", []string{"line 1: a part of another message's head"}, nil},
+		"a damaged head":    {head + "1\rPID|1\rMS|^^\rEVN|A08\rPID|2\r", []string{"line 1: a line that is no segment"}, nil},
 		"other separators": {
 			"MSH*:+!%*A*B*C*D*2024**ADT:A08*1\rPID*1\r", []string{"1 PID"}, nil,
 		},
@@ -109,6 +112,7 @@ func TestFiles(t *testing.T) {
 		"refused ones count":    {"BHS|^~\\&\r" + head + "1\rMSH||\rBTS|2\r", []string{"1", "line 3: MSH-2 does not define the separators"}, nil},
 		"no trailers":           {"FHS|^~\\&\rBHS|^~\\&\r" + head + "1\r", []string{"1"}, []string{"batch 1 has no trailer (BTS): the file may be cut off"}},
 		"no file's trailer":     {"FHS|^~\\&\r" + head + "1\r", []string{"1"}, []string{"the file has no trailer (FTS): it may be cut off"}},
+		"two files in one":      {"FHS|^~\\&\r" + head + "1\rFHS|^~\\&\r" + head + "2\rFTS|0\r", []string{"1", "2"}, []string{"a file header (FHS) in a file that has no trailer (FTS) yet"}},
 		"no headers":            {head + "1\rBTS|1\rFTS|1\r", []string{"1"}, []string{"a batch trailer (BTS) without a header", "a file trailer (FTS) without a header"}},
 		"no trailer in between": {"BHS|^~\\&\r" + head + "1\rBHS|^~\\&\rBTS|0\r", []string{"1"}, []string{"batch 1 has no trailer (BTS)"}},
 		"a header in between": {
@@ -132,7 +136,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// What shows that a part is missing refuses the file, and what is odd otherwise does not.
+// A sign that a part is missing refuses the file. Other oddities do not.
 func TestAPartOfABatchIsMissing(t *testing.T) {
 	const begin = "FHS|^~\\&\rBHS|^~\\&\r" + head + "1\r"
 	for text, want := range map[string]string{
@@ -152,7 +156,7 @@ func TestAPartOfABatchIsMissing(t *testing.T) {
 	}
 }
 
-// A head that begins no line hides a message in the one before: nothing of such a file is taken.
+// A head that does not begin a line hides a message in the one before. Nothing of such a file is taken.
 func TestEveryHeadIsMet(t *testing.T) {
 	for name, c := range map[string]struct {
 		text     string

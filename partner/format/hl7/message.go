@@ -14,7 +14,7 @@ type Message struct {
 	From, To int64 // its bytes in the file
 
 	Separators
-	raw  []byte // the segments, each with a CR behind it
+	raw  []byte // the segments, each followed by a CR
 	ends []int  // of the segments in raw, before their CR
 
 	broken bool // a line is no segment
@@ -22,7 +22,7 @@ type Message struct {
 	small  bool // the head's name has small letters
 }
 
-// Separators are the five characters that MSH-1 and MSH-2 define; 0 where there is none.
+// Separators are the five characters that MSH-1 and MSH-2 define. A missing one is 0.
 type Separators struct{ Field, Component, Repetition, Escape, Subcomponent byte }
 
 // Raw returns the whole message, with a CR behind each segment. It is valid as
@@ -66,17 +66,55 @@ func (s Segment) Field(n int) Value {
 		}
 		n--
 	}
-	for ; n > 0; n-- {
-		i := bytes.IndexByte(text, s.by.Field)
-		if i < 0 {
-			return Value{nil, s.by, s.by.Component}
+	// Most fields are so short, or empty, that looking at each byte is faster than a search.
+	from := 0
+	for at := range text {
+		if text[at] != s.by.Field {
+			continue
 		}
-		text = text[i+1:]
+		if n == 0 {
+			return Value{text[from:at], s.by, s.by.Component}
+		}
+		n--
+		from = at + 1
 	}
-	if i := bytes.IndexByte(text, s.by.Field); i >= 0 {
-		text = text[:i]
+	if n > 0 {
+		return Value{nil, s.by, s.by.Component}
 	}
-	return Value{text, s.by, s.by.Component}
+	return Value{text[from:], s.by, s.by.Component}
+}
+
+// Fields is a segment that is divided once, for readers of many of its fields. The zero value can be used again and again.
+type Fields struct {
+	segment Segment
+	ends    []int // of the name and the fields, in the segment's text
+}
+
+// Divide finds the fields of a segment, and returns f. They are valid as long as the message is.
+func (f *Fields) Divide(s Segment) *Fields {
+	f.segment, f.ends = s, f.ends[:0]
+	for at, c := range s.text {
+		if c == s.by.Field {
+			f.ends = append(f.ends, at)
+		}
+	}
+	f.ends = append(f.ends, len(s.text))
+	return f
+}
+
+// Field returns field n as [Segment.Field] does.
+func (f *Fields) Field(n int) Value {
+	s := f.segment
+	if s.isHead() {
+		if n == 1 {
+			return s.Field(1)
+		}
+		n--
+	}
+	if n >= len(f.ends) {
+		return Value{nil, s.by, s.by.Component}
+	}
+	return Value{s.text[f.ends[n-1]+1 : f.ends[n]], s.by, s.by.Component}
 }
 
 func (s Segment) isHead() bool { return s.Is("MSH") || s.Is("BHS") || s.Is("FHS") }
@@ -88,13 +126,13 @@ type Value struct {
 	next byte // the separator that divides it further
 }
 
-// Bytes returns the value as it lies.
+// Bytes returns the value as it is written.
 func (v Value) Bytes() []byte { return v.text }
 
-// Empty reports whether nothing is said: what is known stays.
+// Empty reports whether the value says nothing: the known value stays.
 func (v Value) Empty() bool { return len(v.text) == 0 }
 
-// Deleted reports whether the value is `""`: what is known goes.
+// Deleted reports whether the value is `""`: the known value is deleted.
 func (v Value) Deleted() bool { return len(v.text) == 2 && v.text[0] == '"' && v.text[1] == '"' }
 
 // Repetitions calls yield with each repetition of a field.
@@ -107,6 +145,14 @@ func (v Value) Repetitions(yield func(Value) bool) {
 		}
 	}
 }
+
+// Repeated reports whether a field has a second repetition.
+func (v Value) Repeated() bool {
+	return v.by.Repetition != 0 && bytes.IndexByte(v.text, v.by.Repetition) >= 0
+}
+
+// Divided reports whether the value has a second part.
+func (v Value) Divided() bool { return v.next != 0 && bytes.IndexByte(v.text, v.next) >= 0 }
 
 // First returns the first repetition.
 func (v Value) First() Value {

@@ -17,8 +17,9 @@ const MaxMessage = 16 << 20
 
 // Options say how strict a reader is.
 type Options struct {
-	// Totals says which odd headers and trailers end the file with a [*record.Malformed], the others being warnings. By
-	// default those that show that something is missing: no trailer behind a header, or a count that is too high.
+	// Totals says which odd headers and trailers end the file with a [*record.Malformed]; the others are warnings.
+	// By default those end it that show that something is missing: no trailer after a header, or a count that is
+	// too high.
 	Totals string // "", [Warn] (none) or [Strict] (all)
 	// Unended takes messages whose last segment has no end, although they may be cut off.
 	Unended bool
@@ -125,7 +126,7 @@ func (r *Reader) peek() ([]byte, error) {
 	return r.line, r.over
 }
 
-// endOfMessage is the byte that MLLP puts behind a message.
+// endOfMessage is the byte that MLLP puts after a message.
 const endOfMessage = 0x1c
 
 // padding is what may surround a line: blanks, the bytes of MLLP, NULs, the end of a file in DOS.
@@ -208,7 +209,7 @@ func (r *Reader) finish(headed bool, reason string) (*Message, error) {
 	return m, nil
 }
 
-// doubt returns why what was read is not surely one whole message.
+// doubt returns why the lines that were read may not be one whole message.
 func (m *Message) doubt(unended bool) string {
 	if reason := m.separate(); reason != "" {
 		return reason
@@ -225,8 +226,8 @@ func (m *Message) doubt(unended bool) string {
 	return ""
 }
 
-// add takes a line as the next segment. One that does not begin as segments do makes the message doubtful: it may
-// be text with a line break that should have been escaped, or the damaged head of another message.
+// add takes a line as the next segment. A line that does not begin as segments do makes the message doubtful. It
+// may be text with a line break that should have been escaped, or the damaged head of another message.
 func (m *Message) add(line []byte) {
 	at := len(m.raw)
 	m.raw = append(append(m.raw, line...), '\r')
@@ -261,7 +262,7 @@ func isCapital(c byte) bool { return isUpper(c) || c >= '0' && c <= '9' }
 func isUpper(c byte) bool { return c >= 'A' && c <= 'Z' }
 func isName(c byte) bool  { return isCapital(c) || c >= 'a' && c <= 'z' }
 
-// separate reads MSH-1 and MSH-2, and says what is wrong with them.
+// separate reads MSH-1 and MSH-2, and returns what is wrong with them.
 func (m *Message) separate() string {
 	head := m.raw[:m.ends[0]]
 	defined, _, _ := bytes.Cut(head[4:], head[3:4])

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Deleted is the value that says: there is none any more (HL7 v2, chapter 2.5.3).
+// Deleted is the value that deletes a known one (HL7 v2, chapter 2.5.3).
 const Deleted = `""`
 
 // ParseSeparators reads MSH-1 and MSH-2, as they follow each other: `|^~\&`. Those at the end may be
@@ -54,7 +54,7 @@ func NewWriter(s Separators, end string) *Writer {
 	return &Writer{s, end, strings.NewReplacer(pairs...)}
 }
 
-// Text escapes a value. Two quotes alone would mean that it is deleted.
+// Text escapes a value. It also escapes a value of two quotes, which would mean a deletion.
 func (w *Writer) Text(value string) string {
 	if value == Deleted {
 		return fmt.Sprintf("%cX2222%[1]c", w.separators.Escape)
@@ -66,6 +66,11 @@ func (w *Writer) Text(value string) string {
 func (w *Writer) Components(list ...string) string {
 	by := string(rune(w.separators.Component))
 	return strings.TrimRight(strings.Join(list, by), by)
+}
+
+// Subcomponents joins sub-components, also a single one.
+func (w *Writer) Subcomponents(list ...string) string {
+	return strings.Join(list, string(rune(w.separators.Subcomponent)))
 }
 
 // Repetitions joins the repetitions of a field.

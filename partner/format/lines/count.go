@@ -7,8 +7,8 @@ func IsBlank(line []byte) bool {
 	return len(line) == 0 || (line[0] <= ' ' || line[0] >= 0x80) && len(bytes.Trim(line, " \t\v\f\x00\x1a\r\n\ufeff")) == 0
 }
 
-// Count counts the lines that are not blank in what is written to it. It confirms what a [Reader] found, and shares
-// nothing with it.
+// Count counts the lines that are not blank in what is written to it. It checks the result of a [Reader], so it
+// shares no code that cuts lines with it.
 type Count struct {
 	N    int
 	half bool // the last line so far was counted and has no end yet

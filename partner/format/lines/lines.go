@@ -44,9 +44,9 @@ func New(r io.Reader, limit int) *Reader {
 	return &Reader{r: r, max: limit, buf: make([]byte, 0, min(2*chunk, limit+chunk))}
 }
 
-// Next returns the next line without its end, and without the byte order mark with which a file begins, also one that
-// was appended to another. The line is valid until the call after. At the end Next returns [io.EOF], for a skipped line
-// a [*TooLong], and otherwise the error of the underlying reader.
+// Next returns the next line without its end. It also drops a byte order mark at the beginning of the file, or of a
+// file that was appended to another. The line is valid until the next call. The error is [io.EOF] at the end, a
+// [*TooLong] for a skipped line, or that of the underlying reader.
 func (l *Reader) Next() ([]byte, error) {
 	line, err := l.next()
 	return bytes.TrimPrefix(line, byteOrderMark), err

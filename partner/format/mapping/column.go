@@ -19,8 +19,8 @@ import (
 type Column struct {
 	Field      string       `yaml:"field"`      // one of [Fields]
 	Identifier *record.Kind `yaml:"identifier"` // the value of the patient's identifier of a kind
-	Survivor   bool         `yaml:"survivor"`   // the identifier is that of whom the patient was merged into
-	Join       string       `yaml:"join"`       // between several identifiers of the kind; "": there may be one
+	Survivor   bool         `yaml:"survivor"`   // take the identifier of the patient that this one was merged into
+	Join       string       `yaml:"join"`       // text between several identifiers of the kind; "": a patient may have only one
 	Constant   *string      `yaml:"constant"`
 
 	Date      string            `yaml:"date"`      // a layout, for fields that are dates
@@ -28,18 +28,46 @@ type Column struct {
 	Otherwise *string           `yaml:"otherwise"` // for values that the map lacks; absent: they are refused
 }
 
-// Place is what a column may hold of the file and of the row in it.
+// Place has the values of the file and of the row that a column may hold.
 type Place struct {
 	Sequence int64
 	Row      int64
 	Zone     *time.Location
 }
 
-// Values that a column can't hold. The file is not written then.
+// Values that a column can't hold.
 var (
 	ErrUnmapped = errors.New("a value is not in the column's map")
 	ErrSeveral  = errors.New("there are several identifiers of the column's kind")
 )
+
+// String names the column in errors.
+func (c *Column) String() string {
+	switch {
+	case c.Identifier != nil:
+		return strings.TrimRight("identifier "+c.Identifier.Authority+" "+c.Identifier.Type, " ")
+	case c.Constant != nil:
+		return "a constant"
+	default:
+		return c.Field
+	}
+}
+
+// needed reports whether a record needs the column's value. It does not need personal data. It does not need an
+// identifier if another column has the id of the patient, or of the survivor.
+func (c *Column) needed(all []*Column) bool {
+	if c.Identifier == nil {
+		return !slices.Contains(record.Personal, c.Field)
+	}
+	id := "patient_id"
+	if c.Survivor {
+		id = "merged_into"
+	}
+	return !slices.ContainsFunc(all, func(c *Column) bool { return c.Field == id })
+}
+
+// Verbatim reports whether the column's texts come from the partner's settings and not from patients' data.
+func (c *Column) Verbatim() bool { return c.Constant != nil || c.Map != nil }
 
 // Text returns what a column holds.
 type Text func(e *record.Event, at Place) (string, error)
@@ -156,15 +184,19 @@ func (c *Column) date() (Text, error) {
 	}, nil
 }
 
-// known returns what is known of the column's date; the zero date: nothing.
+// known returns the known parts of the column's date. If nothing is known it returns the zero date.
 func (c *Column) known(e *record.Event, at Place) (date.Date, error) {
-	const exact = "minute" // or more so
+	const exact = "minute" // or finer
 	switch c.Field {
 	case "birth_date":
 		if e.BirthDate == "" {
 			return date.Date{}, nil
 		}
-		return date.ParseISO(e.BirthDate)
+		d, err := date.ParseFHIR(e.BirthDate)
+		if d.Timed {
+			err = date.ErrFHIR
+		}
+		return d, err
 	case "recorded_at":
 		return date.Of(e.RecordedAt.In(at.Zone), exact), nil
 	}
@@ -180,7 +212,7 @@ func (c *Column) known(e *record.Event, at Place) (date.Date, error) {
 	}
 }
 
-// plain are the fields that are no dates.
+// plain has the fields that are not dates.
 var plain = map[string]func(*record.Event, Place) string{
 	"row":              func(_ *record.Event, at Place) string { return strconv.FormatInt(at.Row, 10) },
 	"sequence":         func(_ *record.Event, at Place) string { return strconv.FormatInt(at.Sequence, 10) },
@@ -219,7 +251,7 @@ func yesNo(is bool) string {
 	return "no"
 }
 
-// dead returns "" for the erased, and for a survivor of whom nothing is known.
+// dead returns "" for an erased patient, and for a survivor of whom nothing is known.
 func dead(e *record.Event) string {
 	if e.Status == "" {
 		return ""

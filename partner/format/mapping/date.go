@@ -1,11 +1,6 @@
 package mapping
 
-import (
-	"time"
-
-	"waybill/partner/format/date"
-	"waybill/partner/format/record"
-)
+import "waybill/partner/format/date"
 
 // layout is how a column's dates are written.
 type layout struct {
@@ -23,32 +18,18 @@ func parseLayout(text string) (l layout, err error) {
 	return l, err
 }
 
-// period returns the period that a date names in zone. A day without its month is
-// dropped: it leaves the year.
-func period(d date.Date, zone *time.Location) (record.Period, error) {
-	if d.Month == 0 {
-		d.Day = 0
+// Parse reads a date. A part that is 0 or in unknown is not known.
+func (l layout) Parse(text string, unknown ...string) (date.Date, error) {
+	if l.iso {
+		return date.ParseFHIR(text)
 	}
-	p, err := record.Date(d.Year, d.Month, d.Day, zone)
-	if err != nil {
-		return record.Period{}, date.ErrFormat
-	}
-	if p.Precision == record.Day && d.Timed {
-		wall, zone := d.Wall(zone)
-		at, err := record.Clock(wall, zone)
-		if err != nil {
-			return record.Period{}, err
-		}
-		return record.Instant(at), nil
-	}
-	return p, nil
+	return l.Layout.Parse(text, unknown...)
 }
 
 // birth returns a date as FHIR writes it, as exactly as it is known.
 func birth(d date.Date) (string, error) {
-	text := d.ISO()
-	if !record.IsPartialDate(text) {
+	if !d.Exists() {
 		return "", date.ErrFormat
 	}
-	return text, nil
+	return d.ISO(), nil
 }

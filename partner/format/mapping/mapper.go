@@ -24,7 +24,8 @@ type Mapper struct {
 	key, merged, sequence, control int // places in texts; none: -1
 	family, given, line            []int
 	city, postcode, country        int
-	sex, status                    int
+	sex, status, void, name        int
+	names                          names
 	sexes, statuses                map[string]string
 	birth, died, recorded          dated
 	identifiers                    []int
@@ -56,7 +57,8 @@ func (m *Map) New(columns []string, trim string, site record.Site) (*Mapper, err
 	r.key, r.merged, r.sequence, r.control = c.place(m.Key.Column), c.place(m.Merged), c.place(m.Sequence), c.place(m.Control)
 	r.family, r.given, r.line = c.places(m.Family), c.places(m.Given), c.places(m.Address.Line)
 	r.city, r.postcode, r.country = c.place(m.Address.City), c.place(m.Address.Postcode), c.place(m.Address.Country)
-	r.sex, r.status = c.place(m.Sex.Column), c.place(m.Death.Status.Column)
+	r.sex, r.status, r.void = c.place(m.Sex.Column), c.place(m.Death.Status.Column), c.place(m.Death.Void.Column)
+	r.name, r.names = c.place(m.Name.Column), m.Name.parse()
 	r.birth, r.died, r.recorded = c.date(m.BirthDate), c.date(m.Death.Date), c.date(m.Recorded)
 	for _, i := range m.Identifiers {
 		r.identifiers = append(r.identifiers, c.place(i.Column))
@@ -105,30 +107,58 @@ func (c *compiler) places(columns []string) (places []int) {
 }
 
 func (c *compiler) date(d Date) dated {
-	f, _ := parseLayout(d.Format) // which Check looked at
+	f, _ := parseLayout(d.Format) // Check has found no error in it
 	return dated{c.place(d.Column), c.place(d.Year), c.place(d.Month), c.place(d.Day), c.place(d.Time), f, d.Unknown}
 }
 
-// Record makes a row's fields, in the sender's charset, into a record. The fields must hold good
-// characters only. The error says why the row is refused, and never repeats what it holds.
+// Record makes a row's fields, in the sender's charset, into a record. The fields must have only characters that
+// the charset has. The error says why the row is refused; it never repeats what the row holds.
 func (r *Mapper) Record(where record.Where, fields [][]byte) (record.Record, error) {
 	r.read(fields)
-	out := record.Record{Where: where, All: r.m.Complete}
+	out := record.Record{Where: where, Key: record.Identifier{Authority: r.authority(r.m.Key), Type: r.m.Key.Type, Value: r.at(r.key)}}
 	out.Control = r.at(r.control)
-	out.Key = record.Identifier{Authority: r.authority(r.m.Key), Type: r.m.Key.Type, Value: r.at(r.key)}
+	out.Identifiers = make([]record.Identifier, 0, 1+len(r.identifiers))
+	if !r.m.Key.None {
+		out.Identifiers = append(out.Identifiers, out.Key)
+	}
+	void, err := r.isVoid()
+	if err == nil {
+		err = r.readOrder(&out)
+	}
+	if void {
+		out.Death.Status = record.Void
+	} else if err == nil {
+		err = r.readPerson(&out)
+	}
+	if err != nil {
+		return out, err
+	}
+	return out, out.Finish(&r.site)
+}
+
+// readPerson reads what a row that is valid says about the patient.
+func (r *Mapper) readPerson(out *record.Record) error {
+	out.All = r.m.Complete
 	out.Family, out.Given = r.joined(r.family, " "), r.joined(r.given, " ")
 	out.Address = record.Address{Line: r.joined(r.line, ", "), City: r.said(r.city), Postcode: r.said(r.postcode), Country: r.said(r.country)}
-	r.identify(&out)
-	for _, read := range [...]func(*record.Record) error{r.readDeath, r.readBirth, r.readSex, r.readOrder} {
-		if err := read(&out); err != nil {
-			return out, err
-		}
+	r.identify(out)
+	if err := r.readDeath(out); err != nil {
+		return err
+	}
+	if err := r.readName(out); err != nil {
+		return err
+	}
+	if err := r.readBirth(out); err != nil {
+		return err
+	}
+	if err := r.readSex(out); err != nil {
+		return err
 	}
 	if merged := r.at(r.merged); merged != "" && !r.isDelete(merged) {
 		out.Act = record.Merge
 		out.Retired = record.Identifier{Authority: out.Key.Authority, Type: out.Key.Type, Value: merged}
 	}
-	return out, out.Finish(&r.site)
+	return nil
 }
 
 // read decodes the fields that are used, with one allocation for all of them.
@@ -168,7 +198,11 @@ func (r *Mapper) said(place int) record.Text {
 	if place == none {
 		return record.Text{}
 	}
-	text := r.texts[place]
+	return r.saying(r.texts[place])
+}
+
+// saying returns what a column's text says.
+func (r *Mapper) saying(text string) record.Text {
 	if text == "" && r.emptyDeletes || r.isDelete(text) {
 		return record.Deleted
 	}
@@ -208,10 +242,6 @@ func (r *Mapper) authority(i Identifier) string {
 }
 
 func (r *Mapper) identify(out *record.Record) {
-	out.Identifiers = make([]record.Identifier, 0, 1+len(r.identifiers))
-	if !r.m.Key.None {
-		out.Identifiers = append(out.Identifiers, out.Key)
-	}
 	for n, place := range r.identifiers {
 		i := r.m.Identifiers[n]
 		if value := r.at(place); value != "" && !r.isDelete(value) {
@@ -232,7 +262,7 @@ func (r *Mapper) readSex(out *record.Record) error {
 	}
 	value, known := r.sexes[text.Value]
 	if !known && text.Value != "" {
-		return fmt.Errorf("%s: a code that is not declared", Name(r.m.Sex.Column))
+		return undeclared(r.m.Sex.Column)
 	}
 	out.Sex = record.Of(value)
 	return nil
@@ -255,16 +285,9 @@ func (r *Mapper) readOrder(out *record.Record) error {
 }
 
 func (r *Mapper) instant(d dated) (time.Time, error) {
-	if text := r.at(d.column); d.layout.iso && text != "" && d.column != none {
-		return record.InstantOf(text, r.site.Zone)
-	}
 	known, err := r.known(d)
 	if err != nil || known.IsZero() {
 		return time.Time{}, err
 	}
-	if !known.Timed {
-		p, err := period(known, r.site.Zone)
-		return p.Earliest, err
-	}
-	return known.Time(r.site.Zone).UTC(), nil
+	return record.InstantOf(known, r.site.Zone)
 }

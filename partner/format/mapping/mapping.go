@@ -22,6 +22,7 @@ type Map struct {
 
 	Family    Columns `yaml:"family"` // several are joined by blanks
 	Given     Columns `yaml:"given"`
+	Name      Joined  `yaml:"name"` // one column with both, instead of Family and Given
 	BirthDate Date    `yaml:"birth_date"`
 	Sex       Code    `yaml:"sex"` // to male, female, other or unknown
 	Address   Address `yaml:"address"`
@@ -35,7 +36,8 @@ type Map struct {
 	Merged string `yaml:"merged"`
 	// Sequence is the column of the source's own number or version of the row.
 	Sequence string `yaml:"sequence"`
-	// Recorded is when the source recorded the row: of two rows the later is valid, in any order of arrival.
+	// Recorded is when the source recorded the row. Of two rows the one recorded later counts, even if it
+	// arrives first.
 	Recorded Date `yaml:"recorded"`
 	// Control is the column of the source's own name of the row, which reports repeat.
 	Control string `yaml:"control"`
@@ -65,11 +67,11 @@ type Identifier struct {
 	Column    string `yaml:"column"`
 	Authority string `yaml:"authority"` // default: the source
 	Type      string `yaml:"type"`
-	// None says that the key is no identifier to publish, but only the source's own name of the row.
+	// None says that the key is not published as an identifier: it is only the source's own name of the row.
 	None bool `yaml:"none"`
 }
 
-// Address are the columns of an address; several of a line are joined by ", ".
+// Address are the columns of an address. Several columns of one line are joined by ", ".
 type Address struct {
 	Line     Columns `yaml:"line"`
 	City     string  `yaml:"city"`
@@ -110,11 +112,17 @@ type Death struct {
 	As string `yaml:"as"`
 	// Always says that every row is of a dead patient, with or without a date.
 	Always bool `yaml:"always"`
+	// Void is the column that marks void rows; its codes mean void or valid. A void row retracts the death that was
+	// reported under its key. The rest of the row is ignored.
+	Void Code `yaml:"void"`
 }
+
+const valid = "valid" // of a row that is not void
 
 var (
 	sexes    = []string{"male", "female", "other", "unknown"}
 	statuses = []string{record.Unstated, record.Alive, record.Informal, record.Formal, record.Void}
+	flags    = []string{valid, record.Void}
 )
 
 // Check returns the first setting that can't be used, as a [setting.Error].
@@ -127,9 +135,17 @@ func (m *Map) Check() error {
 			return setting.At("map.identifiers", i, errors.New("name its column"))
 		}
 	}
+	if len(m.Family)+len(m.Given) > 0 && m.Name.Column != "" {
+		return setting.Errorf("map.name", "give either name, or family and given")
+	}
+	if m.Death.Void.Column != "" && len(m.Death.Void.Values) == 0 {
+		return setting.Errorf("map.death.void.values", "say which values mean void and valid, such as {\"1\": void, \"0\": valid}")
+	}
 	return cmp.Or(
+		setting.In("map.name", m.Name.check()),
 		setting.In("map.sex", m.Sex.check(sexes)),
 		setting.In("map.death.status", m.Death.Status.check(statuses)),
+		setting.In("map.death.void", m.Death.Void.check(flags)),
 		setting.OneOf("map.death.as", m.Death.As, "", record.Informal, record.Formal),
 		setting.OneOf("map.empty", m.Empty, "", "unsaid", "deleted"),
 		setting.In("map.birth_date", m.BirthDate.check()),
@@ -168,7 +184,7 @@ func Name(text string) string { return strings.ToUpper(strings.TrimSpace(text)) 
 func (m *Map) Names() (names []string) {
 	all := slices.Concat(m.Family, m.Given, m.Address.Line, []string{
 		m.Key.Column, m.Merged, m.Sequence, m.Control, m.Address.City, m.Address.Postcode, m.Address.Country,
-		m.Sex.Column, m.Death.Status.Column,
+		m.Sex.Column, m.Death.Status.Column, m.Death.Void.Column, m.Name.Column,
 	})
 	for _, d := range []Date{m.BirthDate, m.Death.Date, m.Recorded} {
 		all = append(all, d.Column, d.Year, d.Month, d.Day, d.Time)

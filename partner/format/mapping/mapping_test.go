@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"waybill/partner/format/charset"
+	"waybill/partner/format/date"
 	"waybill/partner/format/record"
 )
 
@@ -176,7 +177,10 @@ func TestDatesInParts(t *testing.T) {
 
 func TestTimesOfDay(t *testing.T) {
 	m := Map{Death: Death{Date: Date{Column: "a", Format: "yyyymmdd", Time: "b", Unknown: []string{"9999"}}}}
-	for text, want := range map[string]string{"0708": "minute", "07:08": "minute", "070859": "minute", "9999": "day", "": "day", "2508": "", "7": ""} {
+	for text, want := range map[string]string{
+		"0708": "minute", "07:08": "minute", "070859": "minute", "9999": "day", "": "day", "2508": "", "7": "",
+		"2400": "", "2359": "minute", "2360": "", "235960": "minute", "235961": "", "07085": "", "0708590": "", "0x08": "",
+	} {
 		got, err := read(t, m, "20240506", text, "")
 		if got.Death.Precision != want || (err == nil) != (want != "") {
 			t.Errorf("%q: %+v %v", text, got.Death, err)
@@ -184,6 +188,72 @@ func TestTimesOfDay(t *testing.T) {
 	}
 	got, _ := read(t, m, "20240506", "0708", "")
 	expect(t, got.Death.Period, record.Period{Earliest: at("2024-05-06T05:08:00Z"), Latest: at("2024-05-06T05:09:00Z"), Precision: "minute"})
+}
+
+// If a date is not known, its time is not known either.
+func TestNoTimeOfNoDate(t *testing.T) {
+	for _, d := range []Date{{Column: "a", Format: "yyyymmdd", Time: "c", Unknown: []string{"9999"}}, {Year: "a", Month: "b", Time: "c", Unknown: []string{"9999"}}} {
+		got, err := read(t, Map{Death: Death{Date: d}, BirthDate: d, Recorded: d}, "9999", "", "25:08")
+		expect(t, err, nil)
+		expect(t, []any{got.Death, got.BirthDate, got.Order}, []any{record.Death{}, record.Text{}, record.Order{}})
+		if _, err = read(t, Map{Death: Death{Date: d}}, "2024", "", "25:08"); err == nil {
+			t.Error("the 26th hour is taken")
+		}
+	}
+	d := Date{Column: "a", Unknown: []string{"9999-12-31"}}
+	got, err := read(t, Map{Death: Death{Date: d}}, "9999-12-31", "", "")
+	expect(t, err, nil)
+	expect(t, got.Death, record.Death{})
+}
+
+func TestABirthDate(t *testing.T) {
+	day := Date{Column: "a", Format: "dd.mm.yyyy"}
+	got, err := read(t, Map{BirthDate: day, Delete: []string{"NULL"}}, "NULL", "", "")
+	expect(t, err, nil)
+	expect(t, got.BirthDate, record.Deleted)
+	_, err = read(t, Map{BirthDate: day}, "31.02.1950", "", "")
+	expect(t, fmt.Sprint(err), "A: not a date as declared")
+	// If the patient is dead it is left out, with a warning.
+	for _, c := range []struct {
+		birth   Date
+		a, b    string
+		refused bool
+	}{
+		{birth: day, a: "31.02.1950"},
+		{birth: day, a: "ward 12", refused: true},
+		{birth: Date{Year: "a", Month: "b"}, a: "1950", b: "13"},
+		{birth: Date{Year: "a", Month: "b"}, a: "1950", b: "ward", refused: true},
+	} {
+		got, err = read(t, Map{BirthDate: c.birth, Death: Death{Always: true}}, c.a, c.b, "")
+		if (err != nil) != c.refused || !c.refused && (got.BirthDate.Said() || len(got.Warnings) != 1) {
+			t.Errorf("%s %s: %+v %v, %v", c.a, c.b, got.BirthDate, got.Warnings, err)
+		}
+	}
+}
+
+// A site's placeholders are not dates, in every form that a date may have.
+func TestPlaceholdersOfADeath(t *testing.T) {
+	for _, d := range []Date{{Column: "a"}, {Column: "a", Format: "yyyy-mm-dd"}} {
+		m := Map{Key: Identifier{Column: "key"}, Death: Death{Date: d}}
+		if err := m.Check(); err != nil {
+			t.Fatal(err)
+		}
+		set, err := charset.Of("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		site := record.Site{Source: "ward", Zone: time.UTC, Charset: set, Rules: record.Rules{Placeholders: []string{"1900-01-01"}}}
+		mapper, err := m.New([]string{"Key", "A"}, " ", site)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text, precision := range map[string]string{"1900-01-01": "", "1900-01-02": "day"} {
+			got, err := mapper.Record(record.Where{Line: 3}, [][]byte{[]byte("7"), []byte(text)})
+			if err != nil || got.Death.Precision != precision {
+				t.Errorf("%s as %q: %+v %v", text, d.Format, got.Death, err)
+			}
+		}
+	}
 }
 
 func TestVitalStatus(t *testing.T) {
@@ -213,7 +283,13 @@ func TestVitalStatus(t *testing.T) {
 		{Death{Always: true}, "", "", record.Death{Status: record.Informal}, ""},
 		{Death{Status: Code{Column: "a"}}, "formal", "", record.Death{Status: record.Formal}, ""},
 		{Death{Status: Code{Column: "a"}}, "Secret", "", record.Death{}, "A: a code that is not declared"},
-		{Death{}, "", "Secret", record.Death{}, "B: " + record.ErrISO.Error()},
+		{Death{}, "", "Secret", record.Death{}, "B: " + date.ErrFHIR.Error()},
+		{Death{Status: codes, Always: true}, "N", "", record.Death{Status: record.Alive}, ""},
+		{Death{Status: codes, Always: true, As: record.Formal}, "", "", record.Death{Status: record.Formal}, ""},
+		{Death{Status: codes}, "formal", "", record.Death{}, "A: a code that is not declared"},
+		{Death{Status: Code{Column: "a", Values: map[string]string{"": record.Formal}}}, "", "", record.Death{Status: record.Formal}, ""},
+		{Death{Status: codes}, "N", "NULL", record.Death{Status: record.Alive}, ""},
+		{Death{}, "", "NULL", record.Death{}, ""},
 	} {
 		c.death.Date = Date{Column: "b"}
 		got, err := read(t, Map{Death: c.death, Delete: []string{"NULL"}}, c.code, c.date, "")
@@ -256,6 +332,11 @@ func TestMapsAreChecked(t *testing.T) {
 		"map.sex.column: name the column with these values":                                                   {Key: key, Sex: Code{Values: map[string]string{"1": "male"}}},
 		"map.sex.values.1: must be one of male, female, other, unknown":                                       {Key: key, Sex: Code{Column: "a", Values: map[string]string{"1": "m"}}},
 		"map.death.status.values.1: must be one of none, informal, formal, void":                              {Key: key, Death: Death{Status: Code{Column: "a", Values: map[string]string{"1": "dead"}}}},
+		"map.name: give either name, or family and given":                                                     {Key: key, Given: Columns{"b"}, Name: Joined{"a", "{family},{given}"}},
+		"map.name.column: give column and pattern":                                                            {Key: key, Name: Joined{Column: "a"}},
+		"map.name.pattern: must be like {family}*{given}/ or {family}, {given}":                               {Key: key, Name: Joined{"a", "{family}*{family}"}},
+		"map.death.void.values.1: must be one of valid, void":                                                 {Key: key, Death: Death{Void: Code{Column: "a", Values: map[string]string{"1": "yes"}}}},
+		`map.death.void.values: say which values mean void and valid, such as {"1": void, "0": valid}`:        {Key: key, Death: Death{Void: Code{Column: "a"}}},
 		"map.death.as: must be one of informal, formal":                                                       {Key: key, Death: Death{As: "x"}},
 		"map.empty: must be one of unsaid, deleted":                                                           {Key: key, Empty: "x"},
 		"map.identifiers.0: name its column":                                                                  {Key: key, Identifiers: []Identifier{{}}},
@@ -291,10 +372,10 @@ func FuzzDates(f *testing.F) {
 		if err != nil || d.IsZero() {
 			return
 		}
-		if born, err := birth(d); err == nil && !record.IsPartialDate(born) {
+		if born, err := birth(d); err == nil && !d.Exists() {
 			t.Errorf("%q: %q", written, born)
 		}
-		if p, err := period(d, time.UTC); err == nil && !p.Earliest.Before(p.Latest) {
+		if p, err := record.PeriodOf(d, time.UTC); err == nil && !p.Earliest.Before(p.Latest) {
 			t.Errorf("%q: %v", written, p)
 		}
 	})

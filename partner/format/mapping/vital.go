@@ -86,29 +86,39 @@ func (r *Mapper) vital() (string, error) {
 	if len(r.statuses) == 0 && slices.Contains(statuses, code) {
 		return code, nil
 	}
-	if !known && code != "" {
-		return "", fmt.Errorf("%s: a code that is not declared", Name(r.m.Death.Status.Column))
+	if !known && code != "" && r.status != r.died.column {
+		return "", undeclared(r.m.Death.Status.Column)
 	}
 	return status, nil
+}
+
+// isVoid reports whether a row is marked as void.
+func (r *Mapper) isVoid() (bool, error) {
+	flag := r.at(r.void)
+	value, known := r.m.Death.Void.Values[flag]
+	if !known && flag != "" {
+		return false, undeclared(r.m.Death.Void.Column)
+	}
+	return value == record.Void, nil
+}
+
+func undeclared(column string) error {
+	return fmt.Errorf("%s: a code that is not declared", Name(column))
 }
 
 func (r *Mapper) dateOfDeath() (p record.Period, noDate bool, err error) {
 	d := r.died
 	if d.column != none {
 		text := r.said(d.column)
-		if text.Deleted || text.Value == "" {
+		_, code := r.statuses[text.Value]
+		if text.Deleted || text.Value == "" || code && r.status == d.column {
 			return p, text.Deleted, nil
-		}
-		if d.layout.iso && !slices.Contains(d.unknown, text.Value) {
-			p, err = record.PeriodOf(text.Value, r.site.Zone)
-			return r.unless(text.Value, p, err)
 		}
 	}
 	known, err := r.known(d)
-	if err != nil || known.IsZero() {
-		return record.Period{}, false, err
+	if err == nil && !known.IsZero() {
+		p, err = record.PeriodOf(known, r.site.Zone)
 	}
-	p, err = period(known, r.site.Zone)
 	return r.unless(r.at(d.column), p, err)
 }
 

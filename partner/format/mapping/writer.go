@@ -13,8 +13,8 @@ import (
 type Frame struct {
 	First string `yaml:"first"` // a record before the others, as a pattern: "H{sequence:6}{yyyy}{mm}{dd}"
 	Last  string `yaml:"last"`  // a record after them: "T;{rows}"
-	// Merges says whose a merge's record is: retired (default), with merged_into, or survivor, with
-	// retired. What happens to a retired record later is then left out.
+	// Merges says whom a merge's record is about: retired (default; merged_into names the survivor), or survivor
+	// (retired names the retired record). With survivor, later events of a retired record are left out.
 	Merges string `yaml:"merges"`
 }
 
@@ -22,8 +22,15 @@ type Frame struct {
 type Writer struct {
 	frame       Frame
 	first, last pattern.Pattern
-	texts       []Text
+	columns     []source
 	zone        *time.Location
+}
+
+// source is where a column's values come from.
+type source struct {
+	text   Text
+	name   string // for errors
+	needed bool   // without the value the record would say something else, or would not identify the patient
 }
 
 // NewWriter checks a frame and its columns. Times are written in the zone.
@@ -47,7 +54,7 @@ func (f Frame) NewWriter(columns []*Column, allowed *record.Allowed, zone *time.
 		if err != nil {
 			return nil, setting.At("columns", i, err)
 		}
-		w.texts = append(w.texts, text)
+		w.columns = append(w.columns, source{text, c.String(), c.needed(columns)})
 	}
 	return w, nil
 }
@@ -55,7 +62,8 @@ func (f Frame) NewWriter(columns []*Column, allowed *record.Allowed, zone *time.
 // First returns the text of the record before the others; "": there is none.
 func (w *Writer) First(v pattern.Values) (string, error) { return w.first.Format(v) }
 
-// Last returns the text of the record after the others, of which more have no event; "": there is none.
+// Last returns the text of the record after the others, or "" if there is none. more is the number of records
+// without an event.
 func (w *Writer) Last(v pattern.Values, more int64) (string, error) {
 	v.Lines = v.Rows + more
 	for _, text := range []string{w.frame.First, w.frame.Last} {
@@ -66,8 +74,11 @@ func (w *Writer) Last(v pattern.Values, more int64) (string, error) {
 	return w.last.Format(v)
 }
 
-// Values returns an event's values, as the charset can carry them; none for what is left out.
-func (w *Writer) Values(e *record.Event, v pattern.Values, carry *charset.Encoder) ([]string, error) {
+// Values returns an event's values. carry makes them fit the charset, and fit makes them fit their columns. It
+// returns none for an event that is left out.
+func (w *Writer) Values(
+	e *record.Event, v pattern.Values, carry *charset.Encoder, fit func(column int, value string) (string, error),
+) ([]string, error) {
 	if w.frame.Merges == "survivor" {
 		if e.Afterlife() {
 			return nil, nil
@@ -75,13 +86,24 @@ func (w *Writer) Values(e *record.Event, v pattern.Values, carry *charset.Encode
 		e = e.AsSurvivor()
 	}
 	at := Place{Sequence: v.Sequence, Row: v.Rows, Zone: w.zone}
-	values := make([]string, len(w.texts))
-	for i, text := range w.texts {
-		value, err := text(e, at)
+	values := make([]string, len(w.columns))
+	for i, c := range w.columns {
+		value, err := c.text(e, at)
+		if err == nil {
+			value, err = carry.Carry(value)
+		}
+		if err == nil {
+			values[i], err = fit(i, value)
+		}
+		if err == nil {
+			continue
+		}
+		if err = carry.Instead(c.name, c.needed, err); err == nil {
+			values[i], err = fit(i, "")
+		}
 		if err != nil {
 			return nil, err
 		}
-		values[i] = carry.Carry(value)
 	}
 	return values, nil
 }

@@ -77,7 +77,7 @@ func (n Names) Dated() bool {
 	return false
 }
 
-// Match reports whether a name fits, and its sequence number; -1 where names have none.
+// Match reports whether a name fits, and returns its sequence number, or -1 if names have none.
 func (n Names) Match(name string) (sequence int64, ok bool) {
 	found := n.whole.FindStringSubmatch(name)
 	if found == nil || !n.Numbered() {

@@ -97,7 +97,8 @@ func parseToken(text string, tokens []string) (piece, error) {
 
 var numbers = []string{"sequence", "rows", "lines", "bytes"}
 
-// Sequence returns the digits of the token {sequence}: 0 if none are declared, -1 if it does not occur.
+// Sequence returns the number of digits of the token {sequence}: 0 if the token declares no digits, -1 if the token
+// is missing.
 func (p Pattern) Sequence() int {
 	for _, piece := range p.pieces {
 		if piece.token == "sequence" {

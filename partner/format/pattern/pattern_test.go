@@ -77,6 +77,15 @@ func TestNamesAreRecognised(t *testing.T) {
 	}
 }
 
+func TestNamesHaveAnExtension(t *testing.T) {
+	for text, want := range map[string]string{"a.hl7": ".hl7", "*.tar.gz": ".gz", "p*": "", ".hl7": "", "p.{sequence}": "", "{sequence}.csv": ".csv", "p.*": ""} {
+		p, err := pattern.ParseNames(text, "gp")
+		if err != nil || p.Extension() != want {
+			t.Errorf("%s: %q, %v", text, p.Extension(), err)
+		}
+	}
+}
+
 // A name that is written is recognised, with its number.
 func TestWhatIsWrittenIsRecognised(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

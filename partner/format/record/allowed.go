@@ -55,12 +55,8 @@ func (a *Allowed) strip(p *Person) {
 	p.Identifiers = slices.DeleteFunc(p.Identifiers, func(i Identifier) bool {
 		return !slices.ContainsFunc(a.Identifiers, func(k Kind) bool { return k.holds(i) })
 	})
-	for field, text := range map[string]*string{
-		"family_name": &p.Family, "given_name": &p.Given, "birth_date": &p.BirthDate, "sex": &p.Sex,
-		"address_line": &p.Address.Line, "address_city": &p.Address.City,
-		"address_postcode": &p.Address.Postcode, "address_country": &p.Address.Country,
-	} {
-		if !a.Has(field) {
+	for i, text := range p.Texts() {
+		if !a.Has(Personal[i]) {
 			*text = ""
 		}
 	}

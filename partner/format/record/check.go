@@ -30,8 +30,8 @@ var (
 	errDeathDate = errors.New("date of death: not within the years 1800 to 9999")
 )
 
-// Finish sorts a record's identifiers, leaves out what says nothing, and returns why the record must be set aside, if it
-// must: it is not within the contract, or can't be believed.
+// Finish sorts a record's identifiers and leaves out values that say nothing. If the record breaks the contract or
+// can't be believed, it returns the reason: then the record must be set aside.
 func (r *Record) Finish(s *Site) error {
 	if r.Act == Pass {
 		return nil
@@ -71,7 +71,8 @@ func (r *Record) check() error {
 	return r.checkIdentifiers()
 }
 
-// checkAddress leaves out a part of the address that can't be stored, if the record states a death: no death waits for it.
+// checkAddress leaves out a part of the address that can't be stored, if the record states a death: a death must
+// not wait for an address.
 func (r *Record) checkAddress(name string, text *Text) error {
 	err := Field(name, checkText(text.Value))
 	if err == nil || !r.Death.Dead() {

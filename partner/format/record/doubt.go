@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"waybill/partner/format/date"
 )
 
 // Rules are what a partner declares of values that say nothing, and when statements are judged.
@@ -43,7 +45,7 @@ const (
 	warnForm = "an identifier without the form of its kind was left out"
 )
 
-// doubt returns why an identifier is none, if it is none.
+// doubt returns why a text can't be an identifier; nil if it can.
 func (s *Rules) doubt(i Identifier) error {
 	switch {
 	case slices.Contains(s.Fillers, i.Value) || isFiller(i.Value):
@@ -61,7 +63,7 @@ func (s *Rules) doubt(i Identifier) error {
 	return nil
 }
 
-// nothing are texts that programs write where there is no value.
+// nothing are texts that programs write if there is no value.
 var nothing = []string{
 	"NULL", "(NULL)", "<NULL>", "NIL", "NONE", "NAN", "N/A", "NA", "TRUE", "FALSE", "UNDEFINED", "UNKNOWN",
 	"#N/A", "#NA", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!",
@@ -72,8 +74,8 @@ var rounded = regexp.MustCompile(`^[+-]?[0-9]+([.,][0-9]+)?[eE][+-][0-9]+$`)
 
 const minRepeated = 5 // digits: shorter ones are numbers of real patients
 
-// isFiller reports whether a text is no identifier of anybody: zeros, one digit repeated, no letter and no digit at all, or
-// what a spreadsheet or a program writes.
+// isFiller reports whether a text can't be anybody's identifier: zeros, one digit repeated, no letter and no digit
+// at all, or what a spreadsheet or a program writes in its place.
 func isFiller(text string) bool {
 	if text == "" {
 		return false // there is no identifier
@@ -90,7 +92,8 @@ func isFiller(text string) bool {
 	return len(text) <= 12 && slices.Contains(nothing, strings.ToUpper(text)) || strings.IndexFunc(text, isAlphanumeric) < 0
 }
 
-// isHidden reports whether a character is not seen: padding that was read as a part of a number would make it another's.
+// isHidden reports whether a character is invisible. If such padding were read as part of a number, it would make
+// it another number.
 func isHidden(c rune) bool {
 	if c < unicode.MaxASCII {
 		return c < ' '
@@ -100,7 +103,8 @@ func isHidden(c rune) bool {
 
 func isAlphanumeric(c rune) bool { return unicode.IsLetter(c) || unicode.IsDigit(c) }
 
-// judgeIdentifiers returns why the record's keys are none, and leaves out other identifiers that are none.
+// judgeIdentifiers returns why a key of the record can't be an identifier. It leaves out other identifiers that
+// can't be one.
 func (r *Record) judgeIdentifiers(s *Site) error {
 	r.Key, r.Retired = r.Key.plain(), r.Retired.plain()
 	for _, key := range [...]Identifier{r.Key, r.Retired} {
@@ -130,8 +134,8 @@ func (r *Record) judgeIdentifiers(s *Site) error {
 	return nil
 }
 
-// judgeDates compares the dates of birth and death with each other and with now. A birth date that can't be is left out
-// where the record states a death: no death waits for it.
+// judgeDates compares the dates of birth and death with each other and with now. If the record states a death, an
+// impossible birth date is left out: a death must not wait for it.
 func (r *Record) judgeDates(s *Site) error {
 	if slices.Contains(s.Placeholders, r.BirthDate.Value) {
 		r.BirthDate = Text{}
@@ -160,27 +164,29 @@ func (p Period) lastDay(zone *time.Location) string {
 	return p.Latest.Add(-1).In(zone).Format(time.DateOnly)
 }
 
-// birth returns why a date of birth can't be.
-func (s *Site) birth(date string) error {
-	switch {
-	case date == "":
+// birth returns why a date of birth is impossible.
+func (s *Site) birth(text string) error {
+	if text == "" {
 		return nil
-	case !IsPartialDate(date):
+	}
+	if !date.IsPartial(text) {
 		return errBirthDate
-	case date < "1800" || s.isLater(date):
+	}
+	if text < "1800" || s.isLater(text) {
 		return errRange
 	}
 	return nil
 }
 
-// isLater reports whether a date lies after today, in any zone. The year decides for nearly all.
+// isLater reports whether a date lies after today, in any zone. For nearly all dates the year decides.
 func (s *Site) isLater(date string) bool {
 	year := s.Now.Year()
 	return year > 1 && date[:2] >= "20" && date[:4] >= strconv.Itoa(year) && date > s.Now.Add(24*time.Hour).Format(time.DateOnly)
 }
 
-// NoBirth leaves out a date of birth that can't be, if the record states a death and the text looks like a date: a text of
-// another kind is a sign that the record's fields lie elsewhere. Otherwise it returns the reason.
+// NoBirth leaves out an impossible date of birth, if the record states a death and the text looks like a date.
+// Otherwise it returns the reason: a text that does not look like a date shows that the record's fields may be
+// shifted.
 func (r *Record) NoBirth(text string, reason error) error {
 	if r.BirthDate = (Text{}); !r.Death.Dead() || strings.Trim(text, "0123456789-./:+TZ") != "" {
 		return reason
@@ -189,7 +195,8 @@ func (r *Record) NoBirth(text string, reason error) error {
 	return nil
 }
 
-// IsPlaceholder reports whether a date of death, as it is written and as it is meant, stands for no date.
+// IsPlaceholder reports whether a date of death is a placeholder. text is the date as written, meant is what it
+// means.
 func (s *Site) IsPlaceholder(text string, meant Period) bool {
 	if len(s.Placeholders) == 0 {
 		return false

@@ -42,6 +42,12 @@ type Person struct {
 	Address     PostalAddress
 }
 
+// Texts returns where the texts of [Personal] are, in its order.
+func (p *Person) Texts() [8]*string {
+	a := &p.Address
+	return [...]*string{&p.Family, &p.Given, &p.BirthDate, &p.Sex, &a.Line, &a.City, &a.Postcode, &a.Country}
+}
+
 // PostalAddress is an event's address.
 type PostalAddress struct{ Line, City, Postcode, Country string }
 
@@ -54,7 +60,7 @@ func (e *Event) Revived() bool { return !e.Dead() && (e.DeathNo > 0 || e.Status 
 // Merged reports whether the record was merged into another.
 func (e *Event) Merged() bool { return e.MergedInto != uuid.Nil }
 
-// Afterlife reports whether the event is of a record that was merged into another before.
+// Afterlife reports whether the event comes after its record was merged into another.
 func (e *Event) Afterlife() bool { return e.Merged() && !e.Merge() }
 
 // AsSurvivor returns a merge as an event of the survivor, in the last known state. It returns other

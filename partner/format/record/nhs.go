@@ -2,7 +2,7 @@ package record
 
 import "strings"
 
-// warnCheckDigit is the warning about a mistyped number, which is no reason to lose a record.
+// warnCheckDigit is the warning about a mistyped number. The record is still taken.
 const warnCheckDigit = "an NHS number with a wrong check digit"
 
 func (i Identifier) isNHS() bool {

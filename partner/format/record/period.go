@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"waybill/internal/period"
+	"waybill/partner/format/date"
 )
 
 // Period is the stretch of time that a date of limited precision names: [Earliest, Latest) in
@@ -25,29 +26,31 @@ const (
 
 var errNoSuchDay = errors.New("no day of the calendar")
 
-// Date returns the period of a date in zone; month and day are 0 where they are not known. It
-// refuses dates that the calendar of the zone does not have.
-func Date(year, month, day int, zone *time.Location) (Period, error) {
-	if year < 1 || year > 9999 || month < 0 || month > 12 || day < 0 || month == 0 && day != 0 {
+// PeriodOf returns the period that a date names, to the minute at best. A date without a zone of its own is in
+// zone, and a day without its month is ignored. It refuses a date that the calendar or the clocks of the zone do
+// not have.
+func PeriodOf(d date.Date, zone *time.Location) (Period, error) {
+	if d.Month == 0 {
+		d.Day = 0
+	}
+	if !d.Exists() {
 		return Period{}, errNoSuchDay
 	}
-	precision := Day
-	var from, to time.Time // as midnights in UTC
-	switch {
-	case month == 0:
-		precision = Year
-		from = midnight(year, 1, 1)
-		to = from.AddDate(1, 0, 0)
-	case day == 0:
-		precision = Month
-		from = midnight(year, month, 1)
-		to = from.AddDate(0, 1, 0)
-	default:
-		from = midnight(year, month, day)
-		if from.Day() != day {
-			return Period{}, errNoSuchDay
+	wall, zone := d.Wall(zone)
+	if d.Timed && d.Day > 0 {
+		at, err := clock(wall, zone)
+		if err != nil {
+			return Period{}, err
 		}
-		to = from.AddDate(0, 0, 1)
+		return Instant(at), nil
+	}
+	from := time.Date(d.Year, time.Month(max(d.Month, 1)), max(d.Day, 1), 0, 0, 0, 0, time.UTC)
+	to, precision := from.AddDate(0, 0, 1), Day
+	switch {
+	case d.Month == 0:
+		to, precision = from.AddDate(1, 0, 0), Year
+	case d.Day == 0:
+		to, precision = from.AddDate(0, 1, 0), Month
 	}
 	p := Period{StartOf(from, zone).UTC(), StartOf(to, zone).UTC(), precision}
 	if !p.Earliest.Before(p.Latest) {
@@ -56,18 +59,26 @@ func Date(year, month, day int, zone *time.Location) (Period, error) {
 	return p, nil
 }
 
-func midnight(year, month, day int) time.Time {
-	return time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
+// InstantOf returns the first instant that a date names. Unlike [PeriodOf] it accepts a time that clocks show
+// twice.
+func InstantOf(d date.Date, zone *time.Location) (time.Time, error) {
+	timed := d.Timed || d.Hour > 0
+	d.Timed = false
+	p, err := PeriodOf(d, zone)
+	if err != nil || !timed {
+		return p.Earliest, err
+	}
+	return d.Time(zone).UTC(), nil
 }
 
-// Times that a clock on the wall does not show once.
+// Times that a clock on the wall never shows, or shows twice.
 var (
 	errSkipped = errors.New("a time that the clocks of the zone skip; it needs an offset")
 	errTwice   = errors.New("a time that the clocks of the zone show twice; it needs an offset")
 )
 
-// Clock returns when the clocks of a zone show a time, given in UTC.
-func Clock(wall time.Time, zone *time.Location) (time.Time, error) {
+// clock returns when the clocks of a zone show a time, given in UTC.
+func clock(wall time.Time, zone *time.Location) (time.Time, error) {
 	switch at := period.Instants(wall, zone); len(at) {
 	case 0:
 		return time.Time{}, errSkipped

@@ -1,4 +1,4 @@
-// Package record is what the formats read and write. A [Record] is what a partner's file says of a
+// Package record is what the formats read and write. A [Record] is what a partner's file says about a
 // patient, three-valued as HL7 has it, with its place in the file. An [Event] is what a partner's file
 // is to say: one event of the contract, stripped of what the partner may not see.
 package record
@@ -27,16 +27,16 @@ type Record struct {
 	Identifiers []Identifier
 	All         bool
 
-	Warnings []string // what was odd but taken; they never repeat what the record holds
+	Warnings []string // what was odd but accepted; they never repeat what the record holds
 }
 
 // Act is the change that a record asks for.
 type Act int
 
 const (
-	// Change states what is known of the patient, who is registered when unknown.
+	// Change states what is known of the patient. A patient who is not known is registered.
 	Change Act = iota
-	// Merge does that too, and then retires the record Retired in favour of Key's.
+	// Merge does the same as Change, and then retires the record Retired in favour of Key's.
 	Merge
 	// Rekey says that Retired was the wrong key of the patient whose key is Key, and states what
 	// is known of the patient.
@@ -44,8 +44,8 @@ const (
 	// Unlink says that Retired is another person, although the two may have been merged, and states what is known of the
 	// patient.
 	Unlink
-	// Pass asks for nothing: a message that is not about a patient's state. It is counted, and
-	// acknowledged where the partner wants that.
+	// Pass asks for nothing: the message is not about a patient's state. It is counted, and acknowledged if the
+	// partner wants that.
 	Pass
 )
 
@@ -71,9 +71,9 @@ type Message struct {
 	Hash [32]byte
 }
 
-// Order is a record's place in its source's own order, as far as it says. Records of a patient
-// apply by Sequence, then Event, then Sent, then their place in the file, and one that is older
-// than what the same source said last changes nothing. The zero Order says nothing.
+// Order is a record's place in its source's own order, as far as the record states it. Records of a patient apply
+// by Sequence, then Event, then Sent, then their place in the file. A record that is older than the last one from
+// the same source changes nothing. The zero Order states no place.
 type Order struct {
 	Sequence int64     // the source's own number or version; 0: none
 	Event    time.Time // EVN-2, or EVN-6, or MSH-7
@@ -83,7 +83,7 @@ type Order struct {
 // IsZero reports whether the record says nothing of its order.
 func (o Order) IsZero() bool { return o.Sequence == 0 && o.Event.IsZero() && o.Sent.IsZero() }
 
-// Text is what a record says of one text. The zero Text says nothing: the known value stays.
+// Text is what a record says about one text. The zero Text says nothing: the known value stays.
 type Text struct {
 	Value   string
 	Deleted bool // the known value is deleted; Value is empty
@@ -122,7 +122,7 @@ const (
 type Death struct {
 	Status string // one of the constants above
 	Period        // zero unless dead with a date
-	// NoDate says that no date is known; without it, a death without a Period leaves a known date.
+	// NoDate says that no date is known. Without it, a death without a Period keeps the known date.
 	NoDate bool
 }
 

@@ -56,7 +56,7 @@ func TestCheck(t *testing.T) {
 	expect(t, pass.Finish(&Site{}), nil)
 }
 
-// judged returns the site by whose rules records are judged.
+// judged returns a site with rules for judging records.
 func judged() *Site {
 	return &Site{Zone: time.UTC, Rules: Rules{
 		Now: at("2024-05-06T08:00:00Z"), Fillers: []string{"XXX"}, Placeholders: []string{"1900-01-01", "9999-12-31"},
@@ -64,7 +64,7 @@ func judged() *Site {
 	}}
 }
 
-// What spreadsheets, programs and clerks write in the place of a number is nobody's key, and no identifier otherwise.
+// What spreadsheets, programs and clerks write in place of a number can't be a key or any other identifier.
 func TestWhatIsNoIdentifier(t *testing.T) {
 	key := Identifier{"a", "MR", "7"}
 	for value, want := range map[string]error{
@@ -98,13 +98,13 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// A text that is no date in the place of one says that the fields lie elsewhere.
+// A text that is not a date, in place of a date, shows that the fields may be shifted.
 func TestABirthDateThatIsNone(t *testing.T) {
 	r := Record{Key: Identifier{"a", "MR", "7"}, BirthDate: Of("ler  Ada"), Death: Death{Status: Formal}}
 	expect(t, errors.Is(r.Finish(judged()), errBirthDate), true)
 }
 
-// No death waits for a date of birth or an address, and a placeholder is no value.
+// A death does not wait for a date of birth or an address, and a placeholder is not a value.
 func TestWhatIsLeftOutForADeath(t *testing.T) {
 	died := Death{Status: Formal}
 	for name, c := range map[string]struct {
@@ -138,6 +138,15 @@ func TestIdentifiersAreSortedWithoutRepetitions(t *testing.T) {
 	r := Record{Key: Identifier{"a", "", "9"}, Identifiers: []Identifier{{"b", "", "2"}, {"b", "", ""}, {"a", "x", "1"}, {"a", "", "9"}, {"b", "", "2"}}}
 	expect(t, r.Finish(judged()), nil)
 	expect(t, r.Identifiers, []Identifier{{"a", "", "9"}, {"a", "x", "1"}, {"b", "", "2"}})
+}
+
+// A number may have blanks or hyphens between its digits. A text that is too short to be a number stays a key as it
+// is.
+func TestNHSNumbersAreDivided(t *testing.T) {
+	for value, want := range map[string]string{"943 476 5919": "9434765919", "943-476-5919": "9434765919", "9434765919": "9434765919", "943 476 59": "943 476 59", "94-1": "94-1"} {
+		expect(t, Identifier{"NHS", "", value}.plain().Value, want)
+		expect(t, Identifier{"ward", "", value}.plain().Value, value)
+	}
 }
 
 func TestNHSNumbers(t *testing.T) {

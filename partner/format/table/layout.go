@@ -72,6 +72,8 @@ func (l *Layout) Check() error {
 	switch {
 	case (l.Header == "exact" || l.Header == "none") && len(l.Columns) == 0:
 		return setting.Errorf("csv.columns", "list all columns: there is no header to find them by")
+	case l.twice(l.known()) != "":
+		return setting.Errorf("csv.columns", "two are called %s, and the map reads it", l.twice(l.known()))
 	case l.Multiline < 0 || l.Multiline > maxLines:
 		return setting.Errorf("csv.multiline", "must be 1 to %d", maxLines)
 	case l.Skip < 0:
@@ -107,7 +109,7 @@ func delimiter(text string) (byte, error) {
 	return 0, setting.Errorf("delimiter", "must be one ASCII character, or tab")
 }
 
-// quote reads the declared one, of which " is the default; 0: there is none.
+// quote reads the declared quote; the default is ". It returns 0 if there is none.
 func quote(text, delimiter string) (byte, error) {
 	switch {
 	case text == "":
@@ -135,29 +137,48 @@ func (l *Layout) columns(header []string) ([]string, error) {
 		if ours, found := renamed[names[i]]; found {
 			names[i] = ours
 		}
-		if names[i] != "" && slices.Contains(names[:i], names[i]) {
-			return nil, record.Malformedf("the header has two columns for field %d's name", i+1)
-		}
+	}
+	if twice := l.twice(names); twice != "" {
+		return nil, record.Malformedf("the header has two columns %s, and the map reads it", twice)
 	}
 	return names, l.checkHeader(names)
 }
 
-func (l *Layout) checkHeader(names []string) error {
-	known := make([]string, len(l.Columns))
-	for i, name := range l.Columns {
-		known[i] = mapping.Name(name)
+// twice returns a name that the map reads and two columns have. Two columns that the map does not read may have the
+// same name.
+func (l *Layout) twice(names []string) string {
+	for _, name := range l.Map.Names() {
+		if first := slices.Index(names, name); first >= 0 && slices.Contains(names[first+1:], name) {
+			return name
+		}
 	}
+	return ""
+}
+
+func (l *Layout) checkHeader(names []string) error {
+	known := l.known()
 	if l.Header == "exact" && !slices.Equal(known, names) {
 		return record.Malformedf("the header is not the declared one")
 	}
 	if l.Added != "refuse" {
 		return nil
 	}
-	known = append(known, l.Map.Names()...)
+	read := l.Map.Names()
 	for i, name := range names {
-		if !slices.Contains(known, name) {
+		if at := slices.Index(known, name); at >= 0 { // each as often as it is declared
+			known = slices.Delete(known, at, at+1)
+		} else if !slices.Contains(read, name) {
 			return record.Malformedf("the header has a column that is not declared: field %d", i+1)
 		}
 	}
 	return nil
+}
+
+// known returns the names of the declared columns.
+func (l *Layout) known() []string {
+	names := make([]string, len(l.Columns))
+	for i, name := range l.Columns {
+		names[i] = mapping.Name(name)
+	}
+	return names
 }

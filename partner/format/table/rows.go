@@ -14,7 +14,7 @@ const (
 	maxFields = 10_000   // of a row
 )
 
-// row is one row as it lies in the file; its fields are valid until the next is read.
+// row is one row as the file has it. Its fields are valid until the next row is read.
 type row struct {
 	line     int
 	from, to int64
@@ -54,8 +54,8 @@ type span struct {
 	quoted   bool
 }
 
-// next returns the next row that is not blank. A row that can't be read comes with the reason;
-// [io.EOF] and what reading failed with come without a row.
+// next returns the next row that is not blank. A row that can't be read comes with the reason. [io.EOF] and errors
+// of reading come without a row.
 func (r *rows) next() (row, error) {
 	for {
 		first, err := r.line()
@@ -71,7 +71,7 @@ func (r *rows) next() (row, error) {
 	}
 }
 
-// line returns the next line, of those kept first.
+// line returns the next line; kept lines come first.
 func (r *rows) line() (kept, error) {
 	if len(r.again) > 0 {
 		one := r.again[0]
@@ -104,8 +104,8 @@ func (r *rows) parse(first kept) (row, error) {
 // row returns the line as a row that can't be read.
 func (k kept) row() row { return row{line: k.number, from: k.from, to: k.to, raw: k.text} }
 
-// parseLines reads a row of several lines. If they make no row, the first line
-// can't be read, and the others are kept.
+// parseLines reads a row of several lines. If they make no row, the first line is a row that can't be read, and the
+// others are kept.
 func (r *rows) parseLines(first kept) (row, error) {
 	r.raw = append(r.raw[:0], first.text...)
 	first.text = bytes.Clone(first.text)
@@ -187,7 +187,7 @@ func (r *rows) field(line []byte, at int) (span, int, error) {
 	return one, at, err
 }
 
-// quoted reads a field from behind its quote, and returns where the rest of the line begins.
+// quoted reads a field, starting after its quote. It returns where the rest of the line begins.
 func (r *rows) quoted(line []byte, at int) (span, int, error) {
 	out := span{from: len(r.text), quoted: true}
 	for {

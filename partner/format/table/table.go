@@ -45,7 +45,7 @@ type reader struct {
 	layout  *Layout
 	site    record.Site
 	rows    rows
-	again   lines.Count // of the lines, by themselves
+	again   lines.Count // a separate count of the lines
 	columns []string
 	head    []string // the header as the file has it, or the columns' names where it has none
 	key     int      // the place of the key's column
@@ -124,8 +124,9 @@ func (t *reader) header() ([]string, error) {
 	return t.layout.columns(t.head)
 }
 
-// isHeader reports whether a row is the header again, as where files were appended to each other. Another header ends the
-// file, for its columns may lie elsewhere, and so does one where each file has a trailer.
+// isHeader reports whether a row repeats the header, as in files that were appended to each other. A different
+// header ends the file, because its columns may be in other places. A repeated header also ends a file that has a
+// trailer.
 func (t *reader) isHeader(row row) (bool, error) {
 	if t.key >= len(row.fields) || t.key >= len(t.head) || !isName(row.fields[t.key], t.head[t.key]) {
 		return false, nil

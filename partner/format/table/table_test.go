@@ -25,7 +25,7 @@ func expect(t testing.TB, got, want any) {
 	}
 }
 
-// readRows returns a text's rows, and in place of one that can't be read its line and the reason.
+// readRows returns a text's rows. For a row that can't be read it returns the line and the reason.
 func readRows(t testing.TB, text string, r rows) (all [][]string) {
 	t.Helper()
 	r.lines = lines.New(strings.NewReader(text), 1<<20)
@@ -65,7 +65,7 @@ func TestRows(t *testing.T) {
 		"quoted over lines":   {"\"a\r\n\nb\",c\nd,e", [][]string{{"a\n\nb", "c"}, {"d", "e"}}},
 		"stray quote":         {"a,5\" nail\nb,c", [][]string{{"line 1: a quote inside the unquoted field 2"}, {"b", "c"}}},
 		"text after a quote":  {"\"a\"x,b\nb,c", [][]string{{"line 1: text after the closing quote of field 1"}, {"b", "c"}}},
-		// Rows behind a quote left open are not swallowed.
+		// Rows after an open quote are not swallowed.
 		"quote left open":            {"a,b\nc,\"d\ne,f\ng,h", [][]string{ab, {"line 2: a quote that is not closed"}, {"e", "f"}, {"g", "h"}}},
 		"closed by the next":         {"a,\"b\nc,\"d\"\ne,f", [][]string{{"line 1: text after the closing quote of field 2"}, {"c", "d"}, {"e", "f"}}},
 		"two rows made one":          {"a,b\n\"c,d\ne,f\",g,h\ni,j", [][]string{ab, {"line 2: a quote that is not closed"}, {"line 3: a quote inside the unquoted field 2"}, {"i", "j"}}},
@@ -82,10 +82,15 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// A quote that is opened in one row and closed in the next makes no row of the two, even if it has the right width.
+// A quote that opens in one row and closes in the next must not join the two, even if the width is right.
 func TestAStrayQuoteJoinsNoRows(t *testing.T) {
 	expect(t, readRows(t, "1,\"Adler,,\n2,Bussard\",Max,dead\n3,\"a\nb\",c,d\n", rows{delimiter: ',', quote: '"', multiline: 4, width: 4}),
 		[][]string{{"line 1: a quote that is not closed"}, {"line 2: a quote inside the unquoted field 2"}, {"3", "a\nb", "c", "d"}})
+	// The same holds if there are more fields, or fewer.
+	for _, text := range []string{"1,2,3,\"x\ny\",z\n5,6,7,8", "1,\"x\ny\",z\n5,6,7,8"} {
+		expect(t, readRows(t, text, rows{delimiter: ',', quote: '"', multiline: 4, width: 4}),
+			[][]string{{"line 1: a quote that is not closed"}, {"line 2: a quote inside the unquoted field 1"}, {"5", "6", "7", "8"}})
+	}
 }
 
 func TestOneLineARowByDefault(t *testing.T) {
@@ -97,7 +102,7 @@ func TestWithoutQuotes(t *testing.T) {
 	expect(t, readRows(t, "\"a|5\" nail\nb|\"", rows{delimiter: '|', multiline: 1}), [][]string{{`"a`, `5" nail`}, {"b", `"`}})
 }
 
-// What the standard library reads without complaint, this reads as the same rows.
+// Rows that the standard library reads without complaint read the same here.
 func FuzzRows(f *testing.F) {
 	for _, seed := range []string{"a,b\nc,d", "\"a\",b\r\n", "\"a\n\"\"b\",c\n", ",,\n", "a,\"b\"x\n", "\"", "a\rb", "\"\n\"\n\"\n\""} {
 		f.Add(seed)
@@ -137,8 +142,8 @@ func site(t testing.TB, set string, warnings *[]string) record.Site {
 	return record.Site{Source: "ward", Charset: c, Zone: time.UTC, Note: func(w string) { *warnings = append(*warnings, w) }}
 }
 
-// read returns what a text holds: each record as "key name", each refusal, warnings, and at last what
-// ended the file.
+// read returns what a text holds: each record as "key name", each refusal, the warnings, and the error that ended
+// the file.
 func read(t testing.TB, text string, l *Layout, set string) (seen []string) {
 	t.Helper()
 	expect(t, l.Check(), nil)
@@ -182,7 +187,15 @@ func TestDialects(t *testing.T) {
 		"reordered, added": {"x, Name ,ID,\n5,Ada,1,\n", layout(), []string{"1 Ada"}},
 		"optional":         {"id\n1\n", layout(), []string{"1"}},
 		"missing":          {"name\nAda\n", layout(), []string{"end: the header lacks ID"}},
-		"twice":            {"ID,NAME,id\n", layout(), []string{"end: the header has two columns for field 3's name"}},
+		"twice":            {"ID,NAME,id\n", layout(), []string{"end: the header has two columns ID, and the map reads it"}},
+		"twice, optional":  {"ID,NAME, name\n", layout(), []string{"end: the header has two columns NAME, and the map reads it"}},
+		"twice, renamed":   {"ID,Surname,NAME\n", with(func(l *Layout) { l.Renamed = map[string]string{"Surname": "Name"} }), []string{"end: the header has two columns NAME, and the map reads it"}},
+		"twice, unused":    {"Code,ID,code,NAME,CODE\n9,1,8,Ada,7\n", layout(), []string{"1 Ada"}},
+		"unused, again":    {"X,ID,X\n9,1,8\nX,ID,X\n7,2,6\n", layout(), []string{"1", "2", "line 3: the header again"}},
+		"twice, exact":     {"X,ID,X\n9,1,8\n", with(func(l *Layout) { l.Header, l.Columns = "exact", []string{"x", "Id", "x"} }), []string{"1"}},
+		"twice, no header": {"9,1,8\n", with(func(l *Layout) { l.Header, l.Columns = "none", []string{"x", "Id", "x"} }), []string{"1"}},
+		"twice, declared":  {"X,ID,X\n9,1,8\n", with(func(l *Layout) { l.Added, l.Columns = "refuse", []string{"x", "x"} }), []string{"1"}},
+		"twice, added":     {"X,ID,X\n9,1,8\n", with(func(l *Layout) { l.Added, l.Columns = "refuse", []string{"x"} }), []string{"end: the header has a column that is not declared: field 3"}},
 		"nothing":          {"\n", layout(), []string{"end: the file has no header"}},
 		"header broken":    {"\"ID\n1,2", layout(), []string{"end: the header can't be read: a quote that is not closed"}},
 		"added refused":    {"ID,NAME,Secret\n", with(func(l *Layout) { l.Added = "refuse" }), []string{"end: the header has a column that is not declared: field 3"}},
@@ -238,6 +251,7 @@ func TestLayoutsAreChecked(t *testing.T) {
 		"csv.quote: must be one ASCII character that is not the delimiter, or none": {Delimiter: ";", Quote: ";", Map: good},
 		"csv.header: must be one of names, exact, none":                             {Header: "x", Map: good},
 		"csv.columns: list all columns: there is no header to find them by":         {Header: "none", Map: good},
+		"csv.columns: two are called ID, and the map reads it":                      {Header: "none", Columns: []string{"id", "x", "Id"}, Map: good},
 		"csv.added: must be one of allow, refuse":                                   {Added: "x", Map: good},
 		"csv.ragged: must be one of refuse, pad":                                    {Ragged: "x", Map: good},
 		"csv.multiline: must be 1 to 1000":                                          {Multiline: 1001, Map: good},
@@ -250,8 +264,7 @@ func TestLayoutsAreChecked(t *testing.T) {
 	}
 }
 
-// Reading ends for any bytes, every row lies after the previous one, and no line is
-// left out of all of them.
+// Reading ends for any bytes, every row lies after the previous one, and every line is in some row.
 func FuzzRead(f *testing.F) {
 	f.Add("ID,NAME\n1,Ada\n2,\"Tom\nReed\"\n3\nEOF,3\n", uint8(5))
 	f.Add("id;name\r1;\"\r\"\"2\r", uint8(0))

@@ -2,6 +2,7 @@ package table
 
 import (
 	"cmp"
+	"errors"
 	"strings"
 	"time"
 
@@ -20,12 +21,13 @@ type Config struct {
 	LineEnd    string   `yaml:"line_end"`    // crlf (default), lf, cr
 	LineBreaks bool     `yaml:"line_breaks"` // quoted values may hold line breaks
 	Header     *bool    `yaml:"header"`      // the columns' names come first; default true
+	Formulas   string   `yaml:"formulas"`    // what a spreadsheet would compute: keep (default), escape, refuse
 	Columns    []Column `yaml:"columns"`
 
 	mapping.Frame `yaml:",inline"`
 }
 
-// Column is one of the table's.
+// Column is one column of the table.
 type Column struct {
 	Name           string `yaml:"name"`
 	mapping.Column `yaml:",inline"`
@@ -66,7 +68,27 @@ func New(c Config, allowed *record.Allowed, zone *time.Location) (*Writer, error
 	return w, cmp.Or(
 		setting.OneOf("quoting", c.Quoting, "", "minimal", "all", "none"),
 		setting.OneOf("line_end", c.LineEnd, "", "crlf", "lf", "cr"),
+		setting.OneOf("formulas", c.Formulas, "", "keep", "escape", "refuse"),
 	)
+}
+
+// ErrFormula is a value that a spreadsheet would compute, by OWASP's list of CSV injection.
+var ErrFormula = errors.New("begins as a formula does")
+
+const formulas = "=+-@\t\r\n＝＋－＠"
+
+// harmless applies the setting Formulas to a value. With escape, a value that begins a formula gets an apostrophe
+// before it; with refuse it is an error.
+func (w *Writer) harmless(column int, value string, carry *charset.Encoder) (string, error) {
+	begins := value != "" && strings.ContainsRune(formulas, []rune(value)[0]) && !w.config.Columns[column].Verbatim()
+	switch {
+	case begins && w.config.Formulas == "escape":
+		carry.Counted.Escaped++
+		return "'" + value, nil
+	case begins && w.config.Formulas == "refuse":
+		return "", ErrFormula
+	}
+	return value, nil
 }
 
 // Forbidden reports whether a character can't stand in a value.
@@ -115,7 +137,9 @@ func (w *Writer) line(to []byte, text string) []byte {
 
 // Event appends an event's record.
 func (w *Writer) Event(to []byte, e *record.Event, v pattern.Values, carry *charset.Encoder) ([]byte, error) {
-	values, err := w.columns.Values(e, v, carry)
+	values, err := w.columns.Values(e, v, carry, func(column int, value string) (string, error) {
+		return w.harmless(column, value, carry)
+	})
 	if err != nil || values == nil {
 		return to, err
 	}

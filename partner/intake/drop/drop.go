@@ -1,5 +1,5 @@
-// Package drop judges the folder in which a partner leaves files: which are his, which are
-// complete, and in which order they are to be taken. It does no I/O.
+// Package drop judges the folder in which a partner leaves files: which files are the partner's, which are
+// complete, and in which order they are taken. It does no I/O.
 package drop
 
 import (
@@ -13,14 +13,14 @@ import (
 	"waybill/partner/format/pattern"
 )
 
-// Rules are what a partner's folder is judged by.
+// Rules say which of a folder's files are the partner's, complete, and due.
 type Rules struct {
 	Pattern   pattern.Names
 	Ready     Ready
 	Temporary []string // suffixes of files that are being written
 	Order     string
 	Sequence  Sequence // where Order is BySequence
-	Hold      bool     // a number that is missing holds those behind it up
+	Hold      bool     // a missing number stops the files after it
 }
 
 // Orders in which files are taken.
@@ -39,13 +39,13 @@ type State string
 const (
 	Due       State = "ready"
 	Waiting   State = "not ready"
-	Held      State = "held"      // ready, and behind a number that is missing
+	Held      State = "held"      // ready, but after a missing number
 	Known     State = "known"     // decided before
 	Orphan    State = "orphan"    // a trigger or control file without data
-	Unusable  State = "unusable"  // a link, unreadable, or under a name that no store can be asked for
-	Companion State = "companion" // a trigger or control file, and not its data
+	Unusable  State = "unusable"  // a link, unreadable, or under a name that no store accepts
+	Companion State = "companion" // a trigger or control file, which exists for its data file
 	Temporary State = "temporary" // being written, under a name that says so
-	Foreign   State = "foreign"   // not of the partner's pattern
+	Foreign   State = "foreign"   // does not match the partner's pattern
 )
 
 // Sighting is what earlier polls saw of a file that has not been decided.
@@ -53,32 +53,32 @@ type Sighting struct {
 	Name     string
 	Size     int64
 	Modified time.Time
-	Polls    int       // in a row, with this size and time
+	Polls    int       // consecutive polls with this size and time
 	First    time.Time // when it was first seen, by our clock
-	Since    time.Time // since when it has this size and time, by our clock
+	Since    time.Time // time of the poll that first saw this size and time, by our clock
 }
 
-// File is a file of the folder and what is to be done with it.
+// File is a file of the folder and what must be done with it.
 type File struct {
 	exchange.Found
 	State     State
-	Why       string // of any state but Due
+	Why       string // set for every state but Due
 	Companion string // the file that shows that this one is complete; "": none
 	Number    int64  // -1: names have none
 	Ordinal   int64  // see [Sequence]; -1: none
 	Sighting  Sighting
 }
 
-// Past is what is remembered of a folder.
+// Past is what the register knows about a folder.
 type Past struct {
 	Decided  func(exchange.Found) bool // whether this very file, by name, size and time, was decided
 	Seen     map[string]Sighting
 	Next     int64 // the ordinal that is expected
-	Numbered bool  // Next is known; else the lowest number in the folder is the first one
+	Numbered bool  // Next is known; otherwise the lowest number in the folder comes first
 	Now      time.Time
 }
 
-// Look judges everything in a folder. Files that are to be taken come first, in that order.
+// Look judges everything in a folder. Files to take come first, in the order in which they must be taken.
 func (r *Rules) Look(found []exchange.Found, past Past) []File {
 	names := make(map[string]bool, len(found))
 	for _, f := range found {
@@ -111,7 +111,7 @@ func rank(f File) int {
 	return 1
 }
 
-// classify tells by names alone what a file is.
+// classify says what a file is, judging by names alone.
 func (r *Rules) classify(f exchange.Found, names map[string]bool) File {
 	file := File{Found: f, State: Due, Number: -1, Ordinal: -1}
 	as := func(s State, why string) File {
@@ -138,7 +138,10 @@ func (r *Rules) classify(f exchange.Found, names map[string]bool) File {
 	case r.Order == BySequence && !r.Sequence.Fits(number):
 		return as(Foreign, "its number is outside the sequence")
 	}
-	file.Number, file.Companion = number, r.Ready.companionOf(f.Name)
+	file.Number = number
+	if c, exists := r.Ready.companion(); exists {
+		file.Companion = c.of(f.Name)
+	}
 	return file
 }
 
@@ -148,25 +151,14 @@ func (r *Rules) isTemporary(name string) bool {
 	})
 }
 
-// announces reports whether a name is that of a trigger or control file, and whether the data file
-// that it announces exists.
+// announces reports whether a name is that of a trigger or control file, and whether its data file exists.
 func (r *Rules) announces(name string, names map[string]bool) (is, there bool) {
-	trigger := r.Ready.Trigger
-	if r.Ready.Mesh != nil {
-		trigger = meshControl
-	}
-	if trigger == "" {
+	c, exists := r.Ready.companion()
+	if !exists || len(name) <= len(c.before)+len(c.after) || !strings.HasPrefix(name, c.before) || !strings.HasSuffix(name, c.after) {
 		return false, false
 	}
-	before, after, whole := strings.Cut(trigger, "{name}")
-	if !whole {
-		before, after, _ = strings.Cut(trigger, "{stem}")
-	}
-	if len(name) <= len(before)+len(after) || !strings.HasPrefix(name, before) || !strings.HasSuffix(name, after) {
-		return false, false
-	}
-	middle := name[len(before) : len(name)-len(after)]
-	if whole {
+	middle := name[len(c.before) : len(name)-len(c.after)]
+	if !c.stem {
 		return r.fits(middle), names[middle]
 	}
 	if extension := r.Pattern.Extension(); extension != "" {
@@ -177,10 +169,10 @@ func (r *Rules) announces(name string, names map[string]bool) (is, there bool) {
 			return true, true
 		}
 	}
-	return r.fits(name), false // the extension of its data is not known
+	return r.fits(name), false // the extension of its data file is not known
 }
 
-// Takes reports whether a name is one of the partner's data, finished or not.
+// Takes reports whether a name is one of the partner's data files, finished or not.
 func (r *Rules) Takes(name string) bool {
 	is, _ := r.announces(name, nil)
 	return !r.isTemporary(name) && !is && r.fits(name)
@@ -191,7 +183,7 @@ func (r *Rules) fits(name string) bool {
 	return fits
 }
 
-// sight is the sighting that this poll makes.
+// sight returns what this poll sees of a file.
 func sight(f exchange.Found, past Past) Sighting {
 	before, seen := past.Seen[f.Name]
 	now := Sighting{Name: f.Name, Size: f.Size, Modified: f.Modified, Polls: 1, First: past.Now, Since: past.Now}
@@ -204,12 +196,12 @@ func sight(f exchange.Found, past Past) Sighting {
 	return now
 }
 
-// SameTime compares times as exactly as databases keep them.
+// SameTime compares times at the precision that databases keep.
 func SameTime(a, b time.Time) bool {
 	return a.IsZero() && b.IsZero() || a.Truncate(time.Microsecond).Equal(b.Truncate(time.Microsecond))
 }
 
-// judge tells whether data is complete.
+// judge says whether a file is complete.
 func (r *Rules) judge(file File, names map[string]bool, past Past) File {
 	seen, age := file.Sighting, time.Duration(r.Ready.Age)
 	switch {
@@ -225,7 +217,7 @@ func (r *Rules) judge(file File, names map[string]bool, past Past) File {
 	return file
 }
 
-// number gives every file of the sequence its ordinal, and sorts by it.
+// number gives each file of the sequence its ordinal, and sorts the files by it.
 func (r *Rules) number(files []File, past Past) {
 	next := past.Next
 	if !past.Numbered {
@@ -247,7 +239,7 @@ func (r *Rules) number(files []File, past Past) {
 	slices.SortStableFunc(files, func(a, b File) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
 }
 
-// queue holds up what is behind a number that is missing, or that is there and not ready.
+// queue holds the files after a number that is missing or not ready.
 func (r *Rules) queue(files []File, past Past) {
 	next, begun := past.Next, past.Numbered
 	blocked := ""

@@ -39,7 +39,7 @@ func found(names ...string) (list []exchange.Found) {
 
 func nothingDecided(exchange.Found) bool { return false }
 
-// look renders what is judged as "name state" in the order in which it is to be done.
+// look returns the judged files as "name state", in the order in which they are taken.
 func look(r *drop.Rules, files []exchange.Found, past drop.Past) string {
 	if past.Decided == nil {
 		past.Decided = nothingDecided
@@ -75,6 +75,9 @@ func TestOrdinalsGoOnWhereNumbersBeginAgain(t *testing.T) {
 		{9999, 10000, 9998},
 		{5, 20000, 20002},
 		{9000, 3, 8999},
+		{1, 1, 0},
+		{5000, 9999, 14998},
+		{5001, 9999, 5000},
 	} {
 		got := s.Ordinal(c.number, c.next)
 		if got != c.want {
@@ -111,7 +114,7 @@ func TestTriggers(t *testing.T) {
 	want(t, look(r, found("1.dat", "1.ctl", "2.ctl", "3.dat"), drop.Past{}), "1.dat ready, 1.ctl companion, 2.ctl orphan, 3.dat not ready")
 }
 
-// A slow writer pauses: size alone, or time alone, at two polls proves nothing.
+// A slow writer pauses. So the same size at two polls proves nothing, nor does the same time.
 func TestUnchangedForLongAndAtSeveralPolls(t *testing.T) {
 	r := rules(t, "*", func(r *drop.Rules) { r.Ready = drop.Ready{Unchanged: 3, Age: setting.Duration(10 * time.Minute)} })
 	past := drop.Past{Decided: nothingDecided, Seen: map[string]drop.Sighting{}}
@@ -130,7 +133,7 @@ func TestUnchangedForLongAndAtSeveralPolls(t *testing.T) {
 		{20 * time.Minute, 5, drop.Waiting}, // old enough, and seen twice
 		{21 * time.Minute, 6, drop.Waiting}, // it grew
 		{22 * time.Minute, 6, drop.Waiting},
-		{23 * time.Minute, 6, drop.Waiting}, // seen often enough, and too young
+		{23 * time.Minute, 6, drop.Waiting}, // seen often enough, but too young
 		{32 * time.Minute, 6, drop.Due},
 	} {
 		if got := poll(step.at, step.size); got != step.want {
@@ -216,6 +219,16 @@ func TestReadyAsItIsWritten(t *testing.T) {
 		}
 		if (err == nil) != good {
 			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// A token without a value would make every file wait for a trigger that never comes.
+func TestATriggerHasOneToken(t *testing.T) {
+	for trigger, good := range map[string]bool{"{name}.done": true, "ok-{stem}": true, "{name}{stem}": false, "{name}.{yyyy}": false, "{stem}.ok}": false, "done": false} {
+		ready := drop.Ready{Trigger: trigger}
+		if err := ready.Check(); (err == nil) != good {
+			t.Errorf("%s: %v", trigger, err)
 		}
 	}
 }

@@ -7,11 +7,11 @@ import (
 	"waybill/partner/format/mesh"
 )
 
-// ErrReport means that a control file is no message's but the report on one that was sent.
+// ErrReport means that a control file belongs to no message: it is the report on a message that was sent.
 var ErrReport = errors.New("the control file is the report on a message that was sent, not a message")
 
-// Check says why the file next to a control file must not be taken in; unpacks says that the partner's
-// files are declared to be packed.
+// Check returns why the file next to a control file must not be taken in. unpacks says that the partner's files are
+// declared as packed.
 func (m *Mesh) Check(data []byte, unpacks bool) error {
 	c, err := mesh.Parse(data)
 	if err != nil {

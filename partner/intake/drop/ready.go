@@ -12,13 +12,14 @@ import (
 
 // Ready is how a partner shows that a file is complete.
 type Ready struct {
-	// Trigger is the name of a file that follows when the data is complete, of {name} or {stem}
-	// (the name without its last extension): "{name}.done", "{stem}.ok".
+	// Trigger is the name of a file that the partner writes when the data file is complete. It contains {name} or
+	// {stem} (the name without its last extension): "{name}.done", "{stem}.ok".
 	Trigger string `yaml:"trigger"`
-	// Mesh is a pair as NHS MESH leaves it: the control file {stem}.ctl says whether the transfer succeeded.
+	// Mesh is a pair of files as NHS MESH writes it: the control file {stem}.ctl says whether the transfer
+	// succeeded.
 	Mesh *Mesh `yaml:"mesh"`
-	// Unchanged is at how many polls in a row a file must have the same size and time, and Age for how
-	// long, by our own clock. It is the last resort, for senders that show nothing.
+	// Unchanged is the number of polls in a row at which a file must have the same size and time, and Age is for
+	// how long, by our own clock. Use it as the last resort, for senders that give no sign.
 	Unchanged int              `yaml:"unchanged"`
 	Age       setting.Duration `yaml:"age"`
 }
@@ -31,7 +32,7 @@ type Mesh struct {
 
 const meshControl = "{stem}.ctl"
 
-// UnmarshalYAML takes the short forms `renamed` and `mesh` too.
+// UnmarshalYAML also takes the short forms `renamed` and `mesh`.
 func (r *Ready) UnmarshalYAML(node *yaml.Node) error {
 	if node.Kind == yaml.ScalarNode {
 		switch node.Value {
@@ -48,8 +49,9 @@ func (r *Ready) UnmarshalYAML(node *yaml.Node) error {
 	return node.Load((*settings)(r), yaml.WithKnownFields())
 }
 
-// Check says what is wrong.
+// Check returns what is wrong.
 func (r *Ready) Check() error {
+	c, _ := r.companion()
 	kinds := 0
 	for _, given := range []bool{r.Trigger != "", r.Mesh != nil, r.Unchanged != 0 || r.Age != 0} {
 		if given {
@@ -61,6 +63,8 @@ func (r *Ready) Check() error {
 		return errors.New("give one of trigger, mesh, and unchanged with age")
 	case r.Trigger != "" && !strings.Contains(r.Trigger, "{name}") && !strings.Contains(r.Trigger, "{stem}"):
 		return errors.New("trigger has {name} or {stem} in it")
+	case strings.ContainsAny(c.before+c.after, "{}"):
+		return errors.New("trigger has {name} or {stem} once, and no other token")
 	case r.Trigger == "{name}" || strings.Contains(r.Trigger, "/"):
 		return errors.New("trigger is the name of another file in the same folder")
 	case r.Age != 0 && r.Unchanged == 0, r.Unchanged == 1 || r.Unchanged < 0:
@@ -69,18 +73,28 @@ func (r *Ready) Check() error {
 	return nil
 }
 
-// companionOf returns the name of the file that shows that another one is complete, or "".
-func (r *Ready) companionOf(name string) string {
-	switch {
-	case r.Trigger != "":
-		return companion(r.Trigger, name)
-	case r.Mesh != nil:
-		return companion(meshControl, name)
-	}
-	return ""
+// companion is the naming rule of the file that shows that another one is complete.
+type companion struct {
+	before, after string
+	stem          bool // the name is built from the other's name without its extension
 }
 
-// companion returns the name that a trigger's pattern, of {name} or {stem}, gives for a file.
-func companion(trigger, name string) string {
-	return strings.NewReplacer("{name}", name, "{stem}", pattern.Stem(name)).Replace(trigger)
+// companion returns how such files are named, if there are any.
+func (r *Ready) companion() (c companion, exists bool) {
+	text := r.Trigger
+	if r.Mesh != nil {
+		text = meshControl
+	}
+	before, after, whole := strings.Cut(text, "{name}")
+	if !whole {
+		before, after, _ = strings.Cut(text, "{stem}")
+	}
+	return companion{before, after, !whole}, text != ""
+}
+
+func (c companion) of(name string) string {
+	if c.stem {
+		name = pattern.Stem(name)
+	}
+	return c.before + name + c.after
 }

@@ -1,10 +1,10 @@
 package drop
 
-// Sequence is how a partner numbers files. Ordinals are the numbers without the wrap-around: 9999
-// and the 0001 behind it are neighbours. The first number's first ordinal is 0.
+// Sequence is how a partner numbers files. Ordinals are the numbers without the wrap-around: 9999 and the 0001
+// after it are neighbours. The ordinal of the first number is 0 in the first round.
 type Sequence struct {
-	First int64 // the number that the numbering begins with, and begins again with
-	Last  int64 // the highest one, behind which First comes again; 0: it never begins again
+	First int64 // the number at which the numbering begins, and begins again
+	Last  int64 // the highest number, after which First comes again; 0: there is no highest
 }
 
 // Fits reports whether a number can occur at all.
@@ -20,8 +20,8 @@ func (s Sequence) Number(ordinal int64) int64 {
 	return s.First + ordinal%s.size()
 }
 
-// Ordinal returns the ordinal that is meant by a number when next is expected: of those it may
-// mean, the one nearest to next.
+// Ordinal returns the ordinal of a number when next is expected. A number has one ordinal in each round; Ordinal
+// returns the one nearest to next.
 func (s Sequence) Ordinal(number, next int64) int64 {
 	at := number - s.First
 	if s.Last == 0 {

@@ -13,13 +13,13 @@ import (
 	"waybill/partner/intake/register"
 )
 
-// heldError is a file that would do more to people than the brake allows.
+// heldError reports a file that would change more people than the brake allows.
 type heldError struct {
 	name    string
 	hash    string // its first digits
 	brake   int64
 	effects map[string]int64
-	most    int64 // of a kind, with the run's earlier files, if known
+	most    int64 // the largest number of effects of one kind, with the run's earlier files, if known
 }
 
 func (e *heldError) Error() string {
@@ -42,8 +42,8 @@ func (e *heldError) fault(partner string) error {
 		"see `waybill intake %[1]s --dry-run`; if it is right, `waybill intake %[1]s --approve %[2]s@%[3]s --reason TEXT`", partner, e.name, e.hash))
 }
 
-// brake holds a file whose records would do more of one kind than a run may, with the run's earlier
-// files, unless a person approved its bytes. A dry run warns of it.
+// brake holds a file whose records, together with the run's earlier files, would do more of one kind than a run
+// may. A person can approve the file's bytes. A dry run only warns.
 func (l *loading) brake(ctx context.Context, entry register.File) error {
 	var died, retracted, merged int64
 	if err := l.tx.QueryRow(ctx, `SELECT died, death_retracted, merged FROM patients.intake_events()`).Scan(&died, &retracted, &merged); err != nil {
@@ -61,7 +61,7 @@ func (l *loading) brake(ctx context.Context, entry register.File) error {
 	if err != nil {
 		return err
 	}
-	hold := most > *l.Settings.Brake || most > 0 && kept[entry.Name].SHA256 == entry.SHA256 // held stays held
+	hold := most > *l.Settings.Brake || most > 0 && kept[entry.Name].SHA256 == entry.SHA256 // a held file stays held
 	if *l.Settings.Brake == 0 || !hold {
 		for kind, count := range e {
 			l.tally[kind] += count
@@ -80,7 +80,7 @@ func (l *loading) brake(ctx context.Context, entry register.File) error {
 	return held
 }
 
-// heldAs is nil for a file that is not held.
+// heldAs returns the error of a held file, or nil if the file is not held.
 func (s *Settings) heldAs(h register.Held) *heldError {
 	if h.Name == "" {
 		return nil
@@ -88,8 +88,8 @@ func (s *Settings) heldAs(h register.Held) *heldError {
 	return &heldError{name: h.Name, hash: hex.EncodeToString(h.SHA256[:4]), brake: *s.Brake, effects: h.Effects}
 }
 
-// Approve lets a held file be taken. It is named as the hint names it, with the first digits of its hash,
-// so that only the bytes that a person saw are taken.
+// Approve lets a held file be taken. The file is named as in the hint, with the first digits of its hash. So only
+// the bytes that a person saw are taken.
 func (in *Inbox) Approve(ctx context.Context, file string, d Decision) error {
 	if err := d.check("approve"); err != nil {
 		return err

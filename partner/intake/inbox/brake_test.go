@@ -10,7 +10,7 @@ import (
 	"waybill/partner/intake/inbox"
 )
 
-// heldName is the file that a run's error holds, as --approve wants it named.
+// heldName returns the file that a run's error holds, in the form for --approve.
 func (d *desk) heldName() string {
 	d.Helper()
 	_, err := d.run()
@@ -45,10 +45,12 @@ func TestTheBrakeHoldsAFileWithItsBytes(t *testing.T) {
 	if f, err := d.inbox().Check(t.Context()); err != nil || f.Files[0].State != "held" || !strings.Contains(f.Files[0].Why, "3 died") {
 		t.Errorf("check: %+v %v", f.Files, err)
 	}
-	if err := d.approve("a.hl7@00000000"); fault.ClassOf(err) != fault.Usage {
-		t.Errorf("approved with another hash: %v", err)
+	for what, as := range map[string]string{"another hash": "a.hl7@00000000", "seven digits of it": seen[:len("a.hl7@")+7], "no digits": "a.hl7@", "its name": "a.hl7", "another name": strings.Replace(seen, "a.", "b.", 1)} {
+		if err := d.approve(as); fault.ClassOf(err) != fault.Usage {
+			t.Errorf("approved by %s: %v", what, err)
+		}
 	}
-	// What was seen is not what lies there any more.
+	// The file is no longer the one that was seen.
 	if err := d.approve(seen); err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +63,7 @@ func TestTheBrakeHoldsAFileWithItsBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.does("a.hl7 taken")
+	d.want(`SELECT count(*)::text FROM intake.held`, "0")
 	d.want(`SELECT count(*)::text FROM patients.patient WHERE death_status = 'informal'`, "4")
 	d.want(`SELECT string_agg(kind || ' ' || subject || ' ' || person, ', ') FROM intake.decision`, "approve gp: file a.hl7 anna, approve gp: file a.hl7 anna")
 	// Known deaths do not count towards the file's brake.
@@ -68,7 +71,22 @@ func TestTheBrakeHoldsAFileWithItsBytes(t *testing.T) {
 	d.does("b.hl7 taken")
 }
 
-// A feed that goes wrong may come in many small files.
+// A held file stays held while it would change anybody, also if it is below the brake by then, and no longer.
+func TestAHeldFileThatChangesNobodyIsTaken(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, hl7+"brake: 2\n")
+	dead := func(file string, n int) string { return adt(file+fmt.Sprint(n), fmt.Sprint(n), "A", "20260228") }
+	d.leave("a.hl7", batch(dead("a", 1), dead("a", 2), dead("a", 3)))
+	d.fails("a.hl7 held", fault.Held, "held: 3 died")
+	d.leave("b.hl7", batch(dead("b", 1), dead("b", 2)))
+	d.fails("b.hl7 taken, a.hl7 held", fault.Held, "held: 3 died")
+	d.fails("a.hl7 held", fault.Held, "held: 1 died, and the brake is at 2")
+	d.leave("c.hl7", batch(dead("c", 3)))
+	d.fails("c.hl7 taken, a.hl7 held", fault.Held, "held: 1 died")
+	d.does("a.hl7 taken")
+}
+
+// A faulty feed may come in many small files.
 func TestTheBrakeCountsTheFilesOfARunTogether(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, hl7+"brake: 2\n")

@@ -13,12 +13,12 @@ import (
 	"waybill/partner/intake/register"
 )
 
-// Findings are what a partner's file means for the folder as it is.
+// Findings are what a partner's settings mean for the folder as it is now.
 type Findings struct {
 	Partner   string         `json:"partner"`
 	Files     []FolderFile   `json:"files,omitzero"` // nil: the folder could not be listed
 	Next      *int64         `json:"next_number,omitempty"`
-	Missing   []int64        `json:"missing_numbers,omitempty"` // passed over, and may come late
+	Missing   []int64        `json:"missing_numbers,omitempty"` // skipped, and may come late
 	Decisions fact.Fact      `json:"decisions"`                 // of all partners
 	TakenAt   *time.Time     `json:"taken_at,omitempty"`        // when a file was last taken
 	Format    *FormatFinding `json:"format,omitempty"`          // of the first file that is ready
@@ -43,10 +43,10 @@ type FormatFinding struct {
 	Problem string         `json:"problem,omitempty"` // why the file as a whole can't be read
 }
 
-// mostTried is how many records of a file are tried.
+// mostTried limits the records of a file that are tried.
 const mostTried = 100
 
-// Check compares a partner's file with the folder and the register. It writes nothing.
+// Check compares a partner's settings with the folder and the register. It writes nothing.
 func (in *Inbox) Check(ctx context.Context) (f Findings, err error) {
 	f = Findings{Partner: in.Partner}
 	err = in.connected(ctx, func(s *session) error { return (&run{session: s, db: s.conn}).check(ctx, &f) })
@@ -61,7 +61,7 @@ func (r *run) check(ctx context.Context, f *Findings) (err error) {
 		return r.failed(err)
 	}
 	f.Decisions = register.Decisions(ctx, r.db)
-	files, err := r.look(ctx)
+	files, err := r.survey(ctx)
 	if err != nil {
 		return err
 	}

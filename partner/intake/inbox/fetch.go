@@ -37,11 +37,12 @@ type unreadable struct{ error }
 
 func (u *unreadable) Unwrap() error { return u.error }
 
-// mostFailures is how many files in a row may fail for a reason that may pass: then it is the store's, not theirs.
+// mostFailures is how many files in a row may fail for a passing reason. After that the store is at fault, not the
+// files.
 const mostFailures = 3
 
-// wait sets aside a file that is not ready, or that the store does not hand out: the others are taken, and the
-// run ends with the error. It returns other errors.
+// wait sets aside a file that is not ready, or that the store does not return. The other files are taken, and the
+// run ends with the error. wait returns all other errors.
 func (r *run) wait(f *drop.File, err error) error {
 	if errors.Is(err, exchange.ErrNotFound) {
 		err = &unready{"it has gone since it was listed"}
@@ -76,7 +77,7 @@ func (r *run) fetch(ctx context.Context, f *drop.File) (*fetched, error) {
 		return nil, err
 	}
 	if f.Size > r.Settings.MaxMiB<<20 {
-		return nil, &unready{"the file is larger than max_mib allows"}
+		return nil, &unready{tooLarge}
 	}
 	source, err := r.Folder.Get(ctx, r.path(f.Name))
 	if err != nil {
@@ -107,7 +108,8 @@ func (r *run) fetch(ctx context.Context, f *drop.File) (*fetched, error) {
 	return got, nil
 }
 
-// hashOf reads a file of the store for its hash; one that does not exist is [exchange.ErrNotFound].
+// hashOf reads a file of the store and returns its hash. If the file does not exist the error is
+// [exchange.ErrNotFound].
 func hashOf(ctx context.Context, store exchange.Getter, name string) (sum [32]byte, err error) {
 	file, err := store.Get(ctx, name)
 	if err != nil {
@@ -124,7 +126,7 @@ func hashAll(r io.Reader) (sum [32]byte, err error) {
 	return sum, err
 }
 
-// checkControl reads the control file of a MESH pair, which may say that its file is not to be taken in.
+// checkControl reads the control file of a MESH pair. It may say that its data file must not be taken in.
 func (r *run) checkControl(ctx context.Context, f *drop.File) error {
 	pair := r.Settings.Ready.Mesh
 	if pair == nil || f.Companion == "" {
@@ -145,7 +147,7 @@ func (r *run) checkControl(ctx context.Context, f *drop.File) error {
 	return nil
 }
 
-// spooled tells trouble with the disk here from trouble with the store.
+// spooled distinguishes errors of the local disk from errors of the store.
 type spooled struct {
 	*os.File
 	full error

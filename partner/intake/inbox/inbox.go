@@ -1,6 +1,6 @@
-// Package inbox takes in the files that a partner leaves in a folder. Each file, and the entry in the
-// register that says so, is one transaction; only after its commit are files moved, deleted or
-// answered. The next run finishes what was interrupted.
+// Package inbox takes in the files that a partner leaves in a folder. It takes each file in one transaction,
+// together with the file's entry in the register. Only after the commit are files moved, deleted or answered. The
+// next run finishes what was interrupted.
 package inbox
 
 import (
@@ -14,10 +14,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exchange"
+	"waybill/internal/humanize"
 	"waybill/partner/intake/register"
 )
 
-// Folder is the partner's store. Files are moved and deleted only where the settings say so.
+// Folder is the partner's store. Files are moved and deleted only if the settings say so.
 type Folder interface {
 	exchange.Getter
 	exchange.Putter
@@ -62,7 +63,7 @@ type FileResult struct {
 	Counts   register.Counts  `json:"counts"`
 	Effects  map[string]int64 `json:"effects,omitempty"` // that the brake counts
 	Warnings []string         `json:"warnings,omitempty"`
-	Duration time.Duration    `json:"duration_ns"`
+	Duration humanize.Seconds `json:"duration_seconds"`
 	Records  []RecordResult   `json:"records,omitempty"` // of a dry run
 
 	bad []bad // for the report
@@ -77,8 +78,8 @@ type Waiting struct {
 	Late  bool      `json:"late,omitempty"` // for longer than the grace
 }
 
-// Run takes in every file that is ready. A file that was refused is an error of class [fault.Poison], one
-// that the brake holds [fault.Held], and one that has been waiting for too long [fault.NotYet].
+// Run takes in every file that is ready. Its error is of class [fault.Poison] if a file was refused, [fault.Held]
+// if the brake holds one, and [fault.NotYet] if one has been waiting for too long.
 func (in *Inbox) Run(ctx context.Context) (Summary, error) {
 	return in.summarize(ctx, Summary{}, func(s *session, summary *Summary) error {
 		r := &run{session: s, db: s.conn, summary: summary, tally: map[string]int64{}}
@@ -91,8 +92,8 @@ func (in *Inbox) Run(ctx context.Context) (Summary, error) {
 	})
 }
 
-// Try does what [Inbox.Run] would, record by record, in a transaction that it rolls back; on the
-// store it changes nothing. path names a file of this machine to try instead of the folder's; "": none.
+// Try does what [Inbox.Run] would do, record by record, in a transaction that it rolls back. It changes nothing on
+// the store. path names a local file to try instead of the folder's files; "" means the folder.
 func (in *Inbox) Try(ctx context.Context, path string) (Summary, error) {
 	return in.summarize(ctx, Summary{DryRun: true}, func(s *session, summary *Summary) error {
 		tx, err := s.conn.Begin(ctx)
@@ -111,7 +112,7 @@ func (in *Inbox) Try(ctx context.Context, path string) (Summary, error) {
 	})
 }
 
-// summarize runs do, unless another session has the partner's lock.
+// summarize calls do, unless another session has the partner's lock.
 func (in *Inbox) summarize(ctx context.Context, s Summary, do func(*session, *Summary) error) (Summary, error) {
 	s.Partner, s.Files = in.Partner, []FileResult{}
 	err := in.locked(ctx, func(on *session) error { return do(on, &s) })
@@ -126,7 +127,7 @@ func RefusedHint(partner string) string {
 	return "`waybill quarantine list " + partner + "` has the reasons; have the partner send a corrected file, or correct the partner's file here and release it"
 }
 
-// Printable quotes a name that no exchange would have: it may hold control characters.
+// Printable quotes a name that the exchange would not allow: it may hold control characters.
 func Printable(name string) string {
 	if exchange.CheckName(name) != nil {
 		return fmt.Sprintf("%.200q", name)
@@ -134,7 +135,7 @@ func Printable(name string) string {
 	return name
 }
 
-// Line names a line, and the file of a container that it is in.
+// Line names a line, and the file of the container that has it.
 func Line(member string, line int64) string {
 	if member == "" {
 		return fmt.Sprint(line)
@@ -142,7 +143,7 @@ func Line(member string, line int64) string {
 	return fmt.Sprintf("%s:%d", Printable(member), line)
 }
 
-// beginner is where transactions begin: a connection, or the transaction of a dry run.
+// beginner begins transactions: it is a connection, or the transaction of a dry run.
 type beginner interface {
 	register.DB
 	Begin(ctx context.Context) (pgx.Tx, error)

@@ -23,7 +23,7 @@ type loading struct {
 	trial  *trial           // nil: the run is no dry run
 	tally  map[string]int64 // effects of the run's earlier files
 
-	bad      []bad // in no order; not all, when they are too many
+	bad      []bad // in no order; incomplete if there are too many
 	verdicts map[int64]string
 	firsts   map[string]int64 // where the first record of each member begins
 }
@@ -31,13 +31,13 @@ type loading struct {
 // bad is a record that is not taken.
 type bad struct {
 	record.Where
-	message int64 // its place among the file's messages; 0: it has none
+	message int64 // its place among the file's messages; 0: the record has no message
 	reason  string
 	raw     []byte
 }
 
-// load judges the file's records, hands the good ones to the patients service, and judges again by what
-// that did with them.
+// load judges the file's records and hands the good ones to the patients service. Then it judges again by the
+// outcomes.
 func (l *loading) load(ctx context.Context) error {
 	if err := l.judge(ctx); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (l *loading) refuse(b bad) {
 	}
 }
 
-// bounded refuses a file with more bad records than the partner is allowed.
+// bounded refuses a file that has more bad records than the partner may have.
 func (l *loading) bounded() error {
 	c := l.result.Counts
 	if c.Quarantined <= l.Settings.Quarantine {
@@ -122,8 +122,8 @@ func (l *loading) bounded() error {
 	}
 }
 
-// apply hands the records that are new to the patients service, and returns the reasons of those that it
-// disputes, by their places in the file.
+// apply hands the new records to the patients service. It returns the reasons of those that the service disputes,
+// by their places in the file.
 func (l *loading) apply(ctx context.Context) (disputed map[int64]string, err error) {
 	disputed = map[int64]string{}
 	counts, err := intake.Take(ctx, l.tx, l.Settings.Source, l.Settings.IdentityChange, l.wanted(ctx), func(o intake.Outcome) error {
@@ -143,8 +143,8 @@ func (l *loading) apply(ctx context.Context) (disputed map[int64]string, err err
 	return disputed, nil
 }
 
-// wanted yields every record. Those that are not to be taken ask for nothing, so that outcomes have the
-// records' places in the file.
+// wanted yields every record. Records that must not be taken become ones that ask for nothing, so that outcomes
+// keep the records' places in the file.
 func (l *loading) wanted(ctx context.Context) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
 		for it, err := range l.pass(ctx) {
@@ -172,8 +172,8 @@ func (l *loading) wanted(ctx context.Context) iter.Seq2[record.Record, error] {
 
 const conflicting = "another message was taken under its control id"
 
-// dispute adds the records that the register or the patients service did not take to the bad ones,
-// with their bytes, for which it reads the file again.
+// dispute adds the records that the register or the patients service did not take to the bad ones. It reads the
+// file again to get their bytes.
 func (l *loading) dispute(ctx context.Context, disputed map[int64]string) error {
 	reasons := map[int64]string{} // by message
 	for n, verdict := range l.verdicts {
@@ -211,8 +211,8 @@ func (l *loading) dispute(ctx context.Context, disputed map[int64]string) error 
 	return nil
 }
 
-// keep enters what a taken file's messages were, and what was set aside.
-func (l *loading) keep(ctx context.Context, id int64) error {
+// enterRecords enters the messages of a taken file, and the records that were set aside.
+func (l *loading) enterRecords(ctx context.Context, id int64) error {
 	if l.Settings.Format.HasMessages() && l.file.Size() > 0 {
 		if err := register.Keep(ctx, l.tx, l.Partner, id); err != nil {
 			return err
@@ -252,11 +252,11 @@ func (l *loading) setAside(ctx context.Context, id int64, b bad, head []byte) er
 	return register.SetAside(ctx, l.tx, l.Partner, item)
 }
 
-// mostHead bounds what lies before the first record, in bytes.
+// mostHead bounds the bytes before the first record.
 const mostHead = 64 << 10
 
-// head returns what lies before a member's first record, without which a record that was set aside can't
-// be read again.
+// head returns the lines before a member's first record. A record that was set aside can't be read again without
+// them.
 func (l *loading) head(member string) ([]byte, error) {
 	first := l.firsts[member]
 	if !l.Settings.Format.HeadLines() || first == 0 || first > mostHead {

@@ -16,8 +16,8 @@ type mover struct {
 	settings *Settings
 }
 
-// clear changes a file only as long as it is the one that was decided: another may have taken its
-// place. Its companion goes first: without it, no file that takes the place is ready.
+// clear moves or deletes a decided file, if it is still the same file: another may have taken its place. It moves
+// the companion first. Without it, no file that takes the place is ready.
 func (m mover) clear(ctx context.Context, f register.File) error {
 	places := []string{path.Join(m.settings.Folder, f.Name)}
 	if refused := m.settings.Errors; refused != "" && refused != *f.MovesTo {
@@ -52,8 +52,8 @@ func (m mover) find(ctx context.Context, f register.File, names ...string) (stri
 	return "", nil
 }
 
-// put moves a file to where f goes, or deletes it. If the name is taken there, either by this file,
-// after a crash of a store that copies in order to move, or by another, it extends the name.
+// put moves a file to its folder, or deletes it. If the name is taken there by another file, it extends the name.
+// If it is taken by the same file, it deletes the source: a store that copies in order to move may have crashed.
 func (m mover) put(ctx context.Context, source string, f register.File) error {
 	if *f.MovesTo == "" {
 		return m.folder.Delete(ctx, source)
@@ -72,10 +72,10 @@ func (m mover) put(ctx context.Context, source string, f register.File) error {
 			break
 		}
 	}
-	return m.folder.Delete(ctx, source) // its bytes are there, or part of the extended name
+	return m.folder.Delete(ctx, source) // the target has the same bytes, or its name has their hash
 }
 
-// suffix makes a file's name one of its content.
+// suffix extends a file's name by a hash of its content.
 func suffix(f register.File) string { return "." + hex.EncodeToString(f.SHA256[:6]) }
 
 func (m mover) same(ctx context.Context, a, b string) (bool, error) {

@@ -10,13 +10,13 @@ import (
 	"waybill/partner/intake/register"
 )
 
-// numbering is how far a partner's sequence of files has come.
+// numbering is the position in a partner's sequence of files.
 type numbering struct {
 	register.Partner
 	settings *Settings
 }
 
-// next is the ordinal that should come next; false: the partner's first file decides.
+// next returns the ordinal that should come next. If it returns false, the partner's first file decides.
 func (n numbering) next() (int64, bool) {
 	if start := n.settings.Sequence.Start; start != nil && !n.Begun {
 		return *start - n.settings.Sequence.First, true
@@ -24,7 +24,7 @@ func (n numbering) next() (int64, bool) {
 	return n.Next, n.Begun
 }
 
-// expected is what should come next; of a partner's first file, its own ordinal.
+// expected returns the ordinal that should come next. For a partner's first file it is the file's own ordinal.
 func (n numbering) expected(ordinal int64) int64 {
 	if next, known := n.next(); known {
 		return min(next, ordinal)
@@ -32,14 +32,14 @@ func (n numbering) expected(ordinal int64) int64 {
 	return ordinal
 }
 
-// isPast reports whether an ordinal lies before the next one and was not missing.
+// isPast reports whether an ordinal comes before the next one and is not missing.
 func (n numbering) isPast(ordinal int64) bool {
 	next, known := n.next()
 	return ordinal >= 0 && known && ordinal < next && !slices.Contains(n.Missing, ordinal)
 }
 
-// enter enters a decided file in the sequence. The number of a refused one is missing; where a missing
-// number holds up those after it, it stays the one that is expected.
+// enter enters a decided file in the sequence. The number of a refused file counts as missing. Under the setting
+// hold that number stays the expected one.
 func (n numbering) enter(ctx context.Context, tx pgx.Tx, partner string, entry register.File) (warning string, err error) {
 	refused := entry.Status == register.Refused
 	next, known := n.next()

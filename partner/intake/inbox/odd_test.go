@@ -17,7 +17,7 @@ import (
 	"waybill/partner/intake/inbox"
 )
 
-// oddStore lists what a partner's server may hold next to good files, and does not hand one of them out.
+// oddStore lists odd things that a partner's server may hold next to good files. It does not return any of them.
 type oddStore struct {
 	inbox.Folder
 	names []exchange.Found
@@ -48,7 +48,7 @@ func TestOneOddItemStopsNoOther(t *testing.T) {
 	}
 }
 
-// brokenOff is a store whose files end in the middle with a failure that may pass.
+// brokenOff is a store that breaks off its files in the middle, with a failure that may pass.
 type brokenOff struct {
 	inbox.Folder
 	names string
@@ -66,7 +66,7 @@ func (b brokenOff) Get(ctx context.Context, name string) (io.ReadCloser, error) 
 	}{io.MultiReader(io.LimitReader(file, 20), lost), file}, nil
 }
 
-// A file that breaks off stops no other; three in a row are the store's failure, which ends the run.
+// A file that breaks off does not stop others. Three in a row are a failure of the store, which ends the run.
 func TestAFileThatBreaksOffStopsNoOther(t *testing.T) {
 	t.Parallel()
 	for names, want := range map[string]string{
@@ -93,7 +93,7 @@ func TestAFileThatBreaksOffStopsNoOther(t *testing.T) {
 	}
 }
 
-// Where a missing number holds up those behind it, so does one that can't be read.
+// If a missing number stops the files after it, so does a file that can't be read.
 func TestAnUnreadableNumberHoldsOrAlarms(t *testing.T) {
 	t.Parallel()
 	for gap, want := range map[string]string{"hold": "p0001.csv unusable, p0002.csv held", "alarm": "p0002.csv taken, p0001.csv unusable"} {

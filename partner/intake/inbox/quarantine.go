@@ -28,7 +28,7 @@ func (d Decision) check(what string) error {
 	return nil
 }
 
-// Quarantine lists what was set aside; all: also what was decided since.
+// Quarantine lists what was set aside. With all, it also lists what was decided since.
 func (in *Inbox) Quarantine(ctx context.Context, all bool) (items []register.Item, err error) {
 	err = in.connected(ctx, func(s *session) error {
 		items, err = register.Items(ctx, s.conn, s.Partner, all)
@@ -57,8 +57,8 @@ type Released struct {
 	Still   bool   `json:"still_quarantined,omitempty"`
 }
 
-// Release tries records again, and has whole files read again by the next run. What can't be taken
-// even now stays where it is, which is an error of class [fault.Poison].
+// Release tries records again, and lets the next run read whole files again. What still can't be taken stays set
+// aside, which is an error of class [fault.Poison].
 func (in *Inbox) Release(ctx context.Context, ids []int64, d Decision) (list []Released, err error) {
 	if err := d.check("release"); err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (in *Inbox) Release(ctx context.Context, ids []int64, d Decision) (list []R
 	return list, err
 }
 
-// Discard leaves items behind; they stay in the register, marked.
+// Discard gives items up. They stay in the register, marked.
 func (in *Inbox) Discard(ctx context.Context, ids []int64, d Decision) error {
 	if err := d.check("discard"); err != nil {
 		return err
@@ -159,7 +159,7 @@ func (s *session) items(ctx context.Context, ids []int64) ([]register.Item, erro
 	return items, nil
 }
 
-// undecided are those that nobody has decided.
+// undecided returns the items that nobody has decided.
 func (s *session) undecided(ctx context.Context, ids []int64) ([]register.Item, error) {
 	items, err := s.items(ctx, ids)
 	for _, item := range items {

@@ -25,10 +25,10 @@ const (
 	report = "report"
 )
 
-// replies answer the sender: they are entered with a file, and written once that is committed.
+// replies answer the sender. They are entered together with a file, and written after the commit.
 type replies struct{ *session }
 
-// enter enters the replies that the partner wants for a file: their names, and what they say.
+// enter enters the replies that the partner wants for a file: names and contents.
 func (r replies) enter(ctx context.Context, tx pgx.Tx, id int64, entry register.File, result *FileResult) error {
 	if a := r.Settings.Acks; a != nil && entry.Status != register.Skipped {
 		if err := register.Owe(ctx, tx, register.Reply{File: id, Kind: acks, Name: a.of(entry.Name, id)}); err != nil {
@@ -62,8 +62,8 @@ func (r replies) writeAll(ctx context.Context) error {
 	return nil
 }
 
-// write puts a reply on the store, by way of the spool. Where nothing can be overwritten, a crash may have
-// left it there.
+// write puts a reply on the store, by way of the spool. If the store can't overwrite files, a reply may exist
+// already, left by a crash.
 func (r replies) write(ctx context.Context, reply register.Reply) error {
 	file, err := os.OpenFile(filepath.Join(r.spool.Dir, "reply"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -101,8 +101,8 @@ func (r replies) write(ctx context.Context, reply register.Reply) error {
 	return err
 }
 
-// writeAcks writes one batch: an ACK for each message, in their order, and how many there were of each
-// kind. For a file that was refused it has no ACK, and the reason.
+// writeAcks writes one batch: an ACK for each message, in their order, and the number of messages of each kind. For
+// a refused file it writes no ACK, only the reason.
 func (r replies) writeAcks(ctx context.Context, w io.Writer, file int64) error {
 	f, err := register.VerdictOn(ctx, r.conn, file)
 	if err != nil {
@@ -150,7 +150,7 @@ func hl7(text string) string {
 	return strings.NewReplacer("\\", `\E\`, "|", `\F\`, "^", `\S\`, "&", `\T\`, "~", `\R\`, "\r", " ", "\n", " ").Replace(text)
 }
 
-// oneField keeps a sender's own field as it came, but in one field.
+// oneField keeps a sender's own field unchanged, but makes sure that it stays one field.
 func oneField(text string) string {
 	return strings.NewReplacer("|", `\F\`, "\r", " ", "\n", " ").Replace(text)
 }
@@ -158,8 +158,8 @@ func oneField(text string) string {
 // mostListed bounds the records that a report lists.
 const mostListed = 1000
 
-// reportOn lists the outcome of a file, and the place, the sender's own number and the reason of each
-// record that was set aside: nothing of the patient.
+// reportOn lists the outcome of a file. For each record that was set aside it lists the place, the sender's own
+// number and the reason, and nothing of the patient.
 func reportOn(f register.Verdict, r *FileResult) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "file\t%s\nsha256\t%x\nstatus\t%s\n", f.Name, f.SHA256, f.Status)

@@ -12,12 +12,13 @@ import (
 
 	"waybill/exchange"
 	"waybill/internal/fault"
+	"waybill/internal/progress"
 	"waybill/partner/format/record"
 	"waybill/partner/intake/drop"
 	"waybill/partner/intake/register"
 )
 
-// run looks once into the folder and takes in what is ready.
+// run looks into the folder once and takes in what is ready.
 type run struct {
 	*session
 	db      beginner
@@ -26,7 +27,7 @@ type run struct {
 	state   register.Partner
 	now     time.Time // by the database's clock, at the beginning
 
-	elsewhere map[string]string // where files lie that have left the folder and are to be read again
+	elsewhere map[string]string // the present names of files that were moved away and must be read again
 	trouble   error             // why something could not be moved or answered
 	unread    error             // why the first file that could not be read was set aside
 	failures  int               // files in a row that could not be read for a passing reason
@@ -40,7 +41,7 @@ func (r *run) mover() mover { return mover{r.Folder, r.Settings} }
 
 // takeFolder takes the folder's files that are ready.
 func (r *run) takeFolder(ctx context.Context) error {
-	files, err := r.look(ctx)
+	files, err := r.survey(ctx)
 	if err != nil {
 		return err
 	}
@@ -54,8 +55,8 @@ func (r *run) takeFolder(ctx context.Context) error {
 	return errors.Join(err, r.verdict(), r.trouble, r.unread)
 }
 
-// look judges the folder, and adds the files that a person wants read again and that are no longer in it.
-func (r *run) look(ctx context.Context) ([]drop.File, error) {
+// survey judges the folder. It adds the files that a person wants read again and that are no longer in the folder.
+func (r *run) survey(ctx context.Context) ([]drop.File, error) {
 	found, err := r.Folder.Survey(ctx, r.Settings.Folder)
 	if errors.Is(err, exchange.ErrNotFound) {
 		return nil, fault.New(fault.Usage, "list", r.Settings.Folder, err, "correct `folder` in the partner's file, or have the folder made")
@@ -64,7 +65,7 @@ func (r *run) look(ctx context.Context) ([]drop.File, error) {
 		return nil, err
 	}
 	for i := range found {
-		found[i].Name = record.NameText(found[i].Name) // no store is asked for a name that changes
+		found[i].Name = record.NameText(found[i].Name) // a changed name is never sent to a store
 	}
 	r.now = r.state.Now
 	past := drop.Past{Now: r.now}
@@ -75,12 +76,12 @@ func (r *run) look(ctx context.Context) ([]drop.File, error) {
 	if past.Decided, err = register.Decided(ctx, r.db, r.Partner, found); err != nil {
 		return nil, r.failed(err)
 	}
-	again, err := r.again(ctx, found)
+	again, err := r.wantedAgain(ctx, found)
 	return append(again, r.Settings.rules.Look(found, past)...), err
 }
 
-// again returns the files that a person wants read again and that have been moved away.
-func (r *run) again(ctx context.Context, found []exchange.Found) (files []drop.File, err error) {
+// wantedAgain returns the files that a person wants read again and that have been moved away.
+func (r *run) wantedAgain(ctx context.Context, found []exchange.Found) (files []drop.File, err error) {
 	r.elsewhere = map[string]string{}
 	wanted, err := register.Again(ctx, r.db, r.Partner)
 	if err != nil {
@@ -110,15 +111,16 @@ func (r *run) path(name string) string {
 	return cmp.Or(r.elsewhere[name], path.Join(r.Settings.Folder, name))
 }
 
-// takeAll takes the files that are ready, in their order. Where a missing number holds up those after it,
-// so does one that could not be taken.
+// takeAll takes the files that are ready, in their order. If a missing number stops the files after it, so does a
+// file that could not be taken.
 func (r *run) takeAll(ctx context.Context, files []drop.File) error {
 	for i := range files {
 		f := &files[i]
 		if f.State != drop.Due {
 			continue
 		}
-		result, err := r.take(ctx, f)
+		progress.Say(ctx, "files", int64(i), int64(len(files)))
+		result, err := r.takeFile(ctx, f)
 		if err != nil {
 			return err
 		}
@@ -152,7 +154,7 @@ func holdBehind(files []drop.File, number int64, why string) {
 
 // log reports a file's outcome: names and counts.
 func (r *run) log(f FileResult) {
-	if r.dry { // nothing was decided, and the command prints what would be
+	if r.dry { // nothing was decided; the command prints what would be
 		return
 	}
 	log := r.Log.With("file", f.Name, "status", f.Status, "records", f.Counts.Records, "quarantined", f.Counts.Quarantined)
@@ -166,8 +168,8 @@ func (r *run) log(f FileResult) {
 	log.Warn("file decided", "reason", f.Reason)
 }
 
-// finish writes the replies to files that were decided, and then moves or deletes these. Where it can't,
-// files are taken all the same: the run ends with the error, and a later run tries again.
+// finish writes the replies to decided files, and then moves or deletes the files. If that fails, other files are
+// still taken. The run ends with the error, and a later run tries again.
 func (r *run) finish(ctx context.Context) {
 	if r.dry || r.trouble != nil {
 		return
@@ -216,7 +218,7 @@ func (r *run) waiting(files []drop.File) (list []Waiting) {
 	return list
 }
 
-// verdict is the error of a run that did all it could.
+// verdict returns the error of a run that did all it could.
 func (r *run) verdict() error {
 	for _, f := range r.summary.Files {
 		if f.Status == register.Refused {

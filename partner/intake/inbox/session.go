@@ -21,7 +21,7 @@ type session struct {
 	spool *spool.Folder
 }
 
-// connected runs do with a session.
+// connected calls do with a session.
 func (in *Inbox) connected(ctx context.Context, do func(*session) error) (err error) {
 	s := &session{Config: in.Config}
 	if s.spool, err = spool.Open(in.Spool, "intake-"+in.Partner); err != nil {
@@ -43,7 +43,7 @@ func (in *Inbox) connected(ctx context.Context, do func(*session) error) (err er
 // errRunning means that another session has the partner's lock.
 var errRunning = errors.New("another intake of this partner is running")
 
-// locked runs do with the one session that may change anything of the partner's.
+// locked calls do with the only session that may change the partner's data.
 func (in *Inbox) locked(ctx context.Context, do func(*session) error) error {
 	return in.connected(ctx, func(s *session) error {
 		locked, err := register.Lock(ctx, s.conn, s.Partner)
@@ -53,7 +53,7 @@ func (in *Inbox) locked(ctx context.Context, do func(*session) error) error {
 		if !locked {
 			return fault.New(fault.Transient, "take in", s.Partner, errRunning, "run again when it is done")
 		}
-		// The end of the session unlocks too, but perhaps only after the next command has come.
+		// Ending the session unlocks too, but perhaps only after the next command has started.
 		defer func() { _ = register.Unlock(context.WithoutCancel(ctx), s.conn) }()
 		return do(s)
 	})

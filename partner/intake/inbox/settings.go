@@ -25,12 +25,13 @@ type Settings struct {
 	Source string        `yaml:"source"` // the system whose ids the files hold; default: the partner
 	Format intake.Format `yaml:"format"`
 
-	Order    string   `yaml:"order"` // sequence, name or none; default: sequence where names have one
+	Order    string   `yaml:"order"` // sequence, name or none; default: sequence if names have one
 	Sequence Sequence `yaml:"sequence"`
 
-	Resend     string `yaml:"resend"`      // refuse (default) or take: other bytes under a name that was taken
-	ControlIDs string `yaml:"control_ids"` // quarantine (default) or take: other messages under a number that was taken
-	// IdentityChange is dispute (default) or allow: another person's birth date, sex or names together with a death or merge.
+	Resend     string `yaml:"resend"`      // refuse (default) or take: a file with other bytes under the name of a taken one
+	ControlIDs string `yaml:"control_ids"` // quarantine (default) or take: another message under the number of a taken one
+	// IdentityChange is dispute (default) or allow. It is about a death or merge that comes with another person's
+	// birth date, sex or names.
 	IdentityChange intake.IdentityChange `yaml:"identity_change"`
 
 	Empty      string           `yaml:"empty"` // refuse (default) or take: files without a byte
@@ -42,25 +43,25 @@ type Settings struct {
 	Errors     string           `yaml:"errors"`  // folder for refused files; "": they stay
 	Acks       *Reply           `yaml:"acks"`
 	Report     *Reply           `yaml:"report"`
-	Grace      setting.Duration `yaml:"grace"`   // how long a file may lie there undecided before it is reported; default 1h
-	Silence    setting.Duration `yaml:"silence"` // how long no file may come before that is reported; 0: for ever
+	Grace      setting.Duration `yaml:"grace"`   // how long a file may stay undecided before it is reported; default 1h
+	Silence    setting.Duration `yaml:"silence"` // how long no file may come before that is reported; 0: never reported
 
 	rules *drop.Rules
 }
 
-// Sequence is how files are numbered, and what is done when a number is missing.
+// Sequence is how files are numbered, and what happens if a number is missing.
 type Sequence struct {
 	First int64  `yaml:"first"` // default 1
-	Last  int64  `yaml:"last"`  // behind which First comes again; 0: never
-	Start *int64 `yaml:"start"` // the number that is expected first of all; default: the lowest that is there
+	Last  int64  `yaml:"last"`  // after it comes First; 0: there is no last
+	Start *int64 `yaml:"start"` // the very first number that is expected; default: the lowest in the folder
 	Gap   string `yaml:"gap"`   // hold (default) or alarm
 }
 
-// Reply is where files for the sender go, and how they are named.
+// Reply says where files for the sender go, and their names.
 type Reply struct {
 	Folder string `yaml:"folder"` // from the store's; "": the store's own
-	// Name has {name} or {stem} (without the last extension) of the partner's file, and {id}, our number
-	// of it, without which a file that is sent again has its reply overwritten or refused.
+	// Name has {name} or {stem} (without the last extension) of the partner's file, and {id}, our number of the
+	// file. Without {id}, the reply to a file that is sent again would overwrite the first reply, or be refused.
 	Name string `yaml:"name"`
 }
 
@@ -74,7 +75,7 @@ func (r *Reply) of(name string, id int64) string {
 	return path.Join(r.Folder, base)
 }
 
-// doneFolder is where files go that were taken; "": they are deleted; nil: they stay.
+// doneFolder returns the folder for taken files. "" means that they are deleted, nil that they stay.
 func (s *Settings) doneFolder() *string {
 	switch s.Done {
 	case archive:
@@ -85,7 +86,7 @@ func (s *Settings) doneFolder() *string {
 	return nil
 }
 
-// errorsFolder is where refused files go; nil: they stay.
+// errorsFolder returns the folder for refused files; nil means that they stay.
 func (s *Settings) errorsFolder() *string {
 	if s.Errors == "" {
 		return nil
@@ -105,8 +106,8 @@ const (
 	alarm      = "alarm"
 )
 
-// Check completes the settings of a partner, whose files' times are in the given zone where they
-// name none, and says what is wrong. Errors are of package setting.
+// Check completes the settings of a partner and returns what is wrong. zone is used for the files' times if the
+// settings name none. Errors are of package setting.
 func (s *Settings) Check(partner, zone string) error {
 	s.complete(partner, zone)
 	for _, choice := range []struct {

@@ -11,7 +11,7 @@ import (
 	"waybill/partner/intake/register"
 )
 
-// ReadStatus returns where a partner's intake stands, with numbers as the partner has them. It looks at no file.
+// ReadStatus returns the state of a partner's intake, with the partner's own file numbers. It reads no file.
 func ReadStatus(ctx context.Context, databaseURL, partner string, settings *Settings) (register.Status, error) {
 	s, err := register.ReadStatus(ctx, databaseURL, partner)
 	if s.First != nil {
@@ -20,7 +20,7 @@ func ReadStatus(ctx context.Context, databaseURL, partner string, settings *Sett
 	return s, err
 }
 
-// Judge says what the register says of a partner whose files are taken in.
+// Judge reports what the register says about a partner's intake.
 func Judge(s register.Status, partner string, settings *Settings, zone *time.Location) health.Report {
 	r, grace := health.Fine(), time.Duration(settings.Grace)
 	switch {

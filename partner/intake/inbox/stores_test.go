@@ -12,8 +12,8 @@ import (
 	"waybill/lab/servers/hosttest"
 )
 
-// A partner's life on every kind of server: a slow writer, orphans, files sent again, a gap, numbers
-// that begin again, an account that may only read. The tests of rules run on a directory, or on what
+// The same events on every kind of server: a slow writer, orphans, files sent again, a gap, numbers that begin
+// again, an account that may only read. The tests of rules run on a directory, or on the store that
 // WAYBILL_TEST_STORE names.
 func TestEveryKindOfStore(t *testing.T) {
 	for _, kind := range []string{"ftp", "sftp", "s3"} {
@@ -22,7 +22,8 @@ func TestEveryKindOfStore(t *testing.T) {
 			host := startHost(t, kind)
 			t.Run("numbered", func(t *testing.T) { numbered(newDeskOn(t, host, "numbered", numberedSettings)) })
 			t.Run("left", func(t *testing.T) { left(newDeskOn(t, host, "left", hl7+"folder: in\n")) })
-			if kind != "s3" { // whose rights are not those of a folder
+			if kind != "s3" { // its rights are not those of a folder
+				t.Run("odd", func(t *testing.T) { odd(newDeskOn(t, host, "odd", hl7+"folder: in\n")) })
 				t.Run("read only", func(t *testing.T) { readOnly(newDeskOn(t, host, "readonly", hl7+"folder: in\ndone: archive\n")) })
 			}
 		})
@@ -81,7 +82,7 @@ func numbered(d *desk) {
 	}
 }
 
-// left is a folder of which nothing may be moved.
+// left is a folder from which nothing may be moved.
 func left(d *desk) {
 	d.leave("in/a.hl7", batch(adt("1", "7", "Adler", "")))
 	d.does("a.hl7 taken")
@@ -95,7 +96,7 @@ func left(d *desk) {
 	d.holds("in/a.hl7", "in/b.hl7")
 }
 
-// readOnly is an account that may read and no more: what it wants moved stays, and is taken once.
+// readOnly is an account that may only read. Files that should move stay, and are taken once.
 func readOnly(d *desk) {
 	in := filepath.Join(d.place.Path, "in")
 	for _, err := range []error{
@@ -113,6 +114,26 @@ func readOnly(d *desk) {
 	d.settings = hl7 + "folder: in\n"
 	d.want(`SELECT count(*)::text FROM intake.file`, "1")
 	if got := d.people(); got != "Adler" {
+		d.Error(got)
+	}
+}
+
+// odd is a folder in which good files lie next to a link, a file that can't be read and a name that is not UTF-8.
+func odd(d *desk) {
+	d.leave("in/a.hl7", batch(adt("1", "1", "Adler", "")))
+	d.leave("in/z.hl7", batch(adt("2", "2", "Busch", "")))
+	in := filepath.Join(d.place.Path, "in")
+	for _, err := range []error{
+		os.Symlink("a.hl7", filepath.Join(in, "link.hl7")),
+		os.WriteFile(filepath.Join(in, "closed.hl7"), []byte(batch(adt("3", "3", "Celan", ""))), 0),
+		os.WriteFile(filepath.Join(in, "b\xfcro.hl7"), []byte("x"), 0o644),
+	} {
+		if err != nil {
+			d.Fatal(err)
+		}
+	}
+	d.fails("a.hl7 taken, z.hl7 taken, b%FCro.hl7 unusable, closed.hl7 unusable, link.hl7 unusable", fault.Usage, "closed.hl7")
+	if got := d.people(); got != "Adler Busch" {
 		d.Error(got)
 	}
 }

@@ -9,12 +9,19 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/internal/crashpoint"
+	"waybill/internal/humanize"
 	"waybill/partner/format/record"
 	"waybill/partner/intake/drop"
 	"waybill/partner/intake/register"
 )
 
-// refusal is why a whole file is not taken in; nothing of it counts.
+// Reasons that need no record.
+const (
+	emptyFile = "the file is empty"
+	tooLarge  = "the file is larger than max_mib allows"
+)
+
+// refusal is why a whole file is not taken in. Then none of its records counts.
 type refusal struct {
 	reason string
 	bad    []bad // the records that are the reason
@@ -31,8 +38,8 @@ func asRefusal(err error) (*refusal, bool) {
 	return errors.AsType[*refusal](err)
 }
 
-// take decides one file that is ready. Nil without an error: it was not ready after all.
-func (r *run) take(ctx context.Context, f *drop.File) (*FileResult, error) {
+// takeFile decides one file. If it returns nil without an error, the file was not ready after all.
+func (r *run) takeFile(ctx context.Context, f *drop.File) (*FileResult, error) {
 	started := time.Now()
 	got, err := r.fetch(ctx, f)
 	if err != nil {
@@ -40,16 +47,16 @@ func (r *run) take(ctx context.Context, f *drop.File) (*FileResult, error) {
 	}
 	defer got.close()
 	r.failures = 0
-	result, err := r.decide(ctx, f, got)
+	result, err := r.decideFile(ctx, f, got)
 	if result != nil {
-		result.Duration = time.Since(started)
+		result.Duration = humanize.Seconds(time.Since(started))
 	}
 	return result, err
 }
 
-// decide takes a file in, or enters why it is not; either is one transaction. Nil without an error: the
-// brake holds it.
-func (r *run) decide(ctx context.Context, f *drop.File, got *fetched) (*FileResult, error) {
+// decideFile takes a file in, or enters why it does not. Either is one transaction. If it returns nil without an
+// error, the brake holds the file.
+func (r *run) decideFile(ctx context.Context, f *drop.File, got *fetched) (*FileResult, error) {
 	entry := register.File{
 		Name: f.Name, SHA256: got.sha256, Ordinal: f.Ordinal, Bytes: got.Size(), Modified: f.Modified, Companion: f.Companion,
 	}
@@ -75,7 +82,7 @@ func (r *run) decide(ctx context.Context, f *drop.File, got *fetched) (*FileResu
 	return result, nil
 }
 
-// takeIn takes the records of a file and enters it, unless it is one that was decided before. It refuses tables that
+// takeIn takes the records of a file and enters it, unless the same file was decided before. It refuses tables that
 // were migrated during the run.
 func (r *run) takeIn(ctx context.Context, tx pgx.Tx, entry register.File, got *fetched, result *FileResult) error {
 	if err := register.CheckTables(ctx, tx); err != nil {
@@ -95,7 +102,7 @@ func (r *run) takeIn(ctx context.Context, tx pgx.Tx, entry register.File, got *f
 		return err
 	}
 	if got.Size() == 0 && r.Settings.Empty == refuse {
-		return &refusal{reason: "the file is empty"}
+		return &refusal{reason: emptyFile}
 	}
 	l := &loading{Config: r.Config, now: r.now, tx: tx, file: got, result: result, tally: r.tally, firsts: map[string]int64{}}
 	if got.Size() > 0 {
@@ -116,12 +123,12 @@ func (r *run) takeIn(ctx context.Context, tx pgx.Tx, entry register.File, got *f
 	if err != nil {
 		return err
 	}
-	return l.keep(ctx, id)
+	return l.enterRecords(ctx, id)
 }
 
-// past is what the register says of a file that is there now.
+// past is what the register says about a file that is in the folder now.
 type past struct {
-	status string // of the file; skipped where it is known
+	status string // of the file; skipped if it is known
 	reason string
 	known  *register.File // the same file was decided
 }
@@ -196,7 +203,7 @@ func (r *run) enter(ctx context.Context, tx pgx.Tx, entry register.File, result 
 	return id, replies{r.session}.enter(ctx, tx, id, entry, result)
 }
 
-// refuse enters a file of which nothing was taken.
+// refuse enters a file from which nothing was taken.
 func (r *run) refuse(ctx context.Context, tx pgx.Tx, entry register.File, why *refusal, result *FileResult) error {
 	*result = FileResult{Name: entry.Name, Status: register.Refused, Reason: why.reason, Counts: why.counts, bad: why.bad}
 	entry.Status, entry.Reason, entry.MovesTo, entry.Counts = register.Refused, why.reason, r.Settings.errorsFolder(), why.counts

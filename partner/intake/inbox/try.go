@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/google/uuid"
@@ -18,49 +17,42 @@ import (
 	"waybill/partner/intake/register"
 )
 
-// RecordResult is what would happen to one record: nothing of the patient but the id.
+// RecordResult is what would happen to one record. It says nothing of the patient but the id.
 type RecordResult struct {
 	Member  string    `json:"member,omitempty"`
 	Line    int       `json:"line"`
 	Control string    `json:"control_id,omitempty"`
 	Outcome string    `json:"outcome"`
 	Patient uuid.UUID `json:"patient,omitzero"`
-	Events  []string  `json:"events,omitempty"` // of the whole file, at the patient's first record that changes something
+	Events  []string  `json:"events,omitempty"` // of the whole file, shown with the patient's first record that changes something
 	Reason  string    `json:"reason,omitempty"`
 }
 
-// Outcomes of records that the patients service is not asked about.
+// Outcomes of records that are not sent to the patients service.
 const (
 	outcomePassed      = "passed"
 	outcomeDuplicate   = "duplicate"
 	outcomeQuarantined = "quarantined"
 )
 
-// tryFile tries a file of this machine, of any name.
+// tryFile tries a local file, of any name.
 func (r *run) tryFile(ctx context.Context, path string) error {
 	r.now = r.state.Now
-	file, err := os.Open(path)
+	file, size, err := openRegular(path)
 	if err != nil {
-		return fault.New(fault.Usage, "read", filepath.Base(path), errors.Unwrap(err), "")
+		return err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("it is no file")
-	}
-	if err != nil {
-		return fault.New(fault.Usage, "read", filepath.Base(path), err, "")
-	}
-	got := &fetched{SectionReader: io.NewSectionReader(file, 0, info.Size()), file: file}
+	got := &fetched{SectionReader: io.NewSectionReader(file, 0, size), file: file}
 	if got.sha256, err = hashAll(got.SectionReader); err != nil {
 		return fault.New(fault.Transient, "read", filepath.Base(path), err, "")
 	}
-	f := &drop.File{Found: exchange.Found{Name: filepath.Base(path), Size: info.Size()}, State: drop.Due, Number: -1, Ordinal: -1}
+	f := &drop.File{Found: exchange.Found{Name: filepath.Base(path), Size: size}, State: drop.Due, Number: -1, Ordinal: -1}
 	if number, fits := r.Settings.rules.Pattern.Match(f.Name); fits && r.Settings.Order == drop.BySequence {
 		next, _ := r.numbers().next()
 		f.Number, f.Ordinal = number, r.Settings.rules.Sequence.Ordinal(number, next)
 	}
-	result, err := r.decide(ctx, f, got)
+	result, err := r.decideFile(ctx, f, got)
 	if err == nil {
 		r.summary.Files = append(r.summary.Files, *result)
 	}

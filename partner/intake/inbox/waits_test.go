@@ -7,7 +7,7 @@ import (
 	"waybill/internal/fault"
 )
 
-// A clerk has a patient's record open: the file is taken later, and nobody waits for it meanwhile.
+// A clerk has a patient's record open. The file is taken later, and no process waits for the clerk.
 func TestAnOpenTransactionHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, hl7)

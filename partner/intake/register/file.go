@@ -19,7 +19,7 @@ type File struct {
 	ID        int64
 	Name      string
 	SHA256    [32]byte
-	Ordinal   int64 // -1: names have none
+	Ordinal   int64 // -1: names have no number
 	Bytes     int64
 	Modified  time.Time
 	Status    string
@@ -27,17 +27,17 @@ type File struct {
 	Again     bool
 	Counts    Counts
 	Companion string
-	MovesTo   *string // folder; "": it is to be deleted; nil: it stays
+	MovesTo   *string // folder; "": delete the file; nil: it stays
 }
 
 // Counts are of a file's records.
 type Counts struct {
 	Records     int64 `json:"records"`
 	Inserted    int64 `json:"inserted"`    // patients that were not known
-	Changed     int64 `json:"changed"`     // patients' records that changed something
-	Unchanged   int64 `json:"unchanged"`   // that did not
-	Stale       int64 `json:"stale"`       // older than what the partner told before
-	Passed      int64 `json:"passed"`      // that asked for nothing
+	Changed     int64 `json:"changed"`     // records that changed something
+	Unchanged   int64 `json:"unchanged"`   // records that changed nothing
+	Stale       int64 `json:"stale"`       // older than what the partner reported before
+	Passed      int64 `json:"passed"`      // records that asked for nothing
 	Duplicates  int64 `json:"duplicates"`  // messages that were taken before
 	Quarantined int64 `json:"quarantined"` // set aside
 	Conflicts   int64 `json:"conflicts"`   // identifiers that stay with another patient
@@ -60,8 +60,8 @@ func files(ctx context.Context, db DB, where string, arguments ...any) ([]File, 
 	return pgx.CollectRows(rows, scanFile)
 }
 
-// Alike returns the files of a partner that a new one may be mistaken for: those of the same name,
-// the same content or the same ordinal, the newest first.
+// Alike returns a partner's files that a new one may be mistaken for, because the name, the content or the ordinal
+// is the same. The newest comes first.
 func Alike(ctx context.Context, db DB, partner string, f File) ([]File, error) {
 	return files(ctx, db, `partner = $1 AND (name = $2 OR sha256 = $3 OR ordinal = $4 AND ordinal >= 0) ORDER BY id DESC`,
 		partner, f.Name, f.SHA256[:], f.Ordinal)
@@ -73,7 +73,7 @@ func Newest(ctx context.Context, db DB, partner string) (id int64, err error) {
 	return id, err
 }
 
-// Enter decides a file, or decides one anew that was refused, and returns its id.
+// Enter enters the decision about a file, or a new decision about a refused one. It returns the file's id.
 func Enter(ctx context.Context, db DB, partner string, f File) (id int64, err error) {
 	if err := unsee(ctx, db, partner, f.Name); err != nil {
 		return 0, err
@@ -93,7 +93,7 @@ func Enter(ctx context.Context, db DB, partner string, f File) (id int64, err er
 	return id, err
 }
 
-// Resent notes that a decided file is there again.
+// Resent notes that a decided file came again.
 func Resent(ctx context.Context, db DB, partner string, id int64, f File) error {
 	if err := unsee(ctx, db, partner, f.Name); err != nil {
 		return err
@@ -103,7 +103,7 @@ func Resent(ctx context.Context, db DB, partner string, id int64, f File) error 
 	return err
 }
 
-// unsee forgets that an undecided file was seen: it is decided now.
+// unsee deletes what was seen of an undecided file, because it is now decided.
 func unsee(ctx context.Context, db DB, partner, name string) error {
 	_, err := db.Exec(ctx, `DELETE FROM intake.sighting WHERE partner = $1 AND name = $2`, partner, name)
 	if err == nil {
@@ -112,12 +112,12 @@ func unsee(ctx context.Context, db DB, partner, name string) error {
 	return err
 }
 
-// Unmoved returns the decided files that are to be moved or deleted and were not yet.
+// Unmoved returns the decided files that must be moved or deleted and are not yet.
 func Unmoved(ctx context.Context, db DB, partner string) ([]File, error) {
 	return files(ctx, db, `partner = $1 AND moves_to IS NOT NULL AND moved_at IS NULL ORDER BY id`, partner)
 }
 
-// Moved notes that a file is where it should be.
+// Moved notes that a file was moved or deleted.
 func Moved(ctx context.Context, db DB, id int64) error {
 	_, err := db.Exec(ctx, `UPDATE intake.file SET moved_at = clock_timestamp() WHERE id = $1`, id)
 	return err
@@ -133,7 +133,7 @@ type Reply struct {
 	File int64
 	Kind string // "acks" or "report"
 	Name string
-	Body []byte // nil: made of the file's messages
+	Body []byte // nil: it is made from the file's messages
 }
 
 // Owe enters a reply.
@@ -150,13 +150,13 @@ func Pending(ctx context.Context, db DB, partner string) ([]Reply, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Reply])
 }
 
-// Written notes that a reply lies where it should.
+// Written notes that a reply was written.
 func Written(ctx context.Context, db DB, r Reply) error {
 	_, err := db.Exec(ctx, `UPDATE intake.reply SET written_at = clock_timestamp() WHERE file = $1 AND kind = $2`, r.File, r.Kind)
 	return err
 }
 
-// Verdict is what a reply says of a file.
+// Verdict is what a reply says about a file.
 type Verdict struct {
 	ID     int64
 	Name   string

@@ -18,7 +18,7 @@ type Held struct {
 	At      time.Time        `json:"at"` // since when
 }
 
-// Hold notes that a file waits for a person, in place of an earlier one of its name.
+// Hold notes that a file waits for a person. It replaces an earlier file of the same name.
 func Hold(ctx context.Context, db DB, partner string, f File, effects map[string]int64) error {
 	_, err := db.Exec(ctx, `INSERT INTO intake.held (partner, name, sha256, effects) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (partner, name) DO UPDATE SET sha256 = EXCLUDED.sha256, effects = EXCLUDED.effects`, partner, f.Name, f.SHA256[:], effects)
@@ -35,7 +35,8 @@ func HeldFiles(ctx context.Context, db DB, partner string) (map[string]Held, err
 	return byName, err
 }
 
-// held lists the files that wait for a person, the oldest first; with seen, those that the last run still saw.
+// held lists the files that wait for a person, the oldest first. With seen, it lists only those that the last run
+// still saw.
 func held(ctx context.Context, db DB, partner string, seen bool) ([]Held, error) {
 	rows, _ := db.Query(ctx, `SELECT name, sha256, effects, held_at FROM intake.held h
 		WHERE partner = $1 AND (NOT $2 OR EXISTS (SELECT FROM intake.sighting s WHERE s.partner = h.partner AND s.name = h.name)) ORDER BY held_at, name`, partner, seen)
@@ -47,7 +48,7 @@ func held(ctx context.Context, db DB, partner string, seen bool) ([]Held, error)
 	})
 }
 
-// Approve keeps a person's word that a held file may be taken, with exactly these bytes.
+// Approve records that a person lets a held file be taken, with exactly these bytes.
 func Approve(ctx context.Context, db DB, partner string, h Held, person, reason string) error {
 	return decision.Note(ctx, db, schema, decision.Decision{
 		Kind: "approve", Subject: fileOf(partner, h.Name), Seen: hex.EncodeToString(h.SHA256[:]), Reason: reason, Person: person,

@@ -14,10 +14,10 @@ type Message struct {
 	Control string    // MSH-10
 	Hash    [32]byte
 	Code    string // AA, AE or AR
-	Text    string // why not AA
+	Text    string // why the code is not AA
 }
 
-// What a message that can be read may be all the same.
+// What a readable message may still be.
 const (
 	Duplicate = "duplicate" // the same message was taken before
 	Conflict  = "conflict"  // another message was taken under its number
@@ -53,8 +53,8 @@ func Stage(ctx context.Context, tx pgx.Tx, messages iter.Seq2[Message, error]) e
 // key is what identifies a message among a partner's.
 const key = `s.control, s.head[1], s.head[2]`
 
-// Judge returns the staged messages that are duplicates or conflicts, by n. Where takeConflicts is
-// set, a number that is used again is no conflict.
+// Judge returns the staged messages that are duplicates or conflicts, by n. With takeConflicts, a number that is
+// used again is no conflict.
 func Judge(ctx context.Context, tx pgx.Tx, partner string, takeConflicts bool) (map[int64]string, error) {
 	rows, _ := tx.Query(ctx, `
 		WITH s AS (

@@ -1,6 +1,6 @@
-// Package register records the outcomes of partners' files, in the schema intake of the database
-// that takes their records in: files by name and content, messages by their senders' numbers, what
-// was set aside, and the replies to senders.
+// Package register records the outcomes of partners' files: files by name and content, messages by their senders'
+// numbers, what was set aside, and the replies to senders. Its schema intake is in the database into which the
+// records go.
 package register
 
 import (
@@ -33,7 +33,8 @@ func CheckTables(ctx context.Context, conn migrate.Querier) error {
 	return migrate.Check(ctx, conn, schema, tables()...)
 }
 
-// tables notes the contract too: the rows that intake hands over have its columns.
+// tables returns the schema's steps. The contract is one of them, because the rows that intake hands over have its
+// columns.
 func tables() []migrate.Step {
 	return []migrate.Step{migrate.Files(migrations, "migration"), lastrun.Migrate, decision.Migrate, migrate.Contract(schemas.PatientEvents().Version)}
 }

@@ -19,8 +19,8 @@ type DB interface {
 	QueryRow(ctx context.Context, sql string, arguments ...any) pgx.Row
 }
 
-// Lock makes this session the only one that takes in a partner's files, until it ends; false:
-// another one is.
+// Lock makes this session the only one that takes in a partner's files, until it ends. It returns false if another
+// session has the lock.
 func Lock(ctx context.Context, conn *pgx.Conn, partner string) (locked bool, err error) {
 	err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('waybill intake ' || $1, 0))`, partner).Scan(&locked)
 	return locked, err
@@ -32,16 +32,16 @@ func Unlock(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// Partner is where a partner's numbering stands.
+// Partner is the state of a partner's numbering.
 type Partner struct {
 	Next    int64
 	Begun   bool // Next is known
 	TakenAt *time.Time
-	Missing []int64 // ordinals that were passed over
+	Missing []int64 // ordinals that were skipped
 	Now     time.Time
 }
 
-// Open returns where a partner stands, who is entered when new.
+// Open returns a partner's state. It enters a partner who is new.
 func Open(ctx context.Context, db DB, partner string) (p Partner, err error) {
 	if _, err := db.Exec(ctx, `INSERT INTO intake.partner (partner) VALUES ($1) ON CONFLICT DO NOTHING`, partner); err != nil {
 		return p, err
@@ -49,7 +49,7 @@ func Open(ctx context.Context, db DB, partner string) (p Partner, err error) {
 	return Read(ctx, db, partner)
 }
 
-// Read returns where a partner stands; one who was never heard of is at the beginning.
+// Read returns a partner's state. A partner who is not known is at the beginning.
 func Read(ctx context.Context, db DB, partner string) (p Partner, err error) {
 	var next *int64
 	err = db.QueryRow(ctx, `SELECT clock_timestamp(), p.next, p.taken_at, ARRAY(SELECT ordinal FROM intake.missing WHERE partner = $1 ORDER BY ordinal)
@@ -60,10 +60,10 @@ func Read(ctx context.Context, db DB, partner string) (p Partner, err error) {
 	return p, err
 }
 
-// mostMissing bounds how many numbers of one gap are kept: one of millions is a change of numbering.
+// mostMissing bounds the missing numbers of one gap: a gap of millions is a change of numbering.
 const mostMissing = 10000
 
-// Expect enters the ordinal that is expected next, and as missing those from from up to, and without, to.
+// Expect enters the ordinal that is expected next. It enters the ordinals from from to to-1 as missing.
 func Expect(ctx context.Context, db DB, partner string, from, to, next int64) error {
 	_, err := db.Exec(ctx, `INSERT INTO intake.missing (partner, ordinal) SELECT $1, o FROM generate_series($2::bigint, $3::bigint - 1) o ON CONFLICT DO NOTHING`, partner, from, min(to, from+mostMissing))
 	if err == nil {
@@ -84,7 +84,7 @@ func Took(ctx context.Context, db DB, partner string) error {
 	return err
 }
 
-// Decide keeps what a person decided about a partner.
+// Decide records what a person decided about a partner.
 func Decide(ctx context.Context, db DB, partner, kind, what, person, reason string) error {
 	return decision.Note(ctx, db, schema, decision.Decision{Kind: kind, Subject: partner + ": " + what, Reason: reason, Person: person})
 }
@@ -103,7 +103,7 @@ func Seen(ctx context.Context, db DB, partner string) (map[string]drop.Sighting,
 	return seen, err
 }
 
-// Polled replaces what the last poll saw by what this one saw of undecided files.
+// Polled replaces what the last poll saw of undecided files with what this one saw.
 func Polled(ctx context.Context, conn *pgx.Conn, partner string, files []drop.File) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM intake.sighting WHERE partner = $1`, partner); err != nil {
@@ -121,8 +121,8 @@ func Polled(ctx context.Context, conn *pgx.Conn, partner string, files []drop.Fi
 	})
 }
 
-// Decided returns how to tell the files that were decided and left, among those found: one that lies
-// where another was moved away is new.
+// Decided returns a function that recognises the decided files that were left among those found. A file in the
+// place of one that was moved away is new.
 func Decided(ctx context.Context, db DB, partner string, found []exchange.Found) (func(exchange.Found) bool, error) {
 	names := make([]string, len(found))
 	for i, f := range found {

@@ -10,27 +10,28 @@ import (
 	"waybill/internal/migrate"
 )
 
-// Status is what the register says of a partner's files.
+// Status is what the register says about a partner's files.
 type Status struct {
 	TakenAt *time.Time `json:"taken_at,omitempty"` // when a file was last taken
 	LastRun *time.Time `json:"last_run,omitempty"`
-	Held    []Held     `json:"held,omitempty"` // that the last run still saw
-	// Waiting counts the other files that the last run saw and left; the next two are of the one that was seen first.
+	Held    []Held     `json:"held,omitempty"` // files that the last run still saw
+	// Waiting counts the other files that the last run saw and did not take. The next two fields are about the file
+	// that was seen first.
 	Waiting int64      `json:"waiting"`
 	Oldest  *time.Time `json:"oldest,omitempty"`
 	Why     string     `json:"why,omitempty"`
-	Missing int64      `json:"missing"` // numbers that were passed over
+	Missing int64      `json:"missing"` // numbers that were skipped
 	First   *int64     `json:"first_missing,omitempty"`
 	Refused int64      `json:"refused"`     // whole files that await a person's decision
-	Records int64      `json:"quarantined"` // that do
+	Records int64      `json:"quarantined"` // records that await a person's decision
 	Now     time.Time  `json:"now"`         // the database's clock
-	// Runs are how the last ones ended.
+	// Runs say how the last runs ended.
 	Runs []lastrun.Run `json:"last_runs,omitempty"`
 }
 
 const lastRuns = schema + ".last_run"
 
-// Work is what a partner's intake is called among the last runs.
+// Work returns the name of a partner's intake among the last runs.
 func Work(partner string) string { return "intake of " + partner }
 
 // NoteRun keeps how an intake ended, for [ReadStatus].
@@ -43,7 +44,7 @@ func NoteRun(ctx context.Context, databaseURL string, run lastrun.Run) error {
 	return lastrun.Note(ctx, conn, lastRuns, run)
 }
 
-// ReadStatus returns where a partner's intake stands, with an ordinal as the first that is missing.
+// ReadStatus returns the state of a partner's intake. It gives a missing number as an ordinal.
 func ReadStatus(ctx context.Context, databaseURL, partner string) (s Status, err error) {
 	conn, err := migrate.Connect(ctx, databaseURL, partner, map[string]string{"application_name": "waybill status"}, CheckTables)
 	if err != nil {

@@ -100,8 +100,8 @@ func (c *Cursor) Reset(f *File, column Column) {
 }
 
 // Next returns the next row's value in Parquet's plain encoding without a length (little-endian
-// integers; one byte, 0 or 1, for booleans), valid until the next call. null is true instead
-// where the row has none. The error is io.EOF after the last row.
+// integers; one byte, 0 or 1, for booleans), valid until the next call. null is true instead if the
+// row has none. The error is io.EOF after the last row.
 func (c *Cursor) Next() (value []byte, null bool, err error) {
 	for c.inPage == 0 {
 		if err := c.nextPage(); err != nil {
@@ -275,6 +275,9 @@ func (c *Cursor) split(h pageHeader) (levels, values []byte, err error) {
 	if c.page, err = c.decompress(c.page, c.body, h.uncompressed, false); err != nil || !c.column.Optional {
 		return nil, c.page, err
 	}
+	if h.levels == bitPacked {
+		return nil, nil, errors.New("definition levels are bit-packed; want RLE")
+	}
 	levels, ok := byteArray(c.page)
 	if !ok {
 		return nil, nil, errors.New("levels are longer than the page")
@@ -282,8 +285,8 @@ func (c *Cursor) split(h pageHeader) (levels, values []byte, err error) {
 	return levels, c.page[4+len(levels):], nil
 }
 
-// decompress returns the bytes of src, in dst's memory when it is large enough, and an error
-// unless they are exactly as many as claimed.
+// decompress returns the decompressed bytes of src, in dst's memory if it is large enough. It fails
+// unless there are exactly as many as claimed.
 func (c *Cursor) decompress(dst, src []byte, size int32, stored bool) ([]byte, error) {
 	dst, err := c.scanner.grow(dst, int(size))
 	if err != nil {

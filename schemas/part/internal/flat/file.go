@@ -1,9 +1,8 @@
-// Package flat reads the top-level columns of a Parquet file within bounds that hold for any
-// file. A general reader believes a file's claims: a few hundred hostile bytes make it
-// allocate gigabytes or overflow the stack, and neither can be recovered from. Parts need a
-// small subset (flat columns, plain and dictionary encodings, zstd), so this package reads that
-// subset and refuses everything else by name. Values come out as slices of the page, without
-// an allocation per value.
+// Package flat reads the top-level columns of a Parquet file within bounds that hold for any file.
+// A general reader trusts a file's claims: a few hundred hostile bytes make it allocate gigabytes
+// or overflow the stack, and a program can recover from neither. Parts need a small subset (flat
+// columns, plain and dictionary encodings, zstd), so this package reads that subset and refuses
+// everything else by name. Values come out as slices of the page, without an allocation per value.
 package flat
 
 import (
@@ -36,12 +35,12 @@ type Logical int
 
 // Logical types.
 const (
-	Plain           Logical = iota // none, or one that leaves the physical type's meaning
+	Plain           Logical = iota // none, or one that does not change the physical type's meaning
 	String                         // also ENUM
 	JSON                           //
 	UUID                           //
 	TimestampMicros                // adjusted to UTC
-	Other                          // any that this package doesn't tell apart
+	Other                          // any type that this package doesn't distinguish
 )
 
 // Column is a top-level leaf of the schema.
@@ -68,7 +67,7 @@ type group struct {
 	chunks []chunk // by leaf
 }
 
-// File is what the footer of a Parquet file says, checked against the file's size.
+// File is the content of a Parquet file's footer, checked against the file's size.
 type File struct {
 	Rows         int64
 	Uncompressed int64 // bytes that the columns claim to be when decompressed

@@ -58,8 +58,8 @@ func (h *hybrid) nextRun() bool {
 	return true
 }
 
-// startPacked begins a run of groups of eight values. The last group of a page may be cut
-// short where its padding would be; values beyond the bytes don't exist.
+// startPacked begins a run of groups of eight values. The last group of a page may lack its
+// padding; values beyond the bytes don't exist.
 func (h *hybrid) startPacked() bool {
 	groups := h.left
 	if groups > maxGroups {

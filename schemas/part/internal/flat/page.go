@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	firstHeader = 256     // what nearly every page header fits in
+	firstHeader = 256     // nearly every page header fits
 	maxHeader   = 4 << 20 // some writers put the page's least and greatest value there
 	maxPage     = 8 << 20 // of one page, before and after decompression
 )
@@ -21,6 +21,7 @@ const (
 	plain           = 0
 	plainDictionary = 2
 	rle             = 3
+	bitPacked       = 4
 	rleDictionary   = 8
 )
 
@@ -31,6 +32,7 @@ type pageHeader struct {
 	values       int32
 	encoding     int32
 	definition   int32 // bytes of definition levels, of a v2 page
+	levels       int32 // the encoding of definition levels, of a v1 page
 	repetition   int32 // bytes of repetition levels, of a v2 page
 	stored       bool  // a v2 page that isn't compressed
 	length       int64 // of the header itself
@@ -92,14 +94,20 @@ func parsePageHeader(t *thrift) (h pageHeader) {
 	return h
 }
 
-// dataField reads a field of a data page's or a dictionary page's header: the two agree in
-// what matters here.
+// dataField reads a field of a data page's or a dictionary page's header: the fields needed here
+// are the same in both.
 func (h *pageHeader) dataField(t *thrift, id, wire int) {
 	switch id {
 	case 1:
 		h.values = t.i32(wire)
 	case 2:
 		h.encoding = t.i32(wire)
+	case 3:
+		if h.kind == dataPage {
+			h.levels = t.i32(wire)
+			return
+		}
+		t.skip(wire)
 	default:
 		t.skip(wire)
 	}

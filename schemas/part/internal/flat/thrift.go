@@ -24,13 +24,13 @@ const (
 	thriftStruct = 12
 )
 
-// maxDepth bounds the nesting of skipped values: skipping recurses, and a stack overflow can't
-// be recovered from. Parquet's own metadata nests five deep.
+// maxDepth bounds the nesting of skipped values: skipping recurses, and a program can't recover
+// from a stack overflow. Parquet's own metadata nests five deep.
 const maxDepth = 16
 
-// thrift reads Thrift's compact protocol from bytes. Nothing is allocated on the word of the
-// input: a claimed length is compared with the bytes that are there. The first error sticks,
-// and everything read after it is zero.
+// thrift reads Thrift's compact protocol from bytes. It allocates nothing because the input claims
+// it: it compares a claimed length with the bytes that exist. The first error stays, and everything
+// read after it is zero.
 type thrift struct {
 	b     []byte
 	pos   int

@@ -1,0 +1,192 @@
+package hdfs_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"waybill/exchange"
+	"waybill/exchange/hdfs"
+	"waybill/internal/fault"
+)
+
+func TestOpenRefuses(t *testing.T) {
+	for name, c := range map[string]hdfs.Config{
+		"plaintext to another host": {Addr: "namenode.example.org:9870", User: "waybill"},
+		"no host":                   {User: "waybill"},
+		"neither user nor token":    {Addr: "localhost:9870"},
+		"no such certificates":      {Addr: "localhost:9871", User: "waybill", TLS: true, CAFile: "/nothing"},
+	} {
+		if _, err := hdfs.Open(c); fault.ClassOf(err) != fault.Usage || fault.HintOf(err) == "" {
+			t.Errorf("%s: %v (%v)", name, err, fault.ClassOf(err))
+		}
+	}
+}
+
+// answering returns a store on a server that gives an answer to every request.
+func answering(t *testing.T, change func(*hdfs.Config), answer http.HandlerFunc) *hdfs.Store {
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	c := hdfs.Config{Addr: strings.TrimPrefix(server.URL, "http://"), Root: "/exchange", User: "waybill"}
+	if change != nil {
+		change(&c)
+	}
+	return open(t, c)
+}
+
+// A host that the URL does not name gets nothing: neither a file, nor a question for one.
+func TestRedirectsLeadOnlyWhereTheURLAllows(t *testing.T) {
+	for _, test := range []struct {
+		allowed string
+		to      string
+		asked   bool
+	}{
+		{"", "127.0.0.1", true},
+		{"", "localhost", false},
+		{"localhost", "localhost", true},
+		{"LOCALHOST", "localhost", true},
+		{"*.localhost", "localhost", false},
+		{"*host", "localhost", false},
+		{"*", "localhost", false},
+	} {
+		var asked atomic.Int64
+		node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked.Add(1)
+			fmt.Fprint(w, "whole")
+		}))
+		defer node.Close()
+		store := answering(t, func(c *hdfs.Config) {
+			if test.allowed != "" {
+				c.DataNodes = []string{test.allowed}
+			}
+		}, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, strings.Replace(node.URL, "127.0.0.1", test.to, 1), http.StatusTemporaryRedirect)
+		})
+		file, err := store.Get(t.Context(), "log/a")
+		if err == nil {
+			file.Close()
+		}
+		putErr := store.Put(t.Context(), "log/a", 5, strings.NewReader("whole"))
+		if test.asked {
+			if err != nil || asked.Load() == 0 {
+				t.Errorf("%+v: get = %v", test, err)
+			}
+			continue
+		}
+		for _, err := range []error{err, putErr} {
+			if fault.ClassOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), "add localhost to datanodes") {
+				t.Errorf("%+v: %v (%s)", test, err, fault.HintOf(err))
+			}
+		}
+		if asked.Load() > 0 {
+			t.Errorf("%+v: the host was asked", test)
+		}
+	}
+}
+
+func TestTLSIsNotLeftByARedirect(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://"+r.Host+"/", http.StatusTemporaryRedirect)
+	}))
+	defer server.Close()
+	ca := t.TempDir() + "/ca.pem"
+	writeCertificate(t, ca, server.Certificate())
+	store := open(t, hdfs.Config{Addr: strings.TrimPrefix(server.URL, "https://"), User: "waybill", TLS: true, CAFile: ca})
+	if _, err := store.Get(t.Context(), "log/a"); fault.ClassOf(err) != fault.Usage || !strings.Contains(err.Error(), "without TLS") {
+		t.Errorf("get = %v", err)
+	}
+}
+
+// Who is to act depends on what the server says; that a file is missing only WebHDFS can say.
+func TestRefusalsHaveClasses(t *testing.T) {
+	for _, test := range []struct {
+		status    int
+		exception string
+		class     fault.Class
+		hint      string
+	}{
+		{403, "AccessControlException", fault.Usage, "let this user read"},
+		{403, "StandbyException", fault.Transient, "not the active one"},
+		{403, "SafeModeException", fault.Transient, "safe mode"},
+		{403, "DSQuotaExceededException", fault.Transient, "quota"},
+		{403, "InvalidToken", fault.Usage, "token"},
+		{401, "AuthenticationException", fault.Usage, "token"},
+		{400, "IllegalArgumentException", fault.Usage, "docs/hdfs.md"},
+		{500, "IOException", fault.Transient, ""},
+		{401, "", fault.Usage, "delegation token"},
+		{403, "", fault.Usage, "proxy"},
+		{404, "", fault.Usage, "port"},
+		{503, "", fault.Transient, ""},
+		{302, "", fault.Usage, "port"},
+	} {
+		store := answering(t, nil, func(w http.ResponseWriter, _ *http.Request) { refuse(w, test.status, test.exception) })
+		_, err := store.Get(t.Context(), "log/a")
+		if err == nil || errors.Is(err, exchange.ErrNotFound) || fault.ClassOf(err) != test.class || !strings.Contains(fault.HintOf(err), test.hint) {
+			t.Errorf("%d %s: get = %v (%v): %s", test.status, test.exception, err, fault.ClassOf(err), fault.HintOf(err))
+		}
+	}
+	store := answering(t, nil, func(w http.ResponseWriter, _ *http.Request) { refuse(w, 404, "FileNotFoundException") })
+	if _, err := store.Get(t.Context(), "log/a"); !errors.Is(err, exchange.ErrNotFound) {
+		t.Errorf("get = %v", err)
+	}
+}
+
+func refuse(w http.ResponseWriter, status int, exception string) {
+	w.WriteHeader(status)
+	if exception != "" {
+		fmt.Fprintf(w, `{"RemoteException":{"exception":%q,"message":"refused for the test\n\tat java"}}`, exception)
+	}
+}
+
+// A token or a password goes where it should, and into no error.
+func TestSecretsAreSentAndNotShown(t *testing.T) {
+	const secret = "Q7zSecretQ7z"
+	for _, gateway := range []string{"", "/gateway/default"} {
+		var got atomic.Value
+		store := answering(t, func(c *hdfs.Config) {
+			c.Gateway, c.Token = gateway, func() (string, error) { return secret, nil }
+		}, func(w http.ResponseWriter, r *http.Request) {
+			user, password, _ := r.BasicAuth()
+			got.Store(r.URL.Path + " " + r.URL.Query().Get("delegation") + r.URL.Query().Get("user.name") + " " + user + ":" + password)
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				conn.Close()
+			}
+		})
+		_, err := store.Get(t.Context(), "log/a")
+		if err == nil || strings.Contains(err.Error(), secret) {
+			t.Errorf("get = %v", err)
+		}
+		want := "/webhdfs/v1/exchange/log/a " + secret + " :"
+		if gateway != "" {
+			want = gateway + "/webhdfs/v1/exchange/log/a  waybill:" + secret
+		}
+		if got.Load() != want {
+			t.Errorf("the server got %q, want %q", got.Load(), want)
+		}
+	}
+}
+
+func TestAnAnswerWithoutEnd(t *testing.T) {
+	var sent atomic.Int64
+	store := answering(t, nil, func(w http.ResponseWriter, _ *http.Request) {
+		_, err := io.WriteString(w, `{"FileStatuses":{"FileStatus":[`)
+		for entry := bytes.Repeat([]byte(`{"pathSuffix":"a","type":"FILE"},`), 1000); err == nil && sent.Load() < 1<<30; sent.Add(int64(len(entry))) {
+			_, err = w.Write(entry)
+		}
+	})
+	for _, err := range store.List(t.Context(), "log") {
+		if fault.ClassOf(err) != fault.Transient || err == nil || !strings.Contains(err.Error(), "more than 67108864 bytes") {
+			t.Errorf("list = %v", err)
+		}
+	}
+	if sent.Load() >= 1<<30 {
+		t.Error("all of it was read")
+	}
+}

@@ -1,0 +1,237 @@
+package seal_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"filippo.io/age"
+
+	"waybill/exchange/seal"
+	"waybill/internal/fault"
+	"waybill/schemas"
+)
+
+// party makes a key, in a file.
+func party(t testing.TB) (file string, key seal.Recipient) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "key")
+	public, err := seal.New(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err = seal.ParseRecipient(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file, key
+}
+
+func secretOf(t testing.TB, file string) *seal.Secret {
+	t.Helper()
+	secret, err := seal.ReadSecret(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret
+}
+
+func sealed(t testing.TB, secret *seal.Secret, plain []byte, context string, to ...seal.Recipient) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	sum := sha256.Sum256(plain)
+	if err := secret.Write(&file, bytes.NewReader(plain), sum[:], context, to); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+func opened(file []byte, keys seal.Keys) ([]byte, error) {
+	plain, size, err := keys.Open(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.NewSectionReader(plain, 0, size))
+}
+
+func random(size int) []byte {
+	data := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(data)
+	return data
+}
+
+// sizes are around a chunk of age.
+var sizes = []int{0, 1, 6144, 65535, 65536, 65537, 131072, 1 << 20}
+
+// The same input gives the same file, in any order of readers; age's own reader opens it with each key,
+// and so does the producer; others can't.
+func TestASealedFileIsAnAgeFileAndAlwaysTheSame(t *testing.T) {
+	file, _ := party(t)
+	secret := secretOf(t, file)
+	oneFile, one := party(t)
+	twoFile, two := party(t)
+	otherFile, _ := party(t)
+	for _, size := range sizes {
+		plain := random(size)
+		data := sealed(t, secret, plain, "log 1", one, two)
+		if !bytes.Equal(data, sealed(t, secretOf(t, file), plain, "log 1", two, one, two)) {
+			t.Errorf("%d bytes: sealed again, the file differs", size)
+		}
+		for _, name := range []string{file, oneFile, twoFile} {
+			key := secretOf(t, name)
+			if got, err := opened(data, key.Keys()); err != nil || !bytes.Equal(got, plain) {
+				t.Errorf("%d bytes: opened as %d bytes, %v", size, len(got), err)
+			}
+			stream, err := age.Decrypt(bytes.NewReader(data), key.X25519Identity)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(stream); err != nil || !bytes.Equal(got, plain) {
+				t.Errorf("%d bytes: age reads %d bytes, %v", size, len(got), err)
+			}
+		}
+		for _, keys := range []seal.Keys{secretOf(t, otherFile).Keys(), nil} {
+			if _, err := opened(data, keys); !errors.Is(err, seal.ErrNotForUs) {
+				t.Errorf("a stranger: %v", err)
+			}
+		}
+	}
+}
+
+// Nothing is encrypted twice with one key and nonce: if anything differs, the file key, and so all that follows, is another.
+func TestNoNonceIsUsedTwice(t *testing.T) {
+	file, _ := party(t)
+	otherFile, _ := party(t)
+	_, one := party(t)
+	_, two := party(t)
+	plain, changed := random(70_000), random(70_000)
+	changed[69_999] ^= 1
+	streams := map[string]string{}
+	for name, data := range map[string][]byte{
+		"as it is":          sealed(t, secretOf(t, file), plain, "log 1", one),
+		"another plaintext": sealed(t, secretOf(t, file), changed, "log 1", one),
+		"another batch":     sealed(t, secretOf(t, file), plain, "log 2", one),
+		"another reader":    sealed(t, secretOf(t, file), plain, "log 1", two),
+		"a reader more":     sealed(t, secretOf(t, file), plain, "log 1", one, two),
+		"another secret":    sealed(t, secretOf(t, otherFile), plain, "log 1", one),
+	} {
+		_, rest, _ := bytes.Cut(data, []byte("\n--- "))
+		_, body, _ := bytes.Cut(rest, []byte("\n"))
+		for what, part := range map[string][]byte{"nonce": body[:16], "first chunk": body[16:80]} {
+			if other, there := streams[string(part)]; there {
+				t.Errorf("%s: the %s is that of %s", name, what, other)
+			}
+			streams[string(part)] = name
+		}
+	}
+}
+
+// What is damaged or cut off anywhere is refused, before a byte of that chunk is used.
+func TestADamagedSealIsRefused(t *testing.T) {
+	file, _ := party(t)
+	secret := secretOf(t, file)
+	plain := random(3 * 65536)
+	data := sealed(t, secret, plain, "log 1")
+	body := len(data) - 3*(65536+16)
+	for _, cut := range []int{0, 1, 20, 200, body - 16, body, body + 1, body + 65552, body + 65553, body + 2*65552, len(data) - 1} {
+		if got, err := opened(data[:cut], secret.Keys()); err == nil || errors.Is(err, seal.ErrNotForUs) {
+			t.Errorf("cut at %d: %d bytes, %v", cut, len(got), err)
+		}
+	}
+	for at := 0; at < len(data); at += 997 {
+		damaged := bytes.Clone(data)
+		damaged[at] ^= 1
+		if got, err := opened(damaged, secret.Keys()); err == nil {
+			t.Errorf("changed at %d: %d bytes", at, len(got))
+		}
+	}
+	var long bytes.Buffer
+	out, err := age.Encrypt(&long, slices.Repeat([]age.Recipient{secret.Recipient()}, 1000)...)
+	if err == nil {
+		err = out.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := opened(long.Bytes(), secret.Keys()); err == nil {
+		t.Errorf("a header of %d bytes is read", long.Len())
+	}
+}
+
+// A key that others may read is refused, as is a file without one.
+func TestKeysAreReadFromFilesOfTheirOwner(t *testing.T) {
+	file, key := party(t)
+	if _, err := seal.New(file); fault.ClassOf(err) != fault.Usage {
+		t.Errorf("overwritten: %v", err)
+	}
+	commented := filepath.Join(t.TempDir(), "age-keygen")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(commented, append([]byte("# created: today\n# public key: "+key.String()+"\n"), text...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if secretOf(t, commented).ID() != key.String() {
+		t.Error("read another key")
+	}
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, []byte("# nothing\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, empty, filepath.Join(t.TempDir(), "missing")} {
+		if _, err := seal.ReadKeys([]string{path}); fault.ClassOf(err) != fault.Usage {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+func TestReadersAreChecked(t *testing.T) {
+	_, key := party(t)
+	keys := []seal.Recipient{key}
+	events := schemas.PatientEvents().Events()
+	for name, readers := range map[string]seal.Readers{
+		"none":             {},
+		"a name":           {"Morgue, east": {keys, []string{seal.All}}},
+		"no keys":          {"morgue": {nil, []string{seal.All}}},
+		"no events":        {"morgue": {keys, nil}},
+		"an unknown event": {"morgue": {keys, []string{"dead"}}},
+	} {
+		if readers.Validate(events) == nil {
+			t.Errorf("%s: allowed", name)
+		}
+	}
+	readers := seal.Readers{"morgue": {keys, []string{schemas.Died}}, "escrow": {keys, []string{seal.All}}}
+	if err := readers.Validate(events); err != nil {
+		t.Error(err)
+	}
+	for event, want := range map[string]int{schemas.Died: 2, schemas.Registered: 1, schemas.Erased: 2} {
+		if got := readers.Of(event); len(got) != want {
+			t.Errorf("%s can be read by %q", event, got)
+		}
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	file := filepath.Join(f.TempDir(), "key")
+	if _, err := seal.New(file); err != nil {
+		f.Fatal(err)
+	}
+	keys := secretOf(f, file).Keys()
+	f.Add(sealed(f, secretOf(f, file), random(100), "log 1"))
+	f.Add([]byte("age-encryption.org/v1\n-> X25519 AAAA\nAAAA\n--- AAAA\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if plain, err := opened(data, keys); err == nil && len(plain) > len(data) {
+			t.Errorf("%d bytes became %d", len(data), len(plain))
+		}
+	})
+}
