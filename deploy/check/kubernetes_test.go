@@ -5,7 +5,6 @@ package check
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/robfig/cron/v3"
@@ -13,6 +12,8 @@ import (
 	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 )
 
@@ -29,35 +30,42 @@ type cluster struct {
 	named     map[string]bool // "ConfigMap/waybill-morgue"
 }
 
-// Manifests decode with no field unknown, refer to what is there, and ask for no privilege.
+// Each overlay's manifests decode with no field unknown, refer to what is there, and ask for no privilege.
 func TestKubernetes(t *testing.T) {
-	c := readCluster(t)
-	if len(c.workloads) != 9 {
-		t.Fatalf("%d workloads", len(c.workloads))
-	}
-	for _, w := range c.workloads {
-		t.Run(w.name, func(t *testing.T) {
-			c.refersToWhatIsThere(t, w)
-			isRestricted(t, w.pod)
-		})
+	for overlay, workloads := range map[string]int{"cronjobs": 6, "run": 6} {
+		c := readCluster(t, overlay)
+		if len(c.workloads) != workloads {
+			t.Fatalf("%s: %d workloads", overlay, len(c.workloads))
+		}
+		for _, w := range c.workloads {
+			t.Run(overlay+"/"+w.name, func(t *testing.T) {
+				c.refersToWhatIsThere(t, w)
+				isRestricted(t, w.pod)
+			})
+		}
 	}
 }
 
-func readCluster(t *testing.T) *cluster {
+// readCluster builds an overlay as kubectl does, and adds the secrets that a site keeps elsewhere.
+func readCluster(t *testing.T, overlay string) *cluster {
 	t.Helper()
-	files, err := filepath.Glob("../kubernetes/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "../kubernetes/"+overlay)
+	if err != nil {
+		t.Fatal(err)
 	}
 	c := &cluster{named: map[string]bool{}}
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
+	for _, resource := range built.Resources() {
+		if resource.GetNamespace() != "waybill" {
+			t.Errorf("%s is in namespace %q", resource.CurId(), resource.GetNamespace())
 		}
-		for _, document := range bytes.Split(data, []byte("\n---\n"))[1:] {
-			c.add(t, file, document)
-		}
+		c.add(t, overlay, []byte(resource.MustYaml()))
+	}
+	secrets, err := os.ReadFile("../kubernetes/secret.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, document := range bytes.Split(secrets, []byte("\n---\n"))[1:] {
+		c.add(t, "secret.example.yaml", document)
 	}
 	return c
 }

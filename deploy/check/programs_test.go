@@ -52,14 +52,14 @@ func complaints(t *testing.T, change func(unit string) string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := strings.ReplaceAll(change(string(data)), "/usr/local/bin/waybill", "/bin/true") // a program that is there
+		text := strings.ReplaceAll(change(string(data)), "ExecStart=waybill", "ExecStart=/bin/true") // a program that is there
 		if err := os.WriteFile(unit, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	cmd := exec.Command("systemd-analyze", "verify", "waybill-export.timer", "waybill-export.service",
 		"waybill-import@morgue.timer", "waybill-import@morgue.service", "waybill-run@patients.service",
-		"waybill-status.timer", "waybill-status.service")
+		"waybill-status.timer", "waybill-status.service", "waybill-serve.service")
 	cmd.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+dir+":")
 	out, _ := cmd.CombinedOutput() // its code does not tell warnings from none
 	return string(out)
