@@ -44,7 +44,7 @@ func (r *Reader) FalseFloors(ctx context.Context) ([]error, error) {
 }
 
 func (r *Reader) floor(ctx context.Context) (counts *schemas.Floor, wrong []error, err error) {
-	newest, err := r.newestFloor(ctx)
+	newest, err := newestFloor(ctx, r.store)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -112,10 +112,10 @@ func (r *Reader) falsehood(ctx context.Context, floor *schemas.Floor) (string, e
 
 // newestFloor returns the number of the newest floor, whole or not; 0: there is none. Floors have
 // no gaps, so a few dozen requests find the newest among any number.
-func (r *Reader) newestFloor(ctx context.Context) (int64, error) {
+func newestFloor(ctx context.Context, store Getter) (int64, error) {
 	there, beyond := int64(0), int64(1)
 	for {
-		found, err := r.exists(ctx, schemas.FloorName(beyond))
+		found, err := exists(ctx, store, schemas.FloorName(beyond))
 		if err != nil {
 			return 0, err
 		}
@@ -126,7 +126,7 @@ func (r *Reader) newestFloor(ctx context.Context) (int64, error) {
 	}
 	for there+1 < beyond {
 		middle := there + (beyond-there)/2
-		found, err := r.exists(ctx, schemas.FloorName(middle))
+		found, err := exists(ctx, store, schemas.FloorName(middle))
 		if err != nil {
 			return 0, err
 		}

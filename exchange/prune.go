@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -40,74 +38,18 @@ func (b Below) Batches() int64 {
 // Below lists the files of batches below the entry's. Names contain the batch, so no file is
 // opened.
 func (r *Reader) Below(ctx context.Context, e *Entry) (b Below, err error) {
-	if b.Parts, err = r.partsBelow(ctx, e.Manifest.Batch, e.Manifest.Window.From.Time); err != nil {
+	if b.Parts, err = r.listed.partsBelow(ctx, e.Manifest.Batch, e.Manifest.Window.From.Time); err != nil {
 		return b, err
 	}
-	if b.Manifests, err = r.manifestsBelow(ctx, e.Manifest.Batch); err != nil {
+	if b.Manifests, err = r.listed.manifestsBelow(ctx, e.Manifest.Batch); err != nil {
 		return b, err
 	}
 	b.Receipts, err = r.receiptsBelow(ctx, e.Manifest.Batch)
 	return b, err
 }
 
-// partsBelow lists the folders of days up to the one on which the batch's window began: earlier
-// windows ended by then.
-func (r *Reader) partsBelow(ctx context.Context, batch int64, until time.Time) (parts []string, err error) {
-	lastDay := "date=" + until.UTC().Format(time.DateOnly)
-	types, err := r.names(ctx, "parts")
-	if err != nil {
-		return nil, err
-	}
-	for _, event := range types {
-		folder := path.Join("parts", event)
-		days, err := r.names(ctx, folder)
-		if err != nil {
-			return nil, err
-		}
-		for _, day := range days {
-			if day = strings.TrimSuffix(day, "/"); day > lastDay {
-				break
-			}
-			names, err := r.names(ctx, path.Join(folder, day))
-			if err != nil {
-				return nil, err
-			}
-			for _, name := range names {
-				name = path.Join(folder, day, name)
-				if ref, ok := schemas.ParsePartName(name); ok && ref.Batch < batch {
-					parts = append(parts, name)
-				}
-			}
-		}
-	}
-	return parts, nil
-}
-
-func (r *Reader) manifestsBelow(ctx context.Context, batch int64) (manifests []string, err error) {
-	folders, err := r.names(ctx, "log")
-	if err != nil {
-		return nil, err
-	}
-	for _, folder := range folders {
-		if folder = path.Join("log", folder); folder > schemas.LogFolder(batch) {
-			break
-		}
-		names, err := r.names(ctx, folder)
-		if err != nil {
-			return nil, err
-		}
-		for _, name := range names {
-			name = path.Join(folder, name)
-			if n, _, ok := schemas.ParseManifestName(name); ok && n < batch {
-				manifests = append(manifests, name)
-			}
-		}
-	}
-	return manifests, nil
-}
-
 func (r *Reader) receiptsBelow(ctx context.Context, batch int64) (receipts []string, err error) {
-	folders, err := r.names(ctx, "receipts")
+	folders, err := r.listed.names(ctx, "receipts")
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +59,7 @@ func (r *Reader) receiptsBelow(ctx context.Context, batch int64) (receipts []str
 		if err != nil {
 			return nil, err
 		}
-		for name, err := range r.receipts(ctx, folder) {
+		for name, err := range r.listed.receipts(ctx, folder) {
 			if err != nil {
 				return nil, err
 			}
@@ -161,7 +103,7 @@ func Delete(ctx context.Context, store Deleter, names []string) error {
 
 // NextFloor returns the number for the log's next floor. A torn floor keeps its number.
 func (r *Reader) NextFloor(ctx context.Context) (int64, error) {
-	newest, err := r.newestFloor(ctx)
+	newest, err := newestFloor(ctx, r.store)
 	return newest + 1, err
 }
 

@@ -42,8 +42,9 @@ type ReadStore interface {
 
 // Reader follows a log. Next is for one goroutine; the other methods may be called concurrently.
 type Reader struct {
-	store ReadStore
-	last  *Entry // what Next returned last; its successor is compared with it
+	store  ReadStore
+	listed listing
+	last   *Entry // what Next returned last; its successor is compared with it
 
 	keys    seal.Keys // that open parts
 	trust   *trust.Policy
@@ -51,7 +52,7 @@ type Reader struct {
 }
 
 // NewReader returns a reader of the log in store.
-func NewReader(store ReadStore) *Reader { return &Reader{store: store} }
+func NewReader(store ReadStore) *Reader { return &Reader{store: store, listed: listing{store}} }
 
 // Anew returns a reader of the same log that has read nothing yet.
 func (r *Reader) Anew() *Reader { return NewReader(r.store).Trusting(r.trust).Opening(r.keys) }
@@ -134,7 +135,7 @@ func (r *Reader) entryAt(ctx context.Context, at Position) (*Entry, error) {
 
 // beyond returns why a batch is missing: [ErrNothingNew] if the one after it is missing, too.
 func (r *Reader) beyond(ctx context.Context, batch int64) (*Entry, error) {
-	later, err := r.exists(ctx, schemas.ManifestName(batch+1, 0))
+	later, err := exists(ctx, r.store, schemas.ManifestName(batch+1, 0))
 	if err != nil {
 		return nil, err
 	}
@@ -216,8 +217,8 @@ func follows(previous, next *Entry) error {
 	return nil
 }
 
-func (r *Reader) exists(ctx context.Context, name string) (bool, error) {
-	file, err := r.store.Get(ctx, name)
+func exists(ctx context.Context, store Getter, name string) (bool, error) {
+	file, err := store.Get(ctx, name)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}

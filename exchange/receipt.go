@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"path"
-	"slices"
-	"strings"
 
 	"waybill/exchange/trust"
 	"waybill/internal/fault"
@@ -36,13 +33,13 @@ const maxReceipts = 1000
 
 // Receipts returns the newest readable receipt of every instance, in order of instance.
 func (r *Reader) Receipts(ctx context.Context) ([]*schemas.Receipt, error) {
-	folders, err := r.names(ctx, "receipts")
+	folders, err := r.listed.names(ctx, "receipts")
 	if err != nil {
 		return nil, err
 	}
 	var receipts []*schemas.Receipt
 	for _, folder := range folders {
-		receipt, err := r.receipt(ctx, path.Join("receipts", strings.TrimSuffix(folder, "/")))
+		receipt, err := r.receipt(ctx, path.Join("receipts", folder))
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +69,7 @@ func (r *Reader) receipt(ctx context.Context, folder string) (receipt *schemas.R
 // newestReceipt also reports whether a receipt was deleted while it was reading. Receipts are only
 // information, so it silently skips one that is torn, misplaced or of a later format.
 func (r *Reader) newestReceipt(ctx context.Context, folder string) (newest *schemas.Receipt, deleted bool, err error) {
-	for name, err := range r.receipts(ctx, folder) {
+	for name, err := range r.listed.receipts(ctx, folder) {
 		if err != nil {
 			return nil, false, err
 		}
@@ -93,31 +90,4 @@ func (r *Reader) newestReceipt(ctx context.Context, folder string) (newest *sche
 		}
 	}
 	return nil, false, nil
-}
-
-// receipts lists the names of an instance's receipts, newest first.
-func (r *Reader) receipts(ctx context.Context, folder string) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		thousands, err := r.names(ctx, folder)
-		if err != nil {
-			yield("", err)
-			return
-		}
-		for _, thousand := range slices.Backward(thousands) {
-			if thousand = strings.TrimSuffix(thousand, "/"); !schemas.IsThousand(thousand) {
-				continue
-			}
-			names, err := r.names(ctx, path.Join(folder, thousand))
-			if err != nil {
-				yield("", err)
-				return
-			}
-			for _, name := range slices.Backward(names) {
-				name = path.Join(folder, thousand, name)
-				if _, _, ok := schemas.ParseReceiptName(name); ok && !yield(name, nil) {
-					return
-				}
-			}
-		}
-	}
 }

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
-	"path"
 	"slices"
-	"strings"
 
 	"waybill/internal/fault"
 	"waybill/schemas"
@@ -16,7 +14,7 @@ import (
 
 // Last returns the newest entry that can be read, by listing the log. An empty log is [ErrNotFound].
 func (r *Reader) Last(ctx context.Context) (*Entry, error) {
-	for batch, err := range r.backwards(ctx) {
+	for batch, err := range r.listed.backwards(ctx) {
 		if err != nil {
 			return nil, err
 		}
@@ -58,7 +56,7 @@ func (r *Reader) Overdue(ctx context.Context, after Position) error {
 	}
 	switch {
 	case newest > after.Batch+1:
-		if next, err := r.exists(ctx, schemas.ManifestName(after.Batch+1, 0)); err != nil || next {
+		if next, err := exists(ctx, r.store, schemas.ManifestName(after.Batch+1, 0)); err != nil || next {
 			return err
 		}
 		return r.orPruned(ctx, after.Batch+1, pending("read", &Pending{Batch: after.Batch + 1, Reason: Gap}, fmt.Sprintf(gapHint, fmt.Sprint(after.Batch+1))))
@@ -111,38 +109,16 @@ func (r *Reader) hole(ctx context.Context, batch, newest int64) (next int64, err
 	if batch >= newest || fault.ClassOf(err) != fault.NotYet {
 		return math.MaxInt64, err
 	}
-	if next, failed := r.listedAfter(ctx, batch); failed == nil && next > batch+1 {
+	if next, failed := r.listed.listedAfter(ctx, batch); failed == nil && next > batch+1 {
 		return next, fault.New(fault.NotYet, "read", fmt.Sprintf("batches %d..%d", batch, next-1), &Pending{Batch: batch, Reason: Gap},
 			fmt.Sprintf(gapHint, fmt.Sprintf("%d..%d", batch, next-1)))
 	}
 	return batch + 1, err
 }
 
-// listedAfter returns the number of the first batch after the given one that has a manifest.
-func (r *Reader) listedAfter(ctx context.Context, batch int64) (int64, error) {
-	folders, err := r.names(ctx, "log")
-	if err != nil {
-		return 0, err
-	}
-	for _, folder := range folders {
-		folder = path.Join("log", strings.TrimSuffix(folder, "/"))
-		if folder < schemas.LogFolder(batch) {
-			continue
-		}
-		batches, err := r.batches(ctx, folder)
-		if err != nil {
-			return 0, err
-		}
-		if at, _ := slices.BinarySearch(batches, batch+1); at < len(batches) {
-			return batches[at], nil
-		}
-	}
-	return 0, ErrNotFound
-}
-
 // Newest returns the number of the newest batch that has a manifest, whole or not; -1: none has.
 func (r *Reader) Newest(ctx context.Context) (int64, error) {
-	for batch, err := range r.backwards(ctx) {
+	for batch, err := range r.listed.backwards(ctx) {
 		return batch, err
 	}
 	return -1, nil
@@ -151,7 +127,7 @@ func (r *Reader) Newest(ctx context.Context) (int64, error) {
 // Present returns the numbers, in order, of the batches from from on that have a manifest, whole or not. It lists a
 // folder for each thousand of them.
 func (r *Reader) Present(ctx context.Context, from int64) (present []int64, err error) {
-	for batch, err := range r.backwards(ctx) {
+	for batch, err := range r.listed.backwards(ctx) {
 		if err != nil {
 			return nil, err
 		}
@@ -176,57 +152,4 @@ func linked(previous, next *Entry) error {
 		return forked(next.Manifest.Batch, "its manifest doesn't follow the one before it")
 	}
 	return follows(previous, next)
-}
-
-// backwards yields the numbers of the batches that have a manifest, whole or not, newest first.
-// It lists one folder of the log at a time.
-func (r *Reader) backwards(ctx context.Context) iter.Seq2[int64, error] {
-	return func(yield func(int64, error) bool) {
-		folders, err := r.names(ctx, "log")
-		if err != nil {
-			yield(0, err)
-			return
-		}
-		for _, folder := range slices.Backward(folders) {
-			batches, err := r.batches(ctx, path.Join("log", strings.TrimSuffix(folder, "/")))
-			if err != nil {
-				yield(0, err)
-				return
-			}
-			for _, batch := range slices.Backward(batches) {
-				if !yield(batch, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// batches returns the numbers of the batches in one folder of the log, in order.
-func (r *Reader) batches(ctx context.Context, folder string) ([]int64, error) {
-	names, err := r.names(ctx, folder)
-	if err != nil {
-		return nil, err
-	}
-	var batches []int64
-	for _, name := range names {
-		if batch, _, ok := schemas.ParseManifestName(path.Join(folder, name)); ok {
-			batches = append(batches, batch)
-		}
-	}
-	slices.Sort(batches)
-	return slices.Compact(batches), nil
-}
-
-// names returns what is directly in a folder, in order.
-func (r *Reader) names(ctx context.Context, folder string) ([]string, error) {
-	var names []string
-	for name, err := range r.store.List(ctx, folder) {
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names, nil
 }
