@@ -37,11 +37,17 @@ func begunBetween(before, after Cursor) string {
 // openIn lists the transactions, so that the planner sees how few they are. A cursor is written
 // xmin:xmax:xip,xip.
 func openIn(cursor Cursor) string {
-	return fmt.Sprintf(`tx = ANY ('{%s}'::xid8[])`, cursor[strings.LastIndexByte(string(cursor), ':')+1:])
+	return fmt.Sprintf(`tx = ANY (%s)`, cursor.open())
 }
 
+// open returns the transactions in progress as a literal.
+func (c Cursor) open() string {
+	return fmt.Sprintf(`'{%s}'::xid8[]`, c[strings.LastIndexByte(string(c), ':')+1:])
+}
+
+// visibleIn spells out pg_visible_in_snapshot, which unpacks the snapshot again for each event.
 func visibleIn(cursor Cursor) string {
-	return fmt.Sprintf(`pg_visible_in_snapshot(tx, %s)`, cursor.SQL())
+	return fmt.Sprintf(`tx < pg_snapshot_xmax(%s) AND tx <> ALL (%s)`, cursor.SQL(), cursor.open())
 }
 
 // SQL returns the cursor as a literal.
@@ -95,7 +101,7 @@ func (db DB) boundary(ctx context.Context, before, target Cursor, limit int) (st
 	}
 	var bound *string
 	err := db.QueryRow(ctx, `
-		WITH waiting AS (`+first(openIn(before))+` UNION ALL `+first(begunBetween(before, target))+`),
+		WITH waiting AS NOT MATERIALIZED (`+first(openIn(before))+` UNION ALL `+first(begunBetween(before, target))+`),
 		     ends AS (SELECT (SELECT tx FROM waiting ORDER BY tx LIMIT 1) AS first,
 		                     (SELECT tx FROM waiting ORDER BY tx OFFSET $1::bigint LIMIT 1) AS last)
 		SELECT CASE
