@@ -35,11 +35,11 @@ test test-race proof test-stores histories mutants mutate: export WAYBILL_PG_SCR
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make demo takes STORE=s3|ftp|sftp|hdfs DAYS=3 PATIENTS=20000 SEED=7 KEEP=1 INPUT=FILE APPOINTMENTS=FILE ACT_WITHIN=unlimited"
+	@echo "  make demo takes STORE=s3|ftp|sftp|hdfs DAYS=3 PATIENTS=20000 SEED=7 SECURE=1 KEEP=1 INPUT=FILE APPOINTMENTS=FILE ACT_WITHIN=unlimited"
 
 demo: build postgres $(if $(filter-out directory,$(STORE)),servers) $(if $(filter hdfs,$(STORE)),servers-hdfs) ## Run a verified day of three hospital services, from nothing
 	@go run ./lab/demo $(if $(STORE),-store $(STORE)) $(if $(DAYS),-days $(DAYS)) $(if $(PATIENTS),-patients $(PATIENTS)) $(if $(SEED),-seed $(SEED)) \
-		$(if $(KEEP),-keep) $(if $(INPUT),-input '$(INPUT)') $(if $(APPOINTMENTS),-appointments '$(APPOINTMENTS)') \
+		$(if $(SECURE),-secure) $(if $(KEEP),-keep) $(if $(INPUT),-input '$(INPUT)') $(if $(APPOINTMENTS),-appointments '$(APPOINTMENTS)') \
 		$(if $(ACT_WITHIN),-act-within $(ACT_WITHIN))
 
 # Tests wait more than they compute: four packages at a time keep two cores busy.

@@ -28,6 +28,7 @@ type options struct {
 	seed         uint64
 	store        string
 	keep         bool
+	secure       bool
 	input        string
 	encounters   string
 	actWithin    time.Duration
@@ -65,6 +66,7 @@ func parse(arguments []string) (options, error) {
 	flags.Uint64Var(&opt.seed, "seed", 1, "the same seed gives the same hospital")
 	flags.StringVar(&opt.store, "store", "directory", "what to exchange over: "+strings.Join(servers.AllKinds(), ", "))
 	flags.BoolVar(&opt.keep, "keep", false, "leave everything running and print how to connect")
+	flags.BoolVar(&opt.secure, "secure", false, "sign and seal all that is exchanged, and look on the store for what names patients")
 	flags.StringVar(&opt.input, "input", "", "fill the patients service from FHIR Bulk Patient NDJSON or Synthea's patients.csv")
 	flags.StringVar(&opt.encounters, "appointments", "", "fill appointments from the matching Encounter NDJSON or encounters.csv")
 	flags.StringVar(&actWithin, "act-within", "720h", "the age beyond which a death that was found has no effects, or unlimited")
@@ -107,7 +109,7 @@ func run(ctx context.Context, opt options) (err error) {
 	if err != nil {
 		return err
 	}
-	findings, err := w.verify(ctx)
+	findings, err := w.verify(ctx, r)
 	if err != nil {
 		return err
 	}

@@ -8,3 +8,12 @@ func TestDaysVerify(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// The same with all files signed and sealed: nothing on the store, nor what its server keeps, names a patient.
+func TestProofASecureDayNamesNobody(t *testing.T) {
+	for _, store := range []string{"directory", "s3", "sftp"} {
+		if code := demonstrate([]string{"-patients", "300", "-secure", "-store", store}); code != 0 {
+			t.Errorf("%s: exit code %d", store, code)
+		}
+	}
+}

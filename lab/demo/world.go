@@ -31,7 +31,7 @@ type world struct {
 // openWorld sets the brake high enough for a day's deaths, but too low for a flood.
 func openWorld(ctx context.Context, opt options) (_ *world, err error) {
 	w := &world{conn: map[string]*pgx.Conn{}, importer: map[string]*importer.Importer{}}
-	if w.Site, err = site.Open(ctx, site.Options{Name: "demo", Store: opt.store, ActWithin: opt.actWithin, Brake: opt.brake()}); err != nil {
+	if w.Site, err = site.Open(ctx, site.Options{Name: "demo", Store: opt.store, Secure: opt.secure, ActWithin: opt.actWithin, Brake: opt.brake()}); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -59,9 +59,17 @@ func openWorld(ctx context.Context, opt options) (_ *world, err error) {
 }
 
 // verify compares the consequences with the source.
-func (w *world) verify(ctx context.Context) (*audit.Findings, error) {
-	return audit.Run(ctx, audit.Databases{Patients: w.conn["patients"], Morgue: w.conn["morgue"], Appointments: w.conn["appointments"]},
+func (w *world) verify(ctx context.Context, r *report) (*audit.Findings, error) {
+	findings, err := audit.Run(ctx, audit.Databases{Patients: w.conn["patients"], Morgue: w.conn["morgue"], Appointments: w.conn["appointments"]},
 		audit.Options{ActWithin: w.ActWithin, Before: w.before, Now: time.Now()})
+	if err != nil || !w.Secure {
+		return findings, err
+	}
+	store, err := audit.Secret(ctx, w.conn["patients"], w.StoreFolder())
+	r.note("signed and sealed: looked for %d names, dates of birth, addresses and identifiers in %d files of the store, and found %d",
+		store.Words, store.Files, len(store.Found))
+	findings.Wrong = append(findings.Wrong, store.Found...)
+	return findings, err
 }
 
 // exchangeAll does what cron does: one export, then one import per consumer.

@@ -44,7 +44,9 @@ func (s *Site) migrate(ctx context.Context) error {
 
 // Exporter returns the patients service's exporter, to run in this process.
 func (s *Site) Exporter(place exchange.Store) (*exporter.Exporter, error) {
+	keys := s.Keys(Patients)
 	return exporter.New(exporter.Config{
+		Sign: keys.Sign, Trust: keys.Trust, Secret: keys.Secret, Readers: keys.Readers,
 		DatabaseURL: s.Services[Patients].URL, Store: place, Spool: s.Spool(Patients), Release: s.Name,
 	})
 }
@@ -64,7 +66,9 @@ func (s *Site) importer(name string, place importer.Store, observe bool) (*impor
 	if err != nil {
 		return nil, err
 	}
+	keys := s.Keys(name)
 	return importer.New(importer.Config{
+		Sign: keys.Sign, Trust: keys.Trust, Open: keys.Open,
 		DatabaseURL: s.Services[name].URL, Store: place, Consumer: consumer, Instance: s.Name,
 		Spool: s.Spool(name), ActWithin: s.ActWithin, Brake: s.Brake, Release: s.Name, Observe: observe,
 	})
@@ -77,6 +81,7 @@ type Party struct {
 	Exchange servers.Exchange // by the address that this party reaches it at
 	Spool    string
 	Section  string // the line `export: …` or `import: …`
+	Keys     string // settings of its keys
 }
 
 // Party returns the plain view of a service.
@@ -85,7 +90,7 @@ func (s *Site) Party(service string) Party {
 	if service != Patients {
 		section = fmt.Sprintf("import: {consumer: %s, instance: %s, brake: %d, act_within: %s}", service, s.Name, s.Brake, s.ActWithinText())
 	}
-	return Party{service, s.Services[service].URL, s.Exchange, s.Spool(service), section}
+	return Party{service, s.Services[service].URL, s.Exchange, s.Spool(service), section, s.Keys(service).Settings}
 }
 
 // Write writes the configuration file, for the binary.
@@ -94,7 +99,7 @@ func (p Party) Write(file string) error {
 	if p.Exchange.Password != "" {
 		password = "store_password: " + p.Exchange.Password + "\n"
 	}
-	text := fmt.Sprintf("service: %s\ndatabase: %s\nstore: %s\n%sspool: %s\n%s\n",
-		p.Service, p.Database, p.Exchange.URL, password, p.Spool, p.Section)
+	text := fmt.Sprintf("service: %s\ndatabase: %s\nstore: %s\n%sspool: %s\n%s\n%s",
+		p.Service, p.Database, p.Exchange.URL, password, p.Spool, p.Section, p.Keys)
 	return os.WriteFile(file, []byte(text), 0o600)
 }

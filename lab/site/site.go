@@ -38,6 +38,10 @@ type Options struct {
 	Clocks bool
 	// Postgres says how the servers run, but for their folders.
 	Postgres pg.Options
+	// Secure has the services sign and seal what they write, and demand it of each other.
+	Secure bool
+	// Instances are more names that importers run by, for the keys of their receipts.
+	Instances []string
 	// ActWithin and Brake are the importers'.
 	ActWithin time.Duration
 	Brake     int
@@ -60,6 +64,7 @@ type Site struct {
 	Services map[string]*Service
 
 	servers []*pg.Server
+	keys    map[string]*Keys
 	clock   *servers.Clock // the last server's
 	places  []*store.Place
 }
@@ -88,6 +93,9 @@ func Open(ctx context.Context, opt Options) (_ *Site, err error) {
 	}()
 	// If this process is root, servers run as another user, who must reach the folders below.
 	if err := os.Chmod(s.Root, 0o711); err != nil {
+		return nil, err
+	}
+	if err := s.makeKeys(); err != nil {
 		return nil, err
 	}
 	for _, name := range Services() {
@@ -132,7 +140,7 @@ func (s *Site) openService(ctx context.Context, name string) error {
 
 // openExchange also puts what the store's clients need into this process's environment.
 func (s *Site) openExchange(ctx context.Context) (err error) {
-	if s.Host, err = servers.StartHost(ctx, s.Store, filepath.Join(s.Root, "store")); err != nil {
+	if s.Host, err = servers.StartHost(ctx, s.Store, s.StoreFolder()); err != nil {
 		return err
 	}
 	for _, variable := range s.Host.Environment {
@@ -144,6 +152,9 @@ func (s *Site) openExchange(ctx context.Context) (err error) {
 	s.Exchange, err = s.Host.NewExchange(ctx, "exchange")
 	return err
 }
+
+// StoreFolder is where the store's server keeps all that it has.
+func (s *Site) StoreFolder() string { return filepath.Join(s.Root, "store") }
 
 // Place opens the exchange until the site is closed.
 func (s *Site) Place() (*store.Place, error) {

@@ -90,7 +90,7 @@ func newMachine(s *site.Site, binary, name, service, address string, h *history)
 }
 
 func (m *machine) party(s *site.Site, address string) (site.Party, error) {
-	party := site.Party{Service: m.service, Spool: filepath.Join(m.dir, "spool"), Section: "export: {heartbeat: 3s, batch_events: 300}"}
+	party := site.Party{Service: m.service, Spool: filepath.Join(m.dir, "spool"), Section: "export: {heartbeat: 3s, batch_events: 300}", Keys: s.Keys(m.service).Settings}
 	if m.service != site.Patients {
 		_, side, _ := strings.Cut(m.name, "-")
 		party.Section = fmt.Sprintf("import: {instance: %s, lease: %s, brake: off, act_within: %s}", side, lease, s.ActWithinText())
