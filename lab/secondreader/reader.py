@@ -1,12 +1,14 @@
 """A second reader of exchanges, written from schemas/SPEC.md with Python's standard library, pyarrow and cryptography.
 
 reader.py vectors SCHEMAS prints a verdict on each test vector, as lines of JSON; reader.py signatures SCHEMAS which
-keys have signed each file; reader.py histories SCHEMAS what a follower finds after each step of each history.
+keys have signed each file; reader.py seals SCHEMAS what a key opens; reader.py histories SCHEMAS what a follower finds
+after each step of each history.
 """
 import json
 import os
 import sys
 
+import age
 import follow
 import parts
 import sealed
@@ -53,6 +55,20 @@ def signatures(schemas):
         yield {"file": vector["file"], "kind": vector["kind"], "signed_by": by}
 
 
+def seals(schemas):
+    folder = os.path.join(schemas, "testdata", "vectors", "sealed")
+    index = json.loads(contents(folder, "index.json"))
+    key = age.secret(index["keys"][index["opens"]])
+    for vector in index["files"]:
+        try:
+            found = {"verdict": "ok", "plain_sha256": sealed.sha256(age.opened(contents(folder, vector["file"]), key))}
+        except age.NotForUs:
+            found = {"verdict": "not for us"}
+        except sealed.Invalid as error:
+            found = {"verdict": "invalid", "reason": str(error)}
+        yield {"file": vector["file"], **found}
+
+
 def histories(schemas):
     contract = parts.Contract(os.path.join(schemas, "contract.md"))
     folder = os.path.join(schemas, "testdata", "vectors", "histories")
@@ -70,5 +86,5 @@ def histories(schemas):
 
 if __name__ == "__main__":
     command, schemas = sys.argv[1:]
-    for line in {"vectors": vectors, "signatures": signatures, "histories": histories}[command](schemas):
+    for line in {"vectors": vectors, "signatures": signatures, "seals": seals, "histories": histories}[command](schemas):
         print(json.dumps(line, ensure_ascii=False))

@@ -61,6 +61,26 @@ func TestProofOfSignaturesToASecondReader(t *testing.T) {
 	}
 }
 
+// opened is what a key finds in a sealed file.
+type opened struct {
+	File    string `json:"file"`
+	Verdict string `json:"verdict"`
+	Plain   string `json:"plain_sha256"`
+}
+
+// Both readers open the same sealed files with a key, find the same in them, and refuse the same.
+func TestProofOfSealsToASecondReader(t *testing.T) {
+	found, err := secondreader.Run[opened](t.Context(), "seals", schemas)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var index struct{ Files []opened }
+	readJSON(t, filepath.Join(schemas, "testdata", "vectors", "sealed", "index.json"), &index)
+	if diff := cmp.Diff(index.Files, found); diff != "" || len(found) < 8 {
+		t.Errorf("of %d files the second reader finds: %s", len(index.Files), diff)
+	}
+}
+
 // step is what a follower finds after a step of a history.
 type step struct {
 	History string `json:"history"`
