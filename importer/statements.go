@@ -151,18 +151,24 @@ const vanish = `
 // saw a known patient die; or found without a date. If a later batch shows that a historic death is not historic, it
 // becomes known now. A death that was seen but does not stand any more, because the batch retracts it too, is noted last: a restored
 // patients database may say that it stands after all.
+//
+// The dead are separated from the living after all joins: by statistics of a time when nobody was dead, PostgreSQL expects one
+// dead patient, and compared each with everybody whose death was seen.
 func notice(events string) string {
 	return fmt.Sprintf(`
 	WITH seen AS (
 	    SELECT s.patient_id, s.death_no, bool_or(s.version > 1) AS dying FROM %[1]s s, run
 	    WHERE NOT s.baseline AND (s.event = 'died' OR run.kind = 'snapshot') GROUP BY 1, 2),
+	states AS MATERIALIZED (
+	    SELECT p.patient_id, p.death_no, p.death_latest, p.death_status, s.dying
+	    FROM (SELECT patient_id FROM changed UNION SELECT patient_id FROM seen) c
+	    JOIN patient p USING (patient_id) LEFT JOIN seen s USING (patient_id, death_no)),
 	judged AS (
-	    SELECT p.patient_id, p.death_no, run.now, run.act_within IS NOT NULL
-	           AND CASE WHEN p.death_latest IS NULL THEN s.dying IS NULL
-	                    ELSE p.death_latest < run.now - run.act_within AND NOT coalesce(s.dying, false) END AS historic
-	    FROM run, (SELECT patient_id FROM changed UNION SELECT patient_id FROM seen) c
-	    JOIN patient p USING (patient_id) LEFT JOIN seen s USING (patient_id, death_no)
-	    WHERE p.death_status IN ('informal', 'formal')),
+	    SELECT s.patient_id, s.death_no, run.now, run.act_within IS NOT NULL
+	           AND CASE WHEN s.death_latest IS NULL THEN s.dying IS NULL
+	                    ELSE s.death_latest < run.now - run.act_within AND NOT coalesce(s.dying, false) END AS historic
+	    FROM run, states s
+	    WHERE s.death_status IN ('informal', 'formal')),
 	noticed AS (
 	    INSERT INTO notice AS n (patient_id, death_no, noticed_at, historic)
 	    SELECT * FROM judged ORDER BY patient_id
