@@ -36,7 +36,7 @@ func TestManyFirstDeathsAreNotComparedInPairs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plans, _, _ := strings.Cut(notice("staging"), ";")
+	plans, _, _ := strings.Cut(notice("staging", touched), ";")
 	for _, sql := range []string{
 		`INSERT INTO patient (patient_id, generation, version, revision, baseline, event, recorded_at, death_no, death_status, identifiers)
 			SELECT md5(n::text)::uuid, 1, 1, 0, false, 'registered', now(), 0, 'none', '[]' FROM generate_series(1, 50000) n`,

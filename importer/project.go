@@ -40,9 +40,9 @@ func (l *load) project(ctx context.Context) error {
 			return err
 		}
 	}
-	events := "staging"
-	if l.copied {
-		events = "patient"
+	events, patients := "staging", touched
+	if l.copied { // the table has the batch's patients and no others
+		events, patients = "patient", "patient p"
 		if _, err := l.tx.Exec(ctx, `INSERT INTO changed SELECT patient_id FROM patient`); err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func (l *load) project(ctx context.Context) error {
 	if err := l.analyze(ctx, "changed"); err != nil {
 		return err
 	}
-	_, err := l.tx.Exec(ctx, notice(events))
+	_, err := l.tx.Exec(ctx, notice(events, patients))
 	return err
 }
 

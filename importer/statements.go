@@ -147,6 +147,9 @@ const vanish = `
 	noted AS (INSERT INTO effect (kind, patient_id, death_no) SELECT 'vanished', patient_id, death_no FROM gone)
 	INSERT INTO changed SELECT patient_id FROM gone`
 
+// touched are the patients whose state the batch changed, and those whose death it saw.
+const touched = `(SELECT patient_id FROM changed FULL JOIN (SELECT DISTINCT patient_id FROM seen) s USING (patient_id)) c JOIN patient p USING (patient_id)`
+
 // notice stores when each death became known here, and whether it is historic: longer ago than act_within, unless the batch
 // saw a known patient die; or found without a date. If a later batch shows that a historic death is not historic, it
 // becomes known now. A death that was seen but does not stand any more, because the batch retracts it too, is noted last: a restored
@@ -154,15 +157,14 @@ const vanish = `
 //
 // The dead are separated from the living after all joins: by statistics of a time when nobody was dead, PostgreSQL expects one
 // dead patient, and compared each with everybody whose death was seen.
-func notice(events string) string {
+func notice(events, patients string) string {
 	return fmt.Sprintf(`
 	WITH seen AS (
 	    SELECT s.patient_id, s.death_no, bool_or(s.version > 1) AS dying FROM %[1]s s, run
 	    WHERE NOT s.baseline AND (s.event = 'died' OR run.kind = 'snapshot') GROUP BY 1, 2),
 	states AS MATERIALIZED (
 	    SELECT p.patient_id, p.death_no, p.death_latest, p.death_status, s.dying
-	    FROM (SELECT patient_id FROM changed UNION SELECT patient_id FROM seen) c
-	    JOIN patient p USING (patient_id) LEFT JOIN seen s USING (patient_id, death_no)),
+	    FROM %[2]s LEFT JOIN seen s USING (patient_id, death_no)),
 	judged AS (
 	    SELECT s.patient_id, s.death_no, run.now, run.act_within IS NOT NULL
 	           AND CASE WHEN s.death_latest IS NULL THEN s.dying IS NULL
@@ -184,5 +186,5 @@ func notice(events string) string {
 	  AND NOT (p.death_no = s.death_no AND p.death_status IN ('informal', 'formal')) -- those are noted above
 	GROUP BY 1, 2, run.now, run.act_within
 	ORDER BY 1, 2
-	ON CONFLICT DO NOTHING`, events)
+	ON CONFLICT DO NOTHING`, events, patients)
 }
