@@ -53,7 +53,10 @@ func (l *liar) serve(t *testing.T) *ftp.Store {
 		Addr: listener.Addr().String(), User: "u", Password: func() (string, error) { return "p", nil },
 		TLS: ftp.None, AllowPlaintext: "it is a test", Root: "/",
 	}
-	config.Times.Idle, config.Times.Connect = 300*time.Millisecond, 10*time.Second
+	config.Times.Idle, config.Times.Connect = time.Minute, time.Minute
+	if l.hangs != "" || l.hangsData != "" {
+		config.Times.Idle = 300 * time.Millisecond
+	}
 	store, err := ftp.Open(config)
 	if err != nil {
 		t.Fatal(err)

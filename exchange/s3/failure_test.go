@@ -83,7 +83,7 @@ func TestNoCredentialsAreNoHang(t *testing.T) {
 	start := time.Now()
 	_, err := open(t, c).Get(t.Context(), "log/a")
 	wantUsage(t, err, "AWS_ACCESS_KEY_ID")
-	if took := time.Since(start); took > 20*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("that took %v", took)
 	}
 }

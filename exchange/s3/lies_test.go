@@ -26,11 +26,16 @@ var update = flag.Bool("update", false, "write this package's table of docs/lies
 
 type answer = func(http.ResponseWriter, *http.Request) bool
 
+const (
+	usual = time.Minute
+	short = 500 * time.Millisecond // with a server that never answers
+)
+
 // lied returns a store on a server that answers as it likes, and one on the server itself.
-func lied(t *testing.T, a answer, change func(*s3.Config)) (liar, honest *s3.Store) {
+func lied(t *testing.T, a answer, patience time.Duration, change func(*s3.Config)) (liar, honest *s3.Store) {
 	c := config()
 	honest = open(t, c)
-	c.Endpoint, c.Times.Idle = startProxy(t, server, a).URL, 500*time.Millisecond
+	c.Endpoint, c.Times.Idle = startProxy(t, server, a).URL, patience
 	change(&c)
 	return open(t, c), honest
 }
@@ -54,9 +59,9 @@ func kept(t *testing.T, r *http.Request) {
 }
 
 // puts has a liar given a file, which must not count as stored.
-func puts(a answer) func(*testing.T) error {
+func puts(a answer, patience time.Duration) func(*testing.T) error {
 	return func(t *testing.T) error {
-		liar, honest := lied(t, to(http.MethodPut, a), asItIs)
+		liar, honest := lied(t, to(http.MethodPut, a), patience, asItIs)
 		err := liar.Put(t.Context(), "parts/a", 5, strings.NewReader("whole"))
 		_, there := honest.Get(t.Context(), "parts/a")
 		if err == nil || !errors.Is(there, exchange.ErrNotFound) {
@@ -67,9 +72,9 @@ func puts(a answer) func(*testing.T) error {
 }
 
 // gets asks a liar for an object, which must not be had.
-func gets(a answer) func(*testing.T) error {
+func gets(a answer, patience time.Duration) func(*testing.T) error {
 	return func(t *testing.T) error {
-		liar, honest := lied(t, to(http.MethodGet, a), asItIs)
+		liar, honest := lied(t, to(http.MethodGet, a), patience, asItIs)
 		must(t, honest.Publish(t.Context(), "log/a", []byte("whole")))
 		file, err := liar.Get(t.Context(), "log/a")
 		if err == nil {
@@ -86,7 +91,7 @@ func gets(a answer) func(*testing.T) error {
 // publishes wants a file to be there, whole, and its writer to look.
 func publishes(a answer, change func(*s3.Config)) func(*testing.T) error {
 	return func(t *testing.T) error {
-		liar, honest := lied(t, to(http.MethodPut, a), change)
+		liar, honest := lied(t, to(http.MethodPut, a), usual, change)
 		err := liar.Publish(t.Context(), "log/a", []byte("whole"))
 		if err == nil { // the server heeds no condition
 			err = liar.Publish(t.Context(), "log/a", []byte("other"))
@@ -134,7 +139,7 @@ func stalely(t *testing.T) error {
 		}
 		fmt.Fprint(w, `<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"></ListBucketResult>`)
 		return true
-	}, asItIs)
+	}, usual, asItIs)
 	must(t, liar.Publish(t.Context(), "log/a", []byte("whole")))
 	for name := range liar.List(t.Context(), "log") {
 		t.Errorf("%s is listed", name)
@@ -146,7 +151,7 @@ func stalely(t *testing.T) error {
 func deniedWhereMissing(t *testing.T) error {
 	liar, _ := lied(t, to(http.MethodGet, func(w http.ResponseWriter, _ *http.Request) bool {
 		return refuse(w, http.StatusForbidden, "AccessDenied")
-	}), asItIs)
+	}), usual, asItIs)
 	_, err := liar.Get(t.Context(), "log/a")
 	if !errors.Is(err, exchange.ErrNotFound) {
 		t.Errorf("get = %v", err)
@@ -158,7 +163,7 @@ func shorter(t *testing.T) error {
 	liar, _ := lied(t, to(http.MethodHead, func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Content-Length", "3")
 		return true
-	}), asItIs)
+	}), usual, asItIs)
 	err := liar.Put(t.Context(), "parts/a", 5, strings.NewReader("whole"))
 	if err == nil {
 		t.Error("put = nil")
@@ -173,7 +178,7 @@ func redirected(t *testing.T) error {
 	err := puts(func(w http.ResponseWriter, r *http.Request) bool {
 		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
 		return true
-	})(t)
+	}, usual)(t)
 	if asked.Load() > 0 {
 		t.Error("the other server was asked")
 	}
@@ -194,10 +199,10 @@ func TestProofLies(t *testing.T) {
 	}
 	const own, unstored, noPart = "the file is there, whole; its writer reads it back and knows it", "the file does not count as stored", "a part of a file is not mistaken for the file"
 	exchangetest.Lies(t, "S3", *update, []exchangetest.Lie{
-		{What: "sends half of an object", Holds: noPart, Try: gets(half)},
-		{What: "breaks off a download", Holds: noPart, Try: gets(breakOff)},
-		{What: "breaks off an upload", Holds: unstored, Try: puts(breakOff)},
-		{What: "answers 200 to a PUT, and stores nothing", Holds: unstored, Try: puts(nothing)},
+		{What: "sends half of an object", Holds: noPart, Try: gets(half, usual)},
+		{What: "breaks off a download", Holds: noPart, Try: gets(breakOff, usual)},
+		{What: "breaks off an upload", Holds: unstored, Try: puts(breakOff, usual)},
+		{What: "answers 200 to a PUT, and stores nothing", Holds: unstored, Try: puts(nothing, usual)},
 		{What: "stores less than was sent", Holds: unstored, Try: shorter},
 		{What: "answers 412 to a PUT that succeeded", Holds: own, Try: func(t *testing.T) error {
 			return publishes(func(w http.ResponseWriter, r *http.Request) bool {
@@ -212,11 +217,11 @@ func TestProofLies(t *testing.T) {
 				return true
 			}, func(c *s3.Config) { c.EmulatePublish = true })(t)
 		}},
-		{What: "answers 503 to everything", Holds: unstored, Try: puts(storm)},
+		{What: "answers 503 to everything", Holds: unstored, Try: puts(storm, usual)},
 		{What: "lists nothing of what is there", Holds: "files are opened by name: nothing depends on a listing", Try: stalely},
 		{What: "answers 403 for a key that is missing", Holds: "it is missing: the key is looked for by listing", Try: deniedWhereMissing},
 		{What: "redirects to another server", Holds: "the other server is not asked", Try: redirected},
-		{What: "never answers a PUT", Holds: "the call ends, and " + unstored, Try: puts(hang)},
-		{What: "never answers a GET", Holds: "the call ends", Try: gets(hang)},
+		{What: "never answers a PUT", Holds: "the call ends, and " + unstored, Try: puts(hang, short)},
+		{What: "never answers a GET", Holds: "the call ends", Try: gets(hang, short)},
 	})
 }

@@ -15,7 +15,7 @@ import (
 const (
 	transfer = 40 * mB // what is cancelled, in the middle
 	surplus  = 32 * mB // what may be read after that, by stores that buffer
-	patience = 20 * time.Second
+	patience = time.Minute
 )
 
 func (s suite) cancel(t *testing.T) {
