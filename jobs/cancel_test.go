@@ -137,7 +137,7 @@ func TestAStoppedMachineFinishesOrHandsBack(t *testing.T) {
 		<-ctx.Done()
 		return Result{}, ctx.Err()
 	}
-	stop := p.run(Config{StopWithin: 5 * time.Second}, Job{Name: "short", Run: work})
+	stop := p.run(Config{StopWithin: 5 * time.Minute}, Job{Name: "short", Run: work})
 	short := p.ask("short", "short")
 	<-begun
 	stop()

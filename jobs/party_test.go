@@ -37,7 +37,7 @@ func beMachine(url string) int {
 	schedule, err := ParseSchedule("@every 1s", time.UTC)
 	if err == nil {
 		err = Run(ctx, Config{
-			DatabaseURL: func() (string, error) { return url, nil }, Lease: 2 * time.Second, StopWithin: time.Second, Log: log,
+			DatabaseURL: func() (string, error) { return url, nil }, Lease: time.Minute, StopWithin: time.Second, Log: log,
 			Jobs: []Job{
 				{Name: "copy", Schedule: schedule, Timeout: time.Minute, Run: copyAll(url)},
 				{Name: "freeze", Timeout: time.Minute, Run: hang(url, freeze)},
@@ -209,7 +209,7 @@ func (p *party) exec(sql string, arguments ...any) {
 // until waits until a condition holds.
 func (p *party) until(condition string, arguments ...any) {
 	p.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
+	deadline := time.Now().Add(5 * time.Minute)
 	for holds := false; !holds; {
 		if err := p.conn.QueryRow(p.Context(), `SELECT coalesce((`+condition+`), false), pg_sleep(0.02)`, arguments...).Scan(&holds, nil); err != nil {
 			p.Fatal(err)

@@ -79,6 +79,7 @@ func TestAFrozenMachineIsReplacedAndHarmless(t *testing.T) {
 	frozen := p.machine()
 	run := p.ask("freeze")
 	p.until(`SELECT EXISTS (SELECT FROM hung)`)
+	p.silent(frozen, run)
 	p.machine()
 	if r := p.ended(run); r.Outcome != Lost || !strings.Contains(r.Message, "silent for longer than the lease") {
 		t.Errorf("%+v", r)
@@ -92,6 +93,17 @@ func TestAFrozenMachineIsReplacedAndHarmless(t *testing.T) {
 	if r := p.ended(run); r.Outcome != Lost {
 		t.Errorf("the frozen machine woke up and wrote: %+v", r)
 	}
+}
+
+// silent waits until a machine is frozen, and has its lease of a run end.
+func (p *party) silent(frozen *exec.Cmd, run int64) {
+	p.Helper()
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(frozen.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		p.Fatalf("it did not stop: %v %v", err, status)
+	}
+	p.until(`SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'waybill run' AND datname = current_database() AND state = 'active')`)
+	p.exec(`UPDATE jobs.lease SET until = '-infinity' WHERE run = $1`, run)
 }
 
 // The machine that ticks is killed: another ticks long before the leader's term has run out.
