@@ -146,6 +146,7 @@ func TestProofAFrozenImporterIsReplacedAndHarmless(t *testing.T) {
 
 func freezeAt(t *testing.T, point string) {
 	s := newSite(t)
+	s.configure("morgue", "import: {instance: east, lease: 1s, brake: 1000}")
 	s.firstDay()
 	s.do("export")
 	frozen := s.command([]string{"WAYBILL_STOP_AT=" + point}, "import", "morgue")

@@ -143,7 +143,7 @@ var scenarios = map[string]scenario{
 }
 
 func (w *twins) brake() {
-	w.both(func(s *site) { s.configure("morgue", "import: {instance: east, lease: 1s, brake: 1}") })
+	w.both(func(s *site) { s.configure("morgue", "import: {instance: east, brake: 1}") })
 }
 
 // approval is of the day's batch: batch 1 is the first day's.

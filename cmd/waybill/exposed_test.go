@@ -7,7 +7,8 @@ import (
 	"os"
 	"regexp"
 	"testing"
-	"time"
+
+	"waybill/lab/await"
 )
 
 var (
@@ -34,7 +35,7 @@ func TestRunExposesWhatRulesAskFor(t *testing.T) {
 	t.Parallel()
 	r := newRunning(t, 0)
 	r.partner("gp", gpCSV)
-	r.configure("morgue", "import: {instance: east, lease: 2s, brake: 2}\njobs: {import: '@every 1s', deliver gp: '@every 1s'}")
+	r.configure("morgue", "import: {instance: east, brake: 2}\njobs: {import: '@every 1s', deliver gp: '@every 1s'}")
 	r.do("migrate")
 	missing := r.asks()
 	if len(missing) < 20 {
@@ -76,16 +77,19 @@ func (r *running) exposing(service string) (address string) {
 // until scrapes the machines, and strikes what they expose from missing, until enough is.
 func (r *running) until(addresses map[string]string, missing map[string]bool, enough func() bool) {
 	r.Helper()
-	for deadline := time.Now().Add(90 * time.Second); !enough(); wait(r.Context(), 300*time.Millisecond) {
-		if time.Now().After(deadline) {
-			r.Fatalf("never exposed: %v\n%s", missing, r.run(nil, "status").stdout)
+	defer func() {
+		if r.Failed() {
+			r.Logf("not exposed: %v\n%s", missing, r.run(nil, "status").stdout)
 		}
+	}()
+	await.True(r, "enough is exposed", func() bool {
 		for _, address := range addresses {
 			for _, name := range exposed.FindAllStringSubmatch(scrape(address), -1) {
 				delete(missing, name[1])
 			}
 		}
-	}
+		return enough()
+	})
 }
 
 // scrape returns what is served there; nothing yet is "".

@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/lab/await"
 	"waybill/lab/pg"
 	"waybill/lab/pg/pgtest"
 )
@@ -61,7 +61,7 @@ func (s *site) addJournal() {
 			s.write(b)
 		}
 	}
-	s.configure("journal", "import: {consumer: ./journal, instance: east, lease: 1s, brake: 1000}")
+	s.configure("journal", "import: {consumer: ./journal, instance: east, brake: 1000}")
 	s.connect("journal")
 }
 
@@ -191,11 +191,7 @@ func (f *fleet) restore(service string) {
 func (f *fleet) leading() {
 	f.Helper()
 	for _, service := range services {
-		for deadline := time.Now().Add(time.Minute); f.one(service, `SELECT count(*)::text FROM jobs.river_leader`) == "0"; wait(f.Context(), 100*time.Millisecond) {
-			if time.Now().After(deadline) {
-				f.Fatalf("nobody leads the jobs of %s", service)
-			}
-		}
+		await.SQL(f, f.conn[service], `EXISTS (SELECT FROM jobs.river_leader)`)
 	}
 }
 

@@ -81,9 +81,9 @@ func (l *line) load(ctx context.Context, place exchange.Store) error {
 // disturbed does a run over the proxied store and calls strike before its call number at; it
 // returns how many calls were made. Calls are tried so many times.
 func (l *line) disturbed(run lineRun, attempts, at int, strike func()) (calls int, err error) {
-	policy := guard.Policy{Stall: 500 * time.Millisecond, Attempts: attempts, Backoff: time.Millisecond, Longest: 5 * time.Millisecond}
-	if strike == nil { // a busy machine is no stall
-		policy.Stall = time.Minute
+	policy := guard.Policy{Stall: time.Minute, Attempts: attempts, Backoff: time.Millisecond, Longest: 5 * time.Millisecond}
+	if strike != nil && attempts == 1 { // otherwise a busy machine is no stall
+		policy.Stall = 500 * time.Millisecond
 	}
 	place, err := store.Open(store.Config{URL: l.far.URL, Secret: func() (string, error) { return l.far.Password, nil }, Policy: policy})
 	if err != nil {

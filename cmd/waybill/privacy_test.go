@@ -138,7 +138,7 @@ func (w *witness) aBadDay(options hospital.Options) {
 	}
 	w.watch(-1, []string{"WAYBILL_KILL_AT=export.3"}, "export")
 	w.watch(0, nil, "export", "--json")
-	w.configure("morgue", "import: {instance: east, lease: 1s, brake: 1}")
+	w.configure("morgue", "import: {instance: east, brake: 1}")
 	w.watch(6, nil, "import", "morgue")
 	w.watch(6, nil, "status")
 	w.watch(0, nil, "import", "morgue", "--approve", "3", "--reason", w.name())

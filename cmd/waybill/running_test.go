@@ -10,12 +10,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"waybill/lab/await"
 	"waybill/lab/pg"
 	"waybill/lab/pg/pgtest"
 	"waybill/lab/servers/hosttest"
@@ -28,6 +30,7 @@ const everySecond = "\njobs: {%s: '@every 1s'}"
 type running struct {
 	*site
 	server   *pg.Server
+	lease    string // of a run, after which a machine that is silent loses it
 	mu       sync.Mutex
 	machines map[string][]*machine // by service
 	killed   int
@@ -55,7 +58,7 @@ func newRunning(t *testing.T, machines int) *running {
 		}
 	})
 	s := &site{TB: t, dir: t.TempDir(), place: hosttest.New(t), urls: map[string]string{}, conn: map[string]*pgx.Conn{}}
-	r := &running{site: s, server: server, machines: map[string][]*machine{}}
+	r := &running{site: s, server: server, lease: "2s", machines: map[string][]*machine{}}
 	for service, job := range jobOf {
 		if r.urls[service], err = server.CreateService(t.Context(), service); err != nil {
 			t.Fatal(err)
@@ -64,11 +67,18 @@ func newRunning(t *testing.T, machines int) *running {
 		if service == "patients" {
 			r.configure(service, "export: {heartbeat: 1h, batch_events: 100}"+settings)
 		} else {
-			r.configure(service, "import: {instance: east, lease: 2s, brake: off}"+settings)
+			r.configure(service, "import: {instance: east, brake: off}"+settings)
 		}
 	}
 	r.do("migrate")
 	r.reconnect()
+	t.Cleanup(func() {
+		for service := range jobOf {
+			if t.Failed() {
+				t.Log(r.run(nil, "jobs", "history", service).stdout)
+			}
+		}
+	})
 	for service := range jobOf {
 		for range machines {
 			r.start(service)
@@ -92,7 +102,7 @@ func (r *running) reconnect() {
 // start adds a machine.
 func (r *running) start(service string, environment ...string) *machine {
 	r.Helper()
-	m := &machine{cmd: r.command(environment, "--log", "info", "run", service, "--lease", "2s", "--stop-within", "5s", "--look", "1s"), log: &bytes.Buffer{}}
+	m := &machine{cmd: r.command(environment, "--log", "info", "run", service, "--lease", r.lease, "--stop-within", "1m", "--look", "1s"), log: &bytes.Buffer{}}
 	m.cmd.Stderr = m.log
 	if err := m.cmd.Start(); err != nil {
 		r.Fatal(err)
@@ -140,13 +150,13 @@ func (r *running) replace(service string, pid int) {
 
 // liveOn has people be admitted, die and come back to life, until ctx ends; and somebody types
 // exports and imports meanwhile. Databases may be gone meanwhile.
-func (r *running) liveOn(ctx context.Context) (wait func() (admitted int)) {
+func (r *running) liveOn(ctx context.Context) (admitted *atomic.Int64, wait func()) {
 	var group sync.WaitGroup
-	admitted := 0
+	admitted = new(atomic.Int64)
 	group.Go(func() {
 		for ctx.Err() == nil {
-			if r.admitted(ctx, admitted) {
-				admitted++
+			if r.admitted(ctx, int(admitted.Load())) {
+				admitted.Add(1)
 			}
 		}
 	})
@@ -160,7 +170,7 @@ func (r *running) liveOn(ctx context.Context) (wait func() (admitted int)) {
 			}
 		}
 	})
-	return func() int { group.Wait(); return admitted }
+	return admitted, group.Wait
 }
 
 // admitted tells whether person n was; that may have to be tried again.
@@ -202,36 +212,26 @@ func wait(ctx context.Context, d time.Duration) {
 // agreed waits until source, log and consumers say the same.
 func (r *running) agreed() {
 	r.Helper()
-	deadline := time.Now().Add(90 * time.Second)
-	for {
-		result := r.run(nil, "reconcile")
-		if status := r.run(nil, "status", "--json"); result.code == 0 && status.code == 0 && strings.Contains(status.stdout, `"state": "ok"`) {
-			return
+	said := ""
+	defer func() {
+		if r.Failed() {
+			r.Log(said)
 		}
-		if time.Now().After(deadline) {
-			r.Fatalf("they never came to agree: exit %d\n%s%s\n%s", result.code, result.stdout, result.stderr, r.run(nil, "jobs").stdout)
-		}
-		wait(r.Context(), 500*time.Millisecond)
-	}
+	}()
+	await.True(r, "they agree", func() bool {
+		result, status := r.run(nil, "reconcile"), r.run(nil, "status", "--json")
+		said = result.stdout + result.stderr + status.stdout
+		return result.code == 0 && status.code == 0 && strings.Contains(status.stdout, `"state": "ok"`)
+	})
 }
 
 // unstuck checks that no run is left running or waiting but young ones.
 func (r *running) unstuck() {
 	r.Helper()
 	for service := range jobOf {
-		var stuck int
-		deadline := time.Now().Add(40 * time.Second)
-		for stuck = 1; stuck > 0 && time.Now().Before(deadline); wait(r.Context(), time.Second) { // what was young is tidied up
-			if err := r.conn[service].QueryRow(r.Context(), `
-				SELECT (SELECT count(*) FROM jobs.run WHERE finished_at IS NULL AND queued_at < clock_timestamp() - interval '20 s')
-				     + (SELECT count(*) FROM jobs.river_job WHERE state = 'running' AND attempted_at < clock_timestamp() - interval '20 s')
-				     + (SELECT count(*) FROM jobs.river_job WHERE state IN ('retryable', 'scheduled', 'pending', 'discarded'))`).Scan(&stuck); err != nil {
-				r.Fatal(err)
-			}
-		}
-		if stuck > 0 {
-			r.Errorf("%s: %d runs or deliveries are stuck\n%s", service, stuck, r.do("jobs", "history", service))
-		}
+		await.SQL(r, r.conn[service], `NOT EXISTS (SELECT FROM jobs.run WHERE finished_at IS NULL AND queued_at < clock_timestamp() - interval '20 s')
+			AND NOT EXISTS (SELECT FROM jobs.river_job WHERE state = 'running' AND attempted_at < clock_timestamp() - interval '20 s')
+			AND NOT EXISTS (SELECT FROM jobs.river_job WHERE state IN ('retryable', 'scheduled', 'pending', 'discarded'))`)
 	}
 }
 
@@ -239,15 +239,7 @@ func (r *running) unstuck() {
 // after the other few do, since each time the next is elected only when the lease of the last is over.
 func (r *running) endedWell(service string, runs int) {
 	r.Helper()
-	deadline := time.Now().Add(90 * time.Second)
-	for ended := 0; ended < runs; wait(r.Context(), 200*time.Millisecond) {
-		if err := r.conn[service].QueryRow(r.Context(), `SELECT count(*) FROM jobs.run WHERE job = $1 AND outcome IN ('done', 'nothing', 'busy')`, jobOf[service]).Scan(&ended); err != nil {
-			r.Fatal(err)
-		}
-		if time.Now().After(deadline) {
-			r.Fatalf("%s: only %d runs ended well\n%s", service, ended, r.do("jobs", "history", service))
-		}
-	}
+	await.SQL(r, r.conn[service], `(SELECT count(*) FROM jobs.run WHERE job = $1 AND outcome IN ('done', 'nothing', 'busy')) >= $2`, jobOf[service], runs)
 }
 
 // stop ends all machines as an operator does.
@@ -294,8 +286,7 @@ func (r *running) restart() {
 // exported waits until so many events are in batches.
 func (r *running) exported(events int) {
 	r.Helper()
-	deadline := time.Now().Add(40 * time.Second)
-	for {
+	await.True(r, fmt.Sprint(events, " events are exported"), func() bool {
 		var status []struct {
 			Export *struct {
 				Waiting int `json:"waiting"`
@@ -310,12 +301,9 @@ func (r *running) exported(events int) {
 		}
 		for _, s := range status {
 			if s.Export != nil && s.Export.Waiting == 0 && recorded == events {
-				return
+				return true
 			}
 		}
-		if time.Now().After(deadline) {
-			r.Fatalf("%d events never came to be exported\n%s", events, r.do("jobs", "history", "patients"))
-		}
-		wait(r.Context(), 200*time.Millisecond)
-	}
+		return false
+	})
 }

@@ -31,7 +31,7 @@ func (s *site) key(name string) (file, public string) {
 
 const (
 	exporting = "export: {heartbeat: 1h}\n"
-	importing = "import: {instance: east, lease: 1s, brake: 1000}\n"
+	importing = "import: {instance: east, brake: 1000}\n"
 )
 
 // signed has the patients service sign with these keys, and the morgue trust that key.

@@ -85,7 +85,7 @@ func newSiteAt(t testing.TB, place hosttest.Exchange) *site {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.service(name, "import: {instance: east, lease: 1s, brake: 1000}", func(ctx context.Context, url string) error {
+		s.service(name, "import: {instance: east, brake: 1000}", func(ctx context.Context, url string) error {
 			return importer.Migrate(ctx, url, consumer)
 		})
 	}

@@ -270,7 +270,7 @@ func (s *watched) importerOff(party, says string) standstill {
 				s.hear(standstill{party: party, says: "not been heard of", idle: true})
 				return
 			}
-			s.patience("morgue", "import: {instance: east, lease: 1s, grace: 1s, brake: 3}")
+			s.patience("morgue", "import: {instance: east, grace: 1s, brake: 3}")
 		},
 		repair: s.settleAgain,
 	}
@@ -278,7 +278,7 @@ func (s *watched) importerOff(party, says string) standstill {
 
 func (s *watched) settleAgain() {
 	s.patience("patients", "export: {heartbeat: 1s, grace: 1h}")
-	s.patience("morgue", "import: {instance: east, lease: 1s, grace: 1h, brake: 3}")
+	s.patience("morgue", "import: {instance: east, grace: 1h, brake: 3}")
 }
 
 func (s *watched) databaseDown(party string) standstill {

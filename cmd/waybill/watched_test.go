@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"waybill/exchange"
+	"waybill/lab/await"
 	"waybill/lab/mailbox"
 	"waybill/schemas"
 )
@@ -33,8 +33,8 @@ func (s *watched) settle() {
 	s.Cleanup(func() { s.inbox.Close() })
 	s.hook = newPosted(s)
 	s.patience("patients", "export: {heartbeat: 1s, grace: 1h}")
-	s.patience("morgue", "import: {instance: east, lease: 1s, grace: 1h, brake: 3}")
-	s.patience("appointments", "import: {instance: east, lease: 1s, grace: 1h, brake: off}")
+	s.patience("morgue", "import: {instance: east, grace: 1h, brake: 3}")
+	s.patience("appointments", "import: {instance: east, grace: 1h, brake: off}")
 	tools := filepath.Join(s.dir, "bin")
 	s.check(os.Mkdir(tools, 0o755), os.Symlink(binary(), filepath.Join(tools, "waybill")),
 		os.WriteFile(filepath.Join(tools, "logger"), []byte("#!/bin/sh\ncat >/dev/null\n"), 0o755),
@@ -125,13 +125,9 @@ func (s *watched) hear(f standstill) string {
 		}
 		s.Fatal("cron mails nothing")
 	}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		if mail := s.cron(f.party, "status"); strings.Contains(mail, f.says) {
-			return mail
-		}
-	}
-	s.Fatal("cron mails nothing")
-	return ""
+	var mail string
+	await.True(s, "cron mails it", func() bool { mail = s.cron(f.party, "status"); return strings.Contains(mail, f.says) })
+	return mail
 }
 
 // explained checks that machines can read what is wrong and what to do.

@@ -110,7 +110,7 @@ func TestTheWindowSaysWhoHasNotAppliedABatchAndWhatToType(t *testing.T) {
 	w.shows(".have", "patients, appointments, morgue all have batch 1.")
 	w.bars("morgue", "applied", 1)
 
-	s.configure("morgue", "import: {instance: east, lease: 1s, brake: 1}")
+	s.configure("morgue", "import: {instance: east, brake: 1}")
 	s.secondDay()
 	s.die(4)
 	s.do("export")

@@ -302,6 +302,7 @@ func TestACollectorInTroubleIsNoTroubleOfTheRuns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+			t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "600000") // in milliseconds: the run's end does not depend on it
 			var log bytes.Buffer
 			provider, flush := observe.Tracing(t.Context(), "1.2.3", os.Getenv, slog.New(slog.NewTextHandler(&log, nil)))
 			for range 2000 {
@@ -310,7 +311,7 @@ func TestACollectorInTroubleIsNoTroubleOfTheRuns(t *testing.T) {
 			}
 			began := time.Now()
 			flush()
-			if took := time.Since(began); took > 4*time.Second {
+			if took := time.Since(began); took > 2*time.Minute {
 				t.Errorf("the run's end waited for %s", took)
 			}
 			if n := strings.Count(log.String(), "level=WARN"); n != 1 {
