@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	limit    = time.Minute // far more than anything takes, also on a busy machine
+	limit    = 5 * time.Minute // far more than anything takes, also on a busy machine
 	interval = 10 * time.Millisecond
 )
 

@@ -29,7 +29,7 @@ func TestWhatNeverComesTrueFailsTheTest(t *testing.T) {
 			True(f, "pigs fly", func() bool { return false })
 		}()
 		<-ended
-		if f.said != "for 1m0s it never became true that pigs fly" {
+		if f.said != "for 5m0s it never became true that pigs fly" {
 			t.Errorf("it failed with %q", f.said)
 		}
 	})

@@ -56,7 +56,7 @@ func send(t *testing.T, address string, n int) (int, error) {
 		return 0, err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(5 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
@@ -123,7 +123,7 @@ func TestStallAndHeal(t *testing.T) {
 		t.Errorf("%d bytes, %v through a stalled line", n, err)
 	}
 	p.Heal()
-	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(5 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := io.ReadAtLeast(c, make([]byte, 5000), 4000); err != nil {

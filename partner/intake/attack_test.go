@@ -269,11 +269,12 @@ func deaths(t *testing.T, f *Format, text string) (taken []string, aside bool) {
 	return slices.Sorted(maps.Keys(seen)), aside
 }
 
-// Files that are glued, cut, padded or written in another charset lose no death in silence, and invent none.
+// Files that are glued, cut, padded or written in another charset lose no death in silence, and invent none. Of each dialect
+// some are taken whole, or the test would not end.
 func TestProofNoDeathIsLostOrInvented(t *testing.T) {
 	all, key, files := dialects(), 100, 0
 	kept := map[string]int{}
-	for end := time.Now().Add(*attack); time.Now().Before(end); {
+	for end := time.Now().Add(*attack); time.Now().Before(end) || *attack >= time.Minute && len(kept) < len(all); {
 		seed := uint64(time.Now().UnixNano())
 		r := rand.New(rand.NewPCG(seed, 0))
 		d := &all[r.IntN(len(all))]
@@ -291,11 +292,6 @@ func TestProofNoDeathIsLostOrInvented(t *testing.T) {
 		slices.Sort(stated)
 		if !aside && !slices.Equal(taken, stated) {
 			t.Fatalf("%s, seed %d: deaths are lost\n%q\nstated: %q\ntaken:  %q", d.name, seed, text, stated, taken)
-		}
-	}
-	for _, d := range all { // otherwise nothing was tried
-		if kept[d.name] == 0 && *attack >= time.Minute {
-			t.Errorf("%s: no file was taken whole", d.name)
 		}
 	}
 	t.Logf("%d files, of which these were taken whole: %v", files, kept)
