@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"waybill/exchange"
 	"waybill/internal/fault"
 	"waybill/internal/health"
@@ -23,6 +25,8 @@ type Receipt struct {
 	SilentSince *time.Time `json:"silent_since,omitempty"`
 	// Forked says how we know that the consumer has applied another log than this one.
 	Forked string `json:"forked,omitempty"`
+	// Cut says how we know that the end of the consumer's record of decisions is gone.
+	Cut string `json:"cut,omitempty"`
 	// Gone is set if the consumer has no receipts any more. Then this is the last receipt seen.
 	Gone bool `json:"gone,omitempty"`
 	// Moved is the later stream that the consumer follows now.
@@ -36,6 +40,8 @@ func (r Receipt) Text(zone *time.Location) string {
 		return "has moved to " + r.Moved
 	case r.Forked != "":
 		return "forked: " + r.Forked
+	case r.Cut != "":
+		return "decisions are gone: " + r.Cut
 	case r.Gone:
 		return "has no receipts any more"
 	case r.Pruned:
@@ -71,6 +77,7 @@ func readReceipts(ctx context.Context, databaseURL, stream string, reader *excha
 			if r.Forked, err = forkedFrom(ctx, reader, r.Receipt, k.Hash); err != nil {
 				return nil, err
 			}
+			r.Cut = k.Cut
 		}
 		r.Behind = max(0, logEnd-r.Batch)
 		if r.Moved == "" && r.Behind > 0 && r.Forked == "" && !r.Gone {
@@ -91,8 +98,35 @@ func noteReceipts(ctx context.Context, databaseURL, stream string, reader *excha
 	for _, r := range found {
 		newest[r.Instance] = r.Batch
 	}
-	known, err := Consumers(ctx, databaseURL, stream, newest)
+	conn, err := connectTo(ctx, databaseURL, "status")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if err := noteDecisions(ctx, conn, stream, found); err != nil {
+		return nil, nil, err
+	}
+	known, err := noteConsumers(ctx, conn, stream, newest)
 	return found, known, err
+}
+
+// noteDecisions compares what receipts say of decisions with the longest record that an earlier receipt of the instance has reported.
+// One that another process has passed is left alone.
+func noteDecisions(ctx context.Context, conn *pgx.Conn, stream string, receipts []*schemas.Receipt) error {
+	for _, r := range receipts {
+		if r.Decisions == nil {
+			continue
+		}
+		if _, err := conn.Exec(ctx, `
+			INSERT INTO exporter.consumer AS c (stream, instance, batch, seen_at, decisions, decided) VALUES ($1, $2, $3, clock_timestamp(), $4, $5)
+			ON CONFLICT (stream, instance) DO UPDATE SET (batch, seen_at, cut, decisions, decided) = (
+			    SELECT $3, clock_timestamp(), cut, CASE WHEN cut THEN c.decisions ELSE $4 END, CASE WHEN cut THEN c.decided ELSE $5 END
+			    FROM (SELECT c.cut OR coalesce($4 < c.decisions OR $4 = c.decisions AND $5 <> c.decided, false) AS cut) now)
+			WHERE c.batch < $3`, stream, r.Instance, r.Batch, r.Decisions.Count, r.Decisions.Hash); err != nil {
+			return fault.Database("note", "decisions of "+r.Instance, err)
+		}
+	}
+	return nil
 }
 
 // forkedFrom says how the receipt shows that it belongs to another log; "" if it belongs to this
@@ -140,12 +174,17 @@ func silentSince(ctx context.Context, reader *exchange.Reader, batch int64, now 
 	return nil
 }
 
-// judgeForks reports whether a consumer has applied another log.
+// judgeForks reports whether a consumer has applied another log, or lost decisions.
 func judgeForks(report *health.Report, receipts []Receipt) bool {
 	for _, r := range receipts {
 		if r.Forked != "" {
 			report.Set(health.Forked, fault.Poison, r.Instance+": "+r.Forked,
 				"find out who else writes this store, and see `waybill status` at that consumer")
+			return true
+		}
+		if r.Cut != "" {
+			report.Set(health.Forked, fault.Poison, r.Instance+": "+r.Cut,
+				"find out who cut off the end of its decisions, or restored its database; then `waybill status --forget "+r.Instance+"` begins to compare anew")
 			return true
 		}
 	}

@@ -109,6 +109,7 @@ type Known struct {
 	Hash     string    // of that batch's manifest, as this database published it; "": it can't tell
 	SeenAt   time.Time // when that receipt was first seen
 	Moved    string    // the later stream that it has receipts on; "": none
+	Cut      string    // how a later receipt showed that the end of its record of decisions is gone; "": none did
 }
 
 // Consumers stores the newest batch of each instance on a stream, and returns all that were ever seen. Others look at the same
@@ -119,7 +120,11 @@ func Consumers(ctx context.Context, databaseURL, stream string, batches map[stri
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	_, err = conn.Exec(ctx, `
+	return noteConsumers(ctx, conn, stream, batches)
+}
+
+func noteConsumers(ctx context.Context, conn *pgx.Conn, stream string, batches map[string]int64) ([]Known, error) {
+	_, err := conn.Exec(ctx, `
 		INSERT INTO exporter.consumer AS c (stream, instance, batch, seen_at) SELECT $2, key, value::bigint, clock_timestamp() FROM jsonb_each_text($1)
 		ON CONFLICT (stream, instance) DO UPDATE SET batch = excluded.batch, seen_at = excluded.seen_at WHERE c.batch <> excluded.batch`, batches, stream)
 	if err != nil {
@@ -127,7 +132,8 @@ func Consumers(ctx context.Context, databaseURL, stream string, batches map[stri
 	}
 	rows, _ := conn.Query(ctx, `
 		SELECT c.instance, coalesce(n.value::bigint, c.batch), coalesce(p.manifest_sha256, ''), c.seen_at,
-		    coalesce((SELECT max(later.stream) FROM exporter.consumer later WHERE later.instance = c.instance AND array_position($2::text[], later.stream) > array_position($2, c.stream)), '')
+		    coalesce((SELECT max(later.stream) FROM exporter.consumer later WHERE later.instance = c.instance AND array_position($2::text[], later.stream) > array_position($2, c.stream)), ''),
+		    CASE WHEN c.cut THEN format('it had reported %s decisions, the last of them %s, and then fewer or others', c.decisions, left(c.decided, 8)) ELSE '' END
 		FROM exporter.consumer c LEFT JOIN jsonb_each_text($3) n ON n.key = c.instance
 		LEFT JOIN exporter.plan p ON (p.stream, p.batch) = (c.stream, coalesce(n.value::bigint, c.batch)) AND p.published_at IS NOT NULL
 		WHERE c.stream = $1 ORDER BY 1`, stream, schemas.Streams(), batches)

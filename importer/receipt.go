@@ -49,14 +49,15 @@ func (s *session) receipt(ctx context.Context) (*schemas.Receipt, error) {
 		Format: schemas.Format, Stream: s.contract.Name, Log: s.checkpoint.log,
 		Instance: s.receiptFolder(), Events: s.consumer.Events,
 		Batch: s.checkpoint.batch, Manifest: s.checkpoint.hash, Generation: s.checkpoint.generation,
-		Effects: map[string]int64{}, Consumer: schemas.Software{Software: "waybill", Version: s.config.Release},
+		Effects: map[string]int64{}, Decisions: &schemas.Decisions{}, Consumer: schemas.Software{Software: "waybill", Version: s.config.Release},
 	}
 	err := s.conn.QueryRow(ctx, `
 		SELECT count(*), coalesce(sum(rows), 0)::bigint, max(applied_at),
 		    (SELECT coalesce(jsonb_object_agg(key, n), '{}') FROM (
 		        SELECT key, sum(value::bigint) AS n FROM ledger, jsonb_each_text(effects)
-		        WHERE batch > $1 AND batch <= $2 AND rerun = 0 GROUP BY key) t)
+		        WHERE batch > $1 AND batch <= $2 AND rerun = 0 GROUP BY key) t),
+		    (SELECT count(*) FROM decision), coalesce((SELECT hash FROM decision ORDER BY id DESC LIMIT 1), '')
 		FROM ledger WHERE batch > $1 AND batch <= $2 AND rerun = 0`, s.checkpoint.receipt, s.checkpoint.batch).
-		Scan(&r.Batches, &r.Rows, &r.AppliedAt.Time, &r.Effects)
+		Scan(&r.Batches, &r.Rows, &r.AppliedAt.Time, &r.Effects, &r.Decisions.Count, &r.Decisions.Hash)
 	return r, fault.Database("read", "ledger", err)
 }

@@ -63,7 +63,7 @@ func goodReceipt() *schemas.Receipt {
 		Format: schemas.Format, Stream: schemas.Stream, Log: goodManifest().Log, Instance: "morgue@east",
 		Events: []string{schemas.Died, schemas.Merged}, Batch: 42, Manifest: schemas.Hash([]byte("manifest")),
 		Generation: 1, AppliedAt: schemas.At(planned), Batches: 2, Rows: 17,
-		Effects: map[string]int64{"opened": 4}, Consumer: schemas.Software{Software: "waybill", Version: "0.1.0"},
+		Effects: map[string]int64{"opened": 4}, Decisions: &schemas.Decisions{Count: 3, Hash: schemas.Hash([]byte("decision"))}, Consumer: schemas.Software{Software: "waybill", Version: "0.1.0"},
 	}
 }
 

@@ -17,7 +17,15 @@ type Receipt struct {
 	Batches    int64            `json:"batches"` // applied in this run
 	Rows       int64            `json:"rows"`    // loaded in this run
 	Effects    map[string]int64 `json:"effects"` // recorded in this run, by kind
+	Decisions  *Decisions       `json:"decisions,omitempty"`
 	Consumer   Software         `json:"consumer"`
+}
+
+// Decisions is how long the consumer's record of people's decisions is, to which rows are only added. So a producer that has
+// seen a longer one knows that its end was cut off.
+type Decisions struct {
+	Count int64  `json:"count"`
+	Hash  string `json:"hash"` // of the last, which follows from all before it; "" if there is none
 }
 
 // Encode returns the bytes to store: the same for the same receipt. It refuses a receipt that

@@ -193,6 +193,10 @@ func (r *Receipt) validate() error {
 	for kind, n := range r.Effects {
 		f.want(fieldName.MatchString(kind) && n >= 0, "effects", "%q is out of range", kind)
 	}
+	if d := r.Decisions; d != nil {
+		f.want(d.Count >= 0, "decisions.count", "is negative")
+		f.want(hashForm.MatchString(d.Hash) || d.Count == 0 && d.Hash == "", "decisions.hash", "is no SHA-256")
+	}
 	for _, event := range r.Events { // a consumer of a later release may name types that this one does not know
 		f.want(eventForm.MatchString(event), "events", "%q is no event type", event)
 	}

@@ -348,6 +348,12 @@ func receiptVectors(t *testing.T) []vector {
 		{"torn.json", "torn", "", good[:len(good)-7]},
 		{"invalid-instance.json", "invalid", "instance", edit(t, good, "morgue@east", "morgue/east")},
 		{"invalid-missing-field.json", "invalid", "manifest: is missing", edit(t, good, `"manifest": "`, `"unfest": "`)},
+		{"ok-without-decisions.json", "ok", "", edit(t, good, `"decisions"`, `"earlier"`)},
+		{"ok-nothing-decided.json", "ok", "", edit(t, good, `"count": 3,
+    "hash": "`+schemas.Hash([]byte("decision")), `"count": 0,
+    "hash": "`)},
+		{"invalid-decisions-hash.json", "invalid", "decisions.hash", edit(t, good, schemas.Hash([]byte("decision")), "")},
+		{"invalid-decisions-count.json", "invalid", "decisions.count", edit(t, good, `"count": 3`, `"count": -3`)},
 		{"invalid-effects.json", "invalid", "effects", edit(t, good, `"opened": 4`, `"opened": -4`)},
 		{"unsupported-format.json", "unsupported", "format 2", edit(t, good, `"format": 1`, `"format": 2`)},
 	}

@@ -103,6 +103,13 @@ func TestAForgerIsRefused(t *testing.T) {
 	living := uuid.MustParse(s.one("patients", `SELECT id::text FROM patients.patient WHERE death_status = 'none' ORDER BY id LIMIT 1`))
 	logtest.Behind(t, s.place.Open(t), last).Changes(logtest.State{Event: schemas.Died, Patient: living, Version: 1 << 40, DeathNo: 1, Status: "formal"})
 	unsigned := s.manifest(forged)
+	m, err := schemas.ParseManifest(unsigned)
+	if err == nil { // what is refused before it is fetched need not be there
+		err = s.place.Open(t).Delete(t.Context(), m.Parts[0].Name)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, data := range map[string][]byte{
 		"unsigned":                 unsigned,
 		"signed by another":        s.sign(other, schemas.OfManifest, unsigned),
@@ -204,6 +211,42 @@ func TestAForgedReceiptDoesNotCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.says(s.do("status", "patients"), "morgue@east        2/3")
+}
+
+// A receipt says how long the consumer's record of decisions is. Somebody with the owner's rights who cuts off its end is noticed at the
+// producer, for as long as nobody there says that it is known.
+func TestDecisionsThatAreGoneAreNoticedAtTheProducer(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	file, public := s.key("morgue-east")
+	s.configure("patients", exporting+"trust: {receipts: {morgue@east: "+public+"}}\n")
+	s.configure("morgue", importing+"sign: {keys: ["+file+"]}\n")
+	s.twoDays()
+	decide := func() { s.do("rerun", "import", "morgue", "--batch", "1", "--reapply", "--reason", "again") }
+	next := func() {
+		s.news("Next")
+		s.exchangeAll()
+	}
+	decide()
+	decide()
+	next()
+	s.do("status", "patients")
+	s.exec("morgue", `ALTER TABLE morgue.decision DISABLE TRIGGER ALL; DELETE FROM morgue.decision WHERE id = 2; ALTER TABLE morgue.decision ENABLE ALWAYS TRIGGER chain`)
+	decide() // as many as before, and another
+	next()
+	gone := func() {
+		s.fails(3, []string{"--forget morgue@east"}, "status", "patients")
+		s.says(s.run(nil, "status", "patients").stdout, "morgue@east: it had reported 2 decisions")
+	}
+	gone()
+	decide()
+	next()
+	gone()
+	s.do("status", "--forget", "morgue@east", "patients")
+	s.do("status", "patients")
+	decide()
+	next()
+	s.do("status", "patients")
 }
 
 // A delivery that follows a log of its own demands what the partner's file says.

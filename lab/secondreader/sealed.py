@@ -43,7 +43,7 @@ MANIFEST = {
 }
 RECEIPT = {
     "format": int, "stream": str, "log": str, "instance": str, "events": [str], "batch": int, "manifest": str, "generation": int,
-    "applied_at": Time, "batches": int, "rows": int, "effects": {"*": int}, "consumer": SOFTWARE,
+    "applied_at": Time, "batches": int, "rows": int, "effects": {"*": int}, "decisions?": {"count": int, "hash": str}, "consumer": SOFTWARE,
 }
 FLOOR = {
     "format": int, "min_reader": int, "stream": str, "log": str, "floor": int, "batch": int, "previous": str, "snapshot": int,
@@ -245,6 +245,10 @@ def receipt(data, contract):
     want(r["batches"] >= 0 and r["rows"] >= 0, "rows")
     want(all(n >= 0 for n in r["effects"].values()), "effects")
     want(all(re.fullmatch("[a-z_]{1,32}", event) for event in r["events"]), "events")
+    if "decisions" in r:
+        count, last = r["decisions"]["count"], r["decisions"]["hash"]
+        want(count >= 0, "decisions.count")
+        want(HASH.fullmatch(last) or (count, last) == (0, ""), "decisions.hash")
     software(r["consumer"], "consumer")
     return r
 

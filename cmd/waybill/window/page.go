@@ -130,7 +130,7 @@ type receiptOf struct {
 
 // Wrong reports whether a person should ask the consumer's staff.
 func (r receiptOf) Wrong() bool {
-	return r.Moved == "" && (r.Forked != "" || r.Gone || r.Pruned || r.SilentSince != nil)
+	return r.Moved == "" && (r.Forked != "" || r.Cut != "" || r.Gone || r.Pruned || r.SilentSince != nil)
 }
 
 // Receipts returns the receipts that the producers here expect and have.
