@@ -173,7 +173,7 @@ func (k Keys) Open(file io.ReaderAt, size int64) (io.ReaderAt, int64, error) {
 	if _, other := errors.AsType[*age.NoIdentityMatchError](err); other || len(k) == 0 {
 		return nil, 0, ErrNotForUs
 	}
-	return plain, length, err
+	return &chunks{plain: plain, size: length}, length, err
 }
 
 // New makes a key, and writes it to a file that its owner alone may read.

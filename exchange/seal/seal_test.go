@@ -221,6 +221,49 @@ func TestReadersAreChecked(t *testing.T) {
 	}
 }
 
+// counted counts the bytes that are read.
+type counted struct {
+	io.ReaderAt
+	bytes int64
+}
+
+func (c *counted) ReadAt(p []byte, off int64) (int, error) {
+	c.bytes += int64(len(p))
+	return c.ReaderAt.ReadAt(p, off)
+}
+
+// Columns are read side by side, in small pieces. Each chunk is decrypted about once, and each piece is what it was.
+func TestColumnsSideBySideDecryptEachChunkOnce(t *testing.T) {
+	file, _ := party(t)
+	secret := secretOf(t, file)
+	const columns, piece = 24, 5000
+	plain := random(columns * 60 * piece)
+	data := sealed(t, secret, plain, "log 1")
+	source := &counted{ReaderAt: bytes.NewReader(data)}
+	opened, size, err := secret.Keys().Open(source, int64(len(data)))
+	if err != nil || size != int64(len(plain)) {
+		t.Fatal(size, err)
+	}
+	got := make([]byte, piece)
+	for row := range 60 {
+		for column := range columns {
+			at := (column*60 + row) * piece
+			if n, err := opened.ReadAt(got, int64(at)); n != piece || err != nil || !bytes.Equal(got, plain[at:at+piece]) {
+				t.Fatalf("%d bytes at %d: %v", n, at, err)
+			}
+		}
+	}
+	if most := int64(len(data)) * 13 / 10; source.bytes > most { // columns share the chunks between them
+		t.Errorf("%d bytes were read of %d", source.bytes, len(data))
+	}
+	if n, err := opened.ReadAt(got, size-10); n != 10 || !errors.Is(err, io.EOF) || !bytes.Equal(got[:10], plain[size-10:]) {
+		t.Errorf("at the end: %d bytes, %v", n, err)
+	}
+	if n, err := opened.ReadAt(got, size+1); n != 0 || err == nil {
+		t.Errorf("beyond the end: %d bytes, %v", n, err)
+	}
+}
+
 func FuzzOpen(f *testing.F) {
 	file := filepath.Join(f.TempDir(), "key")
 	if _, err := seal.New(file); err != nil {
