@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
@@ -51,6 +52,11 @@ func (f *fetched) parts() []part.File {
 		files[i] = s.opened
 	}
 	return files
+}
+
+// lies reports whether a part lies sealed, or open.
+func (f *fetched) lies(sealed bool) bool {
+	return slices.ContainsFunc(f.files, func(s spooled) bool { return (s.meta.Seal != nil) == sealed })
 }
 
 func (f *fetched) bytes() (sum int64) {
@@ -142,7 +148,7 @@ func (from *fetcher) batch(ctx context.Context, entry *exchange.Entry) *fetched 
 		f.err = fault.New(fault.Poison, "fetch", f.name(), fmt.Errorf("%w: it is of stream %s", exchange.ErrForeign, entry.Manifest.Stream), "check the store's URL")
 	}
 	if f.err == nil {
-		f.err = from.plausible(entry.Manifest.Batch, f.files)
+		f.err = from.plausible(f.files)
 	}
 	if f.err == nil {
 		f.err = from.parts(ctx, f)
@@ -184,10 +190,10 @@ func (from *fetcher) part(ctx context.Context, batch int64, index int, p schemas
 
 // plausible refuses, before anything is fetched, parts that would cost far more than their size. No
 // two rows of a stream are equal, so each takes at least one byte, however well they are packed.
-func (from *fetcher) plausible(batch int64, files []spooled) error {
+func (from *fetcher) plausible(files []spooled) error {
 	for _, f := range files {
 		p := f.meta
-		if err := from.mayOpen(p, batch); err != nil {
+		if err := from.reader.Openable(p); err != nil {
 			return err
 		}
 		if p.Bytes > from.config.MaxPartBytes {
@@ -201,14 +207,3 @@ func (from *fetcher) plausible(batch int64, files []spooled) error {
 	}
 	return nil
 }
-
-// mayOpen refuses a part for which no key is there, and one that lies open in a log that is sealed.
-func (from *fetcher) mayOpen(p schemas.Part, batch int64) error {
-	if open := from.config.Open; p.Seal == nil && len(open.Keys) > 0 && batch >= open.From {
-		return fault.New(fault.Poison, "fetch", p.Name, errNotSealed, "ask the producer whether it has stopped sealing: anybody who reads the store can read this part. "+
-			"If the log was sealed from a later batch on, set open.from to that")
-	}
-	return from.reader.Openable(p)
-}
-
-var errNotSealed = errors.New("it is not sealed, and this log's parts are")

@@ -195,8 +195,13 @@ func (l *load) quarantine(ctx context.Context, bad []part.BadRow) error {
 func (l *load) lock(ctx context.Context) error {
 	var batch int64
 	var hash string
-	if err := l.tx.QueryRow(ctx, `SELECT batch, hash FROM checkpoint FOR UPDATE`).Scan(&batch, &hash); err != nil {
+	var sealed bool
+	if err := l.tx.QueryRow(ctx, `SELECT batch, hash, sealed FROM checkpoint FOR UPDATE`).Scan(&batch, &hash, &sealed); err != nil {
 		return err
+	}
+	if sealed && !l.mode.rerun && l.batch.lies(false) && l.summary.Batch >= l.config.Open.From {
+		return fault.New(fault.Poison, "load", l.batch.name(), errNotSealed, "ask the producer whether it has stopped sealing: anybody who reads the store can read this batch. "+
+			fmt.Sprintf("If that is meant, set open.from to %d", l.summary.Batch+1))
 	}
 	if l.mode.resync != nil {
 		return l.rewind(ctx)
@@ -207,6 +212,8 @@ func (l *load) lock(ctx context.Context) error {
 	}
 	return nil
 }
+
+var errNotSealed = errors.New("a part is not sealed, and earlier ones were")
 
 // apply writes the new states into the projection and runs the consumer's SQL on the changes.
 func (l *load) apply(ctx context.Context) error {

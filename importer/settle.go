@@ -33,8 +33,9 @@ func (l *load) settle(ctx context.Context) error {
 	}
 	_, err = l.tx.Exec(ctx, `
 		UPDATE checkpoint SET batch = $1, hash = $2, log_id = $3, generation = $4, window_to = least($5, clock_timestamp()), heartbeat = $6, applied_at = clock_timestamp(),
-		    pending_batch = NULL, pending_why = NULL, pending_since = NULL, held_batch = NULL, held_effects = NULL`,
-		m.Batch, l.batch.entry.Hash, m.Log, m.Generation, m.Window.To.Time, l.promised())
+		    pending_batch = NULL, pending_why = NULL, pending_since = NULL, held_batch = NULL, held_effects = NULL,
+		    sealed = sealed OR $7`,
+		m.Batch, l.batch.entry.Hash, m.Log, m.Generation, m.Window.To.Time, l.promised(), l.batch.lies(true))
 	return err
 }
 

@@ -83,7 +83,11 @@ func (s *sealing) stored() map[string][]byte {
 			s.Fatal(err)
 		}
 	}
-	for entry, err := range exchange.NewReader(place).Entries(s.Context(), 0, -1) {
+	begins, err := exchange.NewReader(place).Begins(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	for entry, err := range exchange.NewReader(place).Entries(s.Context(), begins, -1) {
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -279,7 +283,33 @@ func TestAnOpenPartInASealedLog(t *testing.T) {
 	s.fails(2, []string{"do not say seal"}, "export")
 	s.exec("patients", `UPDATE exporter.plan SET seal = NULL`)
 	s.do("export")
-	s.fails(3, []string{"it is not sealed"}, "import", "morgue")
-	s.configure("morgue", importing+"trust: {keys: ["+s.signed+"]}\nopen: {keys: ["+s.opens["morgue"]+"], from: 99}\n")
+	s.fails(3, []string{"a part is not sealed, and earlier ones were", "open.from to 3"}, "import", "morgue")
+	s.configure("morgue", importing+"trust: {keys: ["+s.signed+"]}\n")
+	s.fails(3, []string{"a part is not sealed"}, "import", "morgue")
+	s.configure("morgue", importing+"trust: {keys: ["+s.signed+"]}\nopen: {keys: ["+s.opens["morgue"]+"], from: 3}\n")
 	s.do("import", "morgue")
+}
+
+// A consumer may have its key long before the producer seals. In one run it loads open batches and sealed ones, and refuses what lies
+// open after these.
+func TestSealingBeginsAfterItsReadersHaveKeys(t *testing.T) {
+	t.Parallel()
+	s := newSealing(t)
+	s.configure("patients", exporting+"sign: {keys: ["+s.signs+"]}\n")
+	s.firstDay()
+	s.exchangeAll()
+	s.die(3)
+	s.do("export")
+	s.seals(morgueEvents)
+	s.die(4)
+	s.do("export")
+	s.exec("patients", `UPDATE exporter.plan SET seal = NULL`)
+	s.configure("patients", exporting+"sign: {keys: ["+s.signs+"]}\n")
+	s.die(5)
+	s.do("export")
+	s.fails(3, []string{"a part is not sealed", "batch 4"}, "import", "morgue")
+	if got := s.one("morgue", `SELECT batch || ' ' || sealed FROM morgue.checkpoint`); got != "3 true" {
+		t.Errorf("the checkpoint is %s", got)
+	}
+	s.do("rerun", "import", "morgue", "--batch", "1..2", "--dry-run")
 }

@@ -15,7 +15,6 @@ import (
 	"waybill/exchange/trust"
 	"waybill/internal/fault"
 	"waybill/internal/setting"
-	"waybill/schemas"
 )
 
 // Recipient is a public key, age1…
@@ -123,7 +122,7 @@ func ReadKeys(paths []string) (keys Keys, err error) {
 // Opener is a consumer's settings.
 type Opener struct {
 	Files []string `yaml:"keys"` // each of which may open; two while a key is changed
-	From  int64    `yaml:"from"` // the first batch whose parts must be sealed
+	From  int64    `yaml:"from"` // before this batch, open parts are loaded even after sealed ones
 }
 
 // Validate returns what is wrong with settings, and in which one.
@@ -141,7 +140,7 @@ func (o *Opener) Validate() error {
 // Opening reads the keys.
 func (o *Opener) Opening() (Opening, error) {
 	if o == nil {
-		return Opening{From: schemas.MaxBatch + 1}, nil
+		return Opening{}, nil
 	}
 	keys, err := ReadKeys(o.Files)
 	return Opening{keys, o.From}, err
@@ -150,7 +149,7 @@ func (o *Opener) Opening() (Opening, error) {
 // Opening is what a consumer opens parts with.
 type Opening struct {
 	Keys Keys
-	From int64 // the first batch whose parts must be sealed
+	From int64 // before this batch, open parts are loaded even after sealed ones
 }
 
 // ErrNotForUs is a part that none of the keys opens.
