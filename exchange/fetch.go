@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"waybill/exchange/seal"
@@ -65,7 +67,7 @@ func (r *Reader) Opened(p schemas.Part, file io.ReaderAt) (opened part.File, err
 	}
 	opened.ReaderAt, opened.Size, err = r.keys.Open(file, p.Bytes)
 	if errors.Is(err, seal.ErrNotForUs) {
-		return opened, notForUs(p)
+		return opened, NotForUs(p)
 	}
 	if _, spool := errors.AsType[*fault.Error](err); err != nil && !spool {
 		err = fault.New(fault.Poison, "open", p.Name, err, producerHint)
@@ -76,12 +78,13 @@ func (r *Reader) Opened(p schemas.Part, file io.ReaderAt) (opened part.File, err
 // Openable returns why a part can't be opened, before it is fetched, if that can be known.
 func (r *Reader) Openable(p schemas.Part) error {
 	if p.Seal != nil && len(r.keys) == 0 {
-		return notForUs(p)
+		return NotForUs(p)
 	}
 	return nil
 }
 
-func notForUs(p schemas.Part) error {
+// NotForUs is the [fault.Usage] error of a part that none of the keys opens.
+func NotForUs(p schemas.Part) error {
 	return fault.New(fault.Usage, "open", p.Name, fmt.Errorf("%w: of %s", seal.ErrNotForUs, cmp.Or(strings.Join(p.Seal.Readers, ", "), "the producer alone")), sealedHint)
 }
 
@@ -90,4 +93,31 @@ const sealedHint = "name the file of this reader's key under open: in the settin
 
 func damaged(batch int64, name, how string) error {
 	return poison("fetch", batch, fmt.Errorf("%s is %w: %s", name, ErrDamaged, how), fmt.Sprintf(damagedHint, batch))
+}
+
+// OpenedBy returns the public key of the first of the keys that opens a part; "": none does, or it lies open. It fetches the whole
+// part into the folder spool, and compares its hash: a file that somebody has put in its place says nothing about it.
+func (r *Reader) OpenedBy(ctx context.Context, p schemas.Part, keys seal.Keys, spool string) (public string, err error) {
+	if p.Seal == nil {
+		return "", nil
+	}
+	file, err := os.Create(filepath.Join(spool, "part"))
+	if err != nil {
+		return "", fault.New(fault.Transient, "spool", p.Name, err, "")
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	if err := r.Fetch(ctx, p, file); err != nil {
+		return "", err
+	}
+	for _, key := range keys {
+		_, _, err := seal.Keys{key}.Open(file, p.Bytes)
+		if err == nil {
+			return key.Recipient().String(), nil
+		}
+		if !errors.Is(err, seal.ErrNotForUs) {
+			return "", fault.New(fault.Poison, "open", p.Name, err, producerHint)
+		}
+	}
+	return "", nil
 }

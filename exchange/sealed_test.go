@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"waybill/exchange"
 	"waybill/exchange/seal"
@@ -16,7 +17,7 @@ func TestASealThatDoesNotOpen(t *testing.T) {
 	t.Parallel()
 	reader := exchange.NewReader(nil)
 	file := filepath.Join(t.TempDir(), "key")
-	if _, err := seal.New(file); err != nil {
+	if _, err := seal.New(file, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	keys, err := seal.ReadKeys([]string{file})

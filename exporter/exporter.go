@@ -42,7 +42,7 @@ type Config struct {
 	Sign  trust.Signers // who signs manifests and floors
 	Trust *trust.Policy // whose receipts count
 
-	Secret  *seal.Secret // that parts are sealed with; nil: they are not
+	Secrets seal.Secrets // the last seals parts; none: they are not sealed
 	Readers seal.Readers // who can open them
 
 	// Delete, if set, is how [Exporter.Prune] deletes files.
@@ -109,7 +109,7 @@ func New(config Config) (*Exporter, error) {
 	return &Exporter{
 		config:   config,
 		contract: config.Contract,
-		reader:   exchange.NewReader(config.Store).Trusting(config.Trust).Opening(config.Secret.Keys()),
+		reader:   exchange.NewReader(config.Store).Trusting(config.Trust).Opening(config.Secrets.Keys()),
 		writer:   exchange.NewWriter(config.Store).Signing(config.Sign),
 	}, nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 
-	"waybill/exchange/seal"
 	"waybill/exporter/batch"
 	"waybill/exporter/patients"
 	"waybill/exporter/plan"
@@ -42,10 +41,7 @@ func (e *Exporter) connect(ctx context.Context, work string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{Exporter: e, db: plan.DB{Conn: conn, Stream: e.contract.Name}}
-	if e.config.Secret != nil {
-		s.db.Seal = &seal.Plan{Secret: e.config.Secret.ID(), Readers: e.config.Readers}
-	}
+	s := &session{Exporter: e, db: plan.DB{Conn: conn, Stream: e.contract.Name, Seal: e.config.Secrets.Plan(e.config.Readers)}}
 	s.begin()
 	return s, nil
 }
@@ -65,7 +61,7 @@ func (s *session) openSpool(work string) (err error) {
 	}
 	s.parts = &batch.Converter{
 		DB: s.db, Contract: s.contract, Reader: s.reader, Dir: s.spool.Dir, PartRows: s.config.PartRows, Progress: s.progress,
-		Secret: s.config.Secret,
+		Secrets: s.config.Secrets,
 	}
 	return nil
 }
@@ -138,7 +134,7 @@ func (s *session) catchUp(ctx context.Context) error {
 
 // unsealed refuses to continue in the open after a sealed batch: a lost setting must not show patients to those who read the store.
 func (s *session) unsealed(last *plan.Plan) error {
-	if last.Seal == nil || s.config.Secret != nil {
+	if last.Seal == nil || s.db.Seal != nil {
 		return nil
 	}
 	return fault.New(fault.Usage, "export", last.Name(), errors.New("the log's parts are sealed, and the settings do not say seal"), "give the settings back their seal: section; without it anybody who reads the store reads the patients")

@@ -193,3 +193,19 @@ func connectTo(ctx context.Context, databaseURL, purpose string) (*pgx.Conn, err
 func open(ctx context.Context, databaseURL string, settings map[string]string) (*pgx.Conn, error) {
 	return migrate.Connect(ctx, databaseURL, "patients database", settings, CheckTables)
 }
+
+// SealedTo returns the newest batch from the database's own floor on that is planned to be sealed to a key; -1: none is. It also
+// returns that floor.
+func SealedTo(ctx context.Context, databaseURL, stream, key string) (floor, batch int64, err error) {
+	conn, err := connectTo(ctx, databaseURL, "keys")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if floor, err = (plan.DB{Conn: conn, Stream: stream}).Floor(ctx); err != nil {
+		return 0, 0, err
+	}
+	err = conn.QueryRow(ctx, `SELECT coalesce(max(batch), -1) FROM exporter.plan WHERE stream = $1 AND batch >= $2 AND events IS DISTINCT FROM 0
+		AND position(to_jsonb($3::text)::text IN seal::text) > 0`, stream, floor, key).Scan(&batch)
+	return floor, batch, fault.Database("read", "exporter.plan", err)
+}

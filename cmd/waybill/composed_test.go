@@ -46,7 +46,7 @@ func TestComposeSignsAndSeals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.keys = secret.Keys()
+	s.keys = seal.Secrets{secret}.Keys()
 	files := (&sealing{site: s}).stored()
 	for name, data := range files {
 		signed := strings.HasPrefix(name, "log/") && len(schemas.Signatures(data)) == 1

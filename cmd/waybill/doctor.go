@@ -27,6 +27,7 @@ type diagnosis struct {
 	Service  string      `json:"service"`
 	Place    string      `json:"place"`
 	Files    []fact.Fact `json:"files"` // of the configuration
+	Keys     []fact.Fact `json:"keys,omitempty"`
 	Store    []fact.Fact `json:"store"`
 	Database []fact.Fact `json:"database"`
 }
@@ -45,11 +46,11 @@ func (c *doctorCommand) Run(ctx context.Context, env *environment) error {
 	}
 	for _, party := range streams {
 		d := &diagnosis{
-			Service: party.label(), Place: printable(party.Store), Files: env.advisedFacts(party.examineFiles()),
+			Service: party.label(), Place: printable(party.Store), Files: env.advisedFacts(party.examineFiles()), Keys: env.advisedFacts(party.examineKeys(ctx, env)),
 			Store: env.advisedFacts(party.examineStore(ctx, env)), Database: env.advisedFacts(party.examineDatabase(ctx)),
 		}
 		list = append(list, d)
-		for _, f := range slices.Concat(d.Files, d.Store, d.Database) {
+		for _, f := range slices.Concat(d.Files, d.Keys, d.Store, d.Database) {
 			if f.Fails {
 				failed++
 			}
@@ -91,9 +92,6 @@ func (c *config) examineFiles() []fact.Fact {
 			f.Value, f.Advice, f.Fails = file+" holds a secret, and every user of this machine can read it", "chmod o= "+file, true
 		}
 		facts = append(facts, f)
-	}
-	if _, err := c.Sign.signers(); err != nil {
-		facts = append(facts, fact.Failed("sign", err))
 	}
 	return facts
 }
@@ -159,6 +157,10 @@ func (out *printer) printDiagnoses(list []*diagnosis) error {
 		if len(d.Files) > 0 {
 			fmt.Fprintf(out, "%s: configuration\n", d.Service)
 			err = errors.Join(err, out.facts(d.Files).print())
+		}
+		if len(d.Keys) > 0 {
+			fmt.Fprintf(out, "%s: keys\n", d.Service)
+			err = errors.Join(err, out.facts(d.Keys).print())
 		}
 		fmt.Fprintf(out, "%s: store %s\n", d.Service, d.Place)
 		err = errors.Join(err, out.facts(d.Store).print())

@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/rand"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"waybill/exchange/seal"
 	"waybill/exchange/trust"
@@ -15,8 +17,11 @@ import (
 )
 
 type keysCommand struct {
-	New  keysNewCommand  `cmd:"" help:"Make a key that signs, opens or seals, in a file that its owner alone may read."`
-	Show keysShowCommand `cmd:"" help:"Print public keys, and their fingerprints as words to compare by telephone."`
+	New     keysNewCommand     `cmd:"" help:"Make a key that signs, opens or seals, in a file that its owner alone may read."`
+	Show    keysShowCommand    `cmd:"" help:"Print public keys, and their fingerprints as words to compare by telephone."`
+	Check   keysCheckCommand   `cmd:"" help:"Try each configured key: its file, who has signed the newest batch, and whether the service can open its newest part."`
+	Rotate  keysRotateCommand  `cmd:"" help:"Begin the next epoch of a key: make another in its folder."`
+	Destroy keysDestroyCommand `cmd:"" help:"Delete a key for good, once no log that is configured here needs it; it is kept as a decision."`
 }
 
 // shownKey is a public key as it is shown.
@@ -36,33 +41,45 @@ func shownReader(name string, key seal.Recipient) shownKey {
 
 type keysNewCommand struct {
 	For  string `arg:"" enum:"sign,open,seal" help:"What it is for: sign, for manifests and receipts; open, for a reader of sealed parts; seal, the producer's secret."`
-	File string `arg:"" help:"Where to write the key. A file that is there stays." predictor:"file"`
-	Name string `placeholder:"NAME" help:"What people call a key that signs (default: the file's name). A year in it helps: patients-2026."`
+	File string `arg:"" help:"Where to write the key. A file that is there stays. In a folder, the file is named by the time: a key for each epoch." predictor:"file"`
+	Name string `placeholder:"NAME" help:"What people call a key that signs (default: the file's name, or the folder's and the time). A year in it helps: patients-2026."`
 }
 
 func (c *keysNewCommand) Run(_ context.Context, env *environment) error {
-	if c.For != "sign" {
-		if _, err := seal.New(c.File); err != nil {
-			return err
-		}
-		return c.print(env)
-	}
-	key, err := trust.NewPrivate(strings.ToLower(cmp.Or(c.Name, nameOf(c.File))), rand.Reader)
-	if err != nil {
-		return fault.New(fault.Usage, "make", "key", err, "")
-	}
-	if err := key.Write(c.File); err != nil {
-		return err
-	}
-	return c.print(env)
+	return c.make(env, time.Now())
 }
 
-func (c *keysNewCommand) print(env *environment) error {
-	key, err := showKey(c.File)
+func (c *keysNewCommand) make(env *environment, now time.Time) error {
+	file, name := c.File, cmp.Or(c.Name, nameOf(c.File))
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		epoch := now.UTC().Format(epochForm)
+		file, name = filepath.Join(file, epoch+".key"), cmp.Or(c.Name, name+"-"+epoch)
+	}
+	var err error
+	if c.For == "sign" {
+		err = newSigner(file, strings.ToLower(name), now)
+	} else {
+		_, err = seal.New(file, now)
+	}
+	if err != nil {
+		return err
+	}
+	key, err := showKey(file)
 	if err != nil {
 		return err
 	}
 	return env.out.printKeys([]shownKey{key})
+}
+
+// epochForm is how the names of keys in a folder begin, so that they are in order.
+const epochForm = "20060102T150405.000Z"
+
+func newSigner(file, name string, now time.Time) error {
+	key, err := trust.NewPrivate(name, rand.Reader)
+	if err != nil {
+		return fault.New(fault.Usage, "make", "key", err, "")
+	}
+	return key.Write(file, now)
 }
 
 func nameOf(file string) string {
@@ -131,18 +148,14 @@ func (p *place) shownKeys() (keys []shownKey, err error) {
 			keys = append(keys, shownSigner(key))
 		}
 	}
-	files := []string{}
-	if p.Open != nil {
-		files = p.Open.Files
-	}
 	if p.Seal != nil {
-		files = append(files, p.Seal.SecretFile)
 		for _, name := range slices.Sorted(maps.Keys(p.Seal.Readers)) {
 			for _, key := range p.Seal.Readers[name].Keys {
 				keys = append(keys, shownReader(name, key))
 			}
 		}
 	}
+	files, err := trust.AllFiles(p.openPaths())
 	for _, file := range files {
 		key, err := seal.ReadSecret(file)
 		if err != nil {
@@ -150,7 +163,26 @@ func (p *place) shownKeys() (keys []shownKey, err error) {
 		}
 		keys = append(keys, shownReader(nameOf(file), key.Public()))
 	}
-	return keys, nil
+	return keys, err
+}
+
+// openPaths are the files, and folders of files, of the keys that open what a party reads.
+func (p *place) openPaths() (paths []string) {
+	if p.Open != nil {
+		paths = append(paths, p.Open.Files...)
+	}
+	if p.Seal != nil {
+		paths = append(paths, p.Seal.SecretFile)
+	}
+	return paths
+}
+
+// keyPaths are those of all of its keys.
+func (p *place) keyPaths() []string {
+	if p.Sign == nil {
+		return p.openPaths()
+	}
+	return append(p.openPaths(), p.Sign.Keys...)
 }
 
 func (out *printer) printKeys(keys []shownKey) error {

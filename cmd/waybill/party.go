@@ -252,12 +252,12 @@ func (c *config) exporter(on *installation) (*exporter.Exporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	secret, readers, err := c.Seal.secret()
+	secrets, readers, err := c.Seal.secrets()
 	if err != nil {
 		return nil, err
 	}
 	return exporter.New(exporter.Config{
-		Secret: secret, Readers: readers, Sign: sign, Trust: c.Trust, DatabaseURL: url, Contract: schemas.ContractOf(c.stream), Streams: c.Export.Streams,
+		Secrets: secrets, Readers: readers, Sign: sign, Trust: c.Trust, DatabaseURL: url, Contract: schemas.ContractOf(c.stream), Streams: c.Export.Streams,
 		Store: on.measured(c, place), Delete: place, Spool: c.Spool,
 		Heartbeat: time.Duration(c.Export.Heartbeat), BatchEvents: c.Export.BatchEvents,
 		Release: release(), Log: on.log,

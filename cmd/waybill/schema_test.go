@@ -83,6 +83,9 @@ func TestEachAnswerConformsToItsSchema(t *testing.T) {
 	ward := s.sender("ward", wardADT)
 	s.partner("gp", gpCSV)
 	s.storeAt("relay", "")
+	if err := os.Mkdir(filepath.Join(s.dir, "signs"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	s.firstDay()
 	bad := strings.Replace(admission(4, "Noll", false), "4^^^EAST^MR", "^^^EAST^MR", 1)
 	ward.leaveBatch(1, admission(1, "Keller", false), bad)
@@ -95,7 +98,7 @@ func TestEachAnswerConformsToItsSchema(t *testing.T) {
 		"rerun import morgue --batch 1 --enqueue --reason again",
 		"deliver gp --dry-run", "deliver gp", "deliver gp --resend 1", "partner list", "partner check ward", "intake ward --dry-run", "intake ward",
 		"intake ward --pass 2 --reason lost", "quarantine list ward", "quarantine show ward ITEM", "quarantine release ward ITEM --reason again", "quarantine discard ward ITEM --reason enough",
-		"mirror patients relay", "keys new sign patients-2026.key", "keys show patients-2026.key", "open morgue --batch 0..1 --to opened --reason audit",
+		"mirror patients relay", "keys new sign patients-2026.key", "keys show patients-2026.key", "keys check", "keys new sign signs", "keys rotate signs", "keys destroy patients-2026.key --reason old", "open morgue --batch 0..1 --to opened --reason audit",
 		"jobs", "jobs run export", "jobs history", "jobs history patients --run 1", "jobs cancel export --reason later", "jobs pause export --reason later", "jobs resume export",
 	} {
 		if before, after, ok := strings.Cut(line, "ITEM"); ok {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"waybill/exchange"
 	"waybill/exchange/seal"
@@ -38,7 +39,7 @@ func sealingAt(of *site, from int64) *sealing {
 	s.signs, s.signed = s.key("patients-2026")
 	for _, name := range []string{"morgue", "appointments", "escrow", "secret"} {
 		s.opens[name] = filepath.Join(s.dir, name+".age")
-		public, err := seal.New(s.opens[name])
+		public, err := seal.New(s.opens[name], time.Now())
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -215,7 +216,7 @@ func TestASealedBatchIsWrittenAgainTheSame(t *testing.T) {
 	s.do("export")
 	before := s.stored()
 	var err error
-	if s.public["morgue"], err = seal.New(filepath.Join(s.dir, "another.age")); err != nil {
+	if s.public["morgue"], err = seal.New(filepath.Join(s.dir, "another.age"), time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	s.seals("died")
@@ -236,7 +237,7 @@ func TestASealedBatchIsWrittenAgainTheSame(t *testing.T) {
 	if err := os.Rename(s.opens["escrow"], s.opens["secret"]); err != nil {
 		t.Fatal(err)
 	}
-	s.fails(2, []string{"seal.secret_file holds another"}, "rerun", "export", "--batch", "1", "--dry-run")
+	s.fails(2, []string{"seal.secret_file does not hold"}, "rerun", "export", "--batch", "1", "--dry-run")
 }
 
 // Who is not named for what it subscribes to gets an error that says so, before anything is loaded; once it is, it starts from a snapshot.

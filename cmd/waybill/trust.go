@@ -20,7 +20,11 @@ func (s *signConfig) signers() (signers trust.Signers, err error) {
 	if s == nil {
 		return nil, nil
 	}
-	for _, path := range s.Keys {
+	files, err := trust.AllFiles(s.Keys)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range files {
 		key, err := trust.ReadPrivate(path)
 		if err != nil {
 			return nil, err
@@ -51,13 +55,13 @@ type sealConfig struct {
 	Readers    seal.Readers `yaml:"readers"`
 }
 
-// secret reads the secret, and returns the readers; none if nothing is sealed.
-func (s *sealConfig) secret() (*seal.Secret, seal.Readers, error) {
+// secrets reads the secrets, and returns the readers; none if nothing is sealed.
+func (s *sealConfig) secrets() (seal.Secrets, seal.Readers, error) {
 	if s == nil {
 		return nil, nil, nil
 	}
-	secret, err := seal.ReadSecret(s.SecretFile)
-	return secret, s.Readers, err
+	secrets, err := seal.ReadSecrets(s.SecretFile)
+	return secrets, s.Readers, err
 }
 
 func (c *config) checkSeals() error {
@@ -81,8 +85,8 @@ func (p *place) opening() (seal.Opening, error) {
 	if err != nil {
 		return opening, err
 	}
-	secret, _, err := p.Seal.secret()
-	opening.Keys = append(opening.Keys, secret.Keys()...)
+	secrets, _, err := p.Seal.secrets()
+	opening.Keys = append(opening.Keys, secrets.Keys()...)
 	return opening, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"filippo.io/age"
 
@@ -71,7 +72,7 @@ type Secret struct {
 
 // ReadSecret reads the file of a secret.
 func ReadSecret(path string) (*Secret, error) {
-	text, err := read(path)
+	text, err := trust.ReadSecret(path, keyHint)
 	if err != nil {
 		return nil, err
 	}
@@ -89,14 +90,6 @@ func (s *Secret) Public() Recipient { return s.own }
 // ID names a secret in plans: its public key.
 func (s *Secret) ID() string { return s.own.text }
 
-// Keys returns the secret as a key that opens; none of no secret.
-func (s *Secret) Keys() Keys {
-	if s == nil {
-		return nil
-	}
-	return Keys{s.X25519Identity}
-}
-
 // with returns the recipients and the secret's own key, in a fixed order, each once.
 func (s *Secret) with(to []Recipient) []Recipient {
 	all := append([]Recipient{s.own}, to...)
@@ -104,24 +97,63 @@ func (s *Secret) with(to []Recipient) []Recipient {
 	return slices.CompactFunc(all, func(a, b Recipient) bool { return a.text == b.text })
 }
 
+// Secrets are a producer's, one for each epoch, oldest first. The last one seals; the others write again what they have sealed.
+type Secrets []*Secret
+
+// ReadSecrets reads the files of keys.
+func ReadSecrets(paths ...string) (secrets Secrets, err error) {
+	files, err := trust.AllFiles(paths)
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		secret, err := ReadSecret(file)
+		if err != nil {
+			return nil, err
+		}
+		secrets = append(secrets, secret)
+	}
+	return secrets, nil
+}
+
+// Plan is how new batches are sealed for readers; nil: they are not.
+func (s Secrets) Plan(readers Readers) *Plan {
+	if len(s) == 0 {
+		return nil
+	}
+	return &Plan{Secret: s[len(s)-1].ID(), Readers: readers}
+}
+
+// Of returns the secret that a plan names, or nil.
+func (s Secrets) Of(p *Plan) *Secret {
+	for _, secret := range s {
+		if secret.ID() == p.Secret {
+			return secret
+		}
+	}
+	return nil
+}
+
+// Keys returns the secrets as keys that open.
+func (s Secrets) Keys() (keys Keys) {
+	for _, secret := range s {
+		keys = append(keys, secret.X25519Identity)
+	}
+	return keys
+}
+
 // Keys open parts.
 type Keys []*age.X25519Identity
 
 // ReadKeys reads files of keys.
-func ReadKeys(paths []string) (keys Keys, err error) {
-	for _, path := range paths {
-		key, err := ReadSecret(path)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, key.X25519Identity)
-	}
-	return keys, nil
+func ReadKeys(paths []string) (Keys, error) {
+	secrets, err := ReadSecrets(paths...)
+	return secrets.Keys(), err
 }
 
 // Opener is a consumer's settings.
 type Opener struct {
-	Files []string `yaml:"keys"` // each of which may open; two while a key is changed
+	Files []string `yaml:"keys"` // each of which may open; or folders, with a key for each epoch
 	From  int64    `yaml:"from"` // before this batch, open parts are loaded even after sealed ones
 }
 
@@ -176,27 +208,16 @@ func (k Keys) Open(file io.ReaderAt, size int64) (io.ReaderAt, int64, error) {
 }
 
 // New makes a key, and writes it to a file that its owner alone may read.
-func New(path string) (public string, err error) {
+func New(path string, now time.Time) (public string, err error) {
 	key, err := age.GenerateX25519Identity()
 	if err != nil {
 		return "", err
 	}
-	return key.Recipient().String(), trust.WriteSecret(path, key.String())
-}
-
-func read(path string) (string, error) {
-	text, err := trust.ReadSecret(path, "`waybill keys new open FILE` makes one")
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(text) { // as age-keygen writes it, with comments
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			return line, nil
-		}
-	}
-	return "", notAKey(path)
+	return key.Recipient().String(), trust.WriteSecret(path, key.String(), now)
 }
 
 func notAKey(path string) error {
-	return fault.New(fault.Usage, "read", path, errors.New("it holds no key that opens, AGE-SECRET-KEY-1…"), "`waybill keys new open FILE` makes one")
+	return fault.New(fault.Usage, "read", path, errors.New("it holds no key that opens, AGE-SECRET-KEY-1…"), keyHint)
 }
+
+const keyHint = "`waybill keys new open FILE` makes one"

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 
@@ -22,7 +23,7 @@ import (
 func party(t testing.TB) (file string, key seal.Recipient) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "key")
-	public, err := seal.New(file)
+	public, err := seal.New(file, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func TestASealedFileIsAnAgeFileAndAlwaysTheSame(t *testing.T) {
 		}
 		for _, name := range []string{file, oneFile, twoFile} {
 			key := secretOf(t, name)
-			if got, err := opened(data, key.Keys()); err != nil || !bytes.Equal(got, plain) {
+			if got, err := opened(data, seal.Secrets{key}.Keys()); err != nil || !bytes.Equal(got, plain) {
 				t.Errorf("%d bytes: opened as %d bytes, %v", size, len(got), err)
 			}
 			stream, err := age.Decrypt(bytes.NewReader(data), key.X25519Identity)
@@ -96,7 +97,7 @@ func TestASealedFileIsAnAgeFileAndAlwaysTheSame(t *testing.T) {
 				t.Errorf("%d bytes: age reads %d bytes, %v", size, len(got), err)
 			}
 		}
-		for _, keys := range []seal.Keys{secretOf(t, otherFile).Keys(), nil} {
+		for _, keys := range []seal.Keys{seal.Secrets{secretOf(t, otherFile)}.Keys(), nil} {
 			if _, err := opened(data, keys); !errors.Is(err, seal.ErrNotForUs) {
 				t.Errorf("a stranger: %v", err)
 			}
@@ -140,14 +141,14 @@ func TestADamagedSealIsRefused(t *testing.T) {
 	data := sealed(t, secret, plain, "log 1")
 	body := len(data) - 3*(65536+16)
 	for _, cut := range []int{0, 1, 20, 200, body - 16, body, body + 1, body + 65552, body + 65553, body + 2*65552, len(data) - 1} {
-		if got, err := opened(data[:cut], secret.Keys()); err == nil || errors.Is(err, seal.ErrNotForUs) {
+		if got, err := opened(data[:cut], seal.Secrets{secret}.Keys()); err == nil || errors.Is(err, seal.ErrNotForUs) {
 			t.Errorf("cut at %d: %d bytes, %v", cut, len(got), err)
 		}
 	}
 	for at := 0; at < len(data); at += 997 {
 		damaged := bytes.Clone(data)
 		damaged[at] ^= 1
-		if got, err := opened(damaged, secret.Keys()); err == nil {
+		if got, err := opened(damaged, seal.Secrets{secret}.Keys()); err == nil {
 			t.Errorf("changed at %d: %d bytes", at, len(got))
 		}
 	}
@@ -159,7 +160,7 @@ func TestADamagedSealIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := opened(long.Bytes(), secret.Keys()); err == nil {
+	if _, err := opened(long.Bytes(), seal.Secrets{secret}.Keys()); err == nil {
 		t.Errorf("a header of %d bytes is read", long.Len())
 	}
 }
@@ -167,7 +168,7 @@ func TestADamagedSealIsRefused(t *testing.T) {
 // A key that others may read is refused, as is a file without one.
 func TestKeysAreReadFromFilesOfTheirOwner(t *testing.T) {
 	file, key := party(t)
-	if _, err := seal.New(file); fault.ClassOf(err) != fault.Usage {
+	if _, err := seal.New(file, time.Now()); fault.ClassOf(err) != fault.Usage {
 		t.Errorf("overwritten: %v", err)
 	}
 	commented := filepath.Join(t.TempDir(), "age-keygen")
@@ -240,7 +241,7 @@ func TestColumnsSideBySideDecryptEachChunkOnce(t *testing.T) {
 	plain := random(columns * 60 * piece)
 	data := sealed(t, secret, plain, "log 1")
 	source := &counted{ReaderAt: bytes.NewReader(data)}
-	opened, size, err := secret.Keys().Open(source, int64(len(data)))
+	opened, size, err := seal.Secrets{secret}.Keys().Open(source, int64(len(data)))
 	if err != nil || size != int64(len(plain)) {
 		t.Fatal(size, err)
 	}
@@ -266,10 +267,10 @@ func TestColumnsSideBySideDecryptEachChunkOnce(t *testing.T) {
 
 func FuzzOpen(f *testing.F) {
 	file := filepath.Join(f.TempDir(), "key")
-	if _, err := seal.New(file); err != nil {
+	if _, err := seal.New(file, time.Now()); err != nil {
 		f.Fatal(err)
 	}
-	keys := secretOf(f, file).Keys()
+	keys := seal.Secrets{secretOf(f, file)}.Keys()
 	f.Add(sealed(f, secretOf(f, file), random(100), "log 1"))
 	f.Add([]byte("age-encryption.org/v1\n-> X25519 AAAA\nAAAA\n--- AAAA\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -86,7 +86,7 @@ func TestVectorsOfSeals(t *testing.T) {
 		if err != nil || !bytes.Equal(kept, data) {
 			t.Errorf("%s is not what is written now: %v", v.File, err)
 		}
-		got, err := opened(kept, morgue.Keys())
+		got, err := opened(kept, seal.Secrets{morgue}.Keys())
 		verdict := "ok"
 		switch {
 		case errors.Is(err, seal.ErrNotForUs):

@@ -9,12 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math/big"
-	"os"
 	"os/exec"
 	"regexp"
-	"runtime"
 	"strings"
 	"time"
 
@@ -113,18 +110,8 @@ func (p *Private) Sign(_ context.Context, message []byte) ([]byte, error) {
 }
 
 // Write creates a file that its owner alone may read. An existing file stays.
-func (p *Private) Write(path string) error {
-	return WriteSecret(path, privatePrefix+base64.RawURLEncoding.EncodeToString(p.key.Seed())+" "+p.name)
-}
-
-// WriteSecret creates a file of one line that its owner alone may read. An existing file stays.
-func WriteSecret(path, line string) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fault.New(fault.Usage, "write", path, errors.Unwrap(err), "keys are never overwritten: name another file")
-	}
-	_, err = fmt.Fprintln(file, line)
-	return errors.Join(err, file.Sync(), file.Close())
+func (p *Private) Write(path string, now time.Time) error {
+	return WriteSecret(path, privatePrefix+base64.RawURLEncoding.EncodeToString(p.key.Seed())+" "+p.name, now)
 }
 
 // ReadPrivate reads a key's file. Others than its owner must not be able to read it.
@@ -133,7 +120,7 @@ func ReadPrivate(path string) (*Private, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, name, _ := strings.Cut(strings.TrimSpace(text), " ")
+	key, name, _ := strings.Cut(text, " ")
 	encoded, ok := strings.CutPrefix(key, privatePrefix)
 	seed, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
 	if !ok || err != nil || len(seed) != ed25519.SeedSize || !nameForm.MatchString(name) {
@@ -143,26 +130,6 @@ func ReadPrivate(path string) (*Private, error) {
 }
 
 const newHint = "`waybill keys new sign FILE` makes one"
-
-// ReadSecret reads a file that others than its owner must not be able to read. The hint is for one that is missing.
-func ReadSecret(path, hint string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", fault.New(fault.Usage, "read", path, errors.Unwrap(err), hint)
-	}
-	if exposed(info.Mode()) {
-		return "", fault.New(fault.Usage, "read", path, errors.New("others may read this key"),
-			"chmod 600 "+path+"; if others could have read it, make another and stop trusting this one")
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", fault.New(fault.Usage, "read", path, errors.Unwrap(err), "")
-	}
-	return string(text), nil
-}
-
-// exposed reports whether others may read a file. Windows has no such bits.
-func exposed(mode fs.FileMode) bool { return runtime.GOOS != "windows" && mode.Perm()&0o077 != 0 }
 
 // commandTime bounds a program that signs.
 const commandTime = 30 * time.Second

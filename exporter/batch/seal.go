@@ -16,10 +16,10 @@ import (
 
 // checkSecret refuses to write a batch that was planned with another secret: it would get other bytes.
 func (c *Converter) checkSecret(p *plan.Plan) error {
-	if p.Seal == nil || c.Secret != nil && c.Secret.ID() == p.Seal.Secret {
+	if p.Seal == nil || c.Secrets.Of(p.Seal) != nil {
 		return nil
 	}
-	return fault.New(fault.Usage, "write", p.Name(), fmt.Errorf("it is sealed with the secret %s, and seal.secret_file holds another", p.Seal.Secret),
+	return fault.New(fault.Usage, "write", p.Name(), fmt.Errorf("it is sealed with the secret %s, which seal.secret_file does not hold", p.Seal.Secret),
 		"put that secret back until this is done; if it is lost, what was published can't be written again, and a batch that was not published needs `waybill export --new-generation`")
 }
 
@@ -57,7 +57,7 @@ func (b *writer) seal(o *openPart) (*schemas.Sealed, error) {
 	plain, sum := o.file, o.hash.Sum(nil)
 	o.file, o.hash = file, sha256.New()
 	out := bufio.NewWriter(io.MultiWriter(file, o.hash))
-	err = b.Secret.Write(out, plain, sum, b.plan.Context(), b.plan.Seal.Readers.Recipients(o.readers))
+	err = b.Secrets.Of(b.plan.Seal).Write(out, plain, sum, b.plan.Context(), b.plan.Seal.Readers.Recipients(o.readers))
 	if err := errors.Join(err, out.Flush(), plain.Close(), os.Remove(plain.Name())); err != nil {
 		return nil, err
 	}

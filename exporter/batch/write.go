@@ -45,7 +45,7 @@ type Converter struct {
 	Reader   *exchange.Reader
 	Dir      string                                // for parts that are being written or were fetched
 	PartRows int                                   // bounds the rows of one part
-	Secret   *seal.Secret                          // that parts are sealed with; nil: there is none
+	Secrets  seal.Secrets                          // that parts are sealed with
 	Progress func(ctx context.Context, rows int64) // is called for each part that is written
 }
 

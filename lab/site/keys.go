@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"waybill/exchange/seal"
 	"waybill/exchange/trust"
@@ -16,7 +17,7 @@ import (
 type Keys struct {
 	Sign     trust.Signers
 	Trust    *trust.Policy
-	Secret   *seal.Secret // the patients service's
+	Secrets  seal.Secrets // the patients service's
 	Readers  seal.Readers
 	Open     seal.Opening // a consumer's
 	Settings string       // all of them, for a configuration file
@@ -34,7 +35,7 @@ func (s *Site) makeKeys() error {
 	for _, name := range Services() {
 		key, err := trust.NewPrivate(name, rand.Reader)
 		if err == nil {
-			err = key.Write(s.keyFile(name, "sign"))
+			err = key.Write(s.keyFile(name, "sign"), time.Now())
 		}
 		if err != nil {
 			return err
@@ -57,9 +58,9 @@ func (s *Site) makeKeys() error {
 			fmt.Fprintf(&receipts, "    %s: %s\n", of, signing[name].Public())
 		}
 	}
-	_, err := seal.New(s.keyFile(Patients, "seal"))
+	_, err := seal.New(s.keyFile(Patients, "seal"), time.Now())
 	if err == nil {
-		producer.Secret, err = seal.ReadSecret(s.keyFile(Patients, "seal"))
+		producer.Secrets, err = seal.ReadSecrets(s.keyFile(Patients, "seal"))
 	}
 	producer.Settings = fmt.Sprintf("sign: {keys: [%s]}\ntrust:\n  receipts:\n%sseal:\n  secret_file: %s\n  readers:\n%s",
 		s.keyFile(Patients, "sign"), &receipts, s.keyFile(Patients, "seal"), &readers)
@@ -73,7 +74,7 @@ func (s *Site) consumerKeys(name string, signing map[string]*trust.Private) (rea
 		return reader, err
 	}
 	file := s.keyFile(name, "open")
-	if _, err := seal.New(file); err != nil {
+	if _, err := seal.New(file, time.Now()); err != nil {
 		return reader, err
 	}
 	key, err := seal.ReadSecret(file)
@@ -82,7 +83,7 @@ func (s *Site) consumerKeys(name string, signing map[string]*trust.Private) (rea
 	}
 	public := signing[Patients].Public()
 	s.keys[name] = &Keys{
-		Sign: trust.Signers{signing[name]}, Trust: &trust.Policy{Keys: []trust.Public{public}}, Open: seal.Opening{Keys: key.Keys()},
+		Sign: trust.Signers{signing[name]}, Trust: &trust.Policy{Keys: []trust.Public{public}}, Open: seal.Opening{Keys: seal.Secrets{key}.Keys()},
 		Settings: fmt.Sprintf("sign: {keys: [%s]}\ntrust: {keys: [%s]}\nopen: {keys: [%s]}\n", s.keyFile(name, "sign"), public, file),
 	}
 	return seal.Reader{Keys: []seal.Recipient{key.Public()}, Events: consumer.Events}, nil

@@ -46,7 +46,7 @@ func (s *Site) migrate(ctx context.Context) error {
 func (s *Site) Exporter(place exchange.Store) (*exporter.Exporter, error) {
 	keys := s.Keys(Patients)
 	return exporter.New(exporter.Config{
-		Sign: keys.Sign, Trust: keys.Trust, Secret: keys.Secret, Readers: keys.Readers,
+		Sign: keys.Sign, Trust: keys.Trust, Secrets: keys.Secrets, Readers: keys.Readers,
 		DatabaseURL: s.Services[Patients].URL, Store: place, Spool: s.Spool(Patients), Release: s.Name,
 	})
 }
