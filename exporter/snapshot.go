@@ -46,8 +46,8 @@ func (s *session) publishSnapshot(ctx context.Context) error {
 	return s.readBack(ctx, m)
 }
 
-// stillHolds reports whether the newest snapshot is still current: no event was published since, and
-// the snapshot and the log after it are whole.
+// stillHolds reports whether the newest snapshot is still current: no event was published since, the snapshot is sealed to the keys
+// of today, and it and the log after it are whole.
 func (s *session) stillHolds(ctx context.Context) (bool, error) {
 	last, err := s.db.Last(ctx)
 	if err != nil || last.Snapshot == nil {
@@ -55,7 +55,8 @@ func (s *session) stillHolds(ctx context.Context) (bool, error) {
 	}
 	var unchanged bool
 	err = s.db.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM exporter.plan WHERE stream = $2 AND batch > $1 AND events > 0)
-		AND EXISTS (SELECT FROM exporter.plan WHERE stream = $2 AND batch = $1)`, *last.Snapshot, s.db.Stream).Scan(&unchanged)
+		AND EXISTS (SELECT FROM exporter.plan WHERE stream = $2 AND batch = $1 AND seal IS NOT DISTINCT FROM $3)`,
+		*last.Snapshot, s.db.Stream, s.db.Seal).Scan(&unchanged)
 	if err != nil || !unchanged {
 		return false, fault.Database("read", "exporter.plan", err)
 	}
