@@ -35,11 +35,11 @@ func between(t *testing.T, a answer, patience time.Duration) (liar, honest *hdfs
 	c := config(t)
 	honest = open(t, c)
 	nodes := map[bool]*httputil.ReverseProxy{}
-	for isData, addr := range map[bool]string{false: cluster.Addr(), true: cluster.DataNode.Addr()} {
+	for isData, addr := range map[bool]string{false: cluster.Addr(), true: cluster.DataNodes[0].Addr()} {
 		nodes[isData] = httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: addr})
 		nodes[isData].ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
 		nodes[isData].ModifyResponse = func(answer *http.Response) error {
-			if to, err := answer.Location(); err == nil && to.Host == cluster.DataNode.Addr() {
+			if to, err := answer.Location(); err == nil && to.Host == cluster.DataNodes[0].Addr() {
 				to.Host = answer.Request.Header.Get("X-Forwarded-Host")
 				answer.Header.Set("Location", to.String())
 			}
@@ -273,7 +273,7 @@ func TestProofADataNodeThatDiesInAnUpload(t *testing.T) {
 	store := open(t, config(t))
 	const size = 64 << 20
 	body := io.LimitReader(zeros{}, size)
-	err := store.Put(t.Context(), "parts/a", size, io.MultiReader(io.LimitReader(body, size/2), onRead(func() { cluster.DataNode.Kill() }), body))
+	err := store.Put(t.Context(), "parts/a", size, io.MultiReader(io.LimitReader(body, size/2), onRead(func() { cluster.DataNodes[0].Kill() }), body))
 	if err == nil {
 		t.Error("the upload succeeded")
 	}
@@ -281,7 +281,7 @@ func TestProofADataNodeThatDiesInAnUpload(t *testing.T) {
 	if _, err := store.Get(t.Context(), "parts/a"); !errors.Is(err, exchange.ErrNotFound) {
 		t.Errorf("get = %v", err)
 	}
-	must(t, cluster.DataNode.Start(t.Context()))
+	must(t, cluster.DataNodes[0].Start(t.Context()))
 	must(t, cluster.WaitWritable(t.Context()))
 	await.True(t, "an upload succeeds", func() bool { return store.Put(t.Context(), "parts/a", 5, strings.NewReader("whole")) == nil })
 	wantBytes(t, store, "parts/a", "whole")

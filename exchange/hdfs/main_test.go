@@ -45,7 +45,7 @@ func start() {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	if cluster.dir, cluster.err = os.MkdirTemp("", "waybill-hdfs-"); cluster.err == nil {
-		cluster.HDFS, cluster.err = servers.StartHDFS(ctx, cluster.dir, nil)
+		cluster.HDFS, cluster.err = servers.StartHDFS(ctx, cluster.dir, servers.HDFSOptions{})
 	}
 }
 

@@ -3,8 +3,10 @@ package servers
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -24,20 +26,31 @@ const (
 	hdfsRoot = "hdfs"
 )
 
-// HDFS is a NameNode, whose WebHDFS is at Addr, with one DataNode.
+// HDFSOptions say how to run an HDFS.
+type HDFSOptions struct {
+	DataNodes int    // each has a replica of every file; 0: one
+	Host      string // by which redirects name them; "" is 127.0.0.1
+	TLS       bool   // which all then demand
+	Log       io.Writer
+}
+
+// HDFS is a NameNode, whose WebHDFS is at Addr, with DataNodes.
 type HDFS struct {
 	*Server
-	DataNode *Server
+	DataNodes []*Server
 
+	options HDFSOptions
 	dir     string
 	jars    string
 	rpcPort int
+	client  *http.Client
 }
 
-// StartHDFS starts both, which keep all they have in dir, and returns once files can be written. They run as the current
+// StartHDFS starts them all, which keep all they have in dir, and returns once files can be written. They run as the current
 // account, and check permissions by the names that requests give.
-func StartHDFS(ctx context.Context, dir string, log io.Writer) (*HDFS, error) {
-	h := &HDFS{dir: dir}
+func StartHDFS(ctx context.Context, dir string, options HDFSOptions) (*HDFS, error) {
+	options.DataNodes, options.Host = max(options.DataNodes, 1), cmp.Or(options.Host, "127.0.0.1")
+	h := &HDFS{dir: dir, options: options, client: &http.Client{Transport: http.DefaultTransport}}
 	var err error
 	if h.jars, err = hdfsJars(); err == nil {
 		err = os.CopyFS(h.name(), os.DirFS(filepath.Join(h.jars, "name")))
@@ -45,13 +58,24 @@ func StartHDFS(ctx context.Context, dir string, log io.Writer) (*HDFS, error) {
 	if err == nil {
 		h.rpcPort, err = child.FreePort(ctx)
 	}
+	if err == nil && options.TLS {
+		err = h.makeKeys(ctx)
+	}
 	if err != nil {
 		return nil, fault.New(fault.Transient, "prepare", "HDFS", err, fault.HintOf(err))
 	}
-	if h.Server, err = start(ctx, "NameNode", log, h.command("namenode.NameNode", h.nameNode)); err != nil {
+	if h.Server, err = start(ctx, "NameNode", options.Log, h.command("namenode.NameNode", "name", h.nameNode)); err != nil {
 		return nil, err
 	}
-	if h.DataNode, err = start(ctx, "DataNode", log, h.command("datanode.DataNode", h.dataNode)); err == nil {
+	for i := 0; i < options.DataNodes && err == nil; i++ {
+		var node *Server
+		node, err = start(ctx, "DataNode", options.Log, h.command("datanode.DataNode", fmt.Sprint("data-", i), h.dataNode))
+		h.DataNodes = append(h.DataNodes, node)
+	}
+	if err == nil {
+		err = h.waitUntil(ctx, h.allLive)
+	}
+	if err == nil {
 		err = h.WaitWritable(ctx)
 	}
 	if err != nil {
@@ -64,16 +88,15 @@ func StartHDFS(ctx context.Context, dir string, log io.Writer) (*HDFS, error) {
 func (h *HDFS) name() string { return filepath.Join(h.dir, "name") }
 
 // command runs a daemon with settings of its own: from a file, because not every one of them takes arguments.
-func (h *HDFS) command(class string, settings func(port int) map[string]string) func(int) (*exec.Cmd, error) {
+func (h *HDFS) command(class, name string, settings func(port int, files string) map[string]string) func(int) (*exec.Cmd, error) {
 	return func(port int) (*exec.Cmd, error) {
-		conf := filepath.Join(h.dir, filepath.Ext(class)[1:])
+		conf := filepath.Join(h.dir, "conf-"+name)
 		common := map[string]string{
 			"fs.defaultFS":   "hdfs://127.0.0.1:" + strconv.Itoa(h.rpcPort),
-			"hadoop.tmp.dir": h.dir, "dfs.replication": "1",
+			"hadoop.tmp.dir": h.dir, "dfs.replication": strconv.Itoa(h.options.DataNodes),
 		}
-		for name, value := range settings(port) {
-			common[name] = value
-		}
+		maps.Copy(common, settings(port, "file://"+filepath.Join(h.dir, name)))
+		maps.Copy(common, h.tlsSettings())
 		if err := writeSettings(conf, common); err != nil {
 			return nil, err
 		}
@@ -81,22 +104,26 @@ func (h *HDFS) command(class string, settings func(port int) map[string]string) 
 	}
 }
 
-func (h *HDFS) nameNode(port int) map[string]string {
+func (h *HDFS) nameNode(port int, files string) map[string]string {
 	return map[string]string{
-		"dfs.namenode.http-address":       local(port),
-		"dfs.namenode.name.dir":           "file://" + h.name(),
+		"dfs.http.policy":                 h.policy(),
+		"dfs.namenode.http-address":       local(port), // of the two addresses, one is used
+		"dfs.namenode.https-address":      local(port),
+		"dfs.namenode.name.dir":           files,
 		"dfs.ls.limit":                    "100", // a long listing is read in pieces of this size; 1,000 by default
 		"dfs.namenode.safemode.extension": "0",
 	}
 }
 
-func (h *HDFS) dataNode(port int) map[string]string {
+func (h *HDFS) dataNode(port int, files string) map[string]string {
 	return map[string]string{
-		"dfs.datanode.hostname":     "127.0.0.1",
-		"dfs.datanode.http.address": local(port),
-		"dfs.datanode.address":      local(0),
-		"dfs.datanode.ipc.address":  local(0),
-		"dfs.datanode.data.dir":     "file://" + filepath.Join(h.dir, "data"),
+		"dfs.datanode.hostname":      h.options.Host,
+		"dfs.http.policy":            h.policy(),
+		"dfs.datanode.http.address":  local(port),
+		"dfs.datanode.https.address": local(port),
+		"dfs.datanode.address":       local(0),
+		"dfs.datanode.ipc.address":   local(0),
+		"dfs.datanode.data.dir":      files,
 		// By default a small file takes 400 ms: the DataNode looks once whether the NameNode knows its block, and then sleeps.
 		"dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "10",
 	}
@@ -114,7 +141,7 @@ func writeSettings(conf string, settings map[string]string) error {
 	if err := os.MkdirAll(conf, 0o755); err != nil {
 		return err
 	}
-	for _, file := range []string{"core-site.xml", "hdfs-site.xml"} { // the defaults of HDFS are read between the two
+	for _, file := range []string{"core-site.xml", "hdfs-site.xml", "ssl-server.xml"} { // the defaults of HDFS are read after the first
 		if err := os.WriteFile(filepath.Join(conf, file), []byte(text.String()), 0o600); err != nil {
 			return err
 		}
@@ -136,11 +163,36 @@ func hadoop(jars, conf, class string, args ...string) *exec.Cmd {
 
 // WaitWritable waits until the NameNode has a DataNode to write to.
 func (h *HDFS) WaitWritable(ctx context.Context) error {
+	return h.waitUntil(ctx, func(ctx context.Context) (bool, error) {
+		status, err := h.Do(ctx, http.MethodPut, "CREATE", "/writable", nil) // this reserves nothing
+		return status == http.StatusTemporaryRedirect, err
+	})
+}
+
+// allLive reports whether the NameNode knows all DataNodes. One that died is known for ten minutes more.
+func (h *HDFS) allLive(ctx context.Context) (bool, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, h.URL()+"/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState", nil)
+	if err != nil {
+		return false, err
+	}
+	answer, err := h.client.Do(request)
+	if err != nil {
+		return false, err
+	}
+	defer answer.Body.Close()
+	var state struct {
+		Beans []struct{ NumLiveDataNodes int }
+	}
+	err = json.NewDecoder(answer.Body).Decode(&state)
+	return len(state.Beans) == 1 && state.Beans[0].NumLiveDataNodes == h.options.DataNodes, err
+}
+
+func (h *HDFS) waitUntil(ctx context.Context, ready func(context.Context) (bool, error)) error {
 	tick := time.NewTicker(5 * readyInterval)
 	defer tick.Stop()
 	for {
-		status, err := h.Do(ctx, http.MethodPut, "CREATE", "/writable", nil) // this reserves nothing
-		if err == nil && status == http.StatusTemporaryRedirect {
+		is, err := ready(ctx)
+		if is {
 			return nil
 		}
 		select {
@@ -157,12 +209,12 @@ func (h *HDFS) Do(ctx context.Context, method, op, path string, options url.Valu
 	for name, values := range options {
 		query[name] = values
 	}
-	u := url.URL{Scheme: "http", Host: h.Addr(), Path: "/webhdfs/v1" + path, RawQuery: query.Encode()}
-	request, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	u := url.URL{Path: "/webhdfs/v1" + path, RawQuery: query.Encode()}
+	request, err := http.NewRequestWithContext(ctx, method, h.URL()+u.String(), nil)
 	if err != nil {
 		return 0, err
 	}
-	answer, err := http.DefaultTransport.RoundTrip(request) // which follows no redirects
+	answer, err := h.client.Transport.RoundTrip(request) // which follows no redirects
 	if err != nil {
 		return 0, err
 	}
@@ -187,15 +239,15 @@ func (h *HDFS) MakeFolder(ctx context.Context, path string) error {
 	return err
 }
 
-// Kill ends both with SIGKILL.
+// Kill ends all with SIGKILL.
 func (h *HDFS) Kill() {
-	if h.DataNode != nil {
-		h.DataNode.Kill()
+	for _, node := range h.DataNodes {
+		node.Kill()
 	}
 	h.Server.Kill()
 }
 
-// Stop kills both: nothing that they would still write is of use.
+// Stop kills all: nothing that they would still write is of use.
 func (h *HDFS) Stop(context.Context) error {
 	h.Kill()
 	return nil

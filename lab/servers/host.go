@@ -100,6 +100,10 @@ func startS3Host(ctx context.Context, dir string) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s3Host(s), nil
+}
+
+func s3Host(s *S3) *Host {
 	return &Host{
 		Server: s.Server, Ports: []int{s.port},
 		Environment: []string{"AWS_ACCESS_KEY_ID=" + S3Root.ID, "AWS_SECRET_ACCESS_KEY=" + S3Root.Secret},
@@ -111,7 +115,7 @@ func startS3Host(ctx context.Context, dir string) (*Host, error) {
 			}, s.CreateBucket(ctx, name, false)
 		},
 		stop: s.Stop,
-	}, nil
+	}
 }
 
 func startFTPHost(ctx context.Context, dir string) (*Host, error) {
@@ -150,14 +154,19 @@ func startFTPHost(ctx context.Context, dir string) (*Host, error) {
 }
 
 func startHDFSHost(ctx context.Context, dir string) (*Host, error) {
-	h, err := StartHDFS(ctx, dir, nil)
+	return StartHDFSHost(ctx, dir, HDFSOptions{})
+}
+
+// StartHDFSHost starts a host of the kind hdfs with one DataNode.
+func StartHDFSHost(ctx context.Context, dir string, options HDFSOptions) (*Host, error) {
+	h, err := StartHDFS(ctx, dir, options)
 	if err != nil {
 		return nil, err
 	}
 	return &Host{
-		Server: h.Server, Ports: []int{h.port, h.DataNode.port},
+		Server: h.Server, Ports: []int{h.port, h.DataNodes[0].port},
 		exchange: func(ctx context.Context, name string) (Exchange, error) {
-			return Exchange{URL: fmt.Sprintf("hdfs://%s@%s/%s", HDFSUser, h.Addr(), name)}, h.MakeFolder(ctx, "/"+name)
+			return Exchange{URL: fmt.Sprintf("hdfs://%s@%s/%s?datanodes=%s", HDFSUser, h.Addr(), name, h.options.Host)}, h.MakeFolder(ctx, "/"+name)
 		},
 		stop: h.Stop,
 	}, nil

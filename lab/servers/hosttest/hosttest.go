@@ -39,12 +39,18 @@ type Exchange struct {
 // Start starts a host of the test's own, and kills it at the test's end.
 func Start(t testing.TB, kind string) *servers.Host {
 	t.Helper()
+	return StartBy(t, func(ctx context.Context, dir string) (*servers.Host, error) { return servers.StartHost(ctx, kind, dir) })
+}
+
+// StartBy is Start for a host that another function starts.
+func StartBy(t testing.TB, start func(ctx context.Context, dir string) (*servers.Host, error)) *servers.Host {
+	t.Helper()
 	dir, err := folder()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	host, err := servers.StartHost(t.Context(), kind, dir)
+	host, err := start(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +96,9 @@ func (e Exchange) Open(t testing.TB) *store.Place {
 // Settings returns the lines of a configuration file that name the exchange.
 func (e Exchange) Settings() string {
 	text := "store: " + e.URL + "\n"
+	if strings.HasPrefix(e.URL, "ftp:") {
+		text += "allow_plaintext: it is a test\n"
+	}
 	if e.Password != "" {
 		text += "store_password: " + e.Password + "\n"
 	}
