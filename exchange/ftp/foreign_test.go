@@ -1,10 +1,16 @@
 package ftp_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"unicode"
+
+	client "github.com/jlaffaye/ftp"
 
 	"waybill/exchange/ftp"
 	"waybill/lab/exchangetest"
@@ -16,6 +22,12 @@ func TestProofForeignServers(t *testing.T) {
 	foreign := []exchangetest.Foreign{{
 		Name: "pyftpdlib", Start: servers.StartPyftpdlib, Caps: exchangetest.Capabilities{HidesLinks: true},
 		Remark: "may never answer an upload that was cut; lists a link as what it leads to",
+	}, {
+		Name: "Apache FtpServer", Start: servers.StartFTPServer, Caps: exchangetest.Capabilities{HidesLinks: true},
+		Remark: "lists a link as what it leads to",
+	}, {
+		Name: "rclone serve ftp", Start: servers.StartRcloneFTP, Caps: exchangetest.Capabilities{Undated: true, OmitsLinks: true, Slow: true, FailsAtFirst: true},
+		Remark: "says 450 for what is missing, and 551 for a folder; lists no links; gives no times",
 	}}
 	if os.Geteuid() == 0 { // else it lets nobody in
 		foreign = append(foreign, exchangetest.Foreign{
@@ -29,11 +41,30 @@ func TestProofForeignServers(t *testing.T) {
 			Root: fmt.Sprintf("patient-events-%d", place.folders.Add(1)), TLS: ftp.None, AllowPlaintext: "it is a test",
 		}
 		at := func(name string) string { return filepath.Join(server.Files, config.Root, name) }
-		return exchangetest.Place{
+		place := exchangetest.Place{
 			Store: open(t, config),
 			Plant: func(name string, data []byte) error { return os.WriteFile(at(name), data, 0o644) },
 			Link:  func(name, target string) error { return os.Symlink(target, at(name)) },
 			Close: func(name string) error { return os.Chmod(at(name), 0) },
 		}
+		if server.Cached {
+			place.Plant = func(name string, data []byte) error { return plant(server, config.Root+"/"+name, data) }
+		}
+		return place
 	})
+}
+
+// plant uploads a file by another client than the store's.
+func plant(server *servers.Foreign, name string, data []byte) error {
+	if strings.ContainsFunc(name, unicode.IsControl) { // which no command can hold
+		return nil
+	}
+	c, err := client.Dial(server.Addr())
+	if err == nil {
+		err = c.Login(server.User, server.Password)
+	}
+	if err == nil {
+		err = c.Stor(name, bytes.NewReader(data))
+	}
+	return errors.Join(err, c.Quit())
 }

@@ -24,6 +24,7 @@ type liar struct {
 	says      string            // what it says at the end of a listing, of which it leaves half out
 	stale     bool              // it lists nothing
 	renames   string            // what it says to RNTO, "250" if it replaces what is there
+	gone      string            // the folder that another removes, and for which it takes an upload before it says so
 	meanwhile string            // a file that another puts in place at RNFR
 	endless   string            // the verb to which it never stops to reply
 	answers   map[string]string // what else it says to a command
@@ -117,6 +118,12 @@ func (l *liar) put(name, text string) {
 	l.files[name] = text
 }
 
+func (l *liar) isGone(folder string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return folder == l.gone
+}
+
 func (l *liar) answer(verb, arg, from string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,7 +136,13 @@ func (l *liar) answer(verb, arg, from string) string {
 	case "FEAT":
 		return "211-Have\r\n MLST type*;size*;\r\n211 End"
 	case "CWD":
+		if arg == l.gone {
+			return "550 None"
+		}
 		return "250 There"
+	case "MKD":
+		l.gone = ""
+		return "257 Made"
 	case "SIZE":
 		if !there {
 			return "550 None"
@@ -190,6 +203,11 @@ func (l *liar) transfer(control net.Conn, passive net.Listener, verb, arg string
 		sent, _ := io.ReadAll(data)
 		if verb == l.halves {
 			sent = sent[:len(sent)/2]
+		}
+		if l.isGone(path.Dir(arg)) {
+			data.Close()
+			fmt.Fprint(control, "450 None\r\n")
+			return
 		}
 		l.put(arg, string(sent))
 	default:

@@ -49,6 +49,25 @@ func TestListingsThatCannotBeRead(t *testing.T) {
 }
 
 // A producer may make a folder between our being refused it and our looking for it above.
+// What is known of folders is forgotten when an upload fails, so that the next try makes those that another removed.
+func TestAFolderThatIsRemovedMeanwhileIsMadeAgain(t *testing.T) {
+	l := &liar{}
+	store := l.serve(t)
+	put := func(name string) error { return store.Put(t.Context(), name, 5, strings.NewReader("whole")) }
+	if err := put("log/a"); err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	l.gone = "/log"
+	l.mu.Unlock()
+	if err := put("log/b"); fault.ClassOf(err) != fault.Transient || err == nil {
+		t.Errorf("put into a folder that is gone = %v (%v)", err, fault.ClassOf(err))
+	}
+	if err := put("log/b"); err != nil {
+		t.Errorf("put again = %v", err)
+	}
+}
+
 func TestAFolderThatIsMadeMeanwhileIsNoRefusal(t *testing.T) {
 	s := &script{answers: map[string]string{"CWD /log": "550 None"}}
 	listings := make(chan string, 2)

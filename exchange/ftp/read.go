@@ -49,8 +49,8 @@ func (l *lease) open(name string) (*reader, error) {
 	}
 	response, err := l.Retr(file)
 	if err = l.lookInto(file, err); isRefusal(err) {
-		// It was removed meanwhile, or the server never gave its size, or we may not read it.
-		if _, again := l.FileSize(file); again != nil {
+		// It was removed meanwhile, or the server never gave its size or gives that of a folder, or we may not read it.
+		if _, again := l.FileSize(file); again != nil || l.ChangeDir(file) == nil {
 			return nil, l.absent(file)
 		}
 		return nil, unreadable(err)
@@ -157,8 +157,11 @@ var errClosed = errors.New("the reader is closed")
 // sizeOf returns how many bytes the server has of a file. From a server without SIZE it reads the file.
 func (c *conn) sizeOf(file string) (int64, error) {
 	size, err := c.FileSize(file)
+	if err = c.lookInto(file, err); code(err) == busy { // it has come meanwhile, or is in use
+		size, err = c.FileSize(file)
+	}
 	if !isUnknown(err) {
-		return size, c.lookInto(file, err)
+		return size, err
 	}
 	response, err := c.Retr(file)
 	if err != nil {

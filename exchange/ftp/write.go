@@ -148,10 +148,10 @@ func (s *Store) upload(c *conn, file string, size int64, source *source) error {
 	if err != nil {
 		return err
 	}
-	err = completed(c.Stor(file, source))
+	if err = completed(c.Stor(file, source)); err != nil {
+		s.folders.Clear() // the folder may have been removed since it was made
+	}
 	if known && isRefusal(err) && !source.begun {
-		// The folder may have been removed since it was made.
-		s.folders.Clear()
 		if _, err := s.makeFolder(c, folder); err != nil {
 			return err
 		}

@@ -133,7 +133,7 @@ func TestProofConformance(t *testing.T) {
 }
 
 // plant puts objects by another client than the store's.
-func plant(t *testing.T, c s3.Config) func(string, []byte) error {
+func plant(t *testing.T, server *servers.S3, c s3.Config) func(string, []byte) error {
 	return func(name string, data []byte) error {
 		_, err := server.Client().PutObject(t.Context(), &awss3.PutObjectInput{
 			Bucket: &c.Bucket, Key: aws.String(c.Prefix + "/" + name), Body: bytes.NewReader(data),

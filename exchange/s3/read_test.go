@@ -117,7 +117,7 @@ func TestABodyThatBreaksOffIsAnError(t *testing.T) {
 func TestFolderObjectsAreNotListed(t *testing.T) {
 	c := config()
 	store := open(t, c)
-	put := plant(t, c)
+	put := plant(t, server, c)
 	for _, name := range []string{"log/", "log/sub/", "log/a+b", "log/a"} {
 		must(t, put(name, nil))
 	}

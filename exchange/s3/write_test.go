@@ -263,7 +263,7 @@ func TestWhatWasAcknowledgedIsConfirmed(t *testing.T) {
 			}
 			_, err := io.Copy(io.Discard, r.Body)
 			if err == nil && kept != "" {
-				err = plant(t, c)("parts/a", []byte(kept))
+				err = plant(t, server, c)("parts/a", []byte(kept))
 			}
 			if err != nil {
 				t.Error(err)

@@ -244,12 +244,12 @@ func (c *session) exists(at string) (bool, error) {
 }
 
 // absent reports whether err, returned for at, means that at does not exist. For a path that leads
-// through a file, some servers only answer "failure".
+// through a file, some servers only answer "failure", or "permission denied".
 func (c *session) absent(at string, err error) bool {
 	if errors.Is(err, os.ErrNotExist) {
 		return true
 	}
-	if !isFailure(err) {
+	if !isFailure(err) && !errors.Is(err, os.ErrPermission) {
 		return false
 	}
 	for above := path.Dir(at); above != "." && above != "/"; above = path.Dir(above) {

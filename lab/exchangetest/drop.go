@@ -85,6 +85,9 @@ func (s suite) links(t *testing.T, place Place, folder dropFolder) {
 	if s.caps.HidesLinks {
 		want = map[string]bool{"a.csv": false, "file.csv": false, "out.csv": false}
 	}
+	if s.caps.OmitsLinks {
+		want = map[string]bool{"a.csv": false}
+	}
 	if _, listed := seen["nothing.csv"]; !listed { // ProFTPD lists no link that leads nowhere
 		delete(want, "nothing.csv")
 	}

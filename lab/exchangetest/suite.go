@@ -19,6 +19,10 @@ type Capabilities struct {
 	// NativePublish: if several publish at once, exactly one wins. Otherwise several may succeed, and
 	// a loser finds out by reading back.
 	NativePublish bool
+	// OneAtATime: several who publish at once can spoil the file.
+	OneAtATime bool
+	// FailsAtFirst: those who lose to others, or publish where another removed the folder, may get an error that passes.
+	FailsAtFirst bool
 	// Overwrites: Put replaces an existing file. Otherwise it returns [exchange.ErrExists].
 	Overwrites bool
 	// KeepsFiles: the account may neither delete nor move. Both are refused, and the files stay.
@@ -33,6 +37,10 @@ type Capabilities struct {
 	Slow bool
 	// HidesLinks: the server lists a symbolic link like its target.
 	HidesLinks bool
+	// OmitsLinks: the server lists no symbolic link.
+	OmitsLinks bool
+	// Undated: the server doesn't say when a file was written.
+	Undated bool
 	// Flat: the server has no folders that could be surveyed, and files are moved from name to name.
 	Flat bool
 }

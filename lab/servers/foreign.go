@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	_ "embed" // the servers' scripts
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
@@ -16,8 +17,8 @@ import (
 	"waybill/lab/child"
 )
 
-// python are the packages from PyPI, pinned, of servers that are written in it.
-var python = []string{"pyftpdlib==2.2.0", "asyncssh==2.24.1"}
+// python are the packages from PyPI, pinned, of servers that are written in it, and what moto's server needs besides.
+var python = []string{"pyftpdlib==2.2.0", "asyncssh==2.24.1", "moto[s3]==5.2.1", "flask==3.1.3", "flask-cors==6.0.5"}
 
 //go:embed pyftpdlib.py
 var pyftpdlib string
@@ -25,14 +26,73 @@ var pyftpdlib string
 //go:embed asyncssh.py
 var asyncssh string
 
-// Foreign is a server that no other test uses: its login is exchange, and lands in Files.
+//go:embed moto.py
+var moto string
+
+// Foreign is a server that no other test uses: its login is exchange, and lands in Files. S3's are S3, and have [S3Root].
 type Foreign struct {
 	*Server
+	S3             *S3
 	User, Password string
 	Files          string
+	Cached         bool // what others change in Files is seen only after minutes
 	Version        string
 
-	dir string
+	dir     string
+	account child.Account
+}
+
+// Vendor is a kind of foreign server.
+type Vendor struct {
+	Name, Scheme string
+	Start        func(ctx context.Context, dir string) (*Foreign, error)
+}
+
+// Vendors are all kinds of foreign servers. Some start only as root.
+func Vendors() []Vendor {
+	all := []Vendor{
+		{"pyftpdlib", "ftp", StartPyftpdlib},
+		{"Apache FtpServer", "ftp", StartFTPServer},
+		{"rclone serve ftp", "ftp", StartRcloneFTP},
+		{"asyncssh", "sftp", StartAsyncSSH},
+		{"Apache MINA SSHD", "sftp", StartMinaSSHD},
+		{"rclone serve sftp", "sftp", StartRcloneSFTP},
+		{"moto", "s3", StartMoto},
+		{"rclone serve s3", "s3", StartRcloneS3},
+	}
+	if os.Geteuid() == 0 {
+		all = append(all, Vendor{"pure-ftpd", "ftp", StartPureFTPd})
+	}
+	return all
+}
+
+// NewHost starts a server that [Host.NewExchange] makes exchanges on.
+func (v Vendor) NewHost(ctx context.Context, dir string) (*Host, error) {
+	f, err := v.Start(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if f.S3 != nil {
+		return s3Host(f.S3), nil
+	}
+	return &Host{Server: f.Server, Ports: []int{f.port}, stop: f.Stop, exchange: func(_ context.Context, name string) (Exchange, error) {
+		folder := filepath.Join(f.Files, name)
+		if err := os.Mkdir(folder, 0o755); err != nil {
+			return Exchange{}, err
+		}
+		made := Exchange{URL: fmt.Sprintf("%s://%s@%s/%s", v.Scheme, f.User, f.Addr(), name), Password: f.Password, Path: folder}
+		if v.Scheme == "sftp" {
+			line, err := f.KnownHost()
+			if err == nil {
+				err = os.WriteFile(f.dir+"/known_hosts", []byte(line+"\n"), 0o600)
+			}
+			if err != nil {
+				return Exchange{}, err
+			}
+			made.URL += "?known_hosts=" + url.QueryEscape(f.dir+"/known_hosts")
+		}
+		return made, f.account.Own(folder)
+	}}, nil
 }
 
 // KnownHost is an SSH server's line in known_hosts.
@@ -43,6 +103,7 @@ func (f *Foreign) key() string { return filepath.Join(f.dir, "host_key") }
 func prepareForeign(dir, version string) (*Foreign, child.Account, error) {
 	f := &Foreign{User: "exchange", Password: rand.Text(), Files: filepath.Join(dir, "files"), Version: version, dir: dir}
 	account, err := child.ServerAccount()
+	f.account = account
 	if err == nil {
 		err = os.MkdirAll(f.Files, 0o755)
 	}
@@ -68,13 +129,25 @@ func StartAsyncSSH(ctx context.Context, dir string) (*Foreign, error) {
 	return startPython(ctx, "asyncssh", dir, python[1], asyncssh)
 }
 
+// StartMoto starts an S3 server of Python's, which keeps all in memory.
+func StartMoto(ctx context.Context, dir string) (*Foreign, error) {
+	return overHTTP(startPython(ctx, "moto", dir, python[2], moto))
+}
+
+func overHTTP(f *Foreign, err error) (*Foreign, error) {
+	if err == nil {
+		f.S3 = &S3{Server: f.Server, scheme: "http"}
+	}
+	return f, err
+}
+
 func startPython(ctx context.Context, name, dir, version, script string) (*Foreign, error) {
 	_, version, _ = strings.Cut(version, "==")
 	f, account, err := prepareForeign(dir, version)
 	if err != nil {
 		return nil, err
 	}
-	home, err := pythonHome()
+	home, err := foreignHome("python")
 	if err != nil {
 		return nil, err
 	}
@@ -121,38 +194,4 @@ func StartPureFTPd(ctx context.Context, dir string) (*Foreign, error) {
 			"-E", "-A", "-H", "-c", "64", "-C", "64", "-u", "1", "-g", filepath.Join(dir, "pid")), nil
 	})
 	return f, err
-}
-
-// FetchForeign installs the servers that are written in Python; others are fetched by [Fetch].
-func FetchForeign(ctx context.Context) error {
-	home, err := pythonFolder()
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(home); err == nil {
-		return nil
-	}
-	work := home + ".part"
-	_ = os.RemoveAll(work)
-	args := append([]string{"-m", "pip", "install", "-q", "--target", work, "--no-warn-script-location"}, python...)
-	if _, err := output(ctx, "/", "/usr/bin/python3", args...); err != nil {
-		return fault.New(fault.Transient, "fetch", "Python packages", err, "as root run `apt-get install python3-pip`, then try again")
-	}
-	return os.Rename(work, home)
-}
-
-func pythonFolder() (string, error) {
-	cache, err := child.CacheDir()
-	return filepath.Join(cache, "servers", "python"), err
-}
-
-func pythonHome() (string, error) {
-	home, err := pythonFolder()
-	if err == nil {
-		_, err = os.Stat(home)
-	}
-	if err != nil {
-		return "", fault.New(fault.Usage, "find", "Python packages", err, "`make foreign` fetches them")
-	}
-	return home, nil
 }

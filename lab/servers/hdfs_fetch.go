@@ -48,11 +48,7 @@ func FetchHDFS(ctx context.Context) error {
 		if err := os.Mkdir(made, 0o755); err != nil {
 			return "", err
 		}
-		all, ctx := errgroup.WithContext(ctx)
-		for jar, sum := range hadoopJars {
-			all.Go(func() error { return download(ctx, central+jar, filepath.Join(made, path.Base(jar)), sum) })
-		}
-		if err := all.Wait(); err != nil {
+		if err := downloadAll(ctx, hadoopJars, made); err != nil {
 			return "", err
 		}
 		return made, format(made, work)
@@ -76,6 +72,14 @@ func format(made, work string) error {
 	}
 	_, err = os.Stat(filepath.Join(made, "name", "current", "VERSION"))
 	return err
+}
+
+func downloadAll(ctx context.Context, jars map[string]string, to string) error {
+	all, ctx := errgroup.WithContext(ctx)
+	for jar, sum := range jars {
+		all.Go(func() error { return download(ctx, central+jar, filepath.Join(to, path.Base(jar)), sum) })
+	}
+	return all.Wait()
 }
 
 // download stores what has the sum.
