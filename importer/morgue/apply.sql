@@ -85,6 +85,8 @@ SELECT count(*) FROM (
         SELECT patient_id FROM changed JOIN patient p USING (patient_id) WHERE p.event = 'erased')
     ORDER BY id FOR UPDATE) AS locked;
 
+-- Most of the dead have no case or alert yet, and to plan what concerns these takes longer than all the rest.
+DO $$ BEGIN IF EXISTS (SELECT FROM concerned JOIN case_file USING (patient_id)) THEN
 -- One person, one body: if it is or was in custody under a retired record, the case of the death
 -- that counts expects nobody. A body that came before that death began is another person's.
 UPDATE concerned survivor SET verdict = 'merged'
@@ -127,6 +129,7 @@ raised AS (
     RETURNING id, kind, patient_id, death_no)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
+END IF; END $$;
 
 INSERT INTO due (kind, patient_id, death_no, case_id, urgent, about)
 SELECT 'identity', c.patient_id, c.death_no, c.id, true, CASE WHEN k.death_of IS NULL THEN 'alive' END
@@ -142,6 +145,7 @@ FROM concerned k LEFT JOIN case_file c USING (patient_id, death_no)
 CROSS JOIN LATERAL (VALUES ('merge_conflict', k.conflict), ('future_death', k.future)) AS it (kind, about)
 WHERE it.about IS NOT NULL;
 
+DO $$ BEGIN IF EXISTS (SELECT FROM due) THEN
 -- An alert that a person resolved is not raised again until the state differs from the one they resolved.
 WITH raised AS (
     INSERT INTO alert (kind, patient_id, death_no, case_id, urgent, about, raised_at)
@@ -154,14 +158,18 @@ WITH raised AS (
     RETURNING id, kind, patient_id, death_no)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
+END IF;
 
+IF EXISTS (SELECT FROM concerned JOIN alert USING (patient_id)) THEN
 UPDATE alert a SET about = CASE WHEN a.resolved_at IS NULL THEN it.about END
 FROM (SELECT a.id, due.about
       FROM concerned k JOIN alert a USING (patient_id)
       LEFT JOIN due ON (due.kind, due.patient_id, due.death_no) = (a.kind, a.patient_id, a.death_no)
       WHERE a.kind IN ('identity', 'merged_in_custody', 'merge_conflict', 'future_death')) AS it
 WHERE a.id = it.id AND (a.resolved_at IS NULL OR a.about IS NOT NULL) AND a.about IS DISTINCT FROM it.about;
+END IF;
 
+IF EXISTS (SELECT FROM changed JOIN patient p USING (patient_id) WHERE p.event = 'erased') THEN
 WITH raised AS (
     INSERT INTO alert (kind, patient_id, death_no, case_id, urgent, about, raised_at)
     SELECT 'erased_in_custody', c.patient_id, c.death_no, c.id, true, 'erased', run.now
@@ -172,7 +180,9 @@ WITH raised AS (
     RETURNING id, kind, patient_id, death_no)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT kind, patient_id, death_no, 'alert ' || id FROM raised;
+END IF;
 
+IF EXISTS (SELECT FROM changed JOIN alert a USING (patient_id)) OR EXISTS (SELECT FROM concerned JOIN alert a USING (patient_id)) THEN
 -- A question about a death itself is settled when the retired record, its survivor or the time of death
 -- has changed.
 WITH resolved AS (
@@ -186,9 +196,11 @@ WITH resolved AS (
     RETURNING a.id, a.patient_id, a.death_no)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'resolved', patient_id, death_no, 'alert ' || id FROM resolved;
+END IF; END $$;
 
 SAVEPOINT effects;
 
+DO $$ BEGIN IF EXISTS (SELECT FROM concerned JOIN case_file USING (patient_id)) THEN
 WITH voided AS (
     UPDATE case_file c
     SET state = 'void', voided_at = run.now, voided_by = 'waybill',
@@ -241,6 +253,7 @@ updated AS (
     RETURNING c.id, c.patient_id, c.death_no)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'updated', patient_id, death_no, 'case ' || id FROM updated;
+END IF; END $$;
 
 -- The new cases come last: they have the present facts.
 WITH opened AS (
@@ -261,6 +274,7 @@ WITH opened AS (
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'opened', patient_id, death_no, 'case ' || id FROM opened;
 
+DO $$ BEGIN IF EXISTS (SELECT FROM changed JOIN patient p USING (patient_id) WHERE p.event = 'erased') THEN
 -- An erased patient's body is no longer expected, and trigger forget_erased removes the patient's data. A
 -- case whose body is in custody stays as it is: a person must check it.
 WITH forgotten AS (
@@ -274,5 +288,6 @@ WITH forgotten AS (
     RETURNING c.id, c.patient_id, c.death_no)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'forgotten', patient_id, death_no, 'case ' || id FROM forgotten;
+END IF; END $$;
 
 SELECT set_config('waybill.applying', '', true);
