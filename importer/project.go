@@ -103,17 +103,22 @@ func (l *load) write(ctx context.Context, w write) (int64, error) {
 		return 0, err
 	}
 	sql := w.merge
-	if empty {
+	switch {
+	case empty:
 		sql = w.fill
+	case l.repeats():
+		sql = w.again
 	}
 	tag, err := l.tx.Exec(ctx, sql)
 	return tag.RowsAffected(), err
 }
 
-// complete fills columns that an older release left out, if the same state comes again: in a re-run or
-// a snapshot.
+// repeats reports whether the table may hold most of the batch: in a re-run, and in a snapshot.
+func (l *load) repeats() bool { return l.mode.rerun || l.batch.manifest().Kind == schemas.Snapshot }
+
+// complete fills columns that an older release left out, if the same state comes again.
 func (l *load) complete(ctx context.Context) (int64, error) {
-	if !l.mode.rerun && l.batch.manifest().Kind != schemas.Snapshot {
+	if !l.repeats() {
 		return 0, nil
 	}
 	tag, err := l.tx.Exec(ctx, l.sql.complete)

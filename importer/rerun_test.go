@@ -101,8 +101,13 @@ func TestARerunTakesWhatIsNewerAndNothingElse(t *testing.T) {
 		t.Errorf("the checkpoint moved to %s", got)
 	}
 	const nothing = "1: inserted 0, changed 0, unchanged 1, map[]; 2: inserted 0, changed 0, unchanged 3, map[]"
+	const writers = `SELECT string_agg(concat_ws(' ', patient_id, xmin, xmax), ', ' ORDER BY patient_id) FROM morgue.patient`
+	rows := s.value(writers)
 	if got := told(s.rerun(importer.RerunOptions{Batches: span(1, 2), Reason: "again"})); got != nothing {
 		t.Errorf("the second re-run: %s", got)
+	}
+	if got := s.value(writers); got != rows {
+		t.Errorf("the second re-run wrote or locked rows:\n%s\n%s", rows, got)
 	}
 }
 

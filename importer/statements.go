@@ -20,9 +20,9 @@ type statements struct {
 	doubt      string // makes a resync's snapshot win
 }
 
-// write is a statement in two forms: for a table that may hold the rows already, and for an empty one, where looking for
-// each row would cost as much as writing it.
-type write struct{ table, merge, fill string }
+// write is a statement in three forms: for a table that may hold some rows already, for one that holds most of them, and for an
+// empty one, where looking for each row would cost as much as writing it.
+type write struct{ table, merge, again, fill string }
 
 const orderKey = "generation, version, revision"
 
@@ -65,16 +65,14 @@ func statementsFor(consumer *Consumer) statements {
 		copy: "COPY staging (" + columns + ") FROM STDIN (FORMAT binary)",
 		project: write{
 			table: "patient",
-			merge: project(columns, fmt.Sprintf(`
-			    ON CONFLICT (patient_id) DO UPDATE SET (%s) = ROW (%s)
-			    WHERE p.event <> 'erased' AND (excluded.event = 'erased'
-			        OR (excluded.generation, excluded.version, excluded.revision) > (p.generation, p.version, p.revision))`,
-				columns, strings.Join(incoming, ", "))),
-			fill: project(columns, ""),
+			merge: project(columns, "", newer(columns, incoming)),
+			again: project(columns, unlessKnown, newer(columns, incoming)),
+			fill:  project(columns, "", ""),
 		},
 		append: write{
 			table: appended,
 			merge: appendTo(appended, columns, "ON CONFLICT (patient_id, "+orderKey+") DO NOTHING"),
+			again: appendTo(appended, columns, "ON CONFLICT (patient_id, "+orderKey+") DO NOTHING"),
 			fill:  appendTo(appended, columns, ""),
 		},
 		complete: complete(consumer, appended, optional),
@@ -87,16 +85,31 @@ func statementsFor(consumer *Consumer) statements {
 // one in the table, and never for the erased. Rows are sorted, so that neighbours in the index are written together. A
 // re-run of an earlier generation's batch adds no patient: the snapshot that opened the present generation was complete, so
 // a patient who is unknown since then was not in it.
-func project(columns, onConflict string) string {
+func project(columns, condition, onConflict string) string {
 	return fmt.Sprintf(`
 		WITH newest AS (
-		    SELECT DISTINCT ON (patient_id) * FROM staging WHERE generation >= (SELECT generation FROM checkpoint)
+		    SELECT DISTINCT ON (patient_id) * FROM staging s WHERE generation >= (SELECT generation FROM checkpoint) %[3]s
 		    ORDER BY patient_id, event = 'erased' DESC, generation DESC, version DESC, revision DESC),
 		projected AS (
 		    INSERT INTO patient AS p (%[1]s) SELECT %[1]s FROM newest ORDER BY patient_id %[2]s
 		    RETURNING patient_id)
-		INSERT INTO changed SELECT patient_id FROM projected`, columns, onConflict)
+		INSERT INTO changed SELECT patient_id FROM projected`, columns, onConflict, condition)
 }
+
+// newer updates a known patient whose state in the batch is newer.
+func newer(columns string, incoming []string) string {
+	return fmt.Sprintf(`
+			    ON CONFLICT (patient_id) DO UPDATE SET (%s) = ROW (%s)
+			    WHERE p.event <> 'erased' AND (excluded.event = 'erased'
+			        OR (excluded.generation, excluded.version, excluded.revision) > (p.generation, p.version, p.revision))`,
+		columns, strings.Join(incoming, ", "))
+}
+
+// unlessKnown leaves out the states that [newer] would reject, where that is most of them: they need no sorting, and ON CONFLICT
+// would lock the row of each, which is a write.
+const unlessKnown = `AND NOT EXISTS (
+		        SELECT FROM patient k WHERE k.patient_id = s.patient_id AND (k.event = 'erased' OR s.event <> 'erased'
+		            AND (s.generation, s.version, s.revision) <= (k.generation, k.version, k.revision)))`
 
 func appendTo(table, columns, onConflict string) string {
 	return fmt.Sprintf(`
