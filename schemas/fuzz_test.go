@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"waybill/schemas"
 )
 
@@ -49,6 +51,29 @@ func FuzzManifest(f *testing.F) {
 		twice, err := again.Encode()
 		if err != nil || !bytes.Equal(encoded, twice) {
 			t.Errorf("%v; encoded\n%s\nand again\n%s", err, encoded, twice)
+		}
+	})
+}
+
+// Signatures that are read are those that were signed: the bytes before their line are what they are over, and the file is
+// written back the same.
+func FuzzSignatures(f *testing.F) {
+	seed(f, "signatures")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		signatures := schemas.Signatures(data)
+		if len(signatures) == 0 {
+			return
+		}
+		over, _ := bytes.CutPrefix(schemas.SignedBytes(schemas.OfManifest, data), []byte("waybill manifest 1\n"))
+		if len(signatures) > schemas.MaxSignatures || !bytes.HasPrefix(data, over) {
+			t.Errorf("%d signatures are over %q", len(signatures), over)
+		}
+		again, err := schemas.Sign(data, signatures)
+		if err != nil || !bytes.Equal(schemas.SignedBytes(schemas.OfManifest, again), schemas.SignedBytes(schemas.OfManifest, data)) {
+			t.Errorf("%v; signed again, %q", err, again)
+		}
+		if diff := cmp.Diff(signatures, schemas.Signatures(again)); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

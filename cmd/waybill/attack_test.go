@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -109,4 +110,56 @@ func TestProofARolledBackStoreIsNoticed(t *testing.T) {
 	s.do("export")
 	s.run(nil, "import", "morgue") // on a slow machine it is late already
 	await.True(t, "the frozen log is late", func() bool { return s.run(nil, "status", "morgue").code == 5 })
+}
+
+// Parts in the place of others: of another batch, of other readers, cut at a chunk, with a bit changed. Signed manifests name
+// their hashes, so none is opened. Producer and consumer say so, and a repair brings the log back.
+func TestProofAttacksOnPartsOfASealedLog(t *testing.T) {
+	t.Parallel()
+	s := newSealing(t)
+	s.firstDay()
+	s.exchangeAll()
+	s.secondDay()
+	s.news("Escrowed") // whose registration the morgue may not read
+	s.do("export")
+	last := s.last()
+	files, place, before := s.stored(), s.place.Open(t), s.known()
+	var ours, others, earlier []byte // the morgue's part, one that it can't open, and one of another batch
+	var name string
+	for at, data := range files {
+		if part, ok := schemas.ParsePartName(at); ok && part.Batch < last.Manifest.Batch {
+			earlier = data
+		}
+	}
+	for _, p := range last.Manifest.Parts {
+		if slices.Contains(p.Seal.Readers, "morgue") {
+			name, ours = p.Name, files[p.Name]
+		} else {
+			others = files[p.Name]
+		}
+	}
+	if ours == nil || others == nil || earlier == nil {
+		t.Fatalf("not enough parts: %d, %d, %d bytes", len(ours), len(others), len(earlier))
+	}
+	flipped := bytes.Clone(ours)
+	flipped[len(flipped)-1] ^= 1
+	for how, data := range map[string][]byte{"another batch's": earlier, "other readers'": others, "cut": ours[:len(ours)-16], "changed": flipped} {
+		if err := errors.Join(place.Delete(t.Context(), name), place.Put(t.Context(), name, int64(len(data)), bytes.NewReader(data))); err != nil {
+			t.Fatal(err)
+		}
+		code := 3
+		if len(data) < len(ours) {
+			code = 5 // the rest may still arrive
+		}
+		t.Log(how)
+		s.fails(code, []string{name}, "import", "morgue")
+		s.fails(code, []string{name}, "verify")
+		if s.known() != before {
+			t.Fatalf("%s was applied", how)
+		}
+		s.do("repair", fmt.Sprint(last.Manifest.Batch))
+	}
+	s.do("verify")
+	s.exchangeAll()
+	s.do("reconcile")
 }

@@ -29,6 +29,9 @@ type faultOptions struct {
 	seed     uint64
 }
 
+// secure is whether the services sign and seal: by the half of all seeds.
+func (o faultOptions) secure() bool { return o.seed%2 == 1 }
+
 // stores are those that a machine reaches by a line that can be cut.
 var stores = []string{"s3", "ftp", "sftp"}
 
@@ -78,7 +81,8 @@ func attack(ctx context.Context, opt faultOptions) error {
 func attackOn(ctx context.Context, opt faultOptions) (err error) {
 	length := time.Duration(opt.seconds) * time.Second
 	mishaps := schedule(opt.seed, length)
-	fmt.Printf("torture: %d mishaps in %s on %s, SEED=%d (schedule %s)\n", len(mishaps), length, opt.store, opt.seed, fingerprint(mishaps))
+	fmt.Printf("torture: %d mishaps in %s on %s, signed and sealed: %t, SEED=%d (schedule %s)\n",
+		len(mishaps), length, opt.store, opt.secure(), opt.seed, fingerprint(mishaps))
 	w, err := newWorld(ctx, opt)
 	if err != nil {
 		return err
@@ -97,7 +101,10 @@ func attackOn(ctx context.Context, opt faultOptions) (err error) {
 
 func newWorld(ctx context.Context, opt faultOptions) (_ *world, err error) {
 	w := &world{ctx: ctx, opt: opt, locks: map[string]*sync.Mutex{}}
-	w.Site, err = site.Open(ctx, site.Options{Name: "torture", Store: opt.store, Apart: true, Clocks: true, ActWithin: 30 * 24 * time.Hour})
+	w.Site, err = site.Open(ctx, site.Options{
+		Name: "torture", Store: opt.store, Apart: true, Clocks: true, ActWithin: 30 * 24 * time.Hour,
+		Secure: opt.secure(), Instances: []string{"east", "west", "direct"},
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func (j *judge) fill(ctx context.Context, opt hospital.Options) error {
 // count as over where a clock was set wrong.
 func (j *judge) audit(ctx context.Context, place exchange.Store, margin time.Duration) error {
 	opt := audit.Options{ActWithin: j.ActWithin, Before: j.before, Now: time.Now().Add(margin)}
-	logged, err := logtest.Events(ctx, place)
+	logged, err := logtest.Events(ctx, place, j.Keys(site.Patients).Secrets.Keys()...)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ type event struct {
 // as reconcile does. What a generation's first snapshot states belongs to the time before it, which the tables
 // show.
 func (j *judge) once(ctx context.Context, place exchange.Store) error {
-	logged, err := logtest.Events(ctx, place)
+	logged, err := logtest.Events(ctx, place, j.Keys(site.Patients).Secrets.Keys()...)
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (j *judge) reconcile(ctx context.Context, place exchange.Store) error {
 		return err
 	}
 	defer source.Close()
-	options := reconcile.Options{Contract: schemas.PatientEvents(), Reader: exchange.NewReader(place), Source: source, Spool: folder.Dir}
+	options := reconcile.Options{Contract: schemas.PatientEvents(), Reader: exchange.NewReader(place).Opening(j.Keys(site.Patients).Secrets.Keys()), Source: source, Spool: folder.Dir}
 	for _, name := range site.Consumers() {
 		consumer, err := site.Consumer(name)
 		if err != nil {

@@ -29,7 +29,7 @@ func (w *world) quiesce(ctx context.Context, j *judge) error {
 	if err != nil {
 		return err
 	}
-	logged, err := logtest.Events(ctx, place)
+	logged, err := logtest.Events(ctx, place, w.Keys(site.Patients).Secrets.Keys()...)
 	if err != nil {
 		return err
 	}
