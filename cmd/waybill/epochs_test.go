@@ -324,6 +324,7 @@ func TestKeysAreTried(t *testing.T) {
 	s.pass()
 	s.says(s.do("keys", "check"), "for appointments (1 key), escrow (1 key), morgue (1 key)", `batch 1, the newest, which is signed by "patients-2026"`, "1 key, the newest ", "it opens batch 1")
 	s.says(s.run(nil, "doctor", "morgue").stdout, "morgue: keys", "it opens batch 1")
+	s.says(s.do("status"), "KEYS OF", "signs with 1 key, the newest ", "seals for appointments (1 key), escrow (1 key), morgue (1 key)", "trusts patients-2026; opens with 1 key, the newest ")
 	s.do("keys", "rotate", s.opens["morgue"])
 	s.says(s.do("keys", "check", "morgue"), "2 keys", "an older key opens batch 1", "waybill keys show "+s.files("morgue")[1])
 	checked := func(wants ...string) {

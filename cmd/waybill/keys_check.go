@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,6 +132,43 @@ func (s *sealConfig) describe() string {
 	return "for " + strings.Join(readers, ", ")
 }
 
+// keysInWords says who signs and who reads, and how old keys are; "" if nothing is signed or sealed. It reads the files alone, so
+// that `status` may ask often.
+func (p *place) keysInWords() string {
+	var words []string
+	if p.Sign != nil {
+		for _, command := range p.Sign.Commands {
+			words = append(words, "signs with "+command.Key.Name)
+		}
+		if len(p.Sign.Keys) > 0 {
+			words = append(words, "signs with "+inWords(p.Sign.Keys))
+		}
+	}
+	if p.Trust.Demands() {
+		names := []string{}
+		for _, key := range p.Trust.Keys {
+			names = append(names, cmp.Or(key.Name, key.String()))
+		}
+		words = append(words, "trusts "+strings.Join(names, ", "))
+	}
+	if p.Seal != nil {
+		words = append(words, "seals "+p.Seal.describe())
+	}
+	if paths := p.openPaths(); len(paths) > 0 {
+		words = append(words, "opens with "+inWords(paths))
+	}
+	return strings.Join(words, "; ")
+}
+
+// inWords says how many keys there are, and how old the newest is.
+func inWords(paths []string) string {
+	files, err := trust.AllFiles(paths)
+	if err != nil {
+		return err.Error()
+	}
+	return humanize.Plural(int64(len(files)), "key", "keys") + ", the newest " + ageOf(files[len(files)-1])
+}
+
 func signersOf(e *exchange.Entry) string {
 	names := []string{}
 	for _, s := range schemas.Signatures(e.Data) {
@@ -158,7 +196,7 @@ func (c *config) examineOpening(ctx context.Context, reader *exchange.Reader, la
 		return fact.Failed("opens", err)
 	}
 	newest := files[len(files)-1]
-	f := fact.Fact{Name: "opens", Value: humanize.Plural(int64(len(files)), "key", "keys") + ", the newest " + ageOf(newest)}
+	f := fact.Fact{Name: "opens", Value: inWords(files)}
 	batch, part, err := c.newestPart(ctx, reader, last)
 	if err != nil {
 		return fact.Failed("opens", err)

@@ -30,6 +30,7 @@ type serviceStatus struct {
 	Receipts []exporter.Receipt `json:"receipts,omitempty"`
 	Delivery *delivery.Status   `json:"delivery,omitempty"` // of a partner
 	Intake   *register.Status   `json:"intake,omitempty"`   // of a partner
+	Keys     string             `json:"keys,omitempty"`     // who signs, who reads, how old keys are
 
 	of       string // the row's service, or the service that the partner belongs to
 	zone     *time.Location
@@ -111,7 +112,7 @@ func failedStatus(service string, err error) *serviceStatus {
 }
 
 func statusOf(ctx context.Context, env *environment, party *config) *serviceStatus {
-	row := &serviceStatus{Service: party.label(), Report: health.Fine(), LogEnd: -1, zone: party.zone, party: party}
+	row := &serviceStatus{Service: party.label(), Report: health.Fine(), LogEnd: -1, zone: party.zone, party: party, Keys: party.keysInWords()}
 	if err := row.fill(ctx, env, party); err != nil {
 		row.Fail(err)
 	}

@@ -130,6 +130,7 @@ func (out *printer) printStatus(rows []*serviceStatus) error {
 	}
 	t := out.table("SERVICE", "BATCH", "UP TO", "STATE", "")
 	receipts := out.table("RECEIPT OF", "BATCH", "APPLIED", "AGO", "")
+	keys := out.table("KEYS OF", "")
 	for _, row := range rows {
 		at, upTo, end := int64(-1), time.Time{}, batchOrNone(row.LogEnd)
 		if !row.read {
@@ -145,6 +146,9 @@ func (out *printer) printStatus(rows []*serviceStatus) error {
 			receipts.row(r.Instance, fmt.Sprintf("%d/%s", r.Batch, end), humanize.When(r.AppliedAt.Time, row.zone),
 				humanize.Ago(row.Export.Now.Sub(r.AppliedAt.Time)), r.Text(row.zone))
 		}
+		if row.Keys != "" {
+			keys.row(row.Service, row.Keys)
+		}
 		position := batchOrNone(at) + "/" + end
 		if row.Intake != nil { // an intake follows no log
 			position = "-"
@@ -152,7 +156,7 @@ func (out *printer) printStatus(rows []*serviceStatus) error {
 		t.row(row.Service, position, humanize.When(upTo, row.zone), row.State, row.text())
 		t.paint(colourOf(row.Class))
 	}
-	return printTables(t, receipts)
+	return printTables(t, receipts, keys)
 }
 
 // colourOf returns a colour by urgency: yellow waits for the other side, red for a person here.

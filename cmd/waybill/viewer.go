@@ -54,7 +54,7 @@ func (v *viewer) Look(ctx context.Context) (*window.View, error) {
 func (row *serviceStatus) lane() *window.Lane {
 	l := &window.Lane{
 		Name: row.Service, Report: row.Report, Zone: row.zone, At: -1, End: row.LogEnd, Read: row.read, Patience: row.patience, Latency: row.latency, Breaker: row.breaker,
-		Runs: row.runs(), Receipts: row.Receipts, Export: row.Export, Import: row.Import, Delivery: row.Delivery, Intake: row.Intake,
+		Runs: row.runs(), Receipts: row.Receipts, Export: row.Export, Import: row.Import, Delivery: row.Delivery, Intake: row.Intake, Keys: row.Keys,
 	}
 	switch {
 	case row.Export != nil:

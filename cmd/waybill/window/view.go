@@ -47,6 +47,7 @@ type Lane struct {
 	Import   *importer.Status
 	Delivery *delivery.Status // to a partner
 	Intake   *register.Status // of a partner
+	Keys     string           // who signs, who reads, how old keys are
 }
 
 // Log is the newest batches on the store.
