@@ -16,7 +16,7 @@ import (
 // until until. With recorded, it returns the batches that may have events recorded in that time. If
 // there is none, the error is of class [fault.Usage] and says what time the ledger spans.
 func (i *Importer) Choose(ctx context.Context, since, until time.Time, recorded bool) ([]int64, error) {
-	conn, err := i.connect(ctx, "waybill choose ")
+	conn, err := i.connect(ctx, "waybill choose ", nil)
 	if err != nil {
 		return nil, err
 	}

@@ -26,8 +26,10 @@ type lease struct {
 // open transaction is rolled back before anything is loaded here.
 func (l *lease) take(ctx context.Context) error {
 	err := pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
-		// A process that is frozen in this transaction has no lease yet, and must not block others.
-		if _, err := tx.Exec(ctx, `SELECT set_config('idle_in_transaction_session_timeout', $1, true)`, fmt.Sprint(l.config.Lease.Milliseconds())); err != nil {
+		// A process that is frozen in this transaction has no lease yet, and must not block others. The commit needs no
+		// disk: if the server crashes and forgets the lease, the session that holds it is gone, too.
+		if _, err := tx.Exec(ctx, `SELECT set_config('idle_in_transaction_session_timeout', $1, true), set_config('synchronous_commit', 'off', true)`,
+			fmt.Sprint(l.config.Lease.Milliseconds())); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(ctx, `SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()`).

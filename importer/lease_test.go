@@ -1,13 +1,16 @@
 package importer_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"waybill/importer"
 	"waybill/internal/fault"
 	"waybill/lab/await"
+	"waybill/lab/pg/pgtest"
 )
 
 // during holds a load up at the checkpoint, does something meanwhile, and returns how the load ends.
@@ -88,5 +91,28 @@ func TestALostLeaseIsTheOthers(t *testing.T) {
 		if got := fmt.Sprint(s.value(`SELECT until FROM morgue.lease`), " ", s.cases()); got != "infinity null" {
 			t.Errorf("%s: lease and cases: %s", taken, got)
 		}
+	}
+}
+
+// The lease needs no disk. What is loaded does.
+func TestALoadIsDurableThoughItsLeaseIsNot(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	consumer, err := importer.LoadConsumer(fstest.MapFS{
+		"consumer.yaml":       {Data: []byte("name: diary\nevents: [died]\n")},
+		"apply.sql":           {Data: []byte("INSERT INTO seen SELECT current_setting('synchronous_commit');")},
+		"migrations/1_up.sql": {Data: []byte("-- +goose Up\nCREATE TABLE seen (setting text);")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.config.Consumer = consumer
+	s.config.DatabaseURL = pgtest.Database(t, func(ctx context.Context, url string) error { return importer.Migrate(ctx, url, consumer) }, "diary")
+	s.connect(s.config.DatabaseURL)
+	s.config.DatabaseURL += "&synchronous_commit=on" // which the tests' server has off
+	s.Changes(died(1))
+	s.load()
+	if got := s.value(`SELECT string_agg(DISTINCT setting, ', ') FROM diary.seen`); got != "on" {
+		t.Errorf("loaded with synchronous_commit = %s", got)
 	}
 }

@@ -27,7 +27,7 @@ func TestManyFirstDeathsAreNotComparedInPairs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := i.connect(t.Context(), importName)
+	conn, err := i.connect(t.Context(), importName, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package importer
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -59,11 +60,11 @@ func (i *Importer) dial(ctx context.Context, name string) (_ *session, err error
 			s.close()
 		}
 	}()
-	if s.conn, err = i.connect(ctx, name); err != nil {
+	if s.conn, err = i.connect(ctx, name, nil); err != nil {
 		return nil, err
 	}
 	s.lease = lease{Importer: i, conn: s.conn}
-	if s.lease.renewer, err = i.connect(ctx, name); err != nil {
+	if s.lease.renewer, err = i.connect(ctx, name, map[string]string{"synchronous_commit": "off"}); err != nil { // see [lease.take]
 		return nil, err
 	}
 	s.waits, err = connect.LimitWaits(ctx, i.config.DatabaseURL, s.conn, i.config.LockWait)
@@ -108,8 +109,8 @@ const (
 	reruns     = "waybill% rerun %" // for LIKE
 )
 
-func (i *Importer) connect(ctx context.Context, name string) (*pgx.Conn, error) {
-	return openTables(ctx, i.config.DatabaseURL, i.consumer, map[string]string{
+func (i *Importer) connect(ctx context.Context, name string, more map[string]string) (*pgx.Conn, error) {
+	settings := map[string]string{
 		"application_name":                    name + i.consumer.Name,
 		"statement_timeout":                   "0",
 		"idle_session_timeout":                "0",
@@ -119,7 +120,9 @@ func (i *Importer) connect(ctx context.Context, name string) (*pgx.Conn, error) 
 		"random_page_cost":                    "1.1",  // a batch's patients are looked up by index, however many are known
 		"default_statistics_target":           "10",   // a sample of 3,000 rows tells few from many; autovacuum takes its usual one soon
 		"client_min_messages":                 "warning",
-	})
+	}
+	maps.Copy(settings, more)
+	return openTables(ctx, i.config.DatabaseURL, i.consumer, settings)
 }
 
 func (i *Importer) subject() string { return i.consumer.Name }
