@@ -19,8 +19,8 @@ import (
 	"waybill/partner"
 )
 
-// configSchemaOf is made from the structs that read a configuration.
-func configSchemaOf(t *testing.T) []byte {
+// schemaOf is made from the structs that read a file.
+func schemaOf(t *testing.T, file any, title string, required ...string) []byte {
 	t.Helper()
 	one := func(kinds ...*jsonschema.Schema) *jsonschema.Schema { return &jsonschema.Schema{OneOf: kinds} }
 	text := func(pattern string) *jsonschema.Schema { return &jsonschema.Schema{Type: "string", Pattern: pattern} }
@@ -53,8 +53,8 @@ func configSchemaOf(t *testing.T) []byte {
 		}
 		return nil
 	}
-	schema := r.Reflect(&config{})
-	schema.Title, schema.Required = "Configuration of a service of Waybill", []string{"service", "store"}
+	schema := r.Reflect(file)
+	schema.Title, schema.Required = title, required
 	data, err := json.MarshalIndent(schema, "", "  ")
 	if err != nil {
 		t.Fatal(err)
@@ -64,17 +64,25 @@ func configSchemaOf(t *testing.T) []byte {
 
 // The schema for editors matches what the program reads: the schema that init writes is made from the structs.
 func TestTheSchemaIsThatOfTheConfiguration(t *testing.T) {
-	made := configSchemaOf(t)
-	if *write {
-		if err := os.WriteFile("waybill.schema.json", made, 0o644); err != nil {
-			t.Fatal(err)
+	for file, schema := range map[string]struct {
+		now  string
+		made []byte
+	}{
+		schemaFile:      {configSchema, schemaOf(t, &config{}, "Configuration of a service of Waybill", "service", "store")},
+		storeSchemaFile: {storeSchema, schemaOf(t, &mirrorConfig{}, "A store that waybill mirror copies from or to", "store")},
+	} {
+		if *write {
+			if err := os.WriteFile(file, schema.made, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		} else if string(schema.made) != schema.now {
+			t.Errorf("%s is not that of the settings: go test ./cmd/waybill -run TestTheSchema -write", file)
 		}
+	}
+	if *write {
 		return
 	}
-	if string(made) != configSchema {
-		t.Error("waybill.schema.json is not that of the settings: go test ./cmd/waybill -run TestTheSchema -write")
-	}
-	schema := compiled(t)
+	schema := compiled(t, configSchema)
 	for _, text := range []string{
 		"service: morgue\nstore: x\nstor: y", "service: morgue", "service: morgue\nstore: x\nimport: {brake: many}",
 		"service: morgue\nstore: x\nimport: {grace: soon}", "service: patients\nstore: x\nexport: {batch_events: lots}", "service: [a]\nstore: x",
@@ -85,9 +93,9 @@ func TestTheSchemaIsThatOfTheConfiguration(t *testing.T) {
 	}
 }
 
-func compiled(t *testing.T) *validator.Schema {
+func compiled(t *testing.T, text string) *validator.Schema {
 	t.Helper()
-	document, err := validator.UnmarshalJSON(strings.NewReader(configSchema))
+	document, err := validator.UnmarshalJSON(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,8 +135,15 @@ var (
 
 // Each configuration that init writes, or that lies in deploy/, is one by the schema, and so is each part of one in docs/.
 func TestExamplesFitTheSchema(t *testing.T) {
-	schema, found := compiled(t), 0
+	schema, stores, found := compiled(t, configSchema), compiled(t, storeSchema), 0
 	check := func(file, text string) {
+		if strings.HasPrefix(text, "# stores/") {
+			if err := stores.Validate(value(t, text)); err != nil {
+				t.Errorf("%s: %v in\n%s", file, err, text)
+			}
+			found++
+			return
+		}
 		example, ok := value(t, text).(map[string]any)
 		for key := range example {
 			ok = ok && strings.Contains(configSchema, "\n    \""+key+"\": {")
@@ -175,7 +190,7 @@ func TestExamplesFitTheSchema(t *testing.T) {
 		}
 	}
 	read("*.yaml", nil)
-	for file, schema := range map[string]string{"waybill.schema.json": configSchema, partner.SchemaFile: partner.Schema} {
+	for file, schema := range map[string]string{schemaFile: configSchema, storeSchemaFile: storeSchema, partner.SchemaFile: partner.Schema} {
 		if data, err := os.ReadFile(file); err != nil || string(data) != schema {
 			t.Errorf("init left no %s: %v", file, err)
 		}

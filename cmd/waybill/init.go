@@ -23,10 +23,16 @@ var (
 	// settings' structs.
 	//go:embed waybill.schema.json
 	configSchema string
+	// storeSchema is that of the files in the folder stores.
+	//go:embed store.schema.json
+	storeSchema string
 )
 
 // schemaFile lies next to the configurations, which name it in their first line.
-const schemaFile = "waybill.schema.json"
+const (
+	schemaFile      = "waybill.schema.json"
+	storeSchemaFile = "store.schema.json"
+)
 
 type initCommand struct {
 	Service      string `arg:"" help:"patients, morgue, appointments, or the folder of a custom consumer, such as ./statistics."`
@@ -56,7 +62,7 @@ func (c *initCommand) Run(env *environment) error {
 	if err := template.Must(template.New(path).Parse(text)).Execute(file, values); err != nil {
 		return fault.New(fault.Usage, "write", path, err, "")
 	}
-	for file, schema := range map[string]string{schemaFile: configSchema, partner.SchemaFile: partner.Schema} {
+	for file, schema := range map[string]string{schemaFile: configSchema, storeSchemaFile: storeSchema, partner.SchemaFile: partner.Schema} {
 		if err := os.WriteFile(file, []byte(schema), 0o644); err != nil { // replaces an older release's schema
 			return fault.New(fault.Usage, "write", file, err, "")
 		}
