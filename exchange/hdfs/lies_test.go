@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -129,21 +128,6 @@ func wantBytes(t *testing.T, s *hdfs.Store, name, want string) {
 	}
 }
 
-func hang(_ http.ResponseWriter, r *http.Request) bool {
-	_, _ = io.Copy(io.Discard, r.Body)
-	<-r.Context().Done()
-	return true
-}
-
-func breakOff(w http.ResponseWriter, _ *http.Request) bool {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return false
-	}
-	_ = conn.(*net.TCPConn).SetLinger(0)
-	return conn.Close() == nil
-}
-
 // half stores or sends a part of a file.
 func half(_ http.ResponseWriter, r *http.Request) bool {
 	r.Body, r.ContentLength = io.NopCloser(io.LimitReader(r.Body, 2)), 2
@@ -166,7 +150,7 @@ func doneAndLost() answer {
 		first = false
 		query := r.URL.Query()
 		_, err := cluster.HDFS.Do(r.Context(), r.Method, query.Get("op"), strings.TrimPrefix(r.URL.Path, "/webhdfs/v1"), query)
-		return err == nil && breakOff(w, r)
+		return err == nil && exchangetest.BreakOff(w, r)
 	}
 }
 
@@ -202,8 +186,8 @@ func TestProofLies(t *testing.T) {
 			_, _ = io.WriteString(w, "wh")
 			return true
 		}), usual)},
-		{What: "breaks off a download", Holds: noPart, Try: gets(to("OPEN", true, breakOff), usual)},
-		{What: "breaks off an upload", Holds: unstored, Try: puts(to("CREATE", true, breakOff), usual)},
+		{What: "breaks off a download", Holds: noPart, Try: gets(to("OPEN", true, exchangetest.BreakOff), usual)},
+		{What: "breaks off an upload", Holds: unstored, Try: puts(to("CREATE", true, exchangetest.BreakOff), usual)},
 		{What: "stores half of an upload, and answers 201", Holds: unstored, Try: puts(to("CREATE", true, half), usual)},
 		{What: "answers 201, and stores nothing", Holds: unstored, Try: puts(to("CREATE", true, created), usual)},
 		{What: "renames, and breaks off", Holds: own, Try: publishes(to("RENAME", false, doneAndLost()))},
@@ -221,11 +205,11 @@ func TestProofLies(t *testing.T) {
 		{What: "answers a listing by a page of a login", Holds: "nothing is listed", Try: lists(`<html>`)},
 		{What: "redirects an upload to another host", Holds: "the other host is not asked, and " + unstored, Try: puts(to("CREATE", false, elsewhere), usual)},
 		{What: "redirects a download to another host", Holds: "the other host is not asked", Try: gets(to("OPEN", false, elsewhere), usual)},
-		{What: "never answers CREATE", Holds: "the call ends, and " + unstored, Try: puts(to("CREATE", false, hang), short)},
-		{What: "never answers an upload", Holds: "the call ends, and " + unstored, Try: puts(to("CREATE", true, hang), short)},
-		{What: "never answers GETFILESTATUS", Holds: "the call ends, and " + unstored, Try: puts(to("GETFILESTATUS", false, hang), short)},
-		{What: "never answers RENAME", Holds: "the call ends, and " + unstored, Try: puts(to("RENAME", false, hang), short)},
-		{What: "never answers OPEN", Holds: "the call ends", Try: gets(to("OPEN", false, hang), short)},
+		{What: "never answers CREATE", Holds: "the call ends, and " + unstored, Try: puts(to("CREATE", false, exchangetest.Hang), short)},
+		{What: "never answers an upload", Holds: "the call ends, and " + unstored, Try: puts(to("CREATE", true, exchangetest.Hang), short)},
+		{What: "never answers GETFILESTATUS", Holds: "the call ends, and " + unstored, Try: puts(to("GETFILESTATUS", false, exchangetest.Hang), short)},
+		{What: "never answers RENAME", Holds: "the call ends, and " + unstored, Try: puts(to("RENAME", false, exchangetest.Hang), short)},
+		{What: "never answers OPEN", Holds: "the call ends", Try: gets(to("OPEN", false, exchangetest.Hang), short)},
 	})
 }
 

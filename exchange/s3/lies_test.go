@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -108,21 +107,6 @@ func storm(w http.ResponseWriter, _ *http.Request) bool {
 	return refuse(w, http.StatusServiceUnavailable, "SlowDown")
 }
 
-func hang(_ http.ResponseWriter, r *http.Request) bool {
-	_, _ = io.Copy(io.Discard, r.Body)
-	<-r.Context().Done()
-	return true
-}
-
-func breakOff(w http.ResponseWriter, _ *http.Request) bool {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return false
-	}
-	_ = conn.(*net.TCPConn).SetLinger(0)
-	return conn.Close() == nil
-}
-
 func half(w http.ResponseWriter, _ *http.Request) bool {
 	w.Header().Set("Content-Length", "5")
 	_, _ = io.WriteString(w, "wh")
@@ -200,8 +184,8 @@ func TestProofLies(t *testing.T) {
 	const own, unstored, noPart = "the file is there, whole; its writer reads it back and knows it", "the file does not count as stored", "a part of a file is not mistaken for the file"
 	exchangetest.Lies(t, "S3", *update, []exchangetest.Lie{
 		{What: "sends half of an object", Holds: noPart, Try: gets(half, usual)},
-		{What: "breaks off a download", Holds: noPart, Try: gets(breakOff, usual)},
-		{What: "breaks off an upload", Holds: unstored, Try: puts(breakOff, usual)},
+		{What: "breaks off a download", Holds: noPart, Try: gets(exchangetest.BreakOff, usual)},
+		{What: "breaks off an upload", Holds: unstored, Try: puts(exchangetest.BreakOff, usual)},
 		{What: "answers 200 to a PUT, and stores nothing", Holds: unstored, Try: puts(nothing, usual)},
 		{What: "stores less than was sent", Holds: unstored, Try: shorter},
 		{What: "answers 412 to a PUT that succeeded", Holds: own, Try: func(t *testing.T) error {
@@ -221,7 +205,7 @@ func TestProofLies(t *testing.T) {
 		{What: "lists nothing of what is there", Holds: "files are opened by name: nothing depends on a listing", Try: stalely},
 		{What: "answers 403 for a key that is missing", Holds: "it is missing: the key is looked for by listing", Try: deniedWhereMissing},
 		{What: "redirects to another server", Holds: "the other server is not asked", Try: redirected},
-		{What: "never answers a PUT", Holds: "the call ends, and " + unstored, Try: puts(hang, short)},
-		{What: "never answers a GET", Holds: "the call ends", Try: gets(hang, short)},
+		{What: "never answers a PUT", Holds: "the call ends, and " + unstored, Try: puts(exchangetest.Hang, short)},
+		{What: "never answers a GET", Holds: "the call ends", Try: gets(exchangetest.Hang, short)},
 	})
 }

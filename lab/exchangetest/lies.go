@@ -3,6 +3,9 @@ package exchangetest
 import (
 	"cmp"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -30,6 +33,23 @@ func Lies(t *testing.T, heading string, update bool, lies []Lie) {
 		})
 	}
 	section(t, "lies.md", heading, table, update)
+}
+
+// Hang takes an HTTP request and never answers it.
+func Hang(_ http.ResponseWriter, r *http.Request) bool {
+	_, _ = io.Copy(io.Discard, r.Body)
+	<-r.Context().Done()
+	return true
+}
+
+// BreakOff resets the connection in place of an answer.
+func BreakOff(w http.ResponseWriter, _ *http.Request) bool {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return false
+	}
+	_ = conn.(*net.TCPConn).SetLinger(0)
+	return conn.Close() == nil
 }
 
 // section compares a table with that in a section of a page of docs, or writes it there.
