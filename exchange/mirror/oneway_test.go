@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -79,9 +80,14 @@ func (l *line) drain(t *testing.T) {
 
 // A consumer behind a data diode has exactly what was published once what it reports missing was sent again.
 func TestProofOfOneWayMirror(t *testing.T) {
-	const batches, deaths, people = 3000, 60, 20
-	p := newPair(t)
-	p.ledger = filepath.Join(t.TempDir(), "ledger.jsonl")
+	const batches, deaths, people = 10_000, 100, 20
+	dir, err := os.MkdirTemp(os.Getenv("WAYBILL_PG_SCRATCH"), "mirror-") // in memory, where the Makefile found room
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	p := newPairIn(t, dir)
+	p.ledger = filepath.Join(dir, "ledger.jsonl")
 	l := &line{random: rand.New(rand.NewPCG(1, 2))}
 	p.wrap = func(s exchange.Store) exchange.Store {
 		l.Store = s
@@ -94,7 +100,7 @@ func TestProofOfOneWayMirror(t *testing.T) {
 		} else {
 			p.producer.Changes()
 		}
-		if n%100 == 99 { // the mirror is a job
+		if n%400 == 399 { // the mirror is a job
 			p.run()
 		}
 	}

@@ -33,7 +33,12 @@ type pair struct {
 
 func newPair(t *testing.T) *pair {
 	t.Helper()
-	p := &pair{T: t, fromDir: filepath.Join(t.TempDir(), "from"), toDir: filepath.Join(t.TempDir(), "to"), spoolDir: t.TempDir()}
+	return newPairIn(t, t.TempDir())
+}
+
+func newPairIn(t *testing.T, dir string) *pair {
+	t.Helper()
+	p := &pair{T: t, fromDir: filepath.Join(dir, "from"), toDir: filepath.Join(dir, "to"), spoolDir: t.TempDir()}
 	p.from, p.to = open(t, p.fromDir), open(t, p.toDir)
 	p.producer = logtest.NewProducer(t, p.from, epoch)
 	p.wrap = func(s exchange.Store) exchange.Store { return s }
