@@ -143,7 +143,7 @@ build/site/mermaid.min.js: Makefile
 	@command -v npm >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nodejs npm; } >/dev/null
 	@mkdir -p build/site && cd build/site && npm pack --silent mermaid@$(MERMAID) >/dev/null && tar -xOf mermaid-$(MERMAID).tgz package/dist/mermaid.min.js >mermaid.min.js && rm mermaid-$(MERMAID).tgz
 
-bench: postgres servers ## Compare export, import and capture with what PostgreSQL does by itself; BENCH_EVENTS=100000 BENCH_ROUNDS=3 BENCH_JSON=1
+bench: postgres servers servers-hdfs ## Compare export, import and capture with what PostgreSQL does by itself, and stores with bare clients; BENCH_EVENTS=100000 BENCH_ROUNDS=3 BENCH_JSON=1
 	@cd lab/bench && go run . $(if $(BENCH_EVENTS),-events $(BENCH_EVENTS)) $(if $(BENCH_ROUNDS),-rounds $(BENCH_ROUNDS)) $(if $(BENCH_JSON),-json)
 
 bench-intake: ## Read HL7, CSV, fixed width and FHIR: megabytes and records a second, per core
