@@ -60,7 +60,7 @@ func (s *site) round(ctx context.Context, t *table) error {
 	if err := s.reset(ctx); err != nil {
 		return err
 	}
-	for _, measure := range []func(context.Context, *table) error{s.exporting, s.appending, s.projecting, s.opening, s.trickling, s.again, s.packed, s.following, s.capturing, s.storing, s.moving} {
+	for _, measure := range []func(context.Context, *table) error{s.exporting, s.appending, s.projecting, s.opening, s.trickling, s.again, s.packed, s.following, s.capturing, s.storing, s.moving, s.securing} {
 		if err := measure(ctx, t); err != nil {
 			return err
 		}

@@ -25,25 +25,33 @@ func (s *site) fill(ctx context.Context, events int) error {
 
 // reset removes all traces of earlier exports.
 func (s *site) reset(ctx context.Context) error {
-	if err := errors.Join(os.RemoveAll(s.path("exchange")), os.Mkdir(s.path("exchange"), 0o755)); err != nil {
-		return err
-	}
-	if _, err := s.conn[patients].Exec(ctx, "TRUNCATE exporter.plan"); err != nil {
+	if err := errors.Join(os.RemoveAll(s.path("exchange")), os.Mkdir(s.path("exchange"), 0o755), s.forget(ctx)); err != nil {
 		return err
 	}
 	for _, c := range consumers() {
-		if _, err := s.conn[c.name].Exec(ctx, "DROP SCHEMA "+c.name+" CASCADE"); err != nil {
-			return err
-		}
-		if err := s.migrate(ctx, c.name); err != nil {
-			return err
-		}
-		if err := withoutVacuum(ctx, s.conn[c.name], c.name); err != nil {
+		if err := s.renew(ctx, c.name); err != nil {
 			return err
 		}
 	}
 	_, err := s.conn["plain"].Exec(ctx, "TRUNCATE keyed")
 	return err
+}
+
+// forget has the exporter know of no batch.
+func (s *site) forget(ctx context.Context) error {
+	_, err := s.conn[patients].Exec(ctx, "TRUNCATE exporter.plan")
+	return err
+}
+
+// renew empties a consumer's tables.
+func (s *site) renew(ctx context.Context, consumer string) error {
+	if _, err := s.conn[consumer].Exec(ctx, "DROP SCHEMA "+consumer+" CASCADE"); err != nil {
+		return err
+	}
+	if err := s.migrate(ctx, consumer); err != nil {
+		return err
+	}
+	return withoutVacuum(ctx, s.conn[consumer], consumer)
 }
 
 // exported is what an export published.

@@ -49,7 +49,7 @@ func (s *site) exportTo(ctx context.Context, kind string) (took time.Duration, e
 	if err := s.configure(file, patients, exchange, "export: {}"); err != nil {
 		return 0, err
 	}
-	if _, err := s.conn[patients].Exec(ctx, "TRUNCATE exporter.plan"); err != nil {
+	if err := s.forget(ctx); err != nil {
 		return 0, err
 	}
 	return s.timed(ctx, func(ctx context.Context) error {
