@@ -247,7 +247,7 @@ func TestAnErasedPersonIsUnreadableAfterRetentionAndAnEpoch(t *testing.T) {
 	s.do("rerun", "export", "--batch", fmt.Sprint(s.last().Manifest.Batch), "--dry-run")
 }
 
-// A store that hides the newest batches, or says by an unsigned floor that all is pruned, gets no key destroyed that is needed.
+// Where a part is missing, or where nobody's signature says what was pruned, no key is destroyed.
 func TestAKeyIsNotDestroyedOnTheStoresWord(t *testing.T) {
 	t.Parallel()
 	s := newEpochs(t)
@@ -271,6 +271,23 @@ func TestAKeyIsNotDestroyedOnTheStoresWord(t *testing.T) {
 	if _, err := os.Stat(old); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// While no part is sealed to the next key, the store may hide those that are sealed to this one.
+func TestAKeyStaysUntilTheNextOpens(t *testing.T) {
+	t.Parallel()
+	s := newEpochs(t)
+	s.configure("patients", exporting+"sign: {keys: ["+s.signs+"]}\nseal: {secret_file: "+s.opens["secret"]+", readers: {escrow: {keys: ["+s.public["escrow"]+"], events: [all]}}}\n")
+	s.firstDay()
+	s.do("export")
+	s.do("keys", "rotate", s.opens["morgue"])
+	old := s.files("morgue")[0]
+	s.fails(2, []string{"no part of morgue is sealed to a newer key yet"}, "keys", "destroy", old, "--reason", "its epoch has ended")
+	s.public["morgue"] = s.newest("morgue")
+	s.seals(morgueEvents)
+	s.secondDay()
+	s.do("export")
+	s.do("keys", "destroy", old, "--reason", "its epoch has ended")
 }
 
 // Keys in a folder are of its owner, in the order of their names, and the next is the newest.
