@@ -23,8 +23,10 @@ func TestProofForeignServers(t *testing.T) {
 	foreign := []exchangetest.Foreign{
 		{Name: "asyncssh", Start: servers.StartAsyncSSH, Caps: native, Remark: "offers hardlink, posix-rename and fsync"},
 		{Name: "Apache MINA SSHD", Start: servers.StartMinaSSHD, Caps: native, Remark: "refuses, for lack of rights, what leads through a file"},
-		{Name: "rclone serve sftp", Start: servers.StartRcloneSFTP, Caps: exchangetest.Capabilities{Overwrites: true, OneAtATime: true, Slow: true, OmitsLinks: true},
-			Remark: "offers hardlink and can't; several who publish at once spoil the file, so that `doctor` refuses it to an exporter"},
+		{
+			Name: "rclone serve sftp", Start: servers.StartRcloneSFTP, Caps: exchangetest.Capabilities{Overwrites: true, OneAtATime: true, Slow: true, OmitsLinks: true},
+			Remark: "offers hardlink and can't; several who publish at once spoil the file, so that `doctor` refuses it to an exporter",
+		},
 	}
 	exchangetest.ForeignServers(t, "SFTP servers", *update, foreign, func(t *testing.T, server *servers.Foreign) exchangetest.Place {
 		line, err := server.KnownHost()
