@@ -49,7 +49,7 @@ func (w *world) hold() (release func()) {
 
 // swap runs statements while nobody is connected to the patients database.
 func (w *world) swap(ctx context.Context, statements ...string) error {
-	conn, err := pgx.Connect(ctx, w.Services[site.Patients].Server.SuperURL("postgres"))
+	conn, err := w.connectAgain(ctx, w.Services[site.Patients].Server.SuperURL("postgres"))
 	if err != nil {
 		return err
 	}
@@ -64,6 +64,19 @@ func (w *world) swap(ctx context.Context, statements ...string) error {
 		}
 	}
 	return nil
+}
+
+// connectAgain connects once the server is up: another mishap may just have killed a process of it.
+func (w *world) connectAgain(ctx context.Context, url string) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, calm)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, url)
+		if err == nil || ctx.Err() != nil {
+			return conn, err
+		}
+		sleep(ctx, 100*time.Millisecond)
+	}
 }
 
 // insist repeats a command, without the lines, until it succeeds: a store may be down for a while.
