@@ -66,8 +66,8 @@ proof: postgres servers servers-hdfs foreign secondreader duckdb browser ## Run 
 STORED = Killed|Frozen|AtTheCommandLine|RoundTrip|Prun|Batch|Forge|Sign|RolledBack|Attack|Seal|Floor|FilesThat|Erased|Erasure|Doctor|Migrated|Intake|Deliver|Checkpoint|ExitCodes|Standstill|Store
 # An HDFS takes far longer for a small file than the others: tests of what is lost, torn, pruned, begun again and done by two at once.
 ONHDFS = ExportBegins|ARerunFinds|ADamagedPart|ALostPart|TwoExporters|NoManifestIs|ATornManifest|PruneDeletes|TheFloorIs|ProducerRolledBack|AConsumerDeletes|ReceiptIsWritten|AWaitEnds|BeganBefore|BelowTheFloor|APruneBeside|AResync|WhatTakes|TwoImporters|BatchesLoadOnce
-# At the command line: kills, frozen processes, a rolled-back store, damage, pruning, a whole day.
-ONHDFSTOO = KilledAnywhere|KilledIsMadeOnce|IsTakenOver|RolledBackStore|APrunedLog|GoThroughDamage|ADayAtTheCommandLine
+# At the command line: kills, frozen processes, a rolled-back store, damage, a whole day.
+ONHDFSTOO = KilledAnywhere|IsTakenOver|RolledBackStore|GoThroughDamage|ADayAtTheCommandLine
 test-stores: postgres servers servers-hdfs duckdb ## Run the suites of exporter, importer, intake and command line on S3, FTP and SFTP, and some of them on HDFS
 	@for store in s3 ftp sftp; do echo "on $$store:"; \
 	 if [ $$store = ftp ]; then again='|IntakeAtTheCommandLine'; else again=; fi; \
