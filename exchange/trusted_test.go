@@ -77,3 +77,20 @@ func TestASignedLogMustBeTheOneThatIsNamed(t *testing.T) {
 		t.Errorf("another log: %v", err)
 	}
 }
+
+// Who may write to the store could put another history before the first signed batch, whose parts fit each other.
+func TestAHistoryThatTheSignedBatchDoesNotFollow(t *testing.T) {
+	log, key := adopted(t)
+	seven := reseal(t, log.files[7], `"heartbeat_seconds": 300`, `"heartbeat_seconds": 301`)
+	eight := reseal(t, log.files[8], schemas.Hash(log.files[7]), schemas.Hash(seven))
+	for batch, data := range map[int64][]byte{7: seven, 8: eight} {
+		log.remove(schemas.ManifestName(batch, 0))
+		log.place(schemas.ManifestName(batch, 0), data)
+	}
+	for _, batch := range []int64{8, 7, 5} {
+		reader := exchange.NewReader(log.store).Trusting(&trust.Policy{Keys: []trust.Public{key.Public()}, From: 9})
+		if _, err := reader.Open(t.Context(), batch); !errors.Is(err, exchange.ErrFork) || fault.ClassOf(err) != fault.Poison {
+			t.Errorf("batch %d: %v", batch, err)
+		}
+	}
+}

@@ -95,6 +95,18 @@ func TestWhatIsLeftOpenIsForItsOwner(t *testing.T) {
 	s.fails(2, []string{"write", "taken", "--to names a folder"}, "open", "patients", "--batch", "1", "--to", filepath.Join(s.dir, "taken"), "--reason", "an audit")
 }
 
+// A person's wish to see what is sealed is kept also where it fails half-way.
+func TestAnOpeningThatFailsIsNoted(t *testing.T) {
+	t.Parallel()
+	s := newSealing(t)
+	s.firstDay()
+	s.do("export")
+	s.run(nil, "open", "patients", "--batch", "1..7", "--to", filepath.Join(s.dir, "opened"), "--reason", "an audit")
+	if got := s.one("patients", `SELECT kind || ' ' || subject || ' ' || reason FROM exporter.decision`); got != "open batches 1..7 an audit" {
+		t.Errorf("noted %q", got)
+	}
+}
+
 func (s *site) mode(path string) os.FileMode {
 	s.Helper()
 	info, err := os.Stat(path)

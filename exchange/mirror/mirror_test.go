@@ -186,6 +186,19 @@ func TestWhatIsNotThereYetIsCopiedLater(t *testing.T) {
 	p.same()
 }
 
+// A gap at the log's end keeps no floor back whose snapshot was copied.
+func TestFloorsPassAGap(t *testing.T) {
+	p := newPair(t)
+	p.changes(3)
+	floor := p.floorAt(1, false)
+	p.changes(2)
+	p.hide(schemas.ManifestName(floor.Snapshot+1, 0))
+	s, err := p.mirror().Run(t.Context())
+	if fault.ClassOf(err) != fault.NotYet || s.Last != floor.Snapshot || s.Floors != 1 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 func partOf(p *pair, batch int64) string {
 	p.Helper()
 	entry, err := exchange.NewReader(p.from).Open(p.Context(), batch)

@@ -196,6 +196,24 @@ func TestKeysAreReadFromFilesOfTheirOwner(t *testing.T) {
 	}
 }
 
+// What a consumer opens with is what its settings say: every key, and the batch before which open parts are loaded.
+func TestWhatAConsumerOpensWith(t *testing.T) {
+	one, first := party(t)
+	two, second := party(t)
+	opening, err := (&seal.Opener{Files: []string{one, two}, From: 7}).Opening()
+	if err != nil || opening.From != 7 || len(opening.Keys) != 2 || opening.Keys[0].Recipient().String() != first.String() || opening.Keys[1].Recipient().String() != second.String() {
+		t.Errorf("%d keys, from batch %d, %v", len(opening.Keys), opening.From, err)
+	}
+	if opening, err = (*seal.Opener)(nil).Opening(); err != nil || len(opening.Keys) > 0 {
+		t.Errorf("without settings: %d keys, %v", len(opening.Keys), err)
+	}
+	for name, o := range map[string]*seal.Opener{"no key": {From: 1}, "a batch before the first": {Files: []string{one}, From: -1}} {
+		if o.Validate() == nil {
+			t.Errorf("%s: allowed", name)
+		}
+	}
+}
+
 func TestReadersAreChecked(t *testing.T) {
 	_, key := party(t)
 	keys := []seal.Recipient{key}

@@ -132,7 +132,7 @@ func render(t *rapid.T, w writer, e *charset.Encoder, events ...*record.Event) [
 	return data
 }
 
-func encoder(t *rapid.T, c charset.Config) *charset.Encoder {
+func encoder(t rapid.TB, c charset.Config) *charset.Encoder {
 	c.Rule = charset.Refuse
 	e, err := charset.New(c)
 	if err != nil {
@@ -364,4 +364,26 @@ func TestMergesAreUnderstood(t *testing.T) {
 			t.Fatalf("%+v\n%q", r, data)
 		}
 	})
+}
+
+// Of the survivor's name a merge has the parts that the partner may have.
+func TestAMergeHasTheNamesThatAreAllowed(t *testing.T) {
+	merge := &record.Event{Type: "merged", Patient: uuid.New(), MergedInto: uuid.New(), Generation: 1, Version: 3, Status: "none"}
+	merge.Survivor = &record.Event{Patient: merge.MergedInto, Status: "none"}
+	merge.Survivor.Family, merge.Survivor.Given = "Survivor", "Sue"
+	for want, fields := range map[string][]string{"Survivor^Sue": {"family_name", "given_name"}, "Survivor": {"family_name"}, "^Sue": {"given_name"}, "": nil} {
+		w, err := adt.New(adt.Config{}, "utf-8", &record.Allowed{Fields: fields}, berlin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := w.Event(nil, merge, pattern.Values{}, encoder(t, charset.Config{Name: "utf-8"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, _ := strings.Cut(string(data), "PID|1||")
+		line, _, _ := strings.Cut(after, "\r")
+		if _, name, _ := strings.Cut(line, "||"); name != want {
+			t.Errorf("allowed %q: %q, want %q", fields, line, want)
+		}
+	}
 }
