@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,7 +31,7 @@ const everySecond = "\njobs: {%s: '@every 1s'}"
 type running struct {
 	*site
 	server   *pg.Server
-	lease    string // of a run, after which a machine that is silent loses it
+	lease    string // of a run, after which a machine that is silent loses it; "": 2s
 	mu       sync.Mutex
 	machines map[string][]*machine // by service
 	killed   int
@@ -58,7 +59,7 @@ func newRunning(t *testing.T, machines int) *running {
 		}
 	})
 	s := &site{TB: t, dir: t.TempDir(), place: hosttest.New(t), urls: map[string]string{}, conn: map[string]*pgx.Conn{}}
-	r := &running{site: s, server: server, lease: "2s", machines: map[string][]*machine{}}
+	r := &running{site: s, server: server, machines: map[string][]*machine{}}
 	for service, job := range jobOf {
 		if r.urls[service], err = server.CreateService(t.Context(), service); err != nil {
 			t.Fatal(err)
@@ -102,7 +103,7 @@ func (r *running) reconnect() {
 // start adds a machine.
 func (r *running) start(service string, environment ...string) *machine {
 	r.Helper()
-	m := &machine{cmd: r.command(environment, "--log", "info", "run", service, "--lease", r.lease, "--stop-within", "1m", "--look", "1s"), log: &bytes.Buffer{}}
+	m := &machine{cmd: r.command(environment, "--log", "info", "run", service, "--lease", cmp.Or(r.lease, "2s"), "--stop-within", "1m", "--look", "1s"), log: &bytes.Buffer{}}
 	m.cmd.Stderr = m.log
 	if err := m.cmd.Start(); err != nil {
 		r.Fatal(err)

@@ -346,7 +346,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	encoded, _, _ := strings.Cut(strings.TrimPrefix(string(text), "WAYBILL-SIGNING-KEY-1-"), " ")
+	_, encoded, _ := strings.Cut(string(text), "WAYBILL-SIGNING-KEY-1-") // after a comment
+	encoded, _, _ = strings.Cut(encoded, " ")
 	seed, _ := base64.RawURLEncoding.DecodeString(encoded)
 	message, _ := io.ReadAll(os.Stdin)
 	fmt.Println(base64.StdEncoding.EncodeToString(ed25519.Sign(ed25519.NewKeyFromSeed(seed), message)))
