@@ -19,7 +19,7 @@ type Capabilities struct {
 	// NativePublish: if several publish at once, exactly one wins. Otherwise several may succeed, and
 	// a loser finds out by reading back.
 	NativePublish bool
-	// OneAtATime: several who publish at once can spoil the file.
+	// OneAtATime: several who publish at once can spoil the file, or hide it.
 	OneAtATime bool
 	// FailsAtFirst: those who lose to others, or publish where another removed the folder, may get an error that passes.
 	FailsAtFirst bool
