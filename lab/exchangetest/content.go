@@ -108,7 +108,7 @@ func (s suite) putConcurrently(t *testing.T) {
 	for i := range 16 {
 		all.Go(func() error {
 			name := fmt.Sprintf("parts/type=%d/file", i%4) + fmt.Sprint(i)
-			return store.Put(t.Context(), name, 100*kB, patternOf(byte(i), 100*kB))
+			return s.again(func() error { return store.Put(t.Context(), name, 100*kB, patternOf(byte(i), 100*kB)) })
 		})
 	}
 	must(t, all.Wait())

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"waybill/exchange"
-	"waybill/internal/fault"
 )
 
 func (s suite) delete(t *testing.T) {
@@ -68,10 +67,6 @@ func (s suite) deleteFiles(t *testing.T, store exchange.Store, deleter exchange.
 		wantIs(t, "publish what was deleted", store.Publish(t.Context(), "log/a", []byte("again")), exchange.ErrExists)
 		return
 	}
-	err = store.Publish(t.Context(), "log/a", []byte("again"))
-	if s.caps.FailsAtFirst && err != nil && fault.ClassOf(err) == fault.Transient {
-		err = store.Publish(t.Context(), "log/a", []byte("again"))
-	}
-	must(t, err)
+	must(t, s.again(func() error { return store.Publish(t.Context(), "log/a", []byte("again")) }))
 	wantBytes(t, store, "log/a", []byte("again"))
 }

@@ -104,7 +104,7 @@ func (s suite) listMany(t *testing.T) {
 		}
 		all.Go(func() error {
 			if i < put {
-				return store.Put(t.Context(), name, 1, strings.NewReader("x"))
+				return s.again(func() error { return store.Put(t.Context(), name, 1, strings.NewReader("x")) })
 			}
 			return place.Plant(name, []byte("x"))
 		})

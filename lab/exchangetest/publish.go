@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"waybill/exchange"
-	"waybill/internal/fault"
 )
 
 func (s suite) publish(t *testing.T) {
@@ -73,7 +72,6 @@ func (s suite) judgeRace(t *testing.T, store exchange.Store, name string, errs [
 		case err == nil:
 			winners++
 			held = held || bytes.Equal(data, contender(i))
-		case s.caps.FailsAtFirst && fault.ClassOf(err) == fault.Transient && errors.Is(store.Publish(t.Context(), name, contender(i)), exchange.ErrExists):
 		case !errors.Is(err, exchange.ErrExists):
 			t.Errorf("publisher %d of %s: %v, want nil or %v", i, name, err, exchange.ErrExists)
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"waybill/exchange"
+	"waybill/internal/fault"
 )
 
 // Capabilities are what stores may differ in. Each value has its own expectations; nothing is skipped.
@@ -21,7 +22,7 @@ type Capabilities struct {
 	NativePublish bool
 	// OneAtATime: several who publish at once can spoil the file, or hide it.
 	OneAtATime bool
-	// FailsAtFirst: those who lose to others, or publish where another removed the folder, may get an error that passes.
+	// FailsAtFirst: those who write at the same time as others, or where another removed the folder, may get an error that passes.
 	FailsAtFirst bool
 	// Overwrites: Put replaces an existing file. Otherwise it returns [exchange.ErrExists].
 	Overwrites bool
@@ -154,4 +155,14 @@ func wantListed(t *testing.T, s exchange.Store, folder string, want ...string) {
 	if got := listed(t, s, folder); !slices.Equal(got, want) {
 		t.Errorf("list %q = %q, want %q", folder, got, want)
 	}
+}
+
+// again tries again what fails at first, as runs do.
+func (s suite) again(try func() error) (err error) {
+	for range 5 {
+		if err = try(); err == nil || !s.caps.FailsAtFirst || fault.ClassOf(err) != fault.Transient {
+			break
+		}
+	}
+	return err
 }
