@@ -291,6 +291,20 @@ func TestAKeyStaysUntilTheNextOpens(t *testing.T) {
 	s.do("keys", "destroy", old, "--reason", "its epoch has ended")
 }
 
+// A snapshot of the last epoch would keep its keys alive, and is nothing that a new reader can open.
+func TestASnapshotIsMadeAgainForOtherKeys(t *testing.T) {
+	t.Parallel()
+	s := newEpochs(t)
+	s.firstDay()
+	s.do("export", "--snapshot")
+	s.says(s.do("export", "--snapshot"), "nothing has changed")
+	s.rotate("morgue")
+	if again := s.do("export", "--snapshot"); strings.Contains(again, "nothing has changed") {
+		t.Errorf("the snapshot is sealed to the last epoch's key: %s", again)
+	}
+	s.says(s.do("export", "--snapshot"), "nothing has changed")
+}
+
 // Keys in a folder are of its owner, in the order of their names, and the next is the newest.
 func TestAFolderOfKeys(t *testing.T) {
 	t.Parallel()
