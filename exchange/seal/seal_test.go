@@ -240,13 +240,17 @@ func TestReadersAreChecked(t *testing.T) {
 	}
 }
 
-// counted counts the bytes that are read.
+// counted counts the bytes that are read, until it breaks.
 type counted struct {
 	io.ReaderAt
-	bytes int64
+	bytes  int64
+	broken error
 }
 
 func (c *counted) ReadAt(p []byte, off int64) (int, error) {
+	if c.broken != nil {
+		return 0, c.broken
+	}
 	c.bytes += int64(len(p))
 	return c.ReaderAt.ReadAt(p, off)
 }
@@ -281,6 +285,34 @@ func TestColumnsSideBySideDecryptEachChunkOnce(t *testing.T) {
 	if n, err := opened.ReadAt(got, size+1); n != 0 || err == nil {
 		t.Errorf("beyond the end: %d bytes, %v", n, err)
 	}
+}
+
+// A chunk that could not be read takes the place of one that was kept, which is decrypted again.
+func TestAChunkThatCanNotBeReadIsNotMistakenForAnother(t *testing.T) {
+	file, _ := party(t)
+	secret := secretOf(t, file)
+	const chunk, kept = 64 << 10, 40
+	plain := random(kept*chunk + 10)
+	data := sealed(t, secret, plain, "log 1")
+	source := &counted{ReaderAt: bytes.NewReader(data)}
+	opened, _, err := seal.Secrets{secret}.Keys().Open(source, int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make([]byte, kept*chunk)
+	read := func() {
+		t.Helper()
+		if n, err := opened.ReadAt(all, 0); n != len(all) || err != nil || !bytes.Equal(all, plain[:len(all)]) {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+	}
+	read()
+	source.broken = errors.New("the disk is broken")
+	if n, err := opened.ReadAt(make([]byte, 10), kept*chunk); n != 0 || !errors.Is(err, source.broken) {
+		t.Fatalf("of a broken disk: %d bytes, %v", n, err)
+	}
+	source.broken = nil
+	read()
 }
 
 func FuzzOpen(f *testing.F) {
