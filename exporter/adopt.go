@@ -28,7 +28,7 @@ func (e *Exporter) Adopt(ctx context.Context, reason, person string) (a Adoption
 	if reason == "" {
 		return a, fault.New(fault.Usage, "adopt", "patients database", errors.New("no reason given"), "add --reason TEXT")
 	}
-	_, err = e.locked(ctx, func(s *session, ctx context.Context) error {
+	_, err = e.locked(ctx, e.config.Wait, func(s *session, ctx context.Context) error {
 		a, err = s.adopt(ctx, reason, person)
 		return err
 	})

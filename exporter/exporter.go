@@ -38,6 +38,9 @@ type Config struct {
 	BatchEvents int
 	// PartRows bounds the rows of one part.
 	PartRows int
+	// Wait is how long what was asked for, like a snapshot, waits for another exporter to finish. [Exporter.Run] does
+	// not wait, because the other does its work.
+	Wait time.Duration
 
 	Sign  trust.Signers // who signs manifests and floors
 	Trust *trust.Policy // whose receipts count
@@ -69,6 +72,7 @@ func (c Config) WithDefaults() Config {
 	c.Heartbeat = cmp.Or(c.Heartbeat, DefaultHeartbeat)
 	c.BatchEvents = cmp.Or(c.BatchEvents, 100_000)
 	c.PartRows = cmp.Or(c.PartRows, 250_000)
+	c.Wait = cmp.Or(c.Wait, time.Minute)
 	c.Release = cmp.Or(c.Release, "devel")
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Published == nil {
@@ -139,7 +143,7 @@ type BatchSummary struct {
 // Run publishes everything from the last batch to now and returns. If another exporter of this
 // database is running it does nothing.
 func (e *Exporter) Run(ctx context.Context) (Summary, error) {
-	summary, err := e.locked(ctx, (*session).poll)
+	summary, err := e.locked(ctx, 0, (*session).poll)
 	if errors.Is(err, plan.ErrRunning) {
 		summary.Running, err = true, nil
 	}
@@ -147,15 +151,15 @@ func (e *Exporter) Run(ctx context.Context) (Summary, error) {
 }
 
 // Snapshot is Run followed by a batch that holds every patient's current state, which is then read
-// back. It fails if another exporter is running, as do the methods below.
+// back. It waits for another exporter, and fails if that does not finish in time, as do the methods below.
 func (e *Exporter) Snapshot(ctx context.Context) (Summary, error) {
-	return e.locked(ctx, (*session).snapshot)
+	return e.locked(ctx, e.config.Wait, (*session).snapshot)
 }
 
 // SnapshotIfChanged is Snapshot, or only Run if no event has followed the newest snapshot and that
 // is whole. So a schedule may ask for snapshots as often as it likes.
 func (e *Exporter) SnapshotIfChanged(ctx context.Context) (Summary, error) {
-	return e.locked(ctx, (*session).snapshotIfChanged)
+	return e.locked(ctx, e.config.Wait, (*session).snapshotIfChanged)
 }
 
 // NewGeneration continues a log after the producer's database was rolled back, restored elsewhere
@@ -163,20 +167,20 @@ func (e *Exporter) SnapshotIfChanged(ctx context.Context) (Summary, error) {
 // consumers take it as the truth. It first reads the erasures and the numbers of deaths from the
 // batches that this database doesn't know, except from those in without.
 func (e *Exporter) NewGeneration(ctx context.Context, without ...int64) (Summary, error) {
-	return e.locked(ctx, func(s *session, ctx context.Context) error {
+	return e.locked(ctx, e.config.Wait, func(s *session, ctx context.Context) error {
 		return (&generation{session: s, without: without}).begin(ctx)
 	})
 }
 
-// locked does the work under the exporter's lock. If another exporter has the lock, the error wraps
-// [plan.ErrRunning].
-func (e *Exporter) locked(ctx context.Context, work func(*session, context.Context) error) (Summary, error) {
+// locked does the work under the exporter's lock. If another exporter still has the lock after that
+// wait, the error wraps [plan.ErrRunning].
+func (e *Exporter) locked(ctx context.Context, wait time.Duration, work func(*session, context.Context) error) (Summary, error) {
 	s, err := e.connect(ctx, "export")
 	if err != nil {
 		return Summary{}, err
 	}
 	defer s.close()
-	return s.do(ctx, func(s *session, ctx context.Context) error {
+	return s.do(ctx, wait, func(s *session, ctx context.Context) error {
 		if err := work(s, ctx); err != nil {
 			return err
 		}
@@ -185,8 +189,8 @@ func (e *Exporter) locked(ctx context.Context, work func(*session, context.Conte
 }
 
 // do does the work under the exporter's lock, which the connection keeps.
-func (s *session) do(ctx context.Context, work func(*session, context.Context) error) (Summary, error) {
-	if err := s.lock(ctx); err != nil {
+func (s *session) do(ctx context.Context, wait time.Duration, work func(*session, context.Context) error) (Summary, error) {
+	if err := s.lock(ctx, wait); err != nil {
 		return Summary{}, err
 	}
 	err := work(s, ctx)

@@ -16,6 +16,7 @@ import (
 	"waybill/exporter"
 	"waybill/exporter/patients"
 	"waybill/internal/fault"
+	"waybill/lab/await"
 	"waybill/lab/logtest"
 	"waybill/lab/pg/pgtest"
 	"waybill/lab/servers/hosttest"
@@ -277,6 +278,7 @@ func TestTwoExportersAtOnce(t *testing.T) {
 		t.Errorf("while another exporter runs: %+v", summary)
 	}
 	// A person's command must fail if it was not done.
+	s.config.Wait = time.Millisecond
 	e := s.exporter()
 	for name, run := range map[string]func() (exporter.Summary, error){
 		"snapshot":   func() (exporter.Summary, error) { return e.Snapshot(t.Context()) },
@@ -285,6 +287,29 @@ func TestTwoExportersAtOnce(t *testing.T) {
 		if _, err := run(); err == nil || fault.ClassOf(err) != fault.Transient {
 			t.Errorf("%s while another exporter runs: %v (%s)", name, err, fault.ClassOf(err))
 		}
+	}
+}
+
+func TestASnapshotWaitsForAnotherExporter(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	if _, err := s.conn.Exec(t.Context(), `SELECT pg_advisory_lock($1)`, int64(0x77617962696c6c)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.exporter().Snapshot(t.Context())
+		done <- err
+	}()
+	await.SQL(t, s.conn, `EXISTS (SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid)))`)
+	if _, err := s.conn.Exec(t.Context(), `SELECT pg_advisory_unlock_all()`); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if kind := s.last().Manifest.Kind; kind != schemas.Snapshot {
+		t.Errorf("the last batch is a %s", kind)
 	}
 }
 

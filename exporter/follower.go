@@ -36,7 +36,7 @@ func (f *Follower) Run(ctx context.Context) (summary Summary, err error) {
 		}
 	}()
 	f.session.begin()
-	summary, err = f.session.do(ctx, func(s *session, ctx context.Context) error {
+	summary, err = f.session.do(ctx, 0, func(s *session, ctx context.Context) error {
 		if err := s.poll(ctx); err != nil || time.Since(f.sampled) < sampleEvery {
 			return err
 		}

@@ -35,7 +35,7 @@ func (s *session) rerun() *rerun.Log {
 // Repair puts lost or damaged parts and manifests of published batches (from and to included) on
 // the store again, from the outbox and the plans. It leaves whole files alone.
 func (e *Exporter) Repair(ctx context.Context, from, to int64) (Summary, error) {
-	return e.locked(ctx, func(s *session, ctx context.Context) error {
+	return e.locked(ctx, e.config.Wait, func(s *session, ctx context.Context) error {
 		for batch := from; batch <= to; batch++ {
 			started := time.Now()
 			p, err := s.rerun().Repair(ctx, batch)

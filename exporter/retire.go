@@ -16,7 +16,7 @@ import (
 // Retire ends the stream, once every consumer has moved to a later one or is left behind on purpose. The stream's
 // last batch says so, and the outbox no longer keeps events for it.
 func (e *Exporter) Retire(ctx context.Context, leaveBehind []string, reason, person string) (Summary, error) {
-	return e.locked(ctx, func(s *session, ctx context.Context) error {
+	return e.locked(ctx, e.config.Wait, func(s *session, ctx context.Context) error {
 		if err := s.catchUp(ctx); err != nil {
 			return err
 		}

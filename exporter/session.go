@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"waybill/exporter/batch"
 	"waybill/exporter/patients"
@@ -67,8 +68,8 @@ func (s *session) openSpool(work string) (err error) {
 }
 
 // lock begins an export: under the exporter's lock, and only while all changes are captured.
-func (s *session) lock(ctx context.Context) error {
-	if err := s.db.LockExport(ctx, "export", "patients"); err != nil {
+func (s *session) lock(ctx context.Context, wait time.Duration) error {
+	if err := s.db.LockExport(ctx, wait, "export", "patients"); err != nil {
 		return err
 	}
 	if err := s.checkStreams(ctx); err != nil {

@@ -34,13 +34,27 @@ var (
 	errPruning   = fmt.Errorf("`waybill prune` %w", ErrRunning)
 )
 
-// LockExport takes the exporter's lock for as long as the connection lives. If another exporter has
-// it, the error wraps [ErrRunning].
-func (db DB) LockExport(ctx context.Context, op, subject string) error {
-	return db.lock(ctx, exportKey, errExporting, op, subject)
+// LockExport takes the exporter's lock for as long as the connection lives. If another exporter still has
+// it after that wait, the error wraps [ErrRunning].
+func (db DB) LockExport(ctx context.Context, wait time.Duration, op, subject string) error {
+	if wait == 0 {
+		return db.lock(ctx, exportKey, errExporting, op, subject)
+	}
+	if _, err := db.Exec(ctx, `SELECT set_config('lock_timeout', $1, false)`, fmt.Sprintf("%dms", max(1, wait.Milliseconds()))); err != nil {
+		return fault.Database("lock", "exporter", err)
+	}
+	_, err := db.Exec(ctx, `SELECT pg_advisory_lock($1)`, exportKey)
+	if timedOut, ok := errors.AsType[*pgconn.PgError](err); ok && timedOut.Code == "55P03" {
+		return busy(op, subject, errExporting)
+	}
+	if err != nil {
+		return fault.Database("lock", "exporter", err)
+	}
+	_, err = db.Exec(ctx, `RESET lock_timeout`)
+	return fault.Database("lock", "exporter", err)
 }
 
-// LockPrune is [DB.LockExport] with the lock for prunes.
+// LockPrune is [DB.LockExport] with the lock for prunes, without a wait.
 func (db DB) LockPrune(ctx context.Context, op, subject string) error {
 	return db.lock(ctx, pruneKey, errPruning, op, subject)
 }
@@ -58,22 +72,6 @@ func (db DB) lock(ctx context.Context, key int64, taken error, op, subject strin
 
 func busy(op, subject string, taken error) error {
 	return fault.New(fault.Transient, op, subject, taken, "run it again when that one has finished")
-}
-
-// AwaitExport is [DB.LockExport], but waits for another exporter.
-func (db DB) AwaitExport(ctx context.Context, wait time.Duration, op, subject string) error {
-	if _, err := db.Exec(ctx, `SELECT set_config('lock_timeout', $1, false)`, fmt.Sprintf("%dms", max(1, wait.Milliseconds()))); err != nil {
-		return fault.Database("lock", "exporter", err)
-	}
-	_, err := db.Exec(ctx, `SELECT pg_advisory_lock($1)`, exportKey)
-	if timedOut, ok := errors.AsType[*pgconn.PgError](err); ok && timedOut.Code == "55P03" {
-		return busy(op, subject, errExporting)
-	}
-	if err != nil {
-		return fault.Database("lock", "exporter", err)
-	}
-	_, err = db.Exec(ctx, `RESET lock_timeout`)
-	return fault.Database("lock", "exporter", err)
 }
 
 // ConfirmLocks fails if the connection has ended, and its locks with it. Another run may have replaced one that was

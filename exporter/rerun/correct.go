@@ -65,7 +65,7 @@ func (r *rerun) act(ctx context.Context) error {
 	if !r.unfinished && len(r.groups) == 0 && len(r.repaired()) == 0 {
 		return nil
 	}
-	if err := r.DB.AwaitExport(ctx, cmp.Or(r.options.Wait, time.Minute), "re-run", "export"); err != nil {
+	if err := r.DB.LockExport(ctx, cmp.Or(r.options.Wait, time.Minute), "re-run", "export"); err != nil {
 		return err
 	}
 	if err := r.record(ctx); err != nil {

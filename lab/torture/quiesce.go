@@ -47,23 +47,26 @@ func (w *world) quiesce(ctx context.Context, j *judge) error {
 	return errors.Join(failed...)
 }
 
-// catchUp runs each machine's command until nothing is left to do.
+// catchUp runs each machine's command until nothing is left to do, and none of a round's runs gave up: the backend of a
+// process that was killed may keep its locks for a while.
 func (w *world) catchUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, calm, errors.New("not everything had arrived two minutes after the last mishap"))
 	defer cancel()
 	for ctx.Err() == nil {
+		done := true
 		for _, m := range w.machines {
 			r, err := m.start()
 			if err != nil {
 				return err
 			}
 			m.finish(r)
+			done = done && r.State().Success()
 		}
 		behind, err := w.behind(ctx)
 		if err != nil {
 			return err
 		}
-		if behind == 0 {
+		if behind == 0 && done {
 			return nil
 		}
 	}
