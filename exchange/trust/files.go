@@ -64,20 +64,29 @@ func WriteSecret(path, key string, now time.Time) error {
 	return errors.Join(err, file.Sync(), file.Close())
 }
 
+// ReadSecretFile reads a file that others than its owner must not be able to read. The hint is for one that is missing.
+func ReadSecretFile(path, hint string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "read", path, errors.Unwrap(err), hint)
+	}
+	if others(info.Mode(), 0o077) {
+		return nil, fault.New(fault.Usage, "read", path, errors.New("others may read this key"),
+			"chmod 600 "+path+"; if others could have read it, make another and stop trusting this one")
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "read", path, fault.Bare(err), "")
+	}
+	return data, nil
+}
+
 // ReadSecret reads the key in a file that others than its owner must not be able to read; "": there is none. The hint is for a
 // file that is missing.
 func ReadSecret(path, hint string) (string, error) {
-	info, err := os.Stat(path)
+	text, err := ReadSecretFile(path, hint)
 	if err != nil {
-		return "", fault.New(fault.Usage, "read", path, errors.Unwrap(err), hint)
-	}
-	if others(info.Mode(), 0o077) {
-		return "", fault.New(fault.Usage, "read", path, errors.New("others may read this key"),
-			"chmod 600 "+path+"; if others could have read it, make another and stop trusting this one")
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", fault.New(fault.Usage, "read", path, fault.Bare(err), "")
+		return "", err
 	}
 	for line := range strings.Lines(string(text)) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, comment) {

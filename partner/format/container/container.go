@@ -88,6 +88,9 @@ func plain(src *source, yield func(Member, error) bool) {
 	if kind := kindOf(src.head()); slices.Contains(Kinds, kind) {
 		yield(Member{}, record.Malformedf("the file is %s: declare it as its container", kind))
 		return
+	} else if slices.Contains(envelopes, kind) {
+		yield(Member{}, record.Malformedf("the file is %s: set `open`; to validate, give the file that is in it", kind))
+		return
 	}
 	yield(Member{Reader: src.reader()}, nil)
 }
@@ -100,7 +103,7 @@ func one(src *source, yield func(Member, error) bool, out *budget, open func(io.
 		return
 	}
 	defer r.Close()
-	yield(Member{Reader: &bounded{r, src, out}}, nil)
+	yield(Member{Reader: &bounded{rationed{r, out}, src}}, nil)
 }
 
 func unzip(src *source, out *budget, pattern string, yield func(Member, error) bool) {
@@ -162,7 +165,7 @@ func member(f *zip.File, src *source, out *budget, yield func(Member, error) boo
 		return refuse(fmt.Sprintf("a file of the archive that can't be opened: %v", err))
 	}
 	defer r.Close()
-	return yield(Member{name, &bounded{r, src, out}}, nil)
+	return yield(Member{name, &bounded{rationed{r, out}, src}}, nil)
 }
 
 // directory limits how much of an archive its directory may take. The library reads all of the directory, and the
@@ -222,19 +225,33 @@ func (b *budget) spend(n int) error {
 	return nil
 }
 
-// bounded reads what is unpacked, within the budget.
-type bounded struct {
+// Bound returns a reader that ends with a [*record.Malformed] beyond what may come out of a file of that size.
+func (l Limits) Bound(r io.Reader, packed int64) io.Reader {
+	return rationed{r, &budget{limits: l.orDefault(), packed: packed}}
+}
+
+type rationed struct {
 	io.Reader
-	src *source
 	out *budget
 }
 
-func (b *bounded) Read(p []byte) (int, error) {
-	n, err := b.Reader.Read(p)
-	if over := b.out.spend(n); over != nil {
+func (r rationed) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if over := r.out.spend(n); over != nil {
 		return 0, over
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	return n, err
+}
+
+// bounded reads what is unpacked, within the budget.
+type bounded struct {
+	rationed
+	src *source
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.rationed.Read(p)
+	if _, over := errors.AsType[*record.Malformed](err); err != nil && !over && !errors.Is(err, io.EOF) {
 		err = b.src.blame(err, "the file can't be unpacked to its end")
 	}
 	return n, err
@@ -257,7 +274,7 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 func (s *source) reader() io.Reader { return io.NewSectionReader(s, 0, s.Size()) }
 
 func (s *source) head() []byte {
-	head := make([]byte, 16)
+	head := make([]byte, 32)
 	n, err := s.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil // the next read returns the error
@@ -277,6 +294,9 @@ func (s *source) blame(err error, reason string) error {
 	return record.Malformedf("%s: %v", reason, err)
 }
 
+// envelopes are what has to be opened first.
+var envelopes = []string{"a PGP message", "an age file"}
+
 // kindOf says what a file looks like by its first bytes. It knows the kinds that occur in drop folders.
 func kindOf(head []byte) string {
 	for _, k := range []struct{ prefix, kind string }{
@@ -288,7 +308,9 @@ func kindOf(head []byte) string {
 		{"\x89PNG", "a PNG image"},
 		{"\xff\xd8\xff", "a JPEG image"},
 		{"%PDF", "a PDF document"},
-		{"-----BEGIN PGP", "a PGP message"},
+		{"-----BEGIN PGP", envelopes[0]},
+		{"age-encryption.org/", envelopes[1]},
+		{"-----BEGIN AGE", envelopes[1]},
 		{"7z\xbc\xaf", "a 7z archive"},
 		{"BZh", "bzip2"},
 		{"\xfd7zXZ", "xz"},

@@ -16,6 +16,7 @@ type Names struct {
 	whole     *regexp.Regexp
 	sample    string
 	extension string
+	suffixes  []string // that may follow
 }
 
 // ParseNames reads the pattern of a partner's names.
@@ -77,9 +78,23 @@ func (n Names) Dated() bool {
 	return false
 }
 
+// Followed returns names that may also end in one of the suffixes, in any letter case.
+func (n Names) Followed(suffixes []string) Names {
+	n.suffixes = suffixes
+	if len(suffixes) > 0 {
+		n.extension = ""
+	}
+	return n
+}
+
 // Match reports whether a name fits, and returns its sequence number, or -1 if names have none.
 func (n Names) Match(name string) (sequence int64, ok bool) {
 	found := n.whole.FindStringSubmatch(name)
+	for i := 0; i < len(n.suffixes) && found == nil; i++ {
+		if bare := len(name) - len(n.suffixes[i]); bare > 0 && strings.EqualFold(name[bare:], n.suffixes[i]) {
+			found = n.whole.FindStringSubmatch(name[:bare])
+		}
+	}
 	if found == nil || !n.Numbered() {
 		return -1, found != nil
 	}

@@ -139,9 +139,7 @@ func (r *Rules) classify(f exchange.Found, names map[string]bool) File {
 		return as(Foreign, "its number is outside the sequence")
 	}
 	file.Number = number
-	if c, exists := r.Ready.companion(); exists {
-		file.Companion = c.of(f.Name)
-	}
+	file.Companion = r.Ready.Companion(f.Name)
 	return file
 }
 

@@ -92,6 +92,14 @@ func (r *Ready) companion() (c companion, exists bool) {
 	return companion{before, after, !whole}, text != ""
 }
 
+// Companion returns the name of the file that shows that another one is complete; "" if there are none.
+func (r *Ready) Companion(name string) string {
+	if c, exists := r.companion(); exists {
+		return c.of(name)
+	}
+	return ""
+}
+
 func (c companion) of(name string) string {
 	if c.stem {
 		name = pattern.Stem(name)

@@ -109,6 +109,10 @@ func (r *run) tryFormat(ctx context.Context, file *drop.File) (*FormatFinding, e
 		return f, r.wait(file, err)
 	}
 	defer got.close()
+	if err := r.open(got); err != nil {
+		f.Problem = causeOf(err)
+		return f, nil
+	}
 	l := loading{Config: r.Config, now: r.now, file: got, result: &FileResult{}}
 	for it, err := range l.pass(ctx) {
 		if err != nil {

@@ -18,13 +18,19 @@ import (
 // fetched is a partner's file on this machine.
 type fetched struct {
 	*io.SectionReader
-	file   *os.File
-	sha256 [32]byte
+	file      *os.File
+	sha256    [32]byte
+	signature []byte   // that came with it
+	content   *os.File // of an encrypted or signed file; nil: the file's own
 }
 
 func (f *fetched) close() {
-	_ = f.file.Close()
-	_ = os.Remove(f.file.Name())
+	for _, file := range []*os.File{f.file, f.content} {
+		if file != nil {
+			_ = file.Close()
+			_ = os.Remove(file.Name())
+		}
+	}
 }
 
 // unready is why a file can't be taken yet.
@@ -76,6 +82,10 @@ func (r *run) fetch(ctx context.Context, f *drop.File) (*fetched, error) {
 	if err := r.checkControl(ctx, f); err != nil {
 		return nil, err
 	}
+	signature, err := r.signature(ctx, f)
+	if err != nil {
+		return nil, err
+	}
 	if f.Size > r.Settings.MaxMiB<<20 {
 		return nil, &unready{tooLarge}
 	}
@@ -103,7 +113,7 @@ func (r *run) fetch(ctx context.Context, f *drop.File) (*fetched, error) {
 		_ = file.Close()
 		return nil, err
 	}
-	got := &fetched{SectionReader: io.NewSectionReader(file, 0, n), file: file}
+	got := &fetched{SectionReader: io.NewSectionReader(file, 0, n), file: file, signature: signature}
 	hash.Sum(got.sha256[:0])
 	return got, nil
 }

@@ -13,6 +13,7 @@ import (
 	"waybill/exchange"
 	"waybill/internal/fault"
 	"waybill/internal/progress"
+	"waybill/partner/envelope"
 	"waybill/partner/format/record"
 	"waybill/partner/intake/drop"
 	"waybill/partner/intake/register"
@@ -25,7 +26,8 @@ type run struct {
 	dry     bool // db is a transaction that will be rolled back
 	summary *Summary
 	state   register.Partner
-	now     time.Time // by the database's clock, at the beginning
+	keys    *envelope.Keys // that open the partner's files
+	now     time.Time      // by the database's clock, at the beginning
 
 	elsewhere map[string]string // the present names of files that were moved away and must be read again
 	trouble   error             // why something could not be moved or answered
@@ -56,7 +58,10 @@ func (r *run) takeFolder(ctx context.Context) error {
 }
 
 // survey judges the folder. It adds the files that a person wants read again and that are no longer in the folder.
-func (r *run) survey(ctx context.Context) ([]drop.File, error) {
+func (r *run) survey(ctx context.Context) (files []drop.File, err error) {
+	if r.keys, err = r.Settings.Open.Read(); err != nil {
+		return nil, err
+	}
 	found, err := r.Folder.Survey(ctx, r.Settings.Folder)
 	if errors.Is(err, exchange.ErrNotFound) {
 		return nil, fault.New(fault.Usage, "list", r.Settings.Folder, err, "correct `folder` in the partner's file, or have the folder made")

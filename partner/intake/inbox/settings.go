@@ -10,6 +10,7 @@ import (
 
 	"waybill/exchange"
 	"waybill/internal/setting"
+	"waybill/partner/envelope"
 	"waybill/partner/format/pattern"
 	"waybill/partner/intake"
 	"waybill/partner/intake/drop"
@@ -21,6 +22,8 @@ type Settings struct {
 	Name      string     `yaml:"name"`   // pattern, see [pattern.Names]
 	Ready     drop.Ready `yaml:"ready"`
 	Temporary []string   `yaml:"temporary"` // suffixes; default [drop.TemporarySuffixes]
+
+	Open *envelope.Opening `yaml:"open"` // how files are encrypted and signed; nil: they are not
 
 	Source string        `yaml:"source"` // the system whose ids the files hold; default: the partner
 	Format intake.Format `yaml:"format"`
@@ -168,11 +171,18 @@ func (s *Settings) checkName(partner string) error {
 	if err != nil {
 		return setting.In("name", err)
 	}
-	if err := s.Ready.Check(); err != nil {
+	if err := s.Open.Check(); err != nil {
+		return setting.In("open", err)
+	}
+	ready := s.Ready
+	if s.Open != nil && s.Open.Signature != "" { // it shows that the file is complete
+		ready.Trigger = s.Open.Signature
+	}
+	if err := ready.Check(); err != nil {
 		return setting.In("ready", err)
 	}
 	s.rules = &drop.Rules{
-		Pattern: names, Ready: s.Ready, Temporary: s.Temporary, Order: s.Order, Hold: s.Sequence.Gap == hold,
+		Pattern: names.Followed(s.Open.Suffixes()), Ready: ready, Temporary: s.Temporary, Order: s.Order, Hold: s.Sequence.Gap == hold,
 		Sequence: drop.Sequence{First: s.Sequence.First, Last: s.Sequence.Last},
 	}
 	return nil

@@ -101,6 +101,9 @@ func (r *run) takeIn(ctx context.Context, tx pgx.Tx, entry register.File, got *f
 		_, err := r.enter(ctx, tx, entry, result)
 		return err
 	}
+	if err := r.open(got); err != nil {
+		return err
+	}
 	if got.Size() == 0 && r.Settings.Empty == refuse {
 		return &refusal{reason: emptyFile}
 	}

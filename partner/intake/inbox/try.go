@@ -42,8 +42,15 @@ func (r *run) tryFile(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	if r.keys, err = r.Settings.Open.Read(); err != nil {
+		return err
+	}
 	defer file.Close()
-	got := &fetched{SectionReader: io.NewSectionReader(file, 0, size), file: file}
+	got := &fetched{SectionReader: io.NewSectionReader(file, 0, size)}
+	defer got.close()
+	if got.signature, err = r.localSignature(path); err != nil {
+		return err
+	}
 	if got.sha256, err = hashAll(got.SectionReader); err != nil {
 		return fault.New(fault.Transient, "read", filepath.Base(path), err, "")
 	}
