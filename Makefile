@@ -30,7 +30,7 @@ test test-race proof test-stores histories mutants mutate: export WAYBILL_PG_SCR
  while read d; do [ "$$(df --output=avail -k $$d | tail -1)" -gt 8000000 ] && echo $$d; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-race proof test-stores histories fuzz mutants mutate torture endurance lint build postgres servers servers-hdfs foreign secondreader duckdb bench bench-intake browser screenshots release image image-context test-deploy site clean healthy
+.PHONY: help demo test test-unit test-race proof test-stores histories fuzz mutants mutate torture endurance lint build postgres servers servers-hdfs foreign secondreader envelopes duckdb bench bench-intake browser screenshots release image image-context test-deploy site clean healthy
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,17 +43,17 @@ demo: build postgres $(if $(filter-out directory,$(STORE)),servers) $(if $(filte
 		$(if $(ACT_WITHIN),-act-within $(ACT_WITHIN))
 
 # Tests wait more than they compute: four packages at a time keep two cores busy.
-test: postgres servers duckdb browser ## Run the tests, with the race detector where code runs concurrently
+test: postgres servers envelopes duckdb browser ## Run the tests, with the race detector where code runs concurrently
 	go test -p 4 -vet=off -count=1 -timeout 20m -skip '^TestProof' $(OTHERS)
 	CGO_ENABLED=1 go test -p 4 -race -vet=off -count=1 -timeout 20m -skip '^TestProof' $(CONCURRENT)
 
 test-unit: ## Run the tests of the core packages that need no server
 	go test -vet=off -count=1 -skip PostgreSQL $(UNIT)
 
-test-race: postgres servers duckdb browser ## Run the tests, all with the race detector
+test-race: postgres servers envelopes duckdb browser ## Run the tests, all with the race detector
 	CGO_ENABLED=1 go test -race -vet=off -count=1 -timeout 60m -skip '^TestProof' ./...
 
-proof: postgres servers servers-hdfs foreign secondreader duckdb browser ## Run what is proof rather than test: kills, other stores, each day a twelfth of the planted mistakes, a short torture
+proof: postgres servers envelopes servers-hdfs foreign secondreader duckdb browser ## Run what is proof rather than test: kills, other stores, each day a twelfth of the planted mistakes, a short torture
 	go test -vet=off -count=1 -timeout 30m -run '^TestProof' $(PROVEN)
 	@$(MAKE) test-stores
 	@$(MAKE) mutants SHARE=$$(( 1$$(date +%j) % 12 ))/12
@@ -68,7 +68,7 @@ STORED = Killed|Frozen|AtTheCommandLine|RoundTrip|Prun|Batch|Forge|Sign|RolledBa
 ONHDFS = ExportBegins|ARerunFinds|ADamagedPart|ALostPart|TwoExporters|NoManifestIs|ATornManifest|PruneDeletes|TheFloorIs|ProducerRolledBack|AConsumerDeletes|ReceiptIsWritten|AWaitEnds|BeganBefore|BelowTheFloor|APruneBeside|AResync|WhatTakes|TwoImporters|BatchesLoadOnce
 # At the command line: kills, frozen processes, a rolled-back store, damage, a whole day.
 ONHDFSTOO = KilledAnywhere|IsTakenOver|RolledBackStore|GoThroughDamage|ADayAtTheCommandLine
-test-stores: postgres servers servers-hdfs duckdb ## Run the suites of exporter, importer, intake and command line on S3, FTP and SFTP, and some of them on HDFS
+test-stores: postgres servers envelopes servers-hdfs duckdb ## Run the suites of exporter, importer, intake and command line on S3, FTP and SFTP, and some of them on HDFS
 	@for store in s3 ftp sftp; do echo "on $$store:"; \
 	 if [ $$store = ftp ]; then again='|IntakeAtTheCommandLine'; else again=; fi; \
 	 export WAYBILL_TEST_STORE=$$store; \
@@ -85,10 +85,10 @@ fuzz: ## Fuzz every parser of what comes from outside, each for FUZZTIME=30s
 	 out=$$(go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),30s) -fuzzminimizetime 10x $$package 2>&1) || { echo "$$out"; exit 1; }; \
 	 echo "$$target: $$(echo "$$out" | tail -1)"; done; done
 
-mutants: postgres ## Plant known mistakes in copies of the code, and see that tests notice each; SHARE=0/12 for one in twelve
+mutants: postgres envelopes ## Plant known mistakes in copies of the code, and see that tests notice each; SHARE=0/12 for one in twelve
 	@go run ./lab/mutants $(if $(SHARE),-share $(SHARE)) $(MUTANTS)
 
-mutate: postgres servers ## Change the code in small ways, one at a time, and see that tests notice; CHANGED=1 for lines that differ from BASE=HEAD~1; SHARE=0.1 SEED=1 BUDGET=1h LEAST=90 FOLDERS=importer
+mutate: postgres servers envelopes ## Change the code in small ways, one at a time, and see that tests notice; CHANGED=1 for lines that differ from BASE=HEAD~1; SHARE=0.1 SEED=1 BUDGET=1h LEAST=90 FOLDERS=importer
 	@go run ./lab/mutate $(if $(CHANGED),-changed $(or $(BASE),HEAD~1)) $(if $(SHARE),-share $(SHARE)) $(if $(SEED),-seed $(SEED)) \
 		$(if $(BUDGET),-budget $(BUDGET)) $(if $(LEAST),-least $(LEAST)) $(FOLDERS)
 
@@ -174,6 +174,11 @@ foreign: servers
 secondreader:
 	@go run ./lab/secondreader/fetch 2>/dev/null || { { [ "$$(id -u)" != 0 ] || { apt-get update -qq && \
 	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-pip; } >/dev/null; } && go run ./lab/secondreader/fetch; }
+
+# What partners encrypt and sign with: Debian's packages, which root installs.
+envelopes:
+	@command -v gpg >/dev/null && command -v age >/dev/null || { apt-get update -qq && \
+	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gnupg age; } >/dev/null
 
 # A Parquet reader that is not ours.
 duckdb:

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"waybill/lab/gnupg"
 	"waybill/partner/envelope"
 	"waybill/partner/format/container"
 	"waybill/partner/format/record"
@@ -69,13 +70,13 @@ func refuses(t *testing.T, o *envelope.Opening, file, signature, why string) {
 func TestWhatGnuPGMakesIsOpened(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range []string{"ed25519", "rsa2048"} {
-		g := newGnuPG(t)
-		ours, theirs := g.key("us@example.org", algorithm, "never"), g.key("them@example.org", algorithm, "never")
-		both := &envelope.Opening{OpenPGP: []string{g.private(ours)}, SignedBy: []string{g.public(theirs)}}
+		g := gnupg.New(t)
+		ours, theirs := g.Key("us@example.org", algorithm, "never"), g.Key("them@example.org", algorithm, "never")
+		both := &envelope.Opening{OpenPGP: []string{g.Private(ours)}, SignedBy: []string{g.Public(theirs)}}
 		for _, how := range [][]string{
 			{}, {"--armor"}, {"-z", "0"}, {"--compress-algo", "bzip2"}, {"--throw-keyids"}, {"-r", theirs}, {"--textmode"}, {"--force-mdc"},
 		} {
-			file := g.gpg(deaths, append(how, "-u", theirs, "-r", ours, "--sign", "--encrypt", "-o", "-")...)
+			file := g.GPG(deaths, append(how, "-u", theirs, "-r", ours, "--sign", "--encrypt", "-o", "-")...)
 			want := deaths
 			if len(how) > 0 && how[0] == "--textmode" { // gpg takes line ends as this machine's
 				want = strings.ReplaceAll(deaths, "\r\n", "\n")
@@ -86,65 +87,65 @@ func TestWhatGnuPGMakesIsOpened(t *testing.T) {
 			}
 			opens(t, both, file, "", want)
 		}
-		opens(t, &envelope.Opening{SignedBy: both.SignedBy}, g.gpg(deaths, "-u", theirs, "--sign", "-o", "-"), "", deaths)
+		opens(t, &envelope.Opening{SignedBy: both.SignedBy}, g.GPG(deaths, "-u", theirs, "--sign", "-o", "-"), "", deaths)
 		detached := &envelope.Opening{SignedBy: both.SignedBy, Signature: "{name}.sig"}
-		opens(t, detached, deaths, g.detached(theirs, deaths), deaths)
-		opens(t, detached, deaths, g.detached(theirs, deaths, "--armor"), deaths)
-		sealed := g.gpg(deaths, "-r", ours, "--encrypt", "-o", "-")
-		opens(t, &envelope.Opening{OpenPGP: both.OpenPGP, SignedBy: both.SignedBy, Signature: "{name}.sig"}, sealed, g.detached(theirs, sealed), deaths)
+		opens(t, detached, deaths, g.Detached(theirs, deaths), deaths)
+		opens(t, detached, deaths, g.Detached(theirs, deaths, "--armor"), deaths)
+		sealed := g.GPG(deaths, "-r", ours, "--encrypt", "-o", "-")
+		opens(t, &envelope.Opening{OpenPGP: both.OpenPGP, SignedBy: both.SignedBy, Signature: "{name}.sig"}, sealed, g.Detached(theirs, sealed), deaths)
 		opens(t, &envelope.Opening{OpenPGP: both.OpenPGP}, sealed, "", deaths)
 		large := strings.Repeat(deaths, 1<<16)
-		opens(t, both, g.gpg(large, "-z", "0", "-u", theirs, "-r", ours, "--sign", "--encrypt", "-o", "-"), "", large)
+		opens(t, both, g.GPG(large, "-z", "0", "-u", theirs, "-r", ours, "--sign", "--encrypt", "-o", "-"), "", large)
 	}
 }
 
 // A rotation: files to the old key and to the new one are opened, and signatures of both count.
 func TestSeveralKeys(t *testing.T) {
 	t.Parallel()
-	g := newGnuPG(t)
-	old, fresh := g.key("old@example.org", "ed25519", "never"), g.key("new@example.org", "ed25519", "never")
+	g := gnupg.New(t)
+	old, fresh := g.Key("old@example.org", "ed25519", "never"), g.Key("new@example.org", "ed25519", "never")
 	folder := t.TempDir()
 	for _, key := range []string{old, fresh} {
-		if err := os.Rename(g.private(key), filepath.Join(folder, key)); err != nil {
+		if err := os.Rename(g.Private(key), filepath.Join(folder, key)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := os.Chmod(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	o := &envelope.Opening{OpenPGP: []string{folder}, SignedBy: []string{g.public(old), g.public(fresh)}}
+	o := &envelope.Opening{OpenPGP: []string{folder}, SignedBy: []string{g.Public(old), g.Public(fresh)}}
 	for _, pair := range [][2]string{{old, fresh}, {fresh, old}, {fresh, fresh}} {
-		opens(t, o, g.gpg(deaths, "-u", pair[0], "-r", pair[1], "--sign", "--encrypt", "-o", "-"), "", deaths)
+		opens(t, o, g.GPG(deaths, "-u", pair[0], "-r", pair[1], "--sign", "--encrypt", "-o", "-"), "", deaths)
 	}
-	opens(t, o, g.gpg(deaths, "-u", old, "-u", fresh, "-r", old, "--sign", "--encrypt", "-o", "-"), "", deaths)
+	opens(t, o, g.GPG(deaths, "-u", old, "-u", fresh, "-r", old, "--sign", "--encrypt", "-o", "-"), "", deaths)
 }
 
 // A file is refused if it is less than what is demanded. The reason names keys, and nothing of the content.
 func TestWhatIsLessThanDemandedIsRefused(t *testing.T) {
 	t.Parallel()
-	g := newGnuPG(t)
-	ours, theirs, other := g.key("us@example.org", "ed25519", "never"), g.key("them@example.org", "ed25519", "never"), g.key("other@example.org", "ed25519", "never")
-	own, signers := []string{g.private(ours)}, []string{g.public(theirs)}
+	g := gnupg.New(t)
+	ours, theirs, other := g.Key("us@example.org", "ed25519", "never"), g.Key("them@example.org", "ed25519", "never"), g.Key("other@example.org", "ed25519", "never")
+	own, signers := []string{g.Private(ours)}, []string{g.Public(theirs)}
 	both, detached := &envelope.Opening{OpenPGP: own, SignedBy: signers}, &envelope.Opening{SignedBy: signers, Signature: "{name}.sig"}
 	seal := func(data string, arguments ...string) string {
-		return g.gpg(data, append(arguments, "-r", ours, "--encrypt", "-o", "-")...)
+		return g.GPG(data, append(arguments, "-r", ours, "--encrypt", "-o", "-")...)
 	}
 	sealed, good := seal(deaths), seal(deaths, "-u", theirs, "--sign")
 	refuses(t, both, deaths, "", "it is not encrypted")
 	refuses(t, both, "", "", "it is not encrypted")
-	refuses(t, both, g.gpg(deaths, "-u", theirs, "--sign", "-o", "-"), "", "it is not encrypted")
-	refuses(t, both, g.gpg(deaths, "-u", theirs, "--clearsign", "-o", "-"), "", "clear-signed")
+	refuses(t, both, g.GPG(deaths, "-u", theirs, "--sign", "-o", "-"), "", "it is not encrypted")
+	refuses(t, both, g.GPG(deaths, "-u", theirs, "--clearsign", "-o", "-"), "", "clear-signed")
 	refuses(t, both, sealed, "", "it is not signed")
 	refuses(t, both, seal(deaths, "-u", other, "--sign"), "", "it is signed by the key "+other+", which signed_by does not have")
 	refuses(t, both, seal(deaths, "-u", ours, "--sign"), "", "it is signed by the key "+ours)
-	refuses(t, both, g.gpg(deaths, "-u", theirs, "-r", other, "--sign", "--encrypt", "-o", "-"), "", "to none of our OpenPGP keys, but to ")
-	refuses(t, both, g.gpg(deaths, "--passphrase", "secret", "--pinentry-mode", "loopback", "--symmetric", "-o", "-"), "", "none of our OpenPGP keys")
+	refuses(t, both, g.GPG(deaths, "-u", theirs, "-r", other, "--sign", "--encrypt", "-o", "-"), "", "to none of our OpenPGP keys, but to ")
+	refuses(t, both, g.GPG(deaths, "--passphrase", "secret", "--pinentry-mode", "loopback", "--symmetric", "-o", "-"), "", "none of our OpenPGP keys")
 	refuses(t, &envelope.Opening{SignedBy: signers}, deaths, "", "it is not signed")
 	refuses(t, detached, deaths, "", "it is not signed")
-	refuses(t, detached, deaths+"8;Adler;\r\n", g.detached(theirs, deaths), "the signature of the key "+theirs+" is not one of these bytes")
-	refuses(t, detached, deaths, g.detached(other, deaths), "it is signed by the key "+other)
+	refuses(t, detached, deaths+"8;Adler;\r\n", g.Detached(theirs, deaths), "the signature of the key "+theirs+" is not one of these bytes")
+	refuses(t, detached, deaths, g.Detached(other, deaths), "it is signed by the key "+other)
 	refuses(t, detached, deaths, deaths, "it is no signature")
-	refuses(t, detached, deaths, g.detached(theirs, deaths)[:40], "it is no signature")
+	refuses(t, detached, deaths, g.Detached(theirs, deaths)[:40], "it is no signature")
 	for _, at := range []int{len(good) / 2, len(good) - 1, len(good) - 30} { // cut off, and changed
 		refuses(t, both, good[:at], "", "damaged, cut off or changed")
 		changed := []byte(good)
@@ -157,77 +158,69 @@ func TestWhatIsLessThanDemandedIsRefused(t *testing.T) {
 // A key that has expired or was revoked signs nothing any more, not even what it signed before.
 func TestAKeyThatIsNoLongerValidSignsNothing(t *testing.T) {
 	t.Parallel()
-	g := newGnuPG(t)
-	old := g.key("old@example.org", "ed25519", "20200101T000000", "--faked-system-time", "20190101T000000")
-	revoked := g.key("revoked@example.org", "ed25519", "never")
-	o := &envelope.Opening{SignedBy: []string{g.public(old)}, Signature: "{name}.sig"}
-	refuses(t, o, deaths, g.detached(old, deaths, "--faked-system-time", "20190601T000000"), "the key "+old+", which has expired")
-	signature := g.detached(revoked, deaths)
-	o.SignedBy = []string{g.public(revoked)}
+	g := gnupg.New(t)
+	old := g.Key("old@example.org", "ed25519", "20200101T000000", "--faked-system-time", "20190101T000000")
+	revoked := g.Key("revoked@example.org", "ed25519", "never")
+	o := &envelope.Opening{SignedBy: []string{g.Public(old)}, Signature: "{name}.sig"}
+	refuses(t, o, deaths, g.Detached(old, deaths, "--faked-system-time", "20190601T000000"), "the key "+old+", which has expired")
+	signature := g.Detached(revoked, deaths)
+	o.SignedBy = []string{g.Public(revoked)}
 	opens(t, o, deaths, signature, deaths)
-	certificate, err := os.ReadFile(filepath.Join(g.home, "openpgp-revocs.d", revoked+".rev"))
+	certificate, err := os.ReadFile(filepath.Join(g.Home, "openpgp-revocs.d", revoked+".rev"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, certificate, _ = bytes.Cut(certificate, []byte("\n:-----BEGIN"))
-	g.gpg("-----BEGIN"+string(certificate), "--import")
-	o.SignedBy = []string{g.public(revoked)}
+	g.GPG("-----BEGIN"+string(certificate), "--import")
+	o.SignedBy = []string{g.Public(revoked)}
 	refuses(t, o, deaths, signature, "the key "+revoked+", which was revoked")
 }
 
 // What age encrypts is opened, and what is not encrypted to us is refused.
 func TestWhatAgeMakesIsOpened(t *testing.T) {
 	t.Parallel()
-	g := newGnuPG(t)
-	signer := g.key("them@example.org", "ed25519", "never")
-	ours, public := g.identity()
-	_, others := g.identity()
+	g := gnupg.New(t)
+	signer := g.Key("them@example.org", "ed25519", "never")
+	ours, public := g.Identity()
+	_, others := g.Identity()
 	o := &envelope.Opening{Age: []string{ours}}
-	sealed := g.program("age", deaths, "-r", public)
+	sealed := g.Run("age", deaths, "-r", public)
 	opens(t, o, sealed, "", deaths)
-	opens(t, o, g.program("age", deaths, "-r", others, "-r", public, "--armor"), "", deaths)
+	opens(t, o, g.Run("age", deaths, "-r", others, "-r", public, "--armor"), "", deaths)
 	refuses(t, o, deaths, "", "it is not encrypted")
-	refuses(t, o, g.program("age", deaths, "-r", others), "", "to none of our age keys")
+	refuses(t, o, g.Run("age", deaths, "-r", others), "", "to none of our age keys")
 	refuses(t, o, sealed[:len(sealed)-3], "", "damaged, cut off or changed")
 	refuses(t, o, sealed+"x", "", "damaged, cut off or changed")
-	signed := &envelope.Opening{Age: o.Age, SignedBy: []string{g.public(signer)}, Signature: "{name}.sig"}
-	opens(t, signed, sealed, g.detached(signer, sealed), deaths)
+	signed := &envelope.Opening{Age: o.Age, SignedBy: []string{g.Public(signer)}, Signature: "{name}.sig"}
+	opens(t, signed, sealed, g.Detached(signer, sealed), deaths)
 	refuses(t, signed, sealed, "", "it is not signed")
-}
-
-// identity makes a key by age-keygen.
-func (g *gnupg) identity() (file, public string) {
-	g.Helper()
-	file = filepath.Join(g.TempDir(), "age.key")
-	g.program("age-keygen", "", "-o", file)
-	return file, strings.TrimSpace(g.program("age-keygen", "", "-y", file))
 }
 
 // What is sealed for a partner is opened by the partner's programs, which find our signature.
 func TestPartnersOpenWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range []string{"ed25519", "rsa2048"} {
-		g := newGnuPG(t)
-		ours, first, second := g.key("us@example.org", algorithm, "never"), g.key("one@example.org", algorithm, "never"), g.key("two@example.org", algorithm, "never")
-		s := &envelope.Sealing{OpenPGP: []string{g.public(first), g.public(second)}, Sign: g.private(ours)}
+		g := gnupg.New(t)
+		ours, first, second := g.Key("us@example.org", algorithm, "never"), g.Key("one@example.org", algorithm, "never"), g.Key("two@example.org", algorithm, "never")
+		s := &envelope.Sealing{OpenPGP: []string{g.Public(first), g.Public(second)}, Sign: g.Private(ours)}
 		for _, key := range []string{first, second} {
-			one := newGnuPG(t)
-			one.gpg(g.gpg("", "--export-secret-keys", key)+g.gpg("", "--export", ours), "--import")
+			one := gnupg.New(t)
+			one.GPG(g.GPG("", "--export-secret-keys", key)+g.GPG("", "--export", ours), "--import")
 			file := filepath.Join(t.TempDir(), "file.gpg")
 			if err := os.WriteFile(file, seal(t, s), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if got := one.gpg("", "--decrypt", file); got != deaths {
+			if got := one.GPG("", "--decrypt", file); got != deaths {
 				t.Errorf("%q", got)
 			}
-			if status := one.gpg("", "--status-fd", "1", "-o", "/dev/null", "--decrypt", file); !strings.Contains(status, "VALIDSIG "+ours) {
+			if status := one.GPG("", "--status-fd", "1", "-o", "/dev/null", "--decrypt", file); !strings.Contains(status, "VALIDSIG "+ours) {
 				t.Errorf("gpg finds no signature: %s", status)
 			}
 		}
 	}
-	g := newGnuPG(t)
-	ours, public := g.identity()
-	if got := g.program("age", string(seal(t, &envelope.Sealing{Age: []string{public}})), "-d", "-i", ours); got != deaths {
+	g := gnupg.New(t)
+	ours, public := g.Identity()
+	if got := g.Run("age", string(seal(t, &envelope.Sealing{Age: []string{public}})), "-d", "-i", ours); got != deaths {
 		t.Errorf("%q", got)
 	}
 }
