@@ -3,6 +3,8 @@ package delivery
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -77,8 +79,7 @@ func (s *session) place(ctx context.Context, name string, data []byte) error {
 		case there == same:
 			return nil
 		case there == other:
-			return fault.New(fault.Poison, "write", name, errors.New("another file has the name"),
-				"find out whose it is and move it away: the partner may not have fetched the earlier file of this number")
+			return taken(name)
 		default: // torn
 			if err := s.config.Store.Delete(ctx, name); err != nil {
 				return fault.New(fault.ClassOf(err), "remove what is left of", name, err, "remove it: it is the beginning of a file, left by a broken connection")
@@ -86,6 +87,11 @@ func (s *session) place(ctx context.Context, name string, data []byte) error {
 		}
 	}
 	return fault.New(fault.Transient, "write", name, fmt.Errorf("the name was taken and free again %d times", tries), "")
+}
+
+func taken(name string) error {
+	return fault.New(fault.Poison, "write", name, errors.New("another file has the name"),
+		"find out whose it is and move it away: the partner may not have fetched the earlier file of this number")
 }
 
 // likeness says how an existing file of that name compares with ours.
@@ -146,9 +152,12 @@ func (s *session) resend(ctx context.Context, number int64) error {
 	if err := s.fill(ctx, &again, span{after: p.after, to: p.to, origin: p.origin}); err != nil {
 		return err
 	}
-	if again.sha256 != p.sha256 || again.name != p.name {
+	if again.plain != p.plain || again.name != p.name {
 		return fault.New(fault.Poison, "send again", fileName(p), errors.New("the file would differ"),
 			"the partner's settings or this release changed, or its rows were deleted after keep_days")
+	}
+	if again.sha256 != p.sha256 { // sealed anew, perhaps to other keys
+		return s.replan(ctx, p, &again)
 	}
 	if err := s.place(ctx, again.name, again.content); err != nil {
 		return err
@@ -160,4 +169,34 @@ func (s *session) resend(ctx context.Context, number int64) error {
 	}
 	s.report(&again, 0)
 	return nil
+}
+
+// replan makes a delivered file's plan one of other bytes, and finishes it. If the partner's folder still has the bytes
+// that were delivered, they stay.
+func (s *session) replan(ctx context.Context, before, p *plan) error {
+	if there, err := s.config.Store.Get(ctx, before.name); err == nil {
+		defer there.Close()
+		hash := sha256.New()
+		if _, err := io.Copy(hash, there); err != nil {
+			return err
+		}
+		if hex.EncodeToString(hash.Sum(nil)) != before.sha256 {
+			return taken(before.name)
+		}
+		s.report(before, 0)
+		return nil
+	} else if !errors.Is(err, exchange.ErrNotFound) {
+		return err
+	}
+	if p.trigger != nil {
+		if there, err := s.compare(ctx, *p.trigger, p.triggerText); err == nil && there == other {
+			return taken(*p.trigger)
+		}
+	}
+	p.placed = false
+	if _, err := s.conn.Exec(ctx, `UPDATE file SET bytes = $2, sha256 = $3, content = $4, trigger_text = $5, placed_at = NULL, delivered_at = NULL WHERE number = $1`,
+		p.number, p.bytes, p.sha256, p.content, p.triggerText); err != nil {
+		return fault.Database("plan", fileName(p), err)
+	}
+	return s.finish(ctx, p)
 }

@@ -26,7 +26,7 @@ type plan struct {
 	rows                   int64
 	changes                Changes
 	bytes                  int64
-	sha256                 string
+	sha256, plain          string // of the file, and of what is sealed in it
 	content                []byte
 	plannedAt              time.Time
 	placed                 bool
@@ -41,12 +41,12 @@ func (p *plan) fields() []any {
 	return []any{
 		&p.number, &p.sequence, &p.name, &p.trigger, &p.triggerText, &p.after, &p.to, &p.seen, &p.known, &p.rows,
 		&c.Unsaid, &c.Skipped, &c.Restated, &c.Replaced, &c.Transliterated, &c.Cut, &c.Blank, &c.Escaped,
-		&p.bytes, &p.sha256, &p.content, &p.plannedAt,
+		&p.bytes, &p.sha256, &p.plain, &p.content, &p.plannedAt,
 	}
 }
 
 const planColumns = `number, sequence, name, trigger, trigger_text, after, "to", seen, known, rows,
-	unsaid, skipped, restated, replaced, transliterated, cut, blank, escaped, bytes, sha256, content, planned_at`
+	unsaid, skipped, restated, replaced, transliterated, cut, blank, escaped, bytes, sha256, plain_sha256, content, planned_at`
 
 func (s *session) read(ctx context.Context, which string, arguments ...any) (*plan, error) {
 	p := new(plan)
@@ -133,7 +133,7 @@ func (q Sequence) after(n int64) int64 {
 	return n + 1
 }
 
-// fill makes a plan's bytes: always the same for a span, a number, a time and settings.
+// fill makes a plan's bytes: always the same for a span, a number, a time and settings, unless they are sealed.
 func (s *session) fill(ctx context.Context, p *plan, of span) error {
 	v := pattern.Values{Sequence: p.sequence, At: p.plannedAt.In(s.config.Zone), Partner: s.config.Partner}
 	name, trigger, err := s.names.of(v)
@@ -147,8 +147,11 @@ func (s *session) fill(ctx context.Context, p *plan, of span) error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(f.data)
-	p.name, p.content, p.bytes, p.sha256 = name, f.data, int64(len(f.data)), hex.EncodeToString(sum[:])
+	p.name, p.plain = name, hashOf(f.data)
+	if p.content, err = s.config.Settings.Seal.Seal(f.data, time.Now()); err != nil {
+		return err
+	}
+	p.bytes, p.sha256 = int64(len(p.content)), hashOf(p.content)
 	p.rows, p.changes = f.rows, f.changes
 	p.changes.Count = f.encoder.Counted
 	p.to = of.to
@@ -168,6 +171,11 @@ func (s *session) fill(ctx context.Context, p *plan, of span) error {
 	return nil
 }
 
+func hashOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
 // insert commits the plan. From here on every run writes the same bytes.
 func (s *session) insert(ctx context.Context, p *plan) error {
 	err := pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
@@ -175,7 +183,7 @@ func (s *session) insert(ctx context.Context, p *plan) error {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `INSERT INTO file (`+planColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`, p.fields()...); err != nil {
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`, p.fields()...); err != nil {
 			return err
 		}
 		return s.moveCursor(ctx, tx, p)

@@ -10,6 +10,7 @@ import (
 
 	"waybill/exchange"
 	"waybill/internal/setting"
+	"waybill/partner/envelope"
 	"waybill/partner/format/adt"
 	"waybill/partner/format/charset"
 	"waybill/partner/format/fhir"
@@ -38,6 +39,8 @@ type Settings struct {
 	Replacement      string            `yaml:"replacement"`
 	Transliterations map[string]string `yaml:"transliterations"`
 	Unwritable       string            `yaml:"unwritable"` // values that can't be written: refuse (default), blank
+
+	Seal *envelope.Sealing `yaml:"seal"` // how files are encrypted and signed; nil: they are not
 
 	Folder    string   `yaml:"folder"`  // below the store's; default none
 	Name      string   `yaml:"name"`    // a pattern: "PAT{sequence:4}_{yyyy}{mm}{dd}.csv"
@@ -147,7 +150,7 @@ func (s *Settings) checkChoices() error {
 	case s.KeepDays < 1:
 		return setting.Errorf("keep_days", "must be 1 or more")
 	}
-	return nil
+	return setting.In("seal", s.Seal.Check())
 }
 
 func (s *Settings) checkContent() error {

@@ -67,6 +67,7 @@ CREATE TABLE file (
     escaped        bigint NOT NULL,
     bytes          bigint NOT NULL,
     sha256         text NOT NULL,
+    plain_sha256   text NOT NULL,        -- of what is sealed in it; without a seal the same
     content        bytea,                -- until it is delivered
     planned_at     timestamptz NOT NULL,
     placed_at      timestamptz,          -- it is there, the trigger may not be
