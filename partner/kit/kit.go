@@ -40,7 +40,11 @@ func Write(ctx context.Context, folder string, p *partner.Partner, zone *time.Lo
 	k := &kit{folder: folder, rules: rules, zone: zone, now: now}
 	k.put(RulesFile, data)
 	noSamples = k.samples(ctx)
-	k.put("README.md", []byte(rules.readme(noSamples == nil)))
+	sealed, err := sealedAs(p.Intake.Open)
+	if err != nil {
+		return nil, err
+	}
+	k.put("README.md", []byte(rules.readme(noSamples == nil, sealed)))
 	k.copy(program)
 	if k.err != nil {
 		return nil, fault.New(fault.Usage, "make a kit in", folder, k.err, "name a folder that can be written")

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"waybill/lab/gnupg"
 	"waybill/partner"
 	"waybill/partner/format/date"
 	"waybill/partner/intake"
@@ -227,5 +228,32 @@ func TestRulesAreChecked(t *testing.T) {
 		if _, err := parse([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
+	}
+}
+
+// A partner who encrypts gets our public keys, and a kit that judges the file before it is encrypted.
+func TestAKitSaysHowFilesAreSealed(t *testing.T) {
+	t.Parallel()
+	g := gnupg.New(t)
+	ours := g.Key("us@example.org", "ed25519", "never")
+	identity, public := g.Identity()
+	path := filepath.Join(t.TempDir(), "gp.yaml")
+	settings := "partner: gp\nservice: patients\nstore: /nowhere\nintake:\n  name: \"*.hl7\"\n  format: {kind: hl7}\n" +
+		"  open: {openpgp: [" + g.Private(ours) + "], age: [" + identity + "], signed_by: [" + g.Public(ours) + "], signature: \"{name}.sig\"}\n"
+	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	folder, err := kitOf(t, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSamples(t, folder)
+	for _, said := range []string{"It is complete when it has its name", "OpenPGP " + ours, public, ".gpg", "gpg --detach-sign"} {
+		if !strings.Contains(text(t, folder, "README.md"), said) {
+			t.Errorf("README.md does not say %s", said)
+		}
+	}
+	if rules := text(t, folder, RulesFile); strings.Contains(rules, identity) || strings.Contains(rules, "open") {
+		t.Errorf("the rules name our files: %s", rules)
 	}
 }

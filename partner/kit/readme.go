@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"strings"
 
+	"waybill/partner/envelope"
 	"waybill/partner/format/fixed"
 	"waybill/partner/format/mapping"
 	"waybill/partner/format/record"
 	"waybill/partner/format/table"
+	"waybill/partner/intake/drop"
 	"waybill/partner/intake/inbox"
 )
 
 // readme returns the rules in words.
-func (r *Rules) readme(samples bool) string {
+func (r *Rules) readme(samples bool, sealed string) string {
 	s, f := r.Intake, &r.Intake.Format
 	var b strings.Builder
 	say := func(format string, values ...any) { fmt.Fprintf(&b, format+"\n", values...) }
@@ -29,7 +31,7 @@ func (r *Rules) readme(samples bool) string {
 		say("`right/` has a file as it should be, `wrong/` one with mistakes, and in `answer.txt` what we say to it. The people in them are made up.\n")
 	}
 	say("## The file\n\n- Its name is like `%s` (`%s`).", s.SampleName(), s.Name)
-	say("- It is complete when %s.", s.Ready)
+	say("- It is complete when %s.", complete(&s.Ready))
 	if s.Folder != "" {
 		say("- It lies in the folder `%s`.", s.Folder)
 	}
@@ -39,6 +41,7 @@ func (r *Rules) readme(samples bool) string {
 		say("- The last line ends in a line end. Without it nobody can know that the line is whole.")
 	}
 	say("- An empty file is %s.", map[string]string{"take": "fine: there was nothing to say"}[s.Empty]+map[string]string{"refuse": "refused"}[s.Empty])
+	b.WriteString(sealed)
 	b.WriteString(content(s))
 	say("\n## What we set aside\n\nA record is set aside, and has no effect:\n")
 	say("- without your number of the patient, or with one that is none: zeros, one digit repeated, `NULL`, `#N/A`, `9.43E+09` and their like")
@@ -58,6 +61,39 @@ func (r *Rules) readme(samples bool) string {
 	say("With more than %d of them the whole file is refused; correct it and send it again.", s.Quarantine)
 	b.WriteString(afterwards(s))
 	return b.String()
+}
+
+// complete says when a file is taken as complete.
+func complete(r *drop.Ready) string {
+	switch {
+	case r.Trigger != "":
+		return "`" + r.Trigger + "` is next to it: write that last"
+	case r.Mesh != nil:
+		return "its control file says that the transfer succeeded"
+	case r.Unchanged > 0:
+		return "it no longer changes"
+	}
+	return "it has its name: write it under another one, and rename it"
+}
+
+// sealedAs says how files are encrypted and signed, with our public keys.
+func sealedAs(o *envelope.Opening) (string, error) {
+	keys, err := o.Read()
+	if keys == nil {
+		return "", err
+	}
+	var b strings.Builder
+	if public := keys.Public(); len(public) > 0 {
+		fmt.Fprintf(&b, "- It is encrypted to `%s`; its name may then end in `%s`. One that is open is refused. Try it before you encrypt it.\n",
+			strings.Join(public, "` or `"), strings.Join(o.Suffixes(), "` or `"))
+	}
+	switch {
+	case o.Signature != "":
+		fmt.Fprintf(&b, "- It is signed: `%s` has the OpenPGP signature of the file as you send it (`gpg --detach-sign`). Write the signature first.\n", o.Signature)
+	case len(o.SignedBy) > 0:
+		b.WriteString("- It is signed with your OpenPGP key (`gpg --sign`).\n")
+	}
+	return b.String(), err
 }
 
 var kinds = map[string]string{

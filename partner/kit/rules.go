@@ -52,10 +52,10 @@ func parse(data []byte) (*Rules, error) {
 }
 
 // kept are the sections of a partner's file that go into the kit. internal are the settings of intake that do not:
-// partners should not know how a site watches them.
+// partners should not know how a site watches them, and validate what they are going to seal.
 var (
 	kept     = []string{"partner", "intake"}
-	internal = []string{"brake", "identity_change", "grace", "silence"}
+	internal = []string{"brake", "identity_change", "grace", "silence", "open"}
 )
 
 // rulesOf returns the rules of a partner as a kit has them, without comments. Times without an offset are in the
