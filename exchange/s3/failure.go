@@ -70,7 +70,7 @@ func (s *Store) failed(ctx context.Context, op, name string, err error) error {
 		}
 		err = &failure{brief(err), err}
 	}
-	return fault.New(class, op, s.place(name), err, hint)
+	return fault.New(class, op, s.config.place(name), err, hint)
 }
 
 // failure shortens an error of the SDK.
@@ -128,7 +128,7 @@ func (s *Store) judge(op string, err error) (fault.Class, string) {
 		return fault.Usage, "give the process AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role"
 	}
 	if _, ok := errors.AsType[*unclearError](err); ok {
-		return fault.Usage, fmt.Sprintf("grant s3:ListBucket for the prefix %s* (without it, S3 answers the same for a missing object and for a denied one), and s3:GetObject", s.key(""))
+		return fault.Usage, fmt.Sprintf("grant s3:ListBucket for the prefix %s* (without it, S3 answers the same for a missing object and for a denied one), and s3:GetObject", s.config.key(""))
 	}
 	code, status := codeOf(err), statusOf(err)
 	switch {
@@ -224,7 +224,7 @@ func (s *Store) grantHint(err error) string {
 	if !ok {
 		action = "s3:" + operation(err)
 	}
-	hint := fmt.Sprintf("grant %s on %s to this role (deploy/s3 has a policy for each)", action, s.place(""))
+	hint := fmt.Sprintf("grant %s on %s to this role (deploy/s3 has a policy for each)", action, s.config.place(""))
 	if s.config.ObjectLock.Days > 0 && action == "s3:PutObject" {
 		hint += ", and s3:PutObjectRetention"
 	}

@@ -24,44 +24,47 @@ const notable = 5 * time.Minute // clock skew; S3 refuses at 15
 // Inspect reports the server, the connection and the settings of the bucket, as far as the
 // role may read it.
 func (s *Store) Inspect(ctx context.Context) ([]fact.Fact, error) {
-	facts, err := s.inspect(ctx)
+	facts, err := examination{s}.inspect(ctx)
 	if err != nil {
 		return nil, s.failed(ctx, "inspect", "", err)
 	}
 	return facts, nil
 }
 
-func (s *Store) inspect(ctx context.Context) ([]fact.Fact, error) {
-	if err := s.ready(ctx); err != nil {
+// examination looks at the server and at the bucket's settings.
+type examination struct{ *Store }
+
+func (e examination) inspect(ctx context.Context) ([]fact.Fact, error) {
+	if err := e.Ready(ctx); err != nil {
 		return nil, err
 	}
-	prefix := s.folderKey("") // the right to list may cover only this prefix
-	sent := s.config.Now()
-	page, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.config.Bucket, Prefix: &prefix, MaxKeys: aws.Int32(1)})
+	prefix := e.config.folderKey("") // the right to list may cover only this prefix
+	sent := e.config.Now()
+	page, err := e.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &e.config.Bucket, Prefix: &prefix, MaxKeys: aws.Int32(1)})
 	if err != nil {
 		return nil, err
 	}
-	received := s.config.Now()
+	received := e.config.Now()
 	response, ok := middleware.GetRawResponse(page.ResultMetadata).(*smithyhttp.Response)
 	if !ok {
 		return nil, errors.New("the SDK gives no response")
 	}
-	credentials, err := s.credentials.Retrieve(ctx)
+	credentials, err := e.credentials.Retrieve(ctx)
 	if err != nil {
 		return nil, err
 	}
 	facts := []fact.Fact{
-		{Name: "bucket", Value: s.place("")},
-		s.endpoint(response.Response),
+		{Name: "bucket", Value: e.config.place("")},
+		e.endpoint(response.Response),
 		{Name: "server", Value: or(response.Header.Get("Server"), "says nothing of itself")},
-		{Name: "region", Value: or(response.Header.Get("X-Amz-Bucket-Region"), s.client.Options().Region)},
+		{Name: "region", Value: or(response.Header.Get("X-Amz-Bucket-Region"), e.client.Options().Region)},
 		tlsFact(response.TLS),
 		skew(response.Header.Get("Date"), sent.Add(received.Sub(sent)/2)),
 		{Name: "credentials", Value: credentials.Source},
-		s.checksums(),
-		s.createIfAbsent(),
+		e.checksums(),
+		e.createIfAbsent(),
 	}
-	return append(facts, s.versioning(ctx), s.lock(ctx), s.lifecycle(ctx)), nil
+	return append(facts, e.versioning(ctx), e.lock(ctx), e.lifecycle(ctx)), nil
 }
 
 func or(value, otherwise string) string {
@@ -71,9 +74,9 @@ func or(value, otherwise string) string {
 	return value
 }
 
-func (s *Store) endpoint(response *http.Response) fact.Fact {
+func (e examination) endpoint(response *http.Response) fact.Fact {
 	style := "bucket in the host's name"
-	if s.client.Options().UsePathStyle {
+	if e.client.Options().UsePathStyle {
 		style = "bucket in the path"
 	}
 	u := response.Request.URL
@@ -105,24 +108,24 @@ func skew(date string, now time.Time) fact.Fact {
 	return fact
 }
 
-func (s *Store) checksums() fact.Fact {
+func (e examination) checksums() fact.Fact {
 	fact := fact.Fact{Name: "checksums", Value: string(WhenSupported)}
-	if s.client.Options().RequestChecksumCalculation == aws.RequestChecksumCalculationWhenRequired {
+	if e.client.Options().RequestChecksumCalculation == aws.RequestChecksumCalculationWhenRequired {
 		fact.Value = string(WhenRequired)
 	}
 	return fact
 }
 
-func (s *Store) createIfAbsent() fact.Fact {
-	if s.config.EmulatePublish {
+func (e examination) createIfAbsent() fact.Fact {
+	if e.config.EmulatePublish {
 		return fact.Fact{Name: "create-if-absent", Value: "emulated", Advice: "use it only where the server knows no If-None-Match"}
 	}
 	return fact.Fact{Name: "create-if-absent", Value: "native, by If-None-Match"}
 }
 
-func (s *Store) versioning(ctx context.Context) fact.Fact {
+func (e examination) versioning(ctx context.Context) fact.Fact {
 	fact := fact.Fact{Name: "versions"}
-	out, err := s.client.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &s.config.Bucket})
+	out, err := e.client.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &e.config.Bucket})
 	switch {
 	case err != nil:
 		return unreadable(fact, err)
@@ -135,9 +138,9 @@ func (s *Store) versioning(ctx context.Context) fact.Fact {
 	return fact
 }
 
-func (s *Store) lock(ctx context.Context) fact.Fact {
+func (e examination) lock(ctx context.Context) fact.Fact {
 	fact := fact.Fact{Name: "object lock"}
-	out, err := s.client.GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: &s.config.Bucket})
+	out, err := e.client.GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: &e.config.Bucket})
 	switch {
 	case err != nil && codeOf(err) != "ObjectLockConfigurationNotFoundError":
 		return unreadable(fact, err)
@@ -145,7 +148,7 @@ func (s *Store) lock(ctx context.Context) fact.Fact {
 		fact.Value = "on" + defaultRetention(out.ObjectLockConfiguration)
 	default:
 		fact.Value = "off"
-		if s.config.ObjectLock.Days > 0 {
+		if e.config.ObjectLock.Days > 0 {
 			fact.Advice = "turn the bucket's object lock on, or object_lock off: writes fail, or are not locked"
 		}
 	}
@@ -160,9 +163,9 @@ func defaultRetention(c *types.ObjectLockConfiguration) string {
 	return fmt.Sprintf(", by default %s for %d days and %d years", r.Mode, aws.ToInt32(r.Days), aws.ToInt32(r.Years))
 }
 
-func (s *Store) lifecycle(ctx context.Context) fact.Fact {
+func (e examination) lifecycle(ctx context.Context) fact.Fact {
 	fact := fact.Fact{Name: "lifecycle"}
-	out, err := s.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &s.config.Bucket})
+	out, err := e.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &e.config.Bucket})
 	if err != nil && codeOf(err) != "NoSuchLifecycleConfiguration" {
 		return unreadable(fact, err)
 	}
@@ -170,16 +173,16 @@ func (s *Store) lifecycle(ctx context.Context) fact.Fact {
 	if out != nil {
 		rules = out.Rules
 	}
-	return s.judgeRules(rules)
+	return e.judgeRules(rules)
 }
 
 // judgeRules finds rules that affect the exchange's own objects. A rule with a filter by tag or
 // size counts as affecting them.
-func (s *Store) judgeRules(rules []types.LifecycleRule) fact.Fact {
+func (e examination) judgeRules(rules []types.LifecycleRule) fact.Fact {
 	fact := fact.Fact{Name: "lifecycle", Advice: "add a rule that aborts incomplete multipart uploads after a few days: what a crash leaves of them costs money and is never listed"}
 	found := []string{}
 	for _, rule := range rules {
-		if rule.Status != types.ExpirationStatusEnabled || !s.covers(rule) {
+		if rule.Status != types.ExpirationStatusEnabled || !e.covers(rule) {
 			continue
 		}
 		if rule.AbortIncompleteMultipartUpload != nil {
@@ -197,7 +200,7 @@ func (s *Store) judgeRules(rules []types.LifecycleRule) fact.Fact {
 	return fact
 }
 
-func (s *Store) covers(rule types.LifecycleRule) bool {
+func (e examination) covers(rule types.LifecycleRule) bool {
 	prefix := aws.ToString(rule.Prefix) //nolint:staticcheck // old rules have the prefix here
 	if f := rule.Filter; f != nil {
 		prefix = or(prefix, aws.ToString(f.Prefix))
@@ -205,7 +208,7 @@ func (s *Store) covers(rule types.LifecycleRule) bool {
 			prefix = or(prefix, aws.ToString(f.And.Prefix))
 		}
 	}
-	own := s.folderKey("")
+	own := e.config.folderKey("")
 	return strings.HasPrefix(own, prefix) || strings.HasPrefix(prefix, own)
 }
 
@@ -220,7 +223,7 @@ func (s *Store) Written(ctx context.Context, name string) (time.Time, error) {
 	if err := exchange.CheckName(name); err != nil {
 		return time.Time{}, err
 	}
-	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.config.Bucket, Key: aws.String(s.key(name))})
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.config.Bucket, Key: aws.String(s.config.key(name))})
 	if err != nil {
 		return time.Time{}, s.failed(ctx, "inspect", name, err)
 	}

@@ -45,7 +45,7 @@ func Open(c Config) (*Store, error) {
 	if changed, ok := shared.HTTPClient.(*awshttp.BuildableClient); ok {
 		client = changed
 	}
-	s := &Store{config: c, transport: client.GetTransport()}
+	s := &Store{config: c, HTTP: wire.HTTP{Transport: client.GetTransport()}}
 	s.credentials = aws.NewCredentialsCache(c.provider(client))
 	s.signer.forget()
 	s.client = s3.NewFromConfig(shared, s.options)
@@ -160,7 +160,7 @@ func (s *Store) options(o *s3.Options) {
 	o.Retryer = conflictRetryer()
 	o.DisableLogOutputChecksumValidationSkipped = true
 	o.HTTPClient = &http.Client{
-		Transport:     bounded{s.transport},
+		Transport:     bounded{s.Transport},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

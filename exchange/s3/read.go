@@ -25,7 +25,7 @@ func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err := exchange.CheckName(name); err != nil {
 		return nil, err
 	}
-	if err := s.ready(ctx); err != nil {
+	if err := s.Ready(ctx); err != nil {
 		return nil, s.failed(ctx, "get", name, err)
 	}
 	file, err := s.open(ctx, name)
@@ -54,13 +54,13 @@ func (s *Store) open(ctx context.Context, name string) (io.ReadCloser, error) {
 }
 
 func (s *Store) getObject(ctx context.Context, name string) (*s3.GetObjectOutput, error) {
-	return s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.config.Bucket, Key: aws.String(s.key(name))})
+	return s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.config.Bucket, Key: aws.String(s.config.key(name))})
 }
 
 // getDenied finds out what the denial of a Get means. A listed object is requested once more: it
 // may have been put meanwhile.
 func (s *Store) getDenied(ctx context.Context, name string, denied error) (*s3.GetObjectOutput, error) {
-	key := s.key(name)
+	key := s.config.key(name)
 	page, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.config.Bucket, Prefix: &key, MaxKeys: aws.Int32(1)})
 	switch {
 	case codeOf(err) == accessDenied:
@@ -85,7 +85,7 @@ func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error
 			yield("", err)
 			return
 		}
-		err := s.ready(ctx)
+		err := s.Ready(ctx)
 		if err == nil {
 			err = s.pages(ctx, folder, func(name string) bool { return yield(name, nil) })
 		}
@@ -96,7 +96,7 @@ func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error
 }
 
 func (s *Store) pages(ctx context.Context, folder string, yield func(string) bool) error {
-	prefix := s.folderKey(folder)
+	prefix := s.config.folderKey(folder)
 	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{
 		Bucket: &s.config.Bucket, Prefix: &prefix, Delimiter: aws.String("/"),
 		EncodingType: types.EncodingTypeUrl, // XML can't represent every key that others may have put there
@@ -154,9 +154,9 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	if err := exchange.CheckName(name); err != nil {
 		return err
 	}
-	err := s.ready(ctx)
+	err := s.Ready(ctx)
 	if err == nil {
-		_, err = s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.config.Bucket, Key: aws.String(s.key(name))})
+		_, err = s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.config.Bucket, Key: aws.String(s.config.key(name))})
 	}
 	if err != nil && !isMissing(err) {
 		return s.failed(ctx, "delete", name, err)

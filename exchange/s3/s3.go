@@ -7,10 +7,6 @@
 package s3
 
 import (
-	"context"
-	"errors"
-	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -65,12 +61,11 @@ type ObjectLock struct {
 
 // Store is an exchange in one bucket. It is safe for concurrent use, by any number of processes.
 type Store struct {
+	wire.HTTP
 	config      Config
 	client      *s3.Client
-	transport   *http.Transport
 	credentials *aws.CredentialsCache
 	signer      signer
-	closed      atomic.Bool
 }
 
 var (
@@ -79,41 +74,24 @@ var (
 	_ exchange.Inspector = (*Store)(nil)
 )
 
-var errClosed = errors.New("the store is closed")
-
-// Close closes idle connections. Later calls fail; running ones continue.
-func (s *Store) Close() error {
-	s.closed.Store(true)
-	s.transport.CloseIdleConnections()
-	return nil
-}
-
-// ready returns the reason why a call can't begin.
-func (s *Store) ready(ctx context.Context) error {
-	if s.closed.Load() {
-		return errClosed
-	}
-	return ctx.Err()
-}
-
 // key returns the object's key. The names of an exchange have no leading or trailing slash.
-func (s *Store) key(name string) string {
-	if s.config.Prefix == "" {
+func (c *Config) key(name string) string {
+	if c.Prefix == "" {
 		return name
 	}
 	if name == "" {
-		return s.config.Prefix
+		return c.Prefix
 	}
-	return s.config.Prefix + "/" + name
+	return c.Prefix + "/" + name
 }
 
 // folderKey returns the prefix of the keys in a folder.
-func (s *Store) folderKey(folder string) string {
-	if key := s.key(folder); key != "" {
+func (c *Config) folderKey(folder string) string {
+	if key := c.key(folder); key != "" {
 		return key + "/"
 	}
 	return ""
 }
 
 // place returns the object as people name it.
-func (s *Store) place(name string) string { return "s3://" + s.config.Bucket + "/" + s.key(name) }
+func (c *Config) place(name string) string { return "s3://" + c.Bucket + "/" + c.key(name) }

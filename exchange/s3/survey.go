@@ -19,10 +19,10 @@ func (s *Store) Survey(ctx context.Context, folder string) ([]exchange.Found, er
 	if err := exchange.CheckFolder(folder); err != nil {
 		return nil, err
 	}
-	err := s.ready(ctx)
+	err := s.Ready(ctx)
 	var entries []exchange.Found
 	if err == nil {
-		entries, err = s.survey(ctx, s.folderKey(folder))
+		entries, err = s.survey(ctx, s.config.folderKey(folder))
 	}
 	if err != nil {
 		return nil, s.failed(ctx, "list", folder, err)
@@ -63,7 +63,7 @@ func (s *Store) Move(ctx context.Context, from, to string) error {
 	if err := errors.Join(exchange.CheckName(from), exchange.CheckName(to)); err != nil {
 		return err
 	}
-	err := s.ready(ctx)
+	err := s.Ready(ctx)
 	if err == nil {
 		err = s.move(ctx, from, to)
 	}
@@ -82,9 +82,9 @@ func (s *Store) move(ctx context.Context, from, to string) error {
 		return err
 	}
 	_ = source.Close()
-	one := s.object(to)
+	one := s.config.object(to)
 	_, err = s.client.CopyObject(ctx, &s3.CopyObjectInput{
-		Bucket: one.Bucket, Key: one.Key, CopySource: aws.String(s.config.Bucket + "/" + url.PathEscape(s.key(from))),
+		Bucket: one.Bucket, Key: one.Key, CopySource: aws.String(s.config.Bucket + "/" + url.PathEscape(s.config.key(from))),
 		ServerSideEncryption: one.ServerSideEncryption, SSEKMSKeyId: one.SSEKMSKeyId,
 		ObjectLockMode: one.ObjectLockMode, ObjectLockRetainUntilDate: one.ObjectLockRetainUntilDate,
 		ChecksumAlgorithm: one.ChecksumAlgorithm,
@@ -95,6 +95,6 @@ func (s *Store) move(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.config.Bucket, Key: aws.String(s.key(from))})
+	_, err = s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.config.Bucket, Key: aws.String(s.config.key(from))})
 	return err
 }

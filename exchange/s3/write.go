@@ -32,7 +32,7 @@ func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader
 	if err := exchange.CheckName(name); err != nil {
 		return err
 	}
-	err := s.ready(ctx)
+	err := s.Ready(ctx)
 	if err == nil {
 		err = s.put(ctx, name, size, body)
 	}
@@ -58,38 +58,38 @@ func (s *Store) putWhole(ctx context.Context, name string, size int64, body *sou
 	if n, err := body.length(); err != nil || n != size {
 		return errors.Join(err, fmt.Errorf("the source has %d bytes, not %d", n, size))
 	}
-	input := s.object(name)
+	input := s.config.object(name)
 	input.Body, input.ContentLength = body, &size
 	_, err := s.client.PutObject(ctx, input)
 	return err
 }
 
 // object returns a request to put an object with the configured settings.
-func (s *Store) object(name string) *s3.PutObjectInput {
+func (c *Config) object(name string) *s3.PutObjectInput {
 	input := &s3.PutObjectInput{
-		Bucket:               &s.config.Bucket,
-		Key:                  aws.String(s.key(name)),
-		ServerSideEncryption: types.ServerSideEncryption(s.config.SSE),
+		Bucket:               &c.Bucket,
+		Key:                  aws.String(c.key(name)),
+		ServerSideEncryption: types.ServerSideEncryption(c.SSE),
 	}
-	if s.config.KMSKey != "" {
-		input.SSEKMSKeyId = &s.config.KMSKey
+	if c.KMSKey != "" {
+		input.SSEKMSKeyId = &c.KMSKey
 	}
-	if until, ok := s.lockedUntil(); ok {
-		input.ObjectLockMode = types.ObjectLockMode(s.config.ObjectLock.Mode)
+	if until, ok := c.lockedUntil(); ok {
+		input.ObjectLockMode = types.ObjectLockMode(c.ObjectLock.Mode)
 		input.ObjectLockRetainUntilDate = &until
 		input.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32 // S3 demands one here
 	}
 	return input
 }
 
-func (s *Store) lockedUntil() (time.Time, bool) {
-	days := s.config.ObjectLock.Days
-	return s.config.Now().UTC().AddDate(0, 0, days), days > 0
+func (c *Config) lockedUntil() (time.Time, bool) {
+	days := c.ObjectLock.Days
+	return c.Now().UTC().AddDate(0, 0, days), days > 0
 }
 
 // putParts is the only use of the transfer manager.
 func (s *Store) putParts(ctx context.Context, name string, size int64, body io.Reader) error {
-	one := s.object(name)
+	one := s.config.object(name)
 	manager := transfermanager.New(s.client, func(o *transfermanager.Options) {
 		o.PartSizeBytes, o.MultipartUploadThreshold, o.Concurrency = partSize, partSize, partsAtOnce
 		o.FailTimeout = abortTime
@@ -108,7 +108,7 @@ func (s *Store) putParts(ctx context.Context, name string, size int64, body io.R
 
 // confirm asks the server how many bytes it has.
 func (s *Store) confirm(ctx context.Context, name string, size int64) error {
-	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.config.Bucket, Key: aws.String(s.key(name))})
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.config.Bucket, Key: aws.String(s.config.key(name))})
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
 	if err := exchange.CheckName(name); err != nil {
 		return err
 	}
-	err := s.ready(ctx)
+	err := s.Ready(ctx)
 	if err == nil {
 		err = s.publish(ctx, name, data)
 	}
@@ -136,7 +136,7 @@ func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
 }
 
 func (s *Store) publish(ctx context.Context, name string, data []byte) error {
-	input := s.object(name)
+	input := s.config.object(name)
 	if s.config.EmulatePublish {
 		if err := s.mustBeAbsent(ctx, name); err != nil {
 			return err

@@ -7,8 +7,31 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
+	"sync/atomic"
 )
+
+// HTTP is what stores have in common that speak HTTP.
+type HTTP struct {
+	Transport *http.Transport
+	closed    atomic.Bool
+}
+
+// Close closes idle connections. Later calls fail; running ones continue.
+func (h *HTTP) Close() error {
+	h.closed.Store(true)
+	h.Transport.CloseIdleConnections()
+	return nil
+}
+
+// Ready returns the reason why a call can't begin.
+func (h *HTTP) Ready(ctx context.Context) error {
+	if h.closed.Load() {
+		return errors.New("the store is closed")
+	}
+	return ctx.Err()
+}
 
 // Body is the body of an HTTP answer, which must have the length that the server announced: a transfer that breaks off is an
 // error.
