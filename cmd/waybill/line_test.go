@@ -14,6 +14,7 @@ import (
 	"waybill/importer"
 	"waybill/importer/morgue"
 	"waybill/internal/fault"
+	"waybill/lab/await"
 	"waybill/lab/exchangetest"
 	"waybill/lab/proxy"
 	"waybill/lab/servers"
@@ -134,7 +135,7 @@ func (l *line) disturbances() map[string]struct{ strike, repair func() } {
 		"slow":              {cut(proxy.Slow, 0), l.proxy.Heal},
 		"server killed":     {l.host.Kill, restart},
 	}
-	if l.place.Kind == "hdfs" { // a NameNode takes half a minute to come back
+	if l.place.Kind == "hdfs" { // a NameNode takes half a minute to come back: see TestProofANameNodeIsKilled
 		delete(all, "server killed")
 	}
 	return all
@@ -177,6 +178,41 @@ func (l *line) disturbEachCall(name, what string, run lineRun, strike, repair fu
 		l.mustRun(l.export)
 		l.mustRun(l.load)
 	}
+}
+
+// The NameNode dies in the middle and at the end of an export and of an import. Once another has left its safe mode, the next
+// run continues.
+func TestProofANameNodeIsKilled(t *testing.T) {
+	t.Parallel()
+	l := newLine(t, "hdfs")
+	for what, run := range map[string]lineRun{"export": l.export, "import": l.load} {
+		prepare := func() {
+			l.day()
+			if what == "import" {
+				l.mustRun(l.export)
+			}
+		}
+		for _, part := range []int{2, 1} {
+			prepare()
+			calls, err := l.disturbed(run, 1, 0, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			prepare()
+			if _, err = l.disturbed(run, 1, calls/part, l.host.Kill); fault.ClassOf(err) != fault.Transient {
+				t.Errorf("killed before call %d of %d of an %s: %v (%v)", calls/part, calls, what, err, fault.ClassOf(err))
+			}
+			if err := l.host.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			await.True(t, "files can be written", func() bool {
+				_, err = l.disturbed(l.export, 1, 0, nil)
+				return err == nil
+			})
+			l.mustRun(l.load)
+		}
+	}
+	l.verify()
 }
 
 // A cut does not end a run: the interrupted call is tried again.
