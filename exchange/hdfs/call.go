@@ -35,7 +35,7 @@ func (s *Store) url(r request) (*url.URL, error) {
 	if s.config.TLS {
 		u.Scheme = "https"
 	}
-	if s.config.Gateway == "" {
+	if s.config.Gateway == "" && s.kerberos == nil {
 		if err := s.identify(query); err != nil {
 			return nil, err
 		}
@@ -61,6 +61,19 @@ func (s *Store) secret() (string, error) {
 	return s.config.Token()
 }
 
+// logIn says in a request's header who asks, where that is not in its URL.
+func (s *Store) logIn(r *http.Request) error {
+	if s.kerberos != nil {
+		return s.kerberos.identify(r)
+	}
+	if s.config.Gateway == "" {
+		return nil
+	}
+	password, err := s.secret()
+	r.SetBasicAuth(s.config.User, password)
+	return err
+}
+
 // send sends a request with the body, which may be nil, and returns the answer if it is not a refusal.
 func (s *Store) send(ctx context.Context, method string, u *url.URL, size int64, body io.Reader) (*http.Response, error) {
 	if body != nil && size == 0 { // to the HTTP client that is a body of unknown length
@@ -81,12 +94,10 @@ func (s *Store) send(ctx context.Context, method string, u *url.URL, size int64,
 	} else {
 		r.Body = nil
 	}
-	if s.config.Gateway != "" && u.Host == s.config.Addr {
-		password, err := s.secret()
-		if err != nil {
+	if u.Host == s.config.Addr {
+		if err := s.logIn(r); err != nil {
 			return nil, err
 		}
-		r.SetBasicAuth(s.config.User, password)
 	}
 	answer, err := s.client.Do(r)
 	if err != nil {

@@ -62,7 +62,15 @@ func (r *inTheMiddle) Read(p []byte) (int, error) {
 func TestProofOverTLS(t *testing.T) {
 	own := startOwn(t, servers.HDFSOptions{TLS: true})
 	c := hdfs.Config{Addr: own.Addr(), Root: "/exchange", User: servers.HDFSUser, TLS: true, CAFile: own.CAFile()}
-	s := open(t, c)
+	writeAndRead(t, open(t, c))
+	c.CAFile = ""
+	if _, err := open(t, c).Get(t.Context(), "log/a"); fault.ClassOf(err) != fault.Usage {
+		t.Errorf("with a certificate that nobody trusts: %v (%v)", err, fault.ClassOf(err))
+	}
+}
+
+func writeAndRead(t *testing.T, s *hdfs.Store) {
+	t.Helper()
 	must(t, s.Put(t.Context(), "parts/a", 3<<20, io.LimitReader(zeros{}, 3<<20)))
 	must(t, s.Publish(t.Context(), "log/a", []byte("whole")))
 	if err := s.Publish(t.Context(), "log/a", []byte("other")); err == nil {
@@ -79,8 +87,4 @@ func TestProofOverTLS(t *testing.T) {
 		t.Errorf("listed: %v", names)
 	}
 	must(t, s.Delete(t.Context(), "parts/a"))
-	c.CAFile = ""
-	if _, err := open(t, c).Get(t.Context(), "log/a"); fault.ClassOf(err) != fault.Usage {
-		t.Errorf("with a certificate that nobody trusts: %v (%v)", err, fault.ClassOf(err))
-	}
 }

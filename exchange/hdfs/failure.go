@@ -131,7 +131,7 @@ func (s *Store) judgeRefusal(r *refusal) (fault.Class, string) {
 	}
 	switch {
 	case r.status == http.StatusUnauthorized, r.status == http.StatusForbidden, r.status == http.StatusProxyAuthRequired:
-		return fault.Usage, "see what refuses, the server (a secured cluster wants a delegation token) or a proxy before it"
+		return fault.Usage, "see what refuses, the server (a secured cluster wants a keytab or a delegation token) or a proxy before it"
 	case r.status == http.StatusNotFound && r.exception == "":
 		return fault.Usage, portHint
 	}

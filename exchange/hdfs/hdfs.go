@@ -6,7 +6,6 @@
 package hdfs
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -28,6 +27,8 @@ type Config struct {
 	User string // the name that requests carry; HDFS believes it, unless the cluster is secured
 	// Token returns the delegation token or, with a Gateway, the password; it is called for every request. nil: there is none.
 	Token func() (string, error)
+	// Keytab is a file with User's Kerberos keys, for a secured cluster; "": it takes something else.
+	Keytab string
 	// Gateway is the path in front of /webhdfs at a gateway such as Knox; "": it is a NameNode or an HttpFS.
 	Gateway string
 	// DataNodes are the hosts that requests may be redirected to, in addition to Addr's; "*.example.org" is every host there.
@@ -43,11 +44,11 @@ type Config struct {
 
 // Store is an exchange in one folder. It is safe for concurrent use, by any number of processes.
 type Store struct {
-	config    Config
-	client    *http.Client
-	transport *http.Transport
-	refuses   atomic.Bool // the server is known to heed a rename's options
-	closed    atomic.Bool
+	wire.HTTP
+	config   Config
+	client   *http.Client
+	kerberos *kerberos   // nil: it has no keytab
+	refuses  atomic.Bool // the server is known to heed a rename's options
 }
 
 var (
@@ -58,8 +59,6 @@ var (
 	_ exchange.Surveyor  = (*Store)(nil)
 	_ exchange.Mover     = (*Store)(nil)
 )
-
-var errClosed = errors.New("the store is closed")
 
 // Open returns the store that c describes; it connects to nothing. An invalid configuration is a [fault.Usage] error.
 func Open(c Config) (*Store, error) {
@@ -75,7 +74,7 @@ func Open(c Config) (*Store, error) {
 	if err != nil {
 		return nil, fault.New(fault.Usage, "open store", c.scheme()+"://"+c.Addr, err, "correct ca_file")
 	}
-	s := &Store{config: c, transport: &http.Transport{
+	s := &Store{config: c, HTTP: wire.HTTP{Transport: &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           c.Times.Dial,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
@@ -83,8 +82,12 @@ func Open(c Config) (*Store, error) {
 		IdleConnTimeout:       c.Times.Idle / 2,
 		ExpectContinueTimeout: c.Times.Idle / 2, // DataNodes and gateways answer it, and a refusal comes before the body is sent
 		MaxIdleConnsPerHost:   16,
-	}}
-	s.client = &http.Client{Transport: s.transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}}}
+	s.client = &http.Client{Transport: s.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if c.Keytab != "" {
+		host, _, _ := net.SplitHostPort(c.Addr)
+		s.kerberos = &kerberos{user: c.User, keytab: c.Keytab, service: "HTTP/" + strings.ToLower(host)}
+	}
 	return s, nil
 }
 
@@ -99,6 +102,8 @@ func (c *Config) check() error {
 		return errors.New("gateway is a path, such as /gateway/default")
 	case c.User == "" && c.Token == nil:
 		return errors.New("it names neither a user nor a token")
+	case c.Keytab != "" && (c.User == "" || c.Token != nil):
+		return errors.New("keytab needs a user in the URL, and no password")
 	}
 	return nil
 }
@@ -110,19 +115,12 @@ func (c *Config) scheme() string {
 	return "hdfs"
 }
 
-// Close closes idle connections. Later calls fail; running ones continue.
+// Close also forgets the tickets.
 func (s *Store) Close() error {
-	s.closed.Store(true)
-	s.transport.CloseIdleConnections()
-	return nil
-}
-
-// ready returns the reason why a call can't begin.
-func (s *Store) ready(ctx context.Context) error {
-	if s.closed.Load() {
-		return errClosed
+	if s.kerberos != nil {
+		s.kerberos.close()
 	}
-	return ctx.Err()
+	return s.HTTP.Close()
 }
 
 // at returns a file's path.

@@ -21,6 +21,8 @@ func TestOpenRefuses(t *testing.T) {
 		"plaintext to another host": {Addr: "namenode.example.org:9870", User: "waybill"},
 		"no host":                   {User: "waybill"},
 		"neither user nor token":    {Addr: "localhost:9870"},
+		"a keytab of nobody":        {Addr: "localhost:9870", Keytab: "/etc/waybill/hdfs.keytab", Token: func() (string, error) { return "token", nil }},
+		"a keytab and a password":   {Addr: "localhost:9870", User: "waybill", Keytab: "/etc/waybill/hdfs.keytab", Token: func() (string, error) { return "token", nil }},
 		"no such certificates":      {Addr: "localhost:9871", User: "waybill", TLS: true, CAFile: "/nothing"},
 	} {
 		if _, err := hdfs.Open(c); fault.ClassOf(err) != fault.Usage || fault.HintOf(err) == "" {

@@ -16,7 +16,7 @@ import (
 
 // Inspect reports how the server is reached, and what its renames mean for writing.
 func (s *Store) Inspect(ctx context.Context) ([]fact.Fact, error) {
-	err := s.ready(ctx)
+	err := s.Ready(ctx)
 	var facts []fact.Fact
 	if err == nil {
 		facts, err = s.inspect(ctx)
@@ -58,6 +58,8 @@ func (s *Store) encryption(state *tls.ConnectionState) fact.Fact {
 func (s *Store) login() fact.Fact {
 	token, _ := s.secret() // it could be read a moment ago
 	switch {
+	case s.kerberos != nil:
+		return fact.Fact{Name: "login", Value: "by Kerberos, as " + s.config.User}
 	case s.config.Gateway != "":
 		return fact.Fact{Name: "login", Value: "by password, as " + s.config.User}
 	case token != "":

@@ -18,7 +18,7 @@ func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 		return nil, err
 	}
 	at := s.at(name)
-	err := s.ready(ctx)
+	err := s.Ready(ctx)
 	if err == nil {
 		var answer *http.Response
 		if answer, err = s.open(ctx, at); err == nil {
@@ -93,7 +93,7 @@ func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error
 			yield("", err)
 			return
 		}
-		err := s.ready(ctx)
+		err := s.Ready(ctx)
 		var found []status
 		if err == nil {
 			found, err = s.entries(ctx, s.at(folder))
@@ -128,7 +128,7 @@ func (s *Store) Survey(ctx context.Context, folder string) ([]exchange.Found, er
 	if err := exchange.CheckFolder(folder); err != nil {
 		return nil, err
 	}
-	err := s.ready(ctx)
+	err := s.Ready(ctx)
 	var entries []status
 	if err == nil {
 		entries, err = s.entries(ctx, s.at(folder))

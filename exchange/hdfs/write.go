@@ -39,7 +39,7 @@ func (s *Store) change(ctx context.Context, op, name string, do func(at string) 
 	if err := exchange.CheckName(name); err != nil {
 		return err
 	}
-	err := s.ready(ctx)
+	err := s.Ready(ctx)
 	if err == nil {
 		err = do(s.at(name))
 	}

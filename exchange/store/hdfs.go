@@ -12,7 +12,7 @@ import (
 func openHDFS(u *url.URL, o *options, c Config) (Driver, error) {
 	config := hdfs.Config{
 		Root: c.under(u.Path), User: u.User.Username(), Token: c.Secret, Partial: c.Partial,
-		TLS: u.Scheme == "hdfss", CAFile: o.text("ca_file"), Gateway: o.text("gateway"), AllowPlaintext: c.AllowPlaintext,
+		TLS: u.Scheme == "hdfss", CAFile: o.text("ca_file"), Keytab: o.text("keytab"), Gateway: o.text("gateway"), AllowPlaintext: c.AllowPlaintext,
 	}
 	port := "9870"
 	if config.TLS {

@@ -60,6 +60,7 @@ func TestOpenRefuses(t *testing.T) {
 		"hdfs://user@namenode.example.org/exchange",
 		"hdfss://user@/exchange",
 		"hdfss://user@namenode/exchange?gateway=secret",
+		"hdfss://user@namenode/exchange?keytab=/etc/secret",
 		"gopher://host/secret",
 		filepath.Join(t.TempDir(), "not", "there"),
 	} {

@@ -31,6 +31,7 @@ type HDFSOptions struct {
 	DataNodes int    // each has a replica of every file; 0: one
 	Host      string // by which redirects name them; "" is 127.0.0.1
 	TLS       bool   // which all then demand
+	KDC       *KDC   // by which all then demand proof of who asks, and TLS
 	Log       io.Writer
 }
 
@@ -49,6 +50,7 @@ type HDFS struct {
 // StartHDFS starts them all, which keep all they have in dir, and returns once files can be written. They run as the current
 // account, and check permissions by the names that requests give.
 func StartHDFS(ctx context.Context, dir string, options HDFSOptions) (*HDFS, error) {
+	options.TLS = options.TLS || options.KDC != nil
 	options.DataNodes, options.Host = max(options.DataNodes, 1), cmp.Or(options.Host, "127.0.0.1")
 	h := &HDFS{dir: dir, options: options, client: &http.Client{Transport: http.DefaultTransport}}
 	var err error
@@ -60,6 +62,9 @@ func StartHDFS(ctx context.Context, dir string, options HDFSOptions) (*HDFS, err
 	}
 	if err == nil && options.TLS {
 		err = h.makeKeys(ctx)
+	}
+	if err == nil && options.KDC != nil {
+		err = h.secure()
 	}
 	if err != nil {
 		return nil, fault.New(fault.Transient, "prepare", "HDFS", err, fault.HintOf(err))
@@ -97,10 +102,15 @@ func (h *HDFS) command(class, name string, settings func(port int, files string)
 		}
 		maps.Copy(common, settings(port, "file://"+filepath.Join(h.dir, name)))
 		maps.Copy(common, h.tlsSettings())
+		maps.Copy(common, h.securitySettings())
 		if err := writeSettings(conf, common); err != nil {
 			return nil, err
 		}
-		return hadoop(h.jars, conf, "org.apache.hadoop.hdfs.server."+class), nil
+		cmd := hadoop(h.jars, conf, "org.apache.hadoop.hdfs.server."+class)
+		if h.options.KDC != nil {
+			cmd.Env = append(cmd.Env, "JDK_JAVA_OPTIONS=-Djava.security.krb5.conf="+h.options.KDC.ConfigFile())
+		}
+		return cmd, nil
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 	"waybill/lab/child"
 )
 
-// packages are Debian's for each server, for a pooler in front of PostgreSQL, and for a clock that can be set. They are unpacked into folders of their own and not
-// installed: two FTP servers exclude each other, and a machine that runs the tests should not
+// packages are Debian's for each server, for a pooler in front of PostgreSQL, and for a clock that can be set. They are
+// unpacked into folders of their own and not installed: two FTP servers exclude each other, and a machine that runs the tests should not
 // become a file server.
 var packages = map[string][]string{
 	"vsftpd":  {"vsftpd"},
@@ -26,6 +26,7 @@ var packages = map[string][]string{
 	"pooler":  {"pgbouncer"},
 	"clock":   {"libfaketime"},
 
+	"kerberos":  {"krb5-kdc", "krb5-admin-server"},
 	"pure-ftpd": {"pure-ftpd", "pure-ftpd-common"},
 }
 
