@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -123,12 +124,56 @@ func TestHostileMessages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { refuses(t, o, file.text, "", file.why) })
 	}
-	aged := &envelope.Opening{Age: []string{filepath.Join(t.TempDir(), "key")}}
-	if err := os.WriteFile(aged.Age[0], []byte("AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX\n"), 0o600); err != nil {
+	aged := agedWith(t)
+	refuses(t, aged, encrypted(t, e, true, inside), "", "it is an OpenPGP message, and this partner's files are not")
+}
+
+func agedWith(t *testing.T) *envelope.Opening {
+	t.Helper()
+	o := &envelope.Opening{Age: []string{filepath.Join(t.TempDir(), "key")}}
+	if err := os.WriteFile(o.Age[0], []byte("AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	refuses(t, aged, "age-encryption.org/v1\n"+strings.Repeat("-> X25519 x\n", 2<<20), "", damaged)
-	refuses(t, aged, encrypted(t, e, true, inside), "", "it is an OpenPGP message, and this partner's files are not")
+	return o
+}
+
+// What lies around the content is given up before it fills the memory. What was allocated in all is more than what was
+// held at once.
+func TestAHostileMessageCostsLittleMemory(t *testing.T) {
+	const size, most = 32 << 20, 64 << 20
+	e, o := key(t)
+	fill := func(head, again string) string { return head + strings.Repeat(again, (size-len(head))/len(again)) }
+	// A signature of version 6 states how long its subpackets are, in four bytes.
+	subpackets := fill("\xc2\xff\x02\x00\x00\x00\x06\x00\x16\x08\x01\xff\xff\x00", "\x01\x7f")
+	bomb := literal(t, strings.Repeat("\n", size))
+	for name, file := range map[string]struct {
+		o    *envelope.Opening
+		text string
+	}{
+		"age, recipients":                 {agedWith(t), fill("age-encryption.org/v1\n", "-> X\n\n")},
+		"age, a recipient":                {agedWith(t), fill("age-encryption.org/v1\n-> X ", "x ")},
+		"age, an armor of one line":       {agedWith(t), fill("-----BEGIN AGE ENCRYPTED FILE-----\n", "A")},
+		"OpenPGP, an armor of one line":   {o, fill("-----BEGIN PGP MESSAGE-----\n\n", "A")},
+		"OpenPGP, headers of an armor":    {o, fill("-----BEGIN PGP MESSAGE-----\n", "A: b\n")},
+		"OpenPGP, subpackets":             {o, subpackets},
+		"OpenPGP, subpackets, encrypted":  {o, encrypted(t, e, true, packed(t, []byte(subpackets)))},
+		"OpenPGP, signatures":             {o, fill("", "\xc4\x0d\x03\x00\x08\x16\x01\x02\x03\x04\x05\x06\x07\x08\x00")},
+		"OpenPGP, unknown packets":        {o, fill("", "\xf9\x01x")},
+		"OpenPGP, signatures afterwards":  {o, encrypted(t, e, true, packed(t, append(literal(t, deaths), subpackets...)))},
+		"OpenPGP, content that is packed": {o, encrypted(t, e, true, packed(t, bomb))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			if content, refused := open(t, file.o, file.text, ""); refused == "" {
+				t.Errorf("%d bytes were taken", len(content))
+			}
+			runtime.ReadMemStats(&after)
+			if cost := after.TotalAlloc - before.TotalAlloc; cost > most {
+				t.Errorf("%d MiB were allocated", cost>>20)
+			}
+		})
+	}
 }
 
 // A setting or a key that can't be used is named before any file is read.

@@ -66,7 +66,9 @@ func (o *opening) openPGP(r io.Reader) error {
 
 // layer reads packets to the end, so that everything was authenticated when it returns.
 func (o *opening) layer(r io.Reader) error {
-	packets := packet.NewReader(metered{r, o.meter})
+	o.meter.depth++
+	defer func() { o.meter.depth-- }()
+	packets := packet.NewReader(o.meter.reader(r))
 	for {
 		p, err := packets.Next()
 		if errors.Is(err, io.EOF) {

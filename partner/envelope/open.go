@@ -99,7 +99,7 @@ func (o *opening) open(r *bufio.Reader) error {
 	case strings.HasPrefix(text, clearSign):
 		return errClear
 	case strings.HasPrefix(text, pgpArmor):
-		block, err := armor.Decode(metered{r, o.meter})
+		block, err := armor.Decode(o.meter.reader(r))
 		if err != nil || block.Type != "PGP MESSAGE" {
 			return errDamaged
 		}
@@ -112,8 +112,11 @@ func (o *opening) open(r *bufio.Reader) error {
 	return errOpen
 }
 
-// mostOutside bounds the bytes of a file before its content, and those after it.
-const mostOutside = 16 << 20
+// Bounds on the bytes of a file before its content, and on those after it.
+const (
+	mostOutside = 1 << 20
+	mostAge     = 64 << 10
+)
 
 // age opens an age file.
 func (o *opening) age(r io.Reader, armored bool) error {
@@ -121,9 +124,10 @@ func (o *opening) age(r io.Reader, armored bool) error {
 		return record.Malformedf("it is an age file, and this partner's are not")
 	}
 	if armored {
-		r = agearmor.NewReader(r)
+		r = agearmor.NewReader(&lines{Reader: r})
 	}
-	body, err := age.Decrypt(metered{r, o.meter}, o.keys.age...)
+	o.meter.left = mostAge
+	body, err := age.Decrypt(o.meter.reader(r), o.keys.age...)
 	if _, other := errors.AsType[*age.NoIdentityMatchError](err); other {
 		return errForOther
 	}
@@ -146,23 +150,43 @@ func (o *opening) copy(body io.Reader) (err error) {
 	return err
 }
 
-// meter bounds what is read while it is running.
+// meter bounds what is read of the innermost layer while it is running. The layers around it are read in larger pieces.
 type meter struct {
 	left    int
 	running bool
+	depth   int
 }
+
+func (m *meter) reader(r io.Reader) io.Reader { return metered{r, m, m.depth} }
 
 type metered struct {
 	io.Reader
 	*meter
+	at int
 }
 
 func (r metered) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
-	if r.running {
+	if r.running && r.at == r.depth {
 		if r.left -= n; r.left < 0 {
 			return 0, errDamaged
 		}
+	}
+	return n, err
+}
+
+// lines refuses lines without end, which the library of age's armor would read whole.
+type lines struct {
+	io.Reader
+	length int
+}
+
+func (r *lines) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if at := bytes.LastIndexByte(p[:n], '\n'); at >= 0 {
+		r.length = n - at
+	} else if r.length += n; r.length > mostAge {
+		return 0, errDamaged
 	}
 	return n, err
 }
