@@ -17,7 +17,7 @@ type Date struct {
 }
 
 // Of returns the parts of t that are known at a precision: year, month or day. At any other it keeps the minute and
-// second.
+// second, and the offset from UTC: in the hour that clocks show twice, a zone does not say which of the two t lies in.
 func Of(t time.Time, precision string) Date {
 	d := Date{Year: t.Year(), Month: int(t.Month()), Day: t.Day()}
 	switch precision {
@@ -28,7 +28,8 @@ func Of(t time.Time, precision string) Date {
 	case "day":
 		return d
 	}
-	d.Hour, d.Minute, d.Second, d.Timed, d.Zone = t.Hour(), t.Minute(), t.Second(), true, t.Location()
+	_, offset := t.Zone()
+	d.Hour, d.Minute, d.Second, d.Timed, d.Zone = t.Hour(), t.Minute(), t.Second(), true, time.FixedZone("", offset)
 	return d
 }
 

@@ -92,6 +92,29 @@ func TestOffsetsAreRead(t *testing.T) {
 	}
 }
 
+// In the hour that clocks show twice, only the offset says when it was.
+func TestTheHourThatClocksShowTwice(t *testing.T) {
+	zone, err := time.LoadLocation("Europe/London")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := ParseLayout("yyyy-mm-ddTHH:MMZZ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"} {
+		at, err := time.Parse(time.RFC3339, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		written := l.Format(Of(at.In(zone), "minute"))
+		d, err := l.Parse(written)
+		if got := d.Time(zone).UTC().Format(time.RFC3339); err != nil || got != want {
+			t.Errorf("%s is written %s, which is %s, %v", want, written, got, err)
+		}
+	}
+}
+
 // A minute may have a leap second. It counts as the second before it.
 func TestTimesOfDayHaveBounds(t *testing.T) {
 	for text, want := range map[string]string{
