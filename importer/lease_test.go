@@ -78,7 +78,7 @@ func TestALostLeaseIsTheOthers(t *testing.T) {
 	t.Parallel()
 	for _, taken := range []string{`pid = pid + 1`, `backend_start = backend_start + interval '1 s'`} {
 		s := newSite(t)
-		s.config.Lease = 4 * time.Second
+		s.config.Lease = 20 * time.Second // and renewed each five seconds
 		s.load()
 		s.Changes(died(1))
 		err := s.during(func() {

@@ -146,7 +146,7 @@ func TestProofAFrozenImporterIsReplacedAndHarmless(t *testing.T) {
 
 func freezeAt(t *testing.T, point string) {
 	s := newSite(t)
-	s.configure("morgue", "import: {instance: east, lease: 1s, brake: 1000}")
+	s.configure("morgue", "import: {instance: east, lease: 2s, brake: 1000}")
 	s.firstDay()
 	s.do("export")
 	frozen := s.command([]string{"WAYBILL_STOP_AT=" + point}, "import", "morgue")
@@ -158,6 +158,7 @@ func freezeAt(t *testing.T, point string) {
 		t.Fatalf("it did not stop: %v %v", err, status)
 	}
 	s.exec("morgue", `SELECT pg_sleep(extract(epoch FROM until - clock_timestamp() + interval '0.1 s')) FROM morgue.lease`)
+	s.configure("morgue", "import: {instance: east, brake: 1000}") // the next one may be slow
 	s.do("import", "morgue")
 	want := s.rows()
 	if err := frozen.Process.Signal(syscall.SIGCONT); err != nil {

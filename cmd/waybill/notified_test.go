@@ -130,7 +130,6 @@ func TestProofRunNotifiesOfFaultsAlone(t *testing.T) {
 		seconds = 15
 	}
 	r := newRunning(t, 0)
-	r.lease = "5m" // a busy machine is no fault
 	hook, memory := newPosted(t), t.TempDir()
 	inbox, err := mailbox.Start("127.0.0.1:0", "", nil)
 	if err != nil {

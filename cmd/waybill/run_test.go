@@ -59,7 +59,9 @@ func TestProofMachinesAreKilledWhileEventsFlow(t *testing.T) {
 func TestProofAFrozenExportIsTakenOver(t *testing.T) {
 	t.Parallel()
 	r := newRunning(t, 0)
+	r.lease = "2s"
 	frozen := r.start("patients", "WAYBILL_STOP_AT=export.3")
+	r.lease = ""
 	r.admitOne(0)
 	var status syscall.WaitStatus
 	if _, err := syscall.Wait4(frozen.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {

@@ -31,7 +31,7 @@ const everySecond = "\njobs: {%s: '@every 1s'}"
 type running struct {
 	*site
 	server   *pg.Server
-	lease    string // of a run, after which a machine that is silent loses it; "": 2s
+	lease    string // of a run, after which a machine that is silent loses it; "": 5m, since a busy machine is no fault
 	mu       sync.Mutex
 	machines map[string][]*machine // by service
 	killed   int
@@ -103,7 +103,7 @@ func (r *running) reconnect() {
 // start adds a machine.
 func (r *running) start(service string, environment ...string) *machine {
 	r.Helper()
-	m := &machine{cmd: r.command(environment, "--log", "info", "run", service, "--lease", cmp.Or(r.lease, "2s"), "--stop-within", "1m", "--look", "1s"), log: &bytes.Buffer{}}
+	m := &machine{cmd: r.command(environment, "--log", "info", "run", service, "--lease", cmp.Or(r.lease, "5m"), "--stop-within", "1m", "--look", "1s"), log: &bytes.Buffer{}}
 	m.cmd.Stderr = m.log
 	if err := m.cmd.Start(); err != nil {
 		r.Fatal(err)
