@@ -1,6 +1,7 @@
 package exporter_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -111,6 +112,34 @@ func TestWhatIsLastSeenOfAConsumer(t *testing.T) {
 	}
 }
 
+// A receipt's record of decisions is compared once: seen again, the receipt is no news. One that is shorter, or ends otherwise,
+// lacks its end.
+func TestDecisionsAreComparedWithTheLongestRecord(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.batches(4)
+	for _, test := range []struct {
+		batch, count int64
+		hash         string
+		cut          bool
+	}{{1, 2, "b", false}, {1, 2, "b", false}, {2, 2, "b", false}, {3, 3, "c", false}, {4, 3, "d", true}} {
+		s.exec(`UPDATE exporter.consumer SET seen_at = seen_at - interval '1 hour'`)
+		known := s.count(`SELECT count(*) FROM exporter.consumer WHERE batch = ` + fmt.Sprint(test.batch))
+		s.receipt("morgue@east", test.batch, s.entry(test.batch).Hash, &schemas.Decisions{Count: test.count, Hash: strings.Repeat(test.hash, 64)})
+		status, err := exporter.ReadStatus(t.Context(), s.url, schemas.Stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, receipts, err := status.Judge(t.Context(), s.url, exchange.NewReader(s.store), s.last(), time.Hour)
+		if err != nil || len(receipts) != 1 || (receipts[0].Cut != "") != test.cut {
+			t.Errorf("%+v: %+v, %v", test, receipts, err)
+		}
+		if old := s.count(`SELECT count(*) FROM exporter.consumer WHERE seen_at < now() - interval '50 minutes'`); old != known {
+			t.Errorf("%+v: seen an hour ago %d, want %d", test, old, known)
+		}
+	}
+}
+
 // A status compares each receipt with the log: batch, manifest, and how long the next batch has waited.
 func TestStatusComparesReceiptsWithTheLog(t *testing.T) {
 	t.Parallel()
@@ -131,22 +160,16 @@ func TestStatusComparesReceiptsWithTheLog(t *testing.T) {
 		{"of another manifest, earlier", 1, hash(2), 0, health.Forked, "is not this log's"},
 		{"ahead", 4, hash(3), 0, health.Forked, "which this log does not have"},
 		{"behind, for a moment", 2, hash(2), 0, health.OK, ""},
-		{"behind, for long", 2, hash(2), time.Hour, health.Silent, "has not been heard of since batch 2"},
-		{"at the end, for long", 3, hash(3), time.Hour, health.OK, ""},
+		{"behind, for long", 2, hash(2), 2 * time.Hour, health.Silent, "has not been heard of since batch 2"},
+		{"at the end, for long", 3, hash(3), 2 * time.Hour, health.OK, ""},
 	} {
-		err := exchange.PublishReceipt(t.Context(), s.store, &schemas.Receipt{
-			Format: 1, Stream: schemas.Stream, Log: s.last().Manifest.Log, Instance: "morgue@east", Events: []string{schemas.Died}, Batch: test.batch,
-			Manifest: test.hash, Generation: 1, AppliedAt: schemas.At(time.Now()), Consumer: schemas.Software{Software: "waybill", Version: "test"},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s.receipt("morgue@east", test.batch, test.hash, nil)
 		status, err := exporter.ReadStatus(t.Context(), s.url, "patient-events")
 		if err != nil {
 			t.Fatal(err)
 		}
 		status.Now, status.WindowTo = status.Now.Add(test.wait), status.WindowTo.Add(test.wait) // an export has run since
-		report, _, err := status.Judge(t.Context(), s.url, reader, s.last(), time.Minute)
+		report, _, err := status.Judge(t.Context(), s.url, reader, s.last(), time.Hour)
 		if err != nil || report.State != test.state || !strings.Contains(report.Detail, test.says) {
 			t.Errorf("%s: %s, %q, %v; want %s, %q", test.name, report.State, report.Detail, err, test.state, test.says)
 		}

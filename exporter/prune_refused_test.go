@@ -70,17 +70,23 @@ func (s *site) entry(batch int64) *exchange.Entry {
 	return entry
 }
 
+// receipt publishes what an instance has applied.
+func (s *site) receipt(instance string, batch int64, hash string, decisions *schemas.Decisions) {
+	s.Helper()
+	err := exchange.PublishReceipt(s.Context(), s.store, &schemas.Receipt{
+		Format: 1, Stream: schemas.Stream, Log: s.last().Manifest.Log, Instance: instance, Events: []string{schemas.Died}, Batch: batch, Decisions: decisions,
+		Manifest: hash, Generation: 1, AppliedAt: schemas.At(time.Now()), Consumer: schemas.Software{Software: "waybill", Version: "test"},
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
 func TestReceiptsSayWhoWouldBeLeftBehind(t *testing.T) {
 	s := newPruned(t)
 	s.history()
 	for instance, batch := range map[string]int64{"morgue@east": 5, "morgue@west": 6, "appointments@east": 2} {
-		r := &schemas.Receipt{
-			Format: 1, Stream: schemas.Stream, Log: s.last().Manifest.Log, Instance: instance, Events: []string{schemas.Died}, Batch: batch,
-			Manifest: s.last().Hash, Generation: 1, AppliedAt: schemas.At(time.Now()), Consumer: schemas.Software{Software: "waybill", Version: "test"},
-		}
-		if err := exchange.PublishReceipt(t.Context(), s.store, r); err != nil {
-			t.Fatal(err)
-		}
+		s.receipt(instance, batch, s.last().Hash, nil)
 	}
 	// One is remembered, and its receipts are gone.
 	if _, err := exporter.Consumers(t.Context(), s.config.DatabaseURL, schemas.Stream, map[string]int64{"tills@east": 4, "tills@west": 8}); err != nil {

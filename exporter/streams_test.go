@@ -78,11 +78,11 @@ func TestATraceIsOfOneStream(t *testing.T) {
 	patient := s.batches(2)[0]
 	s.exec(another)
 	s.exec(`UPDATE exporter.plan SET cursor_before = (SELECT cursor_after FROM exporter.plan WHERE stream = $1 ORDER BY batch DESC LIMIT 1) WHERE stream = 'another'`, schemas.Stream)
-	s.exec(`INSERT INTO exporter.floor (stream, batch, snapshot) VALUES ('another', 3, 3)`)
-	for stream, pruned := range map[string]bool{schemas.Stream: false, "another": true} {
+	s.exec(`INSERT INTO exporter.floor (stream, batch, snapshot) VALUES ('another', 2, 3), ('another', 3, 3)`)
+	for stream, floor := range map[string]int64{schemas.Stream: 0, "another": 3} { // the newest
 		events, err := exporter.ReadTrace(t.Context(), s.url, stream, patient.String())
-		if err != nil || len(events) != 1 || (events[0].Pruned != nil) != pruned {
-			t.Errorf("%s: %+v, %v; want pruned %v", stream, events, err, pruned)
+		if err != nil || len(events) != 1 || (events[0].Pruned != nil) != (floor > 0) || floor > 0 && *events[0].Pruned != floor {
+			t.Errorf("%s: %+v, %v; want pruned below %d", stream, events, err, floor)
 		}
 	}
 }

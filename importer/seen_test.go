@@ -75,28 +75,30 @@ func TestWhatTakesAnApprovedBatchsPlaceIsHeld(t *testing.T) {
 	}
 }
 
-// The batch that is passed is the one that stopped the run.
+// The batch that is passed is the one that stopped the run, for good or for now.
 func TestAPassBindsWhatWasSeen(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	s.load()
-	forger := s.Fork()
-	s.Part = flip
-	s.Changes(died(1))
-	s.Part = nil
-	s.Snapshot(1, found(1, start))
-	s.refused(fault.Poison, nil)
-	forger.Changes(died(2))
-	forger.Snapshot(1, found(2, start))
-	pass := &importer.Decision{Batch: 1, Reason: "disk fault", Person: "ann"}
-	s.refusedAs(fault.Poison, importer.Options{Pass: pass})
-	entry, err := exchange.NewReader(s.Store).Open(t.Context(), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pass.Seen = entry.Hash[:8]
-	if _, err := s.run(importer.Options{Pass: pass}); err != nil {
-		t.Fatal(err)
+	for class, spoil := range map[fault.Class]func([]byte) []byte{fault.Poison: flip, fault.NotYet: func([]byte) []byte { return nil }} {
+		s := newSite(t)
+		s.load()
+		forger := s.Fork()
+		s.Part = spoil
+		s.Changes(died(1))
+		s.Part = nil
+		s.Snapshot(1, found(1, start))
+		s.refused(class, nil)
+		forger.Changes(died(2))
+		forger.Snapshot(1, found(2, start))
+		pass := &importer.Decision{Batch: 1, Reason: "disk fault", Person: "ann"}
+		s.refusedAs(fault.Poison, importer.Options{Pass: pass})
+		entry, err := exchange.NewReader(s.Store).Open(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pass.Seen = entry.Hash[:8]
+		if _, err := s.run(importer.Options{Pass: pass}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

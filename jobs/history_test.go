@@ -54,3 +54,16 @@ func TestAYearOfHistoryIsReadFromItsEnd(t *testing.T) {
 		return err
 	})
 }
+
+// A leader whose term is over ticks no more, although its row stays until there is another.
+func TestTheLeaderIsOneWhoseTermLasts(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	p.exec(`INSERT INTO jobs.river_leader (leader_id, elected_at, expires_at) VALUES ('app1:7:x', now() - interval '1 hour', 'infinity')`)
+	for expires, want := range map[string]string{"infinity": "app1:7", "-infinity": ""} {
+		p.exec(`UPDATE jobs.river_leader SET expires_at = $1::timestamptz`, expires)
+		if o, err := p.desk.Overview(t.Context()); err != nil || o.Leader != want {
+			t.Errorf("a term until %s: the leader is %q, %v; want %q", expires, o.Leader, err, want)
+		}
+	}
+}

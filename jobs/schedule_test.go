@@ -195,7 +195,7 @@ func TestClocksThatJumpNeitherStopNorStormAJob(t *testing.T) {
 }
 
 // A day of a leader: the database's clock is set back by three hours at six and forward by half an hour at
-// twelve, and the database is away from fifteen to sixteen.
+// twelve, the database is away from fifteen to sixteen, and its clock stumbles right after the tick at eighteen.
 func TestADayOfTicks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, s := time.Now(), schedule(t, "*/5 * * * *", time.UTC)
@@ -209,6 +209,8 @@ func TestADayOfTicks(t *testing.T) {
 			switch {
 			case since >= 15*time.Hour && since < 16*time.Hour:
 				return errors.New("no route")
+			case since == 18*time.Hour+time.Second:
+				clock = clock.Add(-150*time.Minute - 2*time.Second)
 			case since >= 12*time.Hour:
 				clock = clock.Add(-150 * time.Minute)
 			case since >= 6*time.Hour:

@@ -284,3 +284,13 @@ func compareSchema(t *testing.T, path string, typ reflect.Type, schema *jsonSche
 		t.Errorf("%s: properties: %s", path, diff)
 	}
 }
+
+func TestWhichEventsAPartHolds(t *testing.T) {
+	t.Parallel()
+	part := schemas.Part{Events: map[string]int64{schemas.Died: 1, schemas.Registered: 0}}
+	for event, held := range map[string]bool{schemas.Died: true, schemas.Registered: false, schemas.Erased: false} {
+		if part.Holds([]string{schemas.Erased, event}) != held {
+			t.Errorf("%s: want %v", event, held)
+		}
+	}
+}

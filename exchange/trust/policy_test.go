@@ -2,11 +2,13 @@ package trust_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -125,6 +127,67 @@ func TestAKeysFileIsItsOwners(t *testing.T) {
 		key, err := trust.ReadPrivate(file)
 		if (err == nil) != allowed || allowed && key.Public().String() != private(t, 1).Public().String() {
 			t.Errorf("mode %o: %v", mode, err)
+		}
+	}
+}
+
+// The newest file of a folder is the key in use, so hidden files and folders, such as a sync tool's, are none.
+func TestAFolderHoldsAKeyOfEachEpoch(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	first, second := filepath.Join(folder, "2026-01"), filepath.Join(folder, "2026-02")
+	for _, file := range []string{second, first, filepath.Join(folder, ".2026-03")} {
+		if err := private(t, 1).Write(file, time.Unix(0, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(folder, "old"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for mode, want := range map[fs.FileMode][]string{0o700: {first, second}, 0o755: {first, second}, 0o775: nil, 0o707: nil} {
+		if err := os.Chmod(folder, mode); err != nil {
+			t.Fatal(err)
+		}
+		files, err := trust.Files(folder)
+		if !slices.Equal(files, want) || (err == nil) != (want != nil) {
+			t.Errorf("mode %o: %q, %v", mode, files, err)
+		}
+	}
+}
+
+// What a program writes counts only if it is the signature of this message by the key that is named.
+func TestASigningProgramsSignatureIsVerified(t *testing.T) {
+	t.Parallel()
+	one, message := private(t, 1), []byte("a message")
+	for name, test := range map[string]struct {
+		by     *trust.Private
+		over   string
+		exit   string
+		signed bool
+	}{
+		"this key":              {one, "a message", "0", true},
+		"another key":           {private(t, 2), "a message", "0", false},
+		"another message":       {one, "another", "0", false},
+		"a program that failed": {one, "a message", "1", false},
+	} {
+		signature, err := test.by.Sign(t.Context(), []byte(test.over))
+		if err != nil {
+			t.Fatal(err)
+		}
+		program := trust.Command{Key: one.Public(), Args: []string{"sh", "-c", `cat > /dev/null; echo "$0"; exit ` + test.exit, base64.StdEncoding.EncodeToString(signature)}}
+		got, err := program.Sign(t.Context(), message)
+		if test.signed != (err == nil && bytes.Equal(got, signature)) || err != nil && fault.ClassOf(err) != fault.Transient {
+			t.Errorf("%s: %x, %v", name, got, err)
+		}
+	}
+}
+
+// People compare these words by telephone, so they are the same in every release.
+func TestWordsAreOfTheirKey(t *testing.T) {
+	t.Parallel()
+	for seed, want := range map[byte]string{1: "skillet bullish blaming unstopped concierge fruit", 2: "either reburial outdoors splice stimulus patronage"} {
+		if got := private(t, seed).Public().Words(); got != want {
+			t.Errorf("key %d: %q, want %q", seed, got, want)
 		}
 	}
 }

@@ -256,6 +256,7 @@ func TestBookedElsewhere(t *testing.T) {
 	}{
 		{"surgery", "booked", []string{"1 cancelled pat-dec", "2 booked -"}, []string{"not_restored 1 1 1 booked elsewhere", "rebooked 2 1 1 -"}},
 		{"surgery", "cancelled", []string{"1 booked -", "2 cancelled staff"}, nil},
+		{"surgery", "noshow", []string{"1 booked -", "2 noshow -"}, nil},
 		{"imaging", "booked", []string{"1 booked -", "2 booked -"}, nil},
 	} {
 		t.Run(test.kind+" "+test.status, func(t *testing.T) {
@@ -353,13 +354,15 @@ func TestAKindThatStays(t *testing.T) {
 	c.Exec(`INSERT INTO kind (code, description) VALUES ('retrieval', 'Retrieval of tissue')`)
 	c.Exec(`INSERT INTO appointment (id, patient_id, kind, resource, starts_at, ends_at)
 		VALUES ($1, $2, 'retrieval', 'OR-1', now() + interval '6 hours', now() + interval '8 hours')`, appointmentID(1), consumertest.ID(1))
-	c.Apply(consumertest.Patient(1).DeadOn(1, now))
-	same(t, "calendar", c.calendar(), []string{"1 cancelled pat-dec"})
+	c.Now = now.AddDate(-6, 0, 0)
+	c.book(2, 1, "retrieval", hour) // which is over by now
+	c.Apply(consumertest.Patient(1).DeadOn(1, c.Now))
+	same(t, "calendar", c.calendar(), []string{"1 cancelled pat-dec", "2 cancelled pat-dec"})
 	c.Exec(`UPDATE kind SET post_mortem = true WHERE code = 'retrieval'`)
 	same(t, "worklist", c.worklist(), []string{"kind_stays 1 1 1 -"})
 	c.Settled()
 	c.set(1, "booked")
-	c.expect(t, []string{"1 booked -"}, nil)
+	c.expect(t, []string{"1 booked -", "2 cancelled pat-dec"}, nil)
 }
 
 // An item that the importer settled may come back, so a person can't settle an item in its name.

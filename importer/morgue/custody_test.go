@@ -115,3 +115,12 @@ func TestACaseOpenedForNobodyKnown(t *testing.T) {
 	same(t, "case", m.Rows(`SELECT state, family_name FROM case_file`), []string{"void -"})
 	m.Settled()
 }
+
+// TestNobodyIsAskedAboutTheErased: a question about a death itself ends with the erasure.
+func TestNobodyIsAskedAboutTheErased(t *testing.T) {
+	m := open(t)
+	one := consumertest.Patient(1)
+	m.Apply(one.DeadOn(1, noon.AddDate(0, 1, 0)), consumertest.Patient(2).DeadOn(1, noon.AddDate(0, 1, 0)))
+	m.Apply(one.Erased())
+	same(t, "alerts", m.alerts(), []string{"future_death 2 1"})
+}

@@ -365,6 +365,14 @@ func TestReassign(t *testing.T) {
 		same(t, "bodies", m.Rows(`SELECT state, tag, family_name IS NULL FROM case_file ORDER BY id`), []string{"void - t", "received tag of 1 f"})
 		m.Settled()
 	})
+	t.Run("from one whose death is in doubt, and stays so", func(t *testing.T) {
+		m := open(t)
+		m.Apply(one.DeadOn(1, noon).Into(3), two.DeadOn(1, noon))
+		m.receive(1, 1)
+		m.Exec(`CALL reassign(1, 2, 'kim')`)
+		same(t, "alerts", m.alerts(), []string{"merge_conflict 1 1"})
+		m.Settled()
+	})
 	t.Run("to one merged into a record that may be alive", func(t *testing.T) {
 		m := open(t)
 		m.Exec(`CALL take_in('tag 7', 'kim', NULL)`)

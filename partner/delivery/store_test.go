@@ -19,23 +19,23 @@ import (
 )
 
 func TestResend(t *testing.T) {
-	s := newSite(t, csv)
+	s := newSite(t, csv+`trigger: {name: "{stem}.ctl", content: "{sha256}"}`)
 	merged := logtest.State{Event: "merged", Patient: logtest.Patient(2), Version: 2, MergedInto: logtest.Patient(1)}
 	s.tell(alive(1, 1), alive(2, 1), merged)
 	want := s.deliver()
 	s.tell(dead(1, 2))
 	s.deliver()
-	remove := func() {
-		if err := os.Remove(filepath.Join(s.folder, "P01.csv")); err != nil {
+	all := s.files()
+	for name := range want {
+		if err := os.Remove(filepath.Join(s.folder, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	remove()
 	if _, err := s.delivery().Resend(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want["P01.csv"], s.files()["P01.csv"]); diff != "" {
-		t.Error(diff)
+	if diff := cmp.Diff(all, s.files()); diff != "" || len(want) != 2 {
+		t.Errorf("%d files were fetched and sent again: %s", len(want), diff)
 	}
 	s.configure(strings.Replace(csv, "NAME, field", "SURNAME, field", 1))
 	if _, err := s.delivery().Resend(t.Context(), 1); fault.ClassOf(err) != fault.Poison {

@@ -110,6 +110,8 @@ func TestTriggers(t *testing.T) {
 	}
 	r := rules(t, "*", func(r *drop.Rules) { r.Ready.Trigger = "{stem}.ok" })
 	want(t, look(r, found("p1.csv", "p1.ok", "p2.ok"), drop.Past{}), "p1.csv ready, p1.ok companion, p2.ok orphan")
+	link := exchange.Found{Name: "p1.ok", Link: true} // which leads anywhere
+	want(t, look(r, append(found("p1.csv"), link), drop.Past{}), "p1.csv not ready, p1.ok companion")
 	r = rules(t, "*.dat", func(r *drop.Rules) { r.Ready.Mesh = &drop.Mesh{} })
 	want(t, look(r, found("1.dat", "1.ctl", "2.ctl", "3.dat"), drop.Past{}), "1.dat ready, 1.ctl companion, 2.ctl orphan, 3.dat not ready")
 }

@@ -187,3 +187,21 @@ func TestReleaseAndDiscard(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A record that contradicts what is known by now stays set aside when it is released.
+func TestAReleasedRecordMayBeDisputed(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, csv+"quarantine_records: 2\n")
+	d.leave("p0001.csv", table("2;Busch;"))
+	d.does("p0001.csv taken")
+	d.leave("p0002.csv", table("2;Busch;2026-02-01"))
+	d.does("p0002.csv taken")
+	if _, err := d.conn.Exec(t.Context(), `UPDATE patients.patient SET birth_date = '2026-03-01'`); err != nil {
+		t.Fatal(err)
+	}
+	d.settings = strings.Replace(d.settings, "dd.mm.yyyy", "yyyy-mm-dd", 1)
+	released, err := d.inbox().Release(t.Context(), []int64{1}, inbox.Decision{Person: "me", Reason: "corrected"})
+	if fault.ClassOf(err) != fault.Poison || len(released) != 1 || !released[0].Still || len(d.items()) != 1 || d.people() != "Busch" {
+		t.Errorf("%+v, %v; the people: %s", released, err, d.people())
+	}
+}
