@@ -175,6 +175,24 @@ func TestSecretsAreSentAndNotShown(t *testing.T) {
 	}
 }
 
+// A DataNode gets no password and no ticket: the redirect has what it needs.
+func TestOnlyTheServerThatTheURLNamesIsLoggedInTo(t *testing.T) {
+	var got atomic.Value
+	node := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got.Store(r.Header.Get("Authorization")) }))
+	defer node.Close()
+	store := answering(t, func(c *hdfs.Config) {
+		c.Gateway, c.Token = "/gateway/default", func() (string, error) { return "secret", nil }
+	}, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, node.URL, http.StatusTemporaryRedirect)
+	})
+	file, err := store.Get(t.Context(), "log/a")
+	must(t, err)
+	file.Close()
+	if got.Load() != "" {
+		t.Errorf("the DataNode got %q", got.Load())
+	}
+}
+
 func TestAnAnswerWithoutEnd(t *testing.T) {
 	var sent atomic.Int64
 	store := answering(t, nil, func(w http.ResponseWriter, _ *http.Request) {
