@@ -7,7 +7,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"waybill/exchange/guard"
 	"waybill/exchange/hdfs"
 	"waybill/exchange/store"
 	"waybill/internal/fault"
@@ -31,7 +33,7 @@ func startOwn(t *testing.T, options servers.HDFSOptions) *servers.HDFS {
 // upload is tried again, and so is what follows, because the NameNode still sends clients to the dead one.
 func TestProofOneOfTwoDataNodesDies(t *testing.T) {
 	own := startOwn(t, servers.HDFSOptions{DataNodes: 2})
-	place, err := store.Open(store.Config{URL: "hdfs://" + servers.HDFSUser + "@" + own.Addr() + "/exchange"})
+	place, err := store.Open(store.Config{URL: "hdfs://" + servers.HDFSUser + "@" + own.Addr() + "/exchange", Policy: guard.Policy{Attempts: 50, Failures: 100, Longest: time.Second}}) // one in two goes to the dead
 	must(t, err)
 	t.Cleanup(func() { place.Close() })
 	data := bytes.Repeat([]byte("a part of patients' events\n"), 1<<20)
