@@ -21,6 +21,42 @@ func TestStatementsOfOneTransactionAreOneEvent(t *testing.T) {
 	}
 }
 
+// The identifiers of the living are read only in a transaction that has changed some, and not in the next one.
+func TestAChangeAndAnIdentifierAreOneEvent(t *testing.T) {
+	const other, remove = "UPDATE patients.identifier SET value = '2'; ", "DELETE FROM patients.identifier; "
+	for _, changes := range []string{
+		move + number, number + move, move + "SAVEPOINT x; " + number + "RELEASE x; ",
+		move + number + other, move + number + remove, move + number + "SAVEPOINT x; " + remove + "ROLLBACK TO x; ",
+	} {
+		s := connect(t, migrated(t))
+		s.do(insert)
+		s.do("BEGIN; " + changes + "COMMIT")
+		s.do(rename)
+		s.wantEvents("a", "registered v1 d0, updated v2 d0, updated v3 d0")
+		wantCurrent(s)
+		s.do("BEGIN; " + formal + "COMMIT")
+		wantCurrent(s)
+	}
+}
+
+func TestASessionThatHidesItsIdentifiersLosesNone(t *testing.T) {
+	s := connect(t, migrated(t))
+	s.do(insert)
+	s.do("BEGIN; " + move + number + "SET LOCAL patients.identified = ''; COMMIT")
+	s.wantEvents("a", "registered v1 d0, updated v2 d0, updated v3 d0")
+	wantCurrent(s)
+}
+
+// Consumers act on deaths, so these carry also what was written while triggers were off.
+func TestADeathCarriesIdentifiersThatWereNotCaptured(t *testing.T) {
+	s := connect(t, migrated(t))
+	s.do(insert)
+	s.do("ALTER TABLE patients.identifier DISABLE TRIGGER USER; " + number + "SELECT patients.arm()")
+	s.do(formal)
+	s.wantEvents("a", "registered v1 d0, died v2 d1")
+	wantCurrent(s)
+}
+
 func TestRolledBackSavepointsLeaveNothing(t *testing.T) {
 	s := connect(t, migrated(t))
 	s.do(insert)

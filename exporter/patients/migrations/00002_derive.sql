@@ -1,7 +1,8 @@
 -- +goose NO TRANSACTION
 -- +goose Up
 -- derive reads the columns that come after identifiers in the outbox; the table patient has them too. From these it
--- makes the view of a patient's state, the comparison of a state with an event, and the ranges of what people write.
+-- makes the view of a patient's state, a function that reads that of the living without their identifiers, the
+-- comparison of a state with an event, and the ranges of what people write.
 -- `waybill migrate` calls it after the migrations, so a new column has to be added to the two tables only.
 --
 -- The columns of patient keep their plain types: giving a filled table's a domain would rewrite it under an exclusive
@@ -42,6 +43,14 @@ BEGIN
             FROM patients.patient p
             LEFT JOIN patients.alias a ON a.retired_id = p.id
             $view$, format(listed, 'p'));
+        EXECUTE format($function$
+            CREATE OR REPLACE FUNCTION patients.state_of_living(patient uuid, known jsonb) RETURNS SETOF patients.state
+            LANGUAGE sql STABLE -- it is inlined
+            BEGIN ATOMIC
+                SELECT s.patient_id, s.merged_into, known, %s FROM patients.state s
+                WHERE s.patient_id = patient AND s.death_status NOT IN ('informal', 'formal');
+            END
+            $function$, format(listed, 's'));
         EXECUTE format($function$
             CREATE OR REPLACE FUNCTION patients.differ(state patients.state, event patients.outbox) RETURNS boolean
             LANGUAGE sql IMMUTABLE -- it is inlined

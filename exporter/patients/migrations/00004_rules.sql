@@ -9,6 +9,19 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- mark_identified tells capture, until the end of the transaction or of the savepoint, that identifiers have changed. A
+-- session that changes the mark gets two events instead of one.
+-- +goose StatementBegin
+CREATE FUNCTION patients.mark_identified() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    mark text;
+BEGIN
+    mark := pg_catalog.set_config('patients.identified', 'yes', true);
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+
 -- survivor returns the record at the end of a record's chain of merges; itself, if it was not merged.
 -- +goose StatementBegin
 CREATE FUNCTION patients.survivor(patient uuid) RETURNS uuid

@@ -46,6 +46,8 @@ CREATE VIEW patients.guards (tab, name, definition) AS VALUES
         FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse(''it would remove patients without an event'')'),
     ('identifier', 'capture', 'CONSTRAINT TRIGGER capture AFTER INSERT OR UPDATE OR DELETE ON patients.identifier
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION patients.capture_identifier()'),
+    ('identifier', 'mark', 'TRIGGER mark AFTER INSERT OR UPDATE OR DELETE ON patients.identifier
+        FOR EACH ROW EXECUTE FUNCTION patients.mark_identified()'),
     ('identifier', 'keep_rows', 'TRIGGER keep_rows BEFORE TRUNCATE ON patients.identifier
         FOR EACH STATEMENT EXECUTE FUNCTION patients.refuse(''it would change patients without an event: use DELETE'')'),
     ('alias', 'capture', 'CONSTRAINT TRIGGER capture AFTER INSERT ON patients.alias
