@@ -83,6 +83,8 @@ SET dead = excluded.dead, death_of = excluded.death_of, death_no = excluded.deat
 WHERE (v.death_of, v.death_no, v.death_earliest, v.death_latest)
       IS DISTINCT FROM (excluded.death_of, excluded.death_no, excluded.death_earliest, excluded.death_latest);
 
+-- Most of the dead have none of what follows, and to plan these statements takes longer than all the rest.
+DO $$ BEGIN IF EXISTS (SELECT FROM changed JOIN patient p USING (patient_id) WHERE p.event = 'erased') THEN
 -- The erased are neither dead nor alive: their appointments hold ids alone and stay as they are, and
 -- nothing that was cancelled for them comes back.
 WITH forgotten AS (
@@ -95,7 +97,11 @@ INSERT INTO effect (kind, patient_id, death_no) SELECT 'forgotten', patient_id, 
 UPDATE cancellation c SET handed_over_at = run.now
 FROM run, changed JOIN patient p USING (patient_id)
 WHERE p.event = 'erased' AND c.record_id = p.patient_id AND c.restored_at IS NULL AND c.handed_over_at IS NULL;
+END IF;
 
+IF EXISTS (SELECT FROM concerned JOIN worklist USING (patient_id))
+    OR EXISTS (SELECT FROM concerned k JOIN cancellation c ON c.record_id = k.patient_id)
+    OR EXISTS (SELECT FROM concerned JOIN appointment a USING (patient_id) JOIN worklist l ON l.appointment_id = a.id) THEN
 -- Ends items of a death that was retracted or is not historic any more, and items of the living who are dead after
 -- all. If a person was asked about an appointment, they are asked again when that death is retracted, too.
 WITH over AS MATERIALIZED (
@@ -125,7 +131,9 @@ asked AS (
     WHERE r.reason = 'not_restored' AND (c.appointment_id, c.patient_id, c.death_no) = (r.appointment_id, r.patient_id, r.death_no))
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT 'resolved', patient_id, death_no, 'worklist ' || id FROM resolved;
+END IF;
 
+IF EXISTS (SELECT FROM concerned JOIN appointment USING (patient_id)) THEN
 -- The appointments that a death concerns; of the long dead only those that are not over or that they came to. Left out are
 -- appointments that a person was asked about or has dealt with, for this death or one that it succeeds by a merge. Before
 -- the notice nobody knows of the death: appointments between the death and now were missed, and a patient who came since
@@ -163,7 +171,9 @@ WHERE kind.post_mortem IS NOT TRUE AND (k.acting OR k.historic)
   AND NOT EXISTS (SELECT FROM before_them b
                   WHERE b.appointment_id = a.id AND b.person = m.person AND b.stands AND b.resolved_by IS DISTINCT FROM 'waybill'
                     AND (b.reason = 'seen_after_death' OR NOT (it.seen AND a.starts_at >= it.since)));
+END IF;
 
+IF EXISTS (SELECT FROM pending) THEN
 WITH due AS MATERIALIZED (
     SELECT a.id, p.death_of, p.death_no
     FROM run CROSS JOIN pending p JOIN appointment a ON (a.id, a.patient_id) = (p.appointment_id, p.record_id)
@@ -198,7 +208,9 @@ WITH listed AS (
     RETURNING reason, patient_id, death_no, appointment_id)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT reason, patient_id, death_no, 'appointment ' || appointment_id FROM listed;
+END IF;
 
+IF EXISTS (SELECT FROM concerned k JOIN cancellation c ON c.record_id = k.patient_id WHERE k.death_of IS NULL) THEN
 -- Records that are alive again get back the appointments that this system cancelled. If a person has booked another
 -- for the same purpose meanwhile, a person decides which of the two the patient needs.
 WITH given AS (
@@ -241,13 +253,17 @@ INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT outcome, patient_id, death_no, 'appointment ' || appointment_id FROM tried WHERE outcome = 'restored'
 UNION ALL
 SELECT reason, patient_id, death_no, 'appointment ' || appointment_id FROM listed;
+END IF;
 
+IF EXISTS (SELECT FROM concerned JOIN worklist USING (patient_id)) THEN
 -- Questions about a death itself. An item that a person settled stays settled until the state changes.
 UPDATE worklist l SET about = CASE WHEN l.resolved_at IS NULL AND l.death_no = k.death_no THEN it.about END
 FROM concerned k CROSS JOIN LATERAL (VALUES ('merge_conflict', k.conflict), ('future_death', k.future)) AS it (reason, about)
 WHERE l.patient_id = k.patient_id AND l.reason = it.reason AND (l.resolved_at IS NULL OR l.about IS NOT NULL)
   AND l.about IS DISTINCT FROM CASE WHEN l.death_no = k.death_no THEN it.about END;
+END IF;
 
+IF EXISTS (SELECT FROM concerned WHERE num_nonnulls(conflict, future) > 0) THEN
 WITH due AS (
     SELECT it.reason, k.death_of, k.death_no, it.about
     FROM concerned k CROSS JOIN LATERAL (VALUES ('merge_conflict', k.conflict), ('future_death', k.future)) AS it (reason, about)
@@ -262,5 +278,6 @@ listed AS (
     RETURNING id, reason, patient_id, death_no)
 INSERT INTO effect (kind, patient_id, death_no, subject)
 SELECT reason, patient_id, death_no, 'worklist ' || id FROM listed;
+END IF; END $$;
 
 SELECT set_config('waybill.applying', '', true);
