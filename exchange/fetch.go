@@ -90,7 +90,7 @@ func NotForUs(p schemas.Part) error {
 }
 
 const sealedHint = "name the file of this reader's key under open: in the settings. If it is there, have the producer name its public key, " +
-	"which `waybill keys show FILE` prints, and these event types under seal: and run `waybill export --snapshot`; start from that snapshot here"
+	"which `waybill keys show FILE` prints, and these event types under seal:, with slim: exactly if the consumer is, and run `waybill export --snapshot`; start from that snapshot here"
 
 func damaged(batch int64, name, how string) error {
 	return poison("fetch", batch, fmt.Errorf("%s is %w: %s", name, ErrDamaged, how), fmt.Sprintf(damagedHint, batch))

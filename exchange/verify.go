@@ -53,7 +53,7 @@ func (r *Reader) verifyPart(ctx context.Context, contract *schemas.Contract, p s
 	if err != nil {
 		return err
 	}
-	stream := part.NewStream(contract, part.Options{}, opened)
+	stream := part.NewStream(p.Contract(contract), part.Options{}, opened)
 	_, err = io.Copy(io.Discard, stream)
 	if err := errors.Join(err, stream.Close()); err != nil {
 		return fault.New(fault.Poison, "read", p.Name, err, producerHint)

@@ -98,10 +98,7 @@ func (g *generation) loadPast(ctx context.Context, tx pgx.Tx, batch int64) error
 	if err != nil {
 		return err
 	}
-	for _, part := range entry.Manifest.Parts {
-		if !slices.ContainsFunc(telling, func(event string) bool { return part.Events[event] > 0 }) {
-			continue
-		}
+	for _, part := range entry.Manifest.PartsOf(telling, false) {
 		if err := g.parts.Load(ctx, tx, 0, part); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -52,8 +53,12 @@ func (c *Consumer) rehearse(ctx context.Context, conn *pgx.Conn) error {
 		return fault.Database("rehearse", c.Name, err)
 	}
 	for _, file := range []string{"apply.sql", "reconcile.sql", "doctor.sql", "open.sql"} {
+		hint := "correct " + file + "; `waybill help new-consumer` says what it finds and returns"
+		if c.Slim {
+			hint += ". With slim: true in consumer.yaml, states have these columns only: " + strings.Join(c.Contract().ColumnNames(), ", ")
+		}
 		if _, err := conn.PgConn().Exec(ctx, c.text(file)).ReadAll(); err != nil {
-			return c.failed(file, err, "correct "+file+"; `waybill help new-consumer` says what it finds and returns")
+			return c.failed(file, err, hint)
 		}
 	}
 	return nil

@@ -22,6 +22,7 @@ type Consumer struct {
 	Description string            `yaml:"description"`
 	Stream      string            `yaml:"stream"`  // the stream that it was written for; default the newest
 	Events      []string          `yaml:"events"`  // the event types it subscribes to; erased is always added
+	Slim        bool              `yaml:"slim"`    // whether it does with the columns of [schemas.Contract.Slim]
 	Effects     map[string]Effect `yaml:"effects"` // every kind that apply.sql may record
 	Append      string            `yaml:"append"`  // the table that takes the events as they are
 	Checks      map[string]string `yaml:"checks"`  // every kind that reconcile.sql may find, with its description
@@ -115,8 +116,14 @@ func (c *Consumer) validate() error {
 	return nil
 }
 
-// Contract returns the contract that the consumer was written for.
-func (c *Consumer) Contract() *schemas.Contract { return schemas.ContractOf(c.Stream) }
+// Contract returns the contract that the consumer was written for, with the columns that it takes.
+func (c *Consumer) Contract() *schemas.Contract {
+	contract := schemas.ContractOf(c.Stream)
+	if contract != nil && c.Slim {
+		return contract.Slim()
+	}
+	return contract
+}
 
 // braked reports whether a kind of effect counts against the brake. Effects that erase or remove
 // patients always count, because the patients' next real death may be missed.

@@ -139,10 +139,8 @@ func (from *fetcher) batch(ctx context.Context, entry *exchange.Entry) *fetched 
 	f := &fetched{entry: entry}
 	ctx, f.span = span.Continue(ctx, entry.Manifest.Traceparent, "import batch",
 		span.Batch.Int64(entry.Manifest.Batch), span.Kind.String(entry.Manifest.Kind))
-	for _, p := range entry.Manifest.Parts {
-		if p.Holds(from.consumer.Events) {
-			f.files = append(f.files, spooled{meta: p})
-		}
+	for _, p := range entry.Manifest.PartsOf(from.consumer.Events, from.consumer.Slim) {
+		f.files = append(f.files, spooled{meta: p})
 	}
 	if entry.Manifest.Stream != from.contract.Name {
 		f.err = fault.New(fault.Poison, "fetch", f.name(), fmt.Errorf("%w: it is of stream %s", exchange.ErrForeign, entry.Manifest.Stream), "check the store's URL")

@@ -15,6 +15,7 @@ import (
 	"waybill/internal/forget"
 	"waybill/internal/lastrun"
 	"waybill/internal/migrate"
+	"waybill/schemas"
 )
 
 //go:embed migrations/*.sql
@@ -40,9 +41,28 @@ func (c *Consumer) tables() []migrate.Step {
 	}
 	steps = append(steps, migrate.Files(c.files, "migration"))
 	if c.Append != "" {
-		steps = append(steps, keyed(c.Append))
+		steps = append(steps, keyed(c.Append), c.holding())
 	}
 	return append(steps, migrate.Statement(sql.erasures.all), migrate.Contract(c.Contract().Version))
+}
+
+// holding refuses the table of a slim consumer that has other columns of the contract: they would stay empty.
+func (c *Consumer) holding() migrate.Step {
+	var others []string
+	for _, column := range schemas.ContractOf(c.Stream).Columns {
+		if c.Slim && !column.Slim {
+			others = append(others, column.Name)
+		}
+	}
+	return migrate.Func(func(ctx context.Context, db *sql.DB) error {
+		var has sql.NullString
+		err := db.QueryRowContext(ctx, `SELECT string_agg(attname, ', ') FROM pg_attribute
+			WHERE attrelid = $1::regclass AND NOT attisdropped AND attname = ANY ($2)`, pgx.Identifier{c.Append}.Sanitize(), others).Scan(&has)
+		if err == nil && has.Valid {
+			err = fault.New(fault.Usage, "migrate", "table "+c.Append, errors.New("slim parts do not have its columns "+has.String), "drop them in a migration, or leave out slim: in consumer.yaml")
+		}
+		return err
+	})
 }
 
 // keyed checks that a table has a key that keeps each event once. Otherwise a second load would fail.

@@ -31,7 +31,7 @@ func ReadSide(ctx context.Context, databaseURL string, consumer *Consumer, from 
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	r := &sideReader{consumer: consumer, side: &reconcile.Consumer{
-		Name: consumer.Name, Events: consumer.Events, Append: consumer.Append != "", Checkpoint: -1, From: from, Checks: []*reconcile.Check{},
+		Name: consumer.Name, Events: consumer.Events, Append: consumer.Append != "", Slim: consumer.Slim, Checkpoint: -1, From: from, Checks: []*reconcile.Check{},
 	}}
 	if r.side.Have, err = reconcile.NewStates(spool, consumer.Contract()); err != nil {
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"waybill/schemas"
 )
 
 // statements are the SQL texts that follow from the contract.
@@ -42,6 +44,13 @@ func statementsFor(consumer *Consumer) statements {
 		}
 		if c.Name != "patient_id" {
 			additions = append(additions, "ALTER TABLE patient ADD COLUMN IF NOT EXISTS "+definition)
+		}
+	}
+	if consumer.Slim { // what was loaded before it was slim would stay as it is for ever
+		for _, c := range schemas.ContractOf(consumer.Stream).Columns {
+			if !c.Slim {
+				additions = append(additions, "ALTER TABLE patient DROP COLUMN IF EXISTS "+c.Name)
+			}
 		}
 	}
 	columns := strings.Join(names, ", ")

@@ -74,6 +74,7 @@ type Consumer struct {
 	Name       string    `json:"consumer"`
 	Events     []string  `json:"events"`           // the types it subscribes to
 	Append     bool      `json:"append,omitempty"` // it keeps every event, not states
+	Slim       bool      `json:"slim,omitempty"`   // it has the columns of slim parts only
 	Checkpoint int64     `json:"checkpoint"`       // the last batch applied; -1: none
 	Manifest   string    `json:"manifest"`         // its hash, according to the checkpoint
 	From       int64     `json:"from"`             // states are compared from this batch on

@@ -20,6 +20,7 @@ const maxBad = 10_000
 type log struct {
 	reader   *exchange.Reader
 	contract *schemas.Contract
+	slim     bool // it reads slim parts
 	spool    string
 	scanner  *scanner
 }
@@ -27,10 +28,7 @@ type log struct {
 // read passes on the rows of the given events (nil: all) as stored, with one part in the spool at a
 // time. It leaves out rows that break the contract, and returns them.
 func (l *log) read(ctx context.Context, m *schemas.Manifest, events []string, add func(row) error) (bad []part.BadRow, err error) {
-	for _, p := range m.Parts {
-		if events != nil && !p.Holds(events) {
-			continue
-		}
+	for _, p := range m.PartsOf(events, l.slim) {
 		found, err := l.readPart(ctx, p, events, add)
 		if err != nil {
 			return nil, err

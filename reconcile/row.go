@@ -32,6 +32,14 @@ type row struct {
 	whole   uint64 // the hash of all columns
 	state   uint64 // of all columns but event and baseline, which say how a state arose, not what it is
 	nulls   uint64 // a bit per column, in the contract's order
+
+	slimState, slimNulls uint64 // the same of the columns of slim parts
+}
+
+// slim returns the row as a slim consumer has it.
+func (r row) slim() row {
+	r.state, r.nulls = r.slimState, r.slimNulls
+	return r
 }
 
 // scanner takes rows from tuples in PostgreSQL's binary COPY format that have the contract's
@@ -40,6 +48,8 @@ type scanner struct {
 	index  map[string]int    // of columns
 	events map[string]string // so that no text is allocated per row
 	fields [][]byte          // of the current tuple, each with its length before it
+	all    []bool            // of the columns: every one
+	narrow []bool            // those of slim parts
 	state  []byte            // the fields that make up a state
 }
 
@@ -47,6 +57,7 @@ func newScanner(contract *schemas.Contract) *scanner {
 	s := &scanner{index: map[string]int{}, events: map[string]string{}, fields: make([][]byte, len(contract.Columns))}
 	for i, column := range contract.Columns {
 		s.index[column.Name] = i
+		s.all, s.narrow = append(s.all, true), append(s.narrow, column.Slim)
 	}
 	for _, event := range contract.Events() {
 		s.events[event] = event
@@ -68,7 +79,7 @@ func (s *scanner) scan(tuple []byte) (row, error) {
 		return row{}, errTuple
 	}
 	status := string(s.value("death_status"))
-	return row{
+	r := row{
 		event:   known,
 		patient: uuid.UUID(patient),
 		order: order{
@@ -79,9 +90,10 @@ func (s *scanner) scan(tuple []byte) (row, error) {
 		dead:   status == "informal" || status == "formal",
 		erased: known == schemas.Erased,
 		whole:  digest(tuple[2:]),
-		state:  digest(s.without("event", "baseline")),
-		nulls:  s.nulls(),
-	}, nil
+	}
+	r.state, r.nulls = s.stateOf(s.all)
+	r.slimState, r.slimNulls = s.stateOf(s.narrow)
+	return r, nil
 }
 
 func (s *scanner) split(tuple []byte) bool {
@@ -104,25 +116,23 @@ func (s *scanner) split(tuple []byte) bool {
 
 func (s *scanner) value(column string) []byte { return s.fields[s.index[column]][4:] }
 
-// without returns all fields but two; the result is valid until the next call.
-func (s *scanner) without(column, other string) []byte {
-	first, second := s.index[column], s.index[other]
+// stateOf returns the hash of a state of some columns, and a bit for each of them that is NULL.
+func (s *scanner) stateOf(columns []bool) (sum, nulls uint64) {
+	event, baseline, bit := s.index["event"], s.index["baseline"], 0
 	s.state = s.state[:0]
 	for i, field := range s.fields {
-		if i != first && i != second {
+		if !columns[i] {
+			continue
+		}
+		if i != event && i != baseline {
 			s.state = append(s.state, field...)
 		}
-	}
-	return s.state
-}
-
-func (s *scanner) nulls() (bits uint64) {
-	for i, field := range s.fields {
 		if int32(binary.BigEndian.Uint32(field)) < 0 {
-			bits |= 1 << i
+			nulls |= 1 << bit
 		}
+		bit++
 	}
-	return bits
+	return digest(s.state), nulls
 }
 
 func digest(fields []byte) uint64 {

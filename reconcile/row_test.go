@@ -35,12 +35,16 @@ func TestRowsAreToldApartByWhatTheySay(t *testing.T) {
 	c.Event, c.Baseline = schemas.Registered, true
 	d.Version = 3
 	rows := rowsOf(t, a, b, c, d, a)
-	want := row{event: schemas.Died, patient: logtest.Patient(1), order: order{1, 2, 0}, dead: true, whole: rows[0].whole, state: rows[0].state, nulls: rows[0].nulls}
+	want := row{event: schemas.Died, patient: logtest.Patient(1), order: order{1, 2, 0}, dead: true, whole: rows[0].whole, state: rows[0].state, nulls: rows[0].nulls,
+		slimState: rows[0].slimState, slimNulls: rows[0].slimNulls}
 	if rows[0] != want || rows[4] != want {
 		t.Errorf("read %+v and %+v, want %+v", rows[0], rows[4], want)
 	}
 	if rows[2].state != rows[0].state || rows[2].whole == rows[0].whole {
 		t.Error("how a state came is part of the event, and not of the state")
+	}
+	if slim := rows[1].slim(); slim.state != rows[0].slim().state || slim.nulls != rows[0].slim().nulls || rows[3].slim().state == rows[0].slim().state {
+		t.Error("slim, rows with other names are the same, and rows of other versions are not")
 	}
 	full, lacking := state{nulls: rows[0].nulls}, state{nulls: rows[1].nulls} // of the given name
 	if !lacking.lacks(full) || full.lacks(lacking) || full.lacks(full) {

@@ -46,6 +46,7 @@ type Column struct {
 	Min, Max       int64          // of integers, inclusive; of Timestamp, in µs since 1970-01-01 UTC
 	Classification string         // Restricted, or "internal"
 	Outbox         string         // the outbox's column from which it is read, normally of the same name
+	Slim           bool           // whether slim parts have it
 	Description    string
 }
 
@@ -109,6 +110,13 @@ func (c *Contract) Events() []string {
 	return c.Columns[c.Index("event")].Enum
 }
 
+// Slim returns the contract of slim parts: the same rules for fewer columns.
+func (c *Contract) Slim() *Contract {
+	slim := *c
+	slim.Columns = slices.DeleteFunc(slices.Clone(c.Columns), func(col Column) bool { return !col.Slim })
+	return &slim
+}
+
 // Index returns the position of the named column, or -1.
 func (c *Contract) Index(name string) int {
 	return slices.IndexFunc(c.Columns, func(col Column) bool { return col.Name == name })
@@ -148,12 +156,13 @@ type odcs struct {
 }
 
 type property struct {
-	Name           string `yaml:"name"`
-	Description    string `yaml:"description"`
-	LogicalType    string `yaml:"logicalType"`
-	PhysicalType   string `yaml:"physicalType"`
-	Required       bool   `yaml:"required"`
-	Classification string `yaml:"classification"`
+	Name           string   `yaml:"name"`
+	Description    string   `yaml:"description"`
+	LogicalType    string   `yaml:"logicalType"`
+	PhysicalType   string   `yaml:"physicalType"`
+	Required       bool     `yaml:"required"`
+	Classification string   `yaml:"classification"`
+	Tags           []string `yaml:"tags"`
 	Custom         []struct {
 		Property string `yaml:"property"`
 		Value    string `yaml:"value"`
@@ -216,6 +225,7 @@ func (p *property) column() (Column, error) {
 		MaxLength:      max(p.Options.MaxLength, p.Options.MaxItems),
 		Classification: p.Classification,
 		Outbox:         p.Name,
+		Slim:           slices.Contains(p.Tags, "slim"),
 		Description:    p.Description,
 	}
 	for _, custom := range p.Custom {

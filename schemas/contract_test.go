@@ -84,6 +84,17 @@ func TestDatesOfBirthAreOfTheCalendar(t *testing.T) {
 }
 
 // Everyone who masks or grants by classification must find all columns about a person.
+// Slim parts say whether a patient died, and not who that is. They keep what orders events, and what rules need.
+func TestSlimPartsNameNobody(t *testing.T) {
+	for _, c := range schemas.Contracts() {
+		got := strings.Join(c.Slim().ColumnNames(), " ")
+		want := "event baseline patient_id generation version revision recorded_at death_no death_status death_earliest death_latest death_precision merged_into"
+		if got != want {
+			t.Errorf("slim parts of %s have %s", c.Name, got)
+		}
+	}
+}
+
 func TestPersonalDataIsClassified(t *testing.T) {
 	internal := []string{"baseline", "generation", "version", "revision", "recorded_at"}
 	for _, col := range schemas.PatientEvents().Columns {

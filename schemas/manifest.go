@@ -102,6 +102,8 @@ type Part struct {
 type Sealed struct {
 	Form    string   `json:"form"`    // SealForm
 	Readers []string `json:"readers"` // who can open it, for people: the file says which keys do
+	// Slim parts repeat events of other parts of the batch, with the columns of [Contract.Slim].
+	Slim bool `json:"slim,omitempty"`
 }
 
 // SealForm is an age v1 file.
@@ -112,7 +114,34 @@ func (p *Part) Holds(events []string) bool {
 	return slices.ContainsFunc(events, func(event string) bool { return p.Events[event] > 0 })
 }
 
-// Totals are the sums over the parts.
+// Slim reports whether the part is slim.
+func (p *Part) Slim() bool { return p.Seal != nil && p.Seal.Slim }
+
+// Contract returns the contract of the part's columns.
+func (p *Part) Contract(whole *Contract) *Contract {
+	if p.Slim() {
+		return whole.Slim()
+	}
+	return whole
+}
+
+// PartsOf returns the parts that a reader of these event types (nil: all) needs: for one that needs all columns, parts
+// that are not slim; for another, slim parts, and of types that no slim part has, the others.
+func (m *Manifest) PartsOf(events []string, slim bool) []Part {
+	if events == nil {
+		events = slices.Collect(maps.Keys(m.Totals.Events))
+	}
+	rest := events
+	if slim {
+		has := sum(m.Parts, true).Events
+		rest = slices.DeleteFunc(slices.Clone(events), func(event string) bool { return has[event] > 0 })
+	}
+	return slices.DeleteFunc(slices.Clone(m.Parts), func(p Part) bool {
+		return !(p.Slim() && slim && p.Holds(events) || !p.Slim() && p.Holds(rest))
+	})
+}
+
+// Totals are the sums over the parts: of the bytes over all, of the rest over those that are not slim.
 type Totals struct {
 	Rows   int64            `json:"rows"`
 	Bytes  int64            `json:"bytes"`
@@ -155,7 +184,7 @@ func (t *Time) UnmarshalJSON(data []byte) error {
 }
 
 // Totalled sets the manifest's totals to the sums over its parts.
-func (m *Manifest) Totalled() { m.Totals = sum(m.Parts) }
+func (m *Manifest) Totalled() { m.Totals = sum(m.Parts, false) }
 
 // Recorded reports whether the batch may have events that were recorded from since until until.
 func (m *Manifest) Recorded(since, until time.Time) bool {
@@ -164,11 +193,15 @@ func (m *Manifest) Recorded(since, until time.Time) bool {
 	})
 }
 
-func sum(parts []Part) Totals {
+// sum sums up all bytes, and the rows of parts that are slim or of those that are not.
+func sum(parts []Part, slim bool) Totals {
 	t := Totals{Events: map[string]int64{}}
 	for _, p := range parts {
-		t.Rows += p.Rows
 		t.Bytes += p.Bytes
+		if p.Slim() != slim {
+			continue
+		}
+		t.Rows += p.Rows
 		for event, n := range p.Events {
 			t.Events[event] += n
 		}

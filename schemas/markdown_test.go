@@ -29,6 +29,7 @@ func markdown(c *schemas.Contract) []byte {
 			required, strings.Join(rules(col), "; "), col.Description)
 	}
 	fmt.Fprintf(&b, "\nColumns of class *restricted* (personal data): %s.\n", strings.Join(restricted(c), ", "))
+	fmt.Fprintf(&b, "\nColumns of slim parts: `%s`.\n", strings.Join(c.Slim().ColumnNames(), "`, `"))
 	return b.Bytes()
 }
 

@@ -117,10 +117,13 @@ func (f *findings) parts(m *Manifest, events []string) {
 			return
 		}
 	}
-	t := sum(m.Parts)
+	t := sum(m.Parts, false)
 	f.want(t.Rows == m.Totals.Rows, "totals.rows", "is %d; the parts' sum is %d", m.Totals.Rows, t.Rows)
 	f.want(t.Bytes == m.Totals.Bytes, "totals.bytes", "is %d; the parts' sum is %d", m.Totals.Bytes, t.Bytes)
 	f.want(maps.Equal(t.Events, m.Totals.Events), "totals.events", "are not the parts' sums")
+	for event, n := range sum(m.Parts, true).Events {
+		f.want(n == t.Events[event], "parts", "the slim ones have %d of %d events of type %q", n, t.Events[event], event)
+	}
 }
 
 func (f *findings) part(p *Part, m *Manifest, known []string, field string) {

@@ -129,6 +129,19 @@ func manifestVectors(t *testing.T) []vector {
 			m.Parts[i].Seal = &schemas.Sealed{Form: schemas.SealForm, Readers: []string{"escrow", "morgue"}}
 		}
 	})
+	slim := alter(t, func(m *schemas.Manifest) {
+		m.Format, m.MinReader = schemas.FormatSealed, schemas.FormatSealed
+		other := schemas.Hash([]byte("slim"))
+		for i, p := range m.Parts {
+			m.Parts[i].Name += schemas.SealedSuffix
+			m.Parts[i].Seal = &schemas.Sealed{Form: schemas.SealForm, Readers: []string{"morgue"}}
+			if i == 0 {
+				p.Name, p.SHA256, p.Bytes = schemas.PartName(schemas.Died, planned, 42, other, 0)+schemas.SealedSuffix, other, 90
+				p.Seal = &schemas.Sealed{Form: schemas.SealForm, Readers: []string{"appointments"}, Slim: true}
+				m.Parts = append(m.Parts, p)
+			}
+		}
+	})
 	mixed := strings.Replace(firstPart, "type=died", "type=mixed", 1)
 	covers := func(from, to int) []byte {
 		return edit(t, correctionManifest(t), `"from": 40,
@@ -146,6 +159,12 @@ func manifestVectors(t *testing.T) []vector {
   "min_reader": 1`, `"format": 3,
   "min_reader": 3`)},
 		vector{"ok-sealed.json", "ok", "", sealed},
+		vector{"ok-slim.json", "ok", "", slim},
+		vector{"invalid-slim-of-some-events.json", "invalid", `parts: the slim ones have 1 of 2 events of type "died"`, edit(t, slim, "\"died\": 2\n      },\n      \"rows\": 2,\n      \"bytes\": 90", `"died": 1}, "rows": 1, "bytes": 90`)},
+		vector{"invalid-slim-alone.json", "invalid", "totals.rows", edit(t, slim, `"readers": [
+          "morgue"
+        ]`, `"readers": ["morgue"], "slim": true`)},
+		vector{"invalid-slim-as-text.json", "invalid", "slim", edit(t, slim, `"slim": true`, `"slim": "yes"`)},
 		vector{"invalid-sealed-for-old-readers.json", "invalid", "min_reader: must be 2", edit(t, sealed, `"min_reader": 2`, `"min_reader": 1`)},
 		vector{"invalid-sealed-name-of-an-open-part.json", "invalid", "parts[0].name: ends in .age exactly if", edit(t, sealed, `.parquet.age"`, `.parquet"`)},
 		vector{"invalid-open-part-of-a-sealed-name.json", "invalid", "parts[0].name: ends in .age exactly if", edit(t, good, `.parquet"`, `.parquet.age"`)},

@@ -235,10 +235,13 @@ func (c *config) newestPart(ctx context.Context, reader *exchange.Reader, last *
 	begins, err := reader.Begins(ctx)
 	for entry := last; err == nil; {
 		m := entry.Manifest
-		for _, p := range m.Parts {
-			if c.consumer == nil || p.Holds(c.consumer.Events) {
-				return m.Batch, &p, nil
-			}
+		var events []string
+		slim := false
+		if c.consumer != nil {
+			events, slim = c.consumer.Events, c.consumer.Slim
+		}
+		if parts := m.PartsOf(events, slim); len(parts) > 0 {
+			return m.Batch, &parts[0], nil
 		}
 		if m.Batch <= max(begins, last.Manifest.Batch-recently) {
 			return 0, nil, nil

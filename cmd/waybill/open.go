@@ -65,20 +65,20 @@ func (c *openCommand) Run(ctx context.Context, env *environment) error {
 	if err := party.decide(ctx, decision.Decision{Kind: "open", Subject: fmt.Sprintf("batches %d..%d", from, to), Reason: c.Reason, Person: person()}); err != nil {
 		return err
 	}
-	answer, err := c.openAll(ctx, reader, from, to)
+	answer, err := c.openAll(ctx, reader, from, to, party.consumer != nil && party.consumer.Slim)
 	if err != nil {
 		return err
 	}
 	return env.out.printOpened(answer)
 }
 
-func (c *openCommand) openAll(ctx context.Context, reader *exchange.Reader, from, to int64) (*openAnswer, error) {
+func (c *openCommand) openAll(ctx context.Context, reader *exchange.Reader, from, to int64, slim bool) (*openAnswer, error) {
 	answer := &openAnswer{Service: c.Service, Files: []openedFile{}}
 	for entry, err := range reader.Entries(ctx, from, to) {
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range entry.Manifest.Parts {
+		for _, p := range entry.Manifest.PartsOf(nil, slim) {
 			file, err := c.open(ctx, reader, p)
 			if errors.Is(err, seal.ErrNotForUs) {
 				answer.Others++

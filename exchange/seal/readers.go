@@ -16,6 +16,8 @@ const All = "all"
 type Reader struct {
 	Keys   []Recipient `yaml:"keys" json:"keys"`     // each of them opens
 	Events []string    `yaml:"events" json:"events"` // or [All]; erased is among them, even if it is not named
+	// Slim readers get parts that have the columns of [schemas.Contract.Slim] only.
+	Slim bool `yaml:"slim" json:"slim,omitempty"`
 }
 
 // Readers are who may read, by name.
@@ -54,11 +56,15 @@ func (r Readers) Validate(events []string) error {
 	return nil
 }
 
-// Of returns the names of those who may read an event type, in order.
-func (r Readers) Of(event string) []string {
+// Of returns the names of those who may read an event type, in order: those who get slim parts, or the others.
+func (r Readers) Of(event string, slim bool) []string {
 	names := []string{}
 	for _, name := range slices.Sorted(maps.Keys(r)) {
-		if events := r[name].Events; event == schemas.Erased || slices.Contains(events, event) || slices.Contains(events, All) {
+		events := r[name].Events
+		if r[name].Slim != slim {
+			continue
+		}
+		if event == schemas.Erased || slices.Contains(events, event) || slices.Contains(events, All) {
 			names = append(names, name)
 		}
 	}

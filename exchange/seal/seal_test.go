@@ -220,22 +220,23 @@ func TestReadersAreChecked(t *testing.T) {
 	events := schemas.PatientEvents().Events()
 	for name, readers := range map[string]seal.Readers{
 		"none":             {},
-		"a name":           {"Morgue, east": {keys, []string{seal.All}}},
-		"no keys":          {"morgue": {nil, []string{seal.All}}},
-		"no events":        {"morgue": {keys, nil}},
-		"an unknown event": {"morgue": {keys, []string{"dead"}}},
+		"a name":           {"Morgue, east": {Keys: keys, Events: []string{seal.All}}},
+		"no keys":          {"morgue": {Events: []string{seal.All}}},
+		"no events":        {"morgue": {Keys: keys}},
+		"an unknown event": {"morgue": {Keys: keys, Events: []string{"dead"}}},
 	} {
 		if readers.Validate(events) == nil {
 			t.Errorf("%s: allowed", name)
 		}
 	}
-	readers := seal.Readers{"morgue": {keys, []string{schemas.Died}}, "escrow": {keys, []string{seal.All}}}
+	readers := seal.Readers{"morgue": {Keys: keys, Events: []string{schemas.Died}}, "escrow": {Keys: keys, Events: []string{seal.All}},
+		"slim": {Keys: keys, Events: []string{schemas.Merged}, Slim: true}}
 	if err := readers.Validate(events); err != nil {
 		t.Error(err)
 	}
-	for event, want := range map[string]int{schemas.Died: 2, schemas.Registered: 1, schemas.Erased: 2} {
-		if got := readers.Of(event); len(got) != want {
-			t.Errorf("%s can be read by %q", event, got)
+	for event, want := range map[string][2]int{schemas.Died: {2, 0}, schemas.Registered: {1, 0}, schemas.Merged: {1, 1}, schemas.Erased: {2, 1}} {
+		if whole, slim := readers.Of(event, false), readers.Of(event, true); len(whole) != want[0] || len(slim) != want[1] {
+			t.Errorf("%s can be read by %q, and slim by %q", event, whole, slim)
 		}
 	}
 }

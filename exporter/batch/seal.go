@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"waybill/exporter/plan"
 	"waybill/internal/fault"
@@ -21,25 +20,6 @@ func (c *Converter) checkSecret(p *plan.Plan) error {
 	}
 	return fault.New(fault.Usage, "write", p.Name(), fmt.Errorf("it is sealed with the secret %s, which seal.secret_file does not hold", p.Seal.Secret),
 		"put that secret back until this is done; if it is lost, what was published can't be written again, and a batch that was not published needs `waybill export --new-generation`")
-}
-
-// mixed names the mixed part of an event type: one of all types or, if they are sealed, one for each set of readers.
-func (b *writer) mixed(event string) string {
-	if b.plan.Seal == nil {
-		return schemas.Mixed
-	}
-	return strings.Join(append([]string{schemas.Mixed}, b.plan.Seal.Readers.Of(event)...), " ")
-}
-
-// readers returns who can open the part of a name; nil: everybody.
-func (b *writer) readers(name string) []string {
-	if b.plan.Seal == nil {
-		return nil
-	}
-	if event, readers, _ := strings.Cut(name, " "); event == schemas.Mixed {
-		return strings.Fields(readers)
-	}
-	return b.plan.Seal.Readers.Of(name)
 }
 
 // seal puts a finished part's sealed file in the place of its own, if the plan says so.
@@ -61,5 +41,5 @@ func (b *writer) seal(o *openPart) (*schemas.Sealed, error) {
 	if err := errors.Join(err, out.Flush(), plain.Close(), os.Remove(plain.Name())); err != nil {
 		return nil, err
 	}
-	return &schemas.Sealed{Form: schemas.SealForm, Readers: o.readers}, nil
+	return &schemas.Sealed{Form: schemas.SealForm, Readers: o.readers, Slim: o.slim != nil}, nil
 }

@@ -14,7 +14,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -46,7 +45,7 @@ type Converter struct {
 	Dir      string                                // for parts that are being written or were fetched
 	PartRows int                                   // bounds the rows of one part
 	Secrets  seal.Secrets                          // that parts are sealed with
-	Progress func(ctx context.Context, rows int64) // is called for each part that is written
+	Progress func(ctx context.Context, rows int64) // is called for each part that is written, but slim ones
 }
 
 // Keep stores a finished part and returns its name. The file is removed afterwards.
@@ -57,7 +56,8 @@ func (c *Converter) Write(ctx context.Context, p *plan.Plan, keep Keep) ([]schem
 	if err := c.checkSecret(p); err != nil {
 		return nil, err
 	}
-	b := &writer{Converter: c, ctx: ctx, plan: p, keep: keep, open: map[string]*openPart{}}
+	b := &writer{Converter: c, ctx: ctx, plan: p, keep: keep}
+	b.sorted = b.shapes(false)
 	defer b.discard()
 	if err := CopyTuples(ctx, c.DB, p, c.Contract, b.add); err != nil {
 		return nil, err
@@ -98,12 +98,12 @@ type writer struct {
 	plan *plan.Plan
 	keep Keep
 
-	head  [][]byte             // the first tuples, until there are too many for one mixed part
-	open  map[string]*openPart // by event type or Mixed
-	parts []schemas.Part
-	rows  int
-	bytes int // of all tuples
-	begun int // parts
+	head   [][]byte // the first tuples, until there are too many for one mixed part
+	sorted shapes   // of the parts
+	parts  []schemas.Part
+	rows   int
+	bytes  int // of all tuples
+	begun  int // parts
 }
 
 // add takes one tuple, valid during the call.
@@ -115,17 +115,17 @@ func (b *writer) add(tuple []byte) error {
 		return nil
 	}
 	if b.head != nil {
-		if err := b.flushHead(eventOf); err != nil {
+		if err := b.flushHead(); err != nil {
 			return err
 		}
 	}
-	return b.write(eventOf(tuple), tuple)
+	return b.write(tuple)
 }
 
-// flushHead writes the tuples held in memory, each into the part that name returns for it.
-func (b *writer) flushHead(name func(tuple []byte) []byte) error {
+// flushHead writes the tuples held in memory.
+func (b *writer) flushHead() error {
 	for _, tuple := range b.head {
-		if err := b.write(name(tuple), tuple); err != nil {
+		if err := b.write(tuple); err != nil {
 			return err
 		}
 	}
@@ -133,21 +133,28 @@ func (b *writer) flushHead(name func(tuple []byte) []byte) error {
 	return nil
 }
 
-func (b *writer) write(name, tuple []byte) error {
-	o := b.open[string(name)] // does not allocate
-	if o == nil {
-		var err error
-		if o, err = b.begin(string(name)); err != nil {
+func (b *writer) write(tuple []byte) error {
+	for _, s := range b.sorted.taking(tuple) {
+		if s.open == nil {
+			if err := b.begin(s); err != nil {
+				return err
+			}
+		}
+		narrow := tuple
+		if s.slim != nil {
+			narrow = s.slim.Narrow(tuple)
+		}
+		o := s.open
+		if err := o.encoder.WriteTuple(narrow); err != nil {
+			return b.notWritten(o, err)
+		}
+		o.bytes += len(narrow)
+		if o.encoder.Rows() < int64(b.PartRows) && o.bytes < partBytes {
+			continue
+		}
+		if err := b.end(o); err != nil {
 			return err
 		}
-		b.open[o.name] = o
-	}
-	if err := o.encoder.WriteTuple(tuple); err != nil {
-		return b.notWritten(o, err)
-	}
-	o.bytes += len(tuple)
-	if o.encoder.Rows() >= int64(b.PartRows) || o.bytes >= partBytes {
-		return b.end(o)
 	}
 	return nil
 }
@@ -174,18 +181,14 @@ func eventOf(tuple []byte) []byte {
 
 func (b *writer) finish() error {
 	if b.head != nil {
-		if err := b.flushHead(func(tuple []byte) []byte { return []byte(b.mixed(string(eventOf(tuple)))) }); err != nil {
+		b.sorted = b.shapes(true)
+		if err := b.flushHead(); err != nil {
 			return err
 		}
 	}
-	events := b.Contract.Events()
-	names := make([]string, 0, 2*len(events))
-	for _, event := range events {
-		names = append(names, b.mixed(event))
-	}
-	for _, name := range append(names, events...) {
-		if o := b.open[name]; o != nil {
-			if err := b.end(o); err != nil {
+	for _, s := range b.sorted.all {
+		if s.open != nil {
+			if err := b.end(s.open); err != nil {
 				return err
 			}
 		}
@@ -195,32 +198,29 @@ func (b *writer) finish() error {
 
 // openPart is a part being written into the spool.
 type openPart struct {
-	name    string // in writer.open
-	event   string
-	readers []string // who can open it, if it is sealed
+	*shape
 	file    *os.File
 	hash    hash.Hash
 	encoder *part.Writer
 	bytes   int // of its tuples
 }
 
-func (b *writer) begin(name string) (*openPart, error) {
-	event, _, _ := strings.Cut(name, " ")
+func (b *writer) begin(s *shape) error {
 	b.begun++
-	file, err := os.Create(filepath.Join(b.Dir, fmt.Sprintf("%s-%d.parquet", event, b.begun)))
+	file, err := os.Create(filepath.Join(b.Dir, fmt.Sprintf("%s-%d.parquet", s.event, b.begun)))
 	if err != nil {
-		return nil, fault.New(fault.Transient, "spool", event, err, "")
+		return fault.New(fault.Transient, "spool", s.event, err, "")
 	}
-	o := &openPart{name: name, event: event, readers: b.readers(name), file: file, hash: sha256.New()}
-	o.encoder = part.NewWriter(io.MultiWriter(file, o.hash), b.Contract, part.WriterOptions{})
-	return o, nil
+	s.open = &openPart{shape: s, file: file, hash: sha256.New()}
+	s.open.encoder = part.NewWriter(io.MultiWriter(file, s.open.hash), s.contract, part.WriterOptions{})
+	return nil
 }
 
 // end completes a part, calls keep with it and adds it to the batch's list of parts.
 func (b *writer) end(o *openPart) (err error) {
 	ctx, part := span.Start(b.ctx, "part", span.Event.String(o.event))
 	defer func() { span.End(part, err) }()
-	delete(b.open, o.name)
+	o.shape.open = nil
 	defer o.discard()
 	if err := o.encoder.Close(); err != nil {
 		return b.notWritten(o, err)
@@ -245,13 +245,17 @@ func (b *writer) end(o *openPart) (err error) {
 		RecordedFrom: stats.RecordedFrom, RecordedTo: stats.RecordedTo,
 		Seal: sealed,
 	})
-	b.Progress(ctx, stats.Rows)
+	if o.slim == nil {
+		b.Progress(ctx, stats.Rows)
+	}
 	return nil
 }
 
 func (b *writer) discard() {
-	for _, o := range b.open {
-		o.discard()
+	for _, s := range b.sorted.all {
+		if s.open != nil {
+			s.open.discard()
+		}
 	}
 }
 

@@ -110,10 +110,11 @@ func (l *Log) checkOutbox(ctx context.Context, c *Checked, whole []schemas.Part)
 		c.Outbox = Same
 		return nil
 	}
+	whole = slices.DeleteFunc(whole, func(p schemas.Part) bool { return p.Slim() })
 	if c.Differences, err = l.compare(ctx, c.plan, whole); err != nil {
 		return err
 	}
-	if len(whole) < len(parts) { // an event that is in no whole part may be in a lost one
+	if len(whole) < len(c.manifest.PartsOf(nil, false)) { // an event that is in no whole part may be in a lost one
 		for i := range c.Differences {
 			c.Differences[i].Missing = 0
 		}
@@ -134,12 +135,20 @@ func (c *Checked) reproduces(p schemas.Part) bool {
 	return slices.ContainsFunc(c.made, func(again schemas.Part) bool { return again.SHA256 == p.SHA256 })
 }
 
+// rows returns how many events the outbox still yields.
+func (c *Checked) rows() (n int64) {
+	for _, p := range c.made {
+		if !p.Slim() {
+			n += p.Rows
+		}
+	}
+	return n
+}
+
 // judge sums up the differences. Which events a lost part had is unknown; only their number is.
 func (c *Checked) judge() string {
-	var made, lacking, differing int64
-	for _, p := range c.made {
-		made += p.Rows
-	}
+	var lacking, differing int64
+	made := c.rows()
 	for _, d := range c.Differences {
 		lacking += d.Lacking
 		differing += d.Altered + d.Missing

@@ -38,9 +38,7 @@ func (r *rerun) group(ctx context.Context) error {
 		if c.plan.Covers != nil {
 			next.covers, next.revision = *c.plan.Covers, max(elsewhere, c.plan.Revision)+1
 		}
-		for _, p := range c.made {
-			next.events += p.Rows
-		}
+		next.events = c.rows()
 		if open != nil && open.changes && next.changes && open.covers.To+1 == next.covers.From && open.events+next.events <= int64(r.BatchEvents) {
 			open.covers.To, open.events = next.covers.To, open.events+next.events
 			continue

@@ -5,6 +5,7 @@ package consumertest
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -242,23 +243,7 @@ const batchTables = `
 	CREATE TEMP TABLE changed (patient_id uuid PRIMARY KEY) ON COMMIT DELETE ROWS;
 	CREATE TEMP TABLE effect (kind text NOT NULL, patient_id uuid, death_no integer, subject text) ON COMMIT DELETE ROWS`
 
-const project = `
-	WITH projected AS (
-		INSERT INTO patient AS p (event, baseline, patient_id, generation, version, revision, recorded_at,
-			death_no, death_status, death_earliest, death_latest, death_precision, merged_into, identifiers,
-			family_name, given_name, birth_date, address_line, address_city, address_postcode)
-		VALUES ($1, $2, $3, 1, $4, 0, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb, $13, $14, $15, $16, $17, $18)
-		ON CONFLICT (patient_id) DO UPDATE SET
-			event = excluded.event, baseline = excluded.baseline, version = excluded.version, recorded_at = excluded.recorded_at,
-			death_no = excluded.death_no, death_status = excluded.death_status, death_earliest = excluded.death_earliest,
-			death_latest = excluded.death_latest, death_precision = excluded.death_precision,
-			merged_into = excluded.merged_into, identifiers = excluded.identifiers,
-			family_name = excluded.family_name, given_name = excluded.given_name, birth_date = excluded.birth_date,
-			address_line = excluded.address_line, address_city = excluded.address_city, address_postcode = excluded.address_postcode
-		WHERE (excluded.generation, excluded.version, excluded.revision) > (p.generation, p.version, p.revision)
-		RETURNING patient_id)
-	INSERT INTO changed SELECT patient_id FROM projected ON CONFLICT DO NOTHING`
-
+// project writes a state with the columns that the consumer has.
 func (b *Batch) project(state State) {
 	b.s.t.Helper()
 	version := state.Version
@@ -266,9 +251,27 @@ func (b *Batch) project(state State) {
 		version = b.s.versions[state.ID] + 1
 	}
 	b.s.versions[state.ID] = max(version, b.s.versions[state.ID])
-	b.exec(project, state.Event, state.Baseline, state.ID, version, b.s.Now,
-		state.DeathNo, state.DeathStatus, state.Earliest, state.Latest, state.Precision, state.MergedInto, state.Identifiers,
-		state.Family, state.Given, state.BirthDate, state.Line, state.City, state.Postcode)
+	row := map[string]any{
+		"event": state.Event, "baseline": state.Baseline, "patient_id": state.ID, "generation": 1, "version": version, "revision": 0,
+		"recorded_at": b.s.Now, "death_no": state.DeathNo, "death_status": state.DeathStatus, "death_earliest": state.Earliest,
+		"death_latest": state.Latest, "death_precision": state.Precision, "merged_into": state.MergedInto, "identifiers": state.Identifiers,
+		"family_name": state.Family, "given_name": state.Given, "birth_date": state.BirthDate, "address_line": state.Line,
+		"address_city": state.City, "address_postcode": state.Postcode,
+	}
+	columns := b.s.consumer.Contract().ColumnNames()
+	var places, incoming []string
+	var values []any
+	for i, column := range columns {
+		places, incoming, values = append(places, fmt.Sprintf("$%d", i+1)), append(incoming, "excluded."+column), append(values, row[column])
+	}
+	b.exec(fmt.Sprintf(`
+		WITH projected AS (
+			INSERT INTO patient AS p (%[1]s) VALUES (%[2]s)
+			ON CONFLICT (patient_id) DO UPDATE SET (%[1]s) = ROW (%[3]s)
+			WHERE (excluded.generation, excluded.version, excluded.revision) > (p.generation, p.version, p.revision)
+			RETURNING patient_id)
+		INSERT INTO changed SELECT patient_id FROM projected ON CONFLICT DO NOTHING`,
+		strings.Join(columns, ", "), strings.Join(places, ", "), strings.Join(incoming, ", ")), values...)
 }
 
 func (b *Batch) exec(sql string, args ...any) {
@@ -333,14 +336,17 @@ func Kinds(effects []Effect) []string {
 // 50 of the others retired by a merge. Ids start above those of [Patient].
 func (s *Service) BeginMany(n, deadEvery int) *Batch {
 	s.t.Helper()
-	b := s.Begin()
+	b, columns, values := s.Begin(), "", ""
+	if !s.consumer.Slim {
+		columns = ", identifiers, family_name, given_name, birth_date, address_line"
+		values = `, '[{"authority": "hospital", "type": "MR", "value": "1"}]', 'Family' || i, 'Given' || i, '1950-02-03', 'Street'`
+	}
 	b.exec(`WITH projected AS (
 		INSERT INTO patient (event, baseline, patient_id, generation, version, revision, recorded_at, death_no, death_status,
-			death_earliest, death_latest, death_precision, merged_into, identifiers, family_name, given_name, birth_date, address_line)
+			death_earliest, death_latest, death_precision, merged_into`+columns+`)
 		SELECT 'merged', false, gen_random_uuid(), 1, 1, 0, run.now, dead::integer, CASE WHEN dead THEN 'informal' ELSE 'none' END,
 			CASE WHEN dead THEN run.now END, CASE WHEN dead THEN run.now + interval '1 minute' END, CASE WHEN dead THEN 'minute' END,
-			CASE WHEN NOT dead AND i % 50 = 0 THEN gen_random_uuid() END,
-			'[{"authority": "hospital", "type": "MR", "value": "1"}]', 'Family' || i, 'Given' || i, '1950-02-03', 'Street'
+			CASE WHEN NOT dead AND i % 50 = 0 THEN gen_random_uuid() END`+values+`
 		FROM run, generate_series(1, $1) i, LATERAL (SELECT i % $2 = 0 AS dead) AS it
 		RETURNING patient_id, death_no, death_status),
 	noticed AS (

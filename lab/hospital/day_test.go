@@ -156,8 +156,8 @@ func TestStaffBookForTheDeadTheyKnow(t *testing.T) {
 	died := now.Add(-48 * time.Hour)
 	_, err := a.Exec(t.Context(), `INSERT INTO appointments.patient
 		(event, baseline, patient_id, generation, version, revision, recorded_at, death_no, death_status,
-			death_earliest, death_latest, death_precision, identifiers)
-		SELECT 'died', false, gen_random_uuid(), 1, 1, 0, $1::timestamptz, 1, 'formal', $1::timestamptz, $1 + interval '1 minute', 'minute', '[]'
+			death_earliest, death_latest, death_precision)
+		SELECT 'died', false, gen_random_uuid(), 1, 1, 0, $1::timestamptz, 1, 'formal', $1::timestamptz, $1 + interval '1 minute', 'minute'
 		FROM generate_series(1, 3)`, died)
 	if err != nil {
 		t.Fatal(err)

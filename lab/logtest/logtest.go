@@ -41,7 +41,7 @@ func Events(ctx context.Context, store exchange.ReadStore, keys ...*age.X25519Id
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range entry.Manifest.Parts {
+		for _, p := range entry.Manifest.PartsOf(nil, false) {
 			found, err := PartEvents(ctx, reader, p)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", p.Name, err)

@@ -73,7 +73,7 @@ class Follower:
             raise End("fork")
         if self.log not in (None, m["log"]) or m["generation"] < self.generation or m["window"]["from"] < self.windows_end:
             raise End("invalid")
-        self.apply(m, [row for part in m["parts"] for row in self.rows(part)])
+        self.apply(m, [row for part in m["parts"] if not sealed.slim(part) for row in self.rows(part)])
         self.batch, self.hash, self.log = m["batch"], hash_of, m["log"]
         self.generation, self.windows_end = m["generation"], m["window"]["to"]
 

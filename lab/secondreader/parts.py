@@ -1,4 +1,5 @@
 """Parts: schemas/SPEC.md, section 6, and the rules in schemas/contract.md."""
+import copy
 import datetime
 import io
 import json
@@ -8,7 +9,7 @@ import struct
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sealed import Invalid, micros, sha256, time, want
+from sealed import Invalid, micros, sha256, slim, time, want
 
 EPOCH_2000 = 946_684_800_000_000
 MAX_PAGE = 8 << 20
@@ -54,11 +55,21 @@ class Contract:
             if line.startswith("| `"):
                 name, kind, _, required, rule = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:6]]
                 self.columns.append(Column(name.strip("`"), kind, required, rule))
+        self.slim = re.findall("`(.*?)`", re.search("Columns of slim parts: (.*)", text)[1])
         self.events = next(column for column in self.columns if column.name == "event").enum
+
+    def of(self, entry):
+        """The contract of the columns that a part has."""
+        if not slim(entry):
+            return self
+        narrow = copy.copy(self)
+        narrow.columns = [column for column in self.columns if column.name in self.slim]
+        return narrow
 
 
 def read(data, entry, contract):
     """The rows of a part, a dict per row, whose bytes are data and whose entry in the manifest this is."""
+    contract = contract.of(entry)
     if len(data) != entry["bytes"] or sha256(data) != entry["sha256"]:
         raise Invalid("not the bytes announced")
     try:

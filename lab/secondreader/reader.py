@@ -40,7 +40,7 @@ def vectors(schemas):
             data = contents(folder, vector["file"])
             if kind == "parts":
                 def judge(entry=vector["entry"], data=data):
-                    return {"copy_sha256": sealed.sha256(parts.copied(parts.read(data, entry, contract), contract))}
+                    return {"copy_sha256": sealed.sha256(parts.copied(parts.read(data, entry, contract), contract.of(entry)))}
             else:
                 def judge(parse=form[kind], data=data):
                     parse(data, contract)

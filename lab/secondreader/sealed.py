@@ -38,7 +38,7 @@ MANIFEST = {
     "snapshot?": int, "heartbeat_seconds": int, "waiting": {"events": int, "oldest_recorded_at?": Time}, "previous": str,
     "producer": SOFTWARE, "traceparent?": str,
     "parts": [{"name": str, "events": {"*": int}, "rows": int, "bytes": int, "sha256": str, "recorded_from": Time, "recorded_to": Time,
-               "seal?": {"form": str, "readers": [str]}}],
+               "seal?": {"form": str, "readers": [str], "slim?": bool}}],
     "totals": {"rows": int, "bytes": int, "events": {"*": int}},
 }
 RECEIPT = {
@@ -216,7 +216,7 @@ def manifest(data, contract):
 def parts(m):
     want(len(m["parts"]) <= 10_000 and not (m["parts"] and m["kind"] in ("genesis", "retired")), "parts")
     want(len({part["name"] for part in m["parts"]}) == len(m["parts"]), "parts", "a name occurs twice")
-    events = {}
+    events, narrow = {}, {}
     for part in m["parts"]:
         name = PART.fullmatch(part["name"])
         want(name, "parts.name")
@@ -231,9 +231,16 @@ def parts(m):
             want(m["min_reader"] >= FORMAT_SEALED, "min_reader")
             want(part["seal"]["form"] == "age1", "parts.seal.form")
             want(len(part["seal"]["readers"]) <= 100 and all(INSTANCE.fullmatch(r) for r in part["seal"]["readers"]), "parts.seal.readers")
+        counts = narrow if slim(part) else events
         for event, n in part["events"].items():
-            events[event] = events.get(event, 0) + n
-    want(m["totals"] == {**m["totals"], "rows": sum(p["rows"] for p in m["parts"]), "bytes": sum(p["bytes"] for p in m["parts"]), "events": events}, "totals")
+            counts[event] = counts.get(event, 0) + n
+    want(m["totals"] == {**m["totals"], "rows": sum(events.values()), "bytes": sum(p["bytes"] for p in m["parts"]), "events": events}, "totals")
+    want(all(n == events.get(event) for event, n in narrow.items()), "parts", "slim ones lack events")
+
+
+def slim(part):
+    """Whether the part repeats events of others with fewer columns."""
+    return part.get("seal", {}).get("slim", False)
 
 
 def receipt(data, contract):

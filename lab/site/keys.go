@@ -51,7 +51,7 @@ func (s *Site) makeKeys() error {
 			return err
 		}
 		producer.Readers[name] = reader
-		fmt.Fprintf(&readers, "    %s: {keys: [%s], events: [%s]}\n", name, reader.Keys[0], strings.Join(reader.Events, ", "))
+		fmt.Fprintf(&readers, "    %s: {keys: [%s], events: [%s], slim: %t}\n", name, reader.Keys[0], strings.Join(reader.Events, ", "), reader.Slim)
 		for _, instance := range append([]string{s.Name}, s.Instances...) {
 			of := name + "@" + instance
 			producer.Trust.Receipts[of] = signing[name].Public()
@@ -86,7 +86,7 @@ func (s *Site) consumerKeys(name string, signing map[string]*trust.Private) (rea
 		Sign: trust.Signers{signing[name]}, Trust: &trust.Policy{Keys: []trust.Public{public}}, Open: seal.Opening{Keys: seal.Secrets{key}.Keys()},
 		Settings: fmt.Sprintf("sign: {keys: [%s]}\ntrust: {keys: [%s]}\nopen: {keys: [%s]}\n", s.keyFile(name, "sign"), public, file),
 	}
-	return seal.Reader{Keys: []seal.Recipient{key.Public()}, Events: consumer.Events}, nil
+	return seal.Reader{Keys: []seal.Recipient{key.Public()}, Events: consumer.Events, Slim: consumer.Slim}, nil
 }
 
 func (s *Site) keyFile(service, kind string) string {

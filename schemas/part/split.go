@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"waybill/schemas"
 )
 
 // TupleSplitter is an [io.Writer] for the output of COPY … TO STDOUT (FORMAT binary), in chunks of
@@ -120,4 +122,42 @@ func tupleLength(data []byte) (int, error) {
 		return 0, nil
 	}
 	return n, nil
+}
+
+// Narrower makes tuples of slim parts.
+type Narrower struct {
+	slim []bool // by column
+	out  []byte
+}
+
+// NewNarrower returns a narrower of tuples that have the contract's columns.
+func NewNarrower(c *schemas.Contract) *Narrower {
+	n := &Narrower{}
+	for _, col := range c.Columns {
+		n.slim = append(n.slim, col.Slim)
+	}
+	return n
+}
+
+// Narrow returns the tuple with the columns of the slim contract only, valid until the next call. One that is malformed is returned
+// as it is: a [Writer] refuses it.
+func (n *Narrower) Narrow(tuple []byte) []byte {
+	fields, count := tuple[min(2, len(tuple)):], uint16(0)
+	n.out = append(n.out[:0], 0, 0)
+	for _, slim := range n.slim {
+		end := 4
+		if len(fields) >= end {
+			end += max(0, int(int32(binary.BigEndian.Uint32(fields)))) // NULL has the length -1 and no bytes
+		}
+		if len(fields) < end {
+			return tuple
+		}
+		if slim {
+			n.out = append(n.out, fields[:end]...)
+			count++
+		}
+		fields = fields[end:]
+	}
+	binary.BigEndian.PutUint16(n.out, count)
+	return n.out
 }

@@ -78,7 +78,7 @@ func runVector(t *testing.T, v vector) {
 }
 
 func copyOf(file part.File) ([]byte, error) {
-	s := part.NewStream(contract, part.Options{}, file)
+	s := part.NewStream(file.Meta.Contract(contract), part.Options{}, file)
 	rows, err := io.ReadAll(s)
 	if err != nil {
 		return nil, err
@@ -144,6 +144,7 @@ func goodVectors(t *testing.T) []made {
 	_, own := writePart(t, tuples)
 	return []made{
 		{"ok", own, ""},
+		{"ok-slim", slimPart(t, tuples), ""},
 		{"ok-v2-pages-uncompressed", foreignPart(t, foreign{options: []parquet.WriterOption{
 			parquet.DataPageVersion(2), parquet.Compression(&parquet.Uncompressed), parquet.MaxRowsPerRowGroup(3),
 		}}, rows...), ""},
@@ -165,6 +166,27 @@ func goodVectors(t *testing.T) []made {
 			"a_tags": parquet.Optional(parquet.List(parquet.String())), "zone": parquet.Optional(parquet.String()),
 		}}, rows...), ""},
 	}
+}
+
+// slimPart returns a slim part as it is once it was opened.
+func slimPart(t *testing.T, tuples [][]byte) part.File {
+	t.Helper()
+	var file bytes.Buffer
+	w, narrower := part.NewWriter(&file, contract.Slim(), part.WriterOptions{}), part.NewNarrower(contract)
+	for _, tuple := range tuples {
+		if err := w.WriteTuple(narrower.Narrow(tuple)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return sealedSlim(fileOf(file.Bytes(), w.Stats()))
+}
+
+func sealedSlim(file part.File) part.File {
+	file.Meta.Seal = &schemas.Sealed{Form: schemas.SealForm, Readers: []string{"appointments"}, Slim: true}
+	return file
 }
 
 // patched returns the file with bytes of its first page's header changed, which lies behind the magic number.
@@ -194,7 +216,11 @@ func firstPageCRC(file []byte) {
 
 func badVectors(t *testing.T) []made {
 	rows := vectorRows()
+	slim := slimPart(t, [][]byte{rows[0].tuple()})
+	slim.Meta.Seal = nil
 	vectors := []made{
+		{"invalid-slim-and-not-said", slim, `column "identifiers" is missing`},
+		{"invalid-slim-missing-column", sealedSlim(foreignPart(t, foreign{drop: "version"}, rows...)), `column "version" is missing`},
 		{"invalid-missing-column", foreignPart(t, foreign{drop: "version"}, rows...), `column "version" is missing`},
 		{"invalid-milliseconds", foreignPart(t, foreign{retype: map[string]parquet.Node{
 			"recorded_at": parquet.Timestamp(parquet.Millisecond),
