@@ -41,7 +41,10 @@ func (c *Consumer) tables() []migrate.Step {
 	}
 	steps = append(steps, migrate.Files(c.files, "migration"))
 	if c.Append != "" {
-		steps = append(steps, keyed(c.Append), c.holding())
+		steps = append(steps, keyed(c.Append))
+		if c.Slim {
+			steps = append(steps, c.holding())
+		}
 	}
 	return append(steps, migrate.Statement(sql.erasures.all), migrate.Contract(c.Contract().Version))
 }
@@ -50,7 +53,7 @@ func (c *Consumer) tables() []migrate.Step {
 func (c *Consumer) holding() migrate.Step {
 	var others []string
 	for _, column := range schemas.ContractOf(c.Stream).Columns {
-		if c.Slim && !column.Slim {
+		if !column.Slim {
 			others = append(others, column.Name)
 		}
 	}

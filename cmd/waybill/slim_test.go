@@ -26,6 +26,7 @@ func TestASlimReaderLearnsWhoDiedAndNoName(t *testing.T) {
 	s.exec("patients", `UPDATE patients.patient SET family_name = 'Birdwhistle', birth_date = '1931-04-05', sex = 'other',
 		address_line = 'Cobblers Row 7', address_city = 'Ambleside', address_postcode = 'LA22 9BU'`)
 	s.exec("patients", `INSERT INTO patients.identifier (patient_id, authority, type, value) SELECT id, 'HUB', 'PN', '94347659|77' FROM patients.patient WHERE id = $1`, patient(0))
+	s.exec("patients", `INSERT INTO patients.patient (family_name) SELECT 'Swarm' || i FROM generate_series(1, 1000) i`) // parts of one type each
 	s.die(0)
 	s.die(1)
 	s.exchangeAll()
