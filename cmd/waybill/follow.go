@@ -58,15 +58,18 @@ type follower struct {
 	close func()
 }
 
-// following runs what open returns until ctx ends. A run that fails is logged, and the next one opens everything anew.
+// following runs what open returns until ctx ends. A run that fails is logged, and the next one opens everything anew. So
+// does one before which files of keys were added, removed or changed.
 // Only a mistake that the very first run finds ends it.
 type following struct {
 	env  *environment
 	open func(*environment) (follower, error)
+	keys func() string // what tells the files of keys from earlier ones
 	pace pace
 
 	own   environment
 	now   *follower
+	held  string      // the keys that now has read
 	class fault.Class // of the last run's failure; 0: none
 	noted time.Time
 }
@@ -96,6 +99,10 @@ func (f *following) until(ctx context.Context) error {
 }
 
 func (f *following) once(ctx context.Context) (news, busy bool, err error) {
+	if keys := f.keys(); keys != f.held {
+		f.end()
+		f.held = keys
+	}
 	if f.now == nil {
 		f.own = *f.env
 		f.own.opened = nil
@@ -165,7 +172,7 @@ func (f followFlags) exports(ctx context.Context, env *environment, party *confi
 			},
 		}, nil
 	}
-	return (&following{env: env, open: open, pace: pace{quick: f.Every, slow: f.Every}}).until(ctx)
+	return (&following{env: env, open: open, keys: party.keysNow, pace: pace{quick: f.Every, slow: f.Every}}).until(ctx)
 }
 
 // imports follows with a consumer. Where there was news there is soon more.
@@ -185,5 +192,5 @@ func (f followFlags) imports(ctx context.Context, env *environment, party *confi
 			close: one.Close,
 		}, nil
 	}
-	return (&following{env: env, open: open, pace: pace{quick: max(f.Every/10, 5*time.Millisecond), slow: f.Every}}).until(ctx)
+	return (&following{env: env, open: open, keys: party.keysNow, pace: pace{quick: max(f.Every/10, 5*time.Millisecond), slow: f.Every}}).until(ctx)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -171,6 +172,39 @@ func TestProofKilledFollowersLoseNothing(t *testing.T) {
 	}
 	if cases != f.admitted || people != f.admitted {
 		t.Errorf("%d died; %d cases of %d people", f.admitted, cases, people)
+	}
+}
+
+// Keys that are rotated in their folders while followers run count from the next batch on, and no run fails meanwhile.
+func TestFollowersTakeUpRotatedKeys(t *testing.T) {
+	t.Parallel()
+	s := newEpochs(t)
+	f := &following{site: s.site, processes: map[string]*exec.Cmd{}, logs: map[string]*bytes.Buffer{}}
+	f.do("export")
+	for service := range jobOf {
+		f.start(service)
+	}
+	f.arrives()
+	f.do("keys", "rotate", s.opens["secret"])
+	f.arrives()
+	if got, want := f.one("patients", `SELECT seal ->> 'secret' FROM exporter.plan WHERE events > 0 ORDER BY batch DESC LIMIT 1`), s.newest("secret"); got != want {
+		t.Errorf("the newest batch is sealed with %s, want %s", got, want)
+	}
+	if err := f.processes["patients"].Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.processes["patients"].Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, f.logs["patients"])
+	}
+	delete(f.processes, "patients")
+	s.rotate("morgue", "appointments") // the producer's settings name the new keys, and no others
+	f.start("patients")
+	f.arrives()
+	f.stop()
+	for service, log := range f.logs {
+		if strings.Contains(log.String(), "WARN") {
+			t.Errorf("%s had a run that failed:\n%s", service, log)
+		}
 	}
 }
 

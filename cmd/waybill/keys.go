@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -175,6 +176,21 @@ func (p *place) openPaths() (paths []string) {
 		paths = append(paths, p.Seal.SecretFile)
 	}
 	return paths
+}
+
+// keysNow returns a text that differs once a file of its keys is added, removed or changed.
+func (p *place) keysNow() string {
+	files, err := trust.AllFiles(p.keyPaths())
+	if err != nil {
+		return err.Error()
+	}
+	var now strings.Builder
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil {
+			fmt.Fprintln(&now, file, info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return now.String()
 }
 
 // keyPaths are those of all of its keys.

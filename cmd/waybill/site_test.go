@@ -202,6 +202,7 @@ func (s *site) events() []string {
 	for i, e := range events {
 		lines[i] = fmt.Sprintf("%d %s %s %d", e.Batch, e.Event, e.Patient, e.Version)
 	}
+	slices.Sort(lines) // sealed ones are in parts by reader
 	return lines
 }
 
