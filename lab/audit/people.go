@@ -119,9 +119,9 @@ func (a *auditor) owner(of uuid.UUID) *person {
 
 // checkErased checks that a consumer has no data of the erased.
 func (a *auditor) checkErased(ctx context.Context, consumer string, conn *pgx.Conn) error {
-	rows, err := conn.Query(ctx, `SELECT patient_id, event <> 'erased' OR death_status <> 'none' OR identifiers <> '[]'
-		    OR num_nonnulls(family_name, given_name, birth_date, sex, address_line, address_city, address_postcode, address_country) > 0
-		FROM `+consumer+`.patient`)
+	rows, err := conn.Query(ctx, `SELECT patient_id, event <> 'erased' OR death_status <> 'none' OR coalesce(has ->> 'identifiers', '[]') <> '[]'
+		    OR has ?| '{family_name,given_name,birth_date,sex,address_line,address_city,address_postcode,address_country}' -- a slim consumer has none
+		FROM `+consumer+`.patient p, jsonb_strip_nulls(to_jsonb(p)) has`)
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,10 @@ func (w *world) agree(consumer string) {
 	want := modelOf(w.model[consumer])
 	got := w.rows(consumer, common...)
 	if consumer == "morgue" {
+		got = append(got, w.rows(consumer, states+facts+`FROM patient`)...)
 		want, got = append(want, casesOf(w.morgue())...), append(got, w.rows(consumer, bodies...)...)
 	} else {
+		got = append(got, w.rows(consumer, states+` NULL, NULL, NULL, NULL, NULL,`+fate+`FROM patient`)...)
 		want, got = append(want, calendarOf(w.clinic())...), append(got, w.rows(consumer, calendar...)...)
 	}
 	slices.Sort(want)
@@ -166,15 +168,15 @@ func expand(query string) string {
 }
 
 const (
-	facts = ` family_name, given_name, birth_date, regexp_replace(identifiers -> 0 ->> 'value', '[0-9]', '', 'g'), address_city,
-		death_status, @death_earliest, @death_latest, death_precision `
+	facts   = ` family_name, given_name, birth_date, regexp_replace(identifiers -> 0 ->> 'value', '[0-9]', '', 'g'), address_city,` + fate
+	fate    = ` death_status, @death_earliest, @death_latest, death_precision `
+	states  = `SELECT 'patient', #patient_id, event, baseline::text, generation, version, revision, death_no, #merged_into,`
 	settled = ` CASE WHEN resolved_at IS NOT NULL THEN resolved_by END `
 )
 
 // What is compared, as SQL and as the model has it.
 var (
 	common = []string{
-		`SELECT 'patient', #patient_id, event, baseline::text, generation, version, revision, death_no, #merged_into,` + facts + `FROM patient`,
 		`SELECT 'notice', #patient_id, death_no, @noticed_at, historic::text FROM notice`,
 		`SELECT 'ledger', batch, rerun, rows, changed, observed::text,
 			(SELECT string_agg(key || '=' || value, ',' ORDER BY key) FROM jsonb_each_text(effects)) FROM ledger`,

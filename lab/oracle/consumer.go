@@ -122,7 +122,7 @@ func (c *Consumer) Rerun(batches []Batch, bounds Bounds, reapply bool) bool {
 // load applies a batch whole, or not at all if it exceeds the brake.
 func (c *Consumer) load(b Batch, bounds Bounds, spent map[string]int, rerun, reapply bool) bool {
 	next := c.Clone()
-	events := subscribed(b)
+	events := c.subscribed(b)
 	changed, effects := next.project(b, events)
 	projected := len(changed)
 	if reapply {
@@ -194,9 +194,15 @@ func (c *Consumer) makeUp(bounds Bounds, spent map[string]int) bool {
 	return true
 }
 
-// subscribed returns the events that both consumers read.
-func subscribed(b Batch) []Event {
-	return slices.DeleteFunc(slices.Clone(b.Events), func(e Event) bool { return e.Kind == "registered" || e.Kind == "updated" })
+// subscribed returns the events that both consumers read. Appointments need no names.
+func (c *Consumer) subscribed(b Batch) []Event {
+	events := slices.DeleteFunc(slices.Clone(b.Events), func(e Event) bool { return e.Kind == "registered" || e.Kind == "updated" })
+	if _, slim := c.Service.(*Clinic); slim {
+		for i := range events {
+			events[i].Identity = Identity{}
+		}
+	}
+	return events
 }
 
 // outlasts reports which of two events of one patient in a batch counts: an erasure, else the later one.
