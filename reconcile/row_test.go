@@ -35,8 +35,10 @@ func TestRowsAreToldApartByWhatTheySay(t *testing.T) {
 	c.Event, c.Baseline = schemas.Registered, true
 	d.Version = 3
 	rows := rowsOf(t, a, b, c, d, a)
-	want := row{event: schemas.Died, patient: logtest.Patient(1), order: order{1, 2, 0}, dead: true, whole: rows[0].whole, state: rows[0].state, nulls: rows[0].nulls,
-		slimState: rows[0].slimState, slimNulls: rows[0].slimNulls}
+	want := row{
+		event: schemas.Died, patient: logtest.Patient(1), order: order{1, 2, 0}, dead: true, whole: rows[0].whole, state: rows[0].state, nulls: rows[0].nulls,
+		slimState: rows[0].slimState, slimNulls: rows[0].slimNulls,
+	}
 	if rows[0] != want || rows[4] != want {
 		t.Errorf("read %+v and %+v, want %+v", rows[0], rows[4], want)
 	}

@@ -137,7 +137,10 @@ func (m *Manifest) PartsOf(events []string, slim bool) []Part {
 		rest = slices.DeleteFunc(slices.Clone(events), func(event string) bool { return has[event] > 0 })
 	}
 	return slices.DeleteFunc(slices.Clone(m.Parts), func(p Part) bool {
-		return !(p.Slim() && slim && p.Holds(events) || !p.Slim() && p.Holds(rest))
+		if p.Slim() {
+			return !slim || !p.Holds(events)
+		}
+		return !p.Holds(rest)
 	})
 }
 

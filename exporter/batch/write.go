@@ -220,7 +220,7 @@ func (b *writer) begin(s *shape) error {
 func (b *writer) end(o *openPart) (err error) {
 	ctx, part := span.Start(b.ctx, "part", span.Event.String(o.event))
 	defer func() { span.End(part, err) }()
-	o.shape.open = nil
+	o.open = nil
 	defer o.discard()
 	if err := o.encoder.Close(); err != nil {
 		return b.notWritten(o, err)
