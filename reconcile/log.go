@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"waybill/exchange"
 	"waybill/internal/fault"
@@ -68,4 +69,10 @@ func (l *log) readPart(ctx context.Context, p schemas.Part, events []string, add
 		return nil, fault.New(fault.Poison, "read", p.Name, err, "")
 	}
 	return stream.Bad(), nil
+}
+
+// onlySlim reports whether slim parts are enough: nothing is compared but slim consumers, who may not be able to open others.
+func (r *run) onlySlim() bool {
+	return r.Source == nil && len(r.Consumers) > 0 && (r.Against == nil || len(r.Against.Source) == 0) &&
+		!slices.ContainsFunc(r.Consumers, func(c *Consumer) bool { return !c.Slim })
 }

@@ -147,12 +147,6 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// onlySlim reports whether slim parts are enough: nothing is compared but slim consumers, who may not be able to open others.
-func (r *run) onlySlim() bool {
-	return r.Source == nil && len(r.Consumers) > 0 && (r.Against == nil || len(r.Against.Source) == 0) &&
-		!slices.ContainsFunc(r.Consumers, func(c *Consumer) bool { return !c.Slim })
-}
-
 // span returns the range of batches to read. It may reach beyond the requested batches, because
 // consumers' states are those at their checkpoints.
 func (r *run) span() (first, last int64) {
