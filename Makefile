@@ -6,6 +6,7 @@ NFPM          := v2.45.2
 CYCLONEDX     := v1.10.0
 MKDOCS        := 9.8.2
 MERMAID       := 11.17.2
+PEERS         := adbc-driver-manager==1.13.0 adbc-driver-postgresql==1.13.0 dlt[parquet]==1.31.0 duckdb==1.5.5 duckdb-extension-postgres-scanner==1.5.5 psycopg2-binary==2.9.13 pyarrow==26.0.1
 VERSION       ?= $(or $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' 2>/dev/null)),0.1.0)
 PLATFORMS     ?= linux/amd64 linux/arm64 windows/amd64 darwin/arm64
 GOBIN         := $(shell go env GOPATH)/bin
@@ -30,7 +31,7 @@ test test-race proof test-stores histories mutants mutate: export WAYBILL_PG_SCR
  while read d; do [ "$$(df --output=avail -k $$d | tail -1)" -gt 8000000 ] && echo $$d; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-race proof test-stores histories fuzz mutants mutate torture endurance lint build postgres servers servers-hdfs foreign secondreader envelopes duckdb bench bench-intake browser screenshots release image image-context test-deploy site clean healthy
+.PHONY: help demo test test-unit test-race proof test-stores histories fuzz mutants mutate torture endurance lint build postgres servers servers-hdfs foreign secondreader envelopes duckdb bench bench-peers bench-intake browser screenshots release image image-context test-deploy site clean healthy
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -145,6 +146,13 @@ build/site/mermaid.min.js: Makefile
 
 bench: postgres servers servers-hdfs ## Compare export, import and capture with what PostgreSQL does by itself, and stores with bare clients; BENCH_EVENTS=100000 BENCH_ROUNDS=3 BENCH_JSON=1
 	@cd lab/bench && go run . $(if $(BENCH_EVENTS),-events $(BENCH_EVENTS)) $(if $(BENCH_ROUNDS),-rounds $(BENCH_ROUNDS)) $(if $(BENCH_JSON),-json)
+
+bench-peers: postgres build/peers/venv/bin/python ## Move the same rows with other tools, and a death over other routes: a database link, REST, a broker; BENCH_EVENTS=200000 BENCH_ROUNDS=3 BENCH_JSON=1
+	@cd lab/bench && WAYBILL_PEERS_PYTHON=$(CURDIR)/build/peers/venv/bin/python go run . -peers -events $(or $(BENCH_EVENTS),200000) $(if $(BENCH_ROUNDS),-rounds $(BENCH_ROUNDS)) $(if $(BENCH_JSON),-json)
+
+build/peers/venv/bin/python: Makefile
+	@(command -v zstd && python3 -c 'import ensurepip') >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv zstd; } >/dev/null
+	@python3 -m venv build/peers/venv && build/peers/venv/bin/pip install -q --disable-pip-version-check $(PEERS) && touch $@
 
 bench-intake: ## Read HL7, CSV, fixed width and FHIR: megabytes and records a second, per core
 	@go test -run '^$$' -bench 'Read|Messages' -cpu 1 -benchtime 10x ./partner/intake

@@ -84,7 +84,7 @@ func (s *site) copyOut(ctx context.Context) error {
 // eventColumns are the contract's, as SQL of the outbox.
 func eventColumns() string {
 	columns := strings.Join(schemas.PatientEvents().ColumnNames(), ", ")
-	return strings.NewReplacer("generation", "1", "revision", "0").Replace(columns)
+	return strings.NewReplacer("generation", "1 AS generation", "revision", "0 AS revision").Replace(columns)
 }
 
 func (s *site) copyIn(ctx context.Context) error {

@@ -177,13 +177,11 @@ func (s *site) dieOneByOne(ctx context.Context) (map[string]time.Time, error) {
 	tick := time.NewTicker(time.Second / newsPerSecond)
 	defer tick.Stop()
 	for end := time.Now().Add(newsFor); time.Now().Before(end); {
-		var text string
-		err := s.conn[patients].QueryRow(ctx, `UPDATE patients.patient SET death_status = 'informal'
-			WHERE id = (SELECT id FROM patients.patient WHERE death_status = 'none' LIMIT 1) RETURNING id::text`).Scan(&text)
+		id, err := s.oneDies(ctx)
 		if err != nil {
 			return nil, err
 		}
-		died[text] = time.Now()
+		died[id] = time.Now()
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -191,4 +189,10 @@ func (s *site) dieOneByOne(ctx context.Context) (map[string]time.Time, error) {
 		}
 	}
 	return died, nil
+}
+
+func (s *site) oneDies(ctx context.Context) (id string, err error) {
+	err = s.conn[patients].QueryRow(ctx, `UPDATE patients.patient SET death_status = 'informal'
+		WHERE id = (SELECT id FROM patients.patient WHERE death_status = 'none' LIMIT 1) RETURNING id::text`).Scan(&id)
+	return id, err
 }

@@ -19,9 +19,19 @@ func main() {
 	events := flag.Int("events", 1_000_000, "events, one in six of them a death")
 	rounds := flag.Int("rounds", 3, "how often everything is measured")
 	asJSON := flag.Bool("json", false, "print JSON")
+	peers := flag.Bool("peers", false, "compare other tools and other routes")
+	as := flag.String("as", "", "run as a program of another route")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *events, *rounds, *asJSON)
+	var err error
+	switch {
+	case *as != "":
+		err = relay(ctx, *as, flag.Args())
+	case *peers:
+		err = run(ctx, *events, *rounds, *asJSON, (*site).peers)
+	default:
+		err = run(ctx, *events, *rounds, *asJSON, (*site).measurements)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -29,7 +39,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, events, rounds int, asJSON bool) (err error) {
+func run(ctx context.Context, events, rounds int, asJSON bool, measure func(*site, context.Context, *table) error) (err error) {
 	m := thisMachine(ctx)
 	s, err := open(ctx)
 	if err != nil {
@@ -44,7 +54,10 @@ func run(ctx context.Context, events, rounds int, asJSON bool) (err error) {
 	t := &table{}
 	for i := range rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d\n", i+1, rounds)
-		if err := s.round(ctx, t); err != nil {
+		if err := s.reset(ctx); err != nil {
+			return err
+		}
+		if err := measure(s, ctx, t); err != nil {
 			return err
 		}
 	}
@@ -55,11 +68,8 @@ func run(ctx context.Context, events, rounds int, asJSON bool) (err error) {
 	return t.print(os.Stdout)
 }
 
-// round measures every subject once, each next to its reference, so that the machine's other load affects both.
-func (s *site) round(ctx context.Context, t *table) error {
-	if err := s.reset(ctx); err != nil {
-		return err
-	}
+// measurements takes every subject once, each next to its reference, so that the machine's other load affects both.
+func (s *site) measurements(ctx context.Context, t *table) error {
 	for _, measure := range []func(context.Context, *table) error{s.exporting, s.appending, s.projecting, s.opening, s.trickling, s.again, s.packed, s.following, s.capturing, s.storing, s.moving, s.securing} {
 		if err := measure(ctx, t); err != nil {
 			return err

@@ -50,6 +50,12 @@ func consumers() []consumer {
 			"apply.sql":           "SELECT;",
 			"migrations/1_up.sql": "-- +goose Up\nSELECT;",
 		}},
+		{name: "arrivals", files: map[string]string{
+			"consumer.yaml": "name: arrivals\n" + events,
+			"apply.sql": `INSERT INTO arrived (patient_id) SELECT patient_id FROM changed JOIN patient p USING (patient_id)
+				WHERE p.death_status IN ('informal', 'formal') ON CONFLICT DO NOTHING;`,
+			"migrations/1_up.sql": "-- +goose Up\n" + createArrived,
+		}},
 		{name: "morgue"},
 	}
 }
