@@ -45,8 +45,8 @@ demo: build postgres $(if $(filter-out directory,$(STORE)),servers) $(if $(filte
 
 # Tests wait more than they compute: four packages at a time keep two cores busy.
 test: postgres servers envelopes duckdb browser ## Run the tests, with the race detector where code runs concurrently
-	go test -p 4 -vet=off -count=1 -timeout 20m -skip '^TestProof' $(OTHERS)
-	CGO_ENABLED=1 go test -p 4 -race -vet=off -count=1 -timeout 20m -skip '^TestProof' $(CONCURRENT)
+	go test -p 4 -vet=off -count=1 -timeout 40m -skip '^TestProof' $(OTHERS)
+	CGO_ENABLED=1 go test -p 4 -race -vet=off -count=1 -timeout 40m -skip '^TestProof' $(CONCURRENT)
 
 test-unit: ## Run the tests of the core packages that need no server
 	go test -vet=off -count=1 -skip PostgreSQL $(UNIT)
@@ -55,7 +55,7 @@ test-race: postgres servers envelopes duckdb browser ## Run the tests, all with 
 	CGO_ENABLED=1 go test -race -vet=off -count=1 -timeout 60m -skip '^TestProof' ./...
 
 proof: postgres servers envelopes servers-hdfs foreign secondreader duckdb browser ## Run what is proof rather than test: kills, other stores, each day a twelfth of the planted mistakes, a short torture
-	go test -vet=off -count=1 -timeout 30m -run '^TestProof' $(PROVEN)
+	go test -vet=off -count=1 -timeout 60m -run '^TestProof' $(PROVEN)
 	@$(MAKE) test-stores
 	@$(MAKE) mutants SHARE=$$(( 1$$(date +%j) % 12 ))/12
 	@$(MAKE) mutate CHANGED=1 BUDGET=4m LEAST=60
@@ -73,10 +73,10 @@ test-stores: postgres servers envelopes servers-hdfs duckdb ## Run the suites of
 	@for store in s3 ftp sftp; do echo "on $$store:"; \
 	 if [ $$store = ftp ]; then again='|IntakeAtTheCommandLine'; else again=; fi; \
 	 export WAYBILL_TEST_STORE=$$store; \
-	 go test -vet=off -count=1 -timeout 20m -skip UpgradeOfPostgreSQL ./exporter ./importer ./partner/intake/inbox && \
-	 go test -vet=off -count=1 -timeout 20m -run '$(STORED)' -skip 'EveryCall|NoFolderEmpty|MachinesAreKilled|Followers|StatusOfAnIntake'"$$again" ./cmd/waybill || exit 1; done
-	@echo "on hdfs:"; export WAYBILL_TEST_STORE=hdfs; go test -vet=off -count=1 -timeout 20m -run '$(ONHDFS)' ./exporter ./importer && \
-	 go test -vet=off -count=1 -timeout 20m -run '$(ONHDFSTOO)' ./cmd/waybill
+	 go test -vet=off -count=1 -timeout 40m -skip UpgradeOfPostgreSQL ./exporter ./importer ./partner/intake/inbox && \
+	 go test -vet=off -count=1 -timeout 40m -run '$(STORED)' -skip 'EveryCall|NoFolderEmpty|MachinesAreKilled|Followers|StatusOfAnIntake'"$$again" ./cmd/waybill || exit 1; done
+	@echo "on hdfs:"; export WAYBILL_TEST_STORE=hdfs; go test -vet=off -count=1 -timeout 40m -run '$(ONHDFS)' ./exporter ./importer && \
+	 go test -vet=off -count=1 -timeout 40m -run '$(ONHDFSTOO)' ./cmd/waybill
 
 histories: postgres ## Have the services live through HISTORIES=100 histories that nobody has seen, against the model and each other
 	go test -vet=off -count=1 -timeout 0 -run 'TestProof(AnyHistory|Relations)' ./lab/oracle -rapid.seed=0 -rapid.checks=$(or $(HISTORIES),100)

@@ -229,8 +229,10 @@ func TestReadersAreChecked(t *testing.T) {
 			t.Errorf("%s: allowed", name)
 		}
 	}
-	readers := seal.Readers{"morgue": {Keys: keys, Events: []string{schemas.Died}}, "escrow": {Keys: keys, Events: []string{seal.All}},
-		"slim": {Keys: keys, Events: []string{schemas.Merged}, Slim: true}}
+	readers := seal.Readers{
+		"morgue": {Keys: keys, Events: []string{schemas.Died}}, "escrow": {Keys: keys, Events: []string{seal.All}},
+		"slim": {Keys: keys, Events: []string{schemas.Merged}, Slim: true},
+	}
 	if err := readers.Validate(events); err != nil {
 		t.Error(err)
 	}
