@@ -55,7 +55,7 @@ func Start(t testing.TB) *Tab {
 	}
 	ctx, end := chromedp.NewContext(context.Background(), chromedp.WithAllocatorOptions(chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU))
 	t.Cleanup(end)
-	ctx, stop := context.WithTimeout(ctx, 2*time.Minute) // the limit for every test
+	ctx, stop := context.WithTimeout(ctx, 10*time.Minute) // the limit for every test: it ends what hangs
 	t.Cleanup(stop)
 	return &Tab{t, ctx}
 }
