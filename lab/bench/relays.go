@@ -111,7 +111,7 @@ func post(ctx context.Context, address string, ids []string, tries int) error {
 	body, err := json.Marshal(ids)
 	for try := range tries {
 		if try > 0 {
-			time.Sleep(100 * time.Millisecond)
+			pause(ctx, 100*time.Millisecond)
 		}
 		var r *http.Request
 		if r, err = http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body)); err != nil {
@@ -127,6 +127,13 @@ func post(ctx context.Context, address string, ids []string, tries int) error {
 		err = errors.Join(err, fmt.Errorf("answered by %s", answer.Status))
 	}
 	return err
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 const deaths = "deaths" // the subject, and the stream's name
@@ -219,7 +226,7 @@ func subscribe(ctx context.Context, database, address string) error {
 func take(ctx context.Context, c jetstream.Consumer, conn *pgx.Conn) error {
 	batch, err := c.Fetch(500, jetstream.FetchMaxWait(relayEvery))
 	if err != nil {
-		time.Sleep(relayEvery)
+		pause(ctx, relayEvery) // the broker is away
 		return nil
 	}
 	var ids []string
