@@ -314,3 +314,21 @@ func TestWhatIsDoneOutlastsAPowerCut(t *testing.T) {
 		})
 	}
 }
+
+func TestADeletionThatDiedIsMadeDurableByTheNext(t *testing.T) {
+	root := t.TempDir()
+	synced := 0
+	var fails error
+	store := dir.SyncingBy(openIn(t, root), func(*os.File) error { synced++; return fails })
+	if err := store.Publish(t.Context(), "log/0/1", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	fails = errDied
+	if err := store.Delete(t.Context(), "log/0/1"); !errors.Is(err, errDied) {
+		t.Fatalf("a deletion that is not durable: %v", err)
+	}
+	synced, fails = 0, nil
+	if err := store.Delete(t.Context(), "log/0/1"); err != nil || synced == 0 {
+		t.Errorf("the next deletion: %v, after %d syncs", err, synced)
+	}
+}

@@ -195,11 +195,15 @@ func (s *Store) Tidy(ctx context.Context, folder string) {
 
 func (s *Store) remove(root *os.Root, name string) error {
 	info, err := root.Lstat(name)
-	if err != nil || info.IsDir() {
+	if err == nil && info.IsDir() {
+		return nil
+	}
+	if err == nil {
+		err = root.Remove(name)
+	}
+	if err != nil && !isAbsent(err) {
 		return err
 	}
-	if err := root.Remove(name); err != nil {
-		return err
-	}
+	// Also if nothing is there: who removed it may have died before that was durable.
 	return s.syncIn(root, path.Dir(name))
 }
