@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"strconv"
+	"unicode"
 	"unicode/utf8"
 
 	"waybill/partner/format/lines"
@@ -173,11 +174,14 @@ func (f *reader) mark(text []byte) (met bool, err error) {
 }
 
 // stated returns the count in a mark; is is 1 if the mark has one. A mark that is too long has swallowed the line
-// after it.
+// after it; so has one with text behind what pads the beginning of a file, though that line was cut short.
 func (f *reader) stated(m *Mark, text []byte) (count, is int, err error) {
 	l, length := f.layout, f.ruler.measure(text)
 	if (l.Long != "cut" || length >= 2*l.Length) && !lines.IsBlank(f.ruler.cut(text, l.Length, length)) {
 		return 0, 0, record.Malformedf("the header or trailer is longer than a record: look for a missing line end")
+	}
+	if at := bytes.IndexFunc(text, isPadding); at >= 0 && !lines.IsBlank(text[at:]) {
+		return 0, 0, record.Malformedf("the header or trailer has text behind a control character or byte order mark: look for a missing line end")
 	}
 	if m.Count.Length == 0 {
 		return 0, 0, nil
@@ -188,6 +192,8 @@ func (f *reader) stated(m *Mark, text []byte) (count, is int, err error) {
 	}
 	return count, 1, nil
 }
+
+func isPadding(c rune) bool { return c == '\ufeff' || c != '\t' && unicode.IsControl(c) }
 
 func (f *reader) compare(name string, m *Mark, wanted int) error {
 	seen := f.count + m.Extra
