@@ -197,14 +197,14 @@ func isPlain(b []byte) bool {
 	return true
 }
 
-// isDay reports whether a text is one of the days that each month of each year has, written YYYY-MM-DD. Patterns for
+// isDay reports whether a text is a day, written YYYY-MM-DD, of those that the month has in each year, but the 31st. Patterns for
 // text are the calendar's, and take much longer; a test compares them.
 func isDay(b []byte) bool {
 	if len(b) != len(time.DateOnly) || b[4] != '-' || b[7] != '-' {
 		return false
 	}
 	year, month, day := number(b[:4]), number(b[5:7]), number(b[8:])
-	return year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= 28
+	return year >= 1 && month >= 1 && month <= 12 && day >= 1 && (day <= 28 || day <= 30 && month != 2)
 }
 
 // number returns what digits say, or -1.

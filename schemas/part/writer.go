@@ -138,24 +138,26 @@ func (w *Writer) flushBatch() error {
 
 // convert makes values of a column's data, pointing at the same bytes.
 func convert(col *schemas.Column, data []datum, values []parquet.Value) {
-	level := 1
-	if col.Required {
-		level = 0
-	}
 	for k := range data {
-		switch d := &data[k]; {
-		case d.null:
+		d := &data[k]
+		if d.null {
 			values[k] = parquet.NullValue()
-		case col.Type == schemas.Bool:
-			values[k] = parquet.BooleanValue(d.n == 1).Level(0, level, 0)
-		case col.Type == schemas.Int32:
-			values[k] = parquet.Int32Value(int32(d.n)).Level(0, level, 0)
-		case col.Type == schemas.Int64, col.Type == schemas.Timestamp:
-			values[k] = parquet.Int64Value(d.n).Level(0, level, 0)
-		case col.Type == schemas.UUID:
-			values[k] = parquet.FixedLenByteArrayValue(d.b).Level(0, level, 0)
+			continue
+		}
+		switch col.Type {
+		case schemas.Bool:
+			values[k] = parquet.BooleanValue(d.n == 1)
+		case schemas.Int32:
+			values[k] = parquet.Int32Value(int32(d.n))
+		case schemas.Int64, schemas.Timestamp:
+			values[k] = parquet.Int64Value(d.n)
+		case schemas.UUID:
+			values[k] = parquet.FixedLenByteArrayValue(d.b)
 		default:
-			values[k] = parquet.ByteArrayValue(d.b).Level(0, level, 0)
+			values[k] = parquet.ByteArrayValue(d.b)
+		}
+		if !col.Required {
+			values[k].SetDefinitionLevel(1)
 		}
 	}
 }
