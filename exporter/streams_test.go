@@ -1,6 +1,7 @@
 package exporter_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -124,5 +125,35 @@ func TestARetiredStreamIsWell(t *testing.T) {
 	s.exec(`UPDATE exporter.plan SET kind = 'retired' WHERE batch = (SELECT max(batch) FROM exporter.plan)`)
 	if got := status(); got.Class != 0 || got.Detail != "retired" {
 		t.Errorf("a day after it was retired: %+v", got)
+	}
+}
+
+// A generation has the same number and cursors in all streams of a database: the first to begin decides. A generation that
+// another database began, or one that the log has already, decides nothing.
+func TestStreamsBeginAGenerationTogether(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		elsewhere string // of the other stream's plans
+		number    int64
+		joins     bool
+	}{
+		"begun nowhere":                     {`generation = 1`, 2, false},
+		"begun in the other stream":         {`generation = 2`, 2, true},
+		"begun there, and before that, too": {`generation = batch`, 3, true},
+		"begun by another database":         {`generation = 3, system_identifier = 1`, 4, false},
+		"begun by a copy":                   {`generation = 3, database_oid = 1`, 4, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			s.batches(1)
+			s.exec(another)
+			s.exec(`UPDATE exporter.plan SET cursor_before = format('1:%s:', batch + 1)::pg_snapshot, ` + c.elsewhere + ` WHERE stream = 'another'`)
+			s.newGeneration()
+			m := s.last().Manifest
+			if joins := m.Cursor.Before == fmt.Sprintf("1:%d:", c.number+1); m.Generation != c.number || joins != c.joins {
+				t.Errorf("generation %d from cursor %s; want %d, that of the other stream: %v", m.Generation, m.Cursor.Before, c.number, c.joins)
+			}
+		})
 	}
 }
