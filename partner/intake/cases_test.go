@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -179,15 +180,28 @@ func TestWhoIsMeant(t *testing.T) {
 
 const waits = "is about a record that was merged and then unlinked; it waits for a person (patients.settle_unlink)"
 
+// No matter which of the two is named first: those that were merged away wait until a person has decided.
 func TestAnUnlinkIsSettledByAPerson(t *testing.T) {
 	conn := service(t)
-	unlinks := func(r *record.Record) { r.Act, r.Retired = record.Unlink, mr("8") }
-	take(t, conn, "partner", says("7"), says("8"))
-	take(t, conn, "partner", says("7", merges("8")))
-	expect(t, take(t, conn, "partner", says("7", unlinks)), []string{"disputed unlinks two records of which one was merged into the other"})
-	expect(t, take(t, conn, "other", says("8", status("formal"))), []string{"disputed " + waits})
-	expect(t, column(t, conn, "SELECT patients.settle_unlink(retired_id)::text FROM patients.intake_unlinked"), []string{"true"})
-	expect(t, take(t, conn, "other", says("8", status("formal"))), []string{"changed"})
+	for _, c := range []struct {
+		merged         []record.Record
+		says, unlinked string
+		wait           []string
+	}{
+		{[]record.Record{says("7", merges("8"))}, "7", "8", []string{"8"}},
+		{[]record.Record{says("17", merges("18"))}, "18", "17", []string{"18"}},
+		{[]record.Record{says("26", merges("27")), says("26", merges("28"))}, "27", "28", []string{"27", "28"}},
+	} {
+		take(t, conn, "partner", c.merged...)
+		unlinks := func(r *record.Record) { r.Act, r.Retired = record.Unlink, mr(c.unlinked) }
+		expect(t, take(t, conn, "partner", says(c.says, unlinks)), []string{"disputed unlinks two records of which one was merged into the other"})
+		for _, number := range c.wait {
+			expect(t, take(t, conn, "other", says(number, status("formal"))), []string{"disputed " + waits})
+		}
+		settled := column(t, conn, "SELECT patients.settle_unlink(retired_id)::text FROM patients.intake_unlinked")
+		expect(t, settled, slices.Repeat([]string{"true"}, len(c.wait)))
+		expect(t, take(t, conn, "other", says(c.wait[0], status("formal"))), []string{"changed"})
+	}
 }
 
 // If a merge is disputed because of the person, it merges nothing, and nothing else of the record is taken.
