@@ -3,6 +3,7 @@ package delivery_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,17 +72,21 @@ func TestSealedFiles(t *testing.T) {
 		t.Errorf("%d files, sealed with the same bytes", len(again))
 	}
 	opened()
-	if err := s.store.Delete(t.Context(), "P01.csv.gpg"); err != nil {
-		t.Fatal(err)
-	}
-	if err := plain.Publish(t.Context(), "P01.csv.gpg", []byte("another")); err != nil {
-		t.Fatal(err)
-	}
-	if err := resend(); fault.ClassOf(err) != fault.Poison {
-		t.Errorf("over another file: %v", err)
-	}
-	s.tell(back(1, 3))
-	if files := s.deliver(); files["P02.csv.gpg"] == "" {
-		t.Error("the refused resend holds up the next file")
+	for n, name := range []string{"P01.csv.gpg", "P01.csv.gpg.done"} { // another file has one of the two names
+		for there := range s.files() {
+			if err := s.store.Delete(t.Context(), there); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := plain.Publish(t.Context(), name, []byte("another")); err != nil {
+			t.Fatal(err)
+		}
+		if err := resend(); fault.ClassOf(err) != fault.Poison || len(s.files()) != 1 {
+			t.Errorf("over another %s: %v, and the folder has %d files", name, err, len(s.files()))
+		}
+		s.tell(back(1, int64(n+3)))
+		if next := fmt.Sprintf("P%02d.csv.gpg", n+2); s.deliver()[next] == "" {
+			t.Errorf("the resend that was refused for %s holds up the next file", name)
+		}
 	}
 }
