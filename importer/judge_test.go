@@ -98,6 +98,15 @@ func TestAConsumerIsLateByWhatItHasNotApplied(t *testing.T) {
 	s.judge(fresh, judged{state: health.New, detail: "nothing loaded yet"})
 }
 
+// A hole in the log is no end: the consumer is behind what follows it, not late by the promise.
+func TestAHoleIsNoEnd(t *testing.T) {
+	t.Parallel()
+	s := aLog(t)
+	before := s.applied(1, start.Add(9*time.Hour))
+	s.remove(schemas.ManifestName(2, 0))
+	s.judge(before, judged{state: health.Behind, detail: "lag 2 batches, 2h"})
+}
+
 func TestWhatStopsAConsumerIsSaid(t *testing.T) {
 	t.Parallel()
 	s := aLog(t)
