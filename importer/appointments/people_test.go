@@ -354,15 +354,23 @@ func TestAKindThatStays(t *testing.T) {
 	c.Exec(`INSERT INTO kind (code, description) VALUES ('retrieval', 'Retrieval of tissue')`)
 	c.Exec(`INSERT INTO appointment (id, patient_id, kind, resource, starts_at, ends_at)
 		VALUES ($1, $2, 'retrieval', 'OR-1', now() + interval '6 hours', now() + interval '8 hours')`, appointmentID(1), consumertest.ID(1))
+	for n, which := range []string{"handed over", "restored", "touched"} {
+		c.Exec(`INSERT INTO appointment (id, patient_id, kind, resource, starts_at, ends_at)
+			VALUES ($1, $2, 'retrieval', $3, now() + interval '6 hours', now() + interval '8 hours')`, appointmentID(n+3), consumertest.ID(1), which)
+	}
 	c.Now = now.AddDate(-6, 0, 0)
 	c.book(2, 1, "retrieval", hour) // which is over by now
 	c.Apply(consumertest.Patient(1).DeadOn(1, c.Now))
-	same(t, "calendar", c.calendar(), []string{"1 cancelled pat-dec", "2 cancelled pat-dec"})
+	cancelled := []string{"1 cancelled pat-dec", "2 cancelled pat-dec", "3 cancelled pat-dec", "4 cancelled pat-dec", "5 cancelled pat-dec"}
+	same(t, "calendar", c.calendar(), cancelled)
+	c.Exec(`UPDATE cancellation SET handed_over_at = now() WHERE appointment_id = $1`, appointmentID(3)) // a person was asked
+	c.Exec(`UPDATE cancellation SET restored_at = now() WHERE appointment_id = $1`, appointmentID(4))
+	c.set(5, "cancelled") // by a person now
 	c.Exec(`UPDATE kind SET post_mortem = true WHERE code = 'retrieval'`)
 	same(t, "worklist", c.worklist(), []string{"kind_stays 1 1 1 -"})
 	c.Settled()
 	c.set(1, "booked")
-	c.expect(t, []string{"1 booked -", "2 cancelled pat-dec"}, nil)
+	c.expect(t, append([]string{"1 booked -"}, append(cancelled[1:4:4], "5 cancelled staff")...), nil)
 }
 
 // An item that the importer settled may come back, so a person can't settle an item in its name.
