@@ -63,6 +63,17 @@ func TestMerges(t *testing.T) {
 			[]string{"merged_in_custody 1 1"},
 		},
 		{
+			"dead into dead, and then into one not known to be dead: what was voided stays void",
+			func(m mortuary) effects {
+				m.Apply(one.Dead(1, at), two.Dead(1, at))
+				m.Apply(retired)
+				return m.Apply(one.Dead(1, at).Into(3))
+			},
+			[]string{"merge_conflict"},
+			[]string{"1 1 void merged", "2 1 expected -"},
+			[]string{"merge_conflict 1 1"},
+		},
+		{
 			"long dead into one not known to be dead",
 			func(m mortuary) effects {
 				m.Apply(one.Dead(1, at.AddDate(-1, 0, 0)).Found())
