@@ -23,8 +23,8 @@ var majorRelease = sync.OnceValue(func() string {
 		apply: edited(apply, map[string]string{"p.address_postcode": "p.postcode", "f.address_postcode": "f.postcode"}),
 		"importer/morgue/migrations/00099_postcode.sql": "-- +goose Up\nALTER TABLE patient ADD COLUMN IF NOT EXISTS address_postcode text;\nUPDATE patient SET postcode = address_postcode;\nALTER TABLE patient DROP COLUMN address_postcode;\n-- +goose StatementBegin\n" +
 			between(edited(cases, map[string]string{
-				"CREATE FUNCTION facts(": "CREATE OR REPLACE FUNCTION facts(", "r -> 'address_postcode'": "CASE WHEN r ? 'postcode' THEN r -> 'postcode' ELSE r -> 'address_postcode' END",
-			}), "CREATE OR REPLACE FUNCTION facts(", "-- +goose StatementEnd"),
+				"CREATE FUNCTION facts(r patient)": "CREATE OR REPLACE FUNCTION facts(r patient)", "r.address_postcode": "r.postcode",
+			}), "CREATE OR REPLACE FUNCTION facts(r patient)", "-- +goose StatementEnd"),
 	})
 })
 

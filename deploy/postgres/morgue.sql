@@ -24,7 +24,9 @@ GRANT SELECT, UPDATE ON morgue.case_file, morgue.alert TO morgue_app;
 GRANT INSERT ON morgue.case_file TO morgue_app; -- a body may come without a notice
 GRANT SELECT, INSERT ON morgue.trail TO morgue_app;
 GRANT SELECT ON morgue.open_case TO morgue_app;
-GRANT EXECUTE ON FUNCTION morgue.applying(), morgue.signed(text), morgue.facts(jsonb), morgue.name_key(text, text), morgue.name_letters(text), morgue.name_sound(text) TO morgue_app;
+GRANT EXECUTE ON FUNCTION morgue.applying(), morgue.signed(text), morgue.facts(morgue.case_file),
+    morgue.facts(text, text, text, text, jsonb, text, text, text, text, text, timestamptz, timestamptz, text),
+    morgue.name_key(text, text), morgue.name_letters(text), morgue.name_sound(text) TO morgue_app;
 GRANT EXECUTE ON PROCEDURE morgue.receive(bigint, text, text), morgue.release(bigint, text), morgue.resolve(bigint, text),
     morgue.take_in(text, text, bigint), morgue.reassign(bigint, bigint, text) TO morgue_app;
 

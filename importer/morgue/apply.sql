@@ -63,8 +63,8 @@ SELECT p.patient_id, p.death_no, m.death_of,
        CASE WHEN m.death_of = p.patient_id AND NOT it.person_dead THEN concat_ws(' ', m.person, CASE WHEN s.patient_id IS NOT NULL THEN 'alive' END) END,
        CASE WHEN m.death_of = p.patient_id AND (d.death_earliest AT TIME ZONE run.zone)::date > (n.noticed_at AT TIME ZONE run.zone)::date
             THEN extract(epoch FROM d.death_earliest)::text END,
-       CASE WHEN it.dead THEN facts(to_jsonb(p)) END,
-       CASE WHEN d.patient_id <> p.patient_id THEN facts(to_jsonb(d)) END
+       CASE WHEN it.dead THEN facts(p) END,
+       CASE WHEN d.patient_id <> p.patient_id THEN facts(d) END
 FROM run CROSS JOIN member m
 JOIN patient p USING (patient_id)
 LEFT JOIN patient s ON s.patient_id = m.person
@@ -105,8 +105,8 @@ WHERE survivor.verdict IN ('open', 'keep') AND retired.death_of = survivor.patie
 -- also when the chain of merges grows. This applies to a body even if its case is of an earlier death.
 -- If the body came before any notice, the facts that a person wrote are compared.
 WITH said AS (
-    SELECT c.id, c.patient_id, c.death_no, c.edited, c.state, c.stated_of, it.*, facts(to_jsonb(c)) AS present,
-           CASE WHEN c.stated_of IS NULL THEN facts(to_jsonb(c)) WHEN c.stated_of = it.source_of THEN c.stated ELSE it.source END AS before
+    SELECT c.id, c.patient_id, c.death_no, c.edited, c.state, c.stated_of, it.*, facts(c) AS present,
+           CASE WHEN c.stated_of IS NULL THEN facts(c) WHEN c.stated_of = it.source_of THEN c.stated ELSE it.source END AS before
     FROM concerned k JOIN case_file c USING (patient_id)
     CROSS JOIN LATERAL (
         SELECT CASE WHEN it.here THEN coalesce(k.counts, k.stated) ELSE k.stated END AS source,
@@ -230,7 +230,7 @@ WITH follows AS (
         WHERE n.value <> it.present -> n.key AND n.key <> ALL (c.edited) AND (c.state = 'expected' OR n.key LIKE 'death%')) AS keys
     FROM concerned k JOIN case_file c USING (patient_id, death_no)
     JOIN patient p ON p.patient_id = CASE WHEN c.state = 'expected' THEN k.patient_id ELSE k.death_of END
-    CROSS JOIN LATERAL (SELECT CASE WHEN c.state = 'expected' THEN k.stated ELSE coalesce(k.counts, k.stated) END AS source, facts(to_jsonb(c)) AS present) AS it
+    CROSS JOIN LATERAL (SELECT CASE WHEN c.state = 'expected' THEN k.stated ELSE coalesce(k.counts, k.stated) END AS source, facts(c) AS present) AS it
     WHERE k.stated IS NOT NULL AND c.state IN ('expected', 'received')),
 updated AS (
     UPDATE case_file c
