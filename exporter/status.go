@@ -112,17 +112,8 @@ type Known struct {
 	Cut      string    // how a later receipt showed that the end of its record of decisions is gone; "": none did
 }
 
-// Consumers stores the newest batch of each instance on a stream, and returns all that were ever seen. Others look at the same
-// time and may have stored another batch meanwhile: a receipt is compared with the batch that it names.
-func Consumers(ctx context.Context, databaseURL, stream string, batches map[string]int64) ([]Known, error) {
-	conn, err := connectTo(ctx, databaseURL, "status")
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	return noteConsumers(ctx, conn, stream, batches)
-}
-
+// noteConsumers stores the newest batch of each instance on a stream, and returns all that were ever seen. Others look at the
+// same time and may have stored another batch meanwhile: a receipt is compared with the batch that it names.
 func noteConsumers(ctx context.Context, conn *pgx.Conn, stream string, batches map[string]int64) ([]Known, error) {
 	_, err := conn.Exec(ctx, `
 		INSERT INTO exporter.consumer AS c (stream, instance, batch, seen_at) SELECT $2, key, value::bigint, clock_timestamp() FROM jsonb_each_text($1)
