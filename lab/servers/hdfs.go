@@ -32,6 +32,7 @@ type HDFSOptions struct {
 	Host      string // by which redirects name them; "" is 127.0.0.1
 	TLS       bool   // which all then demand
 	KDC       *KDC   // by which all then demand proof of who asks, and TLS
+	Gateway   bool   // an HttpFS, too; it believes names
 	Log       io.Writer
 }
 
@@ -39,6 +40,7 @@ type HDFSOptions struct {
 type HDFS struct {
 	*Server
 	DataNodes []*Server
+	Gateway   *Server // nil: there is none
 
 	options HDFSOptions
 	dir     string
@@ -54,7 +56,7 @@ func StartHDFS(ctx context.Context, dir string, options HDFSOptions) (*HDFS, err
 	options.DataNodes, options.Host = max(options.DataNodes, 1), cmp.Or(options.Host, "127.0.0.1")
 	h := &HDFS{dir: dir, options: options, client: &http.Client{Transport: http.DefaultTransport}}
 	var err error
-	if h.jars, err = hdfsJars(); err == nil {
+	if h.jars, err = hadoopProgram().home("servers-hdfs"); err == nil {
 		err = os.CopyFS(h.name(), os.DirFS(filepath.Join(h.jars, "name")))
 	}
 	if err == nil {
@@ -69,12 +71,12 @@ func StartHDFS(ctx context.Context, dir string, options HDFSOptions) (*HDFS, err
 	if err != nil {
 		return nil, fault.New(fault.Transient, "prepare", "HDFS", err, fault.HintOf(err))
 	}
-	if h.Server, err = start(ctx, "NameNode", options.Log, h.command("namenode.NameNode", "name", h.nameNode)); err != nil {
+	if h.Server, err = start(ctx, "NameNode", options.Log, h.command("hdfs.server.namenode.NameNode", "name", h.nameNode)); err != nil {
 		return nil, err
 	}
 	for i := 0; i < options.DataNodes && err == nil; i++ {
 		var node *Server
-		node, err = start(ctx, "DataNode", options.Log, h.command("datanode.DataNode", fmt.Sprint("data-", i), h.dataNode))
+		node, err = start(ctx, "DataNode", options.Log, h.command("hdfs.server.datanode.DataNode", fmt.Sprint("data-", i), h.dataNode))
 		h.DataNodes = append(h.DataNodes, node)
 	}
 	if err == nil {
@@ -82,6 +84,9 @@ func StartHDFS(ctx context.Context, dir string, options HDFSOptions) (*HDFS, err
 	}
 	if err == nil {
 		err = h.WaitWritable(ctx)
+	}
+	if err == nil && options.Gateway {
+		err = h.startGateway(ctx)
 	}
 	if err != nil {
 		h.Kill()
@@ -92,10 +97,12 @@ func StartHDFS(ctx context.Context, dir string, options HDFSOptions) (*HDFS, err
 
 func (h *HDFS) name() string { return filepath.Join(h.dir, "name") }
 
+func (h *HDFS) conf(name string) string { return filepath.Join(h.dir, "conf-"+name) }
+
 // command runs a daemon with settings of its own: from a file, because not every one of them takes arguments.
 func (h *HDFS) command(class, name string, settings func(port int, files string) map[string]string) func(int) (*exec.Cmd, error) {
 	return func(port int) (*exec.Cmd, error) {
-		conf := filepath.Join(h.dir, "conf-"+name)
+		conf := h.conf(name)
 		common := map[string]string{
 			"fs.defaultFS":   "hdfs://127.0.0.1:" + strconv.Itoa(h.rpcPort),
 			"hadoop.tmp.dir": h.dir, "dfs.replication": strconv.Itoa(h.options.DataNodes),
@@ -106,7 +113,7 @@ func (h *HDFS) command(class, name string, settings func(port int, files string)
 		if err := writeSettings(conf, common); err != nil {
 			return nil, err
 		}
-		cmd := hadoop(h.jars, conf, "org.apache.hadoop.hdfs.server."+class)
+		cmd := hadoop(h.jars, conf, "org.apache.hadoop."+class)
 		if h.options.KDC != nil {
 			cmd.Env = append(cmd.Env, "JDK_JAVA_OPTIONS=-Djava.security.krb5.conf="+h.options.KDC.ConfigFile())
 		}
@@ -122,6 +129,8 @@ func (h *HDFS) nameNode(port int, files string) map[string]string {
 		"dfs.namenode.name.dir":           files,
 		"dfs.ls.limit":                    "100", // a long listing is read in pieces of this size; 1,000 by default
 		"dfs.namenode.safemode.extension": "0",
+		"hadoop.proxyuser.hdfs.hosts":     "*", // the gateway asks in others' names
+		"hadoop.proxyuser.hdfs.groups":    "*",
 	}
 }
 
@@ -151,7 +160,7 @@ func writeSettings(conf string, settings map[string]string) error {
 	if err := os.MkdirAll(conf, 0o755); err != nil {
 		return err
 	}
-	for _, file := range []string{"core-site.xml", "hdfs-site.xml", "ssl-server.xml"} { // the defaults of HDFS are read after the first
+	for _, file := range []string{"core-site.xml", "hdfs-site.xml", "ssl-server.xml", "httpfs-site.xml"} { // the defaults of HDFS are read after the first
 		if err := os.WriteFile(filepath.Join(conf, file), []byte(text.String()), 0o600); err != nil {
 			return err
 		}
@@ -165,7 +174,7 @@ func hadoop(jars, conf, class string, args ...string) *exec.Cmd {
 	for _, open := range []string{"java.base/java.lang", "java.base/java.util", "java.base/java.lang.reflect", "java.base/java.text"} {
 		line = append(line, "--add-opens", open+"=ALL-UNNAMED")
 	}
-	line = append(line, "-cp", conf+":"+filepath.Join(jars, "*"), class)
+	line = append(line, "-cp", conf+":"+jars+":"+filepath.Join(jars, "*"), class)
 	cmd := exec.Command("java", append(line, args...)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8", "TZ=UTC", "HADOOP_USER_NAME=" + hdfsRoot}
 	return cmd
@@ -251,6 +260,9 @@ func (h *HDFS) MakeFolder(ctx context.Context, path string) error {
 
 // Kill ends all with SIGKILL.
 func (h *HDFS) Kill() {
+	if h.Gateway != nil {
+		h.Gateway.Kill()
+	}
 	for _, node := range h.DataNodes {
 		node.Kill()
 	}

@@ -163,13 +163,18 @@ func StartHDFSHost(ctx context.Context, dir string, options HDFSOptions) (*Host,
 	if err != nil {
 		return nil, err
 	}
+	return h.host(h.Server), nil
+}
+
+// host is that of exchanges at the NameNode or the gateway.
+func (h *HDFS) host(server *Server) *Host {
 	return &Host{
-		Server: h.Server, Ports: []int{h.port, h.DataNodes[0].port},
+		Server: server, Ports: []int{server.port, h.DataNodes[0].port},
 		exchange: func(ctx context.Context, name string) (Exchange, error) {
-			return Exchange{URL: fmt.Sprintf("hdfs://%s@%s/%s?datanodes=%s", HDFSUser, h.Addr(), name, h.options.Host)}, h.MakeFolder(ctx, "/"+name)
+			return Exchange{URL: fmt.Sprintf("hdfs://%s@%s/%s?datanodes=%s", HDFSUser, server.Addr(), name, h.options.Host)}, h.MakeFolder(ctx, "/"+name)
 		},
 		stop: h.Stop,
-	}, nil
+	}
 }
 
 func startSFTPHost(ctx context.Context, dir string) (*Host, error) {
