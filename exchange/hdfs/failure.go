@@ -46,6 +46,13 @@ func (r *refusal) isBelowAFile() bool {
 	return r.exception == "ParentNotDirectoryException" || r.exception == "AccessControlException" && strings.HasSuffix(r.message, "(is not a directory)")
 }
 
+// isBeingWritten says that another has created the file and not closed it. A gateway says so by the text alone, since it
+// creates all files as one client.
+func isBeingWritten(err error) bool {
+	r, ok := errors.AsType[*refusal](err)
+	return ok && (r.exception == "AlreadyBeingCreatedException" || r.exception == "RecoveryInProgressException" || strings.HasPrefix(r.message, "Failed to CREATE_FILE "))
+}
+
 // refusalOf reads an answer. Its message is cut before Java's stack.
 func refusalOf(answer *http.Response) error {
 	const longest = 300

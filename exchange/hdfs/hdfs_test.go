@@ -2,6 +2,7 @@ package hdfs_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -208,5 +209,46 @@ func TestAnAnswerWithoutEnd(t *testing.T) {
 	}
 	if sent.Load() >= 1<<30 {
 		t.Error("all of it was read")
+	}
+}
+
+// On a gateway, a name is taken only once another has written the whole file.
+func TestPublishWaitsForOneWhoIsStillWriting(t *testing.T) {
+	for _, exception := range []string{
+		`"exception":"RemoteException","message":"Failed to CREATE_FILE /exchange/log/a for DFSClient_1 because DFSClient_1 is already the current lease holder."`,
+		`"exception":"AlreadyBeingCreatedException","message":"x"`, `"exception":"RecoveryInProgressException","message":"x"`,
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		writing := 2 // asks later, the other is done; at -1, it never is
+		store := answering(t, nil, func(w http.ResponseWriter, r *http.Request) {
+			refuse := func(what string) {
+				w.WriteHeader(http.StatusForbidden)
+				fmt.Fprintf(w, `{"RemoteException":{%s}}`, what)
+			}
+			switch op := r.URL.Query().Get("op"); {
+			case op == "CREATE" && !r.URL.Query().Has("data"):
+				http.Redirect(w, r, r.URL.String()+"&data=true", http.StatusTemporaryRedirect)
+			case op == "CREATE" && strings.Contains(r.URL.Path, ".waybill-"):
+				w.WriteHeader(http.StatusCreated)
+			case op == "CREATE" && writing == 0:
+				refuse(`"exception":"FileAlreadyExistsException"`)
+			case op == "CREATE":
+				if writing--; writing < -2 {
+					cancel()
+				}
+				refuse(exception)
+			case op == "GETFILESTATUS":
+				fmt.Fprint(w, `{"FileStatus":{"type":"FILE","length":5}}`)
+			default:
+				fmt.Fprint(w, `{"boolean":false}`)
+			}
+		})
+		if err := store.Publish(ctx, "log/a", []byte("whole")); !errors.Is(err, exchange.ErrExists) || writing != 0 {
+			t.Errorf("%s: %v, with %d to come", exception, err, writing)
+		}
+		writing = -1
+		if err := store.Publish(ctx, "log/a", []byte("whole")); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: when it is cancelled: %v", exception, err)
+		}
 	}
 }

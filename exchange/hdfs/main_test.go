@@ -54,9 +54,14 @@ func config(t *testing.T) hdfs.Config {
 	t.Helper()
 	cluster.Once.Do(start)
 	must(t, cluster.err)
+	return configAt(t, cluster.HDFS, cluster.Server)
+}
+
+func configAt(t *testing.T, h *servers.HDFS, server *servers.Server) hdfs.Config {
+	t.Helper()
 	root := fmt.Sprintf("/exchanges/site %d", number.Add(1))
-	must(t, cluster.MakeFolder(t.Context(), root))
-	return hdfs.Config{Addr: cluster.Addr(), Root: root + "/patient-events", User: servers.HDFSUser}
+	must(t, h.MakeFolder(t.Context(), root))
+	return hdfs.Config{Addr: server.Addr(), Root: root + "/patient-events", User: servers.HDFSUser}
 }
 
 func open(t *testing.T, c hdfs.Config) *hdfs.Store {
@@ -98,17 +103,24 @@ func plant(t *testing.T, c hdfs.Config) func(string, []byte) error {
 func TestProofConformance(t *testing.T) {
 	exchangetest.Run(t, exchangetest.Capabilities{NativePublish: true, Overwrites: true, Slow: true}, func(t *testing.T) exchangetest.Place {
 		c := config(t)
-		return exchangetest.Place{
-			Store: open(t, c),
-			Plant: plant(t, c),
-			Close: func(name string) error {
-				if err := cluster.Set(t.Context(), c.Root+"/"+name, "SETPERMISSION", "permission", "000"); err != nil {
-					return err
-				}
-				return cluster.Set(t.Context(), c.Root+"/"+name, "SETOWNER", "owner", "hdfs")
-			},
-		}
+		return place(t, cluster.HDFS, c)
 	})
+}
+
+// place is a store whose files are changed at the NameNode.
+func place(t *testing.T, h *servers.HDFS, c hdfs.Config) exchangetest.Place {
+	store := open(t, c)
+	c.Addr = h.Addr()
+	return exchangetest.Place{
+		Store: store,
+		Plant: plant(t, c),
+		Close: func(name string) error {
+			if err := h.Set(t.Context(), c.Root+"/"+name, "SETPERMISSION", "permission", "000"); err != nil {
+				return err
+			}
+			return h.Set(t.Context(), c.Root+"/"+name, "SETOWNER", "owner", "hdfs")
+		},
+	}
 }
 
 func writeCertificate(t *testing.T, file string, c *x509.Certificate) {

@@ -16,8 +16,10 @@ import (
 	"waybill/exchange/whole"
 )
 
-// discardTime is below the second in which a cancelled call must return.
-const discardTime = 700 * time.Millisecond
+const (
+	discardTime = 700 * time.Millisecond // below the second in which a cancelled call must return
+	firstWait   = 50 * time.Millisecond  // for another who writes a manifest
+)
 
 // Put uploads the file next to its place and renames it there. It replaces an existing file.
 func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader) error {
@@ -28,10 +30,19 @@ func (s *Store) Put(ctx context.Context, name string, size int64, body io.Reader
 
 // Publish uploads the file next to its place and renames it there, which fails if the name is taken. A server that ignores
 // the option for that gets the file under its own name, created exclusively: there is still one winner, but an upload that
-// breaks off leaves a torn file.
+// breaks off leaves a torn file. A name that another is still writing is free or taken once that one is done.
 func (s *Store) Publish(ctx context.Context, name string, data []byte) error {
 	return s.change(ctx, "publish", name, func(at string) error {
-		return whole.Publish(ctx, files{ctx, s}, at, s.config.Partial, data)
+		err := whole.Publish(ctx, files{ctx, s}, at, s.config.Partial, data)
+		for wait := firstWait; isBeingWritten(err) && wait < 100*firstWait; wait *= 2 {
+			select {
+			case <-time.After(wait):
+				err = whole.Publish(ctx, files{ctx, s}, at, s.config.Partial, data)
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return err
 	})
 }
 

@@ -61,6 +61,7 @@ func Vendors() []Vendor {
 		{"rclone serve sftp", "sftp", StartRcloneSFTP},
 		{"moto", "s3", StartMoto},
 		{"rclone serve s3", "s3", StartRcloneS3},
+		{"HttpFS", "hdfs", StartHttpFS},
 	}
 	if os.Geteuid() == 0 {
 		all = append(all, Vendor{"pure-ftpd", "ftp", StartPureFTPd})
