@@ -86,7 +86,7 @@ func Open(c Config) (*Store, error) {
 	s.client = &http.Client{Transport: s.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	if c.Keytab != "" {
 		host, _, _ := net.SplitHostPort(c.Addr)
-		s.kerberos = &kerberos{user: c.User, keytab: c.Keytab, service: "HTTP/" + strings.ToLower(host)}
+		s.kerberos = &kerberos{user: c.User, keytab: c.Keytab, service: "HTTP/" + strings.ToLower(host), turn: make(chan struct{}, 1)}
 	}
 	return s, nil
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 
 	"github.com/jcmturner/gokrb5/v8/client"
 	"github.com/jcmturner/gokrb5/v8/config"
@@ -21,14 +20,33 @@ type kerberos struct {
 	user, keytab string // the user may have a realm: waybill@EXAMPLE.ORG
 	service      string // HTTP/HOST
 
-	mu     sync.Mutex
+	turn   chan struct{} // is full while one uses the client
 	client *client.Client
 }
 
-// identify adds a ticket to a request. After a failure, the next request logs in anew.
+// identify adds a ticket to a request. The library knows no contexts: a call that ends leaves it behind, and the next waits,
+// as long as it likes, until the library gives a KDC up that does not answer, after five seconds.
 func (k *kerberos) identify(r *http.Request) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	select {
+	case k.turn <- struct{}{}:
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- k.sign(r)
+		<-k.turn
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+}
+
+// sign logs in anew after a failure.
+func (k *kerberos) sign(r *http.Request) error {
 	if err := k.prepare(); err != nil {
 		return fault.New(fault.Usage, "log in with", k.keytab, err, "correct keytab in the store's URL, and /etc/krb5.conf or the file that $KRB5_CONFIG names")
 	}
@@ -63,10 +81,12 @@ func (k *kerberos) end() {
 	}
 }
 
+// close waits for nobody, and lets nobody in any more.
 func (k *kerberos) close() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.end()
+	go func() {
+		k.turn <- struct{}{}
+		k.end()
+	}()
 }
 
 // failed recognises failures by the library's text, because it has no types for them.
