@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"waybill/exchange"
 	"waybill/exchange/ftp"
 	"waybill/lab/exchangetest"
 	"waybill/lab/servers"
@@ -188,4 +189,14 @@ func TestProofConformance(t *testing.T) {
 			exchangetest.Run(t, test.caps, func(t *testing.T) exchangetest.Place { return test.kind.newPlace(t, test.change) })
 		})
 	}
+}
+
+// NOOP: is the connection still there? SIZE, and CWD: is it missing, or may nobody enter its folder?
+func TestANextManifestThatIsMissingCostsThreeCommands(t *testing.T) {
+	server := vsftpd.launch(t, true)
+	exchangetest.AskedForNothing(t, server.Addr(), 3, func(addr string) exchange.Store {
+		c := vsftpd.config(server)
+		c.Addr = addr
+		return open(t, c)
+	})
 }

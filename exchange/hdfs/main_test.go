@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"waybill/doctor"
+	"waybill/exchange"
 	"waybill/exchange/hdfs"
 	"waybill/internal/fault"
 	"waybill/lab/exchangetest"
@@ -156,4 +157,12 @@ func TestProofDoctorFindsNothingWrong(t *testing.T) {
 	if !native {
 		t.Error("create-if-absent is not called native")
 	}
+}
+
+func TestProofANextManifestThatIsMissingCostsOneRequest(t *testing.T) {
+	c := config(t)
+	exchangetest.AskedForNothing(t, c.Addr, 1, func(addr string) exchange.Store {
+		c.Addr = addr
+		return open(t, c)
+	})
 }

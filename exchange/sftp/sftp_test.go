@@ -3,14 +3,17 @@ package sftp_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	pkgsftp "github.com/pkg/sftp"
 
+	"waybill/exchange"
 	"waybill/exchange/sftp"
 	"waybill/lab/child"
 	"waybill/lab/exchangetest"
@@ -172,4 +175,14 @@ func TestProofConformance(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestANextManifestThatIsMissingCostsOneRequest(t *testing.T) {
+	c := configOf(t, openssh)
+	exchangetest.AskedForNothing(t, c.Addr, 1, func(addr string) exchange.Store {
+		_, port, _ := net.SplitHostPort(c.Addr)
+		_, front, _ := net.SplitHostPort(addr)
+		c.Addr, c.HostKeys[0] = addr, strings.Replace(c.HostKeys[0], ":"+port, ":"+front, 1)
+		return open(t, c)
+	})
 }
