@@ -181,6 +181,24 @@ func TestGapsHoldOrAlarm(t *testing.T) {
 		d.replace("p0001.csv", row(1))
 		d.does("p0001.csv taken, p0002.csv taken")
 	})
+	for gap, c := range map[string]struct{ come, missing []string }{ // the numbers, and what is missing while each is refused, and after it was corrected
+		"hold":  {[]string{"1", "2", "3"}, []string{"", "", "", "", "", ""}},
+		"alarm": {[]string{"1", "3", "2"}, []string{"1", "", "2 3", "2", "2", ""}},
+	} {
+		t.Run(gap+", each is refused at first", func(t *testing.T) {
+			d := newDesk(t, csv+"sequence: {gap: "+gap+"}\n")
+			for i, number := range c.come {
+				name := "p000" + number + ".csv"
+				missing := `SELECT coalesce(string_agg((ordinal + 1)::text, ' ' ORDER BY ordinal), '') FROM intake.missing`
+				d.leave(name, "no header")
+				d.fails(name+" refused", fault.Poison, "")
+				d.want(missing, c.missing[2*i])
+				d.replace(name, table(number+";Patient;"))
+				d.does(name + " taken")
+				d.want(missing, c.missing[2*i+1])
+			}
+		})
+	}
 }
 
 // After 9999 comes 0001, and a name that comes again is a new file.
