@@ -264,8 +264,10 @@ func TestFieldsOfIdentifiers(t *testing.T) {
 	})
 	expect(t, len(rows[0].Warnings), 1)
 	expect(t, rows[0].Key.Value, "7")
-	rows, _ = read(t, hl7Text("A28", "PID||7^^^NGH^MR|7^^^NGH^MR"), Options{})
-	expect(t, len(rows[0].Warnings), 0)
+	for _, nothing := range []string{"7^^^NGH^MR", "^^^NGH^MR", `""`, `""^^^NGH^MR`} { // the same number, or none
+		rows, _ = read(t, hl7Text("A28", "PID||"+nothing+"|7^^^NGH^MR|"+nothing), Options{})
+		expect(t, rows[0].Warnings, []string(nil))
+	}
 }
 
 func TestADeathDoesNotWaitForABirthDate(t *testing.T) {
