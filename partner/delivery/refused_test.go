@@ -174,3 +174,27 @@ func TestQueuedAndWaiting(t *testing.T) {
 		t.Errorf("%+v, %v", summary, err)
 	}
 }
+
+// What a partner may not see is in no file: not of the event, nor of a later one that lends it its name.
+func TestALentNameLendsNothingElse(t *testing.T) {
+	for format, c := range map[string]struct{ settings, bad string }{
+		"hl7":  {"charset: windows-1252\n", "Ł"},
+		"fhir": {"", "\x01"},
+	} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, "format: "+format+"\nname: 'P{sequence}'\nallow: [family_name]\n"+c.settings)
+			private := func(state logtest.State, family string) logtest.State {
+				state.Family, state.Given, state.BirthDate = family, "Secret", "1951-09-09"
+				return state
+			}
+			s.tell(private(dead(1, 1), c.bad))
+			s.refused()
+			s.tell(private(dead(1, 2), "Lot"))
+			text, f := s.only()
+			if f.Restated != 1 || strings.Count(text, "Lot") != 2 || strings.Contains(text, "Secret") || strings.Contains(text, "1951") {
+				t.Errorf("%+v\n%s", f, strings.ReplaceAll(text, "\r", "\n"))
+			}
+		})
+	}
+}
