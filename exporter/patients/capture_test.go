@@ -1,8 +1,11 @@
 package patients_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -98,6 +101,36 @@ func TestPrecedence(t *testing.T) {
 			wantCurrent(s)
 		})
 	}
+}
+
+// Each column alone makes the event that it should: of the living, updated; of the dead, also what corrects a death.
+func TestEachColumnIsCaptured(t *testing.T) {
+	s := connect(t, migrated(t))
+	const corrects, updates = "death_corrected", "updated"
+	for column, c := range map[string]struct{ set, ofTheDead string }{
+		"family_name": {"'Other'", corrects}, "given_name": {"'Other'", corrects}, "birth_date": {"'1951'", corrects}, "sex": {"'male'", corrects},
+		"death_status": {"'formal'", corrects}, "death_earliest": {"'2026-11-19Z'", corrects}, "death_latest": {"'2026-11-22Z'", corrects},
+		"death_precision": {"'minute'", corrects},
+		"address_line":    {"'Other'", updates}, "address_city": {"'Other'", updates}, "address_postcode": {"'9'", updates}, "address_country": {"'FR'", updates},
+	} {
+		for _, dead := range []bool{true, false} {
+			id, want := uuid.NewString(), c.ofTheDead
+			s.do(fmt.Sprintf(`INSERT INTO patients.patient (id, family_name, given_name, birth_date, sex, address_line, address_city, address_postcode, address_country)
+				VALUES ('%s', 'Abel', 'Ada', '1950', 'female', 'Line', 'Ulm', '1', 'DE')`, id))
+			if dead {
+				s.do(fmt.Sprintf(`SELECT patients.record_death('%s', 'informal', '2026-11-20Z', '2026-11-21Z', 'day')`, id))
+			} else if want = updates; strings.HasPrefix(column, "death_") {
+				continue
+			}
+			before := one[int](s, fmt.Sprintf(`SELECT count(*) FROM patients.outbox WHERE patient_id = '%s'`, id))
+			s.do(fmt.Sprintf(`UPDATE patients.patient SET %s = %s WHERE id = '%s'`, column, c.set, id))
+			got := one[string](s, fmt.Sprintf(`SELECT coalesce(string_agg(event, ' ' ORDER BY version), '') FROM patients.outbox WHERE patient_id = '%s' AND version > %d`, id, before))
+			if got != want {
+				t.Errorf("%s, dead %v: %q, want %q", column, dead, got, want)
+			}
+		}
+	}
+	wantCurrent(s)
 }
 
 // wantCurrent checks that each patient's last event carries the patient's state.
