@@ -72,9 +72,24 @@ func TestOverdueTellsAGapFromTheEnd(t *testing.T) {
 	must(t, reader.Overdue(t.Context(), log.at(0))) // and one more
 	must(t, exchange.NewReader(newStore(t)).Overdue(t.Context(), log.at(-1)))
 
-	log.skip(1200)
+	for _, width := range []int{1, 2, 1200} {
+		log := newLog(t, 2)
+		log.skip(width)
+		log.publish(log.next())
+		wantPending(t, exchange.NewReader(log.store).Overdue(t.Context(), log.at(2)), exchange.Pending{Batch: 3, Reason: exchange.Gap})
+	}
+}
+
+// Of a log with a hole, every batch from one on that is there is listed, the first included.
+func TestPresent(t *testing.T) {
+	log := newLog(t, 3)
+	log.skip(2)
 	log.publish(log.next())
-	wantPending(t, reader.Overdue(t.Context(), log.at(2)), exchange.Pending{Batch: 3, Reason: exchange.Gap})
+	for from, want := range [][]int64{{0, 1, 2, 3, 6}, {1, 2, 3, 6}, {2, 3, 6}, {3, 6}, {6}, {6}, {6}, nil} {
+		if got, err := exchange.NewReader(log.store).Present(t.Context(), int64(from)); err != nil || !slices.Equal(got, want) {
+			t.Errorf("from %d on: %v, %v; want %v", from, got, err, want)
+		}
+	}
 }
 
 func TestOverdueFindsALogRolledBack(t *testing.T) {

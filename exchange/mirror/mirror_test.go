@@ -149,13 +149,15 @@ func isPruned(err error) bool {
 
 // A floor that was published after the last batch that the mirror copied names a snapshot that it does not have yet.
 func TestAFloorWaitsForItsSnapshot(t *testing.T) {
-	p := newPair(t)
-	p.changes(2)
-	p.floorAt(2, false)
-	p.hide(schemas.ManifestName(1, 0))
-	s, err := p.mirror().Run(t.Context())
-	if fault.ClassOf(err) != fault.NotYet || s.Floors != 0 || s.Last != 0 {
-		t.Errorf("%+v, %v", s, err)
+	for missing := int64(1); missing <= 3; missing++ { // the floor is at 1, and its snapshot is 3
+		p := newPair(t)
+		p.changes(2)
+		p.floorAt(2, false)
+		p.hide(schemas.ManifestName(missing, 0))
+		s, err := p.mirror().Run(t.Context())
+		if fault.ClassOf(err) != fault.NotYet && missing < 3 || s.Floors != 0 || s.Last != missing-1 {
+			t.Errorf("without batch %d: %+v, %v", missing, s, err)
+		}
 	}
 }
 
