@@ -253,3 +253,23 @@ func (c *counted) ReadAt(p []byte, off int64) (int, error) {
 	c.read += n
 	return n, err
 }
+
+// What comes out is bounded by what went in, past the first MiB.
+func TestARatioBoundsWhatComesOut(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct{ packed, most int64 }{
+		{1, mib}, {mib / 2, 3*mib/2 + 2}, {mib, 3*mib + 2},
+	} {
+		for _, size := range []int64{c.most, c.most + 1} {
+			zeros := io.LimitReader(zero{}, size)
+			n, err := io.Copy(io.Discard, Limits{Ratio: 3}.Bound(zeros, c.packed))
+			if (err != nil) != (size > c.most) || err == nil && n != size {
+				t.Errorf("of %d bytes %d came out, of at most %d: %v", c.packed, size, c.most, err)
+			}
+		}
+	}
+}
+
+type zero struct{}
+
+func (zero) Read(p []byte) (int, error) { return len(p), nil }

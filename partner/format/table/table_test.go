@@ -91,6 +91,9 @@ func TestAStrayQuoteJoinsNoRows(t *testing.T) {
 		expect(t, readRows(t, text, rows{delimiter: ',', quote: '"', multiline: 4, width: 4}),
 			[][]string{{"line 1: a quote that is not closed"}, {"line 2: a quote inside the unquoted field 1"}, {"5", "6", "7", "8"}})
 	}
+	// A line in between that is a row by itself stays one, though the quote closes behind it.
+	expect(t, readRows(t, "1,\"x,3\n4,5,6\n7\",8", rows{delimiter: ',', quote: '"', multiline: 4, width: 3}),
+		[][]string{{"line 1: a quote that is not closed"}, {"4", "5", "6"}, {"line 3: a quote inside the unquoted field 1"}})
 }
 
 func TestOneLineARowByDefault(t *testing.T) {
