@@ -1,6 +1,8 @@
 package jobs
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -53,6 +55,25 @@ func TestAYearOfHistoryIsReadFromItsEnd(t *testing.T) {
 		_, err := p.desk.Enqueue(t.Context(), "export", nil, Order{"anna", ""})
 		return err
 	})
+}
+
+// The newest runs are those that ended last, whenever they were asked for.
+func TestTheNewestRunsEndedLast(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	p.ran("a", 3) // the first was asked for first, and ended last
+	for most, want := range map[int]string{1: "1", 2: "2 1", 9: "3 2 1"} {
+		for _, job := range []string{"", "a"} {
+			runs, _, err := p.desk.History(t.Context(), job, most)
+			var got []string
+			for _, run := range runs {
+				got = append(got, fmt.Sprint(run.ID))
+			}
+			if strings.Join(got, " ") != want || err != nil {
+				t.Errorf("the newest %d of %q: %v, %v; want %s", most, job, got, err, want)
+			}
+		}
+	}
 }
 
 // A leader whose term is over ticks no more, although its row stays until there is another.
