@@ -169,3 +169,35 @@ func TestNobodySettlesAnAlertAsTheImporter(t *testing.T) {
 		t.Errorf("resolved by the login: %v", got)
 	}
 }
+
+// What the importer settled stays settled by it, no matter who writes the row.
+func TestNobodyTakesOverWhatTheImporterSettled(t *testing.T) {
+	m := open(t)
+	m.Apply(consumertest.Patient(1).DeadOn(1, noon.AddDate(0, 1, 0)))
+	m.Apply(consumertest.Patient(1).DeadOn(1, noon).Corrected())
+	m.Exec(`UPDATE alert SET resolved_by = resolved_by`)
+	same(t, "settled", m.Rows(`SELECT kind, resolved_by FROM alert`), []string{"future_death waybill"})
+}
+
+// A body that comes makes the open alerts about its death urgent, and leaves those alone that are settled.
+func TestABodyMakesOpenAlertsUrgent(t *testing.T) {
+	for settled, want := range map[bool]string{false: "t t", true: "f f"} {
+		m := open(t)
+		m.Apply(consumertest.Patient(1).DeadOn(1, noon).Into(2))
+		if settled {
+			m.resolve("pathologist")
+		}
+		m.receive(1, 1)
+		same(t, "urgent, and has a case", m.Rows(`SELECT urgent, coalesce(case_id = 1, false) FROM alert`), []string{want})
+	}
+}
+
+// A case that is opened later than its death was noticed says when that was.
+func TestACaseKnowsWhenItsDeathWasNoticed(t *testing.T) {
+	m := open(t)
+	m.Apply(consumertest.Patient(1).DeadOn(1, noon))
+	m.Exec(`DELETE FROM case_file`)
+	m.Now = m.Now.Add(time.Hour)
+	m.Reapply()
+	same(t, "noticed with its notice", m.Rows(`SELECT c.noticed_at = n.noticed_at FROM case_file c JOIN notice n USING (patient_id, death_no)`), []string{"t"})
+}
