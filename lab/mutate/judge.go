@@ -34,12 +34,14 @@ type result struct {
 	Kind    string
 }
 
-// also are tests of other packages that test a folder's rules as closely as the folder's own tests, such as the round trips
+// also are tests of other packages that test some files' rules as closely as the folder's own tests, such as the round trips
 // of every format.
-var also = []struct{ folder, pkg string }{
-	{"partner/format", "./partner/format/..."},
-	{"schemas/part/internal", "./schemas/part"},
-	{"exchange/whole", "./exchange/dir"},
+var also = []struct{ files, pkg string }{
+	{"partner/format/", "./partner/format/..."},
+	{"schemas/part/internal/", "./schemas/part"},
+	{"exchange/whole/", "./exchange/dir"},
+	{"exporter/patients/migrations/00009_intake", "./partner/intake"},
+	{"exporter/patients/migrations/00010_intake", "./partner/intake"},
 }
 
 // wider are tests of other packages that test a folder's rules as a whole. They may run on mutants that survive the
@@ -143,7 +145,7 @@ func (j *judge) stages(ctx context.Context, m mutant) ([]overlay.Tests, error) {
 	first := j.likely(pkg, p)
 	stages := []overlay.Tests{{Package: pkg, Run: first}, {Package: pkg, Skip: first + "|" + slow}}
 	for _, a := range also {
-		if strings.HasPrefix(m.File, a.folder+"/") {
+		if strings.HasPrefix(m.File, a.files) {
 			if _, err := j.profile(ctx, a.pkg); err != nil {
 				return nil, err
 			}
