@@ -63,6 +63,7 @@ type Contract struct {
 	SHA256      string // of the contract's file, lower-case hex
 	Description string
 	Columns     []Column // in the order in which every codec takes them
+	Withheld    []string // of the contract of slim parts: the columns that they must not have
 }
 
 // Contracts returns the contracts built into this release, one per stream, the newest last. Callers share
@@ -113,7 +114,14 @@ func (c *Contract) Events() []string {
 // Slim returns the contract of slim parts: the same rules for fewer columns.
 func (c *Contract) Slim() *Contract {
 	slim := *c
-	slim.Columns = slices.DeleteFunc(slices.Clone(c.Columns), func(col Column) bool { return !col.Slim })
+	slim.Columns, slim.Withheld = nil, nil
+	for _, col := range c.Columns {
+		if col.Slim {
+			slim.Columns = append(slim.Columns, col)
+		} else {
+			slim.Withheld = append(slim.Withheld, col.Name)
+		}
+	}
 	return &slim
 }
 

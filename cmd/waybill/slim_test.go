@@ -2,7 +2,10 @@ package main_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +17,7 @@ import (
 
 	"waybill/exchange"
 	"waybill/exchange/seal"
+	"waybill/exchange/trust"
 	"waybill/schemas"
 )
 
@@ -149,4 +153,72 @@ func TestAConsumerThatNeedsMoreThanItMayRead(t *testing.T) {
 	s.fails(3, []string{"apply.sql of waybill_check, line 2, column 8", "slim: true"}, "consumer", "check", folder, "--database", s.urls["morgue"])
 	s.in("lister/consumer.yaml", []byte("name: lister\nevents: [died]\neffects: {listed: {description: one}}\n"))
 	s.do("consumer", "check", folder, "--database", s.urls["morgue"])
+}
+
+// A producer's mistake must not tell a slim reader names: the part is refused by the consumer, and by those who verify it.
+func TestASlimPartThatHasNames(t *testing.T) {
+	t.Parallel()
+	s := newSealing(t)
+	s.firstDay()
+	s.do("export")
+	m := s.last().Manifest
+	slim := slices.IndexFunc(m.Parts, func(p schemas.Part) bool { return p.Slim() })
+	wide := slices.IndexFunc(m.Parts, func(p schemas.Part) bool { return !p.Slim() && maps.Equal(p.Events, m.Parts[slim].Events) })
+	data, forged := s.sealed(m, m.Parts[wide], "appointments")
+	s.put(m, slim, data, forged)
+	for _, command := range [][]string{{"import", "appointments"}, {"verify"}} {
+		s.fails(3, []string{"identifiers", "must not be in a slim part"}, command...)
+	}
+	if got := s.one("appointments", `SELECT count(*)::text FROM appointments.patient`); got != "0" {
+		t.Errorf("it has loaded %s patients", got)
+	}
+	s.do("import", "morgue")
+}
+
+// sealed returns a part's rows as a slim part of a reader, whose columns are too many.
+func (s *sealing) sealed(m *schemas.Manifest, p schemas.Part, reader string) ([]byte, schemas.Part) {
+	s.Helper()
+	secret, err := seal.ReadSecret(s.opens["secret"])
+	if err != nil {
+		s.Fatal(err)
+	}
+	plain, size, err := s.keys.Open(bytes.NewReader(s.stored()[p.Name]), p.Bytes)
+	if err != nil {
+		s.Fatal(err)
+	}
+	to, err := seal.ParseRecipient(s.public[reader])
+	if err != nil {
+		s.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := secret.Write(&out, io.NewSectionReader(plain, 0, size), []byte(p.SHA256), "a test", []seal.Recipient{to}); err != nil {
+		s.Fatal(err)
+	}
+	p.SHA256, p.Bytes = schemas.Hash(out.Bytes()), int64(out.Len())
+	p.Name = schemas.PartName(schemas.Mixed, m.Window.To.Time, m.Batch, p.SHA256, 0) + schemas.SealedSuffix
+	p.Seal = &schemas.Sealed{Form: schemas.SealForm, Readers: []string{reader}, Slim: true}
+	return out.Bytes(), p
+}
+
+// put has the log's last batch have another part in the place of one, signed as by its producer.
+func (s *sealing) put(m *schemas.Manifest, at int, data []byte, p schemas.Part) {
+	s.Helper()
+	key, err := trust.ReadPrivate(s.signs)
+	if err != nil {
+		s.Fatal(err)
+	}
+	m.Parts[at] = p
+	m.Totalled()
+	manifest, err := m.Encode()
+	if err != nil {
+		s.Fatal(err)
+	}
+	if manifest, err = (trust.Signers{key}).Sign(s.Context(), schemas.OfManifest, manifest); err != nil {
+		s.Fatal(err)
+	}
+	place, name := s.place.Open(s), schemas.ManifestName(m.Batch, 0)
+	if err := errors.Join(place.Put(s.Context(), p.Name, p.Bytes, bytes.NewReader(data)),
+		place.Delete(s.Context(), name), place.Publish(s.Context(), name, manifest)); err != nil {
+		s.Fatal(err)
+	}
 }

@@ -50,7 +50,7 @@ class Contract:
         with open(path, encoding="utf-8") as file:
             text = file.read()
         self.name, self.version = re.search(r"# Contract `(.*)` (.*)", text).groups()
-        self.columns = []
+        self.columns, self.withheld = [], []  # columns, and names of those that parts must not have
         for line in text.splitlines():
             if line.startswith("| `"):
                 name, kind, _, required, rule = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:6]]
@@ -64,6 +64,7 @@ class Contract:
             return self
         narrow = copy.copy(self)
         narrow.columns = [column for column in self.columns if column.name in self.slim]
+        narrow.withheld = [column.name for column in self.columns if column.name not in self.slim]
         return narrow
 
 
@@ -83,6 +84,8 @@ def read(data, entry, contract):
         if "." not in leaf.path and leaf.max_repetition_level == 0:
             want(leaf.name not in leaves, leaf.name, "occurs twice")
             leaves[leaf.name] = (i, leaf)
+    for name in contract.withheld:
+        want(name not in leaves, name, "must not be in a slim part")
     values = []
     for column in contract.columns:
         if column.name not in leaves:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"waybill/schemas"
 	"waybill/schemas/part/internal/flat"
@@ -51,6 +52,11 @@ func (r *fileReader) open(f File) error {
 	for i := range r.contract.Columns {
 		if err := r.openColumn(file, i); err != nil {
 			return err
+		}
+	}
+	for _, name := range r.contract.Withheld {
+		if f.Meta.Slim() && slices.ContainsFunc(file.Columns, func(c flat.Column) bool { return c.Name == name }) {
+			return fmt.Errorf("column %q must not be in a slim part", name)
 		}
 	}
 	return nil

@@ -221,6 +221,7 @@ func badVectors(t *testing.T) []made {
 	vectors := []made{
 		{"invalid-slim-and-not-said", slim, `column "identifiers" is missing`},
 		{"invalid-slim-missing-column", sealedSlim(foreignPart(t, foreign{drop: "version"}, rows...)), `column "version" is missing`},
+		{"invalid-slim-with-a-name", sealedSlim(foreignPart(t, foreign{}, rows...)), `column "identifiers" must not be in a slim part`},
 		{"invalid-missing-column", foreignPart(t, foreign{drop: "version"}, rows...), `column "version" is missing`},
 		{"invalid-milliseconds", foreignPart(t, foreign{retype: map[string]parquet.Node{
 			"recorded_at": parquet.Timestamp(parquet.Millisecond),
