@@ -60,7 +60,7 @@ func (c *chunks) chunk(number int64) ([]byte, error) {
 		}
 	}
 	if len(c.kept) < keptChunks {
-		oldest = &kept{data: make([]byte, chunk)}
+		oldest = &kept{data: make([]byte, min(chunk, c.size))}
 		c.kept = append(c.kept, oldest)
 	}
 	oldest.number = -1 // until it is whole

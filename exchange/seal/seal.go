@@ -15,7 +15,6 @@
 package seal
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/cipher"
 	"crypto/ecdh"
@@ -93,30 +92,26 @@ func header(seed, fileKey []byte, to []Recipient) ([]byte, error) {
 	return h.Bytes(), nil
 }
 
-// payload encrypts chunk by chunk: the nonce is the chunk's number, and says whether it is the last.
+// payload encrypts chunk by chunk: the nonce is the chunk's number, and says whether it is the last. One more byte than a chunk is
+// read, to know that.
 func payload(dst io.Writer, plain io.Reader, key []byte) error {
-	in, box := bufio.NewReaderSize(plain, chunk), aead(key)
-	piece, sealed := make([]byte, chunk), make([]byte, 0, chunk+box.Overhead())
-	nonce := make([]byte, box.NonceSize())
+	box := aead(key)
+	piece, nonce := make([]byte, chunk+box.Overhead()), make([]byte, box.NonceSize())
+	begun := 0
 	for number := uint64(0); ; number++ {
-		n, err := io.ReadFull(in, piece)
+		n, err := io.ReadFull(plain, piece[begun:chunk+1])
 		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return err
 		}
-		_, end := in.Peek(1)
-		if end != nil && !errors.Is(end, io.EOF) {
-			return end
-		}
+		last, next := err != nil, piece[chunk]
 		binary.BigEndian.PutUint64(nonce[3:11], number)
-		if end != nil {
+		if last {
 			nonce[11] = 1
 		}
-		if _, err := dst.Write(box.Seal(sealed, nonce, piece[:n], nil)); err != nil {
+		if _, err := dst.Write(box.Seal(piece[:0], nonce, piece[:min(begun+n, chunk)], nil)); err != nil || last {
 			return err
 		}
-		if end != nil {
-			return nil
-		}
+		piece[0], begun = next, 1
 	}
 }
 

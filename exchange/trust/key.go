@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sethvargo/go-diceware/diceware"
@@ -81,10 +82,15 @@ type Signer interface {
 	Sign(ctx context.Context, message []byte) ([]byte, error)
 }
 
-// Private is a key in a file.
+// Private is a key in a file. The first one that a process computes takes a millisecond, which a run that signs nothing is spared.
 type Private struct {
-	key  ed25519.PrivateKey
+	seed []byte
+	key  func() ed25519.PrivateKey
 	name string
+}
+
+func private(seed []byte, name string) *Private {
+	return &Private{seed, sync.OnceValue(func() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(seed) }), name}
 }
 
 // NewPrivate makes a key.
@@ -96,22 +102,22 @@ func NewPrivate(name string, random io.Reader) (*Private, error) {
 	if _, err := io.ReadFull(random, seed); err != nil {
 		return nil, err
 	}
-	return &Private{key: ed25519.NewKeyFromSeed(seed), name: name}, nil
+	return private(seed, name), nil
 }
 
 // Public returns the key that verifies.
 func (p *Private) Public() Public {
-	return Public{Key: p.key.Public().(ed25519.PublicKey), Name: p.name}
+	return Public{Key: p.key().Public().(ed25519.PublicKey), Name: p.name}
 }
 
 // Sign implements [Signer].
 func (p *Private) Sign(_ context.Context, message []byte) ([]byte, error) {
-	return ed25519.Sign(p.key, message), nil
+	return ed25519.Sign(p.key(), message), nil
 }
 
 // Write creates a file that its owner alone may read. An existing file stays.
 func (p *Private) Write(path string, now time.Time) error {
-	return WriteSecret(path, privatePrefix+base64.RawURLEncoding.EncodeToString(p.key.Seed())+" "+p.name, now)
+	return WriteSecret(path, privatePrefix+base64.RawURLEncoding.EncodeToString(p.seed)+" "+p.name, now)
 }
 
 // ReadPrivate reads a key's file. Others than its owner must not be able to read it.
@@ -126,7 +132,7 @@ func ReadPrivate(path string) (*Private, error) {
 	if !ok || err != nil || len(seed) != ed25519.SeedSize || !nameForm.MatchString(name) {
 		return nil, fault.New(fault.Usage, "read", path, errors.New("it holds no signing key"), newHint)
 	}
-	return &Private{key: ed25519.NewKeyFromSeed(seed), name: name}, nil
+	return private(seed, name), nil
 }
 
 const newHint = "`waybill keys new sign FILE` makes one"

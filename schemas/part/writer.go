@@ -21,6 +21,7 @@ const (
 	// batchBytes is how many bytes of tuples are kept before they are passed on column by column.
 	batchBytes = 64 << 10
 	batchRows  = 256
+	firstRows  = 16 // there is room for at first: most parts are small
 )
 
 // WriterOptions are a writer's settings. The zero value is what the exporter uses.
@@ -56,15 +57,20 @@ func NewWriter(dst io.Writer, c *schemas.Contract, opt WriterOptions) *Writer {
 		tally:    newTally(c),
 		tuples:   make([]byte, 0, batchBytes),
 		batch:    make([][]datum, len(c.Columns)),
-		values:   make([]parquet.Value, batchRows),
 
 		rowsPerGroup: cmp.Or(opt.RowsPerGroup, defaultRowsPerGroup),
 	}
 	w.columns = w.parquet.ColumnWriters()
-	for i := range w.batch {
-		w.batch[i] = make([]datum, batchRows)
-	}
+	w.makeRoom(firstRows)
 	return w
+}
+
+// makeRoom has the batch hold so many rows.
+func (w *Writer) makeRoom(rows int) {
+	for i := range w.batch {
+		w.batch[i] = append(make([]datum, 0, rows), w.batch[i]...)[:rows]
+	}
+	w.values = make([]parquet.Value, rows)
 }
 
 // writerOptions choose features that every reader of Parquet knows (v1 pages, plain and dictionary
@@ -94,6 +100,9 @@ func (w *Writer) WriteTuple(tuple []byte) error {
 		if err := w.flushBatch(); err != nil {
 			return err
 		}
+	}
+	if w.inBatch == len(w.values) {
+		w.makeRoom(2 * w.inBatch)
 	}
 	start := len(w.tuples)
 	w.tuples = append(w.tuples, tuple...)
