@@ -20,6 +20,7 @@ func main() {
 	rounds := flag.Int("rounds", 3, "how often everything is measured")
 	asJSON := flag.Bool("json", false, "print JSON")
 	peers := flag.Bool("peers", false, "compare other tools and other routes")
+	securing := flag.Bool("securing", false, "measure signing and sealing alone")
 	as := flag.String("as", "", "run as a program of another route")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -27,6 +28,8 @@ func main() {
 	switch {
 	case *as != "":
 		err = relay(ctx, *as, flag.Args())
+	case *securing:
+		err = run(ctx, *events, *rounds, *asJSON, (*site).securing)
 	case *peers:
 		err = run(ctx, *events, *rounds, *asJSON, (*site).peers)
 	default:

@@ -6,29 +6,23 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	"waybill/lab/servers"
 )
 
-// smallBatches are so many that the median says something about milliseconds.
-const smallBatches = 15
+// costs are how long export and import took of all events, and the processor time of both.
+type costs struct{ export, load, processor time.Duration }
 
-// costs are how long export and import took of all events, the processor time of both, and how many milliseconds both together
-// took of a small batch.
-type costs struct {
-	export, load, processor time.Duration
-	small                   float64
-}
-
-// securing compares the export and import of all events, and of one death, with the same signed and sealed.
+// securing compares the export and import of all events, and of one death at a time, with the same signed and sealed.
 func (s *site) securing(ctx context.Context, t *table) error {
 	open, err := s.costs(ctx, "open", map[string]string{})
 	if err != nil {
 		return err
 	}
-	keys, err := s.keys(ctx)
+	keys, err := s.keys(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -39,32 +33,31 @@ func (s *site) securing(ctx context.Context, t *table) error {
 	t.ratio("export, signed and sealed, time", "in the open", atMost(1.1), secure.export.Seconds()/open.export.Seconds())
 	t.ratio("import, all events appended, signed and sealed, time", "in the open", atMost(1.1), secure.load.Seconds()/open.load.Seconds())
 	t.ratio("both, signed and sealed, processor time of waybill", "in the open", atMost(1.1), secure.processor.Seconds()/open.processor.Seconds())
-	t.figure("a batch of one death in the open, export and import", "ms", goal{}, open.small)
-	t.figure("the same, what signing and sealing add", "ms", atMost(3), secure.small-open.small)
-	return nil
+	return s.small(ctx, t)
 }
 
-// keys makes keys for both services, and returns their settings.
-func (s *site) keys(ctx context.Context) (map[string]string, error) {
+// keys makes keys for both services, and returns their settings. A second key and a third are for other readers.
+func (s *site) keys(ctx context.Context, others string) (map[string]string, error) {
 	dir := s.path("keys")
 	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
 		return nil, err
 	}
 	public := map[string]string{}
-	for _, kind := range []string{"sign", "seal", "open"} {
+	for file, kind := range map[string]string{"sign": "sign", "seal": "seal", "open": "open", "second": "open", "third": "open"} {
 		var answer struct{ Result []struct{ Key string } }
-		if _, err := s.answer(ctx, &answer, "keys", "new", kind, filepath.Join(dir, kind)); err != nil {
+		if _, err := s.answer(ctx, &answer, "keys", "new", kind, filepath.Join(dir, file)); err != nil {
 			return nil, err
 		}
-		public[kind] = answer.Result[0].Key
+		public[file] = answer.Result[0].Key
 	}
+	others = strings.NewReplacer("SECOND", public["second"], "THIRD", public["third"]).Replace(others)
 	return map[string]string{
-		patients:  fmt.Sprintf("\nsign: {keys: [%[1]s/sign]}\nseal: {secret_file: %[1]s/seal, readers: {archive: {keys: [%[2]s], events: [all]}}}", dir, public["open"]),
+		patients:  fmt.Sprintf("\nsign: {keys: [%[1]s/sign]}\nseal: {secret_file: %[1]s/seal, readers: {archive: {keys: [%[2]s], events: [all]}%[3]s}}", dir, public["open"], others),
 		"archive": fmt.Sprintf("\ntrust: {keys: [%s]}\nopen: {keys: [%s/open]}", public["sign"], dir),
 	}, nil
 }
 
-// costs exports and imports all events to a new directory, and then one death at a time.
+// costs exports and imports all events to a new directory.
 func (s *site) costs(ctx context.Context, name string, settings map[string]string) (c costs, err error) {
 	dir := s.path(name)
 	if err := os.MkdirAll(filepath.Join(dir, "exchange"), 0o755); err != nil {
@@ -82,11 +75,9 @@ func (s *site) costs(ctx context.Context, name string, settings map[string]strin
 	if err := errors.Join(s.forget(ctx), s.renew(ctx, "archive")); err != nil {
 		return c, err
 	}
-	var small time.Duration
 	run := func(file string, arguments ...string) func(context.Context) error {
 		return func(ctx context.Context) error {
-			took, err := s.batches(ctx, append([]string{"--config", file}, arguments...)...)
-			small += took
+			_, _, err := s.waybill(ctx, append([]string{"--config", file}, arguments...)...)
 			return err
 		}
 	}
@@ -99,15 +90,6 @@ func (s *site) costs(ctx context.Context, name string, settings map[string]strin
 		return c, err
 	}
 	c.processor = processorTime() - before
-	var took []float64
-	for range smallBatches {
-		small = 0
-		if err := errors.Join(s.die(ctx, 1), export(ctx), load(ctx)); err != nil {
-			return c, err
-		}
-		took = append(took, milliseconds(small))
-	}
-	c.small = middle(took)
 	return c, nil
 }
 
@@ -116,20 +98,4 @@ func processorTime() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_CHILDREN, &u) // it fails only for another first argument
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// batches runs a command, and returns how long its batches took.
-func (s *site) batches(ctx context.Context, arguments ...string) (took time.Duration, err error) {
-	var answer struct {
-		Result struct {
-			Batches []struct {
-				Seconds float64 `json:"duration_seconds"`
-			}
-		}
-	}
-	_, err = s.answer(ctx, &answer, arguments...)
-	for _, b := range answer.Result.Batches {
-		took += time.Duration(b.Seconds * float64(time.Second))
-	}
-	return took, err
 }

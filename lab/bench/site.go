@@ -27,6 +27,9 @@ type site struct {
 	patients int
 	copied   int64         // bytes of the events in binary COPY
 	keyed    time.Duration // COPY of them into a table with their key, in this round
+
+	prefix string  // of its databases
+	pair   []*site // with small logs, in the open and secured
 }
 
 // consumer is an importing service. One without files is built into the binary.
@@ -118,8 +121,10 @@ func (s *site) build(ctx context.Context) error {
 func (s *site) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	for _, conn := range s.conn {
-		_ = conn.Close(ctx)
+	for _, of := range append(s.pair, s) {
+		for _, conn := range of.conn {
+			_ = conn.Close(ctx)
+		}
 	}
 	var err error
 	if s.server != nil {
@@ -130,7 +135,7 @@ func (s *site) close() error {
 
 // service makes a service's database.
 func (s *site) service(ctx context.Context, name string) (err error) {
-	if s.urls[name], err = s.server.CreateService(ctx, name); err != nil {
+	if s.urls[name], err = s.server.CreateService(ctx, s.prefix+name); err != nil {
 		return err
 	}
 	s.conn[name], err = pgx.Connect(ctx, s.urls[name])
