@@ -96,29 +96,28 @@ func damaged(batch int64, name, how string) error {
 	return poison("fetch", batch, fmt.Errorf("%s is %w: %s", name, ErrDamaged, how), fmt.Sprintf(damagedHint, batch))
 }
 
-// OpenedBy returns the public key of the first of the keys that opens a part; "": none does, or it lies open. It fetches the whole
+// OpenedBy returns the public keys of those of the keys that open a part; none if it lies open. It fetches the whole
 // part into the folder spool, and compares its hash: a file that somebody has put in its place says nothing about it.
-func (r *Reader) OpenedBy(ctx context.Context, p schemas.Part, keys seal.Keys, spool string) (public string, err error) {
+func (r *Reader) OpenedBy(ctx context.Context, p schemas.Part, keys seal.Keys, spool string) (public []string, err error) {
 	if p.Seal == nil {
-		return "", nil
+		return nil, nil
 	}
 	file, err := os.Create(filepath.Join(spool, "part"))
 	if err != nil {
-		return "", fault.New(fault.Transient, "spool", p.Name, err, "")
+		return nil, fault.New(fault.Transient, "spool", p.Name, err, "")
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
 	if err := r.Fetch(ctx, p, file); err != nil {
-		return "", err
+		return nil, err
 	}
 	for _, key := range keys {
 		_, _, err := seal.Keys{key}.Open(file, p.Bytes)
 		if err == nil {
-			return key.Recipient().String(), nil
-		}
-		if !errors.Is(err, seal.ErrNotForUs) {
-			return "", fault.New(fault.Poison, "open", p.Name, err, producerHint)
+			public = append(public, key.Recipient().String())
+		} else if !errors.Is(err, seal.ErrNotForUs) {
+			return nil, fault.New(fault.Poison, "open", p.Name, err, producerHint)
 		}
 	}
-	return "", nil
+	return public, nil
 }

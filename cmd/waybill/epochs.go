@@ -139,9 +139,17 @@ func (c *keysDestroyCommand) spareNeeded(ctx context.Context, env *environment, 
 	if err != nil {
 		return err
 	}
+	d := &doomed{c, key.ID(), seal.Keys{key.X25519Identity}, map[string][]string{}}
+	for _, party := range parties {
+		opening, err := party.opening()
+		if err != nil {
+			return err
+		}
+		d.keys = append(d.keys, slices.DeleteFunc(opening.Keys, func(k *age.X25519Identity) bool { return k.Recipient().String() == d.public })...)
+	}
 	for _, party := range parties {
 		for _, of := range party.each() {
-			if err := c.unneeded(ctx, env, of, key.X25519Identity); err != nil {
+			if err := d.unneeded(ctx, env, of); err != nil {
 				return err
 			}
 			answer.Logs = append(answer.Logs, of.label())
@@ -150,16 +158,26 @@ func (c *keysDestroyCommand) spareNeeded(ctx context.Context, env *environment, 
 	return nil
 }
 
+// doomed is a key that logs are searched for. Most parties follow the same log, of which each part is fetched once.
+type doomed struct {
+	*keysDestroyCommand
+	public string
+	keys   seal.Keys           // it, and those of all parties
+	opens  map[string][]string // public keys that open a part, by the part's hash
+}
+
 // unneeded reads the parts of a log from its floor on, and refuses at the first that the key opens. If the party opens with this key, a
 // newer one must open a part: a store that hides what came last must not have us destroy the key that it needs.
-func (c *keysDestroyCommand) unneeded(ctx context.Context, env *environment, party *config, key *age.X25519Identity) error {
+func (c *doomed) unneeded(ctx context.Context, env *environment, party *config) error {
 	opening, err := party.opening()
 	if err != nil {
 		return err
 	}
-	public := key.Recipient().String()
-	same := func(k *age.X25519Identity) bool { return k.Recipient().String() == public }
-	uses := slices.ContainsFunc(opening.Keys, same)
+	var own []string
+	for _, key := range opening.Keys {
+		own = append(own, key.Recipient().String())
+	}
+	uses := slices.Contains(own, c.public)
 	if uses && party.Export == nil && !party.Trust.Demands() {
 		return c.refuse(fmt.Errorf("%s trusts no signatures, so anybody who can write to the store can say what was pruned", party.Service), "set trust.keys first")
 	}
@@ -173,11 +191,11 @@ func (c *keysDestroyCommand) unneeded(ctx context.Context, env *environment, par
 		return err
 	}
 	if party.Export != nil {
-		if begins, err = c.unplanned(ctx, party, public, begins); err != nil {
+		if begins, err = c.unplanned(ctx, party, begins); err != nil {
 			return err
 		}
 	}
-	opened, err := c.readParts(ctx, party, reader, begins, append(seal.Keys{key}, slices.DeleteFunc(opening.Keys, same)...))
+	opened, err := c.readParts(ctx, party, reader, begins, own)
 	if err == nil && uses && !opened {
 		err = c.refuse(fmt.Errorf("no part of %s is sealed to a newer key yet", party.label()),
 			"`waybill keys rotate FOLDER`, have the producer name the new key in place of this one, and `waybill export --snapshot`")
@@ -187,20 +205,21 @@ func (c *keysDestroyCommand) unneeded(ctx context.Context, env *environment, par
 
 // unplanned refuses a key to which the producer's database has sealed a batch that may still be written again. It returns where to
 // begin to read: the store's floor may be anybody's.
-func (c *keysDestroyCommand) unplanned(ctx context.Context, party *config, public string, begins int64) (int64, error) {
+func (c *doomed) unplanned(ctx context.Context, party *config, begins int64) (int64, error) {
 	url, err := party.databaseURL()
 	if err != nil {
 		return 0, err
 	}
-	floor, batch, err := exporter.SealedTo(ctx, url, party.stream, public)
+	floor, batch, err := exporter.SealedTo(ctx, url, party.stream, c.public)
 	if err == nil && batch >= 0 {
 		err = c.above(party, fmt.Sprintf("batch %d", batch), floor)
 	}
 	return min(begins, floor), err
 }
 
-// readParts reports whether another key than the first opens a part. One that the first opens is an error, as is one that can't be read.
-func (c *keysDestroyCommand) readParts(ctx context.Context, party *config, reader *exchange.Reader, begins int64, keys seal.Keys) (opened bool, err error) {
+// readParts reports whether another of the party's keys opens a part. One that the doomed key opens is an error, as is one that can't be
+// read.
+func (c *doomed) readParts(ctx context.Context, party *config, reader *exchange.Reader, begins int64, own []string) (opened bool, err error) {
 	folder, err := spool.Open(party.Spool, "keys")
 	if err != nil {
 		return false, err
@@ -211,14 +230,17 @@ func (c *keysDestroyCommand) readParts(ctx context.Context, party *config, reade
 			return false, err
 		}
 		for _, p := range entry.Manifest.Parts {
-			by, err := reader.OpenedBy(ctx, p, keys, folder.Dir)
-			if err != nil {
-				return false, err
+			by, read := c.opens[p.SHA256]
+			if !read {
+				if by, err = reader.OpenedBy(ctx, p, c.keys, folder.Dir); err != nil {
+					return false, err
+				}
+				c.opens[p.SHA256] = by
 			}
-			if by == keys[0].Recipient().String() {
+			if slices.Contains(by, c.public) {
 				return false, c.above(party, fmt.Sprintf("batch %d", entry.Manifest.Batch), begins)
 			}
-			opened = opened || by != ""
+			opened = opened || slices.ContainsFunc(by, func(key string) bool { return slices.Contains(own, key) })
 		}
 	}
 	return opened, nil

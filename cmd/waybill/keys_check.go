@@ -216,9 +216,9 @@ func (c *config) examineOpening(ctx context.Context, reader *exchange.Reader, la
 		return fact.Failed("opens", err)
 	case part.Seal == nil:
 		f.Value += fmt.Sprintf("; batch %d lies open", batch)
-	case by == "":
+	case len(by) == 0:
 		return fact.Failed("opens", exchange.NotForUs(*part))
-	case by != keys[len(keys)-1].Recipient().String():
+	case !slices.Contains(by, keys[len(keys)-1].Recipient().String()):
 		f.Value += fmt.Sprintf("; an older key opens batch %d", batch)
 		f.Advice = "have the producer name the newest in place of it: `waybill keys show " + newest + "`"
 	default:
