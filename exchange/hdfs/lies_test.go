@@ -173,6 +173,14 @@ func lists(text string) func(*testing.T) error {
 	}
 }
 
+func unlisted(t *testing.T) error {
+	liar, _ := between(t, to("LISTSTATUS", false, exchangetest.Hang), short)
+	for _, err := range liar.List(t.Context(), "log") {
+		return err
+	}
+	return nil
+}
+
 func TestProofLies(t *testing.T) {
 	const unstored, noPart = "nothing is under the file's name", "a part of a file is not mistaken for the file"
 	const own = "the file is there, whole; its writer reads it back and knows it"
@@ -210,6 +218,8 @@ func TestProofLies(t *testing.T) {
 		{What: "never answers GETFILESTATUS", Holds: "the call ends, and " + unstored, Try: puts(to("GETFILESTATUS", false, exchangetest.Hang), short)},
 		{What: "never answers RENAME", Holds: "the call ends, and " + unstored, Try: puts(to("RENAME", false, exchangetest.Hang), short)},
 		{What: "never answers OPEN", Holds: "the call ends", Try: gets(to("OPEN", false, exchangetest.Hang), short)},
+		{What: "never answers a download", Holds: "the call ends", Try: gets(to("OPEN", true, exchangetest.Hang), short)},
+		{What: "never answers LISTSTATUS", Holds: "the call ends", Try: unlisted},
 	})
 }
 

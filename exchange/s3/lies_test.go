@@ -132,6 +132,16 @@ func stalely(t *testing.T) error {
 	return nil
 }
 
+func unlisted(t *testing.T) error {
+	liar, _ := lied(t, func(w http.ResponseWriter, r *http.Request) bool {
+		return r.URL.Query().Has("list-type") && exchangetest.Hang(w, r)
+	}, short, asItIs)
+	for _, err := range liar.List(t.Context(), "log") {
+		return err
+	}
+	return nil
+}
+
 func deniedWhereMissing(t *testing.T) error {
 	liar, _ := lied(t, to(http.MethodGet, func(w http.ResponseWriter, _ *http.Request) bool {
 		return refuse(w, http.StatusForbidden, "AccessDenied")
@@ -207,5 +217,6 @@ func TestProofLies(t *testing.T) {
 		{What: "redirects to another server", Holds: "the other server is not asked", Try: redirected},
 		{What: "never answers a PUT", Holds: "the call ends, and " + unstored, Try: puts(exchangetest.Hang, short)},
 		{What: "never answers a GET", Holds: "the call ends", Try: gets(exchangetest.Hang, short)},
+		{What: "never answers a listing", Holds: "the call ends", Try: unlisted},
 	})
 }
