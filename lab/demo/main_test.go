@@ -17,3 +17,9 @@ func TestProofASecureDayNamesNobody(t *testing.T) {
 		}
 	}
 }
+
+func TestProofADayOverHDFSVerifies(t *testing.T) {
+	if code := demonstrate([]string{"-patients", "300", "-store", "hdfs"}); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
