@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"waybill/exporter/prune"
 	"waybill/importer/appointments"
 	"waybill/internal/fault"
 	"waybill/lab/pg/pgtest"
@@ -282,5 +283,22 @@ func TestAPastThatCantBeReadIsNotGuessed(t *testing.T) {
 	}
 	if got := s.last().Manifest; got.Generation != 2 || got.Batch != 3 {
 		t.Errorf("batch %d of generation %d, want 3 of 2", got.Batch, got.Generation)
+	}
+}
+
+// A database that takes over a log of which it published nothing learns what was not pruned.
+func TestAGenerationBeginsOnAPrunedLog(t *testing.T) {
+	t.Parallel()
+	place := hosttest.New(t)
+	s := siteAt(t, pgtest.Database(t, migrate, "patients"), place)
+	s.history()
+	if got := s.prune(prune.Options{}); got.Floor != 7 {
+		t.Fatalf("pruned: %+v", got)
+	}
+	r := siteAt(t, pgtest.Database(t, migrate, "patients"), place)
+	r.register(1)
+	r.newGeneration()
+	if m := r.last().Manifest; m.Batch != 9 || m.Generation != 2 {
+		t.Errorf("batch %d of generation %d, want 9 of 2", m.Batch, m.Generation)
 	}
 }

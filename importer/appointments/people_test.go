@@ -207,6 +207,19 @@ func TestTheDeadWhoCome(t *testing.T) {
 		c.set(1, "fulfilled")
 		c.expect(t, []string{"1 fulfilled -"}, []string{"booked_after_death 1 1 1 -", "seen_after_death 1 1 1 -"})
 	})
+	for name, c := range map[string]struct {
+		in     time.Duration
+		urgent []string
+	}{"before the notice": {-hour, nil}, "after it": {hour, []string{"seen_after_death"}}} {
+		t.Run("on the day of the death, "+name+", entered later", func(t *testing.T) {
+			s := open(t)
+			s.book(1, 1, "imaging", c.in)
+			s.set(1, "noshow") // so that the import leaves it alone
+			s.Apply(one.DeadOn(1, now))
+			s.set(1, "fulfilled")
+			same(t, "urgent", s.Rows(`SELECT reason FROM worklist WHERE urgent AND resolved_at IS NULL`), c.urgent)
+		})
+	}
 	t.Run("without an appointment, entered as arrived", func(t *testing.T) {
 		c := open(t)
 		c.Apply(one.DeadOn(1, now))
