@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,7 @@ csv: {columns: [{name: NAME, field: family_name}]}`
 	}
 	before := *f
 	data := string(f.data)
-	if err := f.event(event(2, "☃"), pattern.Values{}, 40); err != errFull { //nolint:errorlint // it is not wrapped
+	if err := f.event(event(2, "☃"), pattern.Values{}, 40); !errors.Is(err, errFull) {
 		t.Fatalf("%v: %s", err, f.data)
 	}
 	if string(f.data) != data || f.rows != 1 || f.to != 1 || f.encoder.Counted != before.encoder.Counted {
