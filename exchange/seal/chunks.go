@@ -25,6 +25,13 @@ type kept struct {
 	data         []byte
 }
 
+// Release gives back the memory. A batch has many parts, all of which are open while one is read.
+func (c *chunks) Release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kept = nil
+}
+
 // ReadAt implements [io.ReaderAt].
 func (c *chunks) ReadAt(p []byte, off int64) (n int, err error) {
 	if off < 0 || off > c.size {

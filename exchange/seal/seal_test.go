@@ -282,6 +282,11 @@ func TestColumnsSideBySideDecryptEachChunkOnce(t *testing.T) {
 	if most := int64(len(data)) * 13 / 10; source.bytes > most { // columns share the chunks between them
 		t.Errorf("%d bytes were read of %d", source.bytes, len(data))
 	}
+	before := source.bytes
+	opened.(interface{ Release() }).Release()
+	if _, err := opened.ReadAt(got, size-piece); err != nil || source.bytes == before {
+		t.Errorf("after a release nothing is read again: %v", err)
+	}
 	if n, err := opened.ReadAt(got, size-10); n != 10 || !errors.Is(err, io.EOF) || !bytes.Equal(got[:10], plain[size-10:]) {
 		t.Errorf("at the end: %d bytes, %v", n, err)
 	}

@@ -200,3 +200,26 @@ func TestSplitterRefuses(t *testing.T) {
 		}
 	}
 }
+
+// keeper is a reader that keeps something of what was read, until it is released.
+type keeper struct {
+	io.ReaderAt
+	released bool
+}
+
+func (k *keeper) Release() { k.released = true }
+
+// A batch may have a hundred parts: when the second is read, nothing is kept of the first.
+func TestAPartThatWasReadIsReleased(t *testing.T) {
+	_, first := writePart(t, sampleTuples(3))
+	_, second := writePart(t, sampleTuples(3000))
+	one, two := &keeper{ReaderAt: first.ReaderAt}, &keeper{ReaderAt: second.ReaderAt}
+	first.ReaderAt, second.ReaderAt = one, two
+	s := part.NewStream(contract, part.Options{}, first, second)
+	if _, err := s.Read(make([]byte, 10)); err != nil || !one.released || two.released {
+		t.Errorf("released: %v and %v, %v", one.released, two.released, err)
+	}
+	if _, err := io.Copy(io.Discard, s); err != nil || !two.released {
+		t.Errorf("released: %v, %v", two.released, err)
+	}
+}

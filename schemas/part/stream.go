@@ -11,7 +11,8 @@ import (
 	"waybill/schemas/part/internal/flat"
 )
 
-// File is one fetched part, whose size and hash have been compared with the manifest's.
+// File is one fetched part, whose size and hash have been compared with the manifest's. If its reader has a method Release, a stream
+// calls it when the part was read: what the reader keeps of it is not needed any more.
 type File struct {
 	io.ReaderAt
 	Size int64
@@ -143,6 +144,9 @@ func (s *Stream) step() error {
 		s.open = false
 		if err := s.settle(); err != nil {
 			return err
+		}
+		if keeper, ok := s.files[0].ReaderAt.(interface{ Release() }); ok {
+			keeper.Release()
 		}
 		s.files = s.files[1:]
 		return nil
