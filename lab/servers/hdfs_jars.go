@@ -38,6 +38,7 @@ var hadoopJars = map[string]string{
 	"org/apache/commons/commons-compress/1.26.1/commons-compress-1.26.1.jar":                                         "27bb5d40f37c3bb7205b4a0540247df057715e9f6cbbd97d626ab8b50318bb04",
 	"org/apache/commons/commons-configuration2/2.10.1/commons-configuration2-2.10.1.jar":                             "d5642131fbd7d85e9a4b824c52711528a1dde0a7866dfbd22a8711dbabd9eabc",
 	"org/apache/commons/commons-lang3/3.17.0/commons-lang3-3.17.0.jar":                                               "6ee731df5c8e5a2976a1ca023b6bb320ea8d3539fbe64c8a1d5cb765127c33b4",
+	"org/apache/commons/commons-math3/3.6.1/commons-math3-3.6.1.jar":                                                 "1e56d7b058d28b65abd256b8458e3885b674c1d588fa43cd7d1cbb9c7ef2b308",
 	"org/apache/commons/commons-text/1.10.0/commons-text-1.10.0.jar":                                                 "770cd903fa7b604d1f7ef7ba17f84108667294b2b478be8ed1af3bffb4ae0018",
 	"org/apache/curator/curator-client/5.2.0/curator-client-5.2.0.jar":                                               "345ec409bc026e114e8fd471a9273f631a3a494f0e091b092c1ac94499ddee4f",
 	"org/apache/hadoop/hadoop-annotations/3.4.2/hadoop-annotations-3.4.2.jar":                                        "48fd931eb47c3b93b7cd1943d2fb075549fc17b1cb2739182498ef198b853d58",
