@@ -84,6 +84,22 @@ func (r *Reader) Openable(p schemas.Part) error {
 	return nil
 }
 
+// Opens returns why the reader's keys don't open a part, by its beginning alone: no hash is compared.
+func (r *Reader) Opens(ctx context.Context, p schemas.Part) error {
+	if p.Seal == nil {
+		return nil
+	}
+	file, err := r.store.Get(ctx, p.Name)
+	if err != nil {
+		return err
+	}
+	head, err := io.ReadAll(io.LimitReader(file, seal.MaxHeader))
+	if err := errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("read %s: %w", p.Name, err)
+	}
+	return r.keys.Opens(head)
+}
+
 // NotForUs is the [fault.Usage] error of a part that none of the keys opens.
 func NotForUs(p schemas.Part) error {
 	return fault.New(fault.Usage, "open", p.Name, fmt.Errorf("%w: of %s", seal.ErrNotForUs, cmp.Or(strings.Join(p.Seal.Readers, ", "), "the producer alone")), sealedHint)

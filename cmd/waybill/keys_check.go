@@ -133,7 +133,7 @@ func (s *sealConfig) describe() string {
 }
 
 // keysInWords says who signs and who reads, and how old keys are; "" if nothing is signed or sealed. It reads the files alone, so
-// that `status` may ask often.
+// that `status` may ask often; of the store, [config.opensInWords] reads the beginning of a part.
 func (p *place) keysInWords() string {
 	var words []string
 	if p.Sign != nil {
@@ -158,6 +158,30 @@ func (p *place) keysInWords() string {
 		words = append(words, "opens with "+inWords(paths))
 	}
 	return strings.Join(words, "; ")
+}
+
+// opensInWords says whether a party opens what the newest batch has for it, sealed; "" if that has nothing.
+func (c *config) opensInWords(ctx context.Context, reader *exchange.Reader, newest *schemas.Manifest) string {
+	parts := c.partsOf(newest)
+	if len(parts) == 0 || parts[0].Seal == nil {
+		return ""
+	}
+	opening, err := c.opening()
+	if err == nil {
+		err = reader.Opening(opening.Keys).Opens(ctx, parts[0])
+	}
+	if err != nil {
+		return fmt.Sprintf("; can't open batch %d: %v", newest.Batch, err)
+	}
+	return fmt.Sprintf("; opens batch %d, the newest", newest.Batch)
+}
+
+// partsOf returns the parts of a batch that hold what the party follows.
+func (c *config) partsOf(m *schemas.Manifest) []schemas.Part {
+	if c.consumer == nil {
+		return m.PartsOf(nil, false)
+	}
+	return m.PartsOf(c.consumer.Events, c.consumer.Slim)
 }
 
 // inWords says how many keys there are, and how old the newest is.
@@ -235,12 +259,7 @@ func (c *config) newestPart(ctx context.Context, reader *exchange.Reader, last *
 	begins, err := reader.Begins(ctx)
 	for entry := last; err == nil; {
 		m := entry.Manifest
-		var events []string
-		slim := false
-		if c.consumer != nil {
-			events, slim = c.consumer.Events, c.consumer.Slim
-		}
-		if parts := m.PartsOf(events, slim); len(parts) > 0 {
+		if parts := c.partsOf(m); len(parts) > 0 {
 			return m.Batch, &parts[0], nil
 		}
 		if m.Batch <= max(begins, last.Manifest.Batch-recently) {

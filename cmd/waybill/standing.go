@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"waybill/exchange"
@@ -144,6 +145,7 @@ func (row *serviceStatus) fill(ctx context.Context, env *environment, party *con
 		return nil
 	default:
 		row.LogEnd = last.Manifest.Batch
+		row.Keys = strings.TrimPrefix(row.Keys+party.opensInWords(ctx, reader.Anew(), last.Manifest), "; ")
 	}
 	row.read = true
 	if row.Export != nil {

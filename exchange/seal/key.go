@@ -189,22 +189,38 @@ var ErrNotForUs = errors.New("it is sealed to other keys")
 
 // Open returns a sealed file's plaintext and its size. The file must stay as it is. Each chunk is authenticated when it is read.
 func (k Keys) Open(file io.ReaderAt, size int64) (io.ReaderAt, int64, error) {
-	head := make([]byte, min(size, maxHeader))
+	head := make([]byte, min(size, MaxHeader))
 	if n, err := file.ReadAt(head, 0); err != nil && n < len(head) {
 		return nil, 0, fault.New(fault.Transient, "read", "spool", err, "")
 	}
 	if !bytes.Contains(head, []byte("\n--- ")) {
-		return nil, 0, fmt.Errorf("it is no age file, or its header is longer than %d bytes", maxHeader)
+		return nil, 0, fmt.Errorf("it is no age file, or its header is longer than %d bytes", MaxHeader)
 	}
-	identities := make([]age.Identity, len(k))
-	for i := range k {
-		identities[i] = k[i]
+	plain, length, err := age.DecryptReaderAt(file, size, k.identities()...)
+	if err := k.refused(err); err != nil {
+		return nil, 0, err
 	}
-	plain, length, err := age.DecryptReaderAt(file, size, identities...)
+	return &chunks{plain: plain, size: length}, length, nil
+}
+
+// Opens is [ErrNotForUs] if none of the keys opens the file that begins with head, which is all of it or [MaxHeader] bytes.
+func (k Keys) Opens(head []byte) error {
+	_, err := age.Decrypt(bytes.NewReader(head), k.identities()...)
+	return k.refused(err)
+}
+
+func (k Keys) identities() (all []age.Identity) {
+	for _, key := range k {
+		all = append(all, key)
+	}
+	return all
+}
+
+func (k Keys) refused(err error) error {
 	if _, other := errors.AsType[*age.NoIdentityMatchError](err); other || len(k) == 0 {
-		return nil, 0, ErrNotForUs
+		return ErrNotForUs
 	}
-	return &chunks{plain: plain, size: length}, length, err
+	return err
 }
 
 // New makes a key, and writes it to a file that its owner alone may read.

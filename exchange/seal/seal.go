@@ -30,10 +30,12 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
+// MaxHeader is the most bytes of a header; the library reads one of any length.
+const MaxHeader = 64 << 10
+
 const (
-	chunk     = 64 << 10 // of plaintext, each with a tag
-	maxHeader = 64 << 10 // the library reads a header of any length
-	label     = "waybill seal 1 "
+	chunk = 64 << 10 // of plaintext, each with a tag
+	label = "waybill seal 1 "
 )
 
 // Write seals what plain holds, whose SHA-256 is sum, for the secret's owner and the recipients. context names log and batch.
@@ -86,7 +88,7 @@ func header(seed, fileKey []byte, to []Recipient) ([]byte, error) {
 	mac := hmac.New(sha256.New, derive(fileKey, nil, "header", 32))
 	mac.Write(h.Bytes())
 	fmt.Fprintf(&h, " %s\n", text(mac.Sum(nil)))
-	if h.Len() > maxHeader {
+	if h.Len() > MaxHeader {
 		return nil, errors.New("there are too many keys to seal for")
 	}
 	return h.Bytes(), nil
