@@ -168,7 +168,7 @@ func (f *follower) apply(ctx context.Context, reader *exchange.Reader) error {
 	}
 	var events []logtest.Event
 	for _, p := range entry.Manifest.Parts {
-		found, err := logtest.PartEvents(ctx, reader, p)
+		found, err := logtest.PartEvents(ctx, reader.Opening(nil), p)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"waybill/exchange/seal"
 	"waybill/exchange/trust"
 	"waybill/schemas"
 )
@@ -46,7 +45,6 @@ type Reader struct {
 	listed listing
 	last   *Entry // what Next returned last; its successor is compared with it
 
-	keys    seal.Keys // that open parts
 	trust   *trust.Policy
 	attests attests
 }
@@ -55,7 +53,7 @@ type Reader struct {
 func NewReader(store ReadStore) *Reader { return &Reader{store: store, listed: listing{store}} }
 
 // Anew returns a reader of the same log that has read nothing yet.
-func (r *Reader) Anew() *Reader { return NewReader(r.store).Trusting(r.trust).Opening(r.keys) }
+func (r *Reader) Anew() *Reader { return NewReader(r.store).Trusting(r.trust) }
 
 // Next returns the entry that follows after, by opening known names: nothing is listed. The
 // error is

@@ -17,7 +17,7 @@ import (
 // VerifyParts reads a batch's parts again and compares them with its manifest: size and hash, then
 // every row with the contract and the counts, unless the part is sealed to others. Each part lies in the folder spool while it is read.
 // It returns the error of the first part that fails.
-func (r *Reader) VerifyParts(ctx context.Context, e *Entry, spool string) error {
+func (r *Parts) VerifyParts(ctx context.Context, e *Entry, spool string) error {
 	for err := range r.FailingParts(ctx, e, spool) {
 		return err
 	}
@@ -25,7 +25,7 @@ func (r *Reader) VerifyParts(ctx context.Context, e *Entry, spool string) error 
 }
 
 // FailingParts yields an error for each of a batch's parts for which VerifyParts would fail.
-func (r *Reader) FailingParts(ctx context.Context, e *Entry, spool string) iter.Seq[error] {
+func (r *Parts) FailingParts(ctx context.Context, e *Entry, spool string) iter.Seq[error] {
 	return func(yield func(error) bool) {
 		for _, p := range e.Manifest.Parts {
 			err := r.verifyPart(ctx, schemas.ContractOf(e.Manifest.Stream), p, filepath.Join(spool, "part"))
@@ -36,7 +36,7 @@ func (r *Reader) FailingParts(ctx context.Context, e *Entry, spool string) iter.
 	}
 }
 
-func (r *Reader) verifyPart(ctx context.Context, contract *schemas.Contract, p schemas.Part, path string) error {
+func (r *Parts) verifyPart(ctx context.Context, contract *schemas.Contract, p schemas.Part, path string) error {
 	file, err := os.Create(path)
 	if err != nil {
 		return fault.New(fault.Transient, "spool", p.Name, err, "")

@@ -100,7 +100,7 @@ func (c Config) validate() error {
 type Exporter struct {
 	config   Config
 	contract *schemas.Contract
-	reader   *exchange.Reader
+	reader   *exchange.Parts
 	writer   *exchange.Writer
 }
 

@@ -69,7 +69,7 @@ func (s *session) checkMoved(ctx context.Context, leaveBehind []string) error {
 
 // Consumers notes the receipts on the stream, and returns all consumers that it ever had.
 func (e *Exporter) Consumers(ctx context.Context) ([]Known, error) {
-	_, known, err := noteReceipts(ctx, e.config.DatabaseURL, e.contract.Name, e.reader)
+	_, known, err := noteReceipts(ctx, e.config.DatabaseURL, e.contract.Name, e.reader.Reader)
 	return known, err
 }
 

@@ -87,7 +87,7 @@ func (f *fetched) discard() {
 // fetcher brings batches from the log into a folder for parts.
 type fetcher struct {
 	*Importer
-	reader *exchange.Reader // the run's own, which reads again what an earlier run has read
+	reader *exchange.Parts // the run's own, which reads again what an earlier run has read
 	spool  string
 }
 

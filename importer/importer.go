@@ -127,7 +127,7 @@ type Importer struct {
 	config   Config
 	consumer *Consumer
 	contract *schemas.Contract
-	reader   *exchange.Reader
+	reader   *exchange.Parts
 	sql      statements
 }
 

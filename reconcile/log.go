@@ -19,7 +19,7 @@ const maxBad = 10_000
 
 // log reads batches from the store.
 type log struct {
-	reader   *exchange.Reader
+	reader   *exchange.Parts
 	contract *schemas.Contract
 	slim     bool // it reads slim parts
 	spool    string

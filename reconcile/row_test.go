@@ -21,7 +21,7 @@ func rowsOf(t *testing.T, states ...logtest.State) (rows []row) {
 		t.Fatal(err)
 	}
 	m := logtest.NewProducer(t, place, time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)).Changes(states...)
-	l := &log{reader: exchange.NewReader(place), contract: schemas.PatientEvents(), spool: t.TempDir(), scanner: newScanner(schemas.PatientEvents())}
+	l := &log{reader: exchange.NewReader(place).Opening(nil), contract: schemas.PatientEvents(), spool: t.TempDir(), scanner: newScanner(schemas.PatientEvents())}
 	if _, err := l.read(t.Context(), m, nil, func(r row) error { rows = append(rows, r); return nil }); err != nil {
 		t.Fatal(err)
 	}

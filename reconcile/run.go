@@ -46,7 +46,7 @@ type Published struct {
 type Options struct {
 	Contract  *schemas.Contract // of the stream
 	From, To  int64             // batches, both included
-	Reader    *exchange.Reader  // of the log; nil: the log is not compared
+	Reader    *exchange.Parts   // of the log; nil: the log is not compared
 	Source    Source            // nil: it is compared only through the file
 	Consumers []*Consumer
 	Against   *File  // what the other side gave; may be nil

@@ -232,7 +232,7 @@ func (c *doomed) readParts(ctx context.Context, party *config, reader *exchange.
 		for _, p := range entry.Manifest.Parts {
 			by, read := c.opens[p.SHA256]
 			if !read {
-				if by, err = reader.OpenedBy(ctx, p, c.keys, folder.Dir); err != nil {
+				if by, err = reader.Opening(c.keys).OpenedBy(ctx, p, folder.Dir); err != nil {
 					return false, err
 				}
 				c.opens[p.SHA256] = by

@@ -234,7 +234,7 @@ func (c *config) examineOpening(ctx context.Context, reader *exchange.Reader, la
 		return fact.Failed("opens", err)
 	}
 	defer folder.Close()
-	by, err := reader.OpenedBy(ctx, *part, keys, folder.Dir)
+	by, err := reader.Opening(keys).OpenedBy(ctx, *part, folder.Dir)
 	switch {
 	case err != nil:
 		return fact.Failed("opens", err)

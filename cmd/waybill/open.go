@@ -72,7 +72,7 @@ func (c *openCommand) Run(ctx context.Context, env *environment) error {
 	return env.out.printOpened(answer)
 }
 
-func (c *openCommand) openAll(ctx context.Context, reader *exchange.Reader, from, to int64, slim bool) (*openAnswer, error) {
+func (c *openCommand) openAll(ctx context.Context, reader *exchange.Parts, from, to int64, slim bool) (*openAnswer, error) {
 	answer := &openAnswer{Service: c.Service, Files: []openedFile{}}
 	for entry, err := range reader.Entries(ctx, from, to) {
 		if err != nil {
@@ -95,7 +95,7 @@ func (c *openCommand) openAll(ctx context.Context, reader *exchange.Reader, from
 }
 
 // open leaves one part in the folder.
-func (c *openCommand) open(ctx context.Context, reader *exchange.Reader, p schemas.Part) (o openedFile, err error) {
+func (c *openCommand) open(ctx context.Context, reader *exchange.Parts, p schemas.Part) (o openedFile, err error) {
 	fetched, err := os.CreateTemp(c.To, ".sealed-*")
 	if err != nil {
 		return o, c.failed(err)

@@ -105,7 +105,7 @@ func (c *config) label() string {
 }
 
 // openLog returns the log of the first configuration, and its time zone.
-func (on *installation) openLog(of streamFlag) (*exchange.Reader, *time.Location, error) {
+func (on *installation) openLog(of streamFlag) (*exchange.Parts, *time.Location, error) {
 	parties, err := on.configs("")
 	if err != nil {
 		return nil, nil, err

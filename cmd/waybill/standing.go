@@ -145,7 +145,7 @@ func (row *serviceStatus) fill(ctx context.Context, env *environment, party *con
 		return nil
 	default:
 		row.LogEnd = last.Manifest.Batch
-		row.Keys = strings.TrimPrefix(row.Keys+party.opensInWords(ctx, reader.Anew(), last.Manifest), "; ")
+		row.Keys = strings.TrimPrefix(row.Keys+party.opensInWords(ctx, reader, last.Manifest), "; ")
 	}
 	row.read = true
 	if row.Export != nil {

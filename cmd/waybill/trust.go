@@ -96,7 +96,7 @@ func (on *installation) reader(c *config, place *store.Place) *exchange.Reader {
 }
 
 // opener is a reader that opens what these parties can open. The first is whose log it is.
-func (on *installation) opener(place *store.Place, parties ...*config) (*exchange.Reader, error) {
+func (on *installation) opener(place *store.Place, parties ...*config) (*exchange.Parts, error) {
 	var keys seal.Keys
 	for _, party := range parties {
 		opening, err := party.opening()

@@ -52,7 +52,7 @@ func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
 		return fault.New(fault.Transient, "open", "spool", err, "")
 	}
 	defer os.RemoveAll(spool)
-	from, to, err := c.bounds(ctx, reader)
+	from, to, err := c.bounds(ctx, reader.Reader)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (c *verifyCommand) bounds(ctx context.Context, reader *exchange.Reader) (fr
 
 // read checks every batch, also those after a damaged one. It returns an error only if it can't read
 // the store at all.
-func (a *verifyAnswer) read(ctx context.Context, reader *exchange.Reader, spool string) error {
+func (a *verifyAnswer) read(ctx context.Context, reader *exchange.Parts, spool string) error {
 	wrong, err := reader.FalseFloors(ctx)
 	if err != nil {
 		return err

@@ -41,7 +41,7 @@ const chunk = 256 << 10
 type Converter struct {
 	DB       plan.DB
 	Contract *schemas.Contract
-	Reader   *exchange.Reader
+	Reader   *exchange.Parts
 	Dir      string                                // for parts that are being written or were fetched
 	PartRows int                                   // bounds the rows of one part
 	Secrets  seal.Secrets                          // that parts are sealed with

@@ -50,7 +50,7 @@ type Summary struct {
 // Log is a log and the database that publishes it.
 type Log struct {
 	DB      plan.DB
-	Reader  *exchange.Reader
+	Reader  *exchange.Parts
 	Writer  *exchange.Writer
 	Delete  exchange.Deleter // nil: the store can't
 	Dir     string           // for parts that are read again

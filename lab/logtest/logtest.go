@@ -56,7 +56,7 @@ func Events(ctx context.Context, store exchange.ReadStore, keys ...*age.X25519Id
 }
 
 // PartEvents returns the events of one part.
-func PartEvents(ctx context.Context, reader *exchange.Reader, p schemas.Part) ([]Event, error) {
+func PartEvents(ctx context.Context, reader *exchange.Parts, p schemas.Part) ([]Event, error) {
 	var file bytes.Buffer
 	if err := reader.Fetch(ctx, p, &file); err != nil {
 		return nil, err
