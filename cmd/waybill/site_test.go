@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -140,6 +141,9 @@ func (s *site) as(program string) *site {
 	return &other
 }
 
+// longest is how long a command may take that should end by itself, less than the limit of a planted mistake's tests.
+const longest = 4 * time.Minute
+
 // result is what a finished command left.
 type result struct {
 	code   int
@@ -153,7 +157,14 @@ func (s *site) run(environment []string, arguments ...string) result {
 	cmd := s.command(environment, arguments...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
+	err := cmd.Start()
+	if err == nil {
+		late := time.AfterFunc(longest, func() { _ = cmd.Process.Kill() })
+		err = cmd.Wait()
+		if !late.Stop() {
+			s.Fatalf("waybill %s had not ended after %s\n%s%s", strings.Join(arguments, " "), longest, stdout.String(), stderr.String())
+		}
+	}
 	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		s.Fatal(err)
 	}

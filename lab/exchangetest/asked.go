@@ -17,7 +17,7 @@ func AskedForNothing(t *testing.T, server string, want int64, open func(addr str
 	var line net.ListenConfig
 	front, err := line.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
-	t.Cleanup(func() { front.Close() })
+	t.Cleanup(func() { _ = front.Close() })
 	var asked atomic.Int64
 	go func() {
 		for {
@@ -45,13 +45,13 @@ func AskedForNothing(t *testing.T, server string, want int64, open func(addr str
 func pass(client net.Conn, to string, asked *atomic.Int64) {
 	server, err := net.Dial("tcp", to)
 	if err != nil {
-		client.Close()
+		_ = client.Close()
 		return
 	}
 	var answered atomic.Bool
 	copy := func(to, from net.Conn, sent func()) {
 		_, _ = io.Copy(to, onRead{from, sent})
-		to.Close()
+		_ = to.Close()
 	}
 	go copy(server, client, func() {
 		if answered.Swap(false) {
