@@ -24,7 +24,7 @@ CONCURRENT = $(filter-out waybill/cmd/waybill,$(shell grep -rlE --include='*.go'
 OTHERS     = $(filter-out $(CONCURRENT),$(shell go list ./...))
 UNIT       = ./schemas/... ./exchange ./exchange/dir ./exchange/guard ./exchange/store ./exchange/wire ./reconcile \
  ./partner/format/... ./partner/intake/drop ./internal/period ./internal/setting ./internal/span ./internal/spool
-PROVEN     = $(shell grep -rl --include='*_test.go' 'func TestProof' * | xargs -n1 dirname | sort -u | sed 's|^|./|')
+PROVEN     = $(shell grep -rl --include='*_test.go' --exclude-dir=build 'func TestProof' * | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 # The databases of tests are in memory where eight gigabytes of it are free.
 test test-race proof test-stores histories mutants mutate: export WAYBILL_PG_SCRATCH = $(shell awk '/^MemAvailable/ && $$2 > 8e6 {print "/dev/shm"}' /proc/meminfo | \
