@@ -35,6 +35,12 @@ func TestBatchesLoadOnceWhateverIsRunAgain(t *testing.T) {
 			}
 		}
 	}
+	s.Changes(died(1)) // a later batch may have it again
+	for _, b := range s.load().Batches {
+		if b.Rows != 1 || b.Changed != 0 || len(b.Effects) != 0 {
+			t.Errorf("an event that was taken: %+v", b)
+		}
+	}
 	if got := s.cases(); got != want {
 		t.Errorf("after re-runs: %s, want %s", got, want)
 	}

@@ -102,10 +102,11 @@ func TestDeaths(t *testing.T) {
 			func(c clinic) {
 				c.book(1, 1, "imaging", hour)
 				c.set(1, "cancelled")
+				c.book(2, 1, "imaging", 2*hour)
 				c.Apply(one.DeadOn(1, now))
 				c.Apply(one.Alive(1))
 			},
-			[]string{"1 cancelled staff"},
+			[]string{"1 cancelled staff", "2 booked -"},
 			nil,
 		},
 		{
