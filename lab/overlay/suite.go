@@ -40,7 +40,7 @@ var ErrBrokeOff = errors.New("broke off")
 // Test runs tests with an overlay, if there is one. It is in the environment, so that it also
 // reaches the programs that tests build. A run without a test that failed or passed is an error.
 func (s Suite) Test(ctx context.Context, t Tests, overlay string) (Result, error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-vet=off", "-count=1", "-failfast", "-timeout=5m", "-run="+t.Run, "-skip="+t.Skip, t.Package)
+	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-vet=off", "-count=1", "-failfast", "-timeout=7m", "-run="+t.Run, "-skip="+t.Skip, t.Package)
 	cmd.Dir, cmd.Env = s.Root, os.Environ()
 	if overlay != "" {
 		cmd.Env = append(cmd.Env, "GOFLAGS="+os.Getenv("GOFLAGS")+" -overlay="+overlay)
