@@ -36,7 +36,6 @@ func TestManyFirstDeathsAreNotComparedInPairs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plans, _, _ := strings.Cut(notice("staging", touched), ";")
 	for _, sql := range []string{
 		`INSERT INTO patient (patient_id, generation, version, revision, baseline, event, recorded_at, death_no, death_status, identifiers)
 			SELECT md5(n::text)::uuid, 1, 1, 0, false, 'registered', now(), 0, 'none', '[]' FROM generate_series(1, 50000) n`,
@@ -52,13 +51,13 @@ func TestManyFirstDeathsAreNotComparedInPairs(t *testing.T) {
 			t.Fatal(sql, err)
 		}
 	}
-	rows, _ := tx.Query(t.Context(), "EXPLAIN "+plans)
+	rows, _ := tx.Query(t.Context(), "EXPLAIN "+notice("staging", touched))
 	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range lines {
-		if strings.Contains(line, "Join Filter") && strings.Contains(line, "death_no") {
+		if strings.Contains(line, "Join Filter") && strings.Contains(line, "patient_id") {
 			t.Errorf("each of 3,000 is compared with each: %s\n%s", line, strings.Join(lines, "\n"))
 		}
 	}

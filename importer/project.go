@@ -42,7 +42,7 @@ func (l *load) project(ctx context.Context) error {
 	}
 	events, patients := "staging", touched
 	if l.copied { // the table has the batch's patients and no others
-		events, patients = "patient", "patient p"
+		events, patients = "patient", "seen s RIGHT JOIN patient p USING (patient_id)"
 		if _, err := l.tx.Exec(ctx, `INSERT INTO changed SELECT patient_id FROM patient`); err != nil {
 			return err
 		}
@@ -98,8 +98,8 @@ func (l *load) detailed() bool { return l.mode.own() || l.dryRun != nil }
 // write runs a statement in the form that suits its table and returns the rows written. The
 // checkpoint is locked, so nobody else fills the table meanwhile.
 func (l *load) write(ctx context.Context, w write) (int64, error) {
-	var empty bool
-	if err := l.tx.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM "+w.table+")").Scan(&empty); err != nil {
+	empty, err := l.empty(ctx, w.table)
+	if err != nil {
 		return 0, err
 	}
 	sql := w.merge
@@ -111,6 +111,11 @@ func (l *load) write(ctx context.Context, w write) (int64, error) {
 	}
 	tag, err := l.tx.Exec(ctx, sql)
 	return tag.RowsAffected(), err
+}
+
+func (l *load) empty(ctx context.Context, table string) (empty bool, err error) {
+	err = l.tx.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM "+table+")").Scan(&empty)
+	return empty, err
 }
 
 // repeats reports whether the table may hold most of the batch: in a re-run, and in a snapshot.

@@ -64,7 +64,7 @@ func statementsFor(consumer *Consumer) statements {
 		temporary: fmt.Sprintf(`
 			CREATE TEMP TABLE IF NOT EXISTS staging (%s) ON COMMIT DELETE ROWS;
 			CREATE TEMP TABLE IF NOT EXISTS run (batch bigint, generation integer, kind text, now timestamptz, act_within interval, zone text) ON COMMIT DELETE ROWS;
-			CREATE TEMP TABLE IF NOT EXISTS changed (patient_id uuid PRIMARY KEY) ON COMMIT DELETE ROWS;
+			CREATE TEMP TABLE IF NOT EXISTS changed (patient_id uuid NOT NULL) ON COMMIT DELETE ROWS;
 			CREATE TEMP TABLE IF NOT EXISTS effect (n bigint GENERATED ALWAYS AS IDENTITY, kind text NOT NULL, patient_id uuid, death_no integer, subject text) ON COMMIT DELETE ROWS;
 			DELETE FROM staging; DELETE FROM run; DELETE FROM changed; DELETE FROM effect`, strings.Join(definitions, ", ")),
 		projection: "CREATE TABLE IF NOT EXISTS patient (patient_id uuid PRIMARY KEY);\n" +
@@ -134,7 +134,7 @@ func complete(consumer *Consumer, appended string, columns []string) string {
 		set = append(set, fmt.Sprintf("%[1]s = coalesce(t.%[1]s, s.%[1]s)", c))
 		lacking = append(lacking, fmt.Sprintf("t.%[1]s IS NULL AND s.%[1]s IS NOT NULL", c))
 	}
-	target, known, after := "patient", "t.event <> 'erased'", "INSERT INTO changed SELECT DISTINCT patient_id FROM completed ON CONFLICT DO NOTHING"
+	target, known, after := "patient", "t.event <> 'erased'", "INSERT INTO changed SELECT patient_id FROM completed EXCEPT SELECT patient_id FROM changed"
 	if consumer.Append != "" {
 		target, known, after = appended, "NOT EXISTS (SELECT FROM erased e WHERE e.patient_id = t.patient_id)", "SELECT FROM completed"
 	}
@@ -152,7 +152,7 @@ const foreseen = `
 	LEFT JOIN patient p USING (patient_id)`
 
 // reapply reconciles the effects of all the batch's patients.
-const reapply = `INSERT INTO changed SELECT DISTINCT patient_id FROM staging JOIN patient USING (patient_id) ON CONFLICT DO NOTHING`
+const reapply = `INSERT INTO changed SELECT patient_id FROM staging JOIN patient USING (patient_id) EXCEPT SELECT patient_id FROM changed`
 
 // vanish is for snapshots, which are complete for every event type. So if a patient is known from an earlier generation but
 // is not in the snapshot, not even as a bad row, the source has no subscribed state of that patient. The version becomes 0,
@@ -170,43 +170,42 @@ const vanish = `
 	INSERT INTO changed SELECT patient_id FROM gone`
 
 // touched are the patients whose state the batch changed, and those whose death it saw.
-const touched = `(SELECT patient_id FROM changed FULL JOIN (SELECT DISTINCT patient_id FROM seen) s USING (patient_id)) c JOIN patient p USING (patient_id)`
+const touched = `changed FULL JOIN seen s USING (patient_id) JOIN patient p USING (patient_id)`
 
 // notice stores when each death became known here, and whether it is historic: longer ago than act_within, unless the batch
 // saw a known patient die; or found without a date. If a later batch shows that a historic death is not historic, it
-// becomes known now. A death that was seen but does not stand any more, because the batch retracts it too, is noted last: a restored
+// becomes known now. A death that was seen but does not stand any more, because the batch retracts it too, is noted as well: a restored
 // patients database may say that it stands after all.
-//
-// The dead are separated from the living after all joins: by statistics of a time when nobody was dead, PostgreSQL expects one
-// dead patient, and compared each with everybody whose death was seen.
 func notice(events, patients string) string {
 	return fmt.Sprintf(`
 	WITH seen AS (
-	    SELECT s.patient_id, s.death_no, bool_or(s.version > 1) AS dying FROM %[1]s s, run
-	    WHERE NOT s.baseline AND (s.event = 'died' OR run.kind = 'snapshot') GROUP BY 1, 2),
+	    SELECT patient_id, death_no, bool_or(version > 1) AS dying,
+	           bool_or(died) AS died, max(death_latest) FILTER (WHERE died) AS latest, bool_or(version > 1) FILTER (WHERE died) AS new
+	    FROM (SELECT *, event = 'died' AND generation >= (SELECT generation FROM checkpoint) AS died FROM %[1]s) s, run
+	    WHERE NOT baseline AND (event = 'died' OR run.kind = 'snapshot') GROUP BY 1, 2),
 	states AS MATERIALIZED (
-	    SELECT p.patient_id, p.death_no, p.death_latest, p.death_status, s.dying
-	    FROM %[2]s LEFT JOIN seen s USING (patient_id, death_no)),
+	    SELECT p.patient_id, p.event, p.death_no, p.death_latest, p.death_status IN ('informal', 'formal') AS dead,
+	           coalesce(s.death_no = p.death_no, false) AS same, s.death_no AS seen_no, s.dying, s.died, s.latest, s.new
+	    FROM %[2]s
+	    WHERE p.death_status IN ('informal', 'formal') OR s.died),
 	judged AS (
-	    SELECT s.patient_id, s.death_no, run.now, run.act_within IS NOT NULL
-	           AND CASE WHEN s.death_latest IS NULL THEN s.dying IS NULL
-	                    ELSE s.death_latest < run.now - run.act_within AND NOT coalesce(s.dying, false) END AS historic
-	    FROM run, states s
-	    WHERE s.death_status IN ('informal', 'formal')),
+	    SELECT DISTINCT ON (s.patient_id) s.patient_id, s.death_no, run.now, run.act_within IS NOT NULL
+	           AND CASE WHEN s.death_latest IS NULL THEN NOT same
+	                    ELSE s.death_latest < run.now - run.act_within AND NOT (same AND s.dying) END AS historic
+	    FROM run, states s WHERE dead
+	    ORDER BY s.patient_id, same DESC),
 	noticed AS (
 	    INSERT INTO notice AS n (patient_id, death_no, noticed_at, historic)
-	    SELECT * FROM judged ORDER BY patient_id
+	    SELECT * FROM judged
 	    ON CONFLICT (patient_id, death_no) DO UPDATE SET noticed_at = excluded.noticed_at, historic = false
 	    WHERE n.historic AND NOT excluded.historic
 	    RETURNING patient_id, death_no, historic),
-	acted AS (INSERT INTO changed SELECT patient_id FROM noticed WHERE NOT historic ON CONFLICT DO NOTHING)
-	INSERT INTO effect (kind, patient_id, death_no) SELECT 'historic', patient_id, death_no FROM noticed WHERE historic;
-	INSERT INTO notice (patient_id, death_no, noticed_at, historic)
-	SELECT s.patient_id, s.death_no, run.now, coalesce(max(s.death_latest) < run.now - run.act_within AND NOT bool_or(s.version > 1), false)
-	FROM run, %[1]s s JOIN patient p USING (patient_id)
-	WHERE NOT s.baseline AND s.event = 'died' AND s.generation >= (SELECT generation FROM checkpoint) AND p.event <> 'erased'
-	  AND NOT (p.death_no = s.death_no AND p.death_status IN ('informal', 'formal')) -- those are noted above
-	GROUP BY 1, 2, run.now, run.act_within
-	ORDER BY 1, 2
-	ON CONFLICT DO NOTHING`, events, patients)
+	undone AS (
+	    INSERT INTO notice (patient_id, death_no, noticed_at, historic)
+	    SELECT s.patient_id, s.seen_no, run.now, coalesce(s.latest < run.now - run.act_within AND NOT s.new, false)
+	    FROM run, states s WHERE s.died AND s.event <> 'erased' AND NOT (dead AND same)
+	    ORDER BY 1, 2
+	    ON CONFLICT DO NOTHING),
+	acted AS (INSERT INTO changed SELECT patient_id FROM noticed WHERE NOT historic EXCEPT SELECT patient_id FROM changed)
+	INSERT INTO effect (kind, patient_id, death_no) SELECT 'historic', patient_id, death_no FROM noticed WHERE historic`, events, patients)
 }

@@ -15,12 +15,14 @@ import (
 // new there: COPY can't skip one that the table has. So it is tried under a savepoint; a batch that has a known or a second row
 // of a key is staged after all.
 type straight struct {
-	fits string // whether COPY does to the table what INSERT would do: the same types, its key, and no rule, trigger or policy
-	copy string
+	table string
+	fits  string // whether COPY does to the table what INSERT would do: the same types, its key, and no rule, trigger or policy
+	copy  string
 }
 
 func straightInto(table, columns, key string) straight {
 	return straight{
+		table: table,
 		fits: fmt.Sprintf(`
 			SELECT NOT relhasrules AND NOT relhastriggers AND NOT relrowsecurity AND NOT EXISTS (SELECT FROM erased)
 			   AND NOT EXISTS (
@@ -28,8 +30,7 @@ func straightInto(table, columns, key string) straight {
 			       WHERE s.attrelid = 'pg_temp.staging'::regclass AND s.attnum > 0 AND t.attname IS NULL)
 			   AND EXISTS (
 			       SELECT FROM pg_index i WHERE i.indrelid = pg_class.oid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL
-			       AND '{%[2]s}' = (SELECT array_agg(attname::text ORDER BY attname) FROM pg_attribute WHERE attrelid = i.indrelid AND attnum = ANY (i.indkey::smallint[]))),
-			   NOT EXISTS (SELECT FROM %[1]s)
+			       AND '{%[2]s}' = (SELECT array_agg(attname::text ORDER BY attname) FROM pg_attribute WHERE attrelid = i.indrelid AND attnum = ANY (i.indkey::smallint[])))
 			FROM pg_class WHERE oid = '%[1]s'::regclass`, table, key),
 		copy: fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT binary)", table, columns),
 	}
@@ -40,13 +41,14 @@ func (l *load) copyStraight(ctx context.Context) (bool, error) {
 	if !l.mayGoStraight() {
 		return false, nil
 	}
-	var fits, empty bool
-	if err := l.tx.QueryRow(ctx, l.sql.straight.fits).Scan(&fits, &empty); err != nil {
-		return false, err
+	if l.consumer.Append == "" || l.batch.manifest().Kind == schemas.Snapshot { // whose rows are known unless it is the first load
+		if empty, err := l.empty(ctx, l.sql.straight.table); err != nil || !empty {
+			return false, err
+		}
 	}
-	first := l.consumer.Append == "" || l.batch.manifest().Kind == schemas.Snapshot // whose rows are known unless it is the first load
-	if !fits || first && !empty {
-		return false, nil
+	var fits bool
+	if err := l.tx.QueryRow(ctx, l.sql.straight.fits).Scan(&fits); err != nil || !fits {
+		return false, err
 	}
 	savepoint, err := l.tx.Begin(ctx)
 	if err != nil {

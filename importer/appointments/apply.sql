@@ -7,12 +7,12 @@ SELECT require_read_committed();
 SELECT set_config('waybill.applying', 'on', true), set_config('jit', 'off', true);
 
 CREATE TEMP TABLE IF NOT EXISTS member (
-    patient_id uuid PRIMARY KEY,
+    patient_id uuid NOT NULL,
     person     uuid NOT NULL,
     death_of   uuid              -- the record whose death counts as this one's, NULL: alive
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS concerned (
-    patient_id     uuid PRIMARY KEY,
+    patient_id     uuid NOT NULL,
     death_of       uuid,             -- the record whose death it is; NULL: alive
     death_no       integer,
     death_earliest timestamptz,
@@ -24,7 +24,7 @@ CREATE TEMP TABLE IF NOT EXISTS concerned (
     future         text              -- dead by a death that begins, as stated, at this time, on a day after its notice
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS pending (
-    appointment_id uuid PRIMARY KEY,
+    appointment_id uuid NOT NULL,
     record_id      uuid NOT NULL,
     death_of       uuid NOT NULL,
     death_no       integer NOT NULL,

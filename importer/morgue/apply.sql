@@ -6,12 +6,12 @@
 SELECT set_config('waybill.applying', 'on', true), set_config('jit', 'off', true);
 
 CREATE TEMP TABLE IF NOT EXISTS member (
-    patient_id uuid PRIMARY KEY,
+    patient_id uuid NOT NULL,
     person     uuid NOT NULL,
     death_of   uuid              -- the record whose death counts as this one's, NULL: alive
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS concerned (
-    patient_id   uuid PRIMARY KEY,
+    patient_id   uuid NOT NULL,
     death_no     integer NOT NULL,
     death_of     uuid,             -- the record whose death counts as this one's; NULL: alive
     verdict      text NOT NULL,    -- on the case of this record's death:

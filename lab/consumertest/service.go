@@ -240,7 +240,7 @@ func (s *Service) Begin(states ...State) *Batch {
 
 const batchTables = `
 	CREATE TEMP TABLE run (batch bigint, generation integer, kind text, now timestamptz, act_within interval, zone text) ON COMMIT DELETE ROWS;
-	CREATE TEMP TABLE changed (patient_id uuid PRIMARY KEY) ON COMMIT DELETE ROWS;
+	CREATE TEMP TABLE changed (patient_id uuid) ON COMMIT DELETE ROWS;
 	CREATE TEMP TABLE effect (kind text NOT NULL, patient_id uuid, death_no integer, subject text) ON COMMIT DELETE ROWS`
 
 // project writes a state with the columns that the consumer has.
@@ -270,7 +270,7 @@ func (b *Batch) project(state State) {
 			ON CONFLICT (patient_id) DO UPDATE SET (%[1]s) = ROW (%[3]s)
 			WHERE (excluded.generation, excluded.version, excluded.revision) > (p.generation, p.version, p.revision)
 			RETURNING patient_id)
-		INSERT INTO changed SELECT patient_id FROM projected ON CONFLICT DO NOTHING`,
+		INSERT INTO changed SELECT patient_id FROM projected EXCEPT SELECT patient_id FROM changed`,
 		strings.Join(columns, ", "), strings.Join(places, ", "), strings.Join(incoming, ", ")), values...)
 }
 
