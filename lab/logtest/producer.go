@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	"github.com/google/uuid"
 
 	"waybill/exchange"
@@ -47,6 +48,8 @@ type Producer struct {
 	Now       time.Time // the end of the next window
 	// Contract, if set, is the contract for writing rows, instead of the one that consumers know.
 	Contract *schemas.Contract
+	// Seal, if set, is the key that parts are sealed to.
+	Seal age.Recipient
 	// Manifest, if set, may spoil a manifest before it is encoded; Text, its text, which is then
 	// sealed again; Part, a part's bytes after they were hashed.
 	Manifest func(*schemas.Manifest)
@@ -199,14 +202,18 @@ func (p *Producer) part(m *schemas.Manifest, states []State) schemas.Part {
 	if err := w.Close(); err != nil {
 		p.Fatal(err)
 	}
-	sum := sha256.Sum256(file.Bytes())
-	hash := hex.EncodeToString(sum[:])
 	described := schemas.Part{
-		Name:   schemas.PartName(schemas.Mixed, m.Window.To.Time, m.Batch, hash, 0),
-		Events: w.Stats().Events, Rows: w.Stats().Rows, Bytes: int64(file.Len()), SHA256: hash,
-		RecordedFrom: w.Stats().RecordedFrom, RecordedTo: w.Stats().RecordedTo,
+		Events: w.Stats().Events, Rows: w.Stats().Rows, RecordedFrom: w.Stats().RecordedFrom, RecordedTo: w.Stats().RecordedTo,
 	}
-	data := file.Bytes()
+	data, suffix := file.Bytes(), ""
+	if p.Seal != nil {
+		data, suffix = p.sealed(data), schemas.SealedSuffix
+		described.Seal = &schemas.Sealed{Form: schemas.SealForm, Readers: []string{}}
+		m.Format, m.MinReader = schemas.FormatSealed, schemas.FormatSealed
+	}
+	sum := sha256.Sum256(data)
+	described.SHA256, described.Bytes = hex.EncodeToString(sum[:]), int64(len(data))
+	described.Name = schemas.PartName(schemas.Mixed, m.Window.To.Time, m.Batch, described.SHA256, 0) + suffix
 	if p.Part != nil {
 		data = p.Part(bytes.Clone(data))
 	}
@@ -216,6 +223,22 @@ func (p *Producer) part(m *schemas.Manifest, states []State) schemas.Part {
 		}
 	}
 	return described
+}
+
+func (p *Producer) sealed(part []byte) []byte {
+	p.Helper()
+	var file bytes.Buffer
+	w, err := age.Encrypt(&file, p.Seal)
+	if err == nil {
+		_, err = w.Write(part)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		p.Fatal(err)
+	}
+	return file.Bytes()
 }
 
 // tuple encodes the state as PostgreSQL's binary COPY does.
