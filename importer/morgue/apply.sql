@@ -20,8 +20,8 @@ CREATE TEMP TABLE IF NOT EXISTS concerned (
                                    --   void: expected is void, alive   leave: untouched
     conflict     text,             -- dead, and merged into this person, who is not known to be dead
     future       text,             -- dead by a death that begins, as stated, at this time, on a day after its notice
-    stated       jsonb,            -- the facts of the dead, as their record has them
-    counts       jsonb             -- the facts of the record whose death counts, if that is another
+    stated       jsonb,            -- where there is a case: the facts of the dead, as their record has them
+    counts       jsonb             -- and the facts of the record whose death counts, if that is another
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS due (
     kind       text NOT NULL,
@@ -31,9 +31,7 @@ CREATE TEMP TABLE IF NOT EXISTS due (
     urgent     boolean NOT NULL,
     about      text              -- the state; NULL: one alert is enough, in any state
 ) ON COMMIT DELETE ROWS;
-DELETE FROM member;
-DELETE FROM concerned;
-DELETE FROM due;
+DELETE FROM member; DELETE FROM concerned; DELETE FROM due;
 
 -- Of a million patients most are alive, not merged and unknown here: they are left out at once. Of the rest, most are a
 -- person of one record.
@@ -52,7 +50,7 @@ UNION ALL
 SELECT m.* FROM (SELECT array_agg(patient_id) AS records FROM concerns WHERE merged HAVING count(*) > 0) AS r, members_of(r.records) AS m;
 ANALYZE member;
 
-INSERT INTO concerned (patient_id, death_no, death_of, verdict, conflict, future, stated, counts)
+INSERT INTO concerned (patient_id, death_no, death_of, verdict, conflict, future)
 SELECT p.patient_id, p.death_no, m.death_of,
        CASE WHEN NOT it.dead THEN 'void'
             WHEN it.historic THEN 'leave'
@@ -62,9 +60,7 @@ SELECT p.patient_id, p.death_no, m.death_of,
             ELSE 'leave' END,
        CASE WHEN m.death_of = p.patient_id AND NOT it.person_dead THEN concat_ws(' ', m.person, CASE WHEN s.patient_id IS NOT NULL THEN 'alive' END) END,
        CASE WHEN m.death_of = p.patient_id AND (d.death_earliest AT TIME ZONE run.zone)::date > (n.noticed_at AT TIME ZONE run.zone)::date
-            THEN extract(epoch FROM d.death_earliest)::text END,
-       CASE WHEN it.dead THEN facts(p) END,
-       CASE WHEN d.patient_id <> p.patient_id THEN facts(d) END
+            THEN extract(epoch FROM d.death_earliest)::text END
 FROM run CROSS JOIN member m
 JOIN patient p USING (patient_id)
 LEFT JOIN patient s ON s.patient_id = m.person
@@ -87,6 +83,10 @@ SELECT count(*) FROM (
 
 -- Most of the dead have no case or alert yet, and to plan what concerns these takes longer than all the rest.
 DO $$ BEGIN IF EXISTS (SELECT FROM concerned JOIN case_file USING (patient_id)) THEN
+UPDATE concerned k SET stated = CASE WHEN p.death_status IN ('informal', 'formal') THEN facts(p) END,
+    counts = (SELECT facts(d) FROM patient d WHERE d.patient_id = k.death_of AND d.patient_id <> p.patient_id)
+FROM patient p WHERE p.patient_id = k.patient_id AND EXISTS (SELECT FROM case_file c WHERE c.patient_id = k.patient_id);
+
 -- One person, one body: if it is or was in custody under a retired record, the case of the death
 -- that counts expects nobody. A body that came before that death began is another person's.
 UPDATE concerned survivor SET verdict = 'merged'
@@ -263,7 +263,7 @@ WITH opened AS (
         death_status, death_earliest, death_latest, death_precision)
     SELECT p.patient_id, p.death_no, coalesce(n.noticed_at, run.now),
         p.family_name, p.given_name, p.birth_date, p.sex, p.identifiers,
-        p.address_line, p.address_city, p.address_postcode, p.address_country, k.stated, p.patient_id,
+        p.address_line, p.address_city, p.address_postcode, p.address_country, facts(p), p.patient_id,
         p.death_status, p.death_earliest, p.death_latest, p.death_precision
     FROM run, concerned k JOIN patient p USING (patient_id)
     LEFT JOIN notice n ON (n.patient_id, n.death_no) = (p.patient_id, p.death_no)
