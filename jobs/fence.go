@@ -25,6 +25,9 @@ type fence struct {
 	conn  *pgx.Conn
 	done  atomic.Int64
 	total atomic.Int64
+
+	paused  atomic.Bool
+	leaving <-chan struct{} // of [runner]
 }
 
 // claim takes a run. It returns nil if the run has ended, another run of its job is running, or the job is
@@ -44,7 +47,7 @@ func (r *runner) claim(ctx context.Context, run int64, asked request) (*fence, e
 	if err != nil {
 		return nil, err
 	}
-	f := &fence{request: asked, run: run, job: job, lease: r.config.Lease, conn: conn}
+	f := &fence{request: asked, run: run, job: job, lease: r.config.Lease, conn: conn, leaving: r.leaving}
 	taken, err := conn.Exec(ctx, `
 		INSERT INTO jobs.lease (job, run, machine, pid, backend_start, role, until)
 		SELECT $2, id, $3, pid, backend_start, usename, clock_timestamp() + $4
@@ -60,10 +63,19 @@ func (r *runner) claim(ctx context.Context, run int64, asked request) (*fence, e
 
 // task returns the run as its job sees it.
 func (f *fence) task() Task {
-	return Task{Arguments: f.Arguments, Person: f.Person, Reason: f.Reason, Report: func(done, total int64) {
+	return Task{Arguments: f.Arguments, Person: f.Person, Reason: f.Reason, Ending: f.ending, Report: func(done, total int64) {
 		f.done.Store(done)
 		f.total.Store(total)
 	}}
+}
+
+func (f *fence) ending() bool {
+	select {
+	case <-f.leaving:
+		return true
+	default:
+		return f.paused.Load()
+	}
 }
 
 // keep renews the lease until the returned function is called. The returned context ends as soon as
@@ -83,14 +95,17 @@ func (f *fence) keep(ctx context.Context) (context.Context, func()) {
 	return held, func() { lose(nil); <-done }
 }
 
-// renew prolongs the lease, records the progress, and checks whether a person has cancelled the run. It gives
-// up while the lease still lasts.
+// renew prolongs the lease, records the progress, and checks whether a person has cancelled the run or paused its job. It
+// gives up while the lease still lasts.
 func (f *fence) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, f.lease/2)
 	defer cancel()
 	var person *string
+	var paused bool
 	err := f.conn.QueryRow(ctx, `
-		UPDATE jobs.lease SET until = clock_timestamp() + $2, done = $3, total = $4 WHERE run = $1 RETURNING cancelled_by`, f.run, f.lease, f.done.Load(), f.total.Load()).Scan(&person)
+		UPDATE jobs.lease SET until = clock_timestamp() + $2, done = $3, total = $4 WHERE run = $1
+		RETURNING cancelled_by, EXISTS (SELECT FROM jobs.job j WHERE j.name = lease.job AND paused_at IS NOT NULL)`, f.run, f.lease, f.done.Load(), f.total.Load()).Scan(&person, &paused)
+	f.paused.Store(paused)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return fault.New(fault.Transient, "hold", fmt.Sprintf("run %d", f.run), errTakenOver, "")

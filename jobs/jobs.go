@@ -39,6 +39,7 @@ type Task struct {
 	Person    string          // who asked; "" for the schedule
 	Reason    string
 	Report    func(done, total int64) // cheap; may be called for every row
+	Ending    func() bool             // the job was paused or its machine is being stopped, so a run that repeats its work ends
 }
 
 // Result is what a run did.

@@ -28,6 +28,7 @@ type runner struct {
 	suffix     string // unique among all runners
 	background sync.WaitGroup
 	leave      context.CancelCauseFunc // stops this machine's runner, as SIGTERM does
+	leaving    <-chan struct{}         // closed once it is being stopped
 }
 
 // Run runs jobs until ctx ends, on this machine among others. It returns nil after an orderly
@@ -71,6 +72,7 @@ var errHangs = errors.New("a run does not end")
 func (r *runner) run(ctx context.Context) error {
 	ctx, r.leave = context.WithCancelCause(ctx)
 	defer r.leave(nil)
+	r.leaving = ctx.Done()
 	if err := r.start(ctx); err != nil {
 		return err
 	}

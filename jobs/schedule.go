@@ -14,6 +14,7 @@ import (
 type Schedule struct {
 	spec  string
 	every cron.Schedule // nil if there are times
+	often time.Duration // an interval below a second; 0: none
 	times *cron.SpecSchedule
 	zone  *time.Location
 }
@@ -27,7 +28,10 @@ func ParseSchedule(spec string, zone *time.Location) (Schedule, error) {
 	}
 	s := Schedule{spec: strings.TrimSpace(spec), zone: zone}
 	if every, ok := strings.CutPrefix(bare, "@every "); ok {
-		s.every, err = parseEvery(strings.TrimSpace(every))
+		interval, err := parseEvery(strings.TrimSpace(every))
+		if s.every = cron.Every(interval); interval < time.Second { // a tick each second at most
+			s.often = interval
+		}
 		return s, err
 	}
 	if s.times, err = parseTimes(bare); err != nil {
@@ -60,17 +64,17 @@ func cutZone(spec string, zone *time.Location) (string, *time.Location, error) {
 	return spec, zone, nil
 }
 
-func parseEvery(text string) (cron.Schedule, error) {
+func parseEvery(text string) (time.Duration, error) {
 	interval, err := time.ParseDuration(text)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%q is not an interval like 10s or 1h30m", text)
-	case interval < time.Second || interval%time.Second != 0:
-		return nil, errors.New("an interval must be in whole seconds, at least 1s")
+		return 0, fmt.Errorf("%q is not an interval like 10s or 1h30m", text)
+	case interval < 10*time.Millisecond || interval > time.Second && interval%time.Second != 0:
+		return 0, errors.New("an interval must be at least 10ms, and in whole seconds if it is longer than 1s")
 	case interval > 366*24*time.Hour:
-		return nil, errors.New("an interval must be at most a year")
+		return 0, errors.New("an interval must be at most a year")
 	}
-	return cron.Every(interval), nil
+	return interval, nil
 }
 
 // parseTimes reads the fields as if there were no zones.
@@ -97,6 +101,10 @@ func parseTimes(bare string) (times *cron.SpecSchedule, err error) {
 
 // String returns the schedule as it was written.
 func (s Schedule) String() string { return s.spec }
+
+// Often returns an interval below a second, or 0. A job with one ticks each second, and each of its runs repeats its work
+// at that interval until [Task].Ending.
+func (s Schedule) Often() time.Duration { return s.often }
 
 // Next returns the first tick after a time. If a change of clocks skips a time of day, the job ticks
 // at the change; if the time comes twice, the job ticks twice. Next goes from change to change,

@@ -50,9 +50,9 @@ func TestSchedulesThatCannotWorkAreRefusedWithTheReason(t *testing.T) {
 		"0 0 31 4,6,9,11 *":              "never fire",
 		"@reboot":                        "unrecognized descriptor",
 		"@every":                         "unrecognized descriptor",
-		"@every 500ms":                   "at least 1s",
+		"@every 9ms":                     "at least 10ms",
 		"@every 1500ms":                  "whole seconds",
-		"@every -5s":                     "at least 1s",
+		"@every -5s":                     "at least 10ms",
 		"@every 10000h":                  "at most a year",
 		"@every soon":                    "not an interval",
 		"TZ=":                            "unknown zone",
@@ -74,6 +74,7 @@ func TestNext(t *testing.T) {
 	for _, test := range []struct{ spec, zone, after, want string }{
 		{"*/5 * * * *", "UTC", "2026-11-22T09:01:30Z", "2026-11-22T09:05:00Z"},
 		{"@every 10s", "UTC", "2026-11-22T09:01:30.4Z", "2026-11-22T09:01:40Z"},
+		{"@every 200ms", "UTC", "2026-11-22T09:01:30.4Z", "2026-11-22T09:01:31Z"},
 		{"@hourly", "Asia/Kolkata", "2026-11-22T09:01:30Z", "2026-11-22T09:30:00Z"},
 		{"0 3 * * 0", "Europe/Vienna", "2026-11-22T09:00:00Z", "2026-11-29T02:00:00Z"},
 		{"CRON_TZ=America/New_York 0 3 * * *", "UTC", "2026-11-22T09:00:00Z", "2026-11-23T08:00:00Z"},
@@ -97,6 +98,17 @@ func TestNext(t *testing.T) {
 		got := schedule(t, test.spec, zone(t, test.zone)).Next(after)
 		if got.UTC().Format(time.RFC3339) != test.want {
 			t.Errorf("%s in %s after %s: %s, want %s", test.spec, test.zone, test.after, got.UTC().Format(time.RFC3339), test.want)
+		}
+	}
+}
+
+func TestOften(t *testing.T) {
+	t.Parallel()
+	for spec, want := range map[string]time.Duration{
+		"@every 10ms": 10 * time.Millisecond, "CRON_TZ=Europe/Vienna @every 999ms": 999 * time.Millisecond, "@every 1s": 0, "@every 1h": 0, "*/5 * * * *": 0,
+	} {
+		if got := schedule(t, spec, time.UTC).Often(); got != want {
+			t.Errorf("%s: %s, want %s", spec, got, want)
 		}
 	}
 }

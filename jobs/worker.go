@@ -183,7 +183,8 @@ func end(ctx context.Context, tx pgx.Tx, run int64, e ending) (cancelled bool, e
 }
 
 // follow asks for a run that continues one that was handed back, or retries one that failed for a passing reason.
-// After other failures the job waits for its schedule, because running again at once gives the same result.
+// After other failures the job waits for its schedule, because running again at once gives the same result. A job with an
+// interval below a second does not wait for a tick.
 func (r *runner) follow(ctx context.Context, tx pgx.Tx, f *fence, e ending) (err error) {
 	next := f.request
 	switch {
@@ -194,7 +195,12 @@ func (r *runner) follow(ctx context.Context, tx pgx.Tx, f *fence, e ending) (err
 		next.Cause, next.Attempt, next.Failures = ByRetry, 0, f.Failures+1
 		_, err = r.ask(ctx, tx, next, backoff(next.Failures))
 	case e.Outcome == Done || e.Outcome == Nothing:
-		_, err = tx.Exec(ctx, `UPDATE jobs.job SET covered_at = r.started_at FROM jobs.run r WHERE r.id = $1 AND name = r.job`, f.run)
+		var paused bool
+		err = tx.QueryRow(ctx, `UPDATE jobs.job SET covered_at = r.started_at FROM jobs.run r WHERE r.id = $1 AND name = r.job
+			RETURNING paused_at IS NOT NULL`, f.run).Scan(&paused)
+		if err == nil && !paused && f.job.Schedule.Often() > 0 {
+			_, err = r.ask(ctx, tx, request{Job: f.Job, Cause: ByTick}, 0)
+		}
 	}
 	return err
 }

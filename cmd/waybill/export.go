@@ -31,7 +31,7 @@ func (c *exportCommand) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	if c.Follow {
-		return c.exports(ctx, env, party)
+		return newFollowing(env, party, c.Every).until(ctx)
 	}
 	if c.Snapshot {
 		env.noting.work = "snapshot"

@@ -7,6 +7,7 @@ import (
 
 	"waybill/exporter"
 	"waybill/internal/fault"
+	"waybill/jobs"
 )
 
 // followFlags are those of a command that can run again and again.
@@ -54,24 +55,32 @@ const (
 
 // follower runs what it has opened. Its runs end at the log's end, as those that cron starts.
 type follower struct {
-	run   func(context.Context) (news, busy bool, err error)
+	run   func(context.Context) (done, error)
 	close func()
 }
 
-// following runs what open returns until ctx ends. A run that fails is logged, and the next one opens everything anew. So
+// following runs what a party's follower does until ctx ends. A run that fails is logged, and the next one opens everything anew. So
 // does one before which files of keys were added, removed or changed.
 // Only a mistake that the very first run finds ends it.
 type following struct {
-	env  *environment
-	open func(*environment) (follower, error)
-	keys func() string // what tells the files of keys from earlier ones
-	pace pace
+	env   *environment
+	party *config
+	pace  pace
 
 	own   environment
 	now   *follower
 	held  string      // the keys that now has read
 	class fault.Class // of the last run's failure; 0: none
 	noted time.Time
+}
+
+// newFollowing returns one for all streams of a producer, or for a consumer. Where a consumer finds news there is soon more.
+func newFollowing(env *environment, party *config, every time.Duration) *following {
+	p := pace{quick: every, slow: every}
+	if party.Import != nil {
+		p.quick = max(every/10, 5*time.Millisecond)
+	}
+	return &following{env: env, party: party, pace: p}
 }
 
 func (f *following) until(ctx context.Context) error {
@@ -81,15 +90,15 @@ func (f *following) until(ctx context.Context) error {
 	defer f.end()
 	for {
 		started := time.Now()
-		news, busy, err := f.once(working)
-		wait := f.pace.after(news)
+		did, err := f.once(working)
+		wait := f.pace.after(did.batches > 0)
 		if err != nil {
 			if ctx.Err() != nil || f.noted.IsZero() && fault.ClassOf(err) == fault.Usage {
 				return err
 			}
 			wait = max(wait, retryAfter)
 		}
-		f.tell(working, started, busy, err)
+		f.tell(working, started, did.busy, err)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -98,18 +107,18 @@ func (f *following) until(ctx context.Context) error {
 	}
 }
 
-func (f *following) once(ctx context.Context) (news, busy bool, err error) {
-	if keys := f.keys(); keys != f.held {
+func (f *following) once(ctx context.Context) (done, error) {
+	if keys := f.party.keysNow(); keys != f.held {
 		f.end()
 		f.held = keys
 	}
 	if f.now == nil {
 		f.own = *f.env
 		f.own.opened = nil
-		opened, err := f.open(&f.own)
+		opened, err := f.party.follower(&f.own)
 		if err != nil {
 			f.own.close()
-			return false, false, err
+			return done{}, err
 		}
 		f.now = &opened
 	}
@@ -145,52 +154,80 @@ func (f *following) end() {
 	}
 }
 
-// exports follows with all streams of a party.
-func (f followFlags) exports(ctx context.Context, env *environment, party *config) error {
-	streams := party.each()
-	open := func(own *environment) (follower, error) {
-		all := make([]*exporter.Follower, len(streams))
-		for i, of := range streams {
-			e, err := of.exporter(&own.installation)
-			if err != nil {
-				return follower{}, err
+// often returns what a job does whose interval is below a second: a run follows for a minute, and the next one reads
+// the secrets again. It ends earlier if a pass fails, if the job is paused, and if the machine is being stopped.
+func (w work) often(every, timeout time.Duration) func(context.Context, *environment, *config, jobs.Task) (jobs.Result, error) {
+	return func(ctx context.Context, env *environment, party *config, task jobs.Task) (jobs.Result, error) {
+		env.noting = noting{party: party, work: w.name}
+		f := newFollowing(env, party, every)
+		defer func() {
+			if f.now != nil {
+				f.now.close()
+				env.opened = f.own.opened // to be noted and closed
 			}
-			all[i] = e.Follower()
+		}()
+		total := done{busy: true, effects: map[string]int64{}}
+		for end := time.Now().Add(min(time.Minute, timeout/2)); ; {
+			started := time.Now()
+			did, err := f.once(ctx)
+			total.add(did)
+			if err != nil || task.Ending() || time.Now().After(end) {
+				return total.result(), err
+			}
+			select {
+			case <-ctx.Done():
+				return total.result(), context.Cause(ctx)
+			case <-time.After(time.Until(started.Add(f.pace.after(did.batches > 0)))):
+			}
 		}
-		return follower{
-			run: func(ctx context.Context) (news, busy bool, err error) {
-				for i, of := range streams {
-					s, failed := all[i].Run(ctx)
-					news, busy, err = news || len(s.Batches) > 0, busy || s.Running, party.join(err, of, failed)
-				}
-				return news, busy, err
-			},
-			close: func() {
-				for _, one := range all {
-					one.Close()
-				}
-			},
-		}, nil
 	}
-	return (&following{env: env, open: open, keys: party.keysNow, pace: pace{quick: f.Every, slow: f.Every}}).until(ctx)
 }
 
-// imports follows with a consumer. Where there was news there is soon more.
-func (f followFlags) imports(ctx context.Context, env *environment, party *config) error {
-	open := func(own *environment) (follower, error) {
-		i, err := party.importer(&own.installation)
+// follower opens what follows with all streams of a producer, or with a consumer.
+func (c *config) follower(own *environment) (follower, error) {
+	if c.Import != nil {
+		return c.importFollower(own)
+	}
+	streams := c.each()
+	all := make([]*exporter.Follower, len(streams))
+	for i, of := range streams {
+		e, err := of.exporter(&own.installation)
 		if err != nil {
 			return follower{}, err
 		}
-		one := i.Follower()
-		return follower{
-			run: func(ctx context.Context) (news, busy bool, err error) {
-				s, err := one.Run(ctx)
-				own.warnPendingReceipt(s)
-				return len(s.Batches) > 0, s.Running, err
-			},
-			close: one.Close,
-		}, nil
+		all[i] = e.Follower()
 	}
-	return (&following{env: env, open: open, keys: party.keysNow, pace: pace{quick: max(f.Every/10, 5*time.Millisecond), slow: f.Every}}).until(ctx)
+	return follower{
+		run: func(ctx context.Context) (total done, err error) {
+			busy := false
+			for i, of := range streams {
+				s, failed := all[i].Run(ctx)
+				total.add(exported(s))
+				busy, err = busy || s.Running, c.join(err, of, failed)
+			}
+			total.busy = busy
+			return total, err
+		},
+		close: func() {
+			for _, one := range all {
+				one.Close()
+			}
+		},
+	}, nil
+}
+
+func (c *config) importFollower(own *environment) (follower, error) {
+	i, err := c.importer(&own.installation)
+	if err != nil {
+		return follower{}, err
+	}
+	one := i.Follower()
+	return follower{
+		run: func(ctx context.Context) (done, error) {
+			s, err := one.Run(ctx)
+			own.warnPendingReceipt(s)
+			return imported(s), err
+		},
+		close: one.Close,
+	}, nil
 }

@@ -52,7 +52,7 @@ func (c *importCommand) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	if c.Follow {
-		return c.imports(ctx, env, party)
+		return newFollowing(env, party, c.Every).until(ctx)
 	}
 	if c.Brake != "" {
 		if c.Resync == nil {

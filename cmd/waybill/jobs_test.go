@@ -24,6 +24,7 @@ func TestJobsThatCannotBeMeantAreRefusedWithTheLine(t *testing.T) {
 		"jobs:\n  export: {timeout: unlimited}":         line + "jobs.export: timeout",
 		"jobs:\n  export: {schedule: off, often: true}": "often",
 		"jobs:\n  rerun: '*/5 * * * *'":                 "it runs only when a person asks for it",
+		"jobs:\n  snapshot: '@every 200ms'":             "only export and import can have an interval below a second",
 		"jobs:\n  prune: '0 4 * * *'":                   line + "jobs.prune: there is no `retention:`",
 	} {
 		s.configure("patients", "export: {}\n"+section)

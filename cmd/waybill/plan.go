@@ -41,15 +41,16 @@ type work struct {
 	schedule string // "": off
 	timeout  time.Duration
 	do       func(context.Context, *environment, *config, jobs.Task) (jobs.Result, error)
+	follows  bool // its interval may be below a second
 	asked    bool // it has no schedule: only a person starts it
 }
 
 // works returns all jobs that the party can have.
 func (c *config) works() []work {
-	list := []work{{name: "import", schedule: "*/5 * * * *", timeout: time.Hour, do: runImport}}
+	list := []work{{name: "import", schedule: "*/5 * * * *", timeout: time.Hour, do: runImport, follows: true}}
 	if c.Export != nil {
 		list = []work{
-			{name: "export", schedule: "*/5 * * * *", timeout: time.Hour, do: runExport},
+			{name: "export", schedule: "*/5 * * * *", timeout: time.Hour, do: runExport, follows: true},
 			{name: "snapshot", timeout: 6 * time.Hour, do: runSnapshot},
 		}
 	}
@@ -127,6 +128,14 @@ func (w work) plan(settings jobConfig, zone *time.Location) (p plan, err error) 
 	}
 	if p.schedule, err = jobs.ParseSchedule(spec, zone); err != nil {
 		return plan{}, fmt.Errorf("schedule %q: %w", spec, err)
+	}
+	every := p.schedule.Often()
+	switch {
+	case every == 0:
+	case !w.follows:
+		return plan{}, fmt.Errorf("schedule %q: only export and import can have an interval below a second", spec)
+	default:
+		p.do = w.often(every, p.timeout)
 	}
 	return p, nil
 }

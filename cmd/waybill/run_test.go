@@ -15,12 +15,18 @@ import (
 // die, PostgreSQL is restarted, a password changed, and the store is gone for a while: in the end
 // all agree, and nothing is stuck. WAYBILL_KILL_SECONDS makes it longer.
 func TestProofMachinesAreKilledWhileEventsFlow(t *testing.T) {
+	for name, jobs := range map[string]string{"every second": everySecond, "more often": often} {
+		t.Run(name, func(t *testing.T) { killWhileEventsFlow(t, jobs) })
+	}
+}
+
+func killWhileEventsFlow(t *testing.T, jobs string) {
 	t.Parallel()
 	seconds, err := strconv.Atoi(os.Getenv("WAYBILL_KILL_SECONDS"))
 	if err != nil {
 		seconds = 12
 	}
-	r := newRunning(t, 3)
+	r := newRunningBy(t, jobs, 3)
 	end := time.Now().Add(time.Duration(seconds) * time.Second)
 	ctx, stop := context.WithCancel(t.Context())
 	admitted, ended := r.liveOn(ctx)
@@ -57,8 +63,14 @@ func TestProofMachinesAreKilledWhileEventsFlow(t *testing.T) {
 // A machine is frozen in the middle of an export, which holds the exporter's lock. Another ends what
 // it holds, and continues; the frozen one wakes up and harms nothing.
 func TestProofAFrozenExportIsTakenOver(t *testing.T) {
+	for name, jobs := range map[string]string{"every second": everySecond, "more often": often} {
+		t.Run(name, func(t *testing.T) { takeOverAFrozenExport(t, jobs) })
+	}
+}
+
+func takeOverAFrozenExport(t *testing.T, jobs string) {
 	t.Parallel()
-	r := newRunning(t, 0)
+	r := newRunningBy(t, jobs, 0)
 	r.lease = "2s"
 	frozen := r.start("patients", "WAYBILL_STOP_AT=export.3")
 	r.lease = ""

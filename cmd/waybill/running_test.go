@@ -24,8 +24,11 @@ import (
 	"waybill/lab/servers/hosttest"
 )
 
-// everySecond are the settings of a service whose jobs run all the time.
-const everySecond = "\njobs: {%s: '@every 1s'}"
+// The settings of a service whose jobs run all the time.
+const (
+	everySecond = "\njobs: {%s: '@every 1s'}"
+	often       = "\njobs: {%s: {schedule: '@every 50ms', timeout: 20s}}" // a run follows for half of that
+)
 
 // running is a site whose services' jobs run, each on several machines, on a PostgreSQL of its own.
 type running struct {
@@ -47,6 +50,11 @@ var jobOf = map[string]string{"patients": "export", "morgue": "import", "appoint
 
 func newRunning(t *testing.T, machines int) *running {
 	t.Helper()
+	return newRunningBy(t, everySecond, machines)
+}
+
+func newRunningBy(t *testing.T, jobs string, machines int) *running {
+	t.Helper()
 	server, err := pg.Start(t.Context(), pg.Options{Settings: pgtest.Fast()})
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +72,7 @@ func newRunning(t *testing.T, machines int) *running {
 		if r.urls[service], err = server.CreateService(t.Context(), service); err != nil {
 			t.Fatal(err)
 		}
-		settings := fmt.Sprintf(everySecond, job)
+		settings := fmt.Sprintf(jobs, job)
 		if service == "patients" {
 			r.configure(service, "export: {heartbeat: 1h, batch_events: 100}"+settings)
 		} else {

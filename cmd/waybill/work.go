@@ -14,21 +14,28 @@ import (
 func runExport(ctx context.Context, env *environment, party *config, _ jobs.Task) (jobs.Result, error) {
 	env.noting = noting{party: party, work: "export"}
 	summary, err := env.exportEach(ctx, party, (*exporter.Exporter).Run)
-	return exported(summary), err
+	return exported(summary).result(), err
 }
 
 func runSnapshot(ctx context.Context, env *environment, party *config, _ jobs.Task) (jobs.Result, error) {
 	env.noting = noting{party: party, work: "snapshot"}
 	summary, err := env.exportEach(ctx, party, (*exporter.Exporter).SnapshotIfChanged)
-	return exported(summary), err
+	return exported(summary).result(), err
 }
 
-func exported(s exporter.Summary) jobs.Result {
-	var events int64
+// done is what runs have done.
+type done struct {
+	batches, events int64
+	effects         map[string]int64
+	busy            bool // each of them found another process doing the work
+}
+
+func exported(s exporter.Summary) done {
+	d := done{batches: int64(len(s.Batches)), busy: s.Running}
 	for _, b := range s.Batches {
-		events += b.Events
+		d.events += b.Events
 	}
-	return jobs.Result{Busy: s.Running, Idle: len(s.Batches) == 0, Text: batchesOf(len(s.Batches), events)}
+	return d
 }
 
 func runImport(ctx context.Context, env *environment, party *config, _ jobs.Task) (jobs.Result, error) {
@@ -39,30 +46,38 @@ func runImport(ctx context.Context, env *environment, party *config, _ jobs.Task
 	}
 	summary, err := i.Run(ctx, importer.Options{})
 	env.warnPendingReceipt(summary)
-	return imported(summary), err
+	return imported(summary).result(), err
 }
 
-func imported(s importer.Summary) jobs.Result {
-	var events int64
-	counts := map[string]int64{}
+func imported(s importer.Summary) done {
+	d := done{batches: int64(len(s.Batches)), effects: map[string]int64{}, busy: s.Running}
 	for _, b := range s.Batches {
-		events += b.Rows
-		for kind, n := range b.Effects {
-			counts[kind] += n
-		}
+		d.events += b.Rows
+		d.count(b.Effects)
 	}
-	text := batchesOf(len(s.Batches), events)
-	if did := humanize.Counts(counts); did != "" {
-		text += ", " + did
-	}
-	return jobs.Result{Busy: s.Running, Idle: len(s.Batches) == 0, Text: text}
+	return d
 }
 
-func batchesOf(batches int, events int64) string {
-	if batches == 0 {
-		return ""
+func (d *done) add(more done) {
+	d.batches, d.events, d.busy = d.batches+more.batches, d.events+more.events, d.busy && more.busy
+	d.count(more.effects)
+}
+
+func (d *done) count(effects map[string]int64) {
+	for kind, n := range effects {
+		d.effects[kind] += n
 	}
-	return fmt.Sprintf("%s, %s", humanize.Plural(int64(batches), "batch", "batches"), humanize.Plural(events, "event", "events"))
+}
+
+func (d done) result() jobs.Result {
+	r := jobs.Result{Busy: d.busy, Idle: d.batches == 0}
+	if !r.Idle {
+		r.Text = fmt.Sprintf("%s, %s", humanize.Plural(d.batches, "batch", "batches"), humanize.Plural(d.events, "event", "events"))
+	}
+	if did := humanize.Counts(d.effects); did != "" {
+		r.Text += ", " + did
+	}
+	return r
 }
 
 func runPrune(ctx context.Context, env *environment, party *config, _ jobs.Task) (jobs.Result, error) {
