@@ -46,6 +46,10 @@ func TestALoadOutlivesTheTermOfItsLease(t *testing.T) {
 			t.Errorf("the lease is of role %s", got)
 		}
 		await.SQL(s, s.conn, `(SELECT until FROM morgue.lease) > $1::timestamptz`, taken)
+		var renewed time.Time
+		if err := s.conn.QueryRow(t.Context(), `SELECT until - $1::interval FROM morgue.lease`, s.config.Lease).Scan(&renewed); err != nil || renewed.After(taken) {
+			t.Errorf("the lease until %v was renewed at %v (%v)", taken, renewed, err)
+		}
 		if other := s.load(); !other.Running {
 			t.Errorf("another importer took the place of one that is loading: %+v", other)
 		}
