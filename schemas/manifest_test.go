@@ -192,7 +192,7 @@ func TestNames(t *testing.T) {
 
 func TestOtherNamesAreNotParsed(t *testing.T) {
 	for _, name := range []string{
-		"", "log/000000001/000000000042.json", "log/000000000/42.json", "log/000000000/000000000042.0.json", "log/000000000/000000000042.10.json",
+		"", "log/000000001/000000000042.json", "log/000000000/000000001000.json", "log/000000000/42.json", "log/000000000/000000000042.0.json", "log/000000000/000000000042.10.json",
 		"log/000000000/000000000042.json.tmp", "x/log/000000000/000000000042.json", "log/000000000/000000000042.json\n",
 	} {
 		if _, _, ok := schemas.ParseManifestName(name); ok {
@@ -210,7 +210,10 @@ func TestOtherNamesAreNotParsed(t *testing.T) {
 			t.Errorf("%q is accepted as a part", name)
 		}
 	}
-	for _, name := range []string{"receipts/../000000000042.json", "receipts/a@b@c/000000000042.json", "receipts/Morgue/000000000042.json"} {
+	for _, name := range []string{
+		"receipts/../000000000042.json", "receipts/a@b@c/000000000042.json", "receipts/Morgue/000000000042.json", "receipts/a@b@c/000000000/000000000042.json",
+		"receipts/Morgue/000000000/000000000042.json", "receipts/a/000000001/000000000042.json", "receipts/a/000000000/000000001000.json",
+	} {
 		if _, _, ok := schemas.ParseReceiptName(name); ok {
 			t.Errorf("%q is accepted as a receipt", name)
 		}

@@ -85,6 +85,19 @@ func TestVectorsOfSignatures(t *testing.T) {
 	}
 }
 
+// A file has up to eight signatures; a longer list is none at all.
+func TestAFileHasEightSignaturesAtMost(t *testing.T) {
+	for n, want := range map[int]int{0: 0, 1: 1, schemas.MaxSignatures: schemas.MaxSignatures, schemas.MaxSignatures + 1: 0} {
+		data, err := schemas.Sign(encode(t, goodManifest()), make([]schemas.Signature, n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(schemas.Signatures(data)); got != want {
+			t.Errorf("%d of %d signatures, want %d", got, n, want)
+		}
+	}
+}
+
 // elsewhere returns a signed file with an empty line behind its signatures.
 func elsewhere(data []byte) []byte {
 	body := data[:bytes.LastIndex(data, []byte(`"sha256":"`))]
