@@ -117,12 +117,21 @@ func TestWhatIsLastSeenOfAConsumer(t *testing.T) {
 func TestDecisionsAreComparedWithTheLongestRecord(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.batches(4)
+	s.batches(7)
 	for _, test := range []struct {
 		batch, count int64
 		hash         string
 		cut          bool
-	}{{1, 2, "b", false}, {1, 2, "b", false}, {2, 2, "b", false}, {3, 3, "c", false}, {4, 3, "d", true}} {
+	}{
+		{1, 2, "b", false}, {1, 2, "b", false}, {2, 2, "b", false}, {3, 3, "c", false},
+		{4, 3, "d", true}, {5, 4, "e", true}, {6, 5, "f", true}, // also when the record has grown beyond what was cut off
+		{7, 1, "0", false}, // a person has had it begin anew
+	} {
+		if test.batch == 7 {
+			if err := exporter.Forget(t.Context(), s.url, "morgue@east"); err != nil {
+				t.Fatal(err)
+			}
+		}
 		s.exec(`UPDATE exporter.consumer SET seen_at = seen_at - interval '1 hour'`)
 		known := s.count(`SELECT count(*) FROM exporter.consumer WHERE batch = ` + fmt.Sprint(test.batch))
 		s.receipt("morgue@east", test.batch, s.entry(test.batch).Hash, &schemas.Decisions{Count: test.count, Hash: strings.Repeat(test.hash, 64)})

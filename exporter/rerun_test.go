@@ -242,6 +242,19 @@ func TestBatchesOfATimeAreChosen(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	// To the microsecond: since counts, until does not.
+	part, tick := s.entry(2).Manifest.Parts[0], time.Microsecond
+	for _, test := range []struct {
+		from, to time.Time
+		want     bool
+	}{
+		{part.RecordedTo.Time, part.RecordedTo.Add(tick), true}, {part.RecordedTo.Add(tick), part.RecordedTo.Add(2 * tick), false},
+		{part.RecordedFrom.Add(-tick), part.RecordedFrom.Time, false}, {part.RecordedFrom.Add(-tick), part.RecordedFrom.Add(tick), true},
+	} {
+		if got, err := s.exporter().Choose(t.Context(), test.from, test.to, true); slices.Contains(got, 2) != test.want {
+			t.Errorf("recorded from %v to %v: %v, %v; want batch 2: %v", test.from, test.to, got, err, test.want)
+		}
+	}
 }
 
 // stubborn is a store that overwrites nothing, as FTP is.

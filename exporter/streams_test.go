@@ -88,16 +88,20 @@ func TestATraceIsOfOneStream(t *testing.T) {
 	}
 }
 
-// A batch that is planned for another stream is none of this one's.
+// A batch that is planned for another stream is none of this one's, and neither is its floor.
 func TestAStatusIsOfOneStream(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.batches(1)
 	s.exec(another)
 	s.exec(`UPDATE exporter.plan SET published_at = NULL, manifest = NULL, manifest_sha256 = NULL WHERE stream = 'another' AND batch = 3`)
-	for stream, planned := range map[string]bool{schemas.Stream: false, "another": true} {
-		if got, err := exporter.ReadStatus(t.Context(), s.url, stream); err != nil || (got.Planned != nil) != planned {
-			t.Errorf("%s: %+v, %v; want planned %v", stream, got, err, planned)
+	s.exec(`INSERT INTO exporter.floor (stream, batch, snapshot) VALUES ('another', 2, 3), ('another', 3, 3), ($1, 1, 1)`, schemas.Stream)
+	for stream, want := range map[string]struct {
+		planned bool
+		floor   int64
+	}{schemas.Stream: {false, 1}, "another": {true, 3}} {
+		if got, err := exporter.ReadStatus(t.Context(), s.url, stream); err != nil || (got.Planned != nil) != want.planned || got.Floor != want.floor {
+			t.Errorf("%s: %+v, %v; want %+v", stream, got, err, want)
 		}
 	}
 }
@@ -150,6 +154,9 @@ func TestStreamsBeginAGenerationTogether(t *testing.T) {
 			s.exec(another)
 			s.exec(`UPDATE exporter.plan SET cursor_before = format('1:%s:', batch + 1)::pg_snapshot, ` + c.elsewhere + ` WHERE stream = 'another'`)
 			s.newGeneration()
+			if got := s.count(`SELECT count(*) FROM exporter.plan WHERE stream = 'another'`); got != 2 {
+				t.Errorf("%d plans of the other stream are left, want both", got)
+			}
 			m := s.last().Manifest
 			if joins := m.Cursor.Before == fmt.Sprintf("1:%d:", c.number+1); m.Generation != c.number || joins != c.joins {
 				t.Errorf("generation %d from cursor %s; want %d, that of the other stream: %v", m.Generation, m.Cursor.Before, c.number, c.joins)
