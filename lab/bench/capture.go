@@ -28,14 +28,17 @@ func (s *site) capturing(ctx context.Context, t *table) error {
 	if err != nil {
 		return err
 	}
-	bare, err := s.updateAll(ctx, "bare", ids)
+	var bare, captured time.Duration
+	plain, err := s.written(ctx, func() (err error) { bare, err = s.updateAll(ctx, "bare", ids); return err })
 	if err != nil {
 		return err
 	}
-	captured, err := s.updateAll(ctx, "patients.patient", ids)
+	wal, err := s.written(ctx, func() (err error) { captured, err = s.updateAll(ctx, "patients.patient", ids); return err })
 	if err != nil {
 		return err
 	}
+	t.ratio("capture, WAL of an update", withoutTriggers, goal{}, wal/plain)
+	t.figure("capture, WAL that an update writes more, rounded down", "bytes", goal{}, float64(int(wal-plain)/len(ids)))
 	t.figure("capture, one large transaction", "events/s", atLeast(20_000), float64(len(ids))/captured.Seconds())
 	t.ratio("capture, one large transaction", withoutTriggers, goal{}, bare.Seconds()/captured.Seconds())
 	for _, c := range []struct {
@@ -104,4 +107,17 @@ func (s *site) updateEach(ctx context.Context, table string, client int, ids []u
 		took[i] = time.Since(began)
 	}
 	return nil
+}
+
+// written returns how many bytes of WAL something writes.
+func (s *site) written(ctx context.Context, do func() error) (bytes float64, err error) {
+	var from string
+	if err := s.conn[patients].QueryRow(ctx, `SELECT pg_current_wal_insert_lsn()::text`).Scan(&from); err != nil {
+		return 0, err
+	}
+	if err := do(); err != nil {
+		return 0, err
+	}
+	err = s.conn[patients].QueryRow(ctx, `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1::pg_lsn)::float8`, from).Scan(&bytes)
+	return bytes, err
 }

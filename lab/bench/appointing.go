@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// deathsAmong is how many batches of deaths appointing measures.
+const deathsAmong = 3
+
+// appointing lets people die of whom each has an appointment, and compares the import with the statements that cancel as many by
+// hand. It does so in the first round alone, since booking a million appointments takes longer than all the rest.
+func (s *site) appointing(ctx context.Context, t *table) error {
+	if s.conn["appointments"] != nil {
+		return nil
+	}
+	if err := s.consumer(ctx, consumer{name: "appointments"}); err != nil {
+		return err
+	}
+	if err := s.book(ctx); err != nil {
+		return err
+	}
+	if _, err := s.load(ctx, "appointments"); err != nil { // who died before
+		return err
+	}
+	for range deathsAmong {
+		if err := s.die(ctx, s.patients/50); err != nil {
+			return err
+		}
+		if _, err := s.export(ctx); err != nil {
+			return err
+		}
+		byHand, err := s.timed(ctx, func(ctx context.Context) error { return s.cancelByHand(ctx, s.patients/50) })
+		if err != nil {
+			return err
+		}
+		var done loaded
+		took, err := s.timed(ctx, func(ctx context.Context) (err error) { done, err = s.load(ctx, "appointments"); return err })
+		if err != nil {
+			return err
+		}
+		t.ratio("appointments, deaths among an appointment for each patient", "the same statements by hand", atLeast(0.8), byHand.Seconds()/took.Seconds())
+		t.figure("appointments, deaths among an appointment for each patient", "deaths/s", goal{}, float64(done.rows)/took.Seconds())
+	}
+	return nil
+}
+
+// book makes an appointment for each patient, of a thousand resources.
+func (s *site) book(ctx context.Context) error {
+	ids, err := s.someIDs(ctx, s.patients)
+	if err != nil {
+		return err
+	}
+	conn := s.conn["appointments"]
+	if _, err := conn.Exec(ctx, `CREATE TEMP TABLE booking (n integer, id uuid)`); err != nil {
+		return err
+	}
+	if _, err := conn.CopyFrom(ctx, pgx.Identifier{"booking"}, []string{"n", "id"}, pgx.CopyFromSlice(len(ids), func(i int) ([]any, error) { return []any{i, ids[i]}, nil })); err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, `INSERT INTO appointments.appointment (patient_id, kind, resource, starts_at, ends_at)
+		SELECT id, 'imaging', n % 1000, it.at, it.at + interval '10 min' FROM booking, LATERAL (SELECT $1::timestamptz + interval '10 min' * (n / 1000) AS at) AS it;`,
+		time.Now().AddDate(0, 1, 0))
+	return err
+}
+
+// cancelByHand cancels appointments as apply.sql does in the end, and takes that back.
+func (s *site) cancelByHand(ctx context.Context, n int) error {
+	tx, err := s.conn["appointments"].Begin(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `SET LOCAL search_path = appointments; SELECT set_config('waybill.applying', 'on', true)`); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `WITH cancelled AS (
+		    UPDATE appointment SET status = 'cancelled', cancellation_reason = 'pat-dec'
+		    WHERE id IN (SELECT id FROM appointment WHERE status = 'booked' LIMIT $1) RETURNING id, patient_id, revision)
+		INSERT INTO cancellation (appointment_id, patient_id, death_no, record_id, cancelled_at, revision)
+		SELECT id, patient_id, 1, patient_id, now(), revision FROM cancelled`, n); err != nil {
+		return err
+	}
+	return tx.Rollback(ctx)
+}
