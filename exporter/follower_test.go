@@ -4,8 +4,10 @@ import (
 	"testing"
 
 	"waybill/exporter"
+	"waybill/exporter/plan"
 	"waybill/internal/fault"
 	"waybill/lab/await"
+	"waybill/schemas"
 )
 
 // following returns a follower that has run once, and the process of its connection.
@@ -76,4 +78,44 @@ func TestAFollowerFindsWhatWasNotCaptured(t *testing.T) {
 		return err != nil && fault.ClassOf(err) == fault.Poison
 	})
 	await.True(t, "its connection has ended", func() bool { return s.session() == 0 })
+}
+
+// A follower's connection lasts for months, and each of its cursors is another text.
+func TestAFollowersConnectionKeepsNothingOfAPastCursor(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	conn := s.connect()
+	db := plan.DB{Conn: conn, Stream: schemas.Stream}
+	prepared := func() (n int) {
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_prepared_statements`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	var first int
+	for i := range 3 {
+		s.register(1)
+		s.register(1)
+		now, err := db.CurrentCursor(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut, err := db.Cut(t.Context(), plan.BeforeAll, now, 1)
+		if err != nil || cut == now {
+			t.Fatalf("cut at %s of %s: %v", cut, now, err)
+		}
+		if n, err := db.CountWaiting(t.Context(), cut, now); err != nil || n != int64(2*i+1) {
+			t.Fatalf("%d events wait after the first, %v", n, err)
+		}
+		if at, err := db.OldestWaiting(t.Context(), cut); err != nil || at == nil {
+			t.Fatalf("the oldest of them is of %v, %v", at, err)
+		}
+		if i == 0 {
+			prepared() // is prepared itself
+			first = prepared()
+		}
+	}
+	if got := prepared(); got != first {
+		t.Errorf("%d statements are prepared after three cursors, and %d after one", got, first)
+	}
 }

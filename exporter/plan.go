@@ -44,14 +44,12 @@ func (s *session) planGenesis(ctx context.Context) (*plan.Plan, error) {
 // not due.
 func (s *session) planChanges(ctx context.Context, last *plan.Plan) (_ *plan.Plan, err error) {
 	next := last.Following(schemas.Changes)
-	if next.After, err = s.db.Cut(ctx, last.After, s.target, s.config.BatchEvents); err != nil {
+	next.After = s.target
+	if due, err := s.due(ctx, next); err != nil || !due {
 		return nil, err
 	}
-	if next.After == s.target {
-		due, err := s.due(ctx, next)
-		if err != nil || !due {
-			return nil, err
-		}
+	if next.After, err = s.db.Cut(ctx, last.After, s.target, s.config.BatchEvents); err != nil {
+		return nil, err
 	}
 	if err := s.lookAhead(ctx, last); err != nil {
 		return nil, err
@@ -63,7 +61,7 @@ func (s *session) planChanges(ctx context.Context, last *plan.Plan) (_ *plan.Pla
 // heartbeat is due by the new time: windows wait for the clock, but heartbeats must not.
 func (s *session) due(ctx context.Context, p *plan.Plan) (bool, error) {
 	var due bool
-	err := s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM patients.outbox WHERE `+plan.Between(p.Before, p.After)+`)
+	err := s.db.Once(ctx, `SELECT EXISTS (SELECT FROM patients.outbox WHERE `+plan.Between(p.Before, p.After)+`)
 		OR clock_timestamp() NOT BETWEEN planned_at AND planned_at + $2::interval FROM exporter.plan WHERE batch = $1`, p.Batch-1, s.config.Heartbeat).Scan(&due)
 	return due, fault.Database("read", "outbox", err)
 }

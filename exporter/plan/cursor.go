@@ -53,6 +53,11 @@ func visibleIn(cursor Cursor) string {
 // SQL returns the cursor as a literal.
 func (c Cursor) SQL() string { return "'" + string(c) + "'::pg_snapshot" }
 
+// Once queries by a text with cursors in it, which comes once: prepared, hundreds of them would stay in the server's memory.
+func (db DB) Once(ctx context.Context, sql string, arguments ...any) pgx.Row {
+	return db.QueryRow(ctx, sql, append([]any{pgx.QueryExecModeExec}, arguments...)...)
+}
+
 // CurrentCursor returns the cursor that covers everything committed so far.
 func (db DB) CurrentCursor(ctx context.Context) (Cursor, error) {
 	var cursor Cursor
@@ -83,7 +88,7 @@ func (db DB) Cut(ctx context.Context, before, target Cursor, limit int) (Cursor,
 			return "", err
 		}
 		var some bool
-		if err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM patients.outbox WHERE `+Between(before, cut)+`)`).Scan(&some); err != nil {
+		if err := db.Once(ctx, `SELECT EXISTS (SELECT FROM patients.outbox WHERE `+Between(before, cut)+`)`).Scan(&some); err != nil {
 			return "", fault.Database("cut", "outbox", err)
 		}
 		if some {
@@ -100,7 +105,7 @@ func (db DB) boundary(ctx context.Context, before, target Cursor, limit int) (st
 		return `(SELECT tx FROM patients.outbox WHERE ` + condition + ` AND ` + visibleIn(target) + ` ORDER BY tx LIMIT $1::bigint + 1)`
 	}
 	var bound *string
-	err := db.QueryRow(ctx, `
+	err := db.Once(ctx, `
 		WITH waiting AS NOT MATERIALIZED (`+first(openIn(before))+` UNION ALL `+first(begunBetween(before, target))+`),
 		     ends AS (SELECT (SELECT tx FROM waiting ORDER BY tx LIMIT 1) AS first,
 		                     (SELECT tx FROM waiting ORDER BY tx OFFSET $1::bigint LIMIT 1) AS last)
@@ -119,7 +124,7 @@ func (db DB) boundary(ctx context.Context, before, target Cursor, limit int) (st
 // were still in progress.
 func (db DB) CursorAt(ctx context.Context, target Cursor, bound string, deferred []string) (Cursor, error) {
 	var cut Cursor
-	err := db.QueryRow(ctx, `
+	err := db.Once(ctx, `
 		WITH open AS (
 		    SELECT x FROM pg_snapshot_xip(`+target.SQL()+`) AS x WHERE x < $1::text::xid8
 		    UNION SELECT unnest($2::text[])::xid8)
@@ -139,7 +144,7 @@ func (db DB) deferOvertakers(ctx context.Context, before, cut, target Cursor, bo
 			FROM (SELECT tx, patient_id, version FROM patients.outbox WHERE version > 1 AND `+Between(before, cut)+`) a
 			JOIN patients.outbox b ON (b.patient_id, b.version) = (a.patient_id, a.version - 1)
 			WHERE NOT pg_visible_in_snapshot(b.tx, `+cut.SQL()+`)
-			  AND (SELECT tx FROM patients.outbox ORDER BY tx DESC LIMIT 1) >= pg_snapshot_xmax(`+cut.SQL()+`)`)
+			  AND (SELECT tx FROM patients.outbox ORDER BY tx DESC LIMIT 1) >= pg_snapshot_xmax(`+cut.SQL()+`)`, pgx.QueryExecModeExec)
 		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil || len(found) == 0 {
 			return cut, fault.Database("cut", "outbox", err)
@@ -153,7 +158,7 @@ func (db DB) deferOvertakers(ctx context.Context, before, cut, target Cursor, bo
 
 // CountWaiting returns how many events lie between two cursors.
 func (db DB) CountWaiting(ctx context.Context, before, after Cursor) (events int64, err error) {
-	err = db.QueryRow(ctx, `SELECT count(*) FROM patients.outbox WHERE `+Between(before, after)).Scan(&events)
+	err = db.Once(ctx, `SELECT count(*) FROM patients.outbox WHERE `+Between(before, after)).Scan(&events)
 	return events, fault.Database("count", "outbox", err)
 }
 
@@ -161,7 +166,7 @@ func (db DB) CountWaiting(ctx context.Context, before, after Cursor) (events int
 // the smallest transaction id, which is among the oldest.
 func (db DB) OldestWaiting(ctx context.Context, after Cursor) (*schemas.Time, error) {
 	var at *time.Time
-	err := db.QueryRow(ctx, `SELECT (SELECT recorded_at FROM patients.outbox
+	err := db.Once(ctx, `SELECT (SELECT recorded_at FROM patients.outbox
 		WHERE tx >= pg_snapshot_xmax(`+after.SQL()+`) ORDER BY tx LIMIT 1)`).Scan(&at)
 	if err != nil || at == nil {
 		return nil, fault.Database("read", "outbox", err)
