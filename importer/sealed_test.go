@@ -49,7 +49,7 @@ func TestNoOpenPartAfterASealedOne(t *testing.T) {
 	refuses := func(what string, from int64) {
 		t.Helper()
 		s.config.Open.From = from
-		if err := s.refused(fault.Poison, nil); !strings.Contains(err.Error(), "not sealed") || !strings.Contains(fault.HintOf(err), fmt.Sprintf("open.from to %d", batch+1)) {
+		if err := s.refused(fault.Poison, nil); !strings.Contains(fmt.Sprint(err), "not sealed") || !strings.Contains(fault.HintOf(err), fmt.Sprintf("open.from to %d", batch+1)) {
 			t.Fatalf("%s: %v; next: %s", what, err, fault.HintOf(err))
 		}
 	}
@@ -104,7 +104,7 @@ func TestAPartSealedToOthersWaitsForTheKey(t *testing.T) {
 	}
 	for name, keys := range map[string]seal.Keys{"no key": nil, "another's": {newKey(t)}, "the key of the batch before": {old}} {
 		s.config.Open.Keys = keys
-		if err := s.refused(fault.Usage, seal.ErrNotForUs); !strings.Contains(err.Error(), m.Parts[0].Name) {
+		if err := s.refused(fault.Usage, seal.ErrNotForUs); !strings.Contains(fmt.Sprint(err), m.Parts[0].Name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
