@@ -30,6 +30,7 @@ type site struct {
 
 	prefix string  // of its databases
 	pair   []*site // with small logs, in the open and secured
+	other  *site   // with a distant store
 }
 
 // consumer is an importing service. One without files is built into the binary.
@@ -106,6 +107,13 @@ func open(ctx context.Context) (_ *site, err error) {
 	return s, err
 }
 
+// another makes a small site on the same server.
+func (s *site) another(name string) (*site, error) {
+	of := &site{dir: s.path(name + "_small"), prefix: name + "_", server: s.server, urls: map[string]string{}, conn: map[string]*pgx.Conn{}}
+	return of, errors.Join(os.Mkdir(of.dir, 0o711), os.Mkdir(of.path("exchange"), 0o755), os.Mkdir(of.path("spool"), 0o700),
+		os.Symlink(s.path("waybill"), of.path("waybill")))
+}
+
 func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
 
 // build makes the real binary; its module is two folders above.
@@ -121,7 +129,11 @@ func (s *site) build(ctx context.Context) error {
 func (s *site) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	for _, of := range append(s.pair, s) {
+	sites := append(s.pair, s)
+	if s.other != nil {
+		sites = append(sites, s.other)
+	}
+	for _, of := range sites {
 		for _, conn := range of.conn {
 			_ = conn.Close(ctx)
 		}
@@ -162,13 +174,19 @@ func (s *site) configure(file, name string, exchange servers.Exchange, settings 
 }
 
 func (s *site) consumer(ctx context.Context, c consumer) error {
-	folder := c.name
 	for name, text := range c.files {
-		folder = "./" + c.name
 		file := s.path(filepath.Join(c.name, name))
 		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
 			return err
 		}
 	}
-	return s.party(ctx, c.name, fmt.Sprintf("import: {consumer: %s, brake: off}", folder))
+	return s.party(ctx, c.name, c.settings())
+}
+
+func (c consumer) settings() string {
+	folder := c.name
+	if c.files != nil {
+		folder = "./" + c.name
+	}
+	return fmt.Sprintf("import: {consumer: %s, brake: off}", folder)
 }

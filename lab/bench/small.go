@@ -3,10 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"waybill/lab/hospital"
 )
@@ -71,15 +68,13 @@ func (s *site) smallImport(ctx context.Context) error {
 // makePair makes two patients services and their consumers, with a log each: in the open, and secured.
 func (s *site) makePair(ctx context.Context) error {
 	for _, name := range []string{"open", "secured"} {
-		of := &site{dir: s.path(name + "_small"), prefix: name + "_", server: s.server, urls: map[string]string{}, conn: map[string]*pgx.Conn{}}
-		s.pair = append(s.pair, of)
-		if err := errors.Join(os.Mkdir(of.dir, 0o711), os.Mkdir(of.path("exchange"), 0o755), os.Mkdir(of.path("spool"), 0o700),
-			os.Symlink(s.path("waybill"), of.path("waybill"))); err != nil {
+		of, err := s.another(name)
+		if err != nil {
 			return err
 		}
+		s.pair = append(s.pair, of)
 		settings := map[string]string{}
 		if name == "secured" {
-			var err error
 			if settings, err = of.keys(ctx, ", escrow: {keys: [SECOND], events: [all]}, appointments: {keys: [THIRD], events: [died], slim: true}"); err != nil {
 				return err
 			}
