@@ -1,0 +1,91 @@
+package appointments_test
+
+import (
+	"testing"
+	"time"
+
+	"waybill/lab/consumertest"
+)
+
+// A death is known from its own notice on: a correction does not move that, and after a retraction it begins anew, be it another
+// death or the same again. Who came in between came alive.
+func TestSinceWhenADeathIsKnown(t *testing.T) {
+	one := consumertest.Patient(1)
+	c := open(t)
+	first := c.Now
+	for n, step := range []struct {
+		name  string
+		state consumertest.State
+		known string
+	}{
+		{"a death", one.DeadUndated(1), "10:00:00"},
+		{"its date", one.Dead(1, first.Add(-hour)).Corrected(), "10:00:00"},
+		{"no date", one.DeadUndated(1).Corrected(), "10:00:00"},
+		{"its retraction", one.Alive(1), "-"},
+		{"another death", one.DeadUndated(2), "14:00:00"},
+		{"its retraction, too", one.Alive(2), "-"},
+		{"the same again", one.DeadUndated(2), "16:00:00"},
+	} {
+		c.Now = first.Add(time.Duration(n) * hour)
+		if n == 4 {
+			c.book(1, 1, "imaging", -30*time.Minute)
+			c.set(1, "fulfilled")
+		}
+		c.Apply(step.state)
+		same(t, "known since, after "+step.name, c.Rows(`SELECT known_at::time FROM vital`), []string{step.known})
+		same(t, "worklist after "+step.name, c.worklist(), nil)
+	}
+	c.Settled()
+}
+
+// What a person changes of an appointment so that it is another one is booked anew; a new room is none.
+func TestWhatIsBookedAnew(t *testing.T) {
+	one, two := consumertest.Patient(1), consumertest.Patient(2)
+	for _, test := range []struct {
+		name    string
+		patient int
+		kind    string
+		in      time.Duration
+		change  string
+		listed  []string
+	}{
+		{"another kind", 1, "autopsy", hour, `kind = 'imaging'`, []string{"booked_after_death 1 1 1 -"}},
+		{"another kind that stays", 1, "autopsy", hour, `kind = 'bereavement'`, nil},
+		{"another time", 1, "imaging", -3 * hour, `starts_at = starts_at + interval '4 h', ends_at = ends_at + interval '4 h'`, []string{"booked_after_death 1 1 1 -"}},
+		{"another time before the death", 1, "imaging", -4 * hour, `starts_at = starts_at + interval '1 h', ends_at = ends_at + interval '1 h'`, nil},
+		{"another patient, who is dead", 2, "imaging", hour, `patient_id = '` + one.ID + `'`, []string{"booked_after_death 1 1 1 -"}},
+		{"another patient, who lives", 2, "imaging", hour, `patient_id = '` + consumertest.ID(3) + `'`, nil},
+		{"another room", 1, "imaging", -3 * hour, `resource = 'elsewhere'`, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := open(t)
+			c.Apply(one.Dead(1, now.Add(-2*hour)), two)
+			c.book(1, test.patient, test.kind, test.in)
+			same(t, "worklist before", c.worklist(), nil)
+			c.Exec(`UPDATE appointment SET ` + test.change)
+			same(t, "worklist", c.worklist(), test.listed)
+			c.Settled()
+		})
+	}
+}
+
+// An appointment that a person kept for one patient's death, and that is another's by now, is cancelled for that one's.
+func TestWhatWasKeptForAnotherPatient(t *testing.T) {
+	one, two := consumertest.Patient(1), consumertest.Patient(2)
+	for name, moved := range map[string]bool{"the same patient's": false, "another patient's": true} {
+		t.Run(name, func(t *testing.T) {
+			c := open(t)
+			c.Apply(one.DeadOn(1, now))
+			c.book(1, 1, "imaging", 24*hour)
+			c.Exec(`CALL resolve($1, 'kim')`, c.Rows(`SELECT id FROM worklist`)[0])
+			c.Apply(one.Alive(1))
+			calendar, worklist := []string{"1 booked -"}, []string{"not_cancelled 1 1 2 kept before"}
+			if moved {
+				c.Exec(`UPDATE appointment SET patient_id = $1`, two.ID)
+				calendar, worklist = []string{"1 cancelled pat-dec"}, nil
+			}
+			c.Apply(one.DeadOn(2, now), two.DeadOn(1, now))
+			c.expect(t, calendar, worklist)
+		})
+	}
+}
