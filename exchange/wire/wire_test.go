@@ -73,3 +73,15 @@ func TestDialEndsWithItsContext(t *testing.T) {
 		t.Errorf("dial: %v", err)
 	}
 }
+
+// Only this machine's own addresses are spared encryption, not those that look like them.
+func TestWhichHostsAreThisMachine(t *testing.T) {
+	for host, want := range map[string]bool{
+		"localhost": true, "127.0.0.1": true, "127.9.9.9": true, "::1": true,
+		"": false, "128.0.0.1": false, "localhost.example": false, "127.0.0.1.example": false, "::2": false, "0.0.0.0": false, "10.0.0.1": false,
+	} {
+		if got := wire.IsLoopback(host); got != want {
+			t.Errorf("%q: %v", host, got)
+		}
+	}
+}
