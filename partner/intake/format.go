@@ -52,6 +52,8 @@ type Format struct {
 	Members string `yaml:"members"`
 	// Limits bound what comes out of a container.
 	Limits container.Limits `yaml:"limits"`
+	// MayBeEmpty takes an archive that holds nothing as a file without records.
+	MayBeEmpty bool `yaml:"-"`
 }
 
 // Form says what identifiers of a kind look like.

@@ -82,6 +82,9 @@ func (f *Format) Open(name, source string, now time.Time, file Source) (*Reading
 				}
 				continue
 			}
+			if errors.Is(err, container.ErrNothing) && f.MayBeEmpty {
+				return
+			}
 			if err != nil {
 				yield(record.Record{}, unread(name, err))
 				return

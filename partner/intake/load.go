@@ -41,13 +41,14 @@ type Outcome struct {
 }
 
 // IdentityChange says what happens to a death or merge under the key of a patient with another birth date, sex or
-// name.
+// name. Released is for records about which a person has decided: they may also end a death that another source reported.
 type IdentityChange string
 
-// dispute: a person decides. allow: the record is taken.
+// dispute: a person decides. allow: the record is taken. released: a person has decided.
 const (
-	Dispute IdentityChange = "dispute"
-	Allow   IdentityChange = "allow"
+	Dispute  IdentityChange = "dispute"
+	Allow    IdentityChange = "allow"
+	Released IdentityChange = "released"
 )
 
 // Take hands records to the patients service within a transaction. It copies them into the staging table

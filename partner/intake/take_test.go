@@ -174,9 +174,29 @@ func TestTake(t *testing.T) {
 			[]string{"7 Quill formal"},
 		},
 		"alive, of one who said dead too": {
-			loads{{says("7", status(formal))}, nil, {says("7", status(informal))}, {says("7", status(record.Alive))}},
-			[]string{"inserted", "unchanged", "changed"},
+			loads{{says("7", status(formal))}, nil, {says("7", status(informal))}, {says("7", status(record.Alive))}, {says("7", status(record.Alive))}},
+			[]string{"inserted", "unchanged", elsewhere, "unchanged"},
+			[]string{"7 formal"},
+		},
+		"alive, of both who said dead": {
+			loads{{says("7", status(informal))}, nil, {says("7", status(informal))}, {says("7", status(record.Alive))}, nil, {says("7", status(record.Alive))}},
+			[]string{"inserted", "unchanged", elsewhere, "changed"},
 			[]string{"7"},
+		},
+		"alive, of one who said dead of a record that was merged": {
+			loads{{says("7", merges("8"))}, {says("8", status(informal))}, {says("8", status(record.Alive))}},
+			[]string{"merged", "changed", "changed"},
+			[]string{"7", "8 into 7"},
+		},
+		"alive, of one who said dead of a record that was merged, as another said of the survivor": {
+			loads{{says("7", merges("8"))}, {says("8", status(informal))}, nil, {says("7", status(informal))}, nil, {says("8", status(record.Alive))}},
+			[]string{"merged", "changed", "unchanged", elsewhere},
+			[]string{"7 informal", "8 into 7"},
+		},
+		"alive, of the survivor of a record of which another said dead": {
+			loads{{says("7", merges("8"))}, {says("8", status(informal))}, nil, {says("7", status(informal))}, {says("7", status(record.Alive))}},
+			[]string{"merged", "changed", "unchanged", elsewhere},
+			[]string{"7 informal", "8 into 7"},
 		},
 		"void, of one who never said dead": {
 			loads{{says("7", status(formal))}, nil, {says("7", status(record.Void))}},

@@ -64,6 +64,7 @@ CREATE TABLE patients.intake_told (
     death_sent       timestamptz,
     PRIMARY KEY (source, patient_id)
 );
+CREATE INDEX intake_told_dead ON patients.intake_told (patient_id) WHERE death_status IN ('informal', 'formal');
 
 -- An id is made from a key. Where the key means another patient than the one with that id, this table says which. That
 -- patient was found by the identifier; the row stays when the patient has no identifiers any more. So a partner that still
@@ -137,10 +138,18 @@ CREATE FUNCTION patients.intake_older(
                 ELSE coalesce(a_sent < b_sent, false) END
 $$;
 
--- intake_news blanks what a turn's rows repeat. A source that reports a patient alive and never reported the death can't
--- retract a death that another source reported: a person decides.
+-- whose_death returns the record whose death a report about a record means: the record if it is dead itself, otherwise
+-- the one that it was merged into. PostgreSQL inlines it.
+CREATE FUNCTION patients.whose_death(reported uuid) RETURNS uuid LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN EXISTS (SELECT FROM patients.alias a JOIN patients.patient p ON p.id = a.retired_id
+                             WHERE a.retired_id = reported AND p.death_status NOT IN ('informal', 'formal'))
+           THEN patients.survivor(reported) ELSE reported END
+$$;
+
+-- intake_news blanks what a turn's rows repeat. A source that reports a patient alive can't retract a death that it never
+-- reported, or that another source reports still: a person decides. A row that a person released is that decision.
 -- +goose StatementBegin
-CREATE FUNCTION patients.intake_news(source text, turn integer) RETURNS void
+CREATE FUNCTION patients.intake_news(source text, turn integer, released boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, patients, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
@@ -164,10 +173,16 @@ BEGIN
     UPDATE patients.intake_row r
     SET outcome = 'disputed', reason = 'reports a patient alive whose death somebody else reported'
     FROM patients.patient p
-    WHERE r.source = intake_news.source AND r.turn = intake_news.turn AND p.id = r.id
+    WHERE r.source = intake_news.source AND r.turn = intake_news.turn AND p.id = patients.whose_death(r.id) AND NOT released
       AND r.death_by_change AND r.death_status = 'none' AND p.death_status IN ('informal', 'formal')
-      AND NOT EXISTS (SELECT FROM patients.intake_told t
-                      WHERE t.source = r.source AND t.patient_id = r.id AND t.death_status IS NOT NULL);
+      AND NOT EXISTS (SELECT FROM patients.intake_told t -- a person was asked before
+                      WHERE t.source = r.source AND t.patient_id = r.id AND t.death_status IN ('none', 'void'))
+      AND (NOT EXISTS (SELECT FROM patients.intake_told t
+                       WHERE t.source = r.source AND t.patient_id = r.id AND t.death_status IN ('informal', 'formal'))
+        OR EXISTS (WITH RECURSIVE record (id) AS (
+                       SELECT p.id UNION SELECT a.retired_id FROM record JOIN patients.alias a ON a.survivor_id = record.id)
+                   SELECT FROM record JOIN patients.intake_told o ON o.patient_id = record.id
+                   WHERE o.source <> r.source AND o.death_status IN ('informal', 'formal') AND patients.whose_death(record.id) = p.id));
 
     -- The last report is stored before the rows are blanked.
     INSERT INTO patients.intake_told AS t (
@@ -189,6 +204,7 @@ BEGIN
         FROM patients.intake_told t
         WHERE r.source = intake_news.source AND r.turn = intake_news.turn AND r.death_by_change
           AND t.source = r.source AND t.patient_id = r.id AND r.death_status IS NOT NULL
+          AND NOT (released AND r.death_status = 'none' AND t.death_status = 'none')
           AND ((t.death_status, t.death_earliest, t.death_latest, t.death_precision, t.death_undated)
                    IS NOT DISTINCT FROM (r.death_status, r.death_earliest, r.death_latest, r.death_precision, r.death_undated)
                OR intake_older(r.order_sequence, r.order_event, r.order_sent, t.death_sequence, t.death_event, t.death_sent))
@@ -267,9 +283,10 @@ DECLARE
     known patients.patient;
 BEGIN
     FOR told IN
-        SELECT r.seq, r.id, r.death_status, r.death_earliest, r.death_latest, r.death_precision, r.death_undated
+        SELECT r.seq, r.id, CASE r.death_status WHEN 'none' THEN p.id ELSE r.id END AS meant,
+               r.death_status, r.death_earliest, r.death_latest, r.death_precision, r.death_undated
         FROM patients.intake_row r
-        JOIN patients.patient p ON p.id = r.id
+        JOIN patients.patient p ON p.id = patients.whose_death(r.id)
         WHERE r.source = intake_deaths.source AND r.turn = intake_deaths.turn AND r.death_status IS NOT NULL
           AND (p.death_status, p.death_earliest, p.death_latest, p.death_precision)
               IS DISTINCT FROM (r.death_status, r.death_earliest, r.death_latest, r.death_precision)
@@ -287,7 +304,7 @@ BEGIN
                 told.death_precision := known.death_precision;
             END IF;
         END IF;
-        IF patients.record_death(told.id, told.death_status, told.death_earliest, told.death_latest, told.death_precision) THEN
+        IF patients.record_death(told.meant, told.death_status, told.death_earliest, told.death_latest, told.death_precision) THEN
             UPDATE patients.intake_row r SET outcome = 'changed'
             WHERE r.source = intake_deaths.source AND r.turn = intake_deaths.turn AND r.id = told.id AND r.seq = told.seq;
         END IF;
@@ -343,7 +360,7 @@ CREATE FUNCTION patients.intake_turn(source text, turn integer, identity_change 
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM patients.intake_doubts(source, turn, identity_change);
-    PERFORM patients.intake_news(source, turn);
+    PERFORM patients.intake_news(source, turn, identity_change = 'released');
     PERFORM patients.intake_patients(source, turn);
     PERFORM patients.intake_deaths(source, turn);
     RETURN patients.intake_identifiers(source, turn);

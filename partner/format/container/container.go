@@ -55,25 +55,39 @@ type Member struct {
 // Members returns the files in a container of the given kind, in its order. Of a zip it leaves out the files that
 // macOS added, and those whose base name does not match pattern ([path.Match]; "" matches all). A file that is not
 // what it is declared to be, or breaks a limit, ends with a [*record.Malformed], from here or from a member's Read.
-// A [*record.Refused] names a member of a zip that can't be read; the next member follows.
+// A [*record.Refused] names a member of a zip that can't be read; the next member follows. An archive out of which no
+// byte came ends with [ErrNothing].
 func Members(kind string, file Source, limits Limits, pattern string) iter.Seq2[Member, error] {
 	src := &source{Source: file}
 	out := &budget{limits: limits.orDefault(), packed: file.Size()}
 	return func(yield func(Member, error) bool) {
+		ended := false // with an error, or because no more is wanted
+		each := func(m Member, err error) bool {
+			more := yield(m, err)
+			ended = ended || err != nil || !more
+			return more
+		}
 		switch kind {
 		case "", "none":
 			plain(src, yield)
+			return
 		case "zip":
-			unzip(src, out, pattern, yield)
+			unzip(src, out, pattern, each)
 		case "gzip":
-			one(src, yield, out, func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) })
+			one(src, each, out, func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) })
 		case "zstd":
-			one(src, yield, out, newZstd)
+			one(src, each, out, newZstd)
 		default:
-			yield(Member{}, fmt.Errorf("unknown container; known are %s", strings.Join(Kinds, ", ")))
+			each(Member{}, fmt.Errorf("unknown container; known are %s", strings.Join(Kinds, ", ")))
+		}
+		if !ended && out.unpacked == 0 {
+			yield(Member{}, ErrNothing)
 		}
 	}
 }
+
+// ErrNothing is about an archive that holds nothing, as a pipe leaves it whose first program failed.
+var ErrNothing error = record.Malformedf("not a byte is in the archive")
 
 func newZstd(r io.Reader) (io.ReadCloser, error) {
 	d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20))
@@ -124,10 +138,13 @@ func unzip(src *source, out *budget, pattern string, yield func(Member, error) b
 			return
 		}
 	}
-	for _, f := range archive.File {
-		if strings.HasSuffix(f.Name, "/") || isOfMacOS(f.Name) || !matches(pattern, f.Name) {
-			continue
-		}
+	files := slices.DeleteFunc(archive.File, func(f *zip.File) bool { return strings.HasSuffix(f.Name, "/") || isOfMacOS(f.Name) })
+	fitting := slices.DeleteFunc(slices.Clone(files), func(f *zip.File) bool { return !matches(pattern, f.Name) })
+	if len(files) > 0 && len(fitting) == 0 {
+		yield(Member{}, record.Malformedf("no file of the archive has a name that fits %s", pattern))
+		return
+	}
+	for _, f := range fitting {
 		if !member(f, src, out, yield) {
 			return
 		}

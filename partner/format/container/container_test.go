@@ -85,7 +85,6 @@ func TestMembers(t *testing.T) {
 		"gzip twice":      {"gzip", "", append(gzipped(t, "abc"), gzipped(t, "def")...), []string{"=abcdef"}},
 		"zstd":            {"zstd", "", zstded(t, "abc"), []string{"=abc"}},
 		"zip":             {"zip", "", zipped(t, "b.hl7", "1", "in/", "", "in/a.hl7", "2"), []string{"b.hl7=1", "in/a.hl7=2"}},
-		"zip of nothing":  {"zip", "", zipped(t), nil},
 		"zip of macOS":    {"zip", "", zipped(t, "a.hl7", "1", "__MACOSX/._a.hl7", "x", "in/._a.hl7", "x"), []string{"a.hl7=1"}},
 		"not UTF-8":       {"zip", "", zipped(t, "b\xfcro.hl7", "1"), []string{"b%FCro.hl7=1"}},
 		"some of the zip": {"zip", "*.hl7", zipped(t, "README.txt", "1", "in/a.hl7", "2"), []string{"in/a.hl7=2"}},
@@ -163,6 +162,10 @@ func TestWhatIsRefused(t *testing.T) {
 		"a bomb in zstd":         {"zstd", zstded(t, zeros), Limits{}, "more than 250 times its size"},
 		"a large one in gzip":    {"gzip", gzipped(t, "12345"), Limits{Bytes: 4}, "more than 4 bytes"},
 		"a gzip that is cut off": {"gzip", gzipped(t, strings.Repeat("abc", 1000))[:30], Limits{}, "can't be unpacked to its end"},
+		"nothing in gzip":        {"gzip", gzipped(t, ""), Limits{}, "not a byte is in the archive"},
+		"nothing in zstd":        {"zstd", zstded(t, ""), Limits{}, "not a byte is in the archive"},
+		"no file in zip":         {"zip", zipped(t), Limits{}, "not a byte is in the archive"},
+		"nothing in a zip's one": {"zip", zipped(t, "a", ""), Limits{}, "not a byte is in the archive"},
 		"a zip that is cut off":  {"zip", zipped(t, "a", "1")[:60], Limits{}, "no zip archive"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -171,6 +174,13 @@ func TestWhatIsRefused(t *testing.T) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+func TestAnArchiveOfOtherFilesIsRefused(t *testing.T) {
+	_, err := read("zip", bytes.NewReader(zipped(t, "DEATHS.CSV", "1")), Limits{}, "*.csv")
+	if _, ok := errors.AsType[*record.Malformed](err); !ok || !strings.Contains(err.Error(), "no file of the archive has a name that fits *.csv") {
+		t.Error(err)
 	}
 }
 

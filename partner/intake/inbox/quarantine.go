@@ -188,7 +188,7 @@ func (s *session) release(ctx context.Context, tx pgx.Tx, item register.Item, d 
 	if err != nil {
 		return r, err
 	}
-	counts, err := intake.Take(ctx, tx, s.Settings.Source, intake.Allow, pass.All(), func(o intake.Outcome) error {
+	counts, err := intake.Take(ctx, tx, s.Settings.Source, intake.Released, pass.All(), func(o intake.Outcome) error {
 		r.Outcome, r.Reason = o.Kind, o.Reason
 		return nil
 	})

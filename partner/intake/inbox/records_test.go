@@ -58,6 +58,13 @@ func TestEmptyFilesAndHeartbeats(t *testing.T) {
 	d.settings = hl7 + "empty: take\n"
 	d.leave("c.hl7", "")
 	d.does("c.hl7 taken")
+	d.settings = strings.Replace(hl7, "format: {", "format: {container: gzip, ", 1)
+	nothing := "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+	d.leave("d.hl7", nothing) // by `dump | gzip`, where dump failed
+	d.fails("d.hl7 refused", fault.Poison, "not a byte is in the archive")
+	d.settings += "empty: take\n"
+	d.leave("e.hl7", nothing)
+	d.does("e.hl7 taken")
 	c := newDesk(t, csv)
 	c.leave("p0001.csv", table())
 	c.does("p0001.csv taken")
@@ -185,6 +192,28 @@ func TestReleaseAndDiscard(t *testing.T) {
 	d.holds()
 	if got := d.people(); got != "Adler Busch† Dorn† Eich† Frei† Gold" {
 		t.Error(got)
+	}
+}
+
+// A partner that reports a patient alive does not end a death that somebody else reported; a person does, by releasing
+// the record, also after the partner has repeated it.
+func TestAReleasedRecordEndsADeath(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, strings.Replace(csv, "{date: {column: died, format: dd.mm.yyyy}}", "{status: {column: died, values: {no: none}}}", 1)+"quarantine_records: 1\n")
+	d.leave("p0001.csv", table("2;Busch;"))
+	d.does("p0001.csv taken")
+	if _, err := d.conn.Exec(t.Context(), `SELECT patients.record_death(id, 'informal') FROM patients.patient`); err != nil {
+		t.Fatal(err)
+	}
+	d.leave("p0002.csv", table("2;Busch;no"))
+	d.leave("p0003.csv", table("2;Busch;no", "3;Celan;"))
+	d.does("p0002.csv taken, p0003.csv taken")
+	if got := d.people(); got != "Busch† Celan" || len(d.items()) != 1 {
+		t.Fatal(got, d.items())
+	}
+	released, err := d.inbox().Release(t.Context(), []int64{1}, inbox.Decision{Person: "me", Reason: "was here today"})
+	if err != nil || released[0].Outcome != "changed" || d.people() != "Busch Celan" {
+		t.Errorf("%+v, %v; the people: %s", released, err, d.people())
 	}
 }
 

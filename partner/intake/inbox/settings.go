@@ -37,7 +37,7 @@ type Settings struct {
 	// birth date, sex or names.
 	IdentityChange intake.IdentityChange `yaml:"identity_change"`
 
-	Empty      string           `yaml:"empty"` // refuse (default) or take: files without a byte
+	Empty      string           `yaml:"empty"` // refuse (default) or take: files without a byte, also in an archive
 	Quarantine int64            `yaml:"quarantine_records"`
 	Brake      *int64           `yaml:"brake"`   // deaths, retractions, merges or changes of key of one file; default 50, 0: no brake
 	MaxMiB     int64            `yaml:"max_mib"` // of a file; default 4096
@@ -153,6 +153,7 @@ func (s *Settings) complete(partner, zone string) {
 		s.Temporary = drop.TemporarySuffixes
 	}
 	s.Resend, s.Empty, s.ControlIDs = cmp.Or(s.Resend, refuse), cmp.Or(s.Empty, refuse), cmp.Or(s.ControlIDs, quarantine)
+	s.Format.MayBeEmpty = s.Empty == take
 	s.IdentityChange = cmp.Or(s.IdentityChange, intake.Dispute)
 	s.Done, s.Archive = cmp.Or(s.Done, leave), cmp.Or(s.Archive, "archive")
 	s.Sequence.Gap, s.Sequence.First = cmp.Or(s.Sequence.Gap, hold), cmp.Or(s.Sequence.First, 1)
