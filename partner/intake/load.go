@@ -36,7 +36,7 @@ const maxReasons = 100
 type Outcome struct {
 	Seq     int64     // the place among the file's records, from 1; it counts refused and passed ones too
 	Kind    string    // inserted, changed, unchanged, stale, merged or disputed
-	Reason  string    // set if the record is disputed
+	Reason  string    // set if the record is disputed, or was taken without an identifier that is another patient's
 	Patient uuid.UUID // who was meant
 }
 

@@ -312,11 +312,14 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- An identifier that another patient has stays with that patient and is counted: a person decides whose it is.
+-- An identifier that another patient has stays with that patient, is counted and is the row's reason: a person decides
+-- whose it is.
 -- +goose StatementBegin
 CREATE FUNCTION patients.intake_identifiers(source text, turn integer) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+    conflicts bigint;
 BEGIN
     WITH made AS (
         DELETE FROM patients.identifier i
@@ -346,11 +349,18 @@ BEGIN
     WHERE r.source = intake_identifiers.source AND r.turn = intake_identifiers.turn
       AND r.outcome = 'unchanged' AND r.id = m.patient_id;
 
-    RETURN (
-        SELECT count(*)
+    WITH others AS (
+        SELECT r.id, r.seq, i.patient_id
         FROM patients.intake_row r, jsonb_to_recordset(r.identifiers) AS w (authority text, type text, value text)
         JOIN patients.identifier i USING (authority, type, value)
-        WHERE r.source = intake_identifiers.source AND r.turn = intake_identifiers.turn AND i.patient_id <> r.id);
+        WHERE r.source = intake_identifiers.source AND r.turn = intake_identifiers.turn AND i.patient_id <> r.id),
+    noted AS (
+        UPDATE patients.intake_row r SET reason = 'has an identifier of patient ' || o.patient_id
+        FROM others o
+        WHERE r.source = intake_identifiers.source AND r.turn = intake_identifiers.turn AND r.id = o.id AND r.seq = o.seq
+          AND r.outcome <> 'disputed')
+    SELECT count(*) INTO conflicts FROM others;
+    RETURN conflicts;
 END $$;
 -- +goose StatementEnd
 

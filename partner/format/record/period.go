@@ -59,14 +59,20 @@ func PeriodOf(d date.Date, zone *time.Location) (Period, error) {
 	return p, nil
 }
 
-// InstantOf returns the first instant that a date names. Unlike [PeriodOf] it accepts a time that clocks show
-// twice.
+// InstantOf returns the first instant that a date names, to compare it with others. Unlike [PeriodOf] it accepts a time
+// in the hour that clocks show twice, and returns the beginning of that hour: which of two such times is the later, they
+// do not say.
 func InstantOf(d date.Date, zone *time.Location) (time.Time, error) {
 	timed := d.Timed || d.Hour > 0
 	d.Timed = false
 	p, err := PeriodOf(d, zone)
 	if err != nil || !timed {
 		return p.Earliest, err
+	}
+	wall, zone := d.Wall(zone)
+	if at := period.Instants(wall, zone); len(at) == 2 {
+		_, back := at[0].In(zone).ZoneBounds()
+		return back.Add(at[0].Sub(at[1])).UTC(), nil
 	}
 	return d.Time(zone).UTC(), nil
 }

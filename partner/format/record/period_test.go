@@ -1,6 +1,7 @@
 package record
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -132,4 +133,27 @@ func FuzzPeriod(f *testing.F) {
 			t.Errorf("%q: %v %v not in %v", text, first, err, p)
 		}
 	})
+}
+
+// Times in the hour that clocks show twice have no order among themselves, and are between those before and after.
+func TestTimesOfTheHourShownTwiceAreEqual(t *testing.T) {
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, text := range []string{"202610250159", "202610250200", "202610250230", "20261025021000", "2026102502", "202610250230+0100", "202610250300"} {
+		d, err := date.ParseHL7(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := InstantOf(d, zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, at.Format("15:04"))
+	}
+	if want := []string{"23:59", "00:00", "00:00", "00:00", "00:00", "01:30", "02:00"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
 }

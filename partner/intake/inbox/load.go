@@ -26,6 +26,7 @@ type loading struct {
 	bad      []bad // in no order; incomplete if there are too many
 	verdicts map[int64]string
 	firsts   map[string]int64 // where the first record of each member begins
+	shared   []string         // warnings about records with an identifier of another patient
 }
 
 // bad is a record that is not taken.
@@ -55,6 +56,7 @@ func (l *loading) load(ctx context.Context) error {
 	if err := l.bounded(); err != nil {
 		return err
 	}
+	l.result.Warnings = append(l.result.Warnings, l.shared...)
 	return l.trial.end(ctx, l.tx)
 }
 
@@ -129,6 +131,8 @@ func (l *loading) apply(ctx context.Context) (disputed map[int64]string, err err
 	counts, err := intake.Take(ctx, l.tx, l.Settings.Source, l.Settings.IdentityChange, l.wanted(ctx), func(o intake.Outcome) error {
 		if o.Kind == "disputed" {
 			disputed[o.Seq] = o.Reason
+		} else if o.Reason != "" && len(l.shared) < mostListed {
+			l.shared = append(l.shared, fmt.Sprintf("record %d has an identifier of another patient, who keeps it: are they one person?", o.Seq))
 		}
 		l.trial.outcome(o)
 		return nil

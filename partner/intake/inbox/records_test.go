@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"waybill/internal/fault"
 	"waybill/partner/intake/inbox"
 	"waybill/partner/intake/register"
@@ -192,6 +194,20 @@ func TestReleaseAndDiscard(t *testing.T) {
 	d.holds()
 	if got := d.people(); got != "Adler Busch† Dorn† Eich† Frei† Gold" {
 		t.Error(got)
+	}
+}
+
+// One person under two numbers is two patients, and a death of one is none of the other's. So a person must look.
+func TestAnIdentifierOfAnotherPatientIsAWarning(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, strings.Replace(csv, "family: name", "identifiers: [{column: name, authority: NHS, type: NH}]", 1))
+	d.leave("p0001.csv", table("1;9434765919;"))
+	d.does("p0001.csv taken")
+	d.leave("p0002.csv", table("3;;", "2;9434765919;01.02.2026"))
+	s, err := d.inbox().Run(t.Context())
+	want := []string{"record 2 has an identifier of another patient, who keeps it: are they one person?"}
+	if err != nil || !cmp.Equal(s.Files[0].Warnings, want) {
+		t.Errorf("%v: %+v", err, s.Files)
 	}
 }
 
