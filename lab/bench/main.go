@@ -21,6 +21,7 @@ func main() {
 	asJSON := flag.Bool("json", false, "print JSON")
 	peers := flag.Bool("peers", false, "compare other tools and other routes")
 	securing := flag.Bool("securing", false, "measure signing and sealing alone")
+	sized := flag.String("sizes", "", "measure a death at several sizes alone, and draw charts in this folder")
 	as := flag.String("as", "", "run as a program of another route")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -28,6 +29,8 @@ func main() {
 	switch {
 	case *as != "":
 		err = relay(ctx, *as, flag.Args())
+	case *sized != "":
+		err = sizes(ctx, *sized, *asJSON)
 	case *securing:
 		err = run(ctx, *events, *rounds, *asJSON, (*site).securing)
 	case *peers:

@@ -17,6 +17,10 @@ type row struct {
 	Values  []float64 `json:"values"`
 	Median  float64   `json:"median"`
 	Missed  bool      `json:"missed"`
+
+	Series string `json:"series,omitempty"` // of sizes, one of which the row is of
+	Line   string `json:"line,omitempty"`
+	Size   int    `json:"size,omitempty"`
 }
 
 // goal bounds a median. The zero value is none.
