@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -197,6 +198,7 @@ func TestRefusedLoginsSayWhatWasTried(t *testing.T) {
 		"wrong passphrase": {change: func(c *sftp.Config) {
 			c.KeyFile = lockedKey(t)
 			c.Passphrase = func() (string, error) { return "wrong " + secret, nil }
+			c.Times.Connect = time.Millisecond // it takes longer to find out
 		}, want: "passphrase is wrong"},
 		"no secret": {change: func(c *sftp.Config) {
 			c.Password = func() (string, error) { return "", errors.New("vault is sealed") }

@@ -68,7 +68,7 @@ func (s *Store) connect(ctx context.Context) (*session, error) {
 	switch {
 	case ctx.Err() != nil:
 		err = ctx.Err()
-	case bounded.Err() != nil:
+	case bounded.Err() != nil && fault.ClassOf(err) != fault.Usage: // a wrong passphrase may take long to be found wrong
 		err = fault.New(fault.Transient, "connect to", s.cfg.Addr, fmt.Errorf("no login within %v", s.cfg.Times.Connect), "")
 	}
 	if err != nil {
