@@ -144,8 +144,8 @@ build/site/mermaid.min.js: Makefile
 	@command -v npm >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nodejs npm; } >/dev/null
 	@mkdir -p build/site && cd build/site && npm pack --silent mermaid@$(MERMAID) >/dev/null && tar -xOf mermaid-$(MERMAID).tgz package/dist/mermaid.min.js >mermaid.min.js && rm mermaid-$(MERMAID).tgz
 
-bench: postgres servers servers-hdfs ## Compare export, import and capture with what PostgreSQL does by itself, and stores with bare clients; BENCH_EVENTS=100000 BENCH_ROUNDS=3 BENCH_JSON=1, BENCH_SECURING=1 for signing and sealing alone
-	@cd lab/bench && go run . $(if $(BENCH_SECURING),-securing) $(if $(BENCH_EVENTS),-events $(BENCH_EVENTS)) $(if $(BENCH_ROUNDS),-rounds $(BENCH_ROUNDS)) $(if $(BENCH_JSON),-json)
+bench: postgres servers servers-hdfs ## Compare export, import and capture with what PostgreSQL does by itself, and stores with bare clients; BENCH_EVENTS=100000 BENCH_ROUNDS=3 BENCH_JSON=1, BENCH_SECURING=1 for signing and sealing alone, BENCH_SIZES=1 for charts of sizes in build/sizes
+	@cd lab/bench && go run . $(if $(BENCH_SECURING),-securing) $(if $(BENCH_SIZES),-sizes $(CURDIR)/build/sizes) $(if $(BENCH_EVENTS),-events $(BENCH_EVENTS)) $(if $(BENCH_ROUNDS),-rounds $(BENCH_ROUNDS)) $(if $(BENCH_JSON),-json)
 
 bench-peers: postgres build/peers/venv/bin/python ## Move the same rows with other tools, and a death over other routes: a database link, REST, a broker; BENCH_EVENTS=200000 BENCH_ROUNDS=3 BENCH_JSON=1
 	@cd lab/bench && WAYBILL_PEERS_PYTHON=$(CURDIR)/build/peers/venv/bin/python go run . -peers -events $(or $(BENCH_EVENTS),200000) $(if $(BENCH_ROUNDS),-rounds $(BENCH_ROUNDS)) $(if $(BENCH_JSON),-json)
