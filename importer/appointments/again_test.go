@@ -89,3 +89,19 @@ func TestWhatWasKeptForAnotherPatient(t *testing.T) {
 		})
 	}
 }
+
+// An item that comes up again says why it does now.
+func TestAnItemSaysWhyItIsListedNow(t *testing.T) {
+	one := consumertest.Patient(1)
+	c := open(t)
+	c.book(1, 1, "imaging", hour)
+	c.set(1, "arrived")
+	c.Apply(one.DeadOn(1, now))
+	same(t, "here", c.worklist(), []string{"not_cancelled 1 1 1 arrived"})
+	c.Apply(one.Alive(1))
+	same(t, "alive", c.worklist(), nil)
+	c.set(1, "booked")
+	c.Apply(one.DeadOn(1, now))
+	same(t, "booked", c.worklist(), []string{"not_cancelled 1 1 1 booked again"})
+	c.Settled()
+}

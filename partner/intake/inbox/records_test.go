@@ -128,7 +128,9 @@ func TestARefusedFileIsReadAgainWhereItLies(t *testing.T) {
 	if err := d.folder.Delete(t.Context(), "out/p0001.txt"); err != nil { // the partner has fetched it
 		t.Fatal(err)
 	}
+	d.want(`WITH refused AS (UPDATE intake.file SET decided_at = decided_at - interval '1 day' RETURNING 1) SELECT count(*)::text FROM refused`, "1")
 	d.does("p0001.csv taken")
+	d.want(`SELECT (decided_at > now() - interval '1 hour')::text FROM intake.file`, "true") // and not when it was refused
 	if report := d.read("out/p0001.txt"); !strings.Contains(report, "status\ttaken\n") {
 		t.Errorf("the report:\n%s", report)
 	}
@@ -248,5 +250,42 @@ func TestAReleasedRecordMayBeDisputed(t *testing.T) {
 	released, err := d.inbox().Release(t.Context(), []int64{1}, inbox.Decision{Person: "me", Reason: "corrected"})
 	if fault.ClassOf(err) != fault.Poison || len(released) != 1 || !released[0].Still || len(d.items()) != 1 || d.people() != "Busch" {
 		t.Errorf("%+v, %v; the people: %s", released, err, d.people())
+	}
+}
+
+// A file that was moved away as refused, and is taken after all, is moved again: to those that were taken.
+func TestARefusedFileIsMovedWhenItIsTaken(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, csv+"quarantine_records: 0\ndone: archive\nerrors: failed\n")
+	d.leave("p0001.csv", table("1;Adler;", "2;Busch;2026-02-01"))
+	for range 2 { // also if it is refused again
+		d.fails("p0001.csv refused", fault.Poison, "")
+		d.holds("failed/p0001.csv")
+		for _, item := range d.items() {
+			if _, err := d.inbox().Release(t.Context(), []int64{item.ID}, inbox.Decision{Person: "me", Reason: "a test"}); !item.Record && err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	d.settings = strings.Replace(d.settings, "dd.mm.yyyy", "yyyy-mm-dd", 1)
+	d.does("p0001.csv taken")
+	d.holds("archive/p0001.csv")
+	if got := d.people(); got != "Adler Busch†" {
+		t.Error(got)
+	}
+	d.does("")
+}
+
+// A number is its sender's: application and facility. The same of another is no message that was taken before.
+func TestANumberIsItsSenders(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, hl7)
+	for name, sender := range map[string]string{"a.hl7": "GP|LINK", "b.hl7": "GP|WARD", "c.hl7": "LAB|LINK"} {
+		d.leave(name, batch(strings.Replace(adt("1", name[:1], "Adler"+name[:1], ""), "|GP|LINK|", "|"+sender+"|", 1)))
+	}
+	d.does("a.hl7 taken, b.hl7 taken, c.hl7 taken")
+	d.want(`SELECT string_agg(code, ' ') FROM intake.message`, "AA AA AA")
+	if got := d.people(); got != "Adlera Adlerb Adlerc" {
+		t.Error(got)
 	}
 }
