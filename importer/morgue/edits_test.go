@@ -120,3 +120,23 @@ func TestWhoseBodyItIs(t *testing.T) {
 		m.Settled()
 	})
 }
+
+// A question about a state that has passed decides nothing: a body moves from a case that expects its own again, and one that
+// arrives later is asked about anew.
+func TestAQuestionThatHasPassedDecidesNothing(t *testing.T) {
+	one, two := consumertest.Patient(1), consumertest.Patient(2)
+	m := open(t)
+	m.Apply(one.DeadOn(1, noon), two.DeadOn(1, noon))
+	m.receive(1, 1)
+	m.Apply(one.Alive(1))
+	same(t, "alerts", m.alerts(), []string{"identity 1 1"})
+	m.Apply(one.DeadOn(1, noon))
+	m.resolve("kim")
+	m.Exec(`CALL reassign($1, $2, 'kim')`, m.caseID(1, 1), m.caseID(2, 1))
+	same(t, "cases after the move", m.cases(), []string{"1 1 expected -", "2 1 received -"})
+	m.Apply(one.Alive(1))
+	m.Exec(`UPDATE case_file SET state = 'expected' WHERE patient_id = $1`, one.ID)
+	m.Exec(`CALL receive($1, 'another tag', 'porter')`, m.caseID(1, 1))
+	same(t, "alerts after another body came", m.alerts(), []string{"identity 1 1"})
+	m.Settled()
+}
