@@ -1,12 +1,12 @@
 package exporter_test
 
 import (
-	"strings"
 	"sync"
 	"testing"
 
 	"waybill/internal/fault"
 	"waybill/lab/exchangetest"
+	"waybill/schemas"
 )
 
 // An exporter that is frozen, and loses its connection and with it the lock meanwhile, wakes up to a
@@ -20,7 +20,7 @@ func TestAnExporterThatWasReplacedBlamesNobody(t *testing.T) {
 	successor := s.exporter()
 	var once sync.Once
 	s.config.Store = &exchangetest.Faulty{Store: s.store, Fail: func(op exchangetest.Op, name string) error {
-		if op == exchangetest.Get && strings.HasPrefix(name, "log/") {
+		if op == exchangetest.Get && name == schemas.ManifestName(2, 0) { // where its next batch would be
 			once.Do(func() {
 				s.exec(`SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
 					WHERE datname = current_database() AND application_name = 'waybill export'`)
