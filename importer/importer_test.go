@@ -109,6 +109,26 @@ func TestANewConsumerBeginsAtTheNewestSnapshot(t *testing.T) {
 	}
 }
 
+// Who is gone is gone once: a brake must not count them again at each generation.
+func TestWhoVanishedDoesNotVanishAgain(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1), died(2), died(3))
+	s.load()
+	s.Snapshot(2, found(1, start), found(3, start))
+	if got := s.load().Batches[0].Effects["vanished"]; got != 1 {
+		t.Fatalf("%d vanished, want 1", got)
+	}
+	s.Snapshot(3, found(1, start))
+	if got := s.load().Batches[0].Effects["vanished"]; got != 1 {
+		t.Errorf("at the next generation %d vanished, want 1: patient 2 had before", got)
+	}
+	s.Changes(died(2), died(3))
+	if s.load(); s.cases() != "expected 3" {
+		t.Errorf("cases of those who came back: %s", s.cases())
+	}
+}
+
 func TestANewGenerationIsTakenAsTheTruth(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -156,13 +156,13 @@ const reapply = `INSERT INTO changed SELECT patient_id FROM staging JOIN patient
 
 // vanish is for snapshots, which are complete for every event type. So if a patient is known from an earlier generation but
 // is not in the snapshot, not even as a bad row, the source has no subscribed state of that patient. The version becomes 0,
-// so that any later event is newer.
+// so that any later event is newer; who has that version has vanished before.
 const vanish = `
 	WITH gone AS (
 	    UPDATE patient p SET (generation, version, revision, baseline, event, death_status, death_earliest, death_latest, death_precision, merged_into)
 	        = (run.generation, 0, 0, true, 'death_retracted', 'none', NULL, NULL, NULL, NULL)
 	    FROM run
-	    WHERE p.generation < run.generation AND p.event <> 'erased'
+	    WHERE p.generation < run.generation AND p.event <> 'erased' AND p.version > 0
 	      AND NOT EXISTS (SELECT FROM staging s WHERE s.patient_id = p.patient_id)
 	      AND NOT EXISTS (SELECT FROM quarantine q WHERE q.batch = run.batch AND q.patient_id = p.patient_id)
 	    RETURNING p.patient_id, p.death_no),
