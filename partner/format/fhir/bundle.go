@@ -23,6 +23,7 @@ type bundle struct {
 	span    record.Where
 	alone   bool
 
+	page
 	kind, sent string
 	numbers    []string // of the death certificate
 	event      string   // of a message
@@ -95,6 +96,7 @@ func (b *bundle) read(d *jsontext.Decoder) error {
 	if !slices.Contains(seen, "resourceType") {
 		return errors.New("no FHIR resource")
 	}
+	b.turn(b.page)
 	return b.settle()
 }
 
@@ -118,13 +120,21 @@ func (b *bundle) member(name string, d *jsontext.Decoder) error {
 		return err
 	case "implicitRules":
 		return errors.New("implicitRules may change what the Bundle means")
+	case "total":
+		return json.UnmarshalDecode(d, &b.total)
+	case "link":
+		return each(d, b.link)
 	case "entry":
-		return b.entries(d)
+		return each(d, func(text []byte) error {
+			to := d.InputOffset()
+			return b.entry(text, b.place(to-int64(len(text)), to))
+		})
 	}
 	return d.SkipValue()
 }
 
-func (b *bundle) entries(d *jsontext.Decoder) error {
+// each reads an array, and calls take with each of its values.
+func each(d *jsontext.Decoder, take func(text []byte) error) error {
 	if d.PeekKind() != '[' {
 		return errType
 	}
@@ -133,11 +143,10 @@ func (b *bundle) entries(d *jsontext.Decoder) error {
 	}
 	for d.PeekKind() != ']' {
 		text, err := d.ReadValue()
-		if err != nil {
-			return err
+		if err == nil {
+			err = take(text)
 		}
-		to := d.InputOffset()
-		if err := b.entry(text, b.place(to-int64(len(text)), to)); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -151,6 +160,9 @@ type entry struct {
 	Request  struct {
 		Method string `json:"method"`
 	} `json:"request"`
+	Search struct {
+		Mode string `json:"mode"`
+	} `json:"search"`
 	modifiers
 }
 
@@ -164,6 +176,7 @@ func (b *bundle) entry(text []byte, where record.Where) error {
 	if h.err == nil {
 		h.err = e.check()
 	}
+	b.count(e.Search.Mode)
 	before := b.met
 	if h.url = e.FullURL; h.err == nil && e.Resource != nil && e.Request.Method != http.MethodDelete {
 		h.err = b.resource(h, e.Resource)

@@ -51,6 +51,7 @@ func Read(r io.Reader, o *Options, site record.Site) iter.Seq2[record.Record, er
 			err = f.lines(in)
 		}
 		if err == nil {
+			f.endPages()
 			err = f.confirm()
 		}
 		if err != nil && !errors.Is(err, errStopped) {
@@ -90,6 +91,7 @@ type reader struct {
 	yield func(record.Record, error) bool
 	max   int              // bytes of a value of a document
 	json  jsontext.Decoder // for one Patient after the other
+	last  page             // with the entries of those before it
 
 	heads  heads // of Patients, counted in the bytes
 	met    int   // of Patients, found by reading

@@ -24,7 +24,7 @@ func site(t testing.TB) record.Site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return record.Site{Source: "ward", Zone: zone, Charset: set}
+	return record.Site{Source: "ward", Zone: zone, Charset: set, Note: func(string) {}}
 }
 
 func all(t testing.TB, text string, o Options) (rows []record.Record, refused []string, fatal error) {
