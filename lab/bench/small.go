@@ -89,10 +89,3 @@ func (s *site) makePair(ctx context.Context) error {
 	}
 	return nil
 }
-
-// another returns a site without parties, on the same server.
-func (s *site) another(name string) (*site, error) {
-	of := &site{dir: s.path(name + "_small"), prefix: name + "_", server: s.server, urls: map[string]string{}, conn: map[string]*pgx.Conn{}}
-	return of, errors.Join(os.Mkdir(of.dir, 0o711), os.Mkdir(of.path("exchange"), 0o755), os.Mkdir(of.path("spool"), 0o700),
-		os.Symlink(s.path("waybill"), of.path("waybill")))
-}
