@@ -107,6 +107,7 @@ healthy: postgres ## Run healthy services for HEALTHY_SECONDS=3600, and see that
 
 lint: $(GOBIN)/golangci-lint ## Check the code against the rules, and the texts for words to avoid
 	$(GOBIN)/golangci-lint run ./...
+	@for module in $(filter-out .,$(patsubst %/,%,$(dir $(shell git ls-files '*go.mod')))); do (cd $$module && go vet ./...) || exit 1; done
 	@! git grep -nwiE '$(WORDS)' -- '*.go' '*.sql' '*.md' '*.yaml' '*.yml' ':!schemas/contract.md' ':!schemas/patient-events.odcs.yaml' || { echo 'say it in plain words: see CONTRIBUTING.md'; exit 1; }
 	@! git ls-files '*.go' | xargs wc -l | awk '$$1 > 400 && $$2 != "total"' | grep . || { echo 'a file has one subject, and at most 400 lines'; exit 1; }
 
