@@ -76,7 +76,7 @@ func NotForUs(p schemas.Part) error {
 }
 
 const sealedHint = "name the file of this reader's key under open: in the settings. If it is there, have the producer name its public key, " +
-	"which `waybill keys show FILE` prints, and these event types under seal:, with slim: exactly if the consumer is, and run `waybill export --snapshot`; start from that snapshot here"
+	"which `waybill keys show FILE` prints, and these event types under seal:, with slim: exactly if the consumer is, and run `waybill export --snapshot` at the producer"
 
 // OpenedBy returns the public keys of those that open a part; none if it lies open. It fetches the whole
 // part into the folder spool, and compares its hash: a file that somebody has put in its place says nothing about it.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"waybill/exchange"
+	"waybill/exchange/seal"
 	"waybill/internal/crashpoint"
 	"waybill/internal/fault"
 	"waybill/internal/span"
@@ -151,11 +152,25 @@ func (from *fetcher) batch(ctx context.Context, entry *exchange.Entry) *fetched 
 	if f.err == nil {
 		f.err = from.parts(ctx, f)
 	}
+	if errors.Is(f.err, seal.ErrNotForUs) {
+		f.err = fault.New(fault.Usage, "fetch", f.name(), f.err, fault.HintOf(f.err)+"; then "+from.behind(entry))
+	}
 	if f.err != nil {
 		f.discard()
 		return &fetched{entry: entry, err: f.err}
 	}
 	return f
+}
+
+// behind returns how a person brings the consumer past a batch that stays sealed to others, once a snapshot can be opened.
+// Deliveries have no resync, and it is refused to a consumer that appends.
+func (from *fetcher) behind(entry *exchange.Entry) string {
+	command := from.consumer.command()
+	if from.consumer.Command != "" || from.consumer.Append != "" {
+		return fmt.Sprintf("skip this batch, for which that snapshot makes up: `%s --pass %d@%s --reason TEXT`",
+			command, entry.Manifest.Batch, Digits(entry.Hash))
+	}
+	return fmt.Sprintf("start from that snapshot, N, here: `%[1]s --resync N --dry-run` shows its HASH, and `%[1]s --resync N@HASH --reason TEXT` loads it", command)
 }
 
 func (from *fetcher) parts(ctx context.Context, f *fetched) error {

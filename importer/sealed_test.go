@@ -7,6 +7,7 @@ import (
 
 	"filippo.io/age"
 
+	"waybill/exchange"
 	"waybill/exchange/seal"
 	"waybill/importer"
 	"waybill/internal/fault"
@@ -111,5 +112,49 @@ func TestAPartSealedToOthersWaitsForTheKey(t *testing.T) {
 	s.config.Open.Keys = seal.Keys{old, key}
 	if got := s.load(); got.To != 2 || s.cases() != "expected 2" {
 		t.Errorf("with both keys: %+v, cases %s", got, s.cases())
+	}
+}
+
+// A batch that stays sealed to others is left behind with a snapshot. The hint names the command, and it works.
+func TestTheHintOfASealLeadsPastIt(t *testing.T) {
+	t.Parallel()
+	for name, delivers := range map[string]bool{"a consumer": false, "a delivery": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			key := newKey(t)
+			s.config.Open.Keys = seal.Keys{key}
+			s.Seal = key.Recipient()
+			s.Changes(died(1))
+			s.load()
+			s.Seal = newKey(t).Recipient()
+			m := s.Changes(died(2))
+			entry, err := exchange.NewReader(s.Store).Open(t.Context(), m.Batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			decision := &importer.Decision{Batch: m.Batch + 1, Reason: "the key was not named"}
+			options, want := importer.Options{Resync: decision}, "`waybill import morgue --resync N@HASH --reason TEXT`"
+			if delivers {
+				consumer := *s.config.Consumer
+				consumer.Command = "waybill deliver morgue"
+				s.config.Consumer = &consumer
+				decision.Batch, decision.Seen = m.Batch, importer.Digits(entry.Hash)
+				options = importer.Options{Pass: decision}
+				want = fmt.Sprintf("`waybill deliver morgue --pass %d@%s --reason TEXT`", m.Batch, decision.Seen)
+			}
+			hint := fault.HintOf(s.refused(fault.Usage, seal.ErrNotForUs))
+			if !strings.Contains(hint, want) {
+				t.Errorf("%s: does not name %s", hint, want)
+			}
+			s.Seal = key.Recipient()
+			s.Snapshot(1, died(1), died(2))
+			if _, err := s.run(options); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.load(); got.To != m.Batch+1 || s.cases() != "expected 2" {
+				t.Errorf("%+v, cases %s", got, s.cases())
+			}
+		})
 	}
 }

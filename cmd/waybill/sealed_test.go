@@ -256,7 +256,7 @@ func TestAReaderThatIsNotNamed(t *testing.T) {
 	s := newSealing(t)
 	s.seals("died, merged")
 	s.twoDaysUnread()
-	s.fails(2, []string{"sealed to other keys", "export --snapshot"}, "import", "morgue")
+	s.fails(2, []string{"sealed to other keys", "export --snapshot", "import morgue --resync N@HASH --reason TEXT"}, "import", "morgue")
 	s.says(s.run(nil, "status", "morgue").stdout, "can't open batch 2: it is sealed to other keys")
 	s.configure("morgue", importing+"trust: {keys: ["+s.signed+"]}\n")
 	s.fails(2, []string{"sealed to other keys"}, "import", "morgue")
