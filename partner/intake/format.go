@@ -48,7 +48,7 @@ type Format struct {
 
 	// Container is none (default), zip, gzip or zstd.
 	Container string `yaml:"container"`
-	// Members is a pattern for the names of a zip's files that are read; default all.
+	// Members is a pattern for the names of a zip's files that are read, in any letter case; default all.
 	Members string `yaml:"members"`
 	// Limits bound what comes out of a container.
 	Limits container.Limits `yaml:"limits"`

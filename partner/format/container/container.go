@@ -53,7 +53,7 @@ type Member struct {
 }
 
 // Members returns the files in a container of the given kind, in its order. Of a zip it leaves out the files that
-// macOS added, and those whose base name does not match pattern ([path.Match]; "" matches all). A file that is not
+// macOS added, and those whose base name does not match pattern ([path.Match], in any letter case; "" matches all). A file that is not
 // what it is declared to be, or breaks a limit, ends with a [*record.Malformed], from here or from a member's Read.
 // A [*record.Refused] names a member of a zip that can't be read; the next member follows. An archive out of which no
 // byte came ends with [ErrNothing].
@@ -156,12 +156,15 @@ func isOfMacOS(name string) bool {
 	return strings.HasPrefix(name, "__MACOSX/") || strings.HasPrefix(path.Base(name), "._")
 }
 
+// matches ignores the case of letters: programs for Windows write both a.csv and A.CSV.
 func matches(pattern, name string) bool {
 	if pattern == "" {
 		return true
 	}
-	ok, err := path.Match(pattern, path.Base(name))
-	return ok && err == nil
+	name = path.Base(name)
+	exact, _ := path.Match(pattern, name)
+	folded, _ := path.Match(strings.ToLower(pattern), strings.ToLower(name))
+	return exact || folded
 }
 
 func member(f *zip.File, src *source, out *budget, yield func(Member, error) bool) bool {

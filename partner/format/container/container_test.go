@@ -88,6 +88,9 @@ func TestMembers(t *testing.T) {
 		"zip of macOS":    {"zip", "", zipped(t, "a.hl7", "1", "__MACOSX/._a.hl7", "x", "in/._a.hl7", "x"), []string{"a.hl7=1"}},
 		"not UTF-8":       {"zip", "", zipped(t, "b\xfcro.hl7", "1"), []string{"b%FCro.hl7=1"}},
 		"some of the zip": {"zip", "*.hl7", zipped(t, "README.txt", "1", "in/a.hl7", "2"), []string{"in/a.hl7=2"}},
+		"zip of Windows":  {"zip", "*.csv", zipped(t, "a.csv", "1", "DEATHS.CSV", "2", "README.TXT", "3"), []string{"a.csv=1", "DEATHS.CSV=2"}},
+		"in capitals":     {"zip", "TODAY_[0-9].CSV", zipped(t, "today_1.csv", "1"), []string{"today_1.csv=1"}},
+		"between letters": {"zip", "[Z-a]", zipped(t, "a", "1"), []string{"a=1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := read(c.kind, bytes.NewReader(c.file), Limits{}, c.pattern)
@@ -178,7 +181,7 @@ func TestWhatIsRefused(t *testing.T) {
 }
 
 func TestAnArchiveOfOtherFilesIsRefused(t *testing.T) {
-	_, err := read("zip", bytes.NewReader(zipped(t, "DEATHS.CSV", "1")), Limits{}, "*.csv")
+	_, err := read("zip", bytes.NewReader(zipped(t, "README.TXT", "1")), Limits{}, "*.csv")
 	if _, ok := errors.AsType[*record.Malformed](err); !ok || !strings.Contains(err.Error(), "no file of the archive has a name that fits *.csv") {
 		t.Error(err)
 	}
