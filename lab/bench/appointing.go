@@ -2,9 +2,8 @@ package main
 
 import (
 	"context"
+	"io"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // deathsAmong is how many batches of deaths appointing measures.
@@ -47,21 +46,23 @@ func (s *site) appointing(ctx context.Context, t *table) error {
 	return nil
 }
 
-// book makes an appointment for each patient, of a thousand resources.
+// book makes an appointment for each patient, of a thousand resources. The patients are not held here, since each program that is
+// started counts the memory of this one as its own.
 func (s *site) book(ctx context.Context) error {
-	ids, err := s.someIDs(ctx, s.patients)
-	if err != nil {
-		return err
-	}
 	conn := s.conn["appointments"]
-	if _, err := conn.Exec(ctx, `CREATE TEMP TABLE booking (n integer, id uuid)`); err != nil {
+	if _, err := conn.Exec(ctx, `CREATE TEMP TABLE booking (n serial, id uuid)`); err != nil {
 		return err
 	}
-	if _, err := conn.CopyFrom(ctx, pgx.Identifier{"booking"}, []string{"n", "id"}, pgx.CopyFromSlice(len(ids), func(i int) ([]any, error) { return []any{i, ids[i]}, nil })); err != nil {
+	ids, copied := io.Pipe()
+	go func() {
+		_, err := s.conn[patients].PgConn().CopyTo(ctx, copied, `COPY (SELECT id FROM patients.patient) TO STDOUT`)
+		_ = copied.CloseWithError(err)
+	}()
+	if _, err := conn.PgConn().CopyFrom(ctx, ids, `COPY booking (id) FROM STDIN`); err != nil {
 		return err
 	}
-	_, err = conn.Exec(ctx, `INSERT INTO appointments.appointment (patient_id, kind, resource, starts_at, ends_at)
-		SELECT id, 'imaging', n % 1000, it.at, it.at + interval '10 min' FROM booking, LATERAL (SELECT $1::timestamptz + interval '10 min' * (n / 1000) AS at) AS it;`,
+	_, err := conn.Exec(ctx, `INSERT INTO appointments.appointment (patient_id, kind, resource, starts_at, ends_at)
+		SELECT id, 'imaging', n % 1000, it.at, it.at + interval '10 min' FROM booking, LATERAL (SELECT $1::timestamptz + interval '10 min' * (n / 1000) AS at) AS it`,
 		time.Now().AddDate(0, 1, 0))
 	return err
 }
