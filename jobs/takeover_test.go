@@ -160,6 +160,7 @@ func TestARunThatNobodyClaimedIsReleased(t *testing.T) {
 	p.exec(`UPDATE jobs.river_job SET state = 'running', attempted_at = now() - interval '16 s', attempt = 1, attempted_by = '{nobody}' WHERE id = $1`, taken)
 	p.exec(`UPDATE jobs.river_job SET scheduled_at = now() + interval '20 years' WHERE id = $1`, early)
 	p.run(Config{}, Job{Name: "late", Run: func(context.Context, Task) (Result, error) { return Result{}, nil }})
+	p.until(`SELECT bool_and(finished_at IS NOT NULL) FROM jobs.run WHERE id IN ($1, $2)`, taken, early)
 	for _, run := range []int64{taken, early} {
 		if r := p.ended(run); r.Outcome != Done {
 			t.Errorf("%+v", r)

@@ -52,8 +52,11 @@ func (p *sender) held() {
 	}
 	p.leaveBatch(5, admission(7, "Paul", true), admission(8, "Quast", true))
 	p.fails(6, nil, "intake", "ward")
-	approve := regexp.MustCompile(`--approve (\S+)`).FindStringSubmatch(p.run(nil, "status", "ward").stdout)[1]
-	p.do("intake", "ward", "--approve", approve, "--reason", "asked the ward")
+	approve := regexp.MustCompile(`--approve (\S+)`).FindStringSubmatch(p.run(nil, "status", "ward").stdout)
+	if approve == nil {
+		p.Fatal("status names no approval")
+	}
+	p.do("intake", "ward", "--approve", approve[1], "--reason", "asked the ward")
 	p.says(p.do("status", "ward"), "ok")
 }
 
