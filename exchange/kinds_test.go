@@ -100,10 +100,19 @@ func TestAPartIsPutBack(t *testing.T) {
 		err       error // of deleting
 		want      fault.Class
 	}{
-		{lies: "nothing"}, {lies: "nothing", overwrite: true},
-		{lies: "whole"}, {lies: "whole", overwrite: true}, {lies: "whole", deletes: true, err: refused}, {lies: "whole", deletes: true, err: passing},
-		{lies: "torn", overwrite: true}, {lies: "torn", deletes: true}, {lies: "longer", deletes: true}, {lies: "other", deletes: true},
-		{lies: "torn", want: fault.Usage}, {lies: "longer", want: fault.Usage}, {lies: "other", want: fault.Usage},
+		{lies: "nothing"},
+		{lies: "nothing", overwrite: true},
+		{lies: "whole"},
+		{lies: "whole", overwrite: true},
+		{lies: "whole", deletes: true, err: refused},
+		{lies: "whole", deletes: true, err: passing},
+		{lies: "torn", overwrite: true},
+		{lies: "torn", deletes: true},
+		{lies: "longer", deletes: true},
+		{lies: "other", deletes: true},
+		{lies: "torn", want: fault.Usage},
+		{lies: "longer", want: fault.Usage},
+		{lies: "other", want: fault.Usage},
 		{lies: "torn", deletes: true, err: refused, want: fault.Usage},
 		{lies: "torn", deletes: true, err: passing, want: fault.Transient},
 	} {

@@ -123,8 +123,13 @@ func TestDecisionsAreComparedWithTheLongestRecord(t *testing.T) {
 		hash         string
 		cut          bool
 	}{
-		{1, 2, "b", false}, {1, 2, "b", false}, {2, 2, "b", false}, {3, 3, "c", false},
-		{4, 3, "d", true}, {5, 4, "e", true}, {6, 5, "f", true}, // also when the record has grown beyond what was cut off
+		{1, 2, "b", false},
+		{1, 2, "b", false},
+		{2, 2, "b", false},
+		{3, 3, "c", false},
+		{4, 3, "d", true},
+		{5, 4, "e", true},
+		{6, 5, "f", true},  // also when the record has grown beyond what was cut off
 		{7, 1, "0", false}, // a person has had it begin anew
 	} {
 		if test.batch == 7 {

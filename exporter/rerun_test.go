@@ -248,8 +248,10 @@ func TestBatchesOfATimeAreChosen(t *testing.T) {
 		from, to time.Time
 		want     bool
 	}{
-		{part.RecordedTo.Time, part.RecordedTo.Add(tick), true}, {part.RecordedTo.Add(tick), part.RecordedTo.Add(2 * tick), false},
-		{part.RecordedFrom.Add(-tick), part.RecordedFrom.Time, false}, {part.RecordedFrom.Add(-tick), part.RecordedFrom.Add(tick), true},
+		{part.RecordedTo.Time, part.RecordedTo.Add(tick), true},
+		{part.RecordedTo.Add(tick), part.RecordedTo.Add(2 * tick), false},
+		{part.RecordedFrom.Add(-tick), part.RecordedFrom.Time, false},
+		{part.RecordedFrom.Add(-tick), part.RecordedFrom.Add(tick), true},
 	} {
 		if got, err := s.exporter().Choose(t.Context(), test.from, test.to, true); slices.Contains(got, 2) != test.want {
 			t.Errorf("recorded from %v to %v: %v, %v; want batch 2: %v", test.from, test.to, got, err, test.want)

@@ -1,6 +1,7 @@
 package fhir
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -68,7 +69,7 @@ func TestAFileThatIsNotReadToItsEndHasNoWarning(t *testing.T) {
 		break
 	}
 	for _, err := range Read(strings.NewReader(`{"resourceType":"Bundle","total":"5","entry":[]}`), &Options{}, at) {
-		if _, malformed := err.(*record.Malformed); !malformed {
+		if _, malformed := errors.AsType[*record.Malformed](err); !malformed {
 			t.Error(err)
 		}
 	}
