@@ -76,8 +76,10 @@ func run(ctx context.Context, events, rounds int, asJSON bool, measure func(*sit
 
 // measurements takes every subject once, each next to its reference, so that the machine's other load affects both.
 func (s *site) measurements(ctx context.Context, t *table) error {
-	for _, measure := range []func(context.Context, *table) error{s.exporting, s.harming, s.appending, s.projecting, s.opening, s.appointing, s.trickling,
-		s.again, s.packed, s.following, s.distant, s.capturing, s.storing, s.moving, s.securing} {
+	for _, measure := range []func(context.Context, *table) error{
+		s.exporting, s.harming, s.appending, s.projecting, s.opening, s.appointing, s.trickling,
+		s.again, s.packed, s.following, s.distant, s.capturing, s.storing, s.moving, s.securing,
+	} {
 		if err := measure(ctx, t); err != nil {
 			return err
 		}

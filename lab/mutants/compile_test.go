@@ -54,10 +54,14 @@ func TestWhatDoesNotCompile(t *testing.T) {
 		"a name is gone":  {map[string]string{"tiny.go": "package tiny\n\nconst Seen = gone\n"}, "undefined: gone"},
 		"unused variable": {map[string]string{"tiny.go": "package tiny\n\nfunc f() { left := 1 }\n"}, "declared and not used: left"},
 		"unused import":   {map[string]string{"says/main.go": "package main\n\nimport \"embed\"\n\nfunc main() {}\n"}, `"embed" imported and not used`},
-		"two packages": {map[string]string{"tiny.go": "package tiny\n\nconst New = 1\n",
-			"says/main.go": "package main\n\nimport \"tiny\"\n\nfunc main() { println(tiny.New) }\n"}, ""},
-		"two packages that do not fit": {map[string]string{"tiny.go": "package tiny\n\nconst New = 1\n",
-			"says/main.go": "package main\n\nimport \"tiny\"\n\nfunc main() { println(tiny.Seen) }\n"}, "undefined: tiny.Seen"},
+		"two packages": {map[string]string{
+			"tiny.go":      "package tiny\n\nconst New = 1\n",
+			"says/main.go": "package main\n\nimport \"tiny\"\n\nfunc main() { println(tiny.New) }\n",
+		}, ""},
+		"two packages that do not fit": {map[string]string{
+			"tiny.go":      "package tiny\n\nconst New = 1\n",
+			"says/main.go": "package main\n\nimport \"tiny\"\n\nfunc main() { println(tiny.Seen) }\n",
+		}, "undefined: tiny.Seen"},
 	} {
 		sources := map[string][]byte{}
 		for file, text := range test.sources {
