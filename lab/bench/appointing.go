@@ -54,6 +54,7 @@ func (s *site) book(ctx context.Context) error {
 		return err
 	}
 	ids, copied := io.Pipe()
+	defer ids.Close()
 	go func() {
 		_, err := s.conn[patients].PgConn().CopyTo(ctx, copied, `COPY (SELECT id FROM patients.patient) TO STDOUT`)
 		_ = copied.CloseWithError(err)
@@ -73,15 +74,14 @@ func (s *site) cancelByHand(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	if _, err := tx.Exec(ctx, `SET LOCAL search_path = appointments; SELECT set_config('waybill.applying', 'on', true)`); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `WITH cancelled AS (
+	_, err = tx.Exec(ctx, `WITH cancelled AS (
 		    UPDATE appointment SET status = 'cancelled', cancellation_reason = 'pat-dec'
 		    WHERE id IN (SELECT id FROM appointment WHERE status = 'booked' LIMIT $1) RETURNING id, patient_id, revision)
 		INSERT INTO cancellation (appointment_id, patient_id, death_no, record_id, cancelled_at, revision)
-		SELECT id, patient_id, 1, patient_id, now(), revision FROM cancelled`, n); err != nil {
-		return err
-	}
-	return tx.Rollback(ctx)
+		SELECT id, patient_id, 1, patient_id, now(), revision FROM cancelled`, n)
+	return err
 }

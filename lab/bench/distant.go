@@ -9,12 +9,11 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"strings"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"waybill/lab/hospital"
-	"waybill/lab/servers"
 )
 
 // distantPatients is more than die while followers are watched.
@@ -23,70 +22,46 @@ const distantPatients = 8000
 // distant has followers exchange by S3 with what each request takes at AWS, by its documentation: 100 ms at least, and less than
 // ten in S3 Express One Zone. It does so in the first round alone.
 func (s *site) distant(ctx context.Context, t *table) (err error) {
-	if s.other != nil {
+	if slices.ContainsFunc(s.others, func(of *site) bool { return of.prefix == "distant_" }) {
 		return nil
 	}
 	dir := s.path("store-distant")
-	host, err := servers.StartHost(ctx, "s3", dir)
+	host, store, err := startHost(ctx, "s3", dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, host.Stop(context.WithoutCancel(ctx)), os.RemoveAll(dir)) }()
+	of, err := s.another("distant")
+	if err != nil {
+		return err
+	}
 	var delay atomic.Int64
-	if err := s.makeDistant(ctx, host, &delay); err != nil {
+	of.store = store
+	if of.store.URL, err = slowly(ctx, store.URL, &delay); err != nil {
+		return err
+	}
+	if err := of.party(ctx, patients, "export: {}"); err != nil {
+		return err
+	}
+	for _, c := range consumers() {
+		if err := of.consumer(ctx, c); err != nil {
+			return err
+		}
+	}
+	if err := hospital.Bulk(ctx, of.conn[patients], distantPatients, 1); err != nil {
 		return err
 	}
 	for _, class := range []struct {
 		name  string
 		delay time.Duration
 	}{{"S3 Standard", 100 * time.Millisecond}, {"S3 Express", 5 * time.Millisecond}} {
-		for _, every := range []time.Duration{time.Second, 100 * time.Millisecond} {
-			delay.Store(int64(class.delay))
-			delays, err := s.other.delays(ctx, every)
-			if err != nil {
-				return err
-			}
-			what := fmt.Sprintf("the same over S3, %s a request as at %s, --every %s, ", class.delay, class.name, every)
-			t.figure(what+"p50", "ms", goal{}, milliseconds(delays[len(delays)/2]))
-			t.figure(what+"p99", "ms", atMost(milliseconds(2*every+20*time.Millisecond)), milliseconds(delays[len(delays)*99/100]))
+		delay.Store(int64(class.delay))
+		what := fmt.Sprintf("the same over S3, %s a request as at %s", class.delay, class.name)
+		if err := of.watched(ctx, t, what, time.Second, 100*time.Millisecond); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// makeDistant makes a patients service and consumers that reach the host's S3 through a proxy, which delays each request.
-func (s *site) makeDistant(ctx context.Context, host *servers.Host, delay *atomic.Int64) (err error) {
-	if s.other, err = s.another("distant"); err != nil {
-		return err
-	}
-	for _, variable := range host.Environment {
-		name, value, _ := strings.Cut(variable, "=")
-		if err := os.Setenv(name, value); err != nil {
-			return err
-		}
-	}
-	exchange, err := host.NewExchange(ctx, "distant")
-	if err != nil {
-		return err
-	}
-	if exchange.URL, err = slowly(ctx, exchange.URL, delay); err != nil {
-		return err
-	}
-	if err := s.other.party(ctx, patients, "export: {}"); err != nil {
-		return err
-	}
-	if err := s.other.configure(s.other.path(patients+".yaml"), patients, exchange, "export: {}"); err != nil {
-		return err
-	}
-	for _, c := range consumers() {
-		if err := s.other.consumer(ctx, c); err != nil {
-			return err
-		}
-		if err := s.other.configure(s.other.path(c.name+".yaml"), c.name, exchange, c.settings()); err != nil {
-			return err
-		}
-	}
-	return hospital.Bulk(ctx, s.other.conn[patients], distantPatients, 1)
 }
 
 // slowly returns the address of the store behind a proxy that ends with the context.

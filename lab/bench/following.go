@@ -23,12 +23,17 @@ const (
 // following has followers export and import at several intervals, while patients die one at a time, and says how long
 // after its commit a death is visible in both consumers.
 func (s *site) following(ctx context.Context, t *table) error {
-	for _, every := range []time.Duration{time.Second, 100 * time.Millisecond, 10 * time.Millisecond} {
+	return s.watched(ctx, t, "a death a follower brings", time.Second, 100*time.Millisecond, 10*time.Millisecond)
+}
+
+// watched does so at some intervals.
+func (s *site) watched(ctx context.Context, t *table, what string, intervals ...time.Duration) error {
+	for _, every := range intervals {
 		delays, err := s.delays(ctx, every)
 		if err != nil {
 			return err
 		}
-		what := fmt.Sprintf("a death a follower brings, --every %s, ", every)
+		what := fmt.Sprintf("%s, --every %s, ", what, every)
 		t.figure(what+"p50", "ms", goal{}, milliseconds(delays[len(delays)/2]))
 		t.figure(what+"p99", "ms", atMost(milliseconds(2*every+20*time.Millisecond)), milliseconds(delays[len(delays)*99/100]))
 	}

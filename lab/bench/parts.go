@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"waybill/exchange"
@@ -52,21 +51,11 @@ func (s *site) moving(ctx context.Context, t *table) error {
 
 func (s *site) movingOver(ctx context.Context, t *table, kind string, file *os.File, part schemas.Part) (err error) {
 	dir := s.path("parts-" + kind)
-	host, err := servers.StartHost(ctx, kind, dir)
+	host, made, err := startHost(ctx, kind, dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, host.Stop(context.WithoutCancel(ctx)), os.RemoveAll(dir)) }()
-	for _, variable := range host.Environment {
-		name, value, _ := strings.Cut(variable, "=")
-		if err := os.Setenv(name, value); err != nil {
-			return err
-		}
-	}
-	made, err := host.NewExchange(ctx, "exchange")
-	if err != nil {
-		return err
-	}
 	place, err := store.Open(store.Config{URL: made.URL, Secret: func() (string, error) { return made.Password, nil }})
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 // site is a patients service and its consumers, set up as in production.
 type site struct {
 	dir    string
+	store  servers.Exchange
 	server *pg.Server
 	urls   map[string]string
 	conn   map[string]*pgx.Conn
@@ -29,8 +30,8 @@ type site struct {
 	keyed    time.Duration // COPY of them into a table with their key, in this round
 
 	prefix string  // of its databases
-	pair   []*site // with small logs, in the open and secured
-	other  *site   // with a distant store
+	others []*site // on the same server
+	pair   []*site // of them, with small logs, in the open and secured
 }
 
 // consumer is an importing service. One without files is built into the binary.
@@ -73,6 +74,7 @@ func open(ctx context.Context) (_ *site, err error) {
 	if s.dir, err = os.MkdirTemp("", "waybill-bench-*"); err != nil {
 		return nil, err
 	}
+	s.store.URL = "file://" + s.path("exchange")
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -110,6 +112,8 @@ func open(ctx context.Context) (_ *site, err error) {
 // another makes a small site on the same server.
 func (s *site) another(name string) (*site, error) {
 	of := &site{dir: s.path(name + "_small"), prefix: name + "_", server: s.server, urls: map[string]string{}, conn: map[string]*pgx.Conn{}}
+	of.store.URL = "file://" + of.path("exchange")
+	s.others = append(s.others, of)
 	return of, errors.Join(os.Mkdir(of.dir, 0o711), os.Mkdir(of.path("exchange"), 0o755), os.Mkdir(of.path("spool"), 0o700),
 		os.Symlink(s.path("waybill"), of.path("waybill")))
 }
@@ -129,11 +133,7 @@ func (s *site) build(ctx context.Context) error {
 func (s *site) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	sites := append(s.pair, s)
-	if s.other != nil {
-		sites = append(sites, s.other)
-	}
-	for _, of := range sites {
+	for _, of := range append(s.others, s) {
 		for _, conn := range of.conn {
 			_ = conn.Close(ctx)
 		}
@@ -159,7 +159,7 @@ func (s *site) party(ctx context.Context, name, settings string) error {
 	if err := s.service(ctx, name); err != nil {
 		return err
 	}
-	if err := s.configure(s.path(name+".yaml"), name, servers.Exchange{URL: "file://" + s.path("exchange")}, settings); err != nil {
+	if err := s.configure(s.path(name+".yaml"), name, s.store, settings); err != nil {
 		return err
 	}
 	return s.migrate(ctx, name)
@@ -174,19 +174,13 @@ func (s *site) configure(file, name string, exchange servers.Exchange, settings 
 }
 
 func (s *site) consumer(ctx context.Context, c consumer) error {
+	folder := c.name
 	for name, text := range c.files {
+		folder = "./" + c.name
 		file := s.path(filepath.Join(c.name, name))
 		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
 			return err
 		}
 	}
-	return s.party(ctx, c.name, c.settings())
-}
-
-func (c consumer) settings() string {
-	folder := c.name
-	if c.files != nil {
-		folder = "./" + c.name
-	}
-	return fmt.Sprintf("import: {consumer: %s, brake: off}", folder)
+	return s.party(ctx, c.name, fmt.Sprintf("import: {consumer: %s, brake: off}", folder))
 }

@@ -77,7 +77,7 @@ func (s *site) grow(ctx context.Context) (all []sized, err error) {
 	group, growing := errgroup.WithContext(ctx)
 	add := func(series string, export string, morgues int, sizes ...int) {
 		of, failed := s.another(fmt.Sprintf("%s%d", series[:5], sizes[0]))
-		s.pair, err = append(s.pair, of), errors.Join(err, failed) // to be closed
+		err = errors.Join(err, failed)
 		var names []string
 		for i := range morgues {
 			names = append(names, fmt.Sprintf("morgue%d", i+1))

@@ -30,21 +30,11 @@ func (s *site) storing(ctx context.Context, t *table) error {
 // exportTo exports all events to a new store.
 func (s *site) exportTo(ctx context.Context, kind string) (took time.Duration, err error) {
 	dir := s.path("store-" + kind)
-	host, err := servers.StartHost(ctx, kind, dir)
+	host, exchange, err := startHost(ctx, kind, dir)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, host.Stop(context.WithoutCancel(ctx)), os.RemoveAll(dir)) }()
-	for _, variable := range host.Environment {
-		name, value, _ := strings.Cut(variable, "=")
-		if err := os.Setenv(name, value); err != nil {
-			return 0, err
-		}
-	}
-	exchange, err := host.NewExchange(ctx, "exchange")
-	if err != nil {
-		return 0, err
-	}
 	file := filepath.Join(dir, patients+".yaml")
 	if err := s.configure(file, patients, exchange, "export: {}"); err != nil {
 		return 0, err
@@ -56,4 +46,21 @@ func (s *site) exportTo(ctx context.Context, kind string) (took time.Duration, e
 		_, _, err := s.waybill(ctx, "--config", file, "export")
 		return err
 	})
+}
+
+// startHost starts a server, and makes a place on it that programs which are started from now on may use.
+func startHost(ctx context.Context, kind, dir string) (*servers.Host, servers.Exchange, error) {
+	host, err := servers.StartHost(ctx, kind, dir)
+	if err != nil {
+		return nil, servers.Exchange{}, err
+	}
+	for _, variable := range host.Environment {
+		name, value, _ := strings.Cut(variable, "=")
+		err = errors.Join(err, os.Setenv(name, value))
+	}
+	exchange, failed := host.NewExchange(ctx, "exchange")
+	if err = errors.Join(err, failed); err != nil {
+		err = errors.Join(err, host.Stop(context.WithoutCancel(ctx)))
+	}
+	return host, exchange, err
 }
