@@ -139,7 +139,7 @@ CREATE FUNCTION patients.intake_older(
 $$;
 
 -- whose_death returns the record whose death a report about a record means: the record if it is dead itself, otherwise
--- the one that it was merged into. PostgreSQL inlines it.
+-- the one that it was merged into.
 CREATE FUNCTION patients.whose_death(reported uuid) RETURNS uuid LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN EXISTS (SELECT FROM patients.alias a JOIN patients.patient p ON p.id = a.retired_id
                              WHERE a.retired_id = reported AND p.death_status NOT IN ('informal', 'formal'))
