@@ -9,14 +9,14 @@ func (l *load) analyze(ctx context.Context, table string) error {
 	return err
 }
 
-// manyRows is the size of a batch after which the planner's statistics of a consumer's tables may be wrong. Autovacuum
+// manyRows is how many rows a batch changes before the planner's statistics of a consumer's tables may be wrong. Autovacuum
 // updates them within minutes, but the next batch comes at once.
 const manyRows = 20_000
 
 // grown analyses the consumer's tables after a large batch. An appending consumer's rows are found by their key, and no plan
 // depends on statistics.
 func (l *load) grown(ctx context.Context) error {
-	if l.summary.Rows <= manyRows || l.consumer.Append != "" {
+	if l.summary.Changed <= manyRows || l.consumer.Append != "" {
 		return nil
 	}
 	_, err := l.tx.Exec(ctx, `DO $$

@@ -3,6 +3,8 @@ package importer
 import (
 	"context"
 
+	"github.com/jackc/pgx/v5"
+
 	"waybill/schemas"
 )
 
@@ -11,10 +13,7 @@ func (l *load) append(ctx context.Context) error {
 	rows, completed := l.summary.Rows, int64(0)
 	if !l.copied {
 		var err error
-		if rows, err = l.write(ctx, l.sql.append); err != nil {
-			return err
-		}
-		if completed, err = l.complete(ctx); err != nil {
+		if rows, completed, err = l.appendStaged(ctx); err != nil {
 			return err
 		}
 		if err := l.forget(ctx); err != nil {
@@ -28,15 +27,23 @@ func (l *load) append(ctx context.Context) error {
 	return l.brake(ctx)
 }
 
+func (l *load) appendStaged(ctx context.Context) (rows, completed int64, err error) {
+	sql, err := l.form(ctx, l.sql.append)
+	if err != nil {
+		return 0, 0, err
+	}
+	tag, err := l.tx.Exec(ctx, sql)
+	if rows = tag.RowsAffected(); err != nil || !l.repeats() {
+		return rows, 0, err
+	}
+	tag, err = l.tx.Exec(ctx, l.sql.complete)
+	return rows, tag.RowsAffected(), err
+}
+
 // project writes the newest states into the projection and notes whose changed.
 func (l *load) project(ctx context.Context) error {
 	if l.mode.resync != nil {
 		if _, err := l.tx.Exec(ctx, l.sql.doubt); err != nil {
-			return err
-		}
-	}
-	if l.detailed() {
-		if err := l.tx.QueryRow(ctx, foreseen).Scan(&l.summary.Inserted, &l.summary.Unchanged); err != nil {
 			return err
 		}
 	}
@@ -75,16 +82,19 @@ func (l *load) project(ctx context.Context) error {
 }
 
 func (l *load) projectStaged(ctx context.Context) error {
-	projected, err := l.write(ctx, l.sql.project)
+	sql, err := l.form(ctx, l.sql.project)
 	if err != nil {
 		return err
 	}
-	completed, err := l.complete(ctx)
-	if err != nil {
+	var written, inserted int64
+	if err := l.tx.QueryRow(ctx, sql, pgx.QueryExecModeExec).Scan(&written, &inserted); err != nil { // planned for this batch alone
 		return err
 	}
 	if l.detailed() {
-		l.summary.Unchanged -= projected + completed
+		l.summary.Inserted = inserted
+		if err := l.tx.QueryRow(ctx, `SELECT count(DISTINCT patient_id) - $1 FROM staging`, written).Scan(&l.summary.Unchanged); err != nil {
+			return err
+		}
 	}
 	if l.batch.manifest().Kind == schemas.Snapshot {
 		_, err = l.tx.Exec(ctx, vanish)
@@ -95,22 +105,17 @@ func (l *load) projectStaged(ctx context.Context) error {
 // detailed reports whether a person asked for the load and also wants to know what it left unchanged.
 func (l *load) detailed() bool { return l.mode.own() || l.dryRun != nil }
 
-// write runs a statement in the form that suits its table and returns the rows written. The
-// checkpoint is locked, so nobody else fills the table meanwhile.
-func (l *load) write(ctx context.Context, w write) (int64, error) {
+// form returns the form of the statement that suits its table. The checkpoint is locked, so nobody else fills the table
+// meanwhile.
+func (l *load) form(ctx context.Context, w write) (string, error) {
 	empty, err := l.empty(ctx, w.table)
-	if err != nil {
-		return 0, err
-	}
-	sql := w.merge
 	switch {
 	case empty:
-		sql = w.fill
+		return w.fill, err
 	case l.repeats():
-		sql = w.again
+		return w.again, err
 	}
-	tag, err := l.tx.Exec(ctx, sql)
-	return tag.RowsAffected(), err
+	return w.merge, err
 }
 
 func (l *load) empty(ctx context.Context, table string) (empty bool, err error) {
@@ -120,12 +125,3 @@ func (l *load) empty(ctx context.Context, table string) (empty bool, err error) 
 
 // repeats reports whether the table may hold most of the batch: in a re-run, and in a snapshot.
 func (l *load) repeats() bool { return l.mode.rerun || l.batch.manifest().Kind == schemas.Snapshot }
-
-// complete fills columns that an older release left out, if the same state comes again.
-func (l *load) complete(ctx context.Context) (int64, error) {
-	if !l.repeats() {
-		return 0, nil
-	}
-	tag, err := l.tx.Exec(ctx, l.sql.complete)
-	return tag.RowsAffected(), err
-}

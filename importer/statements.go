@@ -17,30 +17,34 @@ type statements struct {
 	straight   straight
 	project    write  // staging → patient, changed
 	append     write  // staging → the consumer's table
-	complete   string // fills columns of a later revision of the contract that the target lacks
+	complete   string // staging → columns that rows of the consumer's table lack
 	erasures   erasures
 	doubt      string // makes a resync's snapshot win
 }
 
 // write is a statement in three forms: for a table that may hold some rows already, for one that holds most of them, and for an
-// empty one, where looking for each row would cost as much as writing it.
+// empty one, where looking for each row would cost as much as writing it. Where it holds most, columns are filled that an older
+// release, which did not know them, has left empty in the same state. Other values, newer states and the erased are left alone.
 type write struct{ table, merge, again, fill string }
 
 const orderKey = "generation, version, revision"
 
 func statementsFor(consumer *Consumer) statements {
 	contract := consumer.Contract()
-	var names, definitions, additions, incoming, same, optional []string
+	var names, definitions, additions, incoming, filled, same, filling, lacking []string
 	for _, c := range contract.Columns {
 		definition := c.Name + " " + c.SQLType()
 		names = append(names, c.Name)
 		definitions = append(definitions, definition)
 		incoming = append(incoming, "excluded."+c.Name)
+		filled = append(filled, fmt.Sprintf("CASE WHEN excluded.event <> 'erased' AND (excluded.generation, excluded.version, excluded.revision) = (p.generation, p.version, p.revision) "+
+			"THEN coalesce(p.%[1]s, excluded.%[1]s) ELSE excluded.%[1]s END", c.Name))
 		if c.Name != "event" && c.Name != "baseline" { // these say how a state arose, not what it is
 			same = append(same, fmt.Sprintf("s.%[1]s IS NOT DISTINCT FROM p.%[1]s", c.Name))
 		}
 		if !c.Required {
-			optional = append(optional, c.Name)
+			filling = append(filling, fmt.Sprintf("%[1]s = coalesce(k.%[1]s, s.%[1]s)", c.Name))
+			lacking = append(lacking, fmt.Sprintf("k.%[1]s IS NULL AND s.%[1]s IS NOT NULL", c.Name))
 		}
 		if c.Name != "patient_id" {
 			additions = append(additions, "ALTER TABLE patient ADD COLUMN IF NOT EXISTS "+definition)
@@ -74,26 +78,26 @@ func statementsFor(consumer *Consumer) statements {
 		copy: "COPY staging (" + columns + ") FROM STDIN (FORMAT binary)",
 		project: write{
 			table: "patient",
-			merge: project(columns, "", newer(columns, incoming)),
-			again: project(columns, unlessKnown, newer(columns, incoming)),
+			merge: project(columns, "", update(columns, incoming)+unlessNewer),
+			again: project(columns, unlessKnown(lacking), update(columns, filled)),
 			fill:  project(columns, "", ""),
 		},
 		append: write{
 			table: appended,
-			merge: appendTo(appended, columns, "ON CONFLICT (patient_id, "+orderKey+") DO NOTHING"),
-			again: appendTo(appended, columns, "ON CONFLICT (patient_id, "+orderKey+") DO NOTHING"),
+			merge: appendTo(appended, columns, unlessThere),
+			again: appendTo(appended, columns, unlessThere),
 			fill:  appendTo(appended, columns, ""),
 		},
-		complete: complete(consumer, appended, optional),
+		complete: complete(appended, filling, lacking),
 		erasures: erasuresFor(contract, consumer),
 		doubt:    doubt(strings.Join(same, " AND ")),
 	}
 }
 
-// project takes the newest state of each patient in the batch; with onConflict, only where it is strictly newer than the
-// one in the table, and never for the erased. Rows are sorted, so that neighbours in the index are written together. A
-// re-run of an earlier generation's batch adds no patient: the snapshot that opened the present generation was complete, so
-// a patient who is unknown since then was not in it.
+// project takes the newest state of each patient in the batch, if it meets the condition. Rows are sorted, so that neighbours
+// in the index are written together. A re-run of an earlier generation's batch adds no patient: the snapshot that opened the
+// present generation was complete, so a patient who is unknown since then was not in it. It answers how many rows it wrote, and
+// how many of them were not there before: their xmax is 0, that of an updated one names the lock that ON CONFLICT took.
 func project(columns, condition, onConflict string) string {
 	return fmt.Sprintf(`
 		WITH newest AS (
@@ -101,24 +105,28 @@ func project(columns, condition, onConflict string) string {
 		    ORDER BY patient_id, event = 'erased' DESC, generation DESC, version DESC, revision DESC),
 		projected AS (
 		    INSERT INTO patient AS p (%[1]s) SELECT %[1]s FROM newest ORDER BY patient_id %[2]s
-		    RETURNING patient_id)
-		INSERT INTO changed SELECT patient_id FROM projected`, columns, onConflict, condition)
+		    RETURNING patient_id, xmax = 0 AS inserted),
+		noted AS (INSERT INTO changed SELECT patient_id FROM projected)
+		SELECT count(*), count(*) FILTER (WHERE inserted) FROM projected`, columns, onConflict, condition)
 }
 
-// newer updates a known patient whose state in the batch is newer.
-func newer(columns string, incoming []string) string {
-	return fmt.Sprintf(`
-			    ON CONFLICT (patient_id) DO UPDATE SET (%s) = ROW (%s)
+func update(columns string, values []string) string {
+	return fmt.Sprintf(`ON CONFLICT (patient_id) DO UPDATE SET (%s) = ROW (%s)`, columns, strings.Join(values, ", "))
+}
+
+// unlessNewer updates a known patient only if the batch's state is newer, and never an erased one.
+const unlessNewer = `
 			    WHERE p.event <> 'erased' AND (excluded.event = 'erased'
-			        OR (excluded.generation, excluded.version, excluded.revision) > (p.generation, p.version, p.revision))`,
-		columns, strings.Join(incoming, ", "))
-}
+			        OR (excluded.generation, excluded.version, excluded.revision) > (p.generation, p.version, p.revision))`
 
-// unlessKnown leaves out the states that [newer] would reject, where that is most of them: they need no sorting, and ON CONFLICT
-// would lock the row of each, which is a write.
-const unlessKnown = `AND NOT EXISTS (
+// unlessKnown leaves out the states that the table has, or has newer ones, where that is most of them: they need no sorting, and
+// ON CONFLICT would lock the row of each, which is a write.
+func unlessKnown(lacking []string) string {
+	return fmt.Sprintf(`AND NOT EXISTS (
 		        SELECT FROM patient k WHERE k.patient_id = s.patient_id AND (k.event = 'erased' OR s.event <> 'erased'
-		            AND (s.generation, s.version, s.revision) <= (k.generation, k.version, k.revision)))`
+		            AND ((s.generation, s.version, s.revision) < (k.generation, k.version, k.revision)
+		                OR (s.generation, s.version, s.revision) = (k.generation, k.version, k.revision) AND NOT (%s))))`, strings.Join(lacking, " OR "))
+}
 
 func appendTo(table, columns, onConflict string) string {
 	return fmt.Sprintf(`
@@ -126,30 +134,15 @@ func appendTo(table, columns, onConflict string) string {
 		ORDER BY patient_id, %[3]s %[4]s`, table, columns, orderKey, onConflict)
 }
 
-// complete fills columns that are NULL in the target and not in a staged row of the same state: an older release that did not
-// know the column has loaded that state. Other values, newer states and the erased are left alone.
-func complete(consumer *Consumer, appended string, columns []string) string {
-	var set, lacking []string
-	for _, c := range columns {
-		set = append(set, fmt.Sprintf("%[1]s = coalesce(t.%[1]s, s.%[1]s)", c))
-		lacking = append(lacking, fmt.Sprintf("t.%[1]s IS NULL AND s.%[1]s IS NOT NULL", c))
-	}
-	target, known, after := "patient", "t.event <> 'erased'", "INSERT INTO changed SELECT patient_id FROM completed EXCEPT SELECT patient_id FROM changed"
-	if consumer.Append != "" {
-		target, known, after = appended, "NOT EXISTS (SELECT FROM erased e WHERE e.patient_id = t.patient_id)", "SELECT FROM completed"
-	}
-	return fmt.Sprintf(`
-		WITH completed AS (
-		    UPDATE %s t SET %s FROM staging s
-		    WHERE (t.patient_id, t.generation, t.version, t.revision) = (s.patient_id, s.generation, s.version, s.revision) AND %s AND (%s)
-		    RETURNING t.patient_id) %s`, target, strings.Join(set, ", "), known, strings.Join(lacking, " OR "), after)
-}
+const unlessThere = "ON CONFLICT (patient_id, " + orderKey + ") DO NOTHING"
 
-// foreseen counts, before the projection, the batch's unknown patients and all of its patients.
-const foreseen = `
-	SELECT count(*) FILTER (WHERE p.patient_id IS NULL AND of_now), count(*)
-	FROM (SELECT patient_id, bool_or(generation >= (SELECT generation FROM checkpoint)) AS of_now FROM staging GROUP BY patient_id) s
-	LEFT JOIN patient p USING (patient_id)`
+// complete fills columns of events that an older release has appended, as [project] does; those of the erased stay empty.
+func complete(table string, filling, lacking []string) string {
+	return fmt.Sprintf(`
+		UPDATE %s k SET %s FROM staging s
+		WHERE (k.patient_id, k.generation, k.version, k.revision) = (s.patient_id, s.generation, s.version, s.revision) AND (%s)
+		  AND NOT EXISTS (SELECT FROM erased e WHERE e.patient_id = k.patient_id)`, table, strings.Join(filling, ", "), strings.Join(lacking, " OR "))
+}
 
 // reapply reconciles the effects of all the batch's patients.
 const reapply = `INSERT INTO changed SELECT patient_id FROM staging JOIN patient USING (patient_id) EXCEPT SELECT patient_id FROM changed`
