@@ -18,7 +18,7 @@ import (
 
 // PostgreSQL is killed with -9, or stopped in the mode immediate, again and again while changes are made,
 // exported and loaded. All failures meanwhile are transient, and in the end everything agrees.
-func TestPostgreSQLDiesUnderLoad(t *testing.T) {
+func TestProofPostgreSQLDiesUnderLoad(t *testing.T) {
 	s, err := site.Open(t.Context(), site.Options{
 		Name: "load", Store: "directory", ActWithin: 30 * 24 * time.Hour, Postgres: pg.Options{Settings: pgtest.Fast()},
 	})
