@@ -197,8 +197,15 @@ func TestTheEdgesOfTimes(t *testing.T) {
 		since, until float64
 		want         []int64
 	}{
-		{4, 24.9, 25.1, []int64{1, 2, 3, 4}}, {4, 25, 25.1, []int64{2, 3, 4}}, {4, 1, 1.1, []int64{1, 2}}, {3, 1, 9, []int64{1, 2, 3}}, {2, 26, 99, nil},
-		{4, 26, 27, []int64{3, 4}}, {4, 28, 29, nil}, {4, 29, 99, nil}, {4, 0, 0.1, []int64{1}},
+		{4, 24.9, 25.1, []int64{1, 2, 3, 4}},
+		{4, 25, 25.1, []int64{2, 3, 4}},
+		{4, 1, 1.1, []int64{1, 2}},
+		{3, 1, 9, []int64{1, 2, 3}},
+		{2, 26, 99, nil},
+		{4, 26, 27, []int64{3, 4}},
+		{4, 28, 29, nil},
+		{4, 29, 99, nil},
+		{4, 0, 0.1, []int64{1}},
 	} {
 		if got := ask(c.last, c.since, c.until); !slices.Equal(got, c.want) {
 			t.Errorf("up to %d, from %v to %v: %v, want %v", c.last, c.since, c.until, got, c.want)
@@ -222,8 +229,14 @@ func TestWhichNamesAreListed(t *testing.T) {
 		as   string
 		yes  bool
 	}{
-		{"a.json", 0o600, "a.json", true}, {"a", fs.ModeDir, "a/", true}, {"a", fs.ModeSymlink, "a", false}, {"a", fs.ModeNamedPipe, "a", false},
-		{".a", 0o600, ".a", false}, {".a", fs.ModeDir, ".a/", false}, {"a b", 0o600, "a b", false}, {"ä", fs.ModeDir, "ä/", false},
+		{"a.json", 0o600, "a.json", true},
+		{"a", fs.ModeDir, "a/", true},
+		{"a", fs.ModeSymlink, "a", false},
+		{"a", fs.ModeNamedPipe, "a", false},
+		{".a", 0o600, ".a", false},
+		{".a", fs.ModeDir, ".a/", false},
+		{"a b", 0o600, "a b", false},
+		{"ä", fs.ModeDir, "ä/", false},
 	} {
 		if as, yes := exchange.Listed(c.name, c.mode); as != c.as || yes != c.yes {
 			t.Errorf("%s, %v: %q, %v", c.name, c.mode, as, yes)
@@ -266,6 +279,11 @@ func TestExactlyReadsNothingAfterItsEnd(t *testing.T) {
 		if n, err := r.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 			t.Errorf("after the end: %d, %v", n, err)
 		}
+	}
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	if n, err := exchange.Exactly(done, strings.NewReader("abc"), 3).Read(make([]byte, 3)); n != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("of a call that has ended: %d, %v", n, err)
 	}
 	if _, err := io.ReadAll(exchange.Exactly(t.Context(), strings.NewReader("abcde"), 3)); err == nil || !strings.Contains(err.Error(), "at least 4 bytes, not 3") {
 		t.Errorf("too long: %v", err)

@@ -1,6 +1,7 @@
 package exchange_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -71,6 +72,25 @@ func TestAReceiptIsReplacedWhileItIsRead(t *testing.T) {
 	must(t, err)
 	if diff := cmp.Diff([]*schemas.Receipt{receipt("morgue", 1000)}, got); diff != "" {
 		t.Errorf("receipts (-want +got):\n%s", diff)
+	}
+}
+
+// A receipt that is listed and never there ends the looking after three times: it is only information.
+func TestAReceiptThatIsReplacedAllTheTime(t *testing.T) {
+	store := newStore(t)
+	must(t, exchange.PublishReceipt(t.Context(), store, receipt("morgue", 7)))
+	looks := 0
+	gone := &exchangetest.Faulty{Store: store, Fail: func(op exchangetest.Op, _ string) error {
+		if op != exchangetest.Get {
+			return nil
+		}
+		if looks++; looks > 3 {
+			return errors.New("it looks again and again")
+		}
+		return exchange.ErrNotFound
+	}}
+	if got, err := exchange.NewReader(gone).Receipts(t.Context()); err != nil || len(got) != 0 || looks != 3 {
+		t.Errorf("%v, %v after %d looks, want none after 3", got, err, looks)
 	}
 }
 

@@ -100,7 +100,7 @@ func TestPartGivesUpAfterTenTornUploads(t *testing.T) {
 		log.place(schemas.PartName(schemas.Died, epoch, 42, schemas.Hash(content), retry), nil)
 	}
 	name, err := putPart(t, exchangetest.WithoutOverwrite(log.store), content)
-	if err == nil || fault.HintOf(err) == "" {
+	if err == nil || fault.ClassOf(err) != fault.Transient || fault.HintOf(err) == "" || !strings.Contains(err.Error(), "10 torn uploads") {
 		t.Errorf("%s, %v, want an error with a hint", name, err)
 	}
 }
@@ -189,7 +189,7 @@ func TestAppendGivesUpAfterTenTornManifests(t *testing.T) {
 	for retry := range 10 {
 		log.place(schemas.ManifestName(3, retry), next[:retry])
 	}
-	if err := appendNext(t, log.store, log, next); err == nil || fault.HintOf(err) == "" {
+	if err := appendNext(t, log.store, log, next); err == nil || fault.ClassOf(err) != fault.Transient || fault.HintOf(err) == "" || !strings.Contains(err.Error(), "10 torn manifests") {
 		t.Errorf("%v, want an error with a hint", err)
 	}
 	_, err := exchange.NewReader(log.store).Next(t.Context(), log.at(2))

@@ -124,7 +124,7 @@ func TestWhatAPolicyDemands(t *testing.T) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
-	if data, err := (trust.Signers)(nil).Sign(t.Context(), schemas.OfManifest, []byte("as it is")); err != nil || string(data) != "as it is" {
+	if data, err := trust.Signers(nil).Sign(t.Context(), schemas.OfManifest, []byte("as it is")); err != nil || string(data) != "as it is" {
 		t.Errorf("signed by nobody: %q, %v", data, err)
 	}
 	program := &trust.Command{Key: one.Public(), Args: []string{"false"}}
