@@ -62,7 +62,7 @@ func (s *session) planChanges(ctx context.Context, last *plan.Plan) (_ *plan.Pla
 func (s *session) due(ctx context.Context, p *plan.Plan) (bool, error) {
 	var due bool
 	err := s.db.Once(ctx, `SELECT EXISTS (SELECT FROM patients.outbox WHERE `+plan.Between(p.Before, p.After)+`)
-		OR clock_timestamp() NOT BETWEEN planned_at AND planned_at + $2::interval FROM exporter.plan WHERE batch = $1`, p.Batch-1, s.config.Heartbeat).Scan(&due)
+		OR clock_timestamp() NOT BETWEEN planned_at AND planned_at + $2::interval FROM exporter.plan WHERE stream = $3 AND batch = $1`, p.Batch-1, s.config.Heartbeat, s.db.Stream).Scan(&due)
 	return due, fault.Database("read", "outbox", err)
 }
 

@@ -1,6 +1,7 @@
 package exporter_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"waybill/exporter/rerun"
 	"waybill/internal/fault"
 	"waybill/internal/health"
+	"waybill/lab/servers/hosttest"
 	"waybill/schemas"
 )
 
@@ -162,5 +164,78 @@ func TestStreamsBeginAGenerationTogether(t *testing.T) {
 				t.Errorf("generation %d from cursor %s; want %d, that of the other stream: %v", m.Generation, m.Cursor.Before, c.number, c.joins)
 			}
 		})
+	}
+}
+
+// A heartbeat is due by this stream's last batch, and no other's of the same number.
+func TestAHeartbeatIsOfOneStream(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.batches(2) // 0 to 2
+	s.exec(another)
+	for old, due := range map[string]bool{"another": false, schemas.Stream: true} {
+		s.exec(`UPDATE exporter.plan SET planned_at = clock_timestamp() - CASE WHEN stream = $1 THEN interval '2 hours' ELSE '0' END`, old)
+		if got := s.export(); (len(got.Batches) == 1) != due {
+			t.Errorf("%s is two hours old: %+v, want a heartbeat: %v", old, got.Batches, due)
+		}
+		s.exec(`DELETE FROM exporter.plan WHERE stream = $1 AND batch > 2`, schemas.Stream)
+		s.forget(schemas.ManifestName(3, 0))
+	}
+}
+
+// forget removes a file that may be missing.
+func (s *site) forget(name string) {
+	s.Helper()
+	if err := s.store.(exchange.Deleter).Delete(s.Context(), name); err != nil && !errors.Is(err, exchange.ErrNotFound) {
+		s.Fatal(err)
+	}
+}
+
+// A stream that has ended is not continued, one that is left out of the settings is missed, and one ends only after another has
+// begun, which takes a contract that this release does not have.
+func TestWhichStreamsArePublished(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.batches(1)
+	if _, err := s.exporter().Retire(t.Context(), nil, "a test", "ann"); fault.ClassOf(err) != fault.Usage || !strings.Contains(err.Error(), "no later stream has begun") {
+		t.Errorf("retired with no later one: %v", err)
+	}
+	if got := s.count(`SELECT count(*) FROM exporter.decision`); got != 0 || s.last().Manifest.Batch != 1 {
+		t.Errorf("refused, and %d decisions were kept, and batch %d published", got, s.last().Manifest.Batch)
+	}
+	s.exec(another)
+	s.export() // the other was retired
+	s.exec(`UPDATE exporter.plan SET published_at = NULL WHERE kind = 'retired'`)
+	if _, err := s.exporter().Run(t.Context()); fault.ClassOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), "waybill retire another") {
+		t.Errorf("another is left out: %v, next: %s", err, fault.HintOf(err))
+	}
+	s.config.Streams = []string{"another", schemas.Stream}
+	s.export()
+	s.exec(`UPDATE exporter.plan SET kind = 'retired' WHERE stream = $1 AND batch = 1`, schemas.Stream)
+	s.register(1)
+	if _, err := s.exporter().Run(t.Context()); fault.ClassOf(err) != fault.Usage || !strings.Contains(err.Error(), "retired with batch 1") || s.last().Manifest.Batch != 1 {
+		t.Errorf("after its end: %v", err)
+	}
+}
+
+// A stream that continues another one begins where that one is, in its generation, with everybody's state.
+func TestAStreamContinuesItsPredecessor(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.batches(2)
+	s.exec(`UPDATE exporter.plan SET stream = 'another', generation = 3`)
+	before := s.count(`SELECT pg_snapshot_xmax(cursor_after)::text::bigint FROM exporter.plan WHERE batch = 2`)
+	s.register(1)
+	s = siteAt(t, s.url, hosttest.New(t))
+	s.config.Streams = []string{"another", schemas.Stream}
+	var kinds []string
+	for _, b := range s.export().Batches {
+		kinds = append(kinds, fmt.Sprint(b.Kind, " ", b.Events))
+	}
+	if got, want := strings.Join(kinds, ", "), "genesis 0, snapshot 4, changes 1"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if m := s.entry(0).Manifest; m.Generation != 3 || m.Cursor.Before != m.Cursor.After || s.count(`SELECT pg_snapshot_xmax(cursor_after)::text::bigint FROM exporter.plan WHERE batch = 0 AND stream <> 'another'`) != before {
+		t.Errorf("begins with %+v", m)
 	}
 }
