@@ -224,10 +224,28 @@ func TestAStoreThatDeletesNothing(t *testing.T) {
 	if fault.ClassOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), "--outbox-only") || !strings.Contains(fault.HintOf(err), "below 7") {
 		t.Errorf("%v; %s", err, fault.HintOf(err))
 	}
+	s.config.Delete = nil
+	_, err = s.exporter().Prune(t.Context(), prune.Options{})
+	if fault.ClassOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), "--outbox-only") {
+		t.Errorf("a store that can't delete: %v; %s", err, fault.HintOf(err))
+	}
 	before := s.names()
 	got := s.prune(prune.Options{OutboxOnly: true})
 	if got.Outbox != 13 || got.Plans != 0 || !slices.Equal(before, s.names()) {
 		t.Errorf("%+v", got)
+	}
+	// Receipts are the consumers', and may not be ours to delete.
+	for _, batch := range []int64{1, 8} {
+		s.receipt("morgue@east", batch, s.entry(batch).Hash, nil)
+	}
+	s.config.Delete = watched{s.store.(exchange.Deleter), func(name string) error {
+		if strings.HasPrefix(name, "receipts/") {
+			return fault.New(fault.Usage, "delete", name, errors.New("access denied"), "")
+		}
+		return nil
+	}}
+	if got = s.prune(prune.Options{}); got.Receipts != 0 || !strings.Contains(got.Note, "old receipts stay") || got.Plans != 7 || !slices.Contains(s.names(), schemas.ReceiptName("morgue@east", 1)) {
+		t.Errorf("receipts that may not be deleted: %+v", got)
 	}
 }
 
@@ -235,13 +253,37 @@ func TestAStoreThatDeletesNothing(t *testing.T) {
 func TestBatchesOfAnotherDatabaseGoByTheirAge(t *testing.T) {
 	s := newPruned(t)
 	s.history()
-	s.exec(`DELETE FROM exporter.plan WHERE batch < 4`)
+	s.exec(another)
+	s.exec(`DELETE FROM exporter.plan WHERE batch < 4 AND stream = $1`, schemas.Stream)
 	if got := s.prune(prune.Options{Keep: time.Hour}); got.Floor != 0 {
 		t.Errorf("%+v", got)
 	}
 	s.age(4, 48*time.Hour)
-	if got := s.prune(prune.Options{Keep: time.Hour}); got.Floor != 5 || got.Batches != 5 {
-		t.Errorf("%+v", got)
+	s.exec(`UPDATE exporter.plan SET published_at = NULL WHERE stream = 'another' AND kind = 'correction'`) // of its batch 1
+	if got := s.prune(prune.Options{Keep: time.Hour, DryRun: true}); got.Floor != 5 || got.Plans != 1 {
+		t.Errorf("with another stream's unfinished correction, dry: %+v", got)
+	}
+	if got := s.prune(prune.Options{Keep: time.Hour}); got.Floor != 5 || got.Batches != 5 || got.Plans != 1 {
+		t.Errorf("with another stream's unfinished correction: %+v", got)
+	}
+	if left := s.count(`SELECT count(*) FROM exporter.plan WHERE stream = 'another'`); left != 2 {
+		t.Errorf("%d plans of another stream are left, want both", left)
+	}
+	// A floor that somebody else wrote would make what is young old.
+	floor, err := exchange.NewReader(s.store).Floor(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	floor.Floor, floor.Batch, floor.Previous = floor.Floor+1, 6, s.entry(6).Manifest.Previous
+	if err := exchange.NewWriter(s.store).Floor(t.Context(), floor); err != nil {
+		t.Fatal(err)
+	}
+	before := s.names()
+	if _, err := s.exporter().Prune(t.Context(), prune.Options{}); fault.ClassOf(err) != fault.Poison || !strings.Contains(err.Error(), "a floor at batch 6") {
+		t.Errorf("next to a floor of which it knows nothing: %v", err)
+	}
+	if diff := cmp.Diff(before, s.names()); diff != "" {
+		t.Errorf("it deleted something: %s", diff)
 	}
 }
 
