@@ -2,9 +2,28 @@ package importer
 
 import "context"
 
-// analyze lets the planner know how many rows a table has. Otherwise it assumes hundreds for any temporary table, and reads
-// every patient for a batch of one event.
-func (l *load) analyze(ctx context.Context, table string) error {
+// makeTables makes the batch's tables, if the connection does not have them. A run that finds nothing new makes none.
+func (l *load) makeTables(ctx context.Context) error {
+	sql := l.sql.emptied // the transaction may hold the rows of an earlier batch
+	if l.sampled == nil {
+		sql, l.sampled = l.sql.temporary+sql, map[string]bool{}
+	}
+	_, err := l.tx.Exec(ctx, sql)
+	return err
+}
+
+// fewRows are what a plan for one row is good for, too.
+const fewRows = 100
+
+// analyze lets the planner know how many rows a temporary table has. Otherwise it assumes hundreds for any, and reads every
+// patient for a batch of one event. It scales what it knows by the table's size, so statistics of few rows stay right while
+// there are few, and so do the plans that the connection keeps: these are made anew after ANALYZE.
+func (l *load) analyze(ctx context.Context, table string, rows int64) error {
+	few := rows <= fewRows
+	if few && l.sampled[table] {
+		return nil
+	}
+	l.sampled[table] = few
 	_, err := l.tx.Exec(ctx, "ANALYZE "+table)
 	return err
 }

@@ -1,6 +1,7 @@
 package importer_test
 
 import (
+	"fmt"
 	"testing"
 
 	"waybill/importer"
@@ -87,5 +88,21 @@ func TestAFollowerGivesItsPlaceInLineBack(t *testing.T) {
 	}
 	if got := s.value(`SELECT ` + places); got != "0" {
 		t.Errorf("%s places in line are kept", got)
+	}
+}
+
+// Plans that a connection keeps are made anew when a batch is large, or small again.
+func TestStatisticsFollowTheSizeOfBatches(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	f := s.follower()
+	s.Changes(append(deaths(1, 3), died(1))...) // not straight into the empty table
+	s.ranAgain(f)
+	for _, batch := range []struct{ first, last, known int }{{10, 10, 4}, {100, 300, 201}, {20, 20, 1}, {21, 22, 1}} {
+		s.Changes(deaths(batch.first, batch.last)...)
+		s.ranAgain(f)
+		if got := s.value(`SELECT reltuples FROM pg_class WHERE relname = 'staging'`); got != fmt.Sprint(batch.known) {
+			t.Errorf("deaths %d to %d: the planner knows of %s; want %d", batch.first, batch.last, got, batch.known)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,6 +28,7 @@ type load struct {
 	summary BatchSummary
 	counted map[string]int64 // the run's braked effects with this batch's
 	done    int64            // in mode observe, the number of the last effect that was applied, not only observed
+	sampled map[string]bool  // the session's
 }
 
 // loadMode distinguishes the first load of a batch from a re-run.
@@ -79,7 +81,7 @@ func (s *session) load(ctx context.Context, mode loadMode, batches ...*fetched) 
 }
 
 func (s *session) newLoad(tx pgx.Tx, batch *fetched, mode loadMode) *load {
-	l := &load{session: s, batch: batch, tx: tx, mode: mode, started: time.Now()}
+	l := &load{session: s, batch: batch, tx: tx, mode: mode, started: time.Now(), sampled: maps.Clone(s.sampled)}
 	m := batch.manifest()
 	l.summary = BatchSummary{Batch: m.Batch, Manifest: batch.entry.Hash, Kind: m.Kind, Bytes: batch.bytes(), Effects: map[string]int64{}, WindowFrom: m.Window.From.Time, WindowTo: m.Window.To.Time}
 	return l
@@ -129,12 +131,8 @@ func (l *load) failed(ctx context.Context, err error) error {
 
 // begin makes the batch's tables and stores the run's settings for the later statements.
 func (l *load) begin(ctx context.Context) error {
-	// The transaction may hold the rows of an earlier batch. A run that finds nothing new makes no tables.
-	if _, err := l.tx.Exec(ctx, l.sql.temporary); err != nil {
-		return err
-	}
 	now, err := l.now(ctx)
-	if err != nil {
+	if err := errors.Join(err, l.makeTables(ctx)); err != nil {
 		return err
 	}
 	var actWithin *time.Duration
@@ -146,7 +144,7 @@ func (l *load) begin(ctx context.Context) error {
 		m.Batch, m.Generation, m.Kind, now, actWithin, l.config.Zone.String()); err != nil {
 		return err
 	}
-	return l.analyze(ctx, "run")
+	return l.analyze(ctx, "run", 1)
 }
 
 // stage copies the subscribed rows into the staging table, or straight into their own.
@@ -157,7 +155,7 @@ func (l *load) stage(ctx context.Context) (err error) {
 	if err := l.copy(ctx, l.sql.copy); err != nil {
 		return err
 	}
-	return l.analyze(ctx, "staging (patient_id, event)") // analyzing wide columns would take longest, and no plan uses them
+	return l.analyze(ctx, "staging (patient_id, event)", l.summary.Rows) // analyzing wide columns would take longest, and no plan uses them
 }
 
 func (l *load) copy(ctx context.Context, sql string) error {

@@ -3,8 +3,6 @@ package importer
 import (
 	"context"
 
-	"github.com/jackc/pgx/v5"
-
 	"waybill/schemas"
 )
 
@@ -74,11 +72,12 @@ func (l *load) project(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := l.analyze(ctx, "changed"); err != nil {
+	if err := l.analyze(ctx, "changed", l.summary.Changed); err != nil {
 		return err
 	}
-	_, err := l.tx.Exec(ctx, notice(events, patients))
-	return err
+	rows, _ := l.tx.Query(ctx, notice(events, patients)) // prepared, unlike by Exec
+	rows.Close()
+	return rows.Err()
 }
 
 func (l *load) projectStaged(ctx context.Context) error {
@@ -87,7 +86,7 @@ func (l *load) projectStaged(ctx context.Context) error {
 		return err
 	}
 	var written, inserted int64
-	if err := l.tx.QueryRow(ctx, sql, pgx.QueryExecModeExec).Scan(&written, &inserted); err != nil { // planned for this batch alone
+	if err := l.tx.QueryRow(ctx, sql).Scan(&written, &inserted); err != nil {
 		return err
 	}
 	if l.detailed() {

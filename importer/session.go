@@ -32,6 +32,8 @@ type session struct {
 	tally      map[string]int64 // the run's braked effects, by kind
 	dryRun     pgx.Tx           // the transaction around a dry run's loads
 
+	sampled map[string]bool // whether the statistics of a batch's table are of few rows; nil: the connection has no such tables
+
 	loads  int   // transactions that a follow has loaded
 	toLoad int64 // batches that it will load; 0: not known
 }

@@ -49,6 +49,7 @@ func (l *load) committed() {
 	for kind, count := range l.counted {
 		l.tally[kind] = count
 	}
+	l.session.sampled = l.sampled
 	if !l.mode.rerun {
 		m := l.batch.manifest()
 		l.checkpoint.batch, l.checkpoint.hash, l.checkpoint.log = m.Batch, l.batch.entry.Hash, m.Log

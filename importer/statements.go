@@ -11,7 +11,8 @@ import (
 
 // statements are the SQL texts that follow from the contract.
 type statements struct {
-	temporary  string // the batch's tables, once per connection, and empty
+	temporary  string // the batch's tables, once per connection
+	emptied    string // of an earlier batch's rows
 	projection string // the table patient; safe to run again, adds columns of later revisions
 	copy       string
 	straight   straight
@@ -65,12 +66,14 @@ func statementsFor(consumer *Consumer) statements {
 	}
 	return statements{
 		straight: straight,
+		// A table whose values are all short has no TOAST table, which each commit would empty and index anew.
 		temporary: fmt.Sprintf(`
 			CREATE TEMP TABLE IF NOT EXISTS staging (%s) ON COMMIT DELETE ROWS;
-			CREATE TEMP TABLE IF NOT EXISTS run (batch bigint, generation integer, kind text, now timestamptz, act_within interval, zone text) ON COMMIT DELETE ROWS;
+			CREATE TEMP TABLE IF NOT EXISTS run (batch bigint, generation integer, kind varchar(20), now timestamptz, act_within interval, zone varchar(80)) ON COMMIT DELETE ROWS;
 			CREATE TEMP TABLE IF NOT EXISTS changed (patient_id uuid NOT NULL) ON COMMIT DELETE ROWS;
 			CREATE TEMP TABLE IF NOT EXISTS effect (n bigint GENERATED ALWAYS AS IDENTITY, kind text NOT NULL, patient_id uuid, death_no integer, subject text) ON COMMIT DELETE ROWS;
-			DELETE FROM staging; DELETE FROM run; DELETE FROM changed; DELETE FROM effect`, strings.Join(definitions, ", ")),
+			`, strings.Join(definitions, ", ")),
+		emptied: "DELETE FROM staging; DELETE FROM run; DELETE FROM changed; DELETE FROM effect",
 		projection: "CREATE TABLE IF NOT EXISTS patient (patient_id uuid PRIMARY KEY);\n" +
 			strings.Join(additions, ";\n") +
 			";\nCREATE INDEX IF NOT EXISTS patient_merged_into ON patient (merged_into) WHERE merged_into IS NOT NULL;\n" +

@@ -20,15 +20,15 @@ CREATE TEMP TABLE IF NOT EXISTS concerned (
     acting         boolean NOT NULL, -- the death is neither historic nor contested
     historic       boolean NOT NULL,
     contested      boolean NOT NULL, -- the person is known to be alive
-    conflict       text,             -- dead, and merged into this person, who is not known to be dead
-    future         text              -- dead by a death that begins, as stated, at this time, on a day after its notice
+    conflict       varchar(80),      -- dead, and merged into this person, who is not known to be dead
+    future         varchar(80)       -- dead by a death that begins, as stated, at this time, on a day after its notice
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS pending (
     appointment_id uuid NOT NULL,
     record_id      uuid NOT NULL,
     death_of       uuid NOT NULL,
     death_no       integer NOT NULL,
-    verdict        text NOT NULL     -- cancel, missed, seen, or why a person must cancel it
+    verdict        varchar(40) NOT NULL -- cancel, missed, seen, or why a person must cancel it
 ) ON COMMIT DELETE ROWS;
 DELETE FROM member;
 DELETE FROM concerned;

@@ -24,12 +24,12 @@ CREATE TEMP TABLE IF NOT EXISTS concerned (
     counts       jsonb             -- and the facts of the record whose death counts, if that is another
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS due (
-    kind       text NOT NULL,
+    kind       varchar(40) NOT NULL,
     patient_id uuid NOT NULL,
     death_no   integer NOT NULL,
     case_id    bigint,
     urgent     boolean NOT NULL,
-    about      text              -- the state; NULL: one alert is enough, in any state
+    about      varchar(80)       -- the state; NULL: one alert is enough, in any state
 ) ON COMMIT DELETE ROWS;
 DELETE FROM member; DELETE FROM concerned; DELETE FROM due;
 
