@@ -175,30 +175,39 @@ func (s *site) refusedAs(class fault.Class, options importer.Options) {
 	}
 }
 
-// PostgreSQL's error about a refused value quotes the value.
-func TestAnErrorInApplyQuotesNoPatient(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	careless := fstest.MapFS{}
+// with returns the morgue with another text of a file; "": without it.
+func (s *site) with(file, text string) *importer.Consumer {
+	s.Helper()
+	folder := fstest.MapFS{}
 	if err := fs.WalkDir(morgue.Files(), ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
 		data, err := fs.ReadFile(morgue.Files(), path)
-		careless[path] = &fstest.MapFile{Data: data}
+		folder[path] = &fstest.MapFile{Data: data}
 		return err
 	}); err != nil {
-		t.Fatal(err)
+		s.Fatal(err)
 	}
-	careless["apply.sql"].Data = []byte(`SELECT (birth_date || '-30')::date FROM changed JOIN patient USING (patient_id)`)
-	var err error
-	if s.config.Consumer, err = importer.LoadConsumer(careless); err != nil {
-		t.Fatal(err)
+	if folder[file] = (&fstest.MapFile{Data: []byte(text)}); text == "" {
+		delete(folder, file)
 	}
+	consumer, err := importer.LoadConsumer(folder)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return consumer
+}
+
+// PostgreSQL's error about a refused value quotes the value.
+func TestAnErrorInApplyQuotesNoPatient(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.config.Consumer = s.with("apply.sql", `SELECT (birth_date || '-30')::date FROM changed JOIN patient USING (patient_id)`)
 	state := died(1)
 	state.BirthDate = "1950-02"
 	s.Changes(state)
-	_, err = s.run(importer.Options{})
+	_, err := s.run(importer.Options{})
 	if fault.ClassOf(err) != fault.Poison || !strings.Contains(err.Error(), "22008") || strings.Contains(err.Error(), "1950") {
 		t.Errorf("got %v (%s)", err, fault.ClassOf(err))
 	}
