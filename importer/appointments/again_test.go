@@ -1,6 +1,7 @@
 package appointments_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -103,5 +104,34 @@ func TestAnItemSaysWhyItIsListedNow(t *testing.T) {
 	c.set(1, "booked")
 	c.Apply(one.DeadOn(1, now))
 	same(t, "booked", c.worklist(), []string{"not_cancelled 1 1 1 booked again"})
+	c.Settled()
+}
+
+// A death later on the day of its notice, by the site's time, is none in the future. Of a merged record the survivor's counts.
+func TestTheDayAfterTheNotice(t *testing.T) {
+	c := open(t)
+	var want []string
+	for n, at := range consumertest.AroundMidnight {
+		c.Now, c.Zone = at.Noticed, at.Zone
+		c.Apply(consumertest.Patient(n+1).Dead(1, at.Died))
+		if at.Future {
+			want = append(want, fmt.Sprintf("future_death - %d 1 -", n+1))
+		}
+	}
+	c.Apply(consumertest.Patient(8).DeadOn(1, now).Into(9), consumertest.Patient(9).DeadOn(1, now.AddDate(0, 1, 0)))
+	same(t, "worklist", c.worklist(), append(want, "future_death - 9 1 -"))
+}
+
+// A death under a record that was merged into one unknown counts, so it ends the questions about a living patient.
+func TestADeathMergedIntoOneUnknownEndsQuestions(t *testing.T) {
+	one := consumertest.Patient(1)
+	c := open(t)
+	c.book(1, 1, "surgery", 9*24*hour)
+	c.Apply(one.DeadOn(1, now))
+	c.book(2, 1, "surgery", 10*24*hour)
+	c.Apply(one.Alive(1))
+	same(t, "worklist of the living", c.worklist(), []string{"not_restored 1 1 1 booked elsewhere", "rebooked 2 1 1 -"})
+	c.Apply(one.DeadOn(2, now).Into(2))
+	same(t, "questions left", c.Rows(`SELECT reason FROM worklist WHERE resolved_at IS NULL AND reason IN ('not_restored', 'rebooked')`), nil)
 	c.Settled()
 }

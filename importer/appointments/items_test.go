@@ -8,7 +8,8 @@ import (
 )
 
 // TestWhichItemsEnd has one appointment of a dead patient with an item of each reason. Each thing that a person may do to
-// it ends the items that it settles, and no others: not those of another appointment, nor of the death itself.
+// it ends the items that it settles, and no others: not those of another appointment, nor of the death itself, nor what a person
+// has settled.
 func TestWhichItemsEnd(t *testing.T) {
 	c := open(t)
 	c.Exec(`INSERT INTO kind (code, description) VALUES ('farewell', 'Farewell'), ('vigil', 'Vigil')`)
@@ -22,6 +23,8 @@ func TestWhichItemsEnd(t *testing.T) {
 			('kind_stays', NULL, 1, 1), ('not_restored', NULL, 1, 1), ('rebooked', NULL, 1, 1),
 			('missed', NULL, 1, 7), ('missed', NULL, 2, 1), ('merge_conflict', NULL, NULL, 1), ('future_death', NULL, NULL, 1)
 		) v (reason, detail, appointment, death_no)`, appointmentID(1), appointmentID(2), consumertest.ID(1))
+	c.Exec(`INSERT INTO worklist (reason, appointment_id, patient_id, death_no, raised_at, resolved_at, resolved_by)
+		SELECT reason, appointment_id, patient_id, 8, raised_at, '2026-01-01', 'kim' FROM worklist WHERE appointment_id = $1 AND death_no = 1`, appointmentID(1))
 	const always = " missed/of_another merge_conflict future_death"
 	for name, test := range map[string]struct{ sql, stay string }{
 		"removed":     {`DELETE FROM appointment WHERE kind = 'farewell'`, "not_cancelled seen_after_death"},
@@ -35,7 +38,7 @@ func TestWhichItemsEnd(t *testing.T) {
 			`UPDATE kind SET post_mortem = true WHERE code = 'farewell'`, "not_cancelled seen_after_death kind_stays not_restored rebooked",
 		},
 		"its kind is to stay no more": {
-			`UPDATE kind SET post_mortem = true WHERE code = 'farewell'; UPDATE worklist SET resolved_at = NULL, resolved_by = NULL;
+			`UPDATE kind SET post_mortem = true WHERE code = 'farewell'; UPDATE worklist SET resolved_at = NULL, resolved_by = NULL WHERE death_no <> 8;
 				UPDATE kind SET post_mortem = NULL WHERE code = 'farewell'`,
 			"missed booked_after_death not_cancelled seen_after_death not_restored rebooked missed/of_7",
 		},
@@ -47,6 +50,7 @@ func TestWhichItemsEnd(t *testing.T) {
 		if got != test.stay+always {
 			t.Errorf("%s: open are\n%s, want\n%s", name, got, test.stay+always)
 		}
+		same(t, name+": settled by a person", c.Rows(`SELECT count(*) FROM worklist WHERE (resolved_at, resolved_by) = ('2026-01-01', 'kim')`), []string{"7"})
 		c.Exec(`ROLLBACK`)
 	}
 }

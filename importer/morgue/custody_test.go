@@ -1,6 +1,7 @@
 package morgue_test
 
 import (
+	"fmt"
 	"testing"
 
 	"waybill/lab/consumertest"
@@ -123,4 +124,19 @@ func TestNobodyIsAskedAboutTheErased(t *testing.T) {
 	m.Apply(one.DeadOn(1, noon.AddDate(0, 1, 0)), consumertest.Patient(2).DeadOn(1, noon.AddDate(0, 1, 0)))
 	m.Apply(one.Erased())
 	same(t, "alerts", m.alerts(), []string{"future_death 2 1"})
+}
+
+// A death later on the day of its notice, by the site's time, is none in the future. Of a merged record the survivor's counts.
+func TestTheDayAfterTheNotice(t *testing.T) {
+	m := open(t)
+	var want []string
+	for n, c := range consumertest.AroundMidnight {
+		m.Now, m.Zone = c.Noticed, c.Zone
+		m.Apply(consumertest.Patient(n+1).Dead(1, c.Died))
+		if c.Future {
+			want = append(want, fmt.Sprintf("future_death %d 1", n+1))
+		}
+	}
+	m.Apply(consumertest.Patient(8).DeadOn(1, noon).Into(9), consumertest.Patient(9).DeadOn(1, noon.AddDate(0, 1, 0)))
+	same(t, "alerts", m.alerts(), append(want, "future_death 9 1"))
 }

@@ -16,7 +16,11 @@ func TestNameKeys(t *testing.T) {
 	for name, locale := range map[string]string{
 		"C": "LOCALE 'C'", "Turkish": "LOCALE_PROVIDER icu ICU_LOCALE 'tr' LOCALE 'C.UTF-8'", "German": "LOCALE_PROVIDER icu ICU_LOCALE 'de' LOCALE 'C.UTF-8'",
 	} {
-		t.Run(name, func(t *testing.T) { testNameKeys(t, migratedIn(t, "names_"+name, locale)) })
+		t.Run(name, func(t *testing.T) {
+			conn := migratedIn(t, "names_"+name, locale)
+			testNameKeys(t, conn)
+			testNameKeysStayAsTheyWere(t, conn)
+		})
 	}
 }
 

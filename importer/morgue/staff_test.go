@@ -201,3 +201,19 @@ func TestACaseKnowsWhenItsDeathWasNoticed(t *testing.T) {
 	m.Reapply()
 	same(t, "noticed with its notice", m.Rows(`SELECT c.noticed_at = n.noticed_at FROM case_file c JOIN notice n USING (patient_id, death_no)`), []string{"t"})
 }
+
+// A body that moves to another case settles what is open about it, and changes nothing that was settled.
+func TestABodyThatMovesLeavesWhatWasSettled(t *testing.T) {
+	m := open(t)
+	one := consumertest.Patient(1).DeadOn(1, noon)
+	m.Apply(one, consumertest.Patient(2).DeadOn(1, noon).Into(3))
+	m.resolve("first")
+	m.receive(1, 1)
+	m.Apply(one.Corrected().Named("Other", "Name"))
+	m.resolve("first")
+	m.Apply(one.Corrected().Named("Third", "Name"))
+	m.Exec(`CALL reassign($1, $2, 'second')`, m.caseID(1, 1), m.caseID(2, 1))
+	same(t, "alerts", m.Rows(`SELECT kind, urgent, resolved_by, case_id FROM alert ORDER BY id`), []string{
+		"merge_conflict f first -", "identity_changed t first 1", "identity_changed t second 1",
+	})
+}

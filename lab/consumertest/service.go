@@ -25,7 +25,8 @@ const ActWithin = 30 * 24 * time.Hour
 
 // Service is one consumer's service: its database, and the importer that loads it.
 type Service struct {
-	Now time.Time // of the next batch
+	Now  time.Time // of the next batch
+	Zone string    // of the site
 
 	t        testing.TB
 	url      string
@@ -60,8 +61,8 @@ func New(t testing.TB, folder fs.FS) *Service {
 		t.Fatal(err)
 	}
 	s := &Service{
-		Now: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC),
-		t:   t, consumer: consumer, apply: string(apply), check: string(check), versions: map[string]int64{},
+		Now: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), Zone: "UTC",
+		t: t, consumer: consumer, apply: string(apply), check: string(check), versions: map[string]int64{},
 	}
 	s.url = pgtest.Database(t, func(ctx context.Context, url string) error { return prepare(ctx, url, consumer, folder) }, consumer.Name)
 	s.importer, s.staff = s.Connect(), s.Connect()
@@ -226,7 +227,7 @@ func (s *Service) Begin(states ...State) *Batch {
 		s.t.Fatal(err)
 	}
 	b := &Batch{s: s, tx: tx}
-	b.exec(`INSERT INTO run (batch, generation, kind, now, zone) VALUES (1, 1, 'changes', $1, 'UTC')`, s.Now)
+	b.exec(`INSERT INTO run (batch, generation, kind, now, zone) VALUES (1, 1, 'changes', $1, $2)`, s.Now, s.Zone)
 	for _, state := range states {
 		b.project(state)
 	}

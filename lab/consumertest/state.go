@@ -101,3 +101,19 @@ func (s State) Named(family, given string) State {
 	s.Family, s.Given = &family, &given
 	return s
 }
+
+// AroundMidnight are deaths that begin on the day after their notice, or not, by the site's own time and not by UTC.
+var AroundMidnight = []struct {
+	Zone          string
+	Noticed, Died time.Time
+	Future        bool
+}{
+	{"UTC", midnight.Add(-2 * time.Hour), midnight.Add(-time.Minute), false},
+	{"UTC", midnight.Add(-2 * time.Hour), midnight, true},
+	{"Europe/Berlin", midnight.Add(-30 * time.Minute), midnight.Add(time.Hour), false},
+	{"Europe/Berlin", midnight.Add(-90 * time.Minute), midnight.Add(-30 * time.Minute), true},
+	{"America/New_York", midnight.Add(-2 * time.Hour), midnight.Add(4 * time.Hour), false},
+	{"America/New_York", midnight.Add(-2 * time.Hour), midnight.Add(5 * time.Hour), true},
+}
+
+var midnight = time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
