@@ -2,6 +2,7 @@ package importer_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,7 +86,7 @@ func TestBrakeHoldsARunsEffectsUntilApproved(t *testing.T) {
 	s.Changes(died(3), died(4)) // under the brake alone, over it with the first
 	s.Changes(died(5))
 	_, err := s.run(importer.Options{})
-	if fault.ClassOf(err) != fault.Held {
+	if fault.ClassOf(err) != fault.Held || !strings.Contains(err.Error(), "held: 4 opened, and the brake is at 3") {
 		t.Fatalf("got %v, want held", err)
 	}
 	if got := s.cases(); got != "expected 2" {

@@ -151,3 +151,24 @@ func TestAStatusKnowsTheFloor(t *testing.T) {
 	s.judge(second, judged{state: health.Behind, detail: "lag 2 batches"})
 	s.judge(importer.Status{Consumer: "morgue", Stream: schemas.Stream, Batch: -1, Now: now}, judged{state: health.New, detail: "nothing loaded yet"})
 }
+
+// A log that has lost the batch that was applied last is broken, unless a run has noticed it and waits; a torn batch is none yet, and
+// one that retires the stream is its end.
+func TestWhatTheEndOfALogSays(t *testing.T) {
+	t.Parallel()
+	s := aLog(t)
+	now := start.Add(3 * time.Hour)
+	lost, before := s.applied(3, now), s.applied(2, now)
+	last := schemas.ManifestName(3, 0)
+	whole := s.read(s.Store, last)
+	s.remove(last)
+	s.judge(lost, judged{state: health.Broken, class: fault.Poison, detail: "batch 3 was applied, and the store ends at 2"})
+	lost.Pending, lost.PendingWhy, lost.PendingSince = new(int64(3)), "its manifest is gone", &now
+	s.judge(lost, judged{health.Waiting, fault.NotYet, "batch 3: its manifest is gone", now})
+	s.write(last, whole[:200])
+	s.judge(before, judged{state: health.OK})
+	s.write(last, whole)
+	s.Manifest = func(m *schemas.Manifest) { m.Kind = schemas.Retired }
+	s.Changes()
+	s.judge(s.applied(4, now.AddDate(1, 0, 0)), judged{state: health.Broken, class: fault.Poison, detail: "the producer retired this stream with batch 4"})
+}

@@ -211,6 +211,13 @@ func TestAnErrorInApplyQuotesNoPatient(t *testing.T) {
 	if fault.ClassOf(err) != fault.Poison || !strings.Contains(err.Error(), "22008") || strings.Contains(err.Error(), "1950") {
 		t.Errorf("got %v (%s)", err, fault.ClassOf(err))
 	}
+	for _, kind := range []string{"historic", "vanished", "erased", "opened", "odd"} {
+		s.config.Consumer = s.with("apply.sql", `INSERT INTO effect (kind) VALUES ('`+kind+`')`)
+		_, err := s.run(importer.Options{DryRun: true})
+		if undeclared := fault.ClassOf(err) == fault.Poison && strings.Contains(err.Error(), "is not declared"); undeclared != (kind == "odd") || err != nil && !undeclared {
+			t.Errorf("an effect %q: %v", kind, err)
+		}
+	}
 }
 
 // lenient returns the contract of a producer that takes any text for a date of birth.

@@ -193,3 +193,15 @@ func TestAResyncIsRefused(t *testing.T) {
 		t.Errorf("%s decisions of what was refused", got)
 	}
 }
+
+// A consumer that appends has no states that a snapshot could put right.
+func TestAnAppendingConsumerIsNotResynced(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.journal()
+	s.Snapshot(1, found(1, start))
+	s.load()
+	if _, err := s.run(resync(1)); fault.ClassOf(err) != fault.Usage || !strings.Contains(err.Error(), "it appends events") {
+		t.Errorf("got %v (%s)", err, fault.ClassOf(err))
+	}
+}

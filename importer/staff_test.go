@@ -3,6 +3,7 @@ package importer_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -155,6 +156,31 @@ func TestTheFirstRunThatActsMakesUpForWhatWasObserved(t *testing.T) {
 	}
 	if again := c.load(); len(again.Batches) != 0 {
 		t.Errorf("and again: %v", again.Batches)
+	}
+}
+
+// The brake bounds what is made up for, too. It stays undone until a person raises the brake.
+func TestTheBrakeBoundsWhatIsMadeUpFor(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.config.Observe, s.config.Brake = true, 2
+	s.Changes(died(1))
+	s.Changes(died(2))
+	s.load()
+	s.config.Observe, s.config.Brake = false, 1
+	for range 2 {
+		_, err := s.run(importer.Options{})
+		if fault.ClassOf(err) != fault.Held || !strings.Contains(fault.HintOf(err), "`waybill rerun import morgue --batch 0..2 --reapply --brake N --reason TEXT`") {
+			t.Errorf("got %v; next: %s", err, fault.HintOf(err))
+		}
+		if got := s.cases() + s.value(`SELECT count(*) FROM morgue.observed`); got != "null2" {
+			t.Errorf("cases, and patients who were only observed: %s", got)
+		}
+	}
+	s.config.Brake = 2
+	s.load()
+	if got := s.cases() + s.value(`SELECT count(*) FROM morgue.observed`); got != "expected 20" {
+		t.Errorf("cases, and patients who were only observed: %s", got)
 	}
 }
 

@@ -11,8 +11,10 @@ import (
 
 	"waybill/exchange/trust"
 	"waybill/importer"
+	"waybill/internal/decision"
 	"waybill/internal/fault"
 	"waybill/internal/humanize"
+	"waybill/internal/lastrun"
 	"waybill/lab/logtest"
 	"waybill/schemas"
 )
@@ -76,6 +78,20 @@ func TestAStatusIsWhatTheTablesSay(t *testing.T) {
 				st.PendingSince = &local
 			}
 		})
+	}
+
+	run := lastrun.Run{Work: "import", Machine: "here", EndedAt: since, Class: "poison", Error: "why"}
+	if err := importer.NoteRun(t.Context(), s.config.DatabaseURL, s.config.Consumer, run); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := importer.ReadStatus(t.Context(), s.config.DatabaseURL, s.config.Consumer); err != nil || len(got.Runs) != 1 || got.Runs[0].Work != "import" || got.Runs[0].Error != "why" {
+		t.Errorf("runs %+v, %v", got.Runs, err)
+	}
+	if err := importer.Decide(t.Context(), s.config.DatabaseURL, s.config.Consumer, decision.Decision{Kind: "open", Subject: "a part", Reason: "a test", Person: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.value(`SELECT string_agg(concat_ws(' ', kind, subject, reason, person), ', ') FROM morgue.decision`); got != "open a part a test ann" {
+		t.Errorf("decisions: %s", got)
 	}
 
 	for n, want := range map[int]string{
