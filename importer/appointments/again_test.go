@@ -135,3 +135,23 @@ func TestADeathMergedIntoOneUnknownEndsQuestions(t *testing.T) {
 	same(t, "questions left", c.Rows(`SELECT reason FROM worklist WHERE resolved_at IS NULL AND reason IN ('not_restored', 'rebooked')`), nil)
 	c.Settled()
 }
+
+// A person's write carries the name that the statement gives, or else the login; the importer's carries none. Each is a revision.
+func TestWhoTouchedAnAppointment(t *testing.T) {
+	c := open(t)
+	c.book(1, 1, "imaging", hour)
+	c.Apply(consumertest.Patient(1).DeadOn(1, now))
+	for _, step := range []struct{ set, want string }{
+		{"", "1 f -"},
+		{"status = 'booked'", "2 t login"},
+		{"resource = 'x', touched_by = 'clerk'", "3 t clerk"},
+		{"touched_by = 'clerk'", "4 t clerk"},
+		{"resource = 'y'", "5 t login"},
+		{"touched_by = 'waybill'", "6 t login"},
+	} {
+		if step.set != "" {
+			c.Exec(`UPDATE appointment SET ` + step.set)
+		}
+		same(t, "after "+step.set, c.Rows(`SELECT revision, touched_at IS NOT NULL, CASE touched_by WHEN session_user THEN 'login' ELSE touched_by END FROM appointment`), []string{step.want})
+	}
+}
