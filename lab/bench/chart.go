@@ -103,7 +103,7 @@ func panel(series, unit string, rows []row) (*plot.Plot, error) {
 			return nil, err
 		}
 		c := colours[strings.HasPrefix(line, "import")]
-		if strings.Contains(line, "processor") {
+		if strings.Contains(line, "processor") || strings.Contains(line, "of all") {
 			l.Dashes = []vg.Length{vg.Points(3), vg.Points(2)}
 		}
 		l.Color, points.Color, bars.Color = c, c, c

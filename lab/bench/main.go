@@ -30,7 +30,7 @@ func main() {
 	case *as != "":
 		err = relay(ctx, *as, flag.Args())
 	case *sized != "":
-		err = sizes(ctx, *sized, *asJSON)
+		err = sizes(ctx, *events, *sized, *asJSON)
 	case *securing:
 		err = run(ctx, *events, *rounds, *asJSON, (*site).securing)
 	case *peers:

@@ -23,9 +23,9 @@ const (
 	readers = "consumers at the same time"
 )
 
-// sizes measures what one death costs export and import while the back-log, the log and the number of consumers grow. It leaves
-// sizes.json and a chart of each series in a folder.
-func sizes(ctx context.Context, folder string, asJSON bool) (err error) {
+// sizes measures what one death costs export and import while the back-log, up to so many events, the log and the number of
+// consumers grow. It leaves sizes.json and a chart of each series in a folder.
+func sizes(ctx context.Context, events int, folder string, asJSON bool) (err error) {
 	m := thisMachine(ctx)
 	s, err := open(ctx)
 	if err != nil {
@@ -33,11 +33,17 @@ func sizes(ctx context.Context, folder string, asJSON bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	m.PostgreSQL, m.Events, m.Rounds = s.server.Binaries().Major, captured, deathsPerSize
-	all, err := s.grow(ctx)
+	all, err := s.grow(ctx, events)
 	if err != nil {
 		return err
 	}
 	t := &table{}
+	for _, one := range all {
+		if one.series == known {
+			one.add(t, "export of all, peak memory", "MiB", mebibytes(one.exportPeak))
+			one.add(t, "import of all, peak memory", "MiB", mebibytes(one.importPeak))
+		}
+	}
 	for i := range deathsPerSize { // of all sizes in turn, so that what else the machine does affects each
 		fmt.Fprintf(os.Stderr, "death %d of %d\n", i+1, deathsPerSize)
 		for _, one := range all {
@@ -70,10 +76,12 @@ type sized struct {
 	series  string
 	size    int
 	morgues []string
+
+	exportPeak, importPeak int64 // of all that was known at first
 }
 
 // grow makes a site of each size, all at once, and one for all numbers of consumers.
-func (s *site) grow(ctx context.Context) (all []sized, err error) {
+func (s *site) grow(ctx context.Context, events int) (all []*sized, err error) {
 	group, growing := errgroup.WithContext(ctx)
 	add := func(series string, export string, morgues int, sizes ...int) {
 		of, failed := s.another(fmt.Sprintf("%s%d", series[:5], sizes[0]))
@@ -82,18 +90,21 @@ func (s *site) grow(ctx context.Context) (all []sized, err error) {
 		for i := range morgues {
 			names = append(names, fmt.Sprintf("morgue%d", i+1))
 		}
-		group.Go(func() error { return of.fillTo(growing, series, sizes[0], export, names...) })
-		for _, size := range sizes {
-			one := sized{of, series, size, names}
+		for i, size := range sizes {
+			one := &sized{site: of, series: series, size: size, morgues: names}
+			if i == 0 {
+				group.Go(func() error { return one.fill(growing, export, names) })
+			}
 			if series == readers {
 				one.morgues = names[:size]
 			}
 			all = append(all, one)
 		}
 	}
-	for _, size := range []int{10_000, 100_000, 1_000_000} {
+	for size := 10_000; size < events; size *= 10 {
 		add(known, "export: {}", 1, size)
 	}
+	add(known, "export: {}", 1, events)
 	for _, size := range []int{100, 1000, 10_000} {
 		add(logged, "export: {batch_events: 1}", 1, size)
 	}
@@ -101,8 +112,9 @@ func (s *site) grow(ctx context.Context) (all []sized, err error) {
 	return all, errors.Join(err, group.Wait())
 }
 
-// fillTo has a patients service capture a thousand events, and add those of a size. Morgues load them.
-func (s *site) fillTo(ctx context.Context, series string, size int, export string, morgues ...string) error {
+// fill has a patients service capture a thousand events, and add those of its size. Morgues load them.
+func (of *sized) fill(ctx context.Context, export string, morgues []string) error {
+	s := of.site
 	if err := s.party(ctx, patients, export); err != nil {
 		return err
 	}
@@ -119,16 +131,21 @@ func (s *site) fillTo(ctx context.Context, series string, size int, export strin
 		return err
 	}
 	var err error
-	switch series {
+	switch of.series {
 	case known:
-		err = s.multiply(ctx, size/captured-1)
+		err = s.multiply(ctx, of.size/captured-1)
 	case logged:
-		err = s.change(ctx, size)
+		err = s.change(ctx, of.size)
 	}
 	if err != nil {
 		return err
 	}
-	if err := s.bring(ctx, morgues...); err != nil {
+	done, err := s.export(ctx)
+	if err != nil {
+		return err
+	}
+	of.exportPeak = done.peak
+	if of.importPeak, err = s.loadAll(ctx, morgues); err != nil {
 		return err
 	}
 	for _, service := range append(morgues, patients) {
@@ -136,17 +153,8 @@ func (s *site) fillTo(ctx context.Context, series string, size int, export strin
 			return err
 		}
 	}
-	fmt.Fprintf(os.Stderr, "made %d %s\n", size, series)
+	fmt.Fprintf(os.Stderr, "made %d %s\n", of.size, of.series)
 	return nil
-}
-
-// bring exports what waits, and has all consumers import it at once.
-func (s *site) bring(ctx context.Context, consumers ...string) error {
-	if err := s.smallExport(ctx); err != nil {
-		return err
-	}
-	_, err := s.loadAll(ctx, consumers)
-	return err
 }
 
 // loadAll returns the middle of the importers' peaks of memory.
@@ -196,7 +204,7 @@ func (s *site) multiply(ctx context.Context, times int) error {
 }
 
 // death has a patient die, and measures the commands that bring it to the consumers.
-func (of sized) death(ctx context.Context, t *table) error {
+func (of *sized) death(ctx context.Context, t *table) error {
 	if err := of.die(ctx, 1); err != nil {
 		return err
 	}
@@ -210,9 +218,9 @@ func (of sized) death(ctx context.Context, t *table) error {
 		}{
 			{line, "ms", milliseconds(took)},
 			{line + ", processor time", "ms", milliseconds(spent) / float64(by)},
-			{line + ", peak memory", "MiB", float64(peak) / (1 << 20)},
+			{line + ", peak memory", "MiB", mebibytes(peak)},
 		} {
-			t.add(row{What: fmt.Sprintf("%s, %d %s", figure.line, of.size, of.series), Unit: figure.unit, Series: of.series, Line: figure.line, Size: of.size}, figure.value)
+			of.add(t, figure.line, figure.unit, figure.value)
 		}
 		return err
 	}
@@ -223,3 +231,9 @@ func (of sized) death(ctx context.Context, t *table) error {
 		}),
 		measure("import", len(of.morgues), func() (int64, error) { return of.loadAll(ctx, of.morgues) }))
 }
+
+func (of *sized) add(t *table, line, unit string, value float64) {
+	t.add(row{What: fmt.Sprintf("%s, %d %s", line, of.size, of.series), Unit: unit, Series: of.series, Line: line, Size: of.size}, value)
+}
+
+func mebibytes(n int64) float64 { return float64(n) / mebibyte }
