@@ -6,7 +6,7 @@ NFPM          := v2.45.2
 CYCLONEDX     := v1.10.0
 MKDOCS        := 9.8.2
 MERMAID       := 11.17.2
-PEERS         := adbc-driver-manager==1.13.0 adbc-driver-postgresql==1.13.0 dlt[parquet]==1.31.0 duckdb==1.5.5 duckdb-extension-postgres-scanner==1.5.5 psycopg2-binary==2.9.13 pyarrow==26.0.1
+PEERS         := adbc-driver-manager==1.13.0 adbc-driver-postgresql==1.13.0 chdb==4.4.0 chdb-core==26.9.0 dlt[parquet]==1.31.0 duckdb==1.5.5 duckdb-extension-postgres-scanner==1.5.5 ingestr==0.15.9 psycopg2-binary==2.9.13 pyarrow==26.0.1 rivet-cli==0.32.2 sling-linux-amd64==1.4.11
 VERSION       ?= $(or $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' 2>/dev/null)),0.1.0)
 PLATFORMS     ?= linux/amd64 linux/arm64 windows/amd64 darwin/arm64
 GOBIN         := $(shell go env GOPATH)/bin
@@ -152,7 +152,7 @@ bench-peers: postgres build/peers/venv/bin/python ## Move the same rows with oth
 	@cd lab/bench && WAYBILL_PEERS_PYTHON=$(CURDIR)/build/peers/venv/bin/python go run . -peers -events $(or $(BENCH_EVENTS),200000) $(if $(BENCH_ROUNDS),-rounds $(BENCH_ROUNDS)) $(if $(BENCH_JSON),-json)
 
 build/peers/venv/bin/python: Makefile
-	@(command -v zstd && python3 -c 'import ensurepip') >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv zstd; } >/dev/null
+	@(command -v zstd && command -v pgloader && python3 -c 'import ensurepip') >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq pgloader python3-venv zstd; } >/dev/null
 	@python3 -m venv build/peers/venv && build/peers/venv/bin/pip install -q --disable-pip-version-check $(PEERS) && touch $@
 
 bench-intake: ## Read HL7, CSV, fixed width and FHIR: megabytes and records a second, per core

@@ -3,6 +3,7 @@
 import glob
 import os
 import sys
+from urllib.parse import urlsplit
 
 source, target, rows, file = (os.environ[name] for name in ("SOURCE", "TARGET", "ROWS", "FILE"))
 
@@ -53,6 +54,28 @@ def adbc_in():
         connection.commit()
 
 
+def chdb(statement):
+    import chdb as library
+
+    library.query(statement)
+
+
+def chdb_table(url, schema, name):
+    at = urlsplit(url)
+    return f"postgresql('{at.hostname}:{at.port}', '{at.path[1:]}', '{name}', '{at.username}', '{at.password}', '{schema}')"
+
+
+def chdb_out():
+    query = rows.replace("patients.outbox", chdb_table(source, "patients", "outbox"))
+    chdb(f"INSERT INTO FUNCTION file('{file}', 'Parquet') {query} SETTINGS output_format_parquet_compression_method='zstd'")
+
+
+def chdb_in():
+    # Times are text to it; it is to find out by itself how they are written.
+    chdb(f"""INSERT INTO FUNCTION {chdb_table(target, "public", "keyed")} SELECT * FROM file('{file}', 'Parquet')
+        SETTINGS use_structure_from_insertion_table_in_table_functions=0, cast_string_to_date_time_mode='best_effort'""")
+
+
 def dlt_out():
     import dlt
     import psycopg2
@@ -71,4 +94,4 @@ def dlt_out():
     pipeline.run(read, loader_file_format="parquet")
 
 
-{"duckdb-out": duckdb_out, "duckdb-in": duckdb_in, "adbc-out": adbc_out, "adbc-in": adbc_in, "dlt-out": dlt_out}[sys.argv[1]]()
+globals()[sys.argv[1].replace("-", "_")]()
