@@ -60,18 +60,18 @@ func run(ctx context.Context, events, rounds int, asJSON bool, measure func(*sit
 	t := &table{}
 	for i := range rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d\n", i+1, rounds)
-		if err := s.reset(ctx); err != nil {
-			return err
+		if err = s.reset(ctx); err != nil {
+			break
 		}
-		if err := measure(s, ctx, t); err != nil {
-			return err
+		if err = measure(s, ctx, t); err != nil { // what was measured before says something, too
+			break
 		}
 	}
 	if asJSON {
-		return t.json(os.Stdout, m)
+		return errors.Join(err, t.json(os.Stdout, m))
 	}
 	fmt.Printf("%s\n\n", m)
-	return t.print(os.Stdout)
+	return errors.Join(err, t.print(os.Stdout))
 }
 
 // measurements takes every subject once, each next to its reference, so that the machine's other load affects both.
