@@ -30,7 +30,7 @@ func relay(ctx context.Context, what string, arguments []string) error {
 	case "caller":
 		return outbox(ctx, arguments[0], func(ctx context.Context, ids []string) error { return post(ctx, arguments[1], ids, 1) })
 	case "broker":
-		return broker(ctx, arguments[0], arguments[1])
+		return broker(ctx, arguments[0], arguments[1], arguments[2] == "always")
 	case "publisher":
 		return publish(ctx, arguments[0], arguments[1])
 	case "subscriber":
@@ -138,13 +138,13 @@ func pause(ctx context.Context, d time.Duration) {
 
 const deaths = "deaths" // the subject, and the stream's name
 
-// broker is a NATS server that writes each message to the disk before it confirms it, which is not its default.
-func broker(ctx context.Context, folder, address string) error {
+// broker is a NATS server. It writes each message to the disk before it confirms it only if it always syncs, which is not its default.
+func broker(ctx context.Context, folder, address string, always bool) error {
 	u, err := url.Parse("nats://" + address)
 	if err != nil {
 		return err
 	}
-	options := &server.Options{JetStream: true, StoreDir: folder, SyncAlways: true, NoSigs: true, Host: u.Hostname()}
+	options := &server.Options{JetStream: true, StoreDir: folder, SyncAlways: always, NoSigs: true, Host: u.Hostname()}
 	if _, err := fmt.Sscan(u.Port(), &options.Port); err != nil {
 		return err
 	}

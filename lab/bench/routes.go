@@ -24,6 +24,8 @@ type route struct {
 	middle    int        // the process that stands between the two databases
 	consumer  int        // the process that writes into the second
 	call      string     // the service's address, if a death is posted right after its commit
+	disk      string     // the folder in which the middle keeps what the consumer has not taken
+	endures   bool       // an hour without its consumer, and a power cut
 }
 
 const relayEvery = 10 * time.Millisecond // of the routes that poll the outbox
@@ -41,19 +43,22 @@ func (s *site) routes(ctx context.Context) ([]route, error) {
 	service, broker := fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.1:%d", port+1)
 	serving := as("service", s.urls["plain"], service)
 	list := []route{
-		{name: "database link, postgres_fdw", arrives: "plain", processes: [][]string{as("link", s.urls["plain"])}},
+		{name: "database link, postgres_fdw", arrives: "plain", processes: [][]string{as("link", s.urls["plain"])}, endures: true},
 		{name: "REST, called after the commit", arrives: "plain", processes: [][]string{serving}, call: "http://" + service},
-		{name: "REST, from an outbox", arrives: "plain", processes: [][]string{serving, as("caller", s.urls[patients], "http://"+service)}, middle: 1},
-		{name: "NATS JetStream, each message synced", arrives: "plain", processes: [][]string{
-			as("broker", s.path("broker"), broker), as("subscriber", s.urls["plain"], broker), as("publisher", s.urls[patients], broker),
-		}, consumer: 1},
+		{name: "REST, from an outbox", arrives: "plain", processes: [][]string{serving, as("caller", s.urls[patients], "http://"+service)}, middle: 1, endures: true},
+	}
+	for _, sync := range []string{"always", "default"} {
+		disk := s.path("broker-" + sync)
+		list = append(list, route{name: "NATS JetStream, sync_interval " + sync, arrives: "plain", processes: [][]string{
+			as("broker", disk, broker, sync), as("subscriber", s.urls["plain"], broker), as("publisher", s.urls[patients], broker),
+		}, consumer: 1, disk: disk, endures: true})
 	}
 	for _, every := range []time.Duration{time.Second, 100 * time.Millisecond} {
 		list = append(list, route{
 			name: "Waybill, followers every " + every.String(), arrives: "arrivals", processes: [][]string{
 				{s.path("waybill"), "export", "--follow", "--every", every.String()},
 				{s.path("waybill"), "import", "arrivals", "--follow", "--every", every.String()},
-			}, consumer: 1,
+			}, consumer: 1, disk: s.path("exchange"), endures: every < time.Second, // the last, since the cut takes its batches
 		})
 	}
 	return list, nil
@@ -68,6 +73,11 @@ func (s *site) routing(ctx context.Context, t *table) error {
 	for _, r := range routes {
 		if err == nil {
 			err = s.route(ctx, t, r)
+		}
+	}
+	for _, r := range routes {
+		if err == nil && r.endures {
+			err = s.enduring(ctx, t, r)
 		}
 	}
 	return err
@@ -144,12 +154,19 @@ func (c *crossing) start(ctx context.Context) error {
 	if _, err := c.conn[c.arrives].Exec(ctx, "TRUNCATE arrived"); err != nil {
 		return err
 	}
+	if err := c.launchAll(); err != nil {
+		return err
+	}
+	return c.warm(ctx)
+}
+
+func (c *crossing) launchAll() error {
 	for i := range c.processes {
 		if err := c.launch(i); err != nil {
 			return err
 		}
 	}
-	return c.warm(ctx)
+	return nil
 }
 
 // passOn has Waybill's consumer load all that was there before.
@@ -275,25 +292,36 @@ func (c *crossing) rate(ctx context.Context) (float64, error) {
 // after as many.
 func (c *crossing) lostWithout(ctx context.Context, process int) (lost, of int64, err error) {
 	before := c.died
-	for _, step := range []func() error{
+	lost, err = c.lostBetween(ctx,
 		func() error { return nil },
 		func() error { c.running[process].Kill(); return nil },
 		func() error { return c.launch(process) },
-	} {
+	)
+	return lost, c.died - before, err
+}
+
+// lostBetween has people die for a second after each step, and counts the deaths that never arrive.
+func (c *crossing) lostBetween(ctx context.Context, steps ...func() error) (lost int64, err error) {
+	for _, step := range steps {
 		if err := step(); err != nil {
-			return 0, 0, err
+			return 0, err
 		}
 		if _, err := c.die(ctx, newsPerSecond); err != nil {
-			return 0, 0, err
+			return 0, err
 		}
 	}
+	return c.lostSince(ctx)
+}
+
+// lostSince counts the deaths that never arrive and were not counted before.
+func (c *crossing) lostSince(ctx context.Context) (lost int64, err error) {
 	if err := c.settle(ctx); err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	arrived, err := c.count(ctx, c.arrives, "arrived")
 	lost = c.died - c.lost - arrived
 	c.lost += lost
-	return lost, c.died - before, err
+	return lost, err
 }
 
 // settle waits until all have arrived, or none has for ten seconds.
