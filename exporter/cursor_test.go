@@ -214,23 +214,25 @@ func TestABacklogIsCutBetweenTransactions(t *testing.T) {
 
 // A transaction that began early and committed late may hold a newer version of a patient than one with a higher id: cutting
 // between the two ids would deliver the newer version first. So it is left for later, and with it a transaction that has the
-// next version of another of its patients.
+// next version of another of its patients. So is one that changes a patient whom a later one has registered.
 func TestACutDoesNotPartOvertakingTransactions(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.config.BatchEvents = 4
 	s.export()
 	patient, other := s.register(1), s.register(1)
-	early, next := s.connect(), s.connect()
-	for _, conn := range []*pgx.Conn{early, next} {
+	early, next, second := s.connect(), s.connect(), s.connect()
+	for _, conn := range []*pgx.Conn{early, next, second} {
 		mustExec(t, conn, `BEGIN; INSERT INTO patients.patient (family_name) VALUES ('Early')`) // takes its id now
 	}
 	s.register(6)
 	s.exec(`UPDATE patients.patient SET address_city = 'older' WHERE id = $1`, patient)
 	s.register(6)
+	registered := s.register(1)
 	update := `UPDATE patients.patient SET address_city = '%s' WHERE id = '%s'; `
 	mustExec(t, early, fmt.Sprintf(update+update+"COMMIT", "newer", patient, "older", other))
 	mustExec(t, next, fmt.Sprintf(update+"COMMIT", "newer", other))
+	mustExec(t, second, fmt.Sprintf(update+"COMMIT", "newer", registered))
 	s.register(6)
 	if summary := s.export(); len(summary.Batches) < 3 {
 		t.Fatalf("the back-log was not cut: %+v", summary.Batches)
