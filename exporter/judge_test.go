@@ -167,13 +167,38 @@ func TestEachStateOfAProducerIsJudged(t *testing.T) {
 	if s.wantState("and the log is forked", report, health.Forked, fault.Poison, "batch 2", ""); strings.Contains(report.Detail, "morgue") {
 		t.Errorf("%+v", report)
 	}
+	s.receiptsOfUnknownBatches(end)
 	published, err := exporter.ReadPublished(t.Context(), s.url, schemas.Stream, 1)
-	if err != nil || len(published) != 2 || published[0].Batch != 1 || published[0].PublishedAt == nil || *published[1].Events != 2 {
+	if err != nil || len(published) != 1 || published[0].Batch != 2 || published[0].PublishedAt == nil || *published[0].Events != 2 {
 		t.Errorf("published from 1 on: %+v, %v", published, err)
 	}
 	if err := exporter.Decide(t.Context(), s.url, decision.Decision{Kind: "check", Subject: "a", Reason: "b", Person: "c"}); err != nil || s.count(`SELECT count(*) FROM exporter.decision WHERE kind = 'check'`) != 1 {
 		t.Errorf("a decision was not kept: %v", err)
 	}
+}
+
+// receiptsOfUnknownBatches compares receipts with the store where the database no longer knows the batch.
+func (s *site) receiptsOfUnknownBatches(end *exchange.Entry) {
+	s.Helper()
+	s.exec(`DELETE FROM exporter.plan WHERE batch = 1`)
+	s.receipt("tills@east", 1, s.entry(1).Hash, nil)
+	s.receipt("tills@north", 1, schemas.Hash(nil), nil)
+	s.receipt("tills@west", 9, schemas.Hash(nil), nil)
+	forked := func(want map[string]string) {
+		s.Helper()
+		_, receipts := s.judged(s.status(), end, time.Hour)
+		for _, r := range receipts {
+			if said := want[r.Instance]; (r.Forked == "") != (said == "") || !strings.Contains(r.Forked, said) {
+				s.Errorf("%s is forked: %q, want %q", r.Instance, r.Forked, said)
+			}
+		}
+	}
+	ahead := "batch 9, which this log does not have"
+	forked(map[string]string{"tills@north": "the batch 1 that it has applied is not", "tills@west": ahead})
+	s.spoil(schemas.ManifestName(1, 0), func(data []byte) []byte { return data[:100] })
+	forked(map[string]string{"tills@west": ahead}) // a damaged manifest says nothing
+	s.remove(schemas.ManifestName(1, 0))
+	forked(map[string]string{"tills@west": ahead}) // nor does one that was pruned
 }
 
 // What is said of a consumer is the worst of it.

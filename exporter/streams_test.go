@@ -239,3 +239,16 @@ func TestAStreamContinuesItsPredecessor(t *testing.T) {
 		t.Errorf("begins with %+v", m)
 	}
 }
+
+// One that has planned its genesis and published nothing has reported nobody: the stream after it begins anew.
+func TestAPredecessorThatPublishedNothing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.export()
+	s.exec(`UPDATE exporter.plan SET stream = 'another', generation = 3, published_at = NULL`)
+	s = siteAt(t, s.url, hosttest.New(t))
+	s.config.Streams = []string{"another", schemas.Stream}
+	if s.export(); s.last().Manifest.Generation != 1 || s.last().Manifest.Continues != nil {
+		t.Errorf("begins with %+v", s.last().Manifest)
+	}
+}
