@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -204,6 +205,10 @@ func TestAnErasedPatientIsNotStatedAgain(t *testing.T) {
 	s.exec(`SELECT patients.erase_patient($1)`, patients[0])
 	other := s.register(1)
 	s.export()
+	dry, err := s.rerun(rerun.Options{Batches: span(1, 1), DryRun: true})
+	if found := dry.Batches[0].Differences; len(found) != 1 || found[0].Altered != 1 || found[0].Erased != 1 || !maps.Equal(found[0].Columns, map[string]int64{"sex": 1}) {
+		t.Errorf("what differs, but for the erased patient: %+v, %v", found, err)
+	}
 	if got := s.found(rerun.Options{Batches: span(1, 2), Correct: true}); got != "1 differs; 2 same; batch 3 corrects 1..1 in revision 1 with 1" {
 		t.Errorf("re-run: %s", got)
 	}
