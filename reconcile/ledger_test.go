@@ -1,9 +1,14 @@
 package reconcile
 
 import (
+	"errors"
 	"testing"
 
+	"github.com/google/uuid"
+
+	"waybill/internal/fault"
 	"waybill/schemas"
+	"waybill/schemas/part"
 )
 
 // Each batch that a consumer has applied must be in its ledger, as the log has it.
@@ -80,6 +85,56 @@ func TestWhatLacksColumns(t *testing.T) {
 	}{{0b11, 0b01, true}, {0b01, 0b11, false}, {0b10, 0b01, false}, {0b01, 0b01, false}} {
 		if got := (state{nulls: test.is}).lacks(state{nulls: test.want}); got != test.lacks {
 			t.Errorf("NULLs %b, where the log has %b: %t", test.is, test.want, got)
+		}
+	}
+}
+
+// With a snapshot of a new generation those vanish who are not in it, not even as a bad row.
+func TestWhoVanished(t *testing.T) {
+	bad, absent := uuid.UUID{1}, uuid.UUID{2}
+	snapshot := func(kind string) *schemas.Manifest {
+		return &schemas.Manifest{Kind: kind, Batch: 5, Generation: 2}
+	}
+	for name, test := range map[string]struct {
+		kind   string
+		append bool
+		state  state
+		want   bool
+	}{
+		"absent":                     {schemas.Snapshot, false, state{patient: absent, batch: 3, order: order{generation: 1}}, true},
+		"a bad row":                  {schemas.Snapshot, false, state{patient: bad, batch: 3, order: order{generation: 1}}, false},
+		"known since":                {schemas.Snapshot, false, state{patient: absent, batch: 5, order: order{generation: 1}}, false},
+		"of the same generation":     {schemas.Snapshot, false, state{patient: absent, batch: 3, order: order{generation: 2}}, false},
+		"by changes":                 {schemas.Changes, false, state{patient: absent, batch: 3, order: order{generation: 1}}, false},
+		"of a consumer that appends": {schemas.Snapshot, true, state{patient: absent, batch: 3, order: order{generation: 1}}, false},
+	} {
+		c := &Consumer{Append: test.append}
+		c.note(snapshot(test.kind), []part.BadRow{{PatientID: bad.String()}})
+		if got := c.vanished(test.state); got != test.want {
+			t.Errorf("%s: vanished %t", name, got)
+		}
+	}
+}
+
+// What a consumer should have is unsure if it loaded a batch that can't be read. The run ends if the store can't be reached.
+func TestWhoseStateIsUnsure(t *testing.T) {
+	poison := fault.New(fault.Poison, "read", "batch 3", errors.New("torn"), "")
+	for name, test := range map[string]struct {
+		consumer Consumer
+		err      error
+		unsure   bool
+		ends     bool
+	}{
+		"loaded":              {Consumer{Checkpoint: 5, Ledger: []Applied{{Batch: 3}}}, poison, true, false},
+		"passed":              {Consumer{Checkpoint: 5, Ledger: []Applied{{Batch: 3, Passed: true}}}, poison, false, false},
+		"not reached":         {Consumer{Checkpoint: 2}, poison, false, false},
+		"before its snapshot": {Consumer{From: 4, Checkpoint: 5, Ledger: []Applied{{Batch: 3}}}, poison, false, false},
+		"unreachable":         {Consumer{Checkpoint: 5, Ledger: []Applied{{Batch: 3}}}, fault.New(fault.Transient, "read", "batch 3", errors.New("gone"), ""), false, true},
+	} {
+		r := &run{Options: Options{Consumers: []*Consumer{&test.consumer}}, report: &Report{}}
+		err := r.unreadable(t.Context(), 3, test.err)
+		if (err != nil) != test.ends || test.consumer.unsure != test.unsure || len(r.report.Findings) == 1 == test.ends {
+			t.Errorf("%s: unsure %t, %v, %+v", name, test.consumer.unsure, err, r.report.Findings)
 		}
 	}
 }
