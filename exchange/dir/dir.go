@@ -132,7 +132,13 @@ func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error
 			return
 		}
 		err := s.entries(ctx, folder, func(name string) bool { return yield(name, nil) })
-		if err != nil && !isAbsent(err) {
+		if isAbsent(err) {
+			if err = s.mounted(); err != nil {
+				yield("", err)
+			}
+			return
+		}
+		if err != nil {
 			yield("", s.failed("list", folder, err))
 		}
 	}

@@ -1,6 +1,7 @@
 package dir_test
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -70,6 +71,33 @@ func TestOpenNeedsThePlace(t *testing.T) {
 	}
 	if _, err := dir.Open(filepath.Join(file, "patient-events")); fault.ClassOf(err) != fault.Usage {
 		t.Errorf("Open below a file = %v, want a usage error", err)
+	}
+}
+
+// A share that has gone since is not an empty one, where no log has begun and no partner has written.
+func TestAShareThatHasGoneIsNotEmpty(t *testing.T) {
+	above := filepath.Join(t.TempDir(), "mounted")
+	if err := os.Mkdir(above, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	store := openIn(t, filepath.Join(above, "patient-events"))
+	get := func() error { _, err := store.Get(t.Context(), "log/a"); return err }
+	list := func() error {
+		for _, err := range store.List(t.Context(), "log") {
+			return err
+		}
+		return nil
+	}
+	if err := get(); !errors.Is(err, exchange.ErrNotFound) || list() != nil {
+		t.Errorf("there, and empty: get %v, list %v", err, list())
+	}
+	if err := os.RemoveAll(above); err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{"get": get(), "list": list()} {
+		if fault.ClassOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), above) {
+			t.Errorf("%s of a share that has gone: %v (%s)", what, err, fault.HintOf(err))
+		}
 	}
 }
 
