@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -20,7 +21,7 @@ import (
 func TestSealedFiles(t *testing.T) {
 	g := gnupg.New(t)
 	ours, theirs := g.Key("us@example.org", "ed25519", "never"), g.Key("them@example.org", "ed25519", "never")
-	text := strings.Replace(csv, ".csv\"", ".csv.gpg\"", 1) + "trigger: {name: \"{name}.done\", content: \"{bytes}\"}\n" +
+	text := strings.Replace(csv, ".csv\"", ".csv.gpg\"", 1) + "trigger: {name: \"{name}.done\", content: \"{bytes} {sha256}\"}\n" +
 		"seal: {openpgp: [" + g.Public(theirs) + "], sign: " + g.Private(ours) + "}\n"
 	s := newSite(t, text)
 	s.tell(alive(1, 1), dead(1, 2))
@@ -40,6 +41,10 @@ func TestSealedFiles(t *testing.T) {
 	want := head + "registered;" + id(1) + ";0;;Family 1;\ndied;" + id(1) + ";1;20.11.2026;Family 1;\nT;2\n"
 	opened := func() {
 		t.Helper()
+		sealed := s.files()["P01.csv.gpg"]
+		if got, want := s.files()["P01.csv.gpg.done"], fmt.Sprintf("%d %x", len(sealed), sha256.Sum256([]byte(sealed))); got != want {
+			t.Errorf("the trigger says %s; want %s", got, want)
+		}
 		if got := g.GPG("", "--decrypt", filepath.Join(s.folder, "P01.csv.gpg")); got != want {
 			t.Errorf("%q", got)
 		}
