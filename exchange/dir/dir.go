@@ -8,6 +8,7 @@
 package dir
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,9 +63,19 @@ func (s *Store) mounted() error {
 		err = syscall.ENOTDIR
 	}
 	if err != nil {
-		return fault.New(fault.Usage, "open store", above, fault.Bare(err), "mount or create "+above)
+		// Only its text: a share that has gone is no missing file.
+		return fault.New(fault.Usage, "open store", above, errors.New(fault.Bare(err).Error()), "mount or create "+above)
 	}
 	return nil
+}
+
+// open opens the store's directory. The share may have gone since the store was.
+func (s *Store) open() (*os.Root, error) {
+	root, err := os.OpenRoot(s.root)
+	if isAbsent(err) {
+		err = cmp.Or(s.mounted(), err)
+	}
+	return root, err
 }
 
 // Partial names a file that is being written after its final name: "a.csv.partial". It is for
@@ -88,11 +99,6 @@ func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 		return nil, s.failed("get", name, err)
 	}
 	file, err := s.openFile(name)
-	if isAbsent(err) { // the share may have gone since the store was opened
-		if err := s.mounted(); err != nil {
-			return nil, err
-		}
-	}
 	if err != nil {
 		return nil, s.failed("get", name, err)
 	}
@@ -100,7 +106,7 @@ func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 }
 
 func (s *Store) openFile(name string) (*os.File, error) {
-	root, err := os.OpenRoot(s.root)
+	root, err := s.open()
 	if err != nil {
 		return nil, err
 	}
@@ -132,20 +138,14 @@ func (s *Store) List(ctx context.Context, folder string) iter.Seq2[string, error
 			return
 		}
 		err := s.entries(ctx, folder, func(name string) bool { return yield(name, nil) })
-		if isAbsent(err) {
-			if err = s.mounted(); err != nil {
-				yield("", err)
-			}
-			return
-		}
-		if err != nil {
+		if err != nil && !isAbsent(err) {
 			yield("", s.failed("list", folder, err))
 		}
 	}
 }
 
 func (s *Store) entries(ctx context.Context, folder string, yield func(string) bool) error {
-	root, err := os.OpenRoot(s.root)
+	root, err := s.open()
 	if err != nil {
 		return err
 	}
@@ -192,6 +192,9 @@ func (r *fileReader) Close() error { return r.file.Close() }
 // failed names the full path, so that the operator can check it, and maps the system's errors to
 // those of the exchange.
 func (s *Store) failed(op, name string, err error) error {
+	if gone, ok := errors.AsType[*fault.Error](err); ok {
+		return gone
+	}
 	class, hint := fault.Transient, ""
 	if at := s.linkOn(name); at != "" {
 		return fault.New(fault.Poison, op, filepath.Join(s.root, at), errLink, "nothing that writes a store makes links: find out who did, then remove it")

@@ -74,29 +74,43 @@ func TestOpenNeedsThePlace(t *testing.T) {
 	}
 }
 
-// A share that has gone since is not an empty one, where no log has begun and no partner has written.
+// On a share that has gone since, no file is missing, no folder empty and nothing deleted.
 func TestAShareThatHasGoneIsNotEmpty(t *testing.T) {
 	above := filepath.Join(t.TempDir(), "mounted")
 	if err := os.Mkdir(above, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	store := openIn(t, filepath.Join(above, "patient-events"))
-	get := func() error { _, err := store.Get(t.Context(), "log/a"); return err }
-	list := func() error {
-		for _, err := range store.List(t.Context(), "log") {
-			return err
-		}
-		return nil
+	ctx, store := t.Context(), openIn(t, filepath.Join(above, "patient-events"))
+	calls := map[string]func() error{
+		"get": func() error { _, err := store.Get(ctx, "log/a"); return err },
+		"list": func() error {
+			for _, err := range store.List(ctx, "log") {
+				return err
+			}
+			return nil
+		},
+		"survey":  func() error { _, err := store.Survey(ctx, "log"); return err },
+		"delete":  func() error { return store.Delete(ctx, "log/a") },
+		"publish": func() error { return store.Publish(ctx, "log/a", []byte("x")) },
+		"put":     func() error { return store.Put(ctx, "log/a", 1, strings.NewReader("x")) },
+		"move":    func() error { return store.Move(ctx, "log/a", "log/b") },
 	}
-	if err := get(); !errors.Is(err, exchange.ErrNotFound) || list() != nil {
-		t.Errorf("there, and empty: get %v, list %v", err, list())
+	for _, what := range []string{"get", "survey"} {
+		if err := calls[what](); !errors.Is(err, exchange.ErrNotFound) {
+			t.Errorf("%s while it is there, and empty: %v", what, err)
+		}
+	}
+	for _, what := range []string{"list", "delete"} {
+		if err := calls[what](); err != nil {
+			t.Errorf("%s while it is there, and empty: %v", what, err)
+		}
 	}
 	if err := os.RemoveAll(above); err != nil {
 		t.Fatal(err)
 	}
-	for what, err := range map[string]error{"get": get(), "list": list()} {
-		if fault.ClassOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), above) {
-			t.Errorf("%s of a share that has gone: %v (%s)", what, err, fault.HintOf(err))
+	for what, call := range calls {
+		if err := call(); fault.ClassOf(err) != fault.Usage || errors.Is(err, exchange.ErrNotFound) || fault.HintOf(err) != "mount or create "+above {
+			t.Errorf("%s: %v (%s)", what, err, fault.HintOf(err))
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (s *Store) readFolder(ctx context.Context, folder string) ([]fs.DirEntry, e
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(s.root)
+	root, err := s.open()
 	if err != nil {
 		return nil, err
 	}

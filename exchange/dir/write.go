@@ -100,7 +100,7 @@ func (s *Store) inFolder(name string, write func(*os.Root) error) error {
 }
 
 func (s *Store) openRoot() (*os.Root, error) {
-	root, err := os.OpenRoot(s.root)
+	root, err := s.open()
 	if !errors.Is(err, os.ErrNotExist) {
 		return root, err
 	}
@@ -170,7 +170,7 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	if err := ctx.Err(); err != nil {
 		return s.failed("delete", name, err)
 	}
-	root, err := os.OpenRoot(s.root)
+	root, err := s.open()
 	if err == nil {
 		err = s.remove(root, name)
 		root.Close()
