@@ -75,3 +75,16 @@ func TestADryRunForeseesWhatIsFilled(t *testing.T) {
 		}
 	}
 }
+
+// What comes again with the same number as an erasure is not filled, but erased.
+func TestAnErasureOfAKnownStateErases(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1), died(2))
+	s.load()
+	s.Snapshot(1, erased(1, died(1).Version), died(2))
+	s.load()
+	if got := s.value(`SELECT string_agg(event || ' ' || coalesce(family_name, '-'), ', ' ORDER BY event) FROM morgue.patient`); got != "died Family2, erased -" {
+		t.Errorf("it has %s", got)
+	}
+}
