@@ -111,3 +111,52 @@ func TestBatchesAreFoundByWhenEventsWereRecorded(t *testing.T) {
 		}
 	}
 }
+
+// Times are those of the batches that exist: the last may be missing, and a day is how wrong a clock may be.
+func TestTheEdgesOfTimes(t *testing.T) {
+	t.Parallel()
+	place, err := dir.Open(t.TempDir())
+	must(t, err)
+	p := logtest.NewProducer(t, place, epoch)
+	event := func(hours int) logtest.State {
+		return logtest.State{Event: schemas.Died, Patient: logtest.Patient(hours), Recorded: epoch.Add(time.Duration(hours) * time.Hour)}
+	}
+	for n := range 4 { // batch n ends n hours after the epoch
+		p.Now = p.Now.Add(time.Hour)
+		p.Changes(event(n+25), event(n))
+	}
+	reader := exchange.NewReader(place)
+	ask := func(last int64, since, until float64) []int64 {
+		at := func(hours float64) time.Time { return epoch.Add(time.Duration(hours * float64(time.Hour))) }
+		got, err := reader.Recorded(t.Context(), last, at(since), at(until))
+		must(t, err)
+		return got
+	}
+	// Batch 1 ends 24 hours before 25: too early by a moment.
+	for _, c := range []struct {
+		last         int64
+		since, until float64
+		want         []int64
+	}{
+		{4, 24.9, 25.1, []int64{1, 2, 3, 4}},
+		{4, 25, 25.1, []int64{2, 3, 4}},
+		{4, 1, 1.1, []int64{1, 2}},
+		{3, 1, 9, []int64{1, 2, 3}},
+		{2, 26, 99, nil},
+		{4, 26, 27, []int64{3, 4}},
+		{4, 28, 29, nil},
+		{4, 29, 99, nil},
+		{4, 0, 0.1, []int64{1}},
+	} {
+		if got := ask(c.last, c.since, c.until); !slices.Equal(got, c.want) {
+			t.Errorf("up to %d, from %v to %v: %v, want %v", c.last, c.since, c.until, got, c.want)
+		}
+	}
+	must(t, exchange.Delete(t.Context(), place, []string{schemas.ManifestName(4, 0)}))
+	if got := ask(4, 1, 99); !slices.Equal(got, []int64{1, 2, 3}) {
+		t.Errorf("without the last: %v", got)
+	}
+	if from, to, err := reader.Planned(t.Context(), 4, epoch.Add(90*time.Minute), epoch.Add(99*time.Hour)); err != nil || from != 2 || to != 3 {
+		t.Errorf("without the last: planned %d..%d, %v", from, to, err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -75,5 +76,34 @@ func TestExactlyEndsWithItsContext(t *testing.T) {
 	cancel()
 	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end of its context: %v", err)
+	}
+}
+
+// A wrong body never leaves as many bytes as were announced: its last read fails, whether or not its end comes with the last byte.
+func TestExactlyReadsNothingAfterItsEnd(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int64{0, 3} {
+		r := exchange.Exactly(t.Context(), strings.NewReader("abc"[:size]), size)
+		if n, err := r.Read(nil); n != 0 || err != nil {
+			t.Errorf("an empty read at the start: %d, %v", n, err)
+		}
+		data, err := io.ReadAll(r)
+		if err != nil || int64(len(data)) != size {
+			t.Errorf("%q, %v", data, err)
+		}
+		if n, err := r.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+			t.Errorf("after the end: %d, %v", n, err)
+		}
+	}
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	if n, err := exchange.Exactly(done, strings.NewReader("abc"), 3).Read(make([]byte, 3)); n != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("of a call that has ended: %d, %v", n, err)
+	}
+	if _, err := io.ReadAll(exchange.Exactly(t.Context(), strings.NewReader("abcde"), 3)); err == nil || !strings.Contains(err.Error(), "at least 4 bytes, not 3") {
+		t.Errorf("too long: %v", err)
+	}
+	if _, err := io.ReadAll(exchange.Exactly(t.Context(), strings.NewReader("abcde"), 7)); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%d bytes, not %d", 5, 7)) {
+		t.Errorf("too short: %v", err)
 	}
 }

@@ -2,7 +2,9 @@ package exchange_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"waybill/exchange"
 	"waybill/internal/fault"
@@ -60,6 +62,38 @@ func TestEntriesGoOnBehindDamage(t *testing.T) {
 		t.Errorf("%d failures, entries %v:", len(failures), batches)
 		for _, f := range failures {
 			t.Error(f)
+		}
+	}
+}
+
+// Each of the newest floors that does not count is reported, and the newest that counts is used.
+func TestFalseFloorsAreReportedInTurn(t *testing.T) {
+	t.Parallel()
+	log := newLog(t, 9)
+	log.floor(1, 4, 8)
+	reader := exchange.NewReader(log.store)
+	valid, err := reader.Floor(t.Context())
+	must(t, err)
+	for n := int64(2); n < 5; n++ {
+		planted := *valid
+		planted.Floor, planted.Batch, planted.Manifest = n, 4+n, schemas.Hash(nil)
+		if n == 3 { // a true one between false ones
+			planted.Batch, planted.Previous, planted.Manifest = 7, log.at(6).Hash, valid.Manifest
+		}
+		must(t, exchange.NewWriter(log.store).Floor(t.Context(), &planted))
+	}
+	got, err := reader.Floor(t.Context())
+	wrong, failed := reader.FalseFloors(t.Context())
+	if err != nil || failed != nil || got.Floor != 3 || len(wrong) != 1 || !strings.Contains(wrong[0].Error(), "floor 4") {
+		t.Errorf("floor %+v, %v; false: %v, %v", got, err, wrong, failed)
+	}
+	_, err = reader.Open(t.Context(), 6)
+	must(t, err)
+	log.remove(schemas.ManifestName(6, 0))
+	for _, err := range reader.Entries(t.Context(), 6, 6) {
+		wantPruned(t, err, 6, 7)
+		if day := epoch.Format(time.DateOnly); !strings.Contains(err.Error(), day) || !strings.Contains(err.Error(), "begins at batch 7") {
+			t.Errorf("%v; want the day %s and the batch", err, day)
 		}
 	}
 }

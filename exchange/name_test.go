@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -44,5 +45,34 @@ func TestCheckName(t *testing.T) {
 	}
 	if err := CheckFolder(".."); err == nil {
 		t.Error("CheckFolder(..) = nil")
+	}
+}
+
+// Which names a folder shows: files and folders whose names every store can hold.
+func TestWhichNamesAreListed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		mode fs.FileMode
+		as   string
+		yes  bool
+	}{
+		{"a.json", 0o600, "a.json", true},
+		{"a", fs.ModeDir, "a/", true},
+		{"a", fs.ModeSymlink, "a", false},
+		{"a", fs.ModeNamedPipe, "a", false},
+		{".a", 0o600, ".a", false},
+		{".a", fs.ModeDir, ".a/", false},
+		{"a b", 0o600, "a b", false},
+		{"ä", fs.ModeDir, "ä/", false},
+	} {
+		if as, yes := Listed(c.name, c.mode); as != c.as || yes != c.yes {
+			t.Errorf("%s, %v: %q, %v", c.name, c.mode, as, yes)
+		}
+	}
+	for name, hidden := range map[string]bool{".a": true, "a": false, "a.b": false, "": false} {
+		if IsHidden(name) != hidden {
+			t.Errorf("%q: hidden %v", name, !hidden)
+		}
 	}
 }

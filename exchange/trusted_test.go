@@ -10,6 +10,7 @@ import (
 	"waybill/exchange"
 	"waybill/exchange/trust"
 	"waybill/internal/fault"
+	"waybill/lab/exchangetest"
 	"waybill/schemas"
 )
 
@@ -92,5 +93,60 @@ func TestAHistoryThatTheSignedBatchDoesNotFollow(t *testing.T) {
 		if _, err := reader.Open(t.Context(), batch); !errors.Is(err, exchange.ErrFork) || fault.ClassOf(err) != fault.Poison {
 			t.Errorf("batch %d: %v", batch, err)
 		}
+	}
+}
+
+// From the first batch that must be signed on, each counts only with a trusted signature; those before it if the chain leads
+// there; floors if what they name lies before it, or with a signature.
+func TestWhichBatchesMustBeSigned(t *testing.T) {
+	t.Parallel()
+	log, key := adopted(t)
+	other, err := trust.NewPrivate("another", bytes.NewReader(bytes.Repeat([]byte{9}, 32)))
+	must(t, err)
+	for name, c := range map[string]struct {
+		policy *trust.Policy
+		batch  int64
+		class  fault.Class
+		is     error
+	}{
+		"no policy":                       {nil, 8, 0, nil},
+		"a policy about receipts alone":   {&trust.Policy{From: 3}, 8, 0, nil},
+		"the first signed one":            {&trust.Policy{Keys: []trust.Public{key.Public()}, From: 9}, 9, 0, nil},
+		"the one before":                  {&trust.Policy{Keys: []trust.Public{key.Public()}, From: 9}, 8, 0, nil},
+		"the oldest":                      {&trust.Policy{Keys: []trust.Public{key.Public()}, From: 9}, 0, 0, nil},
+		"of the log that is named":        {&trust.Policy{Keys: []trust.Public{key.Public()}, From: 9, Log: manifest(0).Log}, 9, 0, nil},
+		"unsigned, at the bound":          {&trust.Policy{Keys: []trust.Public{key.Public()}, From: 8}, 8, fault.Poison, trust.ErrUntrusted},
+		"unsigned, after the bound":       {&trust.Policy{Keys: []trust.Public{key.Public()}, From: 3}, 8, fault.Poison, trust.ErrUntrusted},
+		"signed by another":               {&trust.Policy{Keys: []trust.Public{other.Public()}, From: 9}, 9, fault.Poison, trust.ErrUntrusted},
+		"before what another signed":      {&trust.Policy{Keys: []trust.Public{other.Public()}, From: 9}, 5, fault.Poison, trust.ErrUntrusted},
+		"the first signed one is missing": {&trust.Policy{Keys: []trust.Public{key.Public()}, From: 10}, 9, fault.Usage, nil},
+	} {
+		_, err := exchange.NewReader(log.store).Trusting(c.policy).Anew().Open(t.Context(), c.batch)
+		if (err == nil) != (c.class == 0) || err != nil && fault.ClassOf(err) != c.class || c.is != nil && !errors.Is(err, c.is) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for from, counts := range map[int64]bool{8: false, 9: true} { // the floor's snapshot is 8
+		floor, err := exchange.NewReader(log.store).Trusting(&trust.Policy{Keys: []trust.Public{key.Public()}, From: from}).Floor(t.Context())
+		if counts != (err == nil && floor.Floor == 1) || !counts && !errors.Is(err, exchange.ErrNotFound) {
+			t.Errorf("an unsigned floor, signed from %d on: %v", from, err)
+		}
+	}
+}
+
+// What lies before the first signed batch is attested once and in any order, also a batch that is asked for again.
+func TestAttestedInAnyOrder(t *testing.T) {
+	t.Parallel()
+	log, key := adopted(t)
+	read := 0
+	reader := exchange.NewReader(&exchangetest.Faulty{Store: log.store, Fail: func(exchangetest.Op, string) error { read++; return nil }}).
+		Trusting(&trust.Policy{Keys: []trust.Public{key.Public()}, From: 9})
+	for _, batch := range []int64{7, 8, 3, 5, 3} {
+		if e, err := reader.Open(t.Context(), batch); err != nil || e.Manifest.Batch != batch {
+			t.Errorf("batch %d: %v", batch, err)
+		}
+	}
+	if read > 5+1+5 { // each that is asked for, the signed one, and those down to 4
+		t.Errorf("%d files were read", read)
 	}
 }
