@@ -68,9 +68,10 @@ func TestASmallBatchReadsNoTableWhole(t *testing.T) {
 // counters are PostgreSQL's counts for sessions that have ended.
 type counters struct{ scanned, made int64 }
 
-// counted waits until the importers' sessions have ended: PostgreSQL adds their counts only then.
+// counted waits until the importers' sessions have ended: PostgreSQL adds their counts only then, and this session's once a second.
 func (s *site) counted(schema string) (c counters) {
 	s.Helper()
+	s.exec(`SELECT pg_stat_force_next_flush()`)
 	await.SQL(s, s.conn, `NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'waybill %' AND datname = current_database())`)
 	if err := s.conn.QueryRow(s.Context(), `
 		SELECT coalesce(sum(seq_tup_read) FILTER (WHERE schemaname = $1 AND relname IN ('patient', 'notice', 'case_file', 'alert', 'vital', 'appointment', 'worklist')), 0),
