@@ -2,13 +2,19 @@ package importer
 
 import "context"
 
-// makeTables makes the batch's tables, if the connection does not have them. A run that finds nothing new makes none.
+// makeTables makes the batch's tables and what the consumer prepares, if the connection does not have them. A run that finds
+// nothing new makes none.
 func (l *load) makeTables(ctx context.Context) error {
-	sql := l.sql.emptied // the transaction may hold the rows of an earlier batch
 	if l.sampled == nil {
-		sql, l.sampled = l.sql.temporary+sql, map[string]bool{}
+		l.session.sampled = map[string]bool{}
+		if _, err := l.tx.Exec(ctx, l.sql.temporary); err != nil {
+			return err
+		}
+		if _, err := l.tx.Exec(ctx, l.consumer.prepare); err != nil {
+			return l.consumer.failed("prepare.sql", err, "correct prepare.sql or the consumer's tables; nothing of the batch was applied")
+		}
 	}
-	_, err := l.tx.Exec(ctx, sql)
+	_, err := l.tx.Exec(ctx, l.sql.emptied) // the transaction may hold the rows of an earlier batch
 	return err
 }
 

@@ -52,7 +52,7 @@ func (c *Consumer) rehearse(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := tx.Exec(ctx, temporary); err != nil {
 		return fault.Database("rehearse", c.Name, err)
 	}
-	for _, file := range []string{"apply.sql", "reconcile.sql", "doctor.sql", "open.sql"} {
+	for _, file := range []string{"prepare.sql", "apply.sql", "reconcile.sql", "doctor.sql", "open.sql"} {
 		hint := "correct " + file + "; `waybill help new-consumer` says what it finds and returns"
 		if c.Slim {
 			hint += ". With slim: true in consumer.yaml, states have these columns only: " + strings.Join(c.Contract().ColumnNames(), ", ")
@@ -66,7 +66,7 @@ func (c *Consumer) rehearse(ctx context.Context, conn *pgx.Conn) error {
 
 // text returns a file of the consumer's folder; "" if it has none.
 func (c *Consumer) text(file string) string {
-	return map[string]string{"apply.sql": c.apply, "reconcile.sql": c.reconcile, "doctor.sql": c.doctor, "open.sql": c.open}[file]
+	return map[string]string{"prepare.sql": c.prepare, "apply.sql": c.apply, "reconcile.sql": c.reconcile, "doctor.sql": c.doctor, "open.sql": c.open}[file]
 }
 
 // failed says where in the consumer's SQL an error is, and classes it: here a missing table or right is a

@@ -15,7 +15,8 @@ import (
 
 // Consumer is how one service uses the stream. It is a folder with consumer.yaml, migrations/ and
 // either apply.sql or, in consumer.yaml, the table that events are appended to. The folder may also
-// have reconcile.sql and doctor.sql for checks, and open.sql if it leaves work to people.
+// have prepare.sql for what apply.sql needs on its connection, reconcile.sql and doctor.sql for checks, and open.sql if it
+// leaves work to people.
 // docs/new-consumer.md explains how to write one.
 type Consumer struct {
 	Name        string            `yaml:"name"` // also the PostgreSQL schema that holds its tables
@@ -30,6 +31,7 @@ type Consumer struct {
 	Command string `yaml:"-"` // that loads for it; "": waybill import NAME
 
 	files     fs.FS
+	prepare   string
 	apply     string
 	reconcile string
 	doctor    string
@@ -65,7 +67,7 @@ func LoadConsumer(files fs.FS) (*Consumer, error) {
 	if err := setting.Load(data, c); err != nil {
 		return nil, fault.New(fault.Usage, "read", "consumer.yaml", err, "`waybill help new-consumer` lists what it may hold")
 	}
-	for name, text := range map[string]*string{"apply.sql": &c.apply, "reconcile.sql": &c.reconcile, "doctor.sql": &c.doctor, "open.sql": &c.open} {
+	for name, text := range map[string]*string{"prepare.sql": &c.prepare, "apply.sql": &c.apply, "reconcile.sql": &c.reconcile, "doctor.sql": &c.doctor, "open.sql": &c.open} {
 		data, err := fs.ReadFile(files, name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fault.New(fault.Usage, "read", name, err, "")

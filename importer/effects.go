@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -146,7 +147,7 @@ func (l *load) brake(ctx context.Context) error {
 	if over && l.dryRun == nil {
 		return held
 	}
-	l.counted = held.effects
+	maps.Copy(l.tally, held.effects)
 	return nil
 }
 

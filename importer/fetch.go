@@ -10,6 +10,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"waybill/exchange"
 	"waybill/exchange/seal"
@@ -30,6 +31,7 @@ type fetched struct {
 	files []spooled
 	span  trace.Span // of the batch: it continues the exporter's, and ends when the batch is discarded
 	err   error
+	leave func() // makes room for a batch to be fetched ahead
 }
 
 type spooled struct {
@@ -83,6 +85,14 @@ func (f *fetched) discard() {
 			_ = os.Remove(s.file.Name())
 		}
 	}
+	if f.leave != nil {
+		f.leave()
+	}
+}
+
+// small reports whether the batch costs less to load than its commit does.
+func (f *fetched) small() bool {
+	return f.err == nil && f.manifest().Kind == schemas.Changes && f.manifest().Totals.Rows <= fewRows
 }
 
 // fetcher brings batches from the log into a folder for parts.
@@ -92,44 +102,49 @@ type fetcher struct {
 	spool  string
 }
 
-// ahead yields the batches after a position. It fetches one while another is being loaded. The last
-// value is an error: [exchange.ErrNothingNew] at the log's end. The channel is closed at the latest
+// groupSize is how many small batches are loaded in one transaction at most. A killed run repeats that much. With two savepoints
+// each, PostgreSQL keeps their transaction's whole state in memory, which others' snapshots need.
+const groupSize = 20
+
+// ahead yields the batches after a position. While some are being loaded, it fetches a large one, or as many small ones as
+// two groups have. The last value is an error: [exchange.ErrNothingNew] at the log's end. The channel is closed at the latest
 // when ctx ends.
 func (from *fetcher) ahead(ctx context.Context, at exchange.Position, closely bool) <-chan *fetched {
 	look := from.reader.Poll
 	if closely {
 		look = from.reader.Next
 	}
-	batches := make(chan *fetched)
+	batches := make(chan *fetched, 2*groupSize)
+	room := semaphore.NewWeighted(2 * groupSize)
 	go func() {
 		defer close(batches)
 		for {
-			f := from.next(ctx, at, look)
-			last := f.err != nil
-			if !last {
-				at = f.entry.Position()
-			}
-			select {
-			case batches <- f: // the loader's from here on
-			case <-ctx.Done():
-				f.discard()
+			f := from.next(ctx, at, look, room)
+			batches <- f // the loader's from here on
+			if f.err != nil {
 				return
 			}
-			if last {
-				return
-			}
+			at = f.entry.Position()
 		}
 	}()
 	return batches
 }
 
-func (from *fetcher) next(ctx context.Context, after exchange.Position, look func(context.Context, exchange.Position) (*exchange.Entry, error)) *fetched {
+func (from *fetcher) next(ctx context.Context, after exchange.Position, look func(context.Context, exchange.Position) (*exchange.Entry, error), room *semaphore.Weighted) *fetched {
 	entry, err := look(ctx, after)
 	if err != nil {
 		return &fetched{err: err}
 	}
 	crashpoint.Here("import.2")
+	takes := int64(1)
+	if !(&fetched{entry: entry}).small() {
+		takes = groupSize
+	}
+	if err := room.Acquire(ctx, takes); err != nil {
+		return &fetched{entry: entry, err: err}
+	}
 	f := from.batch(ctx, entry)
+	f.leave = func() { room.Release(takes) }
 	crashpoint.Here("import.3")
 	return f
 }

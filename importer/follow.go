@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"time"
 
 	"waybill/exchange"
@@ -36,59 +35,12 @@ func (s *session) follow(ctx context.Context) error {
 	defer drain(batches)
 	defer stop()
 	for group := range grouped(batches) {
-		first := group[0]
-		if first.err != nil {
-			return s.noteStop(ctx, first.entry, s.judgeEnd(ctx, first.err))
-		}
-		err := s.load(ctx, loadMode{}, group...)
-		for _, f := range group {
-			f.discard()
-		}
-		if err != nil {
-			return s.noteStop(ctx, first.entry, err)
+		if err := s.loadGroup(ctx, group); err != nil {
+			return err
 		}
 		s.progress(ctx)
 	}
 	return context.Cause(ctx)
-}
-
-// grouped yields what is loaded in one transaction: a batch with events, or heartbeats in a row. A year
-// of heartbeats would otherwise take an hour of commits.
-func grouped(batches <-chan *fetched) iter.Seq[[]*fetched] {
-	const most, longest = 200, time.Second // a killed run repeats that much
-	return func(yield func([]*fetched) bool) {
-		var group []*fetched
-		var began time.Time
-		for f := range batches {
-			if len(group) > 0 && (!f.heartbeat() || len(group) == most || time.Since(began) > longest) {
-				if !yield(group) {
-					f.discard()
-					return
-				}
-				group = nil
-			}
-			if len(group) == 0 {
-				began = time.Now()
-			}
-			group = append(group, f)
-			if f.heartbeat() {
-				continue
-			}
-			if !yield(group) {
-				return
-			}
-			group = nil
-		}
-		for _, f := range group { // the run was stopped
-			f.discard()
-		}
-	}
-}
-
-func drain(batches <-chan *fetched) {
-	for f := range batches {
-		f.discard()
-	}
 }
 
 // noteStop notes which manifest can't be loaded, if it can be read, so that a person may pass it.

@@ -26,9 +26,7 @@ type load struct {
 	started time.Time
 	copied  bool // the batch was copied straight into its table: staging is empty
 	summary BatchSummary
-	counted map[string]int64 // the run's braked effects with this batch's
-	done    int64            // in mode observe, the number of the last effect that was applied, not only observed
-	sampled map[string]bool  // the session's
+	done    int64 // in mode observe, the number of the last effect that was applied, not only observed
 }
 
 // loadMode distinguishes the first load of a batch from a re-run.
@@ -53,6 +51,14 @@ func (s *session) load(ctx context.Context, mode loadMode, batches ...*fetched) 
 		return fault.Database("begin", batches[0].name(), err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	tally, sampled := maps.Clone(s.tally), maps.Clone(s.sampled)
+	defer func() {
+		if err != nil {
+			clear(s.tally)
+			maps.Copy(s.tally, tally)
+			s.sampled = sampled
+		}
+	}()
 	if err := s.consumer.CheckTables(ctx, tx); err != nil {
 		return err
 	}
@@ -81,7 +87,7 @@ func (s *session) load(ctx context.Context, mode loadMode, batches ...*fetched) 
 }
 
 func (s *session) newLoad(tx pgx.Tx, batch *fetched, mode loadMode) *load {
-	l := &load{session: s, batch: batch, tx: tx, mode: mode, started: time.Now(), sampled: maps.Clone(s.sampled)}
+	l := &load{session: s, batch: batch, tx: tx, mode: mode, started: time.Now()}
 	m := batch.manifest()
 	l.summary = BatchSummary{Batch: m.Batch, Manifest: batch.entry.Hash, Kind: m.Kind, Bytes: batch.bytes(), Effects: map[string]int64{}, WindowFrom: m.Window.From.Time, WindowTo: m.Window.To.Time}
 	return l

@@ -46,10 +46,6 @@ func (l *load) promised() time.Duration {
 
 // committed updates the session in memory after the commit.
 func (l *load) committed() {
-	for kind, count := range l.counted {
-		l.tally[kind] = count
-	}
-	l.session.sampled = l.sampled
 	if !l.mode.rerun {
 		m := l.batch.manifest()
 		l.checkpoint.batch, l.checkpoint.hash, l.checkpoint.log = m.Batch, l.batch.entry.Hash, m.Log

@@ -66,12 +66,19 @@ func statementsFor(consumer *Consumer) statements {
 	}
 	return statements{
 		straight: straight,
-		// A table whose values are all short has no TOAST table, which each commit would empty and index anew.
+		// A table whose values are all short has no TOAST table, which each commit would empty and index anew. Function sample is
+		// what [load.analyze] is, for the consumer's SQL.
 		temporary: fmt.Sprintf(`
 			CREATE TEMP TABLE IF NOT EXISTS staging (%s) ON COMMIT DELETE ROWS;
 			CREATE TEMP TABLE IF NOT EXISTS run (batch bigint, generation integer, kind varchar(20), now timestamptz, act_within interval, zone varchar(80)) ON COMMIT DELETE ROWS;
 			CREATE TEMP TABLE IF NOT EXISTS changed (patient_id uuid NOT NULL) ON COMMIT DELETE ROWS;
 			CREATE TEMP TABLE IF NOT EXISTS effect (n bigint GENERATED ALWAYS AS IDENTITY, kind text NOT NULL, patient_id uuid, death_no integer, subject text) ON COMMIT DELETE ROWS;
+			CREATE OR REPLACE FUNCTION pg_temp.sample(tab regclass) RETURNS void LANGUAGE plpgsql AS $$
+			BEGIN
+			    IF pg_relation_size(tab) > 8192 OR (SELECT relpages > 1 OR reltuples < 0 FROM pg_class WHERE oid = tab) THEN
+			        EXECUTE format('ANALYZE %%s', tab);
+			    END IF;
+			END $$;
 			`, strings.Join(definitions, ", ")),
 		emptied: "DELETE FROM staging; DELETE FROM run; DELETE FROM changed; DELETE FROM effect",
 		projection: "CREATE TABLE IF NOT EXISTS patient (patient_id uuid PRIMARY KEY);\n" +

@@ -70,5 +70,5 @@ const uniqueViolation = "23505"
 // who asked for the load wants to know what the table had before. A projection takes one row of each patient, and of the
 // present generation only, so only its first load goes straight.
 func (l *load) mayGoStraight() bool {
-	return !l.detailed() && !l.erases() && (l.consumer.Append != "" || l.checkpoint.generation <= 1 && !strings.Contains(l.consumer.apply, "staging"))
+	return !l.detailed() && !l.erases() && (l.consumer.Append != "" || l.checkpoint.generation <= 1 && !strings.Contains(l.consumer.prepare+l.consumer.apply, "staging"))
 }

@@ -2,6 +2,7 @@ package importer_test
 
 import (
 	"testing"
+	"testing/fstest"
 
 	"waybill/importer"
 	"waybill/lab/logtest"
@@ -98,4 +99,30 @@ func TestAFirstLoadGoesStraightIntoTheProjection(t *testing.T) {
 func withVersion(state logtest.State, version int64) logtest.State {
 	state.Version = version
 	return state
+}
+
+// A consumer that reads the batch's events finds them in staging, also with its first load.
+func TestWhoReadsStagingFindsTheEvents(t *testing.T) {
+	t.Parallel()
+	const copied = "INSERT INTO copied SELECT patient_id FROM staging;"
+	for name, sql := range map[string][2]string{
+		"in apply.sql":   {"SELECT;", copied},
+		"in prepare.sql": {"CREATE FUNCTION pg_temp.f() RETURNS void LANGUAGE plpgsql AS 'BEGIN " + copied + " END';", "SELECT pg_temp.f();"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			s.follows(fstest.MapFS{
+				"consumer.yaml":              {Data: []byte("name: copy\ndescription: x\nevents: [died]\n")},
+				"migrations/00001_first.sql": {Data: []byte("-- +goose Up\nCREATE TABLE copied (patient_id uuid);")},
+				"prepare.sql":                {Data: []byte(sql[0])},
+				"apply.sql":                  {Data: []byte(sql[1])},
+			})
+			s.Changes(died(1), died(2))
+			s.load()
+			if got := s.value(`SELECT count(*) FROM copy.copied`); got != "2" {
+				t.Errorf("it copied %s", got)
+			}
+		})
+	}
 }

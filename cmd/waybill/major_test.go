@@ -14,7 +14,7 @@ import (
 // majorRelease is the real program with a second contract, which renames a column, and with a morgue that is written for
 // it.
 var majorRelease = sync.OnceValue(func() string {
-	const apply, cases = "importer/morgue/apply.sql", "importer/morgue/migrations/00002_cases.sql"
+	const apply, cases = "importer/morgue/prepare.sql", "importer/morgue/migrations/00002_cases.sql"
 	return release("major", map[string]string{
 		"schemas/patient-events-2.odcs.yaml": edited("schemas/patient-events.odcs.yaml", map[string]string{
 			"\nname: patient-events\nversion: 1.0.0\n": "\nname: patient-events-2\nversion: 2.0.0\n",

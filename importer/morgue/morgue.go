@@ -7,7 +7,7 @@ import (
 	"io/fs"
 )
 
-//go:embed consumer.yaml apply.sql open.sql reconcile.sql migrations/*.sql
+//go:embed consumer.yaml prepare.sql apply.sql open.sql reconcile.sql migrations/*.sql
 var files embed.FS
 
 // Files returns the folder: consumer.yaml, apply.sql, open.sql, reconcile.sql and migrations/.

@@ -52,21 +52,20 @@ func New(t testing.TB, folder fs.FS) *Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	apply, err := fs.ReadFile(folder, "apply.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	check, err := fs.ReadFile(folder, "reconcile.sql")
-	if err != nil {
-		t.Fatal(err)
+	text := func(name string) string {
+		text, err := fs.ReadFile(folder, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
 	}
 	s := &Service{
 		Now: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), Zone: "UTC",
-		t: t, consumer: consumer, apply: string(apply), check: string(check), versions: map[string]int64{},
+		t: t, consumer: consumer, apply: text("apply.sql"), check: text("reconcile.sql"), versions: map[string]int64{},
 	}
 	s.url = pgtest.Database(t, func(ctx context.Context, url string) error { return prepare(ctx, url, consumer, folder) }, consumer.Name)
 	s.importer, s.staff = s.Connect(), s.Connect()
-	if _, err := s.importer.Exec(t.Context(), batchTables); err != nil {
+	if _, err := s.importer.Exec(t.Context(), batchTables+text("prepare.sql")); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -242,7 +241,8 @@ func (s *Service) Begin(states ...State) *Batch {
 const batchTables = `
 	CREATE TEMP TABLE run (batch bigint, generation integer, kind text, now timestamptz, act_within interval, zone text) ON COMMIT DELETE ROWS;
 	CREATE TEMP TABLE changed (patient_id uuid) ON COMMIT DELETE ROWS;
-	CREATE TEMP TABLE effect (kind text NOT NULL, patient_id uuid, death_no integer, subject text) ON COMMIT DELETE ROWS`
+	CREATE TEMP TABLE effect (kind text NOT NULL, patient_id uuid, death_no integer, subject text) ON COMMIT DELETE ROWS;
+	CREATE FUNCTION pg_temp.sample(tab regclass) RETURNS void LANGUAGE plpgsql AS 'BEGIN EXECUTE format(''ANALYZE %s'', tab); END';`
 
 // project writes a state with the columns that the consumer has.
 func (b *Batch) project(state State) {
