@@ -63,6 +63,8 @@ var oracle = overlay.Tests{Package: "./lab/oracle", Run: "^(TestTheTablesTell|Te
 type judge struct {
 	overlay.Suite
 	profiles map[string]profile // by package and the state of its folder
+	covers   map[string]cover   // by package
+	kept     string             // the folder of what makes these
 	kills    map[string]int     // by package and test
 	wider    bool
 }
@@ -105,9 +107,9 @@ func (j *judge) profile(ctx context.Context, pkg string) (profile, error) {
 	return r.Passed, nil
 }
 
-// likely selects tests that together take a tenth of the package's time. It prefers those that kill the
-// most mutants in that time.
-func (j *judge) likely(pkg string, p profile) string {
+// likely selects tests that together take a tenth of the time of all, or four seconds, and returns the others too. It
+// prefers those that are about the file by their name, and kill the most mutants in that time.
+func (j *judge) likely(pkg string, p, about profile) (first, others []string) {
 	var names []string
 	var left time.Duration
 	for name, took := range p {
@@ -116,9 +118,13 @@ func (j *judge) likely(pkg string, p profile) string {
 			left += took
 		}
 	}
-	left /= 10
+	left = max(left/10, 4*time.Second)
 	rate := func(name string) float64 {
-		return (1 + float64(j.kills[pkg+" "+name])) / (0.2 + p[name].Seconds())
+		count := 1 + j.kills[pkg+" "+name]
+		if _, ok := about[name]; ok {
+			count += 20
+		}
+		return float64(count) / (0.2 + p[name].Seconds())
 	}
 	slices.SortFunc(names, func(a, b string) int {
 		if rate(a) > rate(b) || rate(a) == rate(b) && a < b {
@@ -128,22 +134,43 @@ func (j *judge) likely(pkg string, p profile) string {
 	})
 	for i, name := range names {
 		if left -= p[name]; left < 0 {
-			names = names[:max(i, 1)]
-			break
+			return names[:max(i, 1)], names[max(i, 1):]
 		}
 	}
-	return "^(" + strings.Join(names, "|") + ")$"
+	return names, nil
+}
+
+func named(tests []string) string { return "^(" + strings.Join(tests, "|") + ")$" }
+
+// own are the tests of a mutant's own package that run on it, in turn.
+func (j *judge) own(ctx context.Context, m mutant, text string) (stages []overlay.Tests, err error) {
+	pkg := j.home(m.File)
+	if path.Ext(m.File) != ".go" {
+		p, err := j.profile(ctx, pkg)
+		first, _ := j.likely(pkg, p, nil)
+		return []overlay.Tests{{Package: pkg, Run: named(first)}, {Package: pkg, Skip: named(first) + "|" + slow}}, err
+	}
+	c, err := j.cover(ctx, pkg)
+	p := c.tests(m, text)
+	first, others := j.likely(pkg, p, c[block{file: m.File}])
+	for _, tests := range [][]string{first, others} {
+		within := time.Minute
+		for _, test := range tests {
+			within += 5 * p[test]
+		}
+		if len(tests) > 0 {
+			stages = append(stages, overlay.Tests{Package: pkg, Run: named(tests), Within: within})
+		}
+	}
+	return stages, err
 }
 
 // stages are the tests that run on a mutant, in turn, until one fails.
-func (j *judge) stages(ctx context.Context, m mutant) ([]overlay.Tests, error) {
-	pkg := j.home(m.File)
-	p, err := j.profile(ctx, pkg)
+func (j *judge) stages(ctx context.Context, m mutant, text string) ([]overlay.Tests, error) {
+	stages, err := j.own(ctx, m, text)
 	if err != nil {
 		return nil, err
 	}
-	first := j.likely(pkg, p)
-	stages := []overlay.Tests{{Package: pkg, Run: first}, {Package: pkg, Skip: first + "|" + slow}}
 	for _, a := range also {
 		if strings.HasPrefix(m.File, a.files) {
 			if _, err := j.profile(ctx, a.pkg); err != nil {
@@ -179,12 +206,15 @@ func (j *judge) judge(ctx context.Context, m mutant) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	stages, err := j.stages(ctx, m)
+	stages, err := j.stages(ctx, m, string(text))
 	if err != nil {
 		return result{}, err
 	}
 	started := time.Now()
 	r := result{Verdict: survived, File: m.File, Line: m.Line, Kind: m.kind}
+	if len(stages) == 0 {
+		r.By = "no test comes there"
+	}
 	for _, tests := range stages {
 		seen, err := j.Test(ctx, tests, table)
 		switch {

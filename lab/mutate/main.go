@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"time"
 
 	"waybill/lab/overlay"
@@ -99,7 +100,7 @@ func run(o options) error {
 	}
 	timed, cancel := context.WithTimeout(ctx, o.budget)
 	defer cancel()
-	j := judge{overlay.Suite{Root: root}, kept.Profiles, kept.kills(), o.wider}
+	j := judge{overlay.Suite{Root: root}, kept.Profiles, map[string]cover{}, filepath.Join(filepath.Dir(o.results), "covers"), kept.kills(), o.wider}
 	if err := j.all(timed, chosen, kept, excuses, o.again); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}

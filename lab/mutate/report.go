@@ -131,7 +131,7 @@ func (r *results) report(w io.Writer, all, chosen []mutant, excuses map[string]e
 			}
 		}
 		if judged && !isExcused && one.Verdict == survived {
-			fmt.Fprintf(w, "SURVIVED %s:%d: %s: %s\n", m.File, m.Line, m.kind, m.Change)
+			fmt.Fprintf(w, "SURVIVED %s:%d: %s: %s %s\n", m.File, m.Line, m.kind, m.Change, one.By)
 		}
 	}
 	fmt.Fprintln(w, "\n| area | mutants | killed | survived | survived, with a reason | equivalent | refused by the compiler or PostgreSQL | killed |")

@@ -3,6 +3,7 @@ package overlay
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,9 +20,10 @@ type Suite struct{ Root string }
 
 // Tests are the tests of one package that match Run and don't match Skip.
 type Tests struct {
-	Package string `yaml:"package"`
-	Run     string `yaml:"run"`
-	Skip    string `yaml:"-"`
+	Package string        `yaml:"package"`
+	Run     string        `yaml:"run"`
+	Skip    string        `yaml:"-"`
+	Within  time.Duration `yaml:"-"` // seven minutes, unless it is given
 }
 
 // Result is how a run of tests ended.
@@ -40,7 +42,8 @@ var ErrBrokeOff = errors.New("broke off")
 // Test runs tests with an overlay, if there is one. It is in the environment, so that it also
 // reaches the programs that tests build. A run without a test that failed or passed is an error.
 func (s Suite) Test(ctx context.Context, t Tests, overlay string) (Result, error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-vet=off", "-count=1", "-failfast", "-timeout=7m", "-run="+t.Run, "-skip="+t.Skip, t.Package)
+	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-vet=off", "-count=1", "-failfast",
+		"-timeout="+cmp.Or(t.Within, 7*time.Minute).String(), "-run="+t.Run, "-skip="+t.Skip, t.Package)
 	cmd.Dir, cmd.Env = s.Root, os.Environ()
 	if overlay != "" {
 		cmd.Env = append(cmd.Env, "GOFLAGS="+os.Getenv("GOFLAGS")+" -overlay="+overlay)
