@@ -10,7 +10,7 @@ import (
 )
 
 // Names recognises the names of a partner's files. Their pattern has the tokens of [Naming] and of
-// dates, and * for any characters.
+// dates, and * for any characters. The case of letters does not count: programs for Windows write both a.csv and A.CSV.
 type Names struct {
 	pattern   Pattern
 	whole     *regexp.Regexp
@@ -46,7 +46,7 @@ func ParseNames(text, partner string) (Names, error) {
 	for _, piece := range p.pieces {
 		expression.WriteString(piece.expression(partner))
 	}
-	n.whole, err = regexp.Compile("^(?s:" + expression.String() + ")$")
+	n.whole, err = regexp.Compile("^(?is:" + expression.String() + ")$")
 	return n, err
 }
 

@@ -159,13 +159,13 @@ func (r *Rules) announces(name string, names map[string]bool) (is, there bool) {
 	if !c.stem {
 		return r.fits(middle), names[middle]
 	}
-	if extension := r.Pattern.Extension(); extension != "" {
-		return r.fits(middle + extension), names[middle+extension]
-	}
-	for other := range names {
-		if other != name && pattern.Stem(other) == middle && r.fits(other) {
+	for other, file := range names {
+		if file && other != name && pattern.Stem(other) == middle && r.fits(other) {
 			return true, true
 		}
+	}
+	if extension := r.Pattern.Extension(); extension != "" {
+		return r.fits(middle + extension), false
 	}
 	return r.fits(name), false // the extension of its data file is not known
 }

@@ -94,8 +94,8 @@ func TestOrdinalsGoOnWhereNumbersBeginAgain(t *testing.T) {
 
 func TestNamesTell(t *testing.T) {
 	r := rules(t, "*.csv", nil)
-	want(t, look(r, found("b.csv", "a.csv", "a.csv.partial", "c.CSV.TMP", "notes.txt", "Ä.csv"), drop.Past{}),
-		"a.csv ready, b.csv ready, a.csv.partial temporary, c.CSV.TMP temporary, notes.txt foreign, Ä.csv unusable")
+	want(t, look(r, found("b.csv", "a.csv", "DEATHS.CSV", "a.csv.partial", "c.CSV.TMP", "notes.txt", "Ä.csv"), drop.Past{}),
+		"DEATHS.CSV ready, a.csv ready, b.csv ready, a.csv.partial temporary, c.CSV.TMP temporary, notes.txt foreign, Ä.csv unusable")
 	want(t, look(r, found("a.csv", "b.csv"), drop.Past{Decided: func(f exchange.Found) bool { return f.Name == "a.csv" }}),
 		"b.csv ready, a.csv known")
 }
@@ -112,6 +112,8 @@ func TestTriggers(t *testing.T) {
 	want(t, look(r, found("p1.csv", "p1.ok", "p2.ok"), drop.Past{}), "p1.csv ready, p1.ok companion, p2.ok orphan")
 	link := exchange.Found{Name: "p1.ok", Link: true} // which leads anywhere
 	want(t, look(r, append(found("p1.csv"), link), drop.Past{}), "p1.csv not ready, p1.ok companion")
+	r = rules(t, "*.csv", func(r *drop.Rules) { r.Ready.Trigger = "{stem}.ok" })
+	want(t, look(r, found("P1.CSV", "P1.ok", "P2.CSV", "P3.ok"), drop.Past{}), "P1.CSV ready, P1.ok companion, P2.CSV not ready, P3.ok orphan")
 	r = rules(t, "*.dat", func(r *drop.Rules) { r.Ready.Mesh = &drop.Mesh{} })
 	want(t, look(r, found("1.dat", "1.ctl", "2.ctl", "3.dat"), drop.Past{}), "1.dat ready, 1.ctl companion, 2.ctl orphan, 3.dat not ready")
 }
