@@ -296,13 +296,17 @@ func TestWhatIsDoneOutlastsAPowerCut(t *testing.T) {
 						d.dies = rapid.IntRange(1, 6).Draw(r, "at")
 					}
 					var lives bool
-					switch what := rapid.SampledFrom([]string{"put", "publish", "publish", "delete", "start", "power"}).Draw(r, "what"); what {
+					switch what := rapid.SampledFrom([]string{"put", "publish", "publish", "delete", "tidy", "start", "power"}).Draw(r, "what"); what {
 					case "put":
 						lives = d.call(name, text, func() error { return store.Put(t.Context(), name, int64(len(text)), strings.NewReader(text)) })
 					case "publish":
 						lives = d.call(name, text, func() error { return store.Publish(t.Context(), name, []byte(text)) })
 					case "delete":
 						lives = d.call(name, "", func() error { return store.Delete(t.Context(), name) })
+					case "tidy": // of emptied folders, which the next file makes again
+						store.Tidy(t.Context(), path.Dir(name))
+						store.Tidy(t.Context(), path.Dir(path.Dir(name)))
+						lives = true
 					case "power":
 						d.powerFails()
 					}
@@ -330,5 +334,32 @@ func TestADeletionThatDiedIsMadeDurableByTheNext(t *testing.T) {
 	synced, fails = 0, nil
 	if err := store.Delete(t.Context(), "log/0/1"); err != nil || synced == 0 {
 		t.Errorf("the next deletion: %v, after %d syncs", err, synced)
+	}
+}
+
+// A store that made a folder makes it durable again if the folder was removed since, by itself or by another process.
+func TestAFolderThatIsMadeAgainIsMadeDurable(t *testing.T) {
+	root := t.TempDir()
+	var synced []string
+	store := dir.SyncingBy(openIn(t, root), func(f *os.File) error { synced = append(synced, strings.TrimPrefix(f.Name(), root+"/")); return nil })
+	other := openIn(t, root)
+	for name, by := range map[string]*dir.Store{"itself": store, "another": other} {
+		if err := errors.Join(store.Publish(t.Context(), "log/0/1", []byte("x")), by.Delete(t.Context(), "log/0/1")); err != nil {
+			t.Fatal(err)
+		}
+		by.Tidy(t.Context(), "log/0")
+		by.Tidy(t.Context(), "log")
+		synced = nil
+		if err := store.Publish(t.Context(), "log/0/1", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		for _, folder := range []string{".", "log", "log/0"} {
+			if !slices.ContainsFunc(synced, func(name string) bool { return path.Clean(name) == folder }) {
+				t.Errorf("removed by %s: %s is not synced, but %q", name, folder, synced)
+			}
+		}
+		if err := store.Delete(t.Context(), "log/0/1"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
