@@ -61,18 +61,32 @@ func v1(values, encoding int32, body []byte) []byte {
 	return append(h.bytes(), body...)
 }
 
+// fileOf returns a file of one column, with a chunk of so many rows for each row group.
+func fileOf(rows int64, chunks ...[]byte) *File {
+	f := &File{r: bytes.NewReader(bytes.Join(chunks, nil))}
+	start := int64(0)
+	for _, c := range chunks {
+		f.groups = append(f.groups, group{rows, []chunk{{codec: uncompressed, values: rows, start: start, compressed: int64(len(c))}}})
+		start += int64(len(c))
+	}
+	return f
+}
+
 // read returns what a cursor reads of a chunk, as text: a value's bytes in hex, or - for none.
 func read(t *testing.T, column Column, rows int64, pages ...[]byte) (string, error) {
 	t.Helper()
-	data := bytes.Join(pages, nil)
-	f := &File{r: bytes.NewReader(data), groups: []group{{rows, []chunk{{codec: uncompressed, values: rows, compressed: int64(len(data))}}}}}
 	s, err := NewScanner()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	c := NewCursor(s)
-	c.Reset(f, column)
+	c.Reset(fileOf(rows, bytes.Join(pages, nil)), column)
+	return c.rest()
+}
+
+// rest returns what is left to read.
+func (c *Cursor) rest() (string, error) {
 	var got strings.Builder
 	for {
 		value, null, err := c.Next()
@@ -279,5 +293,53 @@ func TestADictionaryIsAsLongAsItClaims(t *testing.T) {
 		if err := d.index(c.page, c.values, c.physical, c.width); (err == nil) != c.fits {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Nothing of a row group, or of a file, is left for the next: neither its dictionary nor the rest of a page.
+func TestARowGroupIsReadByItself(t *testing.T) {
+	page := func(letters ...byte) (body []byte) {
+		for _, letter := range letters {
+			body = append(body, prefixed(letter)...)
+		}
+		return body
+	}
+	dictionary := func(letters ...byte) []byte {
+		h := header{dictionaryPage, int32(5 * len(letters)), int32(5 * len(letters)), []entry{{1, thriftI32, int32(len(letters))}, {2, thriftI32, plain}}, 7}
+		return append(h.bytes(), page(letters...)...)
+	}
+	indexes := v1(2, rleDictionary, []byte{1, 0x04, 0x01}) // twice the second
+	column := Column{Physical: ByteArray}
+	s, err := NewScanner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c := NewCursor(s)
+	for _, step := range []struct {
+		name  string
+		file  *File
+		want  string
+		fails string
+	}{
+		{"each with a dictionary", fileOf(2, append(dictionary('a', 'b'), indexes...), append(dictionary('c', 'd'), indexes...)), "bbdd", ""},
+		{"the second without", fileOf(2, append(dictionary('a', 'b'), indexes...), indexes), "bb", "values end early"},
+		{"another file, without", fileOf(2, indexes), "", "values end early"},
+		{"plain after a dictionary", fileOf(2, append(dictionary('a', 'b'), indexes...), v1(2, plain, page('e', 'f'))), "bbef", ""},
+		{"a short page", fileOf(2, v1(2, plain, page('g'))), "g", "values end early"},
+		{"after a page that was not read to its end", fileOf(2, v1(2, plain, page('h', 'i'))), "hi", ""},
+	} {
+		c.Reset(step.file, column)
+		if got, err := c.rest(); got != step.want || (err == nil) != (step.fails == "") || err != nil && !strings.Contains(err.Error(), step.fails) {
+			t.Errorf("%s: %q, %v; want %q, %s", step.name, got, err, step.want, step.fails)
+		}
+	}
+	c.Reset(fileOf(2, v1(2, plain, page('j', 'k'))), column)
+	if value, _, err := c.Next(); string(value) != "j" || err != nil {
+		t.Errorf("%q, %v", value, err)
+	}
+	c.Reset(fileOf(2, v1(2, plain, page('l', 'm'))), column)
+	if got, err := c.rest(); got != "lm" || err != nil {
+		t.Errorf("after a file that was left in its first page: %q, %v", got, err)
 	}
 }
