@@ -46,6 +46,7 @@ type kept struct {
 	from, to int64
 	open     bool
 	text     []byte
+	long     *lines.TooLong // why there is no text
 }
 
 // span is a field: bytes of the line, or of text.
@@ -75,7 +76,9 @@ func (r *rows) next() (row, error) {
 func (r *rows) line() (kept, error) {
 	if len(r.again) > 0 {
 		one := r.again[0]
-		r.again = r.again[1:]
+		if r.again = r.again[1:]; one.long != nil {
+			return one, one.long
+		}
 		return one, nil
 	}
 	text, err := r.lines.Next()
@@ -84,7 +87,7 @@ func (r *rows) line() (kept, error) {
 	} else if _, long := errors.AsType[*lines.TooLong](err); long {
 		r.seen++
 	}
-	return kept{r.lines.Line, r.lines.From, r.lines.To, r.lines.Open, text}, err
+	return kept{number: r.lines.Line, from: r.lines.From, to: r.lines.To, open: r.lines.Open, text: text}, err
 }
 
 // errOpen says that a quote is not closed on the lines there are.
@@ -113,7 +116,11 @@ func (r *rows) parseLines(first kept) (row, error) {
 	err := errOpen
 	for errors.Is(err, errOpen) && len(more)+1 < r.multiline && len(r.raw) < maxLine {
 		one, failed := r.line()
-		if _, long := errors.AsType[*lines.TooLong](failed); long || errors.Is(failed, io.EOF) {
+		if long, ok := errors.AsType[*lines.TooLong](failed); ok { // a row of its own, which next refuses
+			more = append(more, kept{long: long})
+			break
+		}
+		if errors.Is(failed, io.EOF) {
 			break
 		}
 		if failed != nil {

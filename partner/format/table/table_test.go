@@ -96,6 +96,25 @@ func TestAStrayQuoteJoinsNoRows(t *testing.T) {
 		[][]string{{"line 1: a quote that is not closed"}, {"4", "5", "6"}, {"line 3: a quote inside the unquoted field 1"}})
 }
 
+// A line that is too long for a row is refused, also one that comes while the end of a quote is looked for.
+func TestALineThatIsTooLongIsOneRefusedRow(t *testing.T) {
+	long := strings.Repeat("x", 1<<20+1)
+	refused := []string{"line 2: a line longer than 1048576 bytes"}
+	for name, c := range map[string]struct {
+		text string
+		want [][]string
+	}{
+		"after a row":             {"a,b\n" + long + "\nc,d", [][]string{{"a", "b"}, refused, {"c", "d"}}},
+		"after an open quote":     {"a,\"b\n" + long + "\nc,d", [][]string{{"line 1: a quote that is not closed"}, refused, {"c", "d"}}},
+		"twice":                   {"\"a\n" + long + "\n" + long, [][]string{{"line 1: a quote that is not closed"}, refused, {"line 3: a line longer than 1048576 bytes"}}},
+		"and after another quote": {"\"a\n" + long + "\n\"b\nc,d", [][]string{{"line 1: a quote that is not closed"}, refused, {"line 3: a quote that is not closed"}, {"c", "d"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			expect(t, readRows(t, c.text, rows{delimiter: ',', quote: '"', multiline: 4}), c.want)
+		})
+	}
+}
+
 func TestOneLineARowByDefault(t *testing.T) {
 	expect(t, readRows(t, "a,\"b\nc\",d\ne,f", rows{delimiter: ',', quote: '"', multiline: 1}),
 		[][]string{{"line 1: a quote that is not closed"}, {"line 2: a quote inside the unquoted field 1"}, {"e", "f"}})
