@@ -70,12 +70,13 @@ func (b brokenOff) Get(ctx context.Context, name string) (io.ReadCloser, error) 
 func TestAFileThatBreaksOffStopsNoOther(t *testing.T) {
 	t.Parallel()
 	for names, want := range map[string]string{
-		"a.hl7":             "b.hl7 taken, c.hl7 taken, d.hl7 taken, a.hl7 unusable",
-		"a.hl7 c.hl7":       "b.hl7 taken, d.hl7 taken, a.hl7 unusable, c.hl7 unusable",
+		"a.hl7":             "b.hl7 taken, c.hl7 taken, d.hl7 taken, e.hl7 taken, f.hl7 taken, a.hl7 unusable",
+		"a.hl7 b.hl7 d.hl7": "c.hl7 taken, e.hl7 taken, f.hl7 taken, a.hl7 unusable, b.hl7 unusable, d.hl7 unusable",
+		"a.hl7 c.hl7 e.hl7": "b.hl7 taken, d.hl7 taken, f.hl7 taken, a.hl7 unusable, c.hl7 unusable, e.hl7 unusable",
 		"a.hl7 b.hl7 c.hl7": "",
 	} {
 		d := newDesk(t, hl7)
-		for i, name := range []string{"a", "b", "c", "d"} {
+		for i, name := range []string{"a", "b", "c", "d", "e", "f"} {
 			n := strconv.Itoa(i + 1)
 			d.leave(name+".hl7", batch(adt(n, n, "Adler", "")))
 		}
