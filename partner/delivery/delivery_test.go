@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -198,6 +199,32 @@ func TestTriggers(t *testing.T) {
 	got, err := os.ReadFile(filepath.Join(s.folder, "IN", "P01.ctl"))
 	if want := fmt.Sprintf("P01.csv 1 %d %s", f.Bytes, f.SHA256); err != nil || string(got) != want || f.Name != "IN/P01.csv" {
 		t.Errorf("the trigger of %s is %q (%v), want %q", f.Name, got, err, want)
+	}
+}
+
+// A trigger counts a file's lines as the file's own trailer does: with header and trailer.
+func TestATriggerCountsLines(t *testing.T) {
+	const fixed = "format: fixed\nname: \"P{sequence:2}.txt\"\nfixed: {line_end: lf, columns: [{field: patient_id, width: 40}]"
+	for name, settings := range map[string]string{
+		"a header and a trailer":            strings.Replace(csv, "{rows}", "{lines}", 1),
+		"a header":                          strings.Replace(csv, "  last: \"T;{rows}\"\n", "", 1),
+		"a first record, and no header":     strings.Replace(csv, "  last: \"T;{rows}\"\n", "  header: false\n  first: \"{partner}\"\n", 1),
+		"fixed width":                       fixed + "}\n",
+		"fixed width, header and a trailer": fixed + ", first: \"H\", last: \"T;{lines}\"}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, settings+"\n"+`trigger: {name: "{stem}.ctl", content: "{lines}"}`+"\n")
+			s.tell(alive(1, 1), alive(2, 1))
+			for file, text := range s.deliver() {
+				lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+				if got := s.files()["P01.ctl"]; file != "P01.ctl" && got != strconv.Itoa(len(lines)) {
+					t.Errorf("the trigger says %s of %q", got, text)
+				}
+				if count, counted := strings.CutPrefix(lines[len(lines)-1], "T;"); counted && strings.TrimSpace(count) != strconv.Itoa(len(lines)) {
+					t.Errorf("the trailer is wrong: %q", text)
+				}
+			}
+		})
 	}
 }
 

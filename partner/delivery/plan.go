@@ -158,7 +158,7 @@ func (s *session) fill(ctx context.Context, p *plan, of span) error {
 	if f.full {
 		p.to = f.to
 	}
-	v.Rows, v.Lines, v.Bytes, v.SHA256 = p.rows, p.rows, p.bytes, p.sha256
+	v.Rows, v.Lines, v.Bytes, v.SHA256 = p.rows, f.lines(), p.bytes, p.sha256
 	if trigger != "" {
 		p.trigger = &trigger
 		if p.triggerText, err = s.names.text(v); err != nil {

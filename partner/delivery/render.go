@@ -53,6 +53,14 @@ func (f *file) end(v pattern.Values) (err error) {
 	return f.take()
 }
 
+// lines returns the number of records, with header and trailer where the format has them.
+func (f *file) lines() int64 {
+	if framed, ok := f.format.(interface{ Lines(rows int64) int64 }); ok {
+		return framed.Lines(f.rows)
+	}
+	return f.rows
+}
+
 // take encodes the piece.
 func (f *file) take() (err error) {
 	f.data, err = f.encoder.Append(f.data, string(f.line))

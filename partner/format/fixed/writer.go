@@ -112,6 +112,9 @@ func (w *Writer) End(to []byte, v pattern.Values) ([]byte, error) {
 	return w.line(to, line)
 }
 
+// Lines returns the number of records of a file that has so many events.
+func (w *Writer) Lines(rows int64) int64 { return w.columns.Lines(rows, 0) }
+
 // line appends a header or trailer, as long as the other records.
 func (w *Writer) line(to []byte, line string) ([]byte, error) {
 	if line == "" {

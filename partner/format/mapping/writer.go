@@ -65,13 +65,19 @@ func (w *Writer) First(v pattern.Values) (string, error) { return w.first.Format
 // Last returns the text of the record after the others, or "" if there is none. more is the number of records
 // without an event.
 func (w *Writer) Last(v pattern.Values, more int64) (string, error) {
-	v.Lines = v.Rows + more
+	v.Lines = w.Lines(v.Rows, more)
+	return w.last.Format(v)
+}
+
+// Lines returns the number of records of a file that has so many with an event, and more without one.
+func (w *Writer) Lines(rows, more int64) int64 {
+	lines := rows + more
 	for _, text := range []string{w.frame.First, w.frame.Last} {
 		if text != "" {
-			v.Lines++
+			lines++
 		}
 	}
-	return w.last.Format(v)
+	return lines
 }
 
 // Values returns an event's values. carry makes them fit the charset, and fit makes them fit their columns. It

@@ -120,12 +120,19 @@ func (w *Writer) headed() bool { return w.config.Header == nil || *w.config.Head
 
 // End appends what comes after them.
 func (w *Writer) End(to []byte, v pattern.Values) ([]byte, error) {
-	more := int64(0)
-	if w.headed() {
-		more = 1
-	}
-	last, err := w.columns.Last(v, more)
+	last, err := w.columns.Last(v, w.heads())
 	return w.line(to, last), err
+}
+
+// Lines returns the number of records of a file that has so many events.
+func (w *Writer) Lines(rows int64) int64 { return w.columns.Lines(rows, w.heads()) }
+
+// heads returns how many records have the columns' names.
+func (w *Writer) heads() int64 {
+	if w.headed() {
+		return 1
+	}
+	return 0
 }
 
 func (w *Writer) line(to []byte, text string) []byte {
