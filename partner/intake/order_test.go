@@ -2,6 +2,7 @@ package intake
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,6 +91,32 @@ func TestAPartOfThePlaceInTheOrder(t *testing.T) {
 		take(t, conn, "partner", ahead)
 		if got := take(t, conn, "partner", says(fmt.Sprint(number), places[place](6), family("Quill")))[0]; got != "changed" {
 			t.Errorf("after one whose %s is ahead: %s", place, got)
+		}
+	}
+}
+
+// A source whose clock was ahead said that a patient had died; when its clock is right again, the patient is alive. Of one
+// file its own order counts, also that of times to come.
+func TestAClockThatIsAheadOutdatesNothing(t *testing.T) {
+	conn := service(t)
+	at := func(place string, ahead time.Duration) func(*record.Record) {
+		return func(r *record.Record) {
+			if place == "event" {
+				r.Order.Event = time.Now().Add(ahead)
+			} else {
+				r.Order.Sent = time.Now().Add(ahead)
+			}
+		}
+	}
+	dead, alive := died(record.Informal, "2024-05-01"), status(record.Alive)
+	for number, place := range map[string]string{"1000": "event", "1001": "sent"} {
+		take(t, conn, "partner", says(number, dead, at(place, 20*time.Hour)))
+		if got := take(t, conn, "partner", says(number, alive, at(place, 0)))[0]; got != "changed" {
+			t.Errorf("alive, after a death whose %s is ahead: %s", place, got)
+		}
+		take(t, conn, "partner", says(number, alive, at(place, 3*time.Hour)), says(number, dead, at(place, 2*time.Hour)))
+		if got := strings.Join(state(t, conn, ""), ", "); strings.Contains(got, number+" informal") {
+			t.Errorf("alive after dead, by %s: %s", place, got)
 		}
 	}
 }

@@ -212,6 +212,11 @@ BEGIN
           FROM patients.intake_row o WHERE o.source = intake_apply.source AND o.turn = 0) n
     WHERE r.source = intake_apply.source AND r.turn = 0 AND r.id = n.id AND r.seq = n.seq;
     GET DIAGNOSTICS alone = ROW_COUNT;
+    -- A report that is dated ahead, by less than that, counts as of now: those that come until then are later.
+    UPDATE patients.intake_row r
+    SET order_event = CASE WHEN r.order_event > now() THEN now() ELSE r.order_event END,
+        order_sent = CASE WHEN r.order_sent > now() THEN now() ELSE r.order_sent END
+    WHERE r.source = intake_apply.source AND (r.order_event > now() OR r.order_sent > now());
     IF turns + alone > 1 THEN
         ANALYZE patients.intake_row; -- else each of many small turns reads all rows
     END IF;
