@@ -149,6 +149,6 @@ func TestTheOldestTransactionIsNamed(t *testing.T) {
 	must(t, err)
 	_, err = first.Exec(t.Context(), `DELETE FROM vacuumed`)
 	must(t, err)
-	await.SQL(t, doctors, `EXISTS (SELECT FROM pg_stat_progress_vacuum)`)
+	await.SQL(t, doctors, `EXISTS (SELECT FROM pg_stat_progress_vacuum WHERE relid = 'vacuumed'::regclass)`)
 	oldest("autovacuum worker")
 }
