@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"waybill/importer"
 	"waybill/internal/fault"
@@ -12,7 +13,7 @@ import (
 )
 
 // behind makes a consumer whose batches 2 to 31, with a death each, all wait in the spool while it begins to load the first of
-// them, and returns how its run ends.
+// them, and returns how its run ends. The batches' times are parts of the run's.
 func behind(t *testing.T, brake int) (s *site, ended error) {
 	t.Helper()
 	s = newSite(t)
@@ -30,9 +31,16 @@ func behind(t *testing.T, brake int) (s *site, ended error) {
 	if _, err := other.Exec(t.Context(), `SELECT FROM morgue.checkpoint FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error)
+	began, done := time.Now(), make(chan error)
 	go func() {
-		_, err := s.run(importer.Options{})
+		summary, err := s.run(importer.Options{})
+		var took time.Duration
+		for _, b := range summary.Batches {
+			took += time.Duration(b.Duration)
+		}
+		if all := time.Since(began); took > all {
+			t.Errorf("a run of %s loaded batches for %s", all, took)
+		}
 		done <- err
 	}()
 	await.True(t, "all batches are in the spool", func() bool {

@@ -24,6 +24,7 @@ type load struct {
 	tx      pgx.Tx
 	mode    loadMode
 	started time.Time
+	took    time.Duration
 	copied  bool // the batch was copied straight into its table: staging is empty
 	summary BatchSummary
 	done    int64 // in mode observe, the number of the last effect that was applied, not only observed
@@ -64,24 +65,24 @@ func (s *session) load(ctx context.Context, mode loadMode, batches ...*fetched) 
 	}
 	loads := make([]*load, len(batches))
 	for i, batch := range batches {
-		ctx, loading := span.Start(batch.within(ctx), "load")
-		defer func() {
-			batch.err = err
-			span.End(loading, err)
-		}()
 		loads[i] = s.newLoad(tx, batch, mode)
-		if err := loads[i].run(ctx); err != nil {
-			return loads[i].failed(ctx, err)
+		if err := loads[i].traced(ctx); err != nil {
+			return err
 		}
-		loading.SetAttributes(span.Events.Int64(loads[i].summary.Rows), span.Changed.Int64(loads[i].summary.Changed))
 	}
 	crashpoint.Here("import.4-before-commit")
+	committing := time.Now()
 	if err := tx.Commit(ctx); err != nil {
-		return fault.Database("commit", batches[0].name(), err)
+		err = fault.Database("commit", batches[0].name(), err)
+		for _, batch := range batches {
+			batch.err = err
+		}
+		return err
 	}
 	crashpoint.Here("import.4-after-commit")
+	share := time.Since(committing) / time.Duration(len(loads))
 	for _, l := range loads {
-		l.committed()
+		l.committed(share)
 	}
 	return nil
 }
@@ -91,6 +92,21 @@ func (s *session) newLoad(tx pgx.Tx, batch *fetched, mode loadMode) *load {
 	m := batch.manifest()
 	l.summary = BatchSummary{Batch: m.Batch, Manifest: batch.entry.Hash, Kind: m.Kind, Bytes: batch.bytes(), Effects: map[string]int64{}, WindowFrom: m.Window.From.Time, WindowTo: m.Window.To.Time}
 	return l
+}
+
+// traced runs the load as a span of the batch's trace.
+func (l *load) traced(ctx context.Context) (err error) {
+	ctx, loading := span.Start(l.batch.within(ctx), "load")
+	defer func() {
+		l.batch.err = err
+		span.End(loading, err)
+	}()
+	if err := l.run(ctx); err != nil {
+		return l.failed(ctx, err)
+	}
+	l.took = time.Since(l.started)
+	loading.SetAttributes(span.Events.Int64(l.summary.Rows), span.Changed.Int64(l.summary.Changed))
+	return nil
 }
 
 func (l *load) run(ctx context.Context) error {

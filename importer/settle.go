@@ -44,8 +44,8 @@ func (l *load) promised() time.Duration {
 	return min(time.Duration(l.batch.manifest().HeartbeatSeconds)*time.Second, l.config.LateAfter)
 }
 
-// committed updates the session in memory after the commit.
-func (l *load) committed() {
+// committed updates the session in memory after the commit, whose time the transaction's batches share.
+func (l *load) committed(commit time.Duration) {
 	if !l.mode.rerun {
 		m := l.batch.manifest()
 		l.checkpoint.batch, l.checkpoint.hash, l.checkpoint.log = m.Batch, l.batch.entry.Hash, m.Log
@@ -53,7 +53,7 @@ func (l *load) committed() {
 		l.checkpoint.receipt = min(l.checkpoint.receipt, m.Batch-1) // a resync may have gone back
 		l.checkpoint.heartbeat = l.promised()
 	}
-	l.summary.Duration = humanize.Seconds(time.Since(l.started))
+	l.summary.Duration = humanize.Seconds(l.took + commit)
 	l.session.summary.Batches = append(l.session.summary.Batches, l.summary)
 	l.announce()
 }
