@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"hash/maphash"
 	"os"
 	"os/exec"
 	"path"
@@ -128,4 +129,17 @@ func (c cover) tests(m mutant, text string) profile {
 		}
 	}
 	return all
+}
+
+// ways returns a number for each test that is the same for all that come to the same blocks of a file.
+func (c cover) ways(file string) map[string]uint64 {
+	seed, ways := maphash.MakeSeed(), map[string]uint64{}
+	for b, tests := range c {
+		for test := range tests {
+			if b.file == file {
+				ways[test] += maphash.Comparable(seed, b)
+			}
+		}
+	}
+	return ways
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,17 +109,15 @@ func (j *judge) profile(ctx context.Context, pkg string) (profile, error) {
 }
 
 // likely selects tests that together take a tenth of the time of all, or four seconds, and returns the others too. It
-// prefers those that are about the file by their name, and kill the most mutants in that time.
-func (j *judge) likely(pkg string, p, about profile) (first, others []string) {
+// prefers those that are about the file by their name, and kill the most mutants in that time. Of other tests that have the
+// same way, if ways are given, two are enough.
+func (j *judge) likely(pkg string, p, about profile, ways map[string]uint64) (first, others []string) {
 	var names []string
-	var left time.Duration
-	for name, took := range p {
+	for name := range p {
 		if !strings.Contains(name, "/") {
 			names = append(names, name)
-			left += took
 		}
 	}
-	left = max(left/10, 4*time.Second)
 	rate := func(name string) float64 {
 		count := 1 + j.kills[pkg+" "+name]
 		if _, ok := about[name]; ok {
@@ -126,12 +125,18 @@ func (j *judge) likely(pkg string, p, about profile) (first, others []string) {
 		}
 		return float64(count) / (0.2 + p[name].Seconds())
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		if rate(a) > rate(b) || rate(a) == rate(b) && a < b {
-			return -1
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(rate(b), rate(a)), cmp.Compare(a, b)) })
+	taken := map[uint64]int{}
+	var left time.Duration
+	names = slices.DeleteFunc(names, func(name string) bool {
+		_, isAbout := about[name]
+		if taken[ways[name]]++; ways != nil && !isAbout && taken[ways[name]] > 2 {
+			return true
 		}
-		return 1
+		left += p[name]
+		return false
 	})
+	left = max(left/10, 4*time.Second)
 	for i, name := range names {
 		if left -= p[name]; left < 0 {
 			return names[:max(i, 1)], names[max(i, 1):]
@@ -147,12 +152,16 @@ func (j *judge) own(ctx context.Context, m mutant, text string) (stages []overla
 	pkg := j.home(m.File)
 	if path.Ext(m.File) != ".go" {
 		p, err := j.profile(ctx, pkg)
-		first, _ := j.likely(pkg, p, nil)
+		first, _ := j.likely(pkg, p, nil, nil)
 		return []overlay.Tests{{Package: pkg, Run: named(first)}, {Package: pkg, Skip: named(first) + "|" + slow}}, err
 	}
 	c, err := j.cover(ctx, pkg)
 	p := c.tests(m, text)
-	first, others := j.likely(pkg, p, c[block{file: m.File}])
+	var ways map[string]uint64
+	if !j.wider && !strings.HasPrefix(m.kind, "SQL: ") {
+		ways = c.ways(m.File)
+	}
+	first, others := j.likely(pkg, p, c[block{file: m.File}], ways)
 	for _, tests := range [][]string{first, others} {
 		within := time.Minute
 		for _, test := range tests {

@@ -15,6 +15,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"waybill/lab/overlay"
@@ -31,6 +33,7 @@ type options struct {
 	wider   bool
 	least   int
 	list    bool
+	code    bool
 	folders []string
 }
 
@@ -48,6 +51,7 @@ func main() {
 	flag.BoolVar(&o.wider, "wider", false, "run other packages' tests on what its own package lets live")
 	flag.IntVar(&o.least, "least", 90, "fail if fewer of 100 mutants that were judged, and are not equivalent, are killed")
 	flag.BoolVar(&o.list, "list", false, "print the mutants and run none")
+	flag.BoolVar(&o.code, "code", false, "only Go, without the SQL in its strings")
 	flag.Parse()
 	if o.folders = flag.Args(); len(o.folders) == 0 {
 		o.folders = core
@@ -76,6 +80,9 @@ func run(o options) error {
 	excuses, err := loadExcuses(all, len(o.folders) == len(core))
 	if err != nil {
 		return err
+	}
+	if o.code {
+		all = slices.DeleteFunc(all, func(m mutant) bool { return strings.HasSuffix(areaOf(m), "SQL") })
 	}
 	if o.base != "" {
 		if _, err := git(ctx, root, "rev-parse", "--verify", o.base+"^{commit}"); err != nil {
