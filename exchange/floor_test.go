@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"waybill/exchange"
+	"waybill/exchange/dir"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -206,6 +208,20 @@ func TestBelowListsWhatMayGo(t *testing.T) {
 	}
 	if got := below.Files(); !slices.Equal(got, want) || below.Batches() != 2 {
 		t.Errorf("%d batches: %v, want %v", below.Batches(), got, want)
+	}
+}
+
+// What is left without files goes too, as far as it is empty.
+func TestDeleteRemovesTheFoldersThatItEmpties(t *testing.T) {
+	root := t.TempDir()
+	store, err := dir.Open(root)
+	must(t, err)
+	for _, name := range []string{"parts/a/1", "parts/a/2", "parts/b/1", "parts/b/2"} {
+		must(t, store.Put(t.Context(), name, 1, strings.NewReader("x")))
+	}
+	must(t, exchange.Delete(t.Context(), store, []string{"parts/a/1", "parts/a/2", "parts/b/1"}))
+	if left, err := filepath.Glob(filepath.Join(root, "parts/*")); err != nil || len(left) != 1 || filepath.Base(left[0]) != "b" {
+		t.Errorf("left: %v %v", left, err)
 	}
 }
 

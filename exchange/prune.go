@@ -79,14 +79,14 @@ const deletesAtOnce = 4
 // A file that is gone is no error. If the store's account may not delete, the error is of class
 // [fault.Usage].
 func Delete(ctx context.Context, store Deleter, names []string) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, deleting := errgroup.WithContext(ctx) // which ends with the group, so that no folder could be tidied within it
 	group.SetLimit(deletesAtOnce)
 	for i, name := range names {
-		if ctx.Err() != nil {
+		if deleting.Err() != nil {
 			break
 		}
 		progress.Say(ctx, "files", int64(i), int64(len(names)))
-		group.Go(func() error { return store.Delete(ctx, name) })
+		group.Go(func() error { return store.Delete(deleting, name) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
