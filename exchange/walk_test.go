@@ -2,11 +2,14 @@ package exchange_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"waybill/exchange"
 	"waybill/internal/fault"
+	"waybill/lab/exchangetest"
 	"waybill/schemas"
 )
 
@@ -138,5 +141,38 @@ func TestEntries(t *testing.T) {
 	}
 	if got, err := read(5, 5); err != nil || !slices.Equal(got, []int64{5}) {
 		t.Errorf("from the fork on: %v (%v)", got, err)
+	}
+}
+
+// A hole is one error, which names all that is missing; so is everything after the end. Where the store can't say why, reading ends.
+func TestAHoleIsOneError(t *testing.T) {
+	t.Parallel()
+	log := newLog(t, 2)
+	for _, wide := range []int{1, 2, 3} {
+		log.skip(wide)
+		log.publish(log.next())
+	}
+	read := func(store exchange.Store) (got string) {
+		for entry, err := range exchange.NewReader(store).Entries(t.Context(), 1, 15) {
+			if p, ok := errors.AsType[*fault.Error](err); ok {
+				got += "(" + p.Class.String() + " " + p.Subject + ") "
+			} else {
+				got += fmt.Sprint(entry.Manifest.Batch, " ")
+			}
+		}
+		return got
+	}
+	if got, want := read(log.store), "1 2 (not yet batch 3) 4 (not yet batches 5..6) 7 (not yet batches 8..10) 11 (usage batch 12) "; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	down := fault.New(fault.Transient, "list", "floors", errors.New("down"), "")
+	failing := &exchangetest.Faulty{Store: log.store, Fail: func(op exchangetest.Op, name string) error {
+		if strings.HasPrefix(name, "floor") {
+			return down
+		}
+		return nil
+	}}
+	if got, want := read(failing), "1 2 (transient floors) "; got != want {
+		t.Errorf("floors can't be read: %s\nwant %s", got, want)
 	}
 }

@@ -87,7 +87,19 @@ func TestAManifestAtItsBounds(t *testing.T) {
 			m.Parts[0].Seal.Readers = slices.Repeat([]string{name}, n)
 		}
 	}
+	bytes := func(n int64) change { return func(m *schemas.Manifest) { m.Parts[0].Bytes = n; m.Totalled() } }
+	producer := func(software, version int) change {
+		return func(m *schemas.Manifest) {
+			m.Producer = schemas.Software{Software: strings.Repeat("x", software), Version: strings.Repeat("x", version)}
+		}
+	}
 	for name, c := range map[string]struct{ allowed, refused change }{
+		"bytes":                {bytes(1), bytes(0)},
+		"bytes, most":          {bytes(schemas.MaxPartBytes), bytes(schemas.MaxPartBytes + 1)},
+		"software":             {producer(1, 1), producer(0, 1)},
+		"software, longest":    {producer(100, 1), producer(100+1, 1)},
+		"version":              {producer(1, 1), producer(1, 0)},
+		"version, longest":     {producer(1, 100), producer(1, 100+1)},
 		"generation":           {func(m *schemas.Manifest) { m.Generation = 1 }, func(m *schemas.Manifest) { m.Generation = 0 }},
 		"generation, highest":  {func(m *schemas.Manifest) { m.Generation = 1<<31 - 1 }, func(m *schemas.Manifest) { m.Generation = 1 << 31 }},
 		"snapshot, first":      {func(m *schemas.Manifest) { m.Snapshot = new(int64(1)) }, func(m *schemas.Manifest) { m.Snapshot = new(int64(0)) }},
