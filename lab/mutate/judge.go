@@ -158,7 +158,7 @@ func (j *judge) own(ctx context.Context, m mutant, text string) (stages []overla
 	c, err := j.cover(ctx, pkg)
 	p := c.tests(m, text)
 	var ways map[string]uint64
-	if !j.wider && !strings.HasPrefix(m.kind, "SQL: ") {
+	if !j.wider && !isSQL(m) {
 		ways = c.ways(m.File)
 	}
 	first, others := j.likely(pkg, p, c[block{file: m.File}], ways)
@@ -229,7 +229,7 @@ func (j *judge) judge(ctx context.Context, m mutant) (result, error) {
 		switch {
 		case ctx.Err() != nil:
 			return result{}, ctx.Err()
-		case seen.Unbuilt || seen.Failed != "" && refused.MatchString(seen.Said):
+		case seen.Unbuilt || seen.Failed != "" && isSQL(m) && refused.MatchString(seen.Said):
 			r.Verdict = invalid
 		case seen.Failed != "" || seen.Broke:
 			r.Verdict, r.By = killed, tests.Package+" "+seen.Failed

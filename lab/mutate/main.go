@@ -16,7 +16,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"waybill/lab/overlay"
@@ -82,7 +81,7 @@ func run(o options) error {
 		return err
 	}
 	if o.code {
-		all = slices.DeleteFunc(all, func(m mutant) bool { return strings.HasSuffix(areaOf(m), "SQL") })
+		all = slices.DeleteFunc(all, isSQL)
 	}
 	if o.base != "" {
 		if _, err := git(ctx, root, "rev-parse", "--verify", o.base+"^{commit}"); err != nil {

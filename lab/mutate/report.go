@@ -151,8 +151,10 @@ func (r *results) report(w io.Writer, all, chosen []mutant, excuses map[string]e
 // areaOf returns a mutant's folder, and whether it is SQL.
 func areaOf(m mutant) string {
 	dir := strings.TrimSuffix(path.Dir(m.File), "/migrations")
-	if path.Ext(m.File) == ".sql" || strings.HasPrefix(m.kind, "SQL: ") {
+	if isSQL(m) {
 		return dir + ", SQL"
 	}
 	return dir
 }
+
+func isSQL(m mutant) bool { return path.Ext(m.File) == ".sql" || strings.HasPrefix(m.kind, "SQL: ") }
