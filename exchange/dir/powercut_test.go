@@ -87,19 +87,30 @@ func (d *disk) sync(file *os.File) error {
 	return nil
 }
 
-// keep makes a file, or a folder's entries, safe.
+// keep makes a file, or a folder's entries, safe. A folder among these stays one when it is removed, with what it has
+// synced itself.
 func (d *disk) keep(name string) {
+	at, n := d.hold(name)
+	if n.entries == nil {
+		d.files[at] = n.data
+		return
+	}
+	d.folders[at] = n.entries
+	for entry := range n.entries {
+		if inner, of := d.hold(filepath.Join(name, entry)); of.entries != nil && d.folders[inner] == nil {
+			d.folders[inner] = map[string]uint64{}
+		}
+	}
+}
+
+// hold returns a file or folder, and keeps its inode from being used again when it is gone.
+func (d *disk) hold(name string) (at uint64, n node) {
 	file, err := os.Open(name)
 	if err != nil {
 		d.Fatal(err)
 	}
 	d.open = append(d.open, file)
-	at, n := d.look(name)
-	if n.entries != nil {
-		d.folders[at] = n.entries
-	} else {
-		d.files[at] = n.data
-	}
+	return d.look(name)
 }
 
 // node is a file or folder as it is now.
