@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -73,9 +74,13 @@ func (c *Consumer) text(file string) string {
 // mistake in that SQL.
 func (c *Consumer) failed(file string, err error, hint string) error {
 	subject := file + " of " + c.Name
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Position > 0 {
-		line, column := placeOf(c.text(file), int(pg.Position))
-		subject = fmt.Sprintf("%s, line %d, column %d", subject, line, column)
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if at := withinFunction.FindStringSubmatch(pg.Where); at != nil {
+			subject = fmt.Sprintf("%s, function %s, line %s", subject, at[1], at[2])
+		} else if pg.Position > 0 {
+			line, column := placeOf(c.text(file), int(pg.Position))
+			subject = fmt.Sprintf("%s, line %d, column %d", subject, line, column)
+		}
 	}
 	failure := fault.Database("run", subject, err)
 	if fault.ClassOf(failure) == fault.Transient {
@@ -83,6 +88,9 @@ func (c *Consumer) failed(file string, err error, hint string) error {
 	}
 	return fault.New(fault.Poison, "run", subject, errors.Unwrap(failure), hint)
 }
+
+// withinFunction finds the function of an error, and the line of its body. The rest of what PostgreSQL says there may hold values.
+var withinFunction = regexp.MustCompile(`^PL/pgSQL function (?:pg_temp_\d+\.)?(\w+)\([^)]*\) line (\d+) `)
 
 // placeOf returns the line and column, from 1, of a character that PostgreSQL counts from 1.
 func placeOf(text string, position int) (line, column int) {

@@ -21,16 +21,19 @@ func TestAConsumersSQLIsTriedOnNothing(t *testing.T) {
 	good := map[string]string{
 		"consumer.yaml":          "name: counter\nevents: [died]\neffects: {counted: {description: one}}\nchecks: {odd: one that is odd}\n",
 		"migrations/00001_c.sql": "-- +goose Up\nCREATE TABLE death (patient_id uuid PRIMARY KEY);\n",
-		"apply.sql":              "INSERT INTO death\nSELECT patient_id FROM changed;\nINSERT INTO effect (kind, patient_id) SELECT 'counted', patient_id FROM changed;\n",
+		"prepare.sql":            "CREATE FUNCTION pg_temp.count_again() RETURNS void LANGUAGE plpgsql AS $$\nBEGIN\nDELETE FROM death\nWHERE false;\nEND $$;\n",
+		"apply.sql":              "INSERT INTO death\nSELECT patient_id FROM changed;\nSELECT pg_temp.count_again();INSERT INTO effect (kind, patient_id) SELECT 'counted', patient_id FROM changed;\n",
 		"reconcile.sql":          "SELECT 'odd', patient_id\nFROM death\n",
 		"doctor.sql":             "SELECT 'deaths', count(*)::text, ''\nFROM death\n",
 		"open.sql":               "SELECT 'deaths', false, count(*), now()\nFROM death\n",
 	}
 	for name, c := range map[string]struct{ file, from, to, says string }{
 		"nothing wrong":         {},
-		"syntax of apply.sql":   {"apply.sql", "INSERT INTO effect", "INSERT ONTO effect", "apply.sql of waybill_check, line 3, column 8: "},
+		"syntax of apply.sql":   {"apply.sql", "INSERT INTO effect", "INSERT ONTO effect", "apply.sql of waybill_check, line 3, column 37: "},
 		"table of apply.sql":    {"apply.sql", "INTO death", "INTO deaths", `apply.sql of waybill_check, line 1, column 13: `},
 		"column of apply.sql":   {"apply.sql", "SELECT patient_id FROM changed;", "SELECT patient FROM changed;", "apply.sql of waybill_check, line 2, column 8: "},
+		"syntax of prepare.sql": {"prepare.sql", "RETURNS void", "RETURN void", "prepare.sql of waybill_check, line 1, column 51: "},
+		"table in a function":   {"prepare.sql", "FROM death", "FROM deaths", "apply.sql of waybill_check, function count_again, line 3: "},
 		"table of reconcile":    {"reconcile.sql", "death", "deaths", "reconcile.sql of waybill_check, line 2, column 6: "},
 		"table of open":         {"open.sql", "FROM death", "FROM  deaths", "open.sql of waybill_check, line 2, column 7: "},
 		"table of doctor":       {"doctor.sql", "FROM death", "FROM  deaths", "doctor.sql of waybill_check, line 2, column 7: "},
