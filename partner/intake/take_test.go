@@ -167,6 +167,27 @@ func TestTake(t *testing.T) {
 			[]string{"inserted", "unchanged"},
 			[]string{"7 formal 2024-05-06"},
 		},
+		// What a source repeats is no news, so that what another said since stays.
+		"a date again, after another": {
+			loads{{says("7", died(formal, "2024-05-06"))}, nil, {says("7", died(formal, "2024-05-09"))}, nil, {says("7", died(formal, "2024-05-06"))}},
+			[]string{"inserted", "changed", "unchanged"},
+			[]string{"7 formal 2024-05-09"},
+		},
+		"no date again, after one": {
+			loads{{says("7", status(formal))}, nil, {says("7", died(formal, "2024-05-09"))}, nil, {says("7", status(formal))}},
+			[]string{"inserted", "changed", "unchanged"},
+			[]string{"7 formal 2024-05-09"},
+		},
+		"a wrong date again, after another": {
+			loads{{says("7", undated)}, nil, {says("7", died(formal, "2024-05-09"))}, nil, {says("7", undated)}, {says("7", undated)}},
+			[]string{"inserted", "changed", "unchanged", "unchanged"},
+			[]string{"7 formal 2024-05-09"},
+		},
+		"a wrong date later, after another": {
+			loads{{says("7", status(formal))}, nil, {says("7", died(formal, "2024-05-09"))}, nil, {says("7", undated)}},
+			[]string{"inserted", "changed", "changed"},
+			[]string{"7 formal"},
+		},
 		// Another source says something else.
 		"alive, of one who never said dead": {
 			loads{{says("7", status(formal))}, nil, {says("7", status(record.Alive))}, {says("7", status(record.Alive), family("Quill"))}},
