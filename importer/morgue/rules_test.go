@@ -134,6 +134,20 @@ func TestRules(t *testing.T) {
 			nil,
 		},
 		{
+			"a case that was opened again is voided again",
+			func(m mortuary) effects {
+				for range 2 {
+					m.Apply(one.Dead(1, at))
+					m.Apply(one.Alive(1))
+				}
+				m.Apply(one.Dead(1, at))
+				return m.Apply(one.Alive(1))
+			},
+			[]string{"voided"},
+			[]string{"1 1 void retracted"},
+			nil,
+		},
+		{
 			"a body received is never voided",
 			func(m mortuary) effects {
 				m.Apply(one.Dead(1, at))
