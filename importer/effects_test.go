@@ -2,6 +2,8 @@ package importer_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -135,5 +137,48 @@ func TestObserveRecordsEffectsAndAppliesNone(t *testing.T) {
 	s.rerun(importer.RerunOptions{Reason: "a test", Batches: span(1, 1), Reapply: true})
 	if got := s.cases(); got != "expected 2" {
 		t.Errorf("re-applied after observing: %s", got)
+	}
+}
+
+// Where nobody can read whether a batch was approved it is not held, but fails.
+func TestAnApprovalThatCantBeReadIsAnError(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.config.Brake = 1
+	s.Changes(died(1), died(2))
+	s.exec(`ALTER TABLE morgue.decision RENAME reason TO why`)
+	if _, err := s.run(importer.Options{}); err == nil || fault.ClassOf(err) == fault.Held || !strings.Contains(err.Error(), "reason") {
+		t.Errorf("%v (%s)", err, fault.ClassOf(err))
+	}
+	if got := s.value(`SELECT held_batch FROM morgue.checkpoint`); got != "null" {
+		t.Errorf("batch %s is held", got)
+	}
+}
+
+// In observe mode a load whose record can't be kept has no effects.
+func TestObserveAppliesNothingWithoutARecord(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1))
+	s.load()
+	s.Changes(retracted(1))
+	s.config.Observe = true
+	by := s.begin(`UPDATE morgue.case_file SET sex = 'male'`)
+	done := make(chan error, 1)
+	go func() { _, err := s.run(importer.Options{}); done <- err }()
+	s.awaitBlocked(by.Conn().PgConn().PID(), done)
+	spools, err := filepath.Glob(filepath.Join(s.config.Spool, "*"))
+	if err == nil && len(spools) == 1 {
+		err = os.Mkdir(filepath.Join(spools[0], "effects"), 0o700) // where the record would be written
+	}
+	if err != nil || len(spools) != 1 {
+		t.Errorf("spools %v: %v", spools, err)
+	}
+	_ = by.Rollback(t.Context())
+	if err := <-done; fault.ClassOf(err) != fault.Transient || err == nil || !strings.Contains(err.Error(), "spool effects") {
+		t.Errorf("%v (%s)", err, fault.ClassOf(err))
+	}
+	if got := s.cases() + ", up to " + s.value(`SELECT batch FROM morgue.checkpoint`); got != "expected 1, up to 1" {
+		t.Errorf("cases: %s", got)
 	}
 }
