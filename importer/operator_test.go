@@ -277,3 +277,17 @@ func TestDoctorMissesEachRight(t *testing.T) {
 		s.exec(`GRANT ` + right + ` ON morgue.notice TO current_user`)
 	}
 }
+
+func TestDoctorSaysHowFarAConsumerIs(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	says := func(want string) {
+		facts, err := importer.Examine(t.Context(), s.config.DatabaseURL, s.config.Consumer)
+		if err != nil || !slices.Contains(facts, fact.Fact{Name: "checkpoint", Value: want}) {
+			t.Errorf("%+v %v, want %s", facts, err, want)
+		}
+	}
+	says("nothing loaded yet")
+	s.load()
+	says("batch 0")
+}

@@ -343,6 +343,36 @@ func TestAnImportGoesBetweenTheBatchesOfARerun(t *testing.T) {
 	}
 }
 
+// A dry run gives way to nobody, so that an import does not wait for it.
+func TestAnImportDoesNotWaitForADryRun(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1))
+	s.load()
+	by := s.begin(`SELECT FROM morgue.checkpoint FOR UPDATE`)
+	dry, done := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := s.again(importer.RerunOptions{Batches: span(1, 1), DryRun: true})
+		dry <- err
+	}()
+	s.awaitBlocked(by.Conn().PgConn().PID(), dry)
+	go func() {
+		summary, err := s.run(importer.Options{})
+		if err == nil && !summary.Running {
+			err = errors.New("it did not notice the dry run")
+		}
+		done <- err
+	}()
+	s.awaitOrEnd(done, `EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
+	if len(done) == 0 {
+		t.Error("the import is in line")
+	}
+	_ = by.Rollback(t.Context())
+	if err := errors.Join(<-dry, <-done); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestARerunWaitsForAnImportAsLongAsItIsTold(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -163,7 +163,7 @@ func (j *judge) own(ctx context.Context, m mutant, text string) (stages []overla
 	}
 	first, others := j.likely(pkg, p, c[block{file: m.File}], ways)
 	for _, tests := range [][]string{first, others} {
-		within := time.Minute
+		within := 3 * time.Minute
 		for _, test := range tests {
 			within += 5 * p[test]
 		}
