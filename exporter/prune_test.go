@@ -128,6 +128,15 @@ func TestPruneDeletesWhatIsOldBelowTheNewestSnapshot(t *testing.T) {
 	if again := s.prune(prune.Options{Keep: 24 * time.Hour}); again.Outbox+again.Parts+again.Batches+again.Plans != 0 || again.Floor != 5 {
 		t.Errorf("again: %+v", again)
 	}
+	// Who keeps more later gets nothing back, and what a crash has left below the floor goes all the same.
+	for _, name := range dry.Files[:1] {
+		if err := s.store.Publish(t.Context(), name, []byte("left")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if longer := s.prune(prune.Options{Keep: 72 * time.Hour}); longer.Floor != 5 || longer.Parts != 1 || longer.Batches != 0 || !slices.Equal(s.names(), after) {
+		t.Errorf("with a longer time: %+v; on the store are %q", longer, s.names())
+	}
 	if more := s.prune(prune.Options{}); more.Floor != 7 || more.Batches != 2 {
 		t.Errorf("without keeping anything: %+v", more)
 	}

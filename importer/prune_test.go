@@ -181,6 +181,8 @@ func TestBeginningAgainIsForThoseWhoMust(t *testing.T) {
 	s.Snapshot(1, found(1, start), found(2, start))
 	s.Changes(died(3))
 	refused("the next batch is there", fault.Usage, from(3))
+	s.pruneBelow(2, 3)
+	refused("the log begins with the next batch", fault.Usage, from(3))
 	s.pruneBelow(3, 3)
 	unexplained := from(3)
 	unexplained.FromSnapshot.Reason = ""
