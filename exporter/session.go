@@ -161,6 +161,9 @@ func (s *session) Resume(ctx context.Context) (*plan.Plan, error) {
 		if err := s.Publish(ctx, last); err != nil {
 			return nil, err
 		}
+		if err := s.retired(last); err != nil {
+			return nil, err
+		}
 	}
 	return last, s.look(ctx, last)
 }

@@ -9,6 +9,7 @@ import (
 
 	"waybill/exchange"
 	"waybill/exporter"
+	"waybill/exporter/plan"
 	"waybill/exporter/rerun"
 	"waybill/internal/fault"
 	"waybill/internal/health"
@@ -131,6 +132,30 @@ func TestARetiredStreamIsWell(t *testing.T) {
 	s.exec(`UPDATE exporter.plan SET kind = 'retired' WHERE batch = (SELECT max(batch) FROM exporter.plan)`)
 	if got := status(); got.Class != 0 || got.Detail != "retired" {
 		t.Errorf("a day after it was retired: %+v", got)
+	}
+}
+
+// A retirement that broke off is published by the next export, and is the last batch.
+func TestARetirementThatBrokeOffIsFinished(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.batches(1)
+	db := plan.DB{Conn: s.conn, Stream: schemas.Stream}
+	last, err := db.Last(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Insert(t.Context(), last.Following(schemas.Retired)); err != nil {
+		t.Fatal(err)
+	}
+	s.register(1)
+	for range 2 {
+		if _, err := s.exporter().Run(t.Context()); fault.ClassOf(err) != fault.Usage || !strings.Contains(err.Error(), "retired with batch 2") {
+			t.Errorf("%v (%v)", err, fault.ClassOf(err))
+		}
+		if m := s.last().Manifest; m.Kind != schemas.Retired || m.Batch != 2 {
+			t.Errorf("the last is batch %d, of kind %s", m.Batch, m.Kind)
+		}
 	}
 }
 
