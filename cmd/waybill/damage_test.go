@@ -3,6 +3,7 @@ package main_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -153,4 +154,35 @@ func TestAPlantedFloor(t *testing.T) {
 	}
 	s.says(r.stdout, "forked", "of which this database knows nothing")
 	s.fails(3, []string{"of which this database knows nothing"}, "prune", "--keep", "30d")
+}
+
+// Of several problems the worst decides how `batches` ends, no matter which comes first: a monitor that sees a wait must not
+// miss a log that can't be trusted.
+func TestBatchesEndsWithTheWorstProblem(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ gone, foreign int64 }{"wait first": {2, 4}, "poison first": {4, 2}} {
+		t.Run(name, func(t *testing.T) {
+			s := newSiteAt(t, onFolder(t))
+			log := logtest.NewProducer(t, s.place.Open(t), time.Now().Add(-time.Hour))
+			for range 6 {
+				log.Changes()
+			}
+			s.removeManifest(c.gone)
+			file := func(batch int64) string {
+				return filepath.Join(s.exchange(), schemas.Stream, schemas.ManifestName(batch, 0))
+			}
+			other, err := os.ReadFile(file(1))
+			if err == nil {
+				err = os.WriteFile(file(c.foreign), other, 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := s.run(nil, "batches")
+			s.says(r.stdout, fmt.Sprintf("read batch %d: a later batch is there", c.gone), fmt.Sprintf("read batch %d: ", c.foreign))
+			if r.code != 3 {
+				t.Errorf("it exits with %d, want 3\n%s", r.code, r.stderr)
+			}
+		})
+	}
 }
