@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"waybill/exchange"
 	"waybill/lab/logtest"
 	"waybill/schemas"
 )
@@ -105,6 +106,28 @@ func TestNothingVerifiedIsNotWell(t *testing.T) {
 	s.fails(2, []string{"--last"}, "batches", "--last", "0")
 }
 
+// plantFloor puts a floor on the store that says that the log begins with a snapshot, unless change says otherwise.
+func (s *site) plantFloor(last *exchange.Entry, change func(*schemas.Floor)) {
+	s.Helper()
+	f := &schemas.Floor{
+		Format: schemas.Format, MinReader: 1, Stream: schemas.Stream, Log: last.Manifest.Log, Floor: 1,
+		Batch: last.Manifest.Batch, Previous: last.Manifest.Previous, Snapshot: last.Manifest.Batch, Manifest: last.Hash,
+		PublishedAt: last.Manifest.Window.To, Producer: schemas.Software{Software: "waybill", Version: "devel"},
+	}
+	change(f)
+	data, err := f.Encode()
+	path := filepath.Join(s.exchange(), schemas.Stream, schemas.FloorName(1))
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(path, data, 0o600)
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
 // A planted floor disables nothing, and the producer recognises that it is not its own.
 func TestAPlantedFloor(t *testing.T) {
 	t.Parallel()
@@ -114,26 +137,7 @@ func TestAPlantedFloor(t *testing.T) {
 	s.do("export", "--snapshot")
 	s.exchangeAll()
 	last := s.last()
-	plant := func(change func(*schemas.Floor)) {
-		t.Helper()
-		f := &schemas.Floor{
-			Format: schemas.Format, MinReader: 1, Stream: schemas.Stream, Log: last.Manifest.Log, Floor: 1,
-			Batch: last.Manifest.Batch, Previous: last.Manifest.Previous, Snapshot: last.Manifest.Batch, Manifest: last.Hash,
-			PublishedAt: last.Manifest.Window.To, Producer: schemas.Software{Software: "waybill", Version: "devel"},
-		}
-		change(f)
-		data, err := f.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(s.exchange(), schemas.Stream, schemas.FloorName(1))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	plant := func(change func(*schemas.Floor)) { s.plantFloor(last, change) }
 	// One that names nothing.
 	plant(func(f *schemas.Floor) { f.Batch, f.Snapshot = 900_000_000_000, 900_000_000_001 })
 	s.damagePart(1)

@@ -274,6 +274,20 @@ func TestAKeyIsNotDestroyedOnTheStoresWord(t *testing.T) {
 	}
 }
 
+// The store's floor may be anybody's: the producer reads the log from its own, also what another database has published there.
+func TestAPlantedFloorHidesNoPartThatNeedsAKey(t *testing.T) {
+	t.Parallel()
+	s := newEpochs(t)
+	s.firstDay()
+	s.do("export")
+	s.rotate("secret")
+	s.do("export", "--snapshot")
+	last := s.last()
+	s.plantFloor(last, func(*schemas.Floor) {})
+	s.exec("patients", `DELETE FROM exporter.plan WHERE batch < $1`, last.Manifest.Batch)
+	s.fails(2, []string{"batch 1 of patients is sealed to it"}, "--config", filepath.Join(s.dir, "patients.yaml"), "keys", "destroy", s.files("secret")[0], "--reason", "its epoch has ended")
+}
+
 // While no part is sealed to the next key, the store may hide those that are sealed to this one.
 func TestAKeyStaysUntilTheNextOpens(t *testing.T) {
 	t.Parallel()
