@@ -99,8 +99,8 @@ bug-%: postgres ## Put a bug of docs/bugs.md back into a copy of the code, and s
 torture: postgres servers ## Kill, freeze and cut off real processes for TORTURE_SECONDS=600, by SEED=, over STORE=s3|ftp|sftp|all
 	@go run ./lab/torture faults -seconds $(or $(TORTURE_SECONDS),600) $(if $(SEED),-seed $(SEED)) $(if $(STORE),-store $(STORE))
 
-endurance: postgres $(if $(filter-out directory,$(STORE)),servers) ## Run a small batch a second for ENDURANCE_SECONDS=3600, and see that nothing grows; or YEAR=8760 batches, and print their size
-	@go run ./lab/torture $(if $(YEAR),year -batches $(YEAR),endurance -seconds $(or $(ENDURANCE_SECONDS),3600) $(if $(SEED),-seed $(SEED)) $(if $(STORE),-store $(STORE)))
+endurance: postgres $(if $(filter-out directory,$(STORE)),servers) ## Run a small batch a second for ENDURANCE_SECONDS=3600, and see that nothing grows; FOLLOW=1 keeps connections; or YEAR=8760 batches, and print their size
+	@go run ./lab/torture $(if $(YEAR),year -batches $(YEAR),endurance $(if $(FOLLOW),-follow) -seconds $(or $(ENDURANCE_SECONDS),3600) $(if $(SEED),-seed $(SEED)) $(if $(STORE),-store $(STORE)))
 
 healthy: postgres ## Run healthy services for HEALTHY_SECONDS=3600, and see that they notify nobody by mail or webhook
 	WAYBILL_HEALTHY_SECONDS=$(or $(HEALTHY_SECONDS),3600) go test -vet=off -count=1 -timeout 0 -v -run '^TestProofRunNotifiesOfFaultsAlone$$' ./cmd/waybill

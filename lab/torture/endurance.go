@@ -24,6 +24,7 @@ type enduranceOptions struct {
 	seconds  int
 	patients int
 	seed     uint64
+	follow   bool
 }
 
 func enduranceFlags(flags *flag.FlagSet) *enduranceOptions {
@@ -32,6 +33,7 @@ func enduranceFlags(flags *flag.FlagSet) *enduranceOptions {
 	flags.IntVar(&opt.seconds, "seconds", 3600, "how long")
 	flags.IntVar(&opt.patients, "patients", 5000, "patients to begin with")
 	flags.Uint64Var(&opt.seed, "seed", 1, "the same seed gives the same hospital")
+	flags.BoolVar(&opt.follow, "follow", false, "keep the parties' connections, as --follow does")
 	return &opt
 }
 
@@ -132,8 +134,12 @@ func (e *endurance) parties() ([]func(context.Context) error, error) {
 	if err != nil {
 		return nil, err
 	}
+	export := x.Run
+	if e.opt.follow {
+		export = x.Follower().Run
+	}
 	runs := []func(context.Context) error{func(ctx context.Context) error {
-		summary, err := x.Run(ctx)
+		summary, err := export(ctx)
 		e.batches += int64(len(summary.Batches))
 		return err
 	}}
@@ -142,8 +148,12 @@ func (e *endurance) parties() ([]func(context.Context) error, error) {
 		if err != nil {
 			return nil, err
 		}
+		load := func(ctx context.Context) (importer.Summary, error) { return i.Run(ctx, importer.Options{}) }
+		if e.opt.follow {
+			load = i.Follower().Run
+		}
 		runs = append(runs, func(ctx context.Context) error {
-			summary, err := i.Run(ctx, importer.Options{})
+			summary, err := load(ctx)
 			return errors.Join(err, summary.ReceiptOwed)
 		})
 	}
