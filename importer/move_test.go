@@ -116,6 +116,28 @@ func TestAConsumerThatMayNotMove(t *testing.T) {
 	}
 }
 
+// A consumer that appends events moves as well: it has no states.
+func TestAnAppendingConsumerMoves(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.journal()
+	last := s.Changes(died(1))
+	s.load()
+	s.exec(`UPDATE journal.checkpoint SET stream = $1`, earlier)
+	s.Producer = logtest.NewProducerAs(t, hosttest.New(t).Open(t), start, func(m *schemas.Manifest) {
+		if m.Kind == schemas.Genesis {
+			m.Continues = &schemas.Continued{Stream: earlier, Log: last.Log, Batch: last.Batch}
+		}
+	})
+	s.config.Store = s.Store
+	s.Snapshot(1, found(1, start))
+	s.Changes(died(2))
+	s.load()
+	if got := s.value(`SELECT string_agg(family_name, ' ' ORDER BY family_name) || ' of ' || (SELECT stream FROM journal.checkpoint) FROM journal.event`); got != "Family1 Family2 of "+schemas.Stream {
+		t.Errorf("it has %s", got)
+	}
+}
+
 // A stream that has ended is followed no further, and its consumer says so in each run.
 func TestARetiredStreamIsLeft(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package importer_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -13,8 +14,12 @@ import (
 // side reads the consumer's side, and returns what it says of the ledger and what its checks find.
 func (s *site) side(consumer *importer.Consumer, from int64) (*reconcile.Consumer, string, error) {
 	s.Helper()
-	side, err := importer.ReadSide(s.Context(), s.config.DatabaseURL, consumer, from, s.TempDir())
+	spool := s.TempDir()
+	side, err := importer.ReadSide(s.Context(), s.config.DatabaseURL, consumer, from, spool)
 	if err != nil {
+		if left, _ := os.ReadDir(spool); len(left) > 0 {
+			s.Errorf("it left %v after %v", left, err)
+		}
 		return nil, "", err
 	}
 	s.Cleanup(side.Have.Close)
