@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -280,6 +281,31 @@ func TestAServersClockMayBeBehindOrAhead(t *testing.T) {
 		})
 		if (f.Advice != "") != off || f.Fails || off && !strings.HasSuffix(f.Value, "differs from this machine's by 1m0s") {
 			t.Errorf("%s behind: %+v", behind, f)
+		}
+	}
+}
+
+// A person interrupts it at any time: nothing of the probe is left.
+func TestAnInterruptedProbeLeavesNothing(t *testing.T) {
+	for _, at := range []string{"file", "published", "race-0", "race-4"} {
+		for _, role := range []doctor.Role{doctor.Exporter, doctor.Importer} {
+			root := filepath.Join(t.TempDir(), "stream")
+			s, err := dir.Open(root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, interrupt := context.WithCancel(t.Context())
+			store := &exchangetest.Faulty{Store: s, Fail: func(_ exchangetest.Op, name string) error {
+				if path.Base(name) == at {
+					defer interrupt() // after some have begun
+				}
+				return nil
+			}}
+			doctor.Probe(ctx, altered{store, &directory{s}}, role, "doctor/1")
+			interrupt()
+			for name, err := range s.List(t.Context(), "doctor/1") {
+				t.Errorf("interrupted at %s, as %d: %s is left (%v)", at, role, name, err)
+			}
 		}
 	}
 }
