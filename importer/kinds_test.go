@@ -107,4 +107,11 @@ func TestWhichBatchesATimeHas(t *testing.T) {
 			t.Errorf("from minute %d to %d: batches %v, %v; want %s", c.since, c.until, got, err, c.want)
 		}
 	}
+	i, err := importer.New(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := i.Choose(t.Context(), at(-600), at(999), true); err != nil || fmt.Sprint(got) != "[1 2 3 4 5]" { // the genesis has no events
+		t.Errorf("with events of that time: %v %v", got, err)
+	}
 }
