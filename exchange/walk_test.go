@@ -166,7 +166,7 @@ func TestAHoleIsOneError(t *testing.T) {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 	down := fault.New(fault.Transient, "list", "floors", errors.New("down"), "")
-	failing := &exchangetest.Faulty{Store: log.store, Fail: func(op exchangetest.Op, name string) error {
+	failing := &exchangetest.Faulty{Store: log.store, Fail: func(_ exchangetest.Op, name string) error {
 		if strings.HasPrefix(name, "floor") {
 			return down
 		}

@@ -6,7 +6,7 @@ import "context"
 // nothing new makes none.
 func (l *load) makeTables(ctx context.Context) error {
 	if l.sampled == nil {
-		l.session.sampled = map[string]bool{}
+		l.sampled = map[string]bool{}
 		if _, err := l.tx.Exec(ctx, l.sql.temporary); err != nil {
 			return err
 		}
