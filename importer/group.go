@@ -52,19 +52,22 @@ func grouped(batches <-chan *fetched) iter.Seq[[]*fetched] {
 	}
 }
 
-// gather adds what is there and may be loaded together with the group's first batch. It returns one that may not, and
-// whether there may be more.
+// gather adds what is there and may be loaded together with the group's first batch; behind a heartbeat, for which nobody
+// waits, also what comes next. It returns a batch that may not be added, and whether there may be more.
 func gather(group *[]*fetched, batches <-chan *fetched) (next *fetched, open bool) {
 	for (*group)[0].small() && len(*group) < groupSize {
 		select {
-		case f, open := <-batches:
-			if !open || !f.small() {
-				return f, open
-			}
-			*group = append(*group, f)
+		case next, open = <-batches:
 		default:
-			return nil, true
+			if last := (*group)[len(*group)-1]; !last.heartbeat() {
+				return nil, true
+			}
+			next, open = <-batches
 		}
+		if !open || !next.small() {
+			return next, open
+		}
+		*group = append(*group, next)
 	}
 	return nil, true
 }

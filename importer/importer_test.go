@@ -68,7 +68,7 @@ func TestHeartbeatsLoadInGroups(t *testing.T) {
 	if got := s.value(`SELECT batch || ' ' || (SELECT count(*) FROM morgue.ledger) FROM morgue.checkpoint`); got != fmt.Sprint(heartbeats, " ", heartbeats+1) {
 		t.Errorf("checkpoint and rows of the ledger: %s", got)
 	}
-	if got := s.value(`SELECT count(DISTINCT xmin::text) < 50 FROM morgue.ledger`); got != "true" {
+	if got := s.value(`SELECT count(DISTINCT xmin::text) < 30 FROM morgue.ledger`); got != "true" {
 		t.Errorf("%s transactions for %d heartbeats", s.value(`SELECT count(DISTINCT xmin::text) FROM morgue.ledger`), heartbeats)
 	}
 }
