@@ -121,7 +121,7 @@ func (s *site) plantFloor(last *exchange.Entry, change func(*schemas.Floor)) {
 		err = os.MkdirAll(filepath.Dir(path), 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(path, data, 0o600)
+		err = os.WriteFile(path, data, 0o644)
 	}
 	if err != nil {
 		s.Fatal(err)
