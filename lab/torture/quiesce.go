@@ -52,6 +52,9 @@ func (w *world) quiesce(ctx context.Context, j *judge) error {
 func (w *world) catchUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, calm, errors.New("not everything had arrived two minutes after the last mishap"))
 	defer cancel()
+	for code := -1; code != exitDone && ctx.Err() == nil; { // status reports one that failed until the next
+		code, _ = w.waybill(ctx, "export", "--snapshot")
+	}
 	for ctx.Err() == nil {
 		done := true
 		for _, m := range w.machines {
