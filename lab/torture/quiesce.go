@@ -43,7 +43,7 @@ func (w *world) quiesce(ctx context.Context, j *judge) error {
 		}
 	}
 	failed = append(failed, j.once(ctx, place), j.audit(ctx, place, longest+time.Minute), w.noDebris(), w.seen.Look(ctx, place, true))
-	failed = append(failed, j.chronicle(ctx, w.seen.Sightings, longest+time.Minute))
+	failed = append(failed, j.chronicle(ctx, w.seen.Sightings, 2*longest+time.Minute)) // a clock may be set from one end to the other
 	return errors.Join(failed...)
 }
 
