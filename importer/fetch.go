@@ -31,7 +31,7 @@ type fetched struct {
 	files []spooled
 	span  trace.Span // of the batch: it continues the exporter's, and ends when the batch is discarded
 	err   error
-	leave func() // makes room for a batch to be fetched ahead
+	leave func() // makes room for others to be fetched ahead; nil: it takes none
 }
 
 type spooled struct {
@@ -90,7 +90,7 @@ func (f *fetched) discard() {
 	}
 }
 
-// small reports whether the batch costs less to load than its commit does.
+// small reports whether the batch has so few events that its commit is a good part of its load.
 func (f *fetched) small() bool {
 	return f.err == nil && f.manifest().Kind == schemas.Changes && f.manifest().Totals.Rows <= fewRows
 }
@@ -102,8 +102,8 @@ type fetcher struct {
 	spool  string
 }
 
-// groupSize is how many small batches are loaded in one transaction at most. A killed run repeats that much. With two savepoints
-// each, PostgreSQL keeps their transaction's whole state in memory, which others' snapshots need.
+// groupSize is how many small batches are loaded in one transaction at most. A killed run repeats that much. Each has up to three
+// savepoints, and others' snapshots become dear where a transaction has more than 64 (PGPROC_MAX_CACHED_SUBXIDS).
 const groupSize = 20
 
 // ahead yields the batches after a position. While some are being loaded, it fetches a large one, or as many small ones as

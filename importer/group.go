@@ -3,6 +3,7 @@ package importer
 import (
 	"context"
 	"iter"
+	"slices"
 )
 
 // loadGroup loads batches in one transaction, or, if one of them can't be loaded, each up to that one in its own.
@@ -52,14 +53,14 @@ func grouped(batches <-chan *fetched) iter.Seq[[]*fetched] {
 	}
 }
 
-// gather adds what is there and may be loaded together with the group's first batch; behind a heartbeat, for which nobody
+// gather adds what is there and may be loaded together with the group's first batch; to heartbeats alone, for which nobody
 // waits, also what comes next. It returns a batch that may not be added, and whether there may be more.
 func gather(group *[]*fetched, batches <-chan *fetched) (next *fetched, open bool) {
 	for (*group)[0].small() && len(*group) < groupSize {
 		select {
 		case next, open = <-batches:
 		default:
-			if last := (*group)[len(*group)-1]; !last.heartbeat() {
+			if slices.ContainsFunc(*group, func(f *fetched) bool { return !f.heartbeat() }) {
 				return nil, true
 			}
 			next, open = <-batches

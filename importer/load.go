@@ -23,9 +23,8 @@ type load struct {
 	batch   *fetched
 	tx      pgx.Tx
 	mode    loadMode
-	started time.Time
-	took    time.Duration
-	copied  bool // the batch was copied straight into its table: staging is empty
+	took    time.Duration // without the commit
+	copied  bool          // the batch was copied straight into its table: staging is empty
 	summary BatchSummary
 	done    int64 // in mode observe, the number of the last effect that was applied, not only observed
 }
@@ -88,7 +87,7 @@ func (s *session) load(ctx context.Context, mode loadMode, batches ...*fetched) 
 }
 
 func (s *session) newLoad(tx pgx.Tx, batch *fetched, mode loadMode) *load {
-	l := &load{session: s, batch: batch, tx: tx, mode: mode, started: time.Now()}
+	l := &load{session: s, batch: batch, tx: tx, mode: mode}
 	m := batch.manifest()
 	l.summary = BatchSummary{Batch: m.Batch, Manifest: batch.entry.Hash, Kind: m.Kind, Bytes: batch.bytes(), Effects: map[string]int64{}, WindowFrom: m.Window.From.Time, WindowTo: m.Window.To.Time}
 	return l
@@ -96,6 +95,7 @@ func (s *session) newLoad(tx pgx.Tx, batch *fetched, mode loadMode) *load {
 
 // traced runs the load as a span of the batch's trace.
 func (l *load) traced(ctx context.Context) (err error) {
+	began := time.Now()
 	ctx, loading := span.Start(l.batch.within(ctx), "load")
 	defer func() {
 		l.batch.err = err
@@ -104,7 +104,7 @@ func (l *load) traced(ctx context.Context) (err error) {
 	if err := l.run(ctx); err != nil {
 		return l.failed(ctx, err)
 	}
-	l.took = time.Since(l.started)
+	l.took = time.Since(began)
 	loading.SetAttributes(span.Events.Int64(l.summary.Rows), span.Changed.Int64(l.summary.Changed))
 	return nil
 }

@@ -10,5 +10,5 @@ import (
 //go:embed consumer.yaml prepare.sql apply.sql open.sql reconcile.sql migrations/*.sql
 var files embed.FS
 
-// Files returns the folder: consumer.yaml, apply.sql, open.sql, reconcile.sql and migrations/.
+// Files returns the folder: consumer.yaml, prepare.sql, apply.sql, open.sql, reconcile.sql and migrations/.
 func Files() fs.FS { return files }
