@@ -212,7 +212,8 @@ BEGIN
           FROM patients.intake_row o WHERE o.source = intake_apply.source AND o.turn = 0) n
     WHERE r.source = intake_apply.source AND r.turn = 0 AND r.id = n.id AND r.seq = n.seq;
     GET DIAGNOSTICS alone = ROW_COUNT;
-    -- A report that is dated ahead, by less than that, counts as of now: those that come until then are later.
+    -- A report that is dated ahead by up to a day counts as of now: it must not outdate those that come until then. The turns
+    -- keep the order that the file's own times have.
     UPDATE patients.intake_row r
     SET order_event = CASE WHEN r.order_event > now() THEN now() ELSE r.order_event END,
         order_sent = CASE WHEN r.order_sent > now() THEN now() ELSE r.order_sent END

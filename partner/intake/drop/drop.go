@@ -159,12 +159,16 @@ func (r *Rules) announces(name string, names map[string]bool) (is, there bool) {
 	if !c.stem {
 		return r.fits(middle), names[middle]
 	}
+	extension := r.Pattern.Extension()
+	if extension != "" && names[middle+extension] { // of many triggers nearly all find it so
+		return r.fits(middle + extension), true
+	}
 	for other, file := range names {
 		if file && other != name && pattern.Stem(other) == middle && r.fits(other) {
 			return true, true
 		}
 	}
-	if extension := r.Pattern.Extension(); extension != "" {
+	if extension != "" {
 		return r.fits(middle + extension), false
 	}
 	return r.fits(name), false // the extension of its data file is not known
