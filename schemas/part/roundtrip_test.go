@@ -3,6 +3,7 @@ package part_test
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -149,6 +150,8 @@ func TestSubscription(t *testing.T) {
 	_, second := writePart(t, tuples[700:])
 	opt := part.Options{Events: []string{schemas.Merged, schemas.Died}}
 	assertSameTuples(t, want, opt, first, second)
+	// Each part is compared with its own entry, also after one of later rows.
+	assertSameTuples(t, slices.Concat(tuples[700:], tuples[:700]), part.Options{}, second, first)
 }
 
 func TestStreamOfNothing(t *testing.T) {
