@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"waybill/internal/setting"
 	"waybill/lab/logtest"
 )
@@ -84,6 +86,27 @@ func TestASnapshotTellsWhatDiffers(t *testing.T) {
 	}
 	if !strings.Contains(got, fmt.Sprintf("T;%d\n", len(want))) {
 		t.Errorf("of %d who differ it gets: %s", len(want), got)
+	}
+}
+
+// The brake counts deaths, retractions and merges that have happened, and no states that a snapshot restates: the first one has all
+// who are dead.
+func TestWhatTheBrakeCounts(t *testing.T) {
+	s := newSite(t, csv)
+	merged := func(n int) logtest.State {
+		return logtest.State{Event: "merged", Patient: logtest.Patient(n), Version: 2, MergedInto: logtest.Patient(n + 1)}
+	}
+	found := []logtest.State{dead(1, 1), back(2, 3), merged(3), alive(4, 1)}
+	for i := range found {
+		found[i].Baseline = true
+	}
+	s.Snapshot(1, found...)
+	for _, want := range []map[string]int64{{"queued": 4}, {"queued": 1, "death": 2, "retraction": 1, "merge": 1}} {
+		batches := s.follow().Batches
+		if diff := cmp.Diff(want, batches[len(batches)-1].Effects); diff != "" {
+			t.Error(diff)
+		}
+		s.tell(dead(4, 2), dead(5, 1), back(1, 2), merged(6), alive(8, 1))
 	}
 }
 

@@ -110,7 +110,7 @@ func (s *site) tell(states ...logtest.State) {
 }
 
 // follow loads what is new in the log into the queue.
-func (s *site) follow() {
+func (s *site) follow() importer.Summary {
 	s.Helper()
 	i, err := importer.New(importer.Config{
 		DatabaseURL: s.url, Store: s.Store, Consumer: s.consumer(), Instance: "east", Spool: s.spool, Now: func() time.Time { return start },
@@ -118,9 +118,11 @@ func (s *site) follow() {
 	if err != nil {
 		s.Fatal(err)
 	}
-	if _, err := i.Run(s.Context(), importer.Options{}); err != nil {
+	summary, err := i.Run(s.Context(), importer.Options{})
+	if err != nil {
 		s.Fatal(err)
 	}
+	return summary
 }
 
 func (s *site) delivery() *delivery.Delivery {
