@@ -292,7 +292,7 @@ func TestTake(t *testing.T) {
 		"a chain":       {loads{{says("7", merges("8")), says("6", merges("7")), says("8", status(formal))}}, []string{"merged", "merged", "changed"}, []string{"6 formal", "7 into 6", "8 into 7"}},
 		"a circle":      {loads{{says("7", merges("8"))}, {says("8", merges("7"))}}, []string{"merged", "disputed the record that should survive was merged into the other"}, []string{"7", "8 into 7"}},
 		"into another":  {loads{{says("7", merges("8"))}, {says("6", merges("8"))}}, []string{"merged", "disputed the record was merged into another one before"}, []string{"6", "7", "8 into 7"}},
-		"into the same": {loads{{says("7", merges("8")), says("6", merges("7"))}, {says("6", merges("8"))}}, []string{"merged", "merged", "unchanged"}, []string{"6", "7 into 6", "8 into 7"}},
+		"into the same": {loads{{says("7", merges("8")), says("6", merges("7"))}, {says("6", merges("8"))}, {says("7", merges("8"))}}, []string{"merged", "merged", "unchanged", "unchanged"}, []string{"6", "7 into 6", "8 into 7"}},
 		"in the source's order": {
 			loads{{says("6", merges("7"), event("2024-05-06")), says("7", merges("8"), event("2024-05-05"))}},
 			[]string{"merged", "merged"},

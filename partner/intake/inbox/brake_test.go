@@ -90,14 +90,14 @@ func TestAHeldFileThatChangesNobodyIsTaken(t *testing.T) {
 func TestTheBrakeCountsTheFilesOfARunTogether(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, hl7+"brake: 2\n")
-	d.leave("a.hl7", batch(adt("1", "1", "A", "20260228"), adt("2", "2", "B", "20260228")))
-	d.leave("b.hl7", batch(adt("3", "3", "C", "20260228")))
-	d.leave("c.hl7", batch(adt("4", "4", "D", "")))
-	d.fails("a.hl7 taken, c.hl7 taken, b.hl7 held", fault.Held, "held: 1 died (3 of a kind with this run's earlier files), and the brake is at 2")
+	for n, died := range []string{"20260228", "20260228", "", "20260228", ""} {
+		d.leave(fmt.Sprint(n, ".hl7"), batch(adt(fmt.Sprint(n), fmt.Sprint(n+1), "A", died)))
+	}
+	d.fails("0.hl7 taken, 1.hl7 taken, 2.hl7 taken, 4.hl7 taken, 3.hl7 held", fault.Held, "held: 1 died (3 of a kind with this run's earlier files), and the brake is at 2")
 	if err := d.approve(d.heldName()); err != nil {
 		t.Fatal(err)
 	}
-	d.does("b.hl7 taken")
+	d.does("3.hl7 taken")
 }
 
 func TestTheBrakeCountsMerges(t *testing.T) {

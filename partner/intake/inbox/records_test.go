@@ -36,6 +36,21 @@ func TestControlIDs(t *testing.T) {
 	}
 }
 
+// Control ids are their sender's: an application at a facility. Two of one id are no conflict, in one file or in two.
+func TestEachSenderHasItsControlIDs(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, hl7)
+	from := func(sender, family string) string {
+		return strings.Replace(adt("1", family, family, ""), "|GP|LINK|", sender, 1)
+	}
+	d.leave("a.hl7", batch(from("|GP|LINK|", "Adler")))
+	d.leave("b.hl7", batch(from("|GP|WARD|", "Busch"), from("|LAB|LINK|", "Celan"), from("|LAB|WARD|", "Dorn")))
+	d.does("a.hl7 taken, b.hl7 taken")
+	if got := d.people(); got != "Adler Busch Celan Dorn" {
+		t.Error(got)
+	}
+}
+
 func TestTruncatedFilesAreRefusedWhole(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, hl7+"errors: failed\nreport: {folder: out, name: \"{stem}.{id}.txt\"}\n")
