@@ -132,8 +132,17 @@ func (d *Desk) Enqueue(ctx context.Context, job string, arguments any, order Ord
 	return run, err
 }
 
+// lock has a job's runs ended and decided about by one transaction at a time: each locks runs, leases and the job in an order of its own.
+func lock(ctx context.Context, tx pgx.Tx, job string) error {
+	_, err := tx.Exec(ctx, `SELECT FROM jobs.job WHERE name = $1 FOR NO KEY UPDATE`, job)
+	return err
+}
+
 func (d *Desk) decide(ctx context.Context, kind, job string, order Order, do func(pgx.Tx) error) error {
 	err := pgx.BeginFunc(ctx, d.conn, func(tx pgx.Tx) error {
+		if err := lock(ctx, tx, job); err != nil {
+			return err
+		}
 		if err := do(tx); err != nil {
 			return err
 		}

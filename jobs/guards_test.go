@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -285,6 +286,38 @@ func TestACancelledRunIsFollowedByNone(t *testing.T) {
 	r.finish(t.Context(), f, ending{Outcome: Failed, Class: fault.Transient.String()}, 0)
 	if got := p.value(`SELECT count(*) FROM jobs.run WHERE finished_at IS NULL`); got != "0" {
 		t.Errorf("%s runs follow", got)
+	}
+}
+
+// While another transaction decides about a job, the end of its run and further decisions wait without a lock that it needs.
+func TestEndsAndDecisionsOfAJobTakeTurns(t *testing.T) {
+	t.Parallel()
+	p, r := still(t, "a")
+	f := p.claimed(r, p.ask("a"), request{Job: "a"})
+	for _, step := range []func(){
+		func() { _ = p.desk.Cancel(t.Context(), "a", Order{"ben", ""}) },
+		func() { r.finish(t.Context(), f, ending{Outcome: Done}, 0) },
+	} {
+		tx, err := r.pool.Begin(t.Context())
+		if err == nil {
+			_, err = tx.Exec(t.Context(), `SELECT FROM jobs.job WHERE name = 'a' FOR UPDATE`)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var one sync.WaitGroup
+		one.Go(step)
+		p.until(`SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`)
+		if _, err := tx.Exec(t.Context(), `SELECT FROM jobs.river_job JOIN jobs.lease ON run = id FOR UPDATE NOWAIT`); err != nil {
+			t.Error(err)
+		}
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Error(err)
+		}
+		one.Wait()
+	}
+	if got := p.value(`SELECT string_agg(outcome, ',') FROM jobs.run`); got != Cancelled && got != Done {
+		t.Errorf("ended as %s", got)
 	}
 }
 

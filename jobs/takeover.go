@@ -67,7 +67,7 @@ func (r *runner) takeOver(ctx context.Context) (found bool, err error) {
 			SELECT run, args, machine, cancelled_by, a.pid IS NOT NULL AS alive, a.pid IS NOT NULL AND a.backend_start IS NULL AS hidden, role
 			FROM jobs.lease l JOIN jobs.river_job ON id = run LEFT JOIN pg_stat_activity a ON `+standsFor+`
 			WHERE until < clock_timestamp() OR a.pid IS NULL
-			ORDER BY a.pid IS NOT NULL AND a.backend_start IS NULL, run LIMIT 1 FOR UPDATE OF l SKIP LOCKED`)
+			ORDER BY a.pid IS NOT NULL AND a.backend_start IS NULL, run LIMIT 1 FOR UPDATE OF l, river_job SKIP LOCKED`)
 		lost, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[orphan])
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil

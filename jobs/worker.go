@@ -148,6 +148,9 @@ func (r *runner) finish(ctx context.Context, f *fence, e ending, took time.Durat
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		if err := lock(ctx, tx, f.Job); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `UPDATE jobs.lease SET done = $2, total = $3 WHERE run = $1`, f.run, f.done.Load(), f.total.Load()); err != nil {
 			return err
 		}
