@@ -11,9 +11,15 @@ import (
 	"waybill/schemas"
 )
 
-// PublishReceipt publishes the position of a consumer's instance. If the receipt exists, it stays,
-// and that is no error: it was made from the same ledger.
-func PublishReceipt(ctx context.Context, store Publisher, r *schemas.Receipt, sign ...trust.Signer) error {
+// ReceiptStore is what it takes to publish receipts.
+type ReceiptStore interface {
+	Publisher
+	Getter
+}
+
+// PublishReceipt publishes the position of a consumer's instance. If the receipt exists, it stays, and that is no error
+// unless the batch was applied at another time: two ledgers, of which one may have stopped unnoticed.
+func PublishReceipt(ctx context.Context, store ReceiptStore, r *schemas.Receipt, sign ...trust.Signer) error {
 	data, err := r.Encode()
 	if err == nil {
 		data, err = trust.Signers(sign).Sign(ctx, schemas.OfReceipt, data)
@@ -21,11 +27,18 @@ func PublishReceipt(ctx context.Context, store Publisher, r *schemas.Receipt, si
 	if err != nil {
 		return err
 	}
-	err = store.Publish(ctx, schemas.ReceiptName(r.Instance, r.Batch), data)
-	if errors.Is(err, ErrExists) {
-		return nil
+	name := schemas.ReceiptName(r.Instance, r.Batch)
+	if err = store.Publish(ctx, name, data); !errors.Is(err, ErrExists) {
+		return err
 	}
-	return err
+	if data, err = readFile(ctx, store, name, maxSmallFile); err != nil {
+		return err
+	}
+	if there, err := schemas.ParseReceipt(data); err == nil && !there.AppliedAt.Equal(r.AppliedAt.Time) {
+		return fault.New(fault.Poison, "publish", name, errors.New("another database has left this receipt"),
+			"where two databases run as "+r.Instance+", give one another `instance:`; if this one was restored, its next receipt is its own")
+	}
+	return nil
 }
 
 // maxReceipts bounds the consumers of a log.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -136,5 +137,10 @@ func TestAReceiptIsPublishedOnce(t *testing.T) {
 	}
 	if err := exchange.PublishReceipt(t.Context(), store, receipt("../morgue", 1)); err == nil {
 		t.Error("a receipt of ../morgue was published")
+	}
+	copied := receipt("morgue", 7)
+	copied.AppliedAt = schemas.At(copied.AppliedAt.Add(time.Microsecond))
+	if err := exchange.PublishReceipt(t.Context(), store, copied); fault.ClassOf(err) != fault.Poison {
+		t.Errorf("of a database that applied the batch at another time: %v, want poison", err)
 	}
 }
