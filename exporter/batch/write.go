@@ -83,7 +83,7 @@ func CopyTuples(ctx context.Context, db plan.DB, p *plan.Plan, contract *schemas
 		return err
 	})
 	chunks := bufio.NewWriterSize(write, chunk)
-	_, err := db.PgConn().CopyTo(ctx, chunks, "COPY ("+p.Query(contract)+") TO STDOUT (FORMAT binary)")
+	err := p.Copy(ctx, db, contract, chunks)
 	if err == nil {
 		err = chunks.Flush()
 	}

@@ -9,7 +9,10 @@ import (
 
 // Query returns the SELECT of the batch's events, with the contract's columns in order. Generation
 // and revision are the batch's, so the outbox does not hold them.
-func (p *Plan) Query(contract *schemas.Contract) string {
+func (p *Plan) Query(contract *schemas.Contract) string { return p.query(contract, "true") }
+
+// query is [Plan.Query] with one more condition for changes.
+func (p *Plan) query(contract *schemas.Contract, within string) string {
 	kind, before, after := p.content()
 	columns := make([]string, len(contract.Columns))
 	for i, c := range contract.Columns {
@@ -33,7 +36,7 @@ func (p *Plan) Query(contract *schemas.Contract) string {
 			WHERE pg_visible_in_snapshot(tx, %s) ORDER BY patient_id, version DESC) o WHERE %s ORDER BY patient_id`,
 			list, after.SQL(), p.condition())
 	}
-	return fmt.Sprintf(`SELECT %s FROM patients.outbox o WHERE %s AND %s ORDER BY position`, list, Between(before, after), p.condition())
+	return fmt.Sprintf(`SELECT %s FROM patients.outbox o WHERE %s AND %s AND %s ORDER BY position`, list, within, Between(before, after), p.condition())
 }
 
 // content returns what the batch has: changes or states, and between which cursors.
