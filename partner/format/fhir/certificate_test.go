@@ -112,6 +112,29 @@ func TestADeathDateInACollection(t *testing.T) {
 	expect(t, rows[0].Key.Value, "Decedent-1")
 }
 
+// A death whose resource names nobody is that of the Bundle's only Patient. Of two, nobody is dead.
+func TestADeathOfNobodyNamed(t *testing.T) {
+	unnamed := strings.Replace(fmt.Sprintf(deathDate, `,"valueDateTime":"2022"`), `,"subject":{"reference":"urn:uuid:d"}`, "", 1)
+	one, other := fmt.Sprintf(decedent, ""), `{"resource":{"resourceType":"Patient","id":"Other"}}`
+	for name, c := range map[string]struct {
+		entries []string
+		dead    bool
+	}{
+		"one":            {[]string{one, unnamed}, true},
+		"one, behind it": {[]string{unnamed, one}, true},
+		"two":            {[]string{one, other, unnamed}, false},
+		"two, behind it": {[]string{unnamed, one, other}, false},
+		"two around it":  {[]string{other, unnamed, one}, false},
+		"none":           {[]string{unnamed}, false},
+	} {
+		rows, refused := read(t, `{"resourceType":"Bundle","type":"collection","entry":[`+strings.Join(c.entries, ",")+`]}`)
+		dead := slices.ContainsFunc(rows, func(r record.Record) bool { return r.Death.Dead() })
+		if dead != c.dead || slices.Contains(refused, "line 1: "+errElsewhere.Error()) == c.dead {
+			t.Errorf("%s: dead %v, refused %q", name, dead, refused)
+		}
+	}
+}
+
 func message(event, parameters string, content ...string) string {
 	entries := append([]string{`{"resource":{"resourceType":"MessageHeader","eventUri":"` + event + `"}}`, `{"resource":{"resourceType":"Parameters","parameter":[` + parameters + `]}}`}, content...)
 	return `{"resourceType":"Bundle","type":"message","timestamp":"2022-10-21T00:00:00Z","entry":[` + strings.Join(entries, ",") + `]}`

@@ -127,6 +127,30 @@ func TestWhatIsLeftOutForADeath(t *testing.T) {
 	}
 }
 
+// A death may be of the day of birth, and of any day that a less exact date of birth leaves open.
+func TestADeathIsNotBeforeTheBirth(t *testing.T) {
+	for _, c := range []struct {
+		born           string
+		earliest, last string // of the death
+		want           error
+	}{
+		{"2000-01-02", "2000-01-01", "2000-01-01", errBefore},
+		{"2000-01-02", "2000-01-02", "2000-01-02", nil},
+		{"2000-02", "2000-01-31", "2000-01-31", errBefore},
+		{"2000-02", "2000-02-01", "2000-02-01", nil},
+		{"2000", "1999-12-31", "1999-12-31", errBefore},
+		{"2000", "2000-01-01", "2000-01-01", nil},
+		{"2000-12-31", "2000-01-01", "2000-12-31", nil}, // in that year
+		{"2001-01-01", "2000-01-01", "2000-12-31", errBefore},
+	} {
+		died := Period{Earliest: at(c.earliest + "T00:00:00Z"), Latest: at(c.last+"T00:00:00Z").AddDate(0, 0, 1), Precision: Day}
+		r := Record{Key: Identifier{"a", "MR", "7"}, BirthDate: Of(c.born), Death: Death{Status: Formal, Period: died}}
+		if err := r.Finish(judged()); !errors.Is(err, c.want) {
+			t.Errorf("born %s, died %s to %s: %v, want %v", c.born, c.earliest, c.last, err, c.want)
+		}
+	}
+}
+
 func numbered(n int) (all []Identifier) {
 	for i := range n {
 		all = append(all, Identifier{"a", "", fmt.Sprint("n", i)})
