@@ -138,7 +138,7 @@ func person() string {
 // warnPendingReceipt logs a receipt that could not be written.
 func (on *installation) warnPendingReceipt(s importer.Summary) {
 	if s.ReceiptOwed != nil {
-		on.log.Warn("the receipt could not be written", "reason", s.ReceiptOwed.Error())
+		on.log.Warn("the receipt could not be written", "reason", s.ReceiptOwed.Error(), "hint", fault.HintOf(s.ReceiptOwed))
 	}
 }
 
