@@ -3,6 +3,7 @@ package exporter_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"waybill/exchange"
 	"waybill/exporter"
 	"waybill/exporter/prune"
+	"waybill/exporter/rerun"
 	"waybill/internal/fault"
 	"waybill/schemas"
 )
@@ -298,7 +300,7 @@ func TestBatchesOfAnotherDatabaseGoByTheirAge(t *testing.T) {
 
 func TestASnapshotIsRepeatedOnlyForAReason(t *testing.T) {
 	s := newSite(t)
-	s.register(3)
+	patient := s.register(3)
 	ask := func() exporter.Summary {
 		t.Helper()
 		summary, err := s.exporter().SnapshotIfChanged(t.Context())
@@ -321,5 +323,12 @@ func TestASnapshotIsRepeatedOnlyForAReason(t *testing.T) {
 	s.remove(s.last().Manifest.Parts[0].Name)
 	if got := ask(); got.Standing != nil || s.last().Manifest.Batch != at+3 {
 		t.Fatalf("the last is damaged: %+v", got)
+	}
+	s.fix(`sex = 'male'`, patient)
+	if got := s.found(rerun.Options{Batches: span(1, 1), Correct: true}); !strings.Contains(got, fmt.Sprintf("batch %d corrects", at+4)) {
+		t.Fatal(got)
+	}
+	if got := ask(); got.Standing != nil || s.last().Manifest.Batch != at+5 {
+		t.Fatalf("an event was corrected: %+v", got)
 	}
 }

@@ -36,7 +36,9 @@ func TestACorrectionIsAboveThoseOfOtherStreams(t *testing.T) {
 	for i, want := range []string{
 		"1 differs; batch 3 corrects 1..1 in revision 4 with 2",
 		"1 corrected by 3; 3 differs; batch 4 corrects 1..1 in revision 5 with 2",
+		"1 corrected by 4; 4 differs; batch 5 corrects 1..1 in revision 10 with 2", // the other was corrected, too
 	} {
+		s.exec(`UPDATE exporter.plan SET revision = 9 WHERE stream = 'another' AND kind = 'correction' AND $1 = 2`, i)
 		s.fix(`family_name = family_name || 'x'`, patients[0])
 		if got := s.found(rerun.Options{Batches: span(1, 1), Correct: true}); got != want {
 			t.Errorf("correction %d: %s, want %s", i+1, got, want)
