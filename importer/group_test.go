@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"waybill/exchange"
 	"waybill/importer"
 	"waybill/internal/fault"
 	"waybill/lab/await"
@@ -13,14 +14,19 @@ import (
 )
 
 // behind makes a consumer whose batches 2 to 31, with a death each, all wait in the spool while it begins to load the first of
-// them, and returns how its run ends. The batches' times are parts of the run's.
-func behind(t *testing.T, brake int) (s *site, ended error) {
+// them, and returns how its run ends. One of them can't be read, if it is named. The batches' times are parts of the run's.
+func behind(t *testing.T, brake int, unreadable int64) (s *site, ended error) {
 	t.Helper()
 	s = newSite(t)
+	s.Contract = lenient()
 	s.Changes(died(1))
 	s.load()
-	for n := range 30 {
-		s.Changes(died(n + 2))
+	for n := 2; n <= 31; n++ {
+		dead := died(n)
+		if int64(n) == unreadable {
+			dead.BirthDate = "1950-13-99"
+		}
+		s.Changes(dead)
 	}
 	s.config.Brake = brake
 	other, err := s.connection(s.config.DatabaseURL).Begin(t.Context())
@@ -57,7 +63,7 @@ func behind(t *testing.T, brake int) (s *site, ended error) {
 // Small batches that wait are loaded in few transactions, each with its row in the ledger.
 func TestSmallBatchesShareATransaction(t *testing.T) {
 	t.Parallel()
-	s, err := behind(t, 0)
+	s, err := behind(t, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +81,7 @@ func TestSmallBatchesShareATransaction(t *testing.T) {
 // The brake counts what came before in the same transaction, and holds one batch: those before it are loaded.
 func TestOneOfTheSmallBatchesIsHeld(t *testing.T) {
 	t.Parallel()
-	s, err := behind(t, 10)
+	s, err := behind(t, 10, 0)
 	if fault.ClassOf(err) != fault.Held {
 		t.Fatalf("got %v, want held", err)
 	}
@@ -87,6 +93,22 @@ func TestOneOfTheSmallBatchesIsHeld(t *testing.T) {
 	}
 	if got := s.value(`SELECT concat_ws(' ', max(batch), count(*)) FROM morgue.ledger WHERE batch > 0`); got != "11 11" {
 		t.Errorf("ledger: %s", got)
+	}
+}
+
+// Of small batches, those before one that can't be read are loaded, and that one is noted: it is the one that a person may pass.
+func TestOneOfTheSmallBatchesStopsTheRun(t *testing.T) {
+	t.Parallel()
+	s, err := behind(t, 0, 12)
+	if fault.ClassOf(err) != fault.Poison {
+		t.Fatalf("got %v, want poison", err)
+	}
+	stopped, err := exchange.NewReader(s.Store).Open(t.Context(), 12)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.value(`SELECT concat_ws(' ', batch, seen_batch, seen_hash) FROM morgue.checkpoint`), "11 12 "+stopped.Hash; got != want {
+		t.Errorf("checkpoint: %s, want %s", got, want)
 	}
 }
 
