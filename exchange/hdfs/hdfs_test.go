@@ -252,3 +252,45 @@ func TestPublishWaitsForOneWhoIsStillWriting(t *testing.T) {
 		}
 	}
 }
+
+// A call that is cancelled while it uploads removes the temporary file, under either kind of name. It tries a few times: a busy
+// machine may miss the moment that it has for that.
+func TestACancelledUploadLeavesNoTemporaryFile(t *testing.T) {
+	for _, suffix := range []string{"", ".partial"} {
+		for name, write := range map[string]func(context.Context, *hdfs.Store) error{
+			"put": func(ctx context.Context, s *hdfs.Store) error {
+				return s.Put(ctx, "parts/a", 5, strings.NewReader("whole"))
+			},
+			"publish": func(ctx context.Context, s *hdfs.Store) error { return s.Publish(ctx, "log/a", []byte("whole")) },
+		} {
+			var left, cancel atomic.Value
+			store := answering(t, func(c *hdfs.Config) { c.Partial = suffix }, func(w http.ResponseWriter, r *http.Request) {
+				switch op := r.URL.Query().Get("op"); {
+				case op == "CREATE" && !r.URL.Query().Has("data"):
+					http.Redirect(w, r, r.URL.String()+"&data=true", http.StatusTemporaryRedirect)
+				case op == "CREATE":
+					left.Store(r.URL.Path)
+					cancel.Load().(context.CancelFunc)()
+					w.WriteHeader(http.StatusCreated)
+				case op == "DELETE":
+					left.CompareAndSwap(r.URL.Path, "")
+					fmt.Fprint(w, `{"boolean":true}`)
+				case op == "GETFILESTATUS":
+					fmt.Fprint(w, `{"FileStatus":{"type":"FILE","length":5}}`)
+				default:
+					fmt.Fprint(w, `{"boolean":false}`)
+				}
+			})
+			for try := 0; try < 5 && left.Load() != ""; try++ {
+				ctx, stop := context.WithCancel(t.Context())
+				cancel.Store(stop)
+				if err := write(ctx, store); !errors.Is(err, context.Canceled) {
+					t.Errorf("%s = %v", name, err)
+				}
+			}
+			if left.Load() != "" {
+				t.Errorf("a %s that was cancelled leaves %s", name, left.Load())
+			}
+		}
+	}
+}
