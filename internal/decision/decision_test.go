@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -127,5 +128,21 @@ func TestATamperedChainShows(t *testing.T) {
 				t.Errorf("%+v, want %q", got, want)
 			}
 		})
+	}
+}
+
+// The hash covers every column, also the hash of the decision before: rewriting one changes the hash of the last, which receipts hold.
+func TestTheHashCoversEveryColumn(t *testing.T) {
+	t.Parallel()
+	conn := connect(t, desk(t))
+	note(t, conn, "batch 1")
+	note(t, conn, "batch 2")
+	rows, _ := conn.Query(t.Context(), `
+		SELECT key FROM "order".decision d, jsonb_each(to_jsonb(d)) AS of
+		CROSS JOIN LATERAL (SELECT CASE key WHEN 'id' THEN '7' WHEN 'at' THEN '"2020-01-01T00:00:00Z"' ELSE '"other"' END::jsonb AS other) AS c
+		WHERE id = 2 AND "order".decision_hash(jsonb_populate_record(d, jsonb_build_object(key, other))) = hash`)
+	alike, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if diff := cmp.Diff([]string{"hash"}, alike); err != nil || diff != "" {
+		t.Errorf("columns that the hash does not cover: %v, %v", alike, err)
 	}
 }
