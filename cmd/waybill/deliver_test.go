@@ -201,6 +201,23 @@ func TestADeliveryContinuesBehindABatchThatIsGone(t *testing.T) {
 	}
 }
 
+// Of two errors, of the log and of the files, the graver one is the outcome, and both are reported.
+func TestTheGraverErrorOfADeliveryIsItsOutcome(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.partner("gp", strings.Replace(gpCSV, "{field: dead}", "{field: dead, map: {\"no\": \"0\"}}", 1))
+	s.firstDay()
+	s.do("export")
+	const held = "dead: a value is not in the column's map"
+	s.fails(6, []string{held}, "deliver", "gp")
+	s.exec("morgue", `UPDATE delivery_gp.checkpoint SET window_to = window_to - interval '1 year'`)
+	s.fails(6, []string{held, "late: nothing since"}, "deliver", "gp") // a silence may end by itself
+	s.secondDay()
+	s.do("export")
+	s.damagePart(2)
+	s.fails(3, []string{held, "damaged"}, "deliver", "gp")
+}
+
 // A partner's file may name database and log by itself.
 func TestAPartnerWithoutAService(t *testing.T) {
 	t.Parallel()

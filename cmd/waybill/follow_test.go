@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -206,6 +207,30 @@ func TestFollowersTakeUpRotatedKeys(t *testing.T) {
 			t.Errorf("%s had a run that failed:\n%s", service, log)
 		}
 	}
+}
+
+// A mistake that comes while a follower runs does not end it: it continues when the mistake is corrected.
+func TestAFollowerSurvivesAMistake(t *testing.T) {
+	t.Parallel()
+	f := &following{site: newSiteAt(t, onFolder(t)), processes: map[string]*exec.Cmd{}, logs: map[string]*bytes.Buffer{}}
+	f.do("export")
+	f.start("morgue")
+	ended := func(class string) {
+		t.Helper()
+		await.SQL(f, f.conn["morgue"], `EXISTS (SELECT FROM morgue.last_run WHERE class = $1)`, class)
+	}
+	ended("")
+	spool := filepath.Join(f.dir, "spool")
+	if err := os.Rename(spool, spool+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	f.exec("morgue", `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'waybill import morgue' AND datname = current_database()`)
+	ended("usage")
+	if err := os.Rename(spool+".gone", spool); err != nil {
+		t.Fatal(err)
+	}
+	ended("")
+	f.stop()
 }
 
 func TestWhatCannotBeFollowed(t *testing.T) {

@@ -80,6 +80,32 @@ func TestStatusOfAConsumerThatHasLoadedNothing(t *testing.T) {
 	}
 }
 
+// A run that finds another one busy says nothing: what the run before it met is still noted.
+func TestABusyRunHidesNoFailure(t *testing.T) {
+	t.Parallel()
+	s := newSiteAt(t, onFolder(t))
+	s.partner("gp", gpCSV)
+	s.sender("ward", wardADT)
+	s.do("export")
+	s.do("export", "--snapshot")
+	for _, of := range []struct{ command, service, schema, lock string }{
+		{"prune --keep 90d", "patients", "exporter", `SELECT pg_advisory_lock(x'77617962696c6d'::bigint)`},
+		{"export", "patients", "exporter", `SELECT pg_advisory_lock(x'77617962696c6c'::bigint)`},
+		{"intake ward", "patients", "intake", `SELECT pg_advisory_lock(hashtextextended('waybill intake ward', 0))`},
+		{"deliver gp", "morgue", "delivery_gp", `SELECT pg_advisory_lock(hashtextextended('waybill delivery_gp', 0))`},
+		{"import morgue", "morgue", "morgue", `INSERT INTO morgue.lease (pid, backend_start, until)
+			SELECT pid, backend_start, now() + interval '1 hour' FROM pg_stat_activity WHERE pid = pg_backend_pid()`},
+	} {
+		s.do(strings.Fields(of.command)...)
+		s.exec(of.service, `UPDATE `+of.schema+`.last_run SET class = 'transient'`)
+		s.exec(of.service, of.lock)
+		s.says(s.do(strings.Fields(of.command)...), "is running; nothing")
+		if well := s.one(of.service, `SELECT count(*)::text FROM `+of.schema+`.last_run WHERE class = ''`); well != "0" {
+			t.Errorf("%s: a run that found another one busy is noted", of.command)
+		}
+	}
+}
+
 // A time that is not known is not some time two thousand years ago, and a clock that was set back makes no time negative.
 func TestNoSpanIsAbsurd(t *testing.T) {
 	t.Parallel()
