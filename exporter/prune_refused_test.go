@@ -75,7 +75,7 @@ func (s *site) receipt(instance string, batch int64, hash string, decisions *sch
 	s.Helper()
 	err := exchange.PublishReceipt(s.Context(), s.store, &schemas.Receipt{
 		Format: 1, Stream: schemas.Stream, Log: s.last().Manifest.Log, Instance: instance, Events: []string{schemas.Died}, Batch: batch, Decisions: decisions,
-		Manifest: hash, Generation: 1, AppliedAt: schemas.At(time.Now()), Consumer: schemas.Software{Software: "waybill", Version: "test"},
+		Manifest: hash, Generation: 1, AppliedAt: schemas.At(time.Unix(1_700_000_000, 0)), Consumer: schemas.Software{Software: "waybill", Version: "test"},
 	})
 	if err != nil {
 		s.Fatal(err)
