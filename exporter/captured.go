@@ -10,8 +10,8 @@ import (
 	"waybill/internal/fault"
 )
 
-// sampled is how many patients each run compares with their last events. Each run continues where
-// the last one ended: with a run a minute, ten million patients take a week.
+// sampled is of how many events each run compares the patients with their last events. Each run continues where
+// the last one ended: with a run a minute, ten million events take a week.
 const sampled = 1000
 
 // checkCaptured compares the patients of the next window with their last events. The log alone would not show a
@@ -30,7 +30,7 @@ func (s *session) checkCaptured(ctx context.Context) error {
 		return err
 	}
 	if len(found) > 0 {
-		return fault.New(fault.Poison, "check", "capture", fmt.Errorf("of about %d patients %d are not as their last events say; what was captured is exported", sampled, len(found)), patients.CaptureHint)
+		return fault.New(fault.Poison, "check", "capture", fmt.Errorf("of the patients of about %d events %d are not as their last events say; what was captured is exported", sampled, len(found)), patients.CaptureHint)
 	}
 	next := w.To
 	if w.Last() {

@@ -77,7 +77,7 @@ func captured(ctx context.Context, conn *pgx.Conn) (fact.Fact, error) {
 	}
 	value := "each patient is as their last event says"
 	if !w.Last() {
-		value = fmt.Sprintf("the first %d patients are as their last events say; `waybill capture` compares all", some)
+		value = fmt.Sprintf("the patients of the first %d events are as their last events say; `waybill capture` compares all", some)
 	}
 	return fact.Fact{Name: "events", Value: value}, err
 }

@@ -180,8 +180,10 @@ func connectTo(ctx context.Context, databaseURL, purpose string) (*pgx.Conn, err
 	return open(ctx, databaseURL, map[string]string{"application_name": "waybill " + purpose})
 }
 
-// open connects to tables of this release.
+// open connects to tables of this release. Of a new outbox PostgreSQL has no statistics, and would make a bitmap of all its events to
+// find the first.
 func open(ctx context.Context, databaseURL string, settings map[string]string) (*pgx.Conn, error) {
+	settings["enable_bitmapscan"] = "off"
 	return migrate.Connect(ctx, databaseURL, "patients database", settings, CheckTables)
 }
 

@@ -10,7 +10,7 @@ import (
 	"waybill/schemas"
 )
 
-// sortable is about how many events PostgreSQL sorts within 4 MiB, its work_mem if nobody sets another.
+// sortable is how many events may be sorted before the first is written, which takes PostgreSQL some 10 ms.
 const sortable = 10_000
 
 // Copy writes the batch's events to w, as PostgreSQL's binary COPY. Where they are many and lie together, PostgreSQL is to
