@@ -219,6 +219,7 @@ func TestTake(t *testing.T) {
 			[]string{"merged", "changed", "unchanged", elsewhere},
 			[]string{"7 informal", "8 into 7"},
 		},
+		"alive, of the survivor of a dead record": {loads{{says("8", status(informal))}, nil, {says("7", merges("8"), status(informal))}, {says("7", status(record.Alive))}}, []string{"inserted", "merged", "changed"}, []string{"7", "8 informal into 7"}},
 		"void, of one who never said dead": {
 			loads{{says("7", status(formal))}, nil, {says("7", status(record.Void))}},
 			[]string{"inserted", "changed"},
