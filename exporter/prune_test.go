@@ -188,6 +188,18 @@ func TestEachPatientsLastEventStays(t *testing.T) {
 	}
 }
 
+// The outbox is looked at in steps; one without an old event is not the last.
+func TestOldEventsBehindManyLastOnesGo(t *testing.T) {
+	s := newPruned(t)
+	s.register(10_000)
+	s.fix(`sex = 'male'`, s.register(1))
+	s.exec(`UPDATE patients.patient SET given_name = 'X' WHERE sex = 'male'`)
+	s.snapshot()
+	if got := s.prune(prune.Options{}); got.Outbox != 1 {
+		t.Errorf("%d events were pruned, want the one that is not its patient's last", got.Outbox)
+	}
+}
+
 // watched is a store that notes what is deleted while there is no floor.
 type watched struct {
 	exchange.Deleter
