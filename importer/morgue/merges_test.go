@@ -257,3 +257,17 @@ func TestMerges(t *testing.T) {
 		})
 	}
 }
+
+// A record with the same facts that comes to count for a body in custody counts from then on: its next change is reported.
+func TestARecordWithTheSameFactsComesToCount(t *testing.T) {
+	m := open(t)
+	one, two := consumertest.Patient(1).DeadOn(1, noon), consumertest.Patient(2).DeadOn(1, noon).Named("Same", "Name")
+	one = one.Named("Same", "Name")
+	one.Identifiers = two.Identifiers
+	m.Apply(one)
+	m.receive(1, 1)
+	m.Apply(two, one.Into(2))
+	same(t, "alerts of the merge", m.alerts(), []string{"merged_in_custody 1 1"})
+	m.Apply(two.Corrected().Named("Other", "Name"))
+	same(t, "alerts of the change", m.alerts(), []string{"identity_changed 1 1", "merged_in_custody 1 1"})
+}

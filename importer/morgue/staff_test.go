@@ -217,3 +217,18 @@ func TestABodyThatMovesLeavesWhatWasSettled(t *testing.T) {
 		"merge_conflict f first -", "identity_changed t first 1", "identity_changed t second 1",
 	})
 }
+
+// A body that was released already takes its tag, its arrival and its release along to the other case.
+func TestAReleasedBodyMovesWhole(t *testing.T) {
+	m := open(t)
+	m.Apply(consumertest.Patient(1).DeadOn(1, noon), consumertest.Patient(2).DeadOn(1, noon))
+	m.receive(1, 1)
+	m.release(1, 1)
+	body := func(patient int) []string {
+		return m.Rows(`SELECT state, tag, received_at, received_by, released_at, released_by FROM case_file WHERE id = $1`, m.caseID(patient, 1))
+	}
+	was := body(1)
+	m.Exec(`CALL reassign($1, $2, 'kim')`, m.caseID(1, 1), m.caseID(2, 1))
+	same(t, "the body", body(2), was)
+	same(t, "where it was", body(1), []string{"expected - - - - -"})
+}
