@@ -1,12 +1,14 @@
 package importer_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	"waybill/exchange"
 	"waybill/importer"
 	"waybill/internal/fault"
+	"waybill/lab/exchangetest"
 	"waybill/lab/logtest"
 	"waybill/lab/servers/hosttest"
 	"waybill/schemas"
@@ -114,6 +116,31 @@ func TestAConsumerThatMayNotMove(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What an old stream's batch waited or was held for says nothing of the new stream's batch of that number, also if the run that
+// moves can't load it.
+func TestNoBatchOfTheOldStreamHoldsOneOfTheNew(t *testing.T) {
+	t.Parallel()
+	s := moves(t, func(schemas.Continued) *schemas.Continued { return nil })
+	s.Snapshot(1, found(1, start))
+	s.exec(`UPDATE morgue.checkpoint SET held_batch = 1, held_effects = '{}', seen_batch = 2, seen_hash = 'old',
+		pending_batch = 1, pending_why = 'gap', pending_since = now() - interval '1 day'`)
+	whole := s.config.Store
+	s.config.Store = &exchangetest.Faulty{Store: s.Store, Fail: func(op exchangetest.Op, name string) error {
+		if op == exchangetest.Get && strings.HasPrefix(name, "parts/") {
+			return fault.New(fault.Transient, "get", name, errors.New("no route"), "try again")
+		}
+		return nil
+	}}
+	if _, err := s.run(importer.Options{FromSnapshot: &importer.Decision{Batch: 1, Reason: "a test", Person: "ann"}}); fault.ClassOf(err) != fault.Transient {
+		t.Fatal(err)
+	}
+	if got := s.value(`SELECT concat_ws(' ', batch, held_batch, held_effects, seen_hash, pending_batch, pending_why, pending_since) FROM morgue.checkpoint`); got != "0" {
+		t.Errorf("at the new stream's beginning: %s", got)
+	}
+	s.config.Store = whole
+	s.load()
 }
 
 // A consumer that appends events moves as well: it has no states.
