@@ -112,6 +112,23 @@ func TestMetricsAreNamedAsPrometheusWants(t *testing.T) {
 	}
 }
 
+// A consumer that moved to another stream has one series, of the stream that it follows now.
+func TestAReceiptFromBeforeAMoveIsNoSeries(t *testing.T) {
+	m := metrics("status")
+	m.Find(func(f *observe.Findings) {
+		f.Receipts([]exporter.Receipt{
+			{Moved: "patient-events-2", Receipt: &schemas.Receipt{Instance: "morgue@east", Batch: 3, AppliedAt: schemas.At(at)}},
+			{Receipt: &schemas.Receipt{Instance: "morgue@east", Batch: 7, AppliedAt: schemas.At(at.Add(time.Hour))}},
+			{Moved: "patient-events-2", Receipt: &schemas.Receipt{Instance: "morgue@west", Batch: 4, AppliedAt: schemas.At(at)}},
+		})
+	})
+	text := textfile(t, filepath.Join(t.TempDir(), "status.prom"), m)
+	wants(t, text, `waybill_receipt_batch{command="status",consumer="morgue@east"} 7`)
+	if strings.Contains(text, "morgue@west") {
+		t.Error("a consumer that moved has a series")
+	}
+}
+
 func TestATextfileGoesOnFromTheOneBefore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "import.prom")
 	batch := importer.BatchSummary{Batch: 7, Kind: schemas.Changes, Rows: 4, Effects: map[string]int64{"opened": 3}, Duration: humanize.Seconds(300 * time.Millisecond), WindowTo: at}
