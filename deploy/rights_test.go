@@ -72,6 +72,15 @@ func TestGrantsAreEnoughAndNotMore(t *testing.T) {
 	h.run("morgue", "morgue_import")
 }
 
+// A table that a later release adds is the importer's to work with, without another grant.
+func TestTablesOfALaterReleaseNeedNoGrant(t *testing.T) {
+	h := newHospital(t)
+	for _, service := range []string{"morgue", "appointments"} {
+		exec(t, connect(t, h.urls[service]), `CREATE TABLE `+service+`.later (n int)`)
+		h.may(service, service+"_import", `INSERT INTO `+service+`.later VALUES (1)`, `UPDATE `+service+`.later SET n = 2 WHERE n = 1`, `DELETE FROM `+service+`.later`)
+	}
+}
+
 // Everything here must be refused for want of a right.
 func TestGrantsRefuse(t *testing.T) {
 	h := newHospital(t)
