@@ -19,8 +19,8 @@ import (
 var olderRelease = sync.OnceValue(func() string {
 	const content = "exporter/plan/content.go"
 	return release("older", map[string]string{content: edited(content, map[string]string{
-		`		case c.Name == "revision":`:                             "\t\tcase c.Name == \"family_name\":\n\t\t\tcolumns[i] = \"upper(family_name)\"\n\t\tcase c.Name == \"revision\":",
-		`FROM patients.outbox o WHERE %s AND %s ORDER BY position`: `FROM patients.outbox o WHERE %s AND %s AND event <> 'death_retracted' ORDER BY position`,
+		`		case c.Name == "revision":`:                                    "\t\tcase c.Name == \"family_name\":\n\t\t\tcolumns[i] = \"upper(family_name)\"\n\t\tcase c.Name == \"revision\":",
+		`FROM patients.outbox o WHERE %s AND %s AND %s ORDER BY position`: `FROM patients.outbox o WHERE %s AND %s AND %s AND event <> 'death_retracted' ORDER BY position`,
 	})})
 })
 
