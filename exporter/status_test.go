@@ -3,6 +3,7 @@ package exporter_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -37,6 +38,15 @@ func (s *site) failing() (machines []string) {
 	return machines
 }
 
+// since is when the machine's runs began to end as the last one did.
+func (s *site) since(machine string) (since time.Time) {
+	s.Helper()
+	if err := s.conn.QueryRow(s.Context(), `SELECT since FROM exporter.last_run WHERE machine = $1`, machine).Scan(&since); err != nil {
+		s.Fatal(err)
+	}
+	return since
+}
+
 func (s *site) want(what string, machines ...string) {
 	s.Helper()
 	if diff := cmp.Diff(machines, s.failing()); diff != "" {
@@ -51,12 +61,19 @@ func TestAMachineThatFailsIsNotHiddenByAnother(t *testing.T) {
 	s.want("the only run", "app1")
 	s.ran("app2", "")
 	s.want("once, and another was well")
+	first := s.since("app1")
 	s.ran("app1", "disk full")
 	s.ran("app2", "")
 	s.want("again, and another was well", "app1")
+	if since := s.since("app1"); !since.Equal(first) {
+		t.Errorf("app1 fails since %s, want its first failure, %s", since, first)
+	}
 	s.ran("app1", "")
 	s.want("repaired")
 	s.ran("app1", "disk full")
+	if since := s.since("app1"); !since.After(first) {
+		t.Errorf("app1 was well, and fails since %s", since)
+	}
 	s.ran("app2", "")
 	s.want("once since it was repaired, and another was well")
 	s.ran("app1", "")
