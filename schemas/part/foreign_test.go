@@ -179,7 +179,8 @@ func TestRevisionsOfTheContract(t *testing.T) {
 		}}, r},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assertSameTuples(t, [][]byte{c.want.tuple()}, part.Options{}, foreignPart(t, c.foreign, r))
+			whole := foreignPart(t, foreign{}, r) // of the same batch
+			assertSameTuples(t, [][]byte{c.want.tuple(), r.tuple(), c.want.tuple()}, part.Options{}, foreignPart(t, c.foreign, r), whole, foreignPart(t, c.foreign, r))
 		})
 	}
 }
