@@ -41,8 +41,8 @@ func (r ruling) checkReason() error {
 // checkSeen refuses a decision about another manifest than the person looked at. That is the manifest
 // whose digits they give, or else the one that the last run named.
 func (r ruling) checkSeen(now string) error {
-	seen := r.Seen
-	if seen == "" && r.checkpoint.seen.Batch == r.Batch {
+	seen := r.Seen // of a move, what the last run named is of the stream that is left
+	if seen == "" && r.checkpoint.seen.Batch == r.Batch && !r.moving() {
 		seen = r.checkpoint.seen.Hash
 	}
 	if strings.HasPrefix(now, seen) {

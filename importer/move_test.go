@@ -124,7 +124,7 @@ func TestNoBatchOfTheOldStreamHoldsOneOfTheNew(t *testing.T) {
 	t.Parallel()
 	s := moves(t, func(schemas.Continued) *schemas.Continued { return nil })
 	s.Snapshot(1, found(1, start))
-	s.exec(`UPDATE morgue.checkpoint SET held_batch = 1, held_effects = '{}', seen_batch = 2, seen_hash = 'old',
+	s.exec(`UPDATE morgue.checkpoint SET held_batch = 1, held_effects = '{}', seen_batch = 1, seen_hash = 'old',
 		pending_batch = 1, pending_why = 'gap', pending_since = now() - interval '1 day'`)
 	whole := s.config.Store
 	s.config.Store = &exchangetest.Faulty{Store: s.Store, Fail: func(op exchangetest.Op, name string) error {
