@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -292,32 +291,34 @@ func TestACancelledRunIsFollowedByNone(t *testing.T) {
 // While another transaction decides about a job, the end of its run and further decisions wait without a lock that it needs.
 func TestEndsAndDecisionsOfAJobTakeTurns(t *testing.T) {
 	t.Parallel()
-	p, r := still(t, "a")
-	f := p.claimed(r, p.ask("a"), request{Job: "a"})
-	for _, step := range []func(){
-		func() { _ = p.desk.Cancel(t.Context(), "a", Order{"ben", ""}) },
-		func() { r.finish(t.Context(), f, ending{Outcome: Done}, 0) },
+	for name, step := range map[string]func(*party, *runner, *fence){
+		"end":    func(_ *party, r *runner, f *fence) { r.finish(t.Context(), f, ending{Outcome: Done}, 0) },
+		"cancel": func(p *party, _ *runner, _ *fence) { _ = p.desk.Cancel(t.Context(), "a", Order{"ben", ""}) },
 	} {
-		tx, err := r.pool.Begin(t.Context())
-		if err == nil {
-			_, err = tx.Exec(t.Context(), `SELECT FROM jobs.job WHERE name = 'a' FOR UPDATE`)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		var one sync.WaitGroup
-		one.Go(step)
-		p.until(`SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`)
-		if _, err := tx.Exec(t.Context(), `SELECT FROM jobs.river_job JOIN jobs.lease ON run = id FOR UPDATE NOWAIT`); err != nil {
-			t.Error(err)
-		}
-		if err := tx.Commit(t.Context()); err != nil {
-			t.Error(err)
-		}
-		one.Wait()
-	}
-	if got := p.value(`SELECT string_agg(outcome, ',') FROM jobs.run`); got != Cancelled && got != Done {
-		t.Errorf("ended as %s", got)
+		t.Run(name, func(t *testing.T) {
+			p, r := still(t, "a")
+			f := p.claimed(r, p.ask("a"), request{Job: "a"})
+			tx, err := r.pool.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan bool)
+			defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())); <-ended }()
+			if _, err := tx.Exec(t.Context(), `SELECT FROM jobs.job WHERE name = 'a' FOR UPDATE`); err != nil {
+				t.Fatal(err)
+			}
+			go func() { step(p, r, f); close(ended) }()
+			for waits := false; !waits; waits = p.value(`SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`) == "true" {
+				select {
+				case <-ended:
+					t.Fatal("it did not wait")
+				default:
+				}
+			}
+			if _, err := tx.Exec(t.Context(), `SELECT FROM jobs.river_job JOIN jobs.lease ON run = id FOR UPDATE NOWAIT`); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
