@@ -18,7 +18,7 @@ type ReceiptStore interface {
 }
 
 // PublishReceipt publishes the position of a consumer's instance. If the receipt exists, it stays, and that is no error
-// unless the batch was applied at another time: two ledgers, of which one may have stopped unnoticed.
+// unless the batch was applied at another time: two ledgers, of which one may have stopped unnoticed. That error wraps [ErrExists].
 func PublishReceipt(ctx context.Context, store ReceiptStore, r *schemas.Receipt, sign ...trust.Signer) error {
 	data, err := r.Encode()
 	if err == nil {
@@ -35,7 +35,7 @@ func PublishReceipt(ctx context.Context, store ReceiptStore, r *schemas.Receipt,
 		return err
 	}
 	if there, err := schemas.ParseReceipt(data); err == nil && !there.AppliedAt.Equal(r.AppliedAt.Time) {
-		return fault.New(fault.Poison, "publish", name, errors.New("another database has left this receipt"),
+		return fault.New(fault.Poison, "publish", name, fmt.Errorf("another database has left this receipt, which %w", ErrExists),
 			"where two databases run as "+r.Instance+", give one another `instance:`; if this one was restored, its next receipt is its own")
 	}
 	return nil

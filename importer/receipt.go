@@ -2,6 +2,7 @@ package importer
 
 import (
 	"context"
+	"errors"
 
 	"waybill/exchange"
 	"waybill/internal/fault"
@@ -18,16 +19,16 @@ func (s *session) writeReceipt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := exchange.PublishReceipt(ctx, s.config.Store, receipt, s.config.Sign...); err != nil {
+	err = exchange.PublishReceipt(ctx, s.config.Store, receipt, s.config.Sign...)
+	if err != nil && !errors.Is(err, exchange.ErrExists) {
 		return err
 	}
-	_, err = s.conn.Exec(ctx, `UPDATE checkpoint SET receipt = $1 WHERE receipt < $1`, receipt.Batch)
-	if err != nil {
+	if _, err := s.conn.Exec(ctx, `UPDATE checkpoint SET receipt = $1 WHERE receipt < $1`, receipt.Batch); err != nil {
 		return fault.Database("note", "receipt", err)
 	}
 	s.deleteReceipt(ctx, s.checkpoint.receipt)
 	s.checkpoint.receipt = receipt.Batch
-	return nil
+	return err // of another database's receipt, which is said once: a follower would say it in each poll
 }
 
 // deleteReceipt deletes a receipt that is no longer true, or the previous one. If the account may not

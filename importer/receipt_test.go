@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"waybill/exchange"
+	"waybill/importer"
 	"waybill/internal/fault"
 	"waybill/lab/exchangetest"
 	"waybill/schemas"
@@ -40,6 +41,22 @@ func TestReceiptIsWrittenAndOwedAfterACrash(t *testing.T) {
 	s.load()
 	if diff := cmp.Diff(first, read()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A receipt that another database has left under the instance is said once, and not again by each poll of a follower.
+func TestAReceiptOfAnotherDatabaseIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.Changes(died(1))
+	s.load()
+	s.exec(`UPDATE morgue.ledger SET applied_at = applied_at + interval '1 second' WHERE batch = 1`) // as a copy would have it
+	s.exec(`UPDATE morgue.checkpoint SET receipt = 0`)
+	for _, want := range []bool{true, false} {
+		summary, err := s.run(importer.Options{})
+		if err != nil || errors.Is(summary.ReceiptOwed, exchange.ErrExists) != want {
+			t.Errorf("said %v, %v; want it said: %v", summary.ReceiptOwed, err, want)
+		}
 	}
 }
 
