@@ -273,3 +273,29 @@ func TestAnotherRolesMachineIsNotTreatedAsGone(t *testing.T) {
 	}
 	p.until(`SELECT count(*) = 1 FROM jobs.run WHERE job = 'theirs' AND finished_at IS NULL`)
 }
+
+// A run that a decision has locked is taken over once that is through: one that waited would keep the lease that the decision needs.
+func TestATakeOverWaitsForNoDecision(t *testing.T) {
+	t.Parallel()
+	p, r := still(t, "a")
+	p.lost("a", "")
+	tx, err := r.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := tx.Exec(t.Context(), `SELECT FROM jobs.river_job FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	soon, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if found, err := r.takeOver(soon); found || err != nil {
+		t.Fatalf("while it is locked: %v, %v", found, err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := r.takeOver(soon); !found || err != nil {
+		t.Errorf("then: %v, %v", found, err)
+	}
+}
