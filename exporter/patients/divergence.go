@@ -72,7 +72,7 @@ func (w Window) Divergent(ctx context.Context, conn *pgx.Conn) ([]Divergence, er
 	return found, fault.Database("compare", "patients", err)
 }
 
-// compared is how many patients are compared in one statement, so that no statement holds a snapshot for long.
+// compared is of how many events the patients are compared in one statement, so that no statement holds a snapshot for long.
 const compared = 10_000
 
 // EachDivergence compares all patients with their last events. It also finds data of erased patients in other tables.

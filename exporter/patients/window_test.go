@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"waybill/exporter/patients"
+	"waybill/lab/pg/pgtest"
 )
 
 // Windows go through all patients, each on from the last one's end, also where one patient has more events than a window; and
@@ -18,14 +19,7 @@ func TestWindowsGoThroughAllPatients(t *testing.T) {
 		INSERT INTO patients.outbox (event, baseline, patient_id, version, recorded_at, death_no, death_status, identifiers)
 		SELECT 'registered', false, CASE WHEN n % 3 = 0 THEN {d} ELSE gen_random_uuid() END, n, '2026-12-01', 0, 'none', '[]' FROM generate_series(1, 12000) n;
 		SET work_mem = '64kB'; SET enable_bitmapscan = off`)
-	spilled := func() (files int64) {
-		s.do(`SELECT pg_stat_force_next_flush()`)
-		if err := s.QueryRow(t.Context(), `SELECT temp_files FROM pg_stat_database WHERE datname = current_database()`).Scan(&files); err != nil {
-			t.Fatal(err)
-		}
-		return files
-	}
-	before := spilled()
+	before := pgtest.Spilled(t, s.Conn)
 	var windows []patients.Window
 	for from, last := uuid.Nil, false; !last; from = windows[len(windows)-1].To {
 		w, err := patients.NextWindow(t.Context(), s.Conn, from, 100)
@@ -34,7 +28,7 @@ func TestWindowsGoThroughAllPatients(t *testing.T) {
 		}
 		windows, last = append(windows, w), w.Last()
 	}
-	if after := spilled(); after != before {
+	if after := pgtest.Spilled(t, s.Conn); after != before {
 		t.Errorf("PostgreSQL made %d files to sort in", after-before)
 	}
 	for _, w := range windows[:len(windows)-1] {

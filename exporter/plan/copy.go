@@ -24,7 +24,7 @@ func (p *Plan) Copy(ctx context.Context, db DB, contract *schemas.Contract, w io
 		return copyTo(ctx, db.Conn, w, p.Query(contract))
 	}
 	return pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; SET LOCAL max_parallel_workers_per_gather = 0`); err != nil {
+		if _, err := tx.Exec(ctx, `SET LOCAL enable_sort = off; SET LOCAL max_parallel_workers_per_gather = 0`); err != nil {
 			return err
 		}
 		return copyTo(ctx, tx.Conn(), w, p.query(contract, within))

@@ -182,3 +182,16 @@ func super(ctx context.Context, server *pg.Server, statements ...string) error {
 	}
 	return nil
 }
+
+// Spilled returns how many files PostgreSQL has made in the connection's database to sort in, by this connection and ended ones.
+func Spilled(t testing.TB, conn *pgx.Conn) (files int64) {
+	t.Helper()
+	_, err := conn.Exec(t.Context(), `SELECT pg_stat_force_next_flush()`)
+	if err == nil {
+		err = conn.QueryRow(t.Context(), `SELECT temp_files FROM pg_stat_database WHERE datname = current_database()`).Scan(&files)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
